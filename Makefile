@@ -1,0 +1,33 @@
+# Two commands from a fresh clone, with Python 3.11 or later and pip:
+#   make run     the pipeline on the synthetic world, ending with its metrics
+#   make test    linters, types and the tests
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: install run test test-slow lint clean
+
+install: .venv/installed
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^torch==' constraints.txt)"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]' --constraint constraints.txt
+	$(BIN)/python -m pip check
+	touch $@
+
+run: install
+	$(BIN)/fpt run
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/pytest -m "not slow"
+
+test-slow: install
+	$(BIN)/pytest -m slow
+
+clean:
+	rm -rf .venv .fpt build *.egg-info

@@ -1,0 +1,261 @@
+"""The command line `fpt`: each command is one flow or one query."""
+
+import os
+import sys
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal, NoReturn, get_args
+
+import typer
+
+from flows import console
+from flows.parameters import (
+    HEADLINE,
+    LADDER,
+    DatasetName,
+    Device,
+    Experiment,
+    Model,
+    Preset,
+    Retention,
+)
+from warehouse.errors import RefusedError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Raw MovieLens ratings to sequential recommenders and metrics in SQL.",
+)
+
+Dataset = Annotated[DatasetName, typer.Option(help="Data set; `synthetic` needs no network.")]
+Source = Annotated[
+    Path | None, typer.Option(help="Archive on this machine, instead of fetching it.")
+]
+Retain = Annotated[Retention, typer.Option(help="Which users and items stay.")]
+# Typer takes no list of Literal, but a list of an enumeration
+OneRetention = StrEnum("OneRetention", {name: name for name in get_args(Retention)})  # type: ignore[misc]
+OneModel = StrEnum("OneModel", {name: name for name in get_args(Model)})  # type: ignore[misc]
+Retains = Annotated[
+    list[OneRetention], typer.Option("--retention", help="Repeatable: one table each.")
+]
+Models = Annotated[list[OneModel], typer.Option("--model", help="Variant; repeatable.")]
+PresetName = Annotated[Preset, typer.Option(help="Named settings of a training.")]
+SeedCount = Annotated[int, typer.Option("--seeds", min=1, max=1000, help="Seeds 0 to N - 1.")]
+DeviceName = Annotated[Device, typer.Option(help="`auto` takes a GPU where there is one.")]
+MaxRejects = Annotated[int, typer.Option(min=0, help="Unreadable lines allowed in the archive.")]
+HomeDir = Annotated[
+    Path, typer.Option("--home", envvar="FPT_HOME", help="Folder of the pipeline's files.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+DEFAULT_HOME = Path(".fpt")
+
+
+@app.command(epilog="`fpt run --dataset ml-1m --source ml-1m.zip --model sas_fpt --preset paper`")
+def run(
+    dataset: Dataset = "synthetic",
+    source: Source = None,
+    retention: Retain = "5-core",
+    models: Models = list(HEADLINE),  # noqa: B006 - Typer copies it
+    preset: PresetName = "quick",
+    seeds: SeedCount = 1,
+    device: DeviceName = "auto",
+    max_rejects: MaxRejects = 0,
+    home: HomeDir = DEFAULT_HOME,
+    as_json: AsJson = False,
+) -> None:
+    """Ingest, audit, prepare, audit, train, evaluate, publish; then show the metrics."""
+    from flows.run import run as flow
+
+    outcome = _working(
+        lambda: flow(
+            dataset, source, retention, models, preset, seeds, device, max_rejects, home
+        ),
+        home,
+    )
+    _show_metrics(outcome, preset, home, as_json)
+
+
+@app.command(epilog="`fpt benchmark --dataset ml-1m --source ml-1m.zip --preset paper --seeds 5`")
+def benchmark(
+    dataset: Dataset = "synthetic",
+    source: Source = None,
+    retentions: Retains = ["5-core", "cold-start"],  # noqa: B006
+    models: Models = list(LADDER),  # noqa: B006
+    preset: PresetName = "quick",
+    seeds: SeedCount = 5,
+    device: DeviceName = "auto",
+    max_rejects: MaxRejects = 0,
+    home: HomeDir = DEFAULT_HOME,
+    as_json: AsJson = False,
+) -> None:
+    """Variants × retentions × seeds: both tables of the paper, published together."""
+    from flows.run import benchmark as flow
+
+    outcome = _working(
+        lambda: flow(
+            dataset, source, retentions, models, preset, seeds, device, max_rejects, home
+        ),
+        home,
+    )
+    _show_metrics(outcome, preset, home, as_json)
+
+
+@app.command(epilog="`fpt ingest --dataset ml-1m --source ml-1m.zip`")
+def ingest(
+    dataset: Dataset = "synthetic",
+    source: Source = None,
+    max_rejects: MaxRejects = 0,
+    home: HomeDir = DEFAULT_HOME,
+    as_json: AsJson = False,
+) -> None:
+    """Land one archive in `raw`, audited."""
+    from flows.ingest import ingest as flow
+
+    load_id = _working(lambda: flow(dataset, source, max_rejects, home), home)
+    question = "SELECT * FROM raw.loads WHERE load_id = ?"
+    _show_answer(home, question, [load_id], "Landed", as_json)
+
+
+@app.command(epilog="`fpt prepare 3f2a… --retention cold-start`")
+def prepare(
+    load_id: Annotated[str, typer.Argument(help="A load, as `fpt ingest` names it.")],
+    retention: Retain = "5-core",
+    home: HomeDir = DEFAULT_HOME,
+    as_json: AsJson = False,
+) -> None:
+    """Make core tables and sequences from a load, audited."""
+    from flows.prepare import prepare as flow
+
+    snapshot_id = _working(lambda: flow(load_id, retention, home), home)
+    question = "SELECT * FROM core.snapshots WHERE snapshot_id = ?"
+    _show_answer(home, question, [snapshot_id], "Prepared", as_json)
+
+
+@app.command(epilog="`fpt train 9c41… --model sas_fpt --seeds 5 --device cuda`")
+def train(
+    snapshot_id: Annotated[str, typer.Argument(help="A snapshot, as `fpt prepare` names it.")],
+    models: Models = list(HEADLINE),  # noqa: B006
+    preset: PresetName = "quick",
+    seeds: SeedCount = 1,
+    device: DeviceName = "auto",
+    home: HomeDir = DEFAULT_HOME,
+    as_json: AsJson = False,
+) -> None:
+    """Train on a snapshot, rank, audit, publish."""
+    from flows.train import train as flow
+
+    run_ids = _working(lambda: flow(snapshot_id, models, preset, seeds, device, home), home)
+    question = "SELECT * FROM mart.metrics WHERE list_contains(?, run_id) AND k = 10 ORDER BY ALL"
+    _show_answer(home, question, [run_ids], "Trained", as_json)
+
+
+@app.command(epilog="`fpt plan --dataset ml-1m --source ml-1m.zip --preset paper --seeds 5`")
+def plan(
+    dataset: Dataset = "synthetic",
+    source: Source = None,
+    retentions: Retains = ["5-core"],  # noqa: B006
+    models: Models = list(HEADLINE),  # noqa: B006
+    preset: PresetName = "quick",
+    seeds: SeedCount = 1,
+    home: HomeDir = DEFAULT_HOME,
+    as_json: AsJson = False,
+) -> None:
+    """Show what would run, what is already there and how long it may take; changes nothing."""
+    from flows.plan import plan as make_plan
+
+    asked = Experiment(dataset, source, retentions, models, preset, seeds, home=home)
+    rows = _guarded(lambda: make_plan(asked), home)
+    console.show_rows(rows, "Plan", as_json=as_json)
+
+
+@app.command(epilog='`fpt sql "SELECT * FROM mart.leaderboard" --format csv`')
+def sql(
+    question: Annotated[str, typer.Argument(help="One SQL query on the published tables.")],
+    format: Annotated[Literal["table", "json", "csv"], typer.Option()] = "table",  # noqa: A002
+    home: HomeDir = DEFAULT_HOME,
+) -> None:
+    """Ask the published tables; read-only."""
+    from warehouse.home import Home
+    from warehouse.questions import ask
+
+    answer = _guarded(lambda: ask(Home(home.resolve()), question), home)
+    if format == "csv":
+        sys.stdout.write(answer.write_csv())
+    else:
+        console.show_rows(answer.to_dicts(), "", as_json=format == "json")
+
+
+@app.command()
+def doctor(home: HomeDir = DEFAULT_HOME, as_json: AsJson = False) -> None:
+    """Check this machine and the pipeline's files."""
+    from flows.doctor import examine
+
+    findings = _guarded(lambda: examine(home), home)
+    console.show_rows(findings, "Doctor", as_json=as_json)
+    if any(finding["state"] == "bad" for finding in findings):
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Entry point of `fpt`."""
+    for name in ("PREFECT_SERVER_ANALYTICS_ENABLED", "PREFECT_CLOUD_ENABLE_ORCHESTRATION_TELEMETRY"):
+        os.environ.setdefault(name, "false")
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    app()
+
+
+def _working(flow: Callable[[], Any], home: Path) -> Any:
+    """Run a flow with progress bars; its log, tracebacks included, goes to `logs/fpt.log`."""
+
+    def logged() -> Any:
+        from flows.logs import log_to
+
+        log_to(home)
+        with console.progress_bars():
+            return flow()
+
+    return _guarded(logged, home)
+
+
+def _guarded(action: Callable[[], Any], home: Path) -> Any:
+    """Run `action`; end the process with one clear message when it fails."""
+    try:
+        return action()
+    except RefusedError as error:
+        _stop(str(error), 1)
+    except KeyboardInterrupt:
+        _stop("interrupted; what was finished is kept", 130)
+    except Exception as error:  # noqa: BLE001 - the last resort: say it, keep the traceback
+        from flows.logs import keep_traceback
+
+        log = keep_traceback(home)
+        _stop(f"{type(error).__name__}: {error} (traceback in {log})", 1)
+
+
+def _stop(message: str, code: int) -> NoReturn:
+    console.fail(message)
+    raise typer.Exit(code)
+
+
+def _show_metrics(outcome: Any, preset: str, home: Path, as_json: bool) -> None:
+    from tasks.artifacts import leaderboard
+    from warehouse.home import Home
+
+    if not outcome.changed:
+        console.err.print("Nothing to do: all of it is published already.")
+    rows = leaderboard(Home.at(home), outcome.snapshot_ids, preset)
+    console.show_rows(rows, f"Test metrics, preset {preset}", as_json=as_json)
+
+
+def _show_answer(
+    home: Path, question: str, parameters: list[Any], title: str, as_json: bool
+) -> None:
+    from warehouse.home import Home
+    from warehouse.questions import ask
+
+    rows = ask(Home.at(home), question, parameters).to_dicts()
+    console.show_rows(rows, title, as_json=as_json)

@@ -1,0 +1,87 @@
+"""What the command line shows: progress bars, tables, one clear message for an error."""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+out = Console()
+err = Console(stderr=True)
+
+
+class BarReporter:
+    """Shows each step as a bar on stderr."""
+
+    def __init__(self, bars: Progress) -> None:
+        self._bars = bars
+        self._tasks: dict[str, TaskID] = {}
+
+    def report(self, step: str, done: float, total: float | None, note: str) -> None:
+        """See `tasks.progress.Reporter`."""
+        if step not in self._tasks:
+            self._tasks[step] = self._bars.add_task(step, total=total, note="")
+        self._bars.update(self._tasks[step], completed=done, total=total, note=note)
+
+    def note(self, text: str) -> None:
+        """See `tasks.progress.Reporter`."""
+        self._bars.console.print(escape(printable(text)))
+
+
+@contextmanager
+def progress_bars() -> Iterator[None]:
+    """Show progress on stderr while the block runs."""
+    from tasks import progress
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns, console=err) as bars:
+        progress.use(BarReporter(bars))
+        yield
+
+
+def show_rows(rows: Sequence[Mapping[str, Any]], title: str, *, as_json: bool = False) -> None:
+    """Print rows as a table, or as JSON for scripts."""
+    if as_json:
+        out.file.write(json.dumps(list(rows), default=str) + "\n")
+        return
+    table = Table(title=escape(title))
+    for name in rows[0] if rows else ("nothing",):
+        table.add_column(escape(name))
+    for row in rows:
+        table.add_row(*(escape(shown(value)) for value in row.values()))
+    out.print(table)
+
+
+def shown(value: Any) -> str:
+    """A cell's text: empty for null, four digits for a fraction.
+
+    >>> shown(0.80561), shown(None), shown("a\\x1b[31mb")
+    ('0.8056', '', 'a\\\\x1b[31mb')
+    """
+    if value is None:
+        return ""
+    return f"{value:.4f}" if isinstance(value, float) else printable(str(value))
+
+
+def printable(text: str) -> str:
+    """Text that can't move the cursor or colour the terminal: control characters made visible."""
+    return "".join(
+        char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in text
+    )
+
+
+def fail(message: str) -> None:
+    """Print an error's message in one line, to stderr."""
+    err.print(f"[bold red]error:[/] {escape(printable(message))}", soft_wrap=True)
+    sys.stderr.flush()

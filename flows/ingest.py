@@ -1,0 +1,39 @@
+"""Raw ratings: fetch, land, audit, publish."""
+
+from pathlib import Path
+
+from prefect import flow
+
+from flows.parameters import DatasetName, Rejects
+from tasks import auditing, landing, publishing
+from tasks.progress import note
+from warehouse.database import locked
+from warehouse.home import Home
+
+
+@flow(flow_run_name="ingest {dataset}")
+def ingest(
+    dataset: DatasetName = "synthetic",
+    source: Path | None = None,
+    max_rejects: Rejects = 0,
+    home: Path | None = None,
+) -> str:
+    """Take one archive into `raw`, audited; parameters as in `Experiment`. Returns its load id."""
+    place = Home.at(home)
+    load_id = land_and_audit(place, dataset, source, max_rejects)
+    publishing.replace_readers_copy(place)
+    return load_id
+
+
+def land_and_audit(place: Home, dataset: str, source: Path | None, max_rejects: int) -> str:
+    """The steps of `ingest`; a load that is published already is not landed again."""
+    archive = landing.find_source(place, dataset, source)
+    load_id = landing.identify_load(dataset, archive)
+    with locked(place, f"load-{load_id}"):
+        if landing.is_published(place, load_id):
+            note(f"{dataset}: unchanged, landed before as {load_id}")
+            return load_id
+        load = landing.land(place, dataset, archive, load_id)
+        auditing.audit_load(place, load, max_rejects)
+        publishing.publish_load(place, load_id)
+    return load_id

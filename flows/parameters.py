@@ -1,0 +1,48 @@
+"""The words that flows and the command line take; a wrong one is refused before a run starts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+DatasetName = Literal[
+    "synthetic", "ml-latest-small", "ml-100k", "ml-1m", "ml-20m", "ml-25m", "ml-32m"
+]
+Retention = Literal["5-core", "cold-start"]
+Model = Literal["sasrec", "sse_pt", "tisasrec", "tisasrec_plus", "tisasrec_plus_plus", "sas_fpt"]
+Preset = Literal["quick", "paper"]
+Device = Literal["auto", "cpu", "cuda"]
+Seeds = Annotated[int, Field(ge=1, le=1000)]
+Rejects = Annotated[int, Field(ge=0)]
+
+HEADLINE: tuple[Model, ...] = ("tisasrec", "sas_fpt")
+LADDER: tuple[Model, ...] = ("tisasrec", "tisasrec_plus", "tisasrec_plus_plus", "sas_fpt")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Everything a run of the pipeline is asked for.
+
+    Attributes:
+        dataset: name of the data set.
+        source: archive on this machine; fetched (or generated) when missing.
+        retentions: which users and items stay; one snapshot each.
+        models: variants to train.
+        preset: named settings.
+        seeds: seeds 0 to n - 1 of each variant.
+        device: `auto` takes a GPU where there is one.
+        max_rejects: how many lines may be unreadable before the run stops.
+        home: folder of the pipeline.
+    """
+
+    dataset: DatasetName = "synthetic"
+    source: Path | None = None
+    retentions: Sequence[Retention] = ("5-core",)
+    models: Sequence[Model] = HEADLINE
+    preset: Preset = "quick"
+    seeds: Seeds = 1
+    device: Device = "auto"
+    max_rejects: Rejects = 0
+    home: Path | None = None

@@ -1,0 +1,67 @@
+"""What a run would do: looks, and changes nothing."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from flows.parameters import Experiment
+from fpt_model.config import Config, resolve
+from tasks.training import run_id, train_command
+from warehouse.database import connected, statements
+from warehouse.datasets import find
+from warehouse.home import Home
+from warehouse.landing import identify
+from warehouse.preparing import snapshot_id
+
+Row = dict[str, Any]
+
+
+def plan(asked: Experiment) -> list[Row]:
+    """The steps of a run, each with its id, whether it is there, and seconds from past runs.
+
+    Raises:
+        RefusedError: the source can't be read.
+    """
+    place = Home(Path(asked.home or ".fpt").resolve())
+    archive = asked.source or find(asked.dataset).archive(place.sources)
+    if not archive.exists():
+        what = f"{asked.dataset}: fetch (or generate) it, then land and everything after"
+        return [_row("fetch", what, "", "to do", None)]
+    known = _known(place, asked)
+    load_id = identify(find(asked.dataset), archive)
+    rows = [_row("land", f"{asked.dataset} from {archive.name}", load_id, *_state(known, load_id))]
+    for retention in asked.retentions:
+        snapshot = snapshot_id(load_id, retention)
+        rows.append(_row("prepare", str(retention), snapshot, *_state(known, snapshot)))
+        for model in dict.fromkeys(asked.models):
+            config = resolve(str(model), asked.preset)
+            rows += [
+                _training(place, known, snapshot, config, seed) for seed in range(asked.seeds)
+            ]
+    return rows
+
+
+def _training(place: Home, known: Row, snapshot: str, config: Config, seed: int) -> Row:
+    identity = run_id(snapshot, config, seed)
+    command = train_command(place, place.sequences_file(snapshot), identity, config, seed)
+    state, _ = _state(known, identity)
+    seconds = None if state == "done" else known.get(f"seconds {config.model}")
+    row = _row("train", f"{config.model} seed {seed}", identity, state, seconds)
+    return row | {"command": " ".join([Path(sys.executable).name, *command])}
+
+
+def _row(step: str, what: str, identity: str, state: str, seconds: float | None) -> Row:
+    return {"step": step, "what": what, "id": identity, "state": state, "seconds": seconds}
+
+
+def _state(known: Row, identity: str) -> tuple[str, float | None]:
+    return ("done" if identity in known else "to do"), None
+
+
+def _known(place: Home, asked: Experiment) -> Row:
+    """Ids that are published, and the mean seconds of past trainings of each model."""
+    if not place.published.exists():
+        return {}
+    with connected(place.published, read_only=True) as connection:
+        rows = connection.execute(statements("questions/known"), [asked.dataset, asked.preset])
+        return dict(rows.fetchall())

@@ -1,0 +1,36 @@
+"""Core tables and sequences: transform, audit, publish."""
+
+from pathlib import Path
+
+from prefect import flow
+
+from flows.parameters import Retention
+from tasks import auditing, preparing, publishing
+from tasks.progress import note
+from warehouse.database import locked
+from warehouse.home import Home
+from warehouse.preparing import snapshot_id
+from warehouse.records import Snapshot
+
+
+@flow(flow_run_name="prepare {retention} of {load_id}")
+def prepare(load_id: str, retention: Retention = "5-core", home: Path | None = None) -> str:
+    """Turn a published load into a snapshot of `core`, audited. Returns its snapshot id."""
+    place = Home.at(home)
+    snapshot = transform_and_audit(place, load_id, retention)
+    publishing.replace_readers_copy(place)
+    return snapshot.snapshot_id
+
+
+def transform_and_audit(place: Home, load_id: str, retention: str) -> Snapshot:
+    """The steps of `prepare`; a snapshot that is published and whole is not made again."""
+    identity = snapshot_id(load_id, retention)
+    with locked(place, f"snapshot-{identity}"):
+        known = preparing.find_snapshot(place, identity)
+        if known is not None:
+            note(f"{retention}: unchanged, prepared before as {identity}")
+            return known
+        snapshot = preparing.prepare(place, load_id, retention)
+        auditing.audit_snapshot(place, snapshot)
+        publishing.publish_snapshot(place, snapshot)
+    return snapshot

@@ -1,0 +1,95 @@
+"""The whole pipeline: raw ratings to metrics in SQL."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from prefect import flow
+
+from flows.ingest import land_and_audit
+from flows.parameters import (
+    HEADLINE,
+    LADDER,
+    DatasetName,
+    Device,
+    Experiment,
+    Model,
+    Preset,
+    Rejects,
+    Retention,
+    Seeds,
+)
+from flows.prepare import transform_and_audit
+from flows.train import train_and_audit
+from tasks import artifacts, publishing
+from tasks.training import trainings
+from warehouse.home import Home
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run leaves: which snapshots and trainings, and whether anything is new."""
+
+    snapshot_ids: tuple[str, ...]
+    run_ids: tuple[str, ...]
+    changed: bool
+
+
+@flow(flow_run_name="{dataset} {retention} {preset}")
+def run(
+    dataset: DatasetName = "synthetic",
+    source: Path | None = None,
+    retention: Retention = "5-core",
+    models: Sequence[Model] = HEADLINE,
+    preset: Preset = "quick",
+    seeds: Seeds = 1,
+    device: Device = "auto",
+    max_rejects: Rejects = 0,
+    home: Path | None = None,
+) -> Outcome:
+    """Ingest, audit, prepare, audit, train, evaluate, publish; parameters as in `Experiment`.
+
+    Steps that are done already are not done again; the hash of their content tells.
+    """
+    return _pipeline(
+        Experiment(
+            dataset, source, (retention,), models, preset, seeds, device, max_rejects, home
+        )
+    )
+
+
+@flow(flow_run_name="{dataset} benchmark {preset}")
+def benchmark(
+    dataset: DatasetName = "synthetic",
+    source: Path | None = None,
+    retentions: Sequence[Retention] = ("5-core", "cold-start"),
+    models: Sequence[Model] = LADDER,
+    preset: Preset = "quick",
+    seeds: Seeds = 5,
+    device: Device = "auto",
+    max_rejects: Rejects = 0,
+    home: Path | None = None,
+) -> Outcome:
+    """The pipeline for variants × retentions × seeds: both tables of the paper, all or nothing."""
+    return _pipeline(
+        Experiment(
+            dataset, source, retentions, models, preset, seeds, device, max_rejects, home
+        )
+    )
+
+
+def _pipeline(asked: Experiment) -> Outcome:
+    place = Home.at(asked.home)
+    load_id = land_and_audit(place, asked.dataset, asked.source, asked.max_rejects)
+    snapshots = [transform_and_audit(place, load_id, kind) for kind in asked.retentions]
+    wanted = [
+        training
+        for snapshot in snapshots
+        for training in trainings(snapshot, asked.models, asked.preset, asked.seeds)
+    ]
+    run_ids = train_and_audit(place, wanted, asked.device)
+    published = publishing.replace_readers_copy(place)
+    snapshot_ids = [snapshot.snapshot_id for snapshot in snapshots]
+    if published.changed:
+        artifacts.show_metrics(place, snapshot_ids, asked.preset)
+    return Outcome(tuple(snapshot_ids), tuple(run_ids), published.changed)

@@ -1,0 +1,55 @@
+"""Models on one snapshot: train, rank, audit, publish."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from prefect import flow
+
+from flows.parameters import HEADLINE, Device, Model, Preset, Seeds
+from tasks import artifacts, auditing, publishing, training
+from tasks.progress import note
+from tasks.training import Training
+from warehouse.database import locked
+from warehouse.home import Home
+from warehouse.preparing import known_snapshot
+from warehouse.publishing import TrainedRun
+
+
+@flow(flow_run_name="train {preset} on {snapshot_id}")
+def train(
+    snapshot_id: str,
+    models: Sequence[Model] = HEADLINE,
+    preset: Preset = "quick",
+    seeds: Seeds = 1,
+    device: Device = "auto",
+    home: Path | None = None,
+) -> list[str]:
+    """Train and rank with models on a published snapshot. Returns the trainings' ids."""
+    place = Home.at(home)
+    snapshot = known_snapshot(place, snapshot_id)
+    asked = training.trainings(snapshot, models, preset, seeds)
+    run_ids = train_and_audit(place, asked, device)
+    publishing.replace_readers_copy(place)
+    artifacts.show_metrics(place, [snapshot_id], preset)
+    return run_ids
+
+
+def train_and_audit(place: Home, asked: Sequence[Training], device: str) -> list[str]:
+    """The steps of `train`: what is missing is trained, then all of it is published together."""
+    missing = training.missing(place, asked)
+    if len(missing) < len(asked):
+        note(f"{len(asked) - len(missing)} trainings: unchanged, published before")
+    done = [_train_and_rank(place, one, device) for one in missing]
+    if done:
+        auditing.audit_runs(place, done)
+        publishing.publish_runs(place, done)
+    return [one.run_id for one in asked]
+
+
+def _train_and_rank(place: Home, one: Training, device: str) -> TrainedRun:
+    with locked(place, f"run-{one.run_id}", wait_seconds=5):
+        if training.is_ranked(place, one):
+            note(f"{one.name}: trained before")
+            return training.trained_run(place, one)
+        training.train(place, one, device)
+        return training.rank(place, one, device)

@@ -1,0 +1,39 @@
+"""Fetch an archive and land it in a staging database."""
+
+from pathlib import Path
+
+from prefect import task
+
+from tasks.progress import advancing
+from warehouse import landing, publishing
+from warehouse.datasets import find
+from warehouse.fetch import fetch
+from warehouse.home import Home
+from warehouse.landing import Load
+
+
+@task(task_run_name="find {dataset}", timeout_seconds=6 * 3600)
+def find_source(home: Home, dataset: str, source: Path | None) -> Path:
+    """The archive to land: the one given, or the data set's own (fetched, or generated)."""
+    if source is not None:
+        return source
+    return fetch(find(dataset), home.sources, progress=advancing(f"fetch {dataset}"))
+
+
+@task(task_run_name="identify {dataset}")
+def identify_load(dataset: str, source: Path) -> str:
+    """The id that the load of this archive has or would have."""
+    return landing.identify(find(dataset), source)
+
+
+@task(task_run_name="land {dataset}", timeout_seconds=3600)
+def land(home: Home, dataset: str, source: Path, load_id: str) -> Load:
+    """Parse the archive into `staging/<load_id>.duckdb`."""
+    progress = advancing(f"land {dataset}")
+    return landing.land(find(dataset), source, home.staged(load_id), progress=progress)
+
+
+@task(task_run_name="look for {load_id}")
+def is_published(home: Home, load_id: str) -> bool:
+    """Whether the load is in `raw` already."""
+    return publishing.has_load(home, load_id)

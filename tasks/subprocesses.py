@@ -1,0 +1,100 @@
+"""Run a training program as a process of its own, and follow the JSON lines it prints.
+
+Prefect breaks forked children, a GPU context should die with its run, and a kill must be
+survivable: hence a process, in a group of its own that ends with us.
+"""
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from warehouse.errors import RefusedError
+
+GRACE_SECONDS = 8.0
+SILENCE_SECONDS = 1800.0
+
+Event = dict[str, Any]
+
+
+def follow(
+    command: Sequence[str],
+    on_event: Callable[[Event], None],
+    *,
+    log: Path,
+    silence_seconds: float = SILENCE_SECONDS,
+) -> None:
+    """Run `command` to its end, passing on each event; what it says on stderr goes to `log`.
+
+    Raises:
+        RefusedError: it failed (with its own words), or was silent for `silence_seconds`.
+    """
+    with log.open("a") as errors:
+        process = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            start_new_session=True,
+            env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        )
+        try:
+            last = _pass_on(process, on_event, silence_seconds)
+        finally:
+            _end(process)
+    if process.returncode != 0:
+        raise _failure(process.returncode, last, log)
+
+
+def _pass_on(
+    process: subprocess.Popen[str], on_event: Callable[[Event], None], silence_seconds: float
+) -> Event:
+    """Pass on the events; return the last one."""
+    assert process.stdout is not None
+    lines: queue.Queue[str | None] = queue.Queue()
+    threading.Thread(target=_read, args=(process.stdout, lines), daemon=True).start()
+    last: Event = {}
+    while True:
+        try:
+            line = lines.get(timeout=silence_seconds)
+        except queue.Empty:
+            raise RefusedError(
+                "Training hung", got=f"no sign of life for {silence_seconds:.0f} s"
+            ) from None
+        if line is None:
+            process.wait()
+            return last
+        if line.startswith("{"):
+            last = json.loads(line)
+            on_event(last)
+
+
+def _read(stream: IO[str], lines: "queue.Queue[str | None]") -> None:
+    for line in stream:
+        lines.put(line)
+    lines.put(None)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """Ask the whole group to stop (it keeps a checkpoint), then make it."""
+    if process.poll() is not None:
+        return
+    os.killpg(process.pid, signal.SIGTERM)
+    try:
+        process.wait(GRACE_SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _failure(code: int, last: Event, log: Path) -> RefusedError:
+    if last.get("event") == "error":
+        return RefusedError(str(last["message"]).rstrip("."))
+    return RefusedError(
+        "Training stopped", got=f"exit code {code}", to_do=f"Its own words are in {log}"
+    )

@@ -1,0 +1,143 @@
+"""Opening the writers' database: one process at a time, with a bounded wait."""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+from filelock import FileLock, Timeout
+
+from warehouse.errors import RefusedError
+from warehouse.home import Home
+from warehouse.identity import code_version
+
+SQL = Path(__file__).parent / "sql"
+WAIT_SECONDS = 120.0
+MEMORY_LIMIT = os.environ.get("FPT_MEMORY_LIMIT", "4GB")
+
+
+def statements(name: str) -> str:
+    """The text of `sql/<name>.sql`."""
+    return (SQL / f"{name}.sql").read_text(encoding="utf-8")
+
+
+def literal_glob(path: Path) -> str:
+    """A pattern that matches this file alone: DuckDB takes every path as a glob.
+
+    >>> literal_glob(Path("/data/[x].parquet"))
+    '/data/[[]x].parquet'
+    """
+    return re.sub(r"([*?\[])", r"[\1]", str(path))
+
+
+def quoted(text: str) -> str:
+    """An SQL string, for the statements that take no parameters.
+
+    >>> quoted("it's")
+    "'it''s'"
+    """
+    return "'" + text.replace("'", "''") + "'"
+
+
+@contextmanager
+def locked(home: Home, name: str, *, wait_seconds: float = WAIT_SECONDS) -> Iterator[None]:
+    """Hold the lock `name` of a home; the kernel frees it when its process dies.
+
+    Raises:
+        RefusedError: another process holds it for longer than `wait_seconds`.
+    """
+    path = home.locks / f"{name}.lock"
+    try:
+        with FileLock(path, timeout=wait_seconds, mode=0o640):
+            yield
+    except Timeout:
+        raise RefusedError(
+            f"{name} is in use by another run",
+            got=f"no turn within {wait_seconds:.0f} s",
+            to_do="Wait for the other run to end, or give this one a --home of its own",
+        ) from None
+
+
+@contextmanager
+def connected(path: Path, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection that spills to disk past its memory limit and is closed at the end.
+
+    Raises:
+        RefusedError: the file is damaged, of another version or in use.
+    """
+    config = {
+        "memory_limit": MEMORY_LIMIT,
+        "temp_directory": str(path.with_suffix(".spill")),
+        "preserve_insertion_order": True,
+    }
+    try:
+        connection = duckdb.connect(str(path), read_only=read_only, config=config)
+    except duckdb.Error as error:
+        raise RefusedError(
+            f"{path.name} does not open",
+            got=str(error).splitlines()[0],
+            to_do="If it is damaged, copy published.duckdb over it: that is the last good state",
+        ) from error
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+@contextmanager
+def writing(home: Home) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The writers' database inside one transaction: all of the block is kept, or nothing.
+
+    Raises:
+        RefusedError: see `locked` and `connected`.
+    """
+    with locked(home, "warehouse"), connected(home.warehouse) as connection:
+        create_schema(connection)
+        connection.begin()
+        try:
+            yield connection
+        except BaseException:
+            connection.rollback()
+            raise
+        connection.commit()
+
+
+@contextmanager
+def reading(home: Home) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The writers' database for reading. Readers outside the pipeline use the published copy."""
+    with locked(home, "warehouse"):
+        if not home.warehouse.exists():
+            with connected(home.warehouse) as connection:
+                create_schema(connection)
+        with connected(home.warehouse, read_only=True) as connection:
+            yield connection
+
+
+def create_schema(connection: duckdb.DuckDBPyConnection) -> None:
+    """Create what is missing of the tables, views and their comments."""
+    version = code_version(schema_files())
+    if _stored_version(connection) == version:
+        return
+    connection.begin()
+    for path in schema_files():
+        connection.execute(path.read_text(encoding="utf-8"))
+    connection.execute("DELETE FROM mart.schema_version")
+    connection.execute("INSERT INTO mart.schema_version VALUES (?)", [version])
+    connection.commit()
+
+
+def _stored_version(connection: duckdb.DuckDBPyConnection) -> str | None:
+    known = "SELECT count(*) FROM duckdb_tables() WHERE table_name = 'schema_version'"
+    if connection.execute(known).fetchone() == (0,):
+        return None
+    row = connection.execute("SELECT version FROM mart.schema_version").fetchone()
+    return row[0] if row else None
+
+
+def schema_files() -> list[Path]:
+    """The files that make tables and views, in the order in which they must run."""
+    tables = [SQL / "schema" / f"{name}.sql" for name in ("raw", "core", "mart")]
+    return tables + sorted((SQL / "views").glob("*.sql"))
+

@@ -1,0 +1,168 @@
+"""From a landed load to a staged snapshot and its sequences file."""
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from warehouse.database import connected, literal_glob, quoted, reading, statements
+from warehouse.errors import RefusedError
+from warehouse.home import Home
+from warehouse.identity import identify, sha256_of
+from warehouse.records import Snapshot
+from warehouse.transforms import candidates, core
+from warehouse.transforms.sequences import sequences
+
+_LISTS = {"item_ids": pa.int32(), "timestamps": pa.int64(), "weeks": pa.int8()}
+SEQUENCES_SCHEMA = pa.schema(
+    [
+        pa.field("user_id", pa.int32()),
+        *(pa.field(name, pa.list_(kind)) for name, kind in _LISTS.items()),
+        pa.field("n_train", pa.int32()),
+        pa.field("time_scale", pa.int64()),
+        pa.field("valid_candidates", pa.list_(pa.int32())),
+        pa.field("test_candidates", pa.list_(pa.int32())),
+    ]
+)
+
+
+def snapshot_id(load_id: str, retention: str) -> str:
+    """Id of the snapshot that `prepare` would make.
+
+    Raises:
+        RefusedError: there is no such retention.
+    """
+    if retention not in core.RETENTIONS:
+        raise RefusedError(
+            "Unknown retention", got=repr(retention), expected=" or ".join(core.RETENTIONS)
+        )
+    settings = {
+        "retention": retention,
+        "k": core.RETENTIONS[retention],
+        "candidates": candidates.N_CANDIDATES,
+        "seed": candidates.SEED,
+    }
+    return identify("snapshot", load_id, settings, core.CODE_VERSION)
+
+
+def prepare(home: Home, load_id: str, retention: str) -> Snapshot:
+    """Transform a published load into `staging/<snapshot_id>.duckdb` and a sequences file.
+
+    Raises:
+        RefusedError: unknown load or retention; too little data is left.
+    """
+    identity = snapshot_id(load_id, retention)
+    ratings, items = _raw(home, load_id)
+    tables = core.core_tables(ratings.lazy(), items.lazy(), retention)
+    path = home.sequences_file(identity)
+    _write_sequences(path, sequences(tables).collect(), identity, tables.items.height)
+    snapshot = Snapshot(
+        snapshot_id=identity,
+        load_id=load_id,
+        retention=retention,
+        n_users=tables.users.height,
+        n_items=tables.items.height,
+        n_interactions=tables.interactions.height,
+        n_duplicates=tables.n_duplicates,
+        sequences=path,
+        sequences_sha256=sha256_of(path),
+    )
+    _stage(home, snapshot, tables)
+    return snapshot
+
+
+def find_snapshot(home: Home, identity: str) -> Snapshot | None:
+    """The published snapshot of that id, if its sequences file is still whole."""
+    columns = "snapshot_id, load_id, retention, n_users, n_items, n_interactions, n_duplicates"
+    with reading(home) as connection:
+        row = connection.execute(
+            f"SELECT {columns}, sequences_path, sequences_sha256 FROM core.snapshots"
+            " WHERE snapshot_id = ?",
+            [identity],
+        ).fetchone()
+    if row is None:
+        return None
+    snapshot = Snapshot(*row[:7], sequences=home.root / row[7], sequences_sha256=row[8])
+    whole = snapshot.sequences.exists() and sha256_of(snapshot.sequences) == row[8]
+    return snapshot if whole else None
+
+
+def known_snapshot(home: Home, identity: str) -> Snapshot:
+    """The published snapshot of that id.
+
+    Raises:
+        RefusedError: there is none, or its sequences file is gone or damaged.
+    """
+    snapshot = find_snapshot(home, identity)
+    if snapshot is None:
+        raise RefusedError("No such snapshot", got=identity, to_do="Run `fpt prepare` first")
+    return snapshot
+
+
+def _raw(home: Home, load_id: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+    with reading(home) as connection:
+        ratings, items = (
+            connection.sql(statements(f"prepare/{table}"), params=[load_id]).pl()
+            for table in ("raw_ratings", "raw_items")
+        )
+    if ratings.is_empty():
+        raise RefusedError(
+            "No such load", got=load_id, to_do="Run `fpt ingest` for this data set first"
+        )
+    return ratings, items
+
+
+def _write_sequences(path: Path, rows: pl.DataFrame, identity: str, n_items: int) -> None:
+    """Write whole or not at all: temporary file, fsync, rename; the checksum last."""
+    metadata = {"snapshot_id": identity, "n_items": str(n_items)}
+    table = rows.select(SEQUENCES_SCHEMA.names).to_arrow().cast(SEQUENCES_SCHEMA)
+    partial = path.with_suffix(".partial")
+    pq.write_table(table.replace_schema_metadata(metadata), partial, compression="zstd")
+    checksum = f"{sha256_of(partial)}  {path.name}\n"
+    _replace(partial, path)
+    partial.write_text(checksum)
+    _replace(partial, Path(f"{path}.sha256"))
+
+
+def _replace(partial: Path, path: Path) -> None:
+    with partial.open("rb") as file:
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def _stage(home: Home, snapshot: Snapshot, tables: core.CoreTables) -> None:
+    path = home.staged(snapshot.snapshot_id)
+    path.unlink(missing_ok=True)
+    with connected(path) as connection:
+        connection.execute(statements("schema/core"))
+        _insert_snapshot(connection, home, snapshot)
+        for name in ("interactions", "items", "users", "candidates"):
+            connection.register("frame", getattr(tables, name).to_arrow())
+            connection.execute(statements(f"prepare/{name}"), [snapshot.snapshot_id])
+            connection.unregister("frame")
+        source = quoted(literal_glob(snapshot.sequences))
+        connection.execute(f"CREATE VIEW core.sequences AS FROM read_parquet({source})")
+
+
+def _insert_snapshot(
+    connection: duckdb.DuckDBPyConnection, home: Home, snapshot: Snapshot
+) -> None:
+    connection.execute(
+        "INSERT INTO core.snapshots VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            snapshot.snapshot_id,
+            snapshot.load_id,
+            snapshot.retention,
+            snapshot.n_users,
+            snapshot.n_items,
+            snapshot.n_interactions,
+            snapshot.n_duplicates,
+            str(snapshot.sequences.relative_to(home.root)),
+            snapshot.sequences_sha256,
+            datetime.now(UTC).replace(tzinfo=None),
+        ],
+    )

@@ -1,0 +1,215 @@
+"""What has passed its audit enters the warehouse, each time in one transaction; readers get a copy."""
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from warehouse.database import (
+    connected,
+    literal_glob,
+    locked,
+    quoted,
+    reading,
+    statements,
+    writing,
+)
+from warehouse.errors import RefusedError
+from warehouse.home import Home
+from warehouse.identity import identify, sha256_of
+from warehouse.records import Published, Snapshot
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """One training as `mart.training_runs` and `mart.epochs` keep it, and where its ranks are."""
+
+    run_id: str
+    snapshot_id: str
+    model: str
+    preset: str
+    seed: int
+    config: dict[str, Any]
+    device: str
+    code_version: str
+    versions: dict[str, str]
+    started_at: datetime
+    finished_at: datetime
+    train_seconds: float
+    best_epoch: int
+    checkpoint_sha256: str
+    epochs: tuple[dict[str, Any], ...]
+    ranks: Path
+
+
+def publish_load(home: Home, load_id: str) -> None:
+    """Take the audited tables of `staging/<load_id>.duckdb` into `raw`; once is enough."""
+    _take(home, load_id, "publish/load", "SELECT 1 FROM raw.loads WHERE load_id = ?")
+
+
+def publish_snapshot(home: Home, snapshot: Snapshot) -> None:
+    """Take the audited tables of `staging/<snapshot_id>.duckdb` into `core`; once is enough.
+
+    Raises:
+        RefusedError: the sequences file is not the one that was audited.
+    """
+    check_file(snapshot.sequences, snapshot.sequences_sha256)
+    known = "SELECT 1 FROM core.snapshots WHERE snapshot_id = ?"
+    _take(home, snapshot.snapshot_id, "publish/snapshot", known)
+
+
+def publish_runs(home: Home, runs: Sequence[TrainedRun]) -> None:
+    """Write trainings with their epochs and ranks, all of them or none; again replaces.
+
+    Raises:
+        RefusedError: a file of ranks is not whole.
+    """
+    for run in runs:
+        check_file(run.ranks, stored_checksum(run.ranks))
+    with writing(home) as connection:
+        for run in runs:
+            _forget(connection, run.run_id)
+            connection.execute(statements("publish/training_run"), _row(run))
+            connection.register("frame", _epochs(run))
+            connection.execute(statements("publish/epochs"), [run.run_id])
+            connection.unregister("frame")
+            ranks = literal_glob(run.ranks)
+            connection.execute(statements("publish/user_ranks"), [run.run_id, ranks])
+
+
+def store_outcomes(home: Home, outcomes: Sequence[dict[str, Any]], **ids: str | None) -> None:
+    """Keep an audit's outcomes (`load_id`, `snapshot_id` or `run_id` says of what)."""
+    now = datetime.now(UTC).replace(tzinfo=None)
+    audit_id = identify("audit", ids, now.isoformat())
+    scope = [ids.get("load_id"), ids.get("snapshot_id"), ids.get("run_id")]
+    rows = [
+        [
+            audit_id,
+            *(outcome[name] for name in ("table_name", "expectation", "severity", "success")),
+            outcome["observed"],
+            outcome["unexpected_count"],
+            json.dumps(outcome["sample"]),
+            outcome["reason"],
+            *scope,
+            now,
+        ]
+        for outcome in outcomes
+    ]
+    with writing(home) as connection:
+        connection.executemany(statements("publish/validation_results"), rows)
+
+
+def has_load(home: Home, load_id: str) -> bool:
+    """Whether the load is published."""
+    query = "SELECT 1 FROM raw.loads WHERE load_id = ?"
+    with reading(home) as connection:
+        return connection.execute(query, [load_id]).fetchone() is not None
+
+
+def published_runs(home: Home) -> set[str]:
+    """Ids of the trainings that are published."""
+    query = "SELECT run_id FROM mart.training_runs WHERE status = 'published'"
+    with reading(home) as connection:
+        return {run_id for (run_id,) in connection.execute(query).fetchall()}
+
+
+def replace_readers_copy(home: Home) -> Published:
+    """Give readers the warehouse as it is now: a whole new file in place of the old one.
+
+    The copy keeps the warehouse's time of change, so equal times mean that nothing is new.
+    """
+    with locked(home, "warehouse"):
+        with connected(home.warehouse) as connection:
+            connection.execute("CHECKPOINT")
+        now = home.warehouse.stat()
+        if home.published.exists():
+            before = home.published.stat()
+            if (before.st_mtime_ns, before.st_size) == (now.st_mtime_ns, now.st_size):
+                return Published(changed=False, size=before.st_size)
+        partial = home.root / "published.partial"
+        shutil.copy2(home.warehouse, partial)
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
+        partial.replace(home.published)
+    return Published(changed=True, size=now.st_size)
+
+
+def check_file(path: Path, expected: str) -> None:
+    """Refuse a file whose bytes are not the ones that were written.
+
+    A flipped bit in a Parquet file is read back as a wrong number, without an error.
+
+    Raises:
+        RefusedError: missing, or another checksum.
+    """
+    actual = sha256_of(path) if path.exists() else "no such file"
+    if actual != expected:
+        raise RefusedError(
+            f"{path.name} is not whole",
+            got=actual,
+            expected=f"SHA-256 {expected}",
+            to_do=f"Delete {path} and run the command again",
+        )
+
+
+def stored_checksum(path: Path) -> str:
+    """The checksum in the file beside `path`, in `sha256sum`'s format; empty when missing."""
+    beside = Path(f"{path}.sha256")
+    return beside.read_text(encoding="utf-8").split()[0] if beside.exists() else ""
+
+
+def _take(home: Home, identity: str, script: str, known: str) -> None:
+    staged = home.staged(identity)
+    with writing(home) as connection:
+        if connection.execute(known, [identity]).fetchone() is None:
+            connection.execute(f"ATTACH {quoted(str(staged))} AS staged (READ_ONLY)")
+            connection.execute(statements(script))
+    staged.unlink(missing_ok=True)
+
+
+def _forget(connection: duckdb.DuckDBPyConnection, run_id: str) -> None:
+    for table in ("epochs", "user_ranks"):
+        connection.execute(f"DELETE FROM mart.{table} WHERE run_id = ?", [run_id])
+
+
+def _row(run: TrainedRun) -> list[Any]:
+    return [
+        run.run_id,
+        run.snapshot_id,
+        run.model,
+        run.preset,
+        run.seed,
+        json.dumps(run.config),
+        run.device,
+        run.code_version,
+        json.dumps(run.versions),
+        run.started_at,
+        run.finished_at,
+        run.train_seconds,
+        run.best_epoch,
+        run.checkpoint_sha256,
+        "published",
+        None,
+    ]
+
+
+def _epochs(run: TrainedRun) -> pa.Table:
+    schema = pa.schema(
+        [
+            ("epoch", pa.int32()),
+            ("train_loss", pa.float64()),
+            ("valid_recall_10", pa.float64()),
+            ("valid_ndcg_10", pa.float64()),
+            ("seconds", pa.float64()),
+        ]
+    )
+    names = set(schema.names)
+    rows = [{name: row.get(name) for name in names} for row in run.epochs]
+    return pa.Table.from_pylist(rows, schema=schema)

@@ -1,0 +1,32 @@
+"""The small values that cross a step's boundary: ids, counts and paths, never data."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A prepared data set, as in `core.snapshots`."""
+
+    snapshot_id: str
+    load_id: str
+    retention: str
+    n_users: int
+    n_items: int
+    n_interactions: int
+    n_duplicates: int
+    sequences: Path
+    sequences_sha256: str
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a publication did.
+
+    Attributes:
+        changed: whether the readers' copy was replaced.
+        size: bytes of the readers' copy.
+    """
+
+    changed: bool
+    size: int

@@ -1,0 +1,1 @@
+INSERT INTO mart.validation_results VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)

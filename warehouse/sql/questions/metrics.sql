@@ -1,0 +1,17 @@
+-- $1: snapshots, $2: preset
+WITH board AS (
+    SELECT * FROM mart.leaderboard
+    WHERE snapshot_id IN (SELECT unnest($1::VARCHAR[])) AND preset = $2 AND split = 'test' AND k = 10
+)
+SELECT
+    sampled.data, sampled.retention, sampled.display_name AS model, sampled.n_seeds AS seeds,
+    round(sampled.recall, 4) AS recall_10, round(sampled.ndcg, 4) AS ndcg_10,
+    round(every.recall, 4) AS full_recall_10, round(every.ndcg, 4) AS full_ndcg_10,
+    paper.recall_10 AS paper_recall_10, paper.ndcg_10 AS paper_ndcg_10
+FROM board AS sampled
+JOIN board AS every USING (snapshot_id, model)
+LEFT JOIN mart.models AS models USING (model)
+LEFT JOIN mart.paper_results AS paper
+    ON sampled.dataset = 'ml-1m' AND paper.model = sampled.model AND paper.retention = sampled.retention
+WHERE sampled.protocol = 'uniform_100' AND every.protocol = 'full'
+ORDER BY sampled.retention, models.rung

@@ -1,0 +1,104 @@
+-- What people ask questions of: runs, ranks, audits.
+CREATE SCHEMA IF NOT EXISTS mart;
+
+CREATE TABLE IF NOT EXISTS mart.schema_version (version VARCHAR NOT NULL);
+COMMENT ON TABLE mart.schema_version IS 'One row: which version of these tables and views the file holds.';
+COMMENT ON COLUMN mart.schema_version.version IS 'Hash of the SQL files that made them.';
+
+CREATE TABLE IF NOT EXISTS mart.training_runs (
+    run_id VARCHAR PRIMARY KEY,
+    snapshot_id VARCHAR NOT NULL,
+    model VARCHAR NOT NULL,
+    preset VARCHAR NOT NULL,
+    seed INTEGER NOT NULL,
+    config JSON NOT NULL,
+    device VARCHAR NOT NULL,
+    code_version VARCHAR NOT NULL,
+    versions JSON NOT NULL,
+    started_at TIMESTAMP NOT NULL,
+    finished_at TIMESTAMP NOT NULL,
+    train_seconds DOUBLE NOT NULL,
+    best_epoch INTEGER NOT NULL,
+    checkpoint_sha256 VARCHAR NOT NULL,
+    status VARCHAR NOT NULL,
+    failure VARCHAR
+);
+COMMENT ON TABLE mart.training_runs IS 'One row a training; published ones have ranks.';
+COMMENT ON COLUMN mart.training_runs.run_id IS 'Hash of the sequences, the configuration, the seed and the model''s code.';
+COMMENT ON COLUMN mart.training_runs.snapshot_id IS 'What it was trained on (core.snapshots).';
+COMMENT ON COLUMN mart.training_runs.model IS 'Slug of the variant, e.g. sas_fpt.';
+COMMENT ON COLUMN mart.training_runs.preset IS 'Named settings it started from: quick or paper.';
+COMMENT ON COLUMN mart.training_runs.seed IS 'Seed of everything random in the training.';
+COMMENT ON COLUMN mart.training_runs.config IS 'Every setting, as used.';
+COMMENT ON COLUMN mart.training_runs.device IS 'Device it ran on, e.g. cpu or the GPU''s name.';
+COMMENT ON COLUMN mart.training_runs.code_version IS 'Hash of the model package''s source.';
+COMMENT ON COLUMN mart.training_runs.versions IS 'Versions of Python and the libraries it ran with.';
+COMMENT ON COLUMN mart.training_runs.started_at IS 'When training started (UTC).';
+COMMENT ON COLUMN mart.training_runs.finished_at IS 'When it ended (UTC).';
+COMMENT ON COLUMN mart.training_runs.train_seconds IS 'Seconds spent training and validating, over all attempts, by a monotonic clock.';
+COMMENT ON COLUMN mart.training_runs.best_epoch IS 'Epoch with the best validation NDCG@10 (uniform_100): the one evaluated; 0 for a failed run.';
+COMMENT ON COLUMN mart.training_runs.checkpoint_sha256 IS 'SHA-256 of the evaluated weights; empty for a failed run.';
+COMMENT ON COLUMN mart.training_runs.status IS 'published or failed.';
+COMMENT ON COLUMN mart.training_runs.failure IS 'Why it failed; null for a published run.';
+
+CREATE TABLE IF NOT EXISTS mart.epochs (
+    run_id VARCHAR NOT NULL,
+    epoch INTEGER NOT NULL,
+    train_loss DOUBLE NOT NULL,
+    valid_recall_10 DOUBLE,
+    valid_ndcg_10 DOUBLE,
+    seconds DOUBLE NOT NULL
+);
+COMMENT ON TABLE mart.epochs IS 'Learning curves.';
+COMMENT ON COLUMN mart.epochs.run_id IS 'The training (mart.training_runs).';
+COMMENT ON COLUMN mart.epochs.epoch IS 'Epoch, from 1.';
+COMMENT ON COLUMN mart.epochs.train_loss IS 'Mean training loss of the epoch.';
+COMMENT ON COLUMN mart.epochs.valid_recall_10 IS 'Recall@10 on validation, uniform_100; null where the epoch was not validated.';
+COMMENT ON COLUMN mart.epochs.valid_ndcg_10 IS 'NDCG@10 on validation, uniform_100; null where the epoch was not validated.';
+COMMENT ON COLUMN mart.epochs.seconds IS 'Seconds the epoch took, validation included.';
+
+CREATE TABLE IF NOT EXISTS mart.user_ranks (
+    run_id VARCHAR NOT NULL,
+    split VARCHAR NOT NULL,
+    protocol VARCHAR NOT NULL,
+    user_id INTEGER NOT NULL,
+    rank FLOAT NOT NULL,
+    n_candidates INTEGER NOT NULL
+);
+COMMENT ON TABLE mart.user_ranks IS 'Rank of each user''s held-out item: every metric is computed from these.';
+COMMENT ON COLUMN mart.user_ranks.run_id IS 'The training (mart.training_runs).';
+COMMENT ON COLUMN mart.user_ranks.split IS 'valid or test.';
+COMMENT ON COLUMN mart.user_ranks.protocol IS 'uniform_100: against the stored candidates; full: against every item outside the user''s history.';
+COMMENT ON COLUMN mart.user_ranks.user_id IS 'User id in the snapshot.';
+COMMENT ON COLUMN mart.user_ranks.rank IS '1 + candidates scored higher + half of those scored equal.';
+COMMENT ON COLUMN mart.user_ranks.n_candidates IS 'Items ranked, the held-out one included.';
+
+CREATE TABLE IF NOT EXISTS mart.validation_results (
+    audit_id VARCHAR NOT NULL,
+    table_name VARCHAR NOT NULL,
+    expectation VARCHAR NOT NULL,
+    severity VARCHAR NOT NULL,
+    success BOOLEAN NOT NULL,
+    observed VARCHAR,
+    unexpected_count BIGINT,
+    sample JSON,
+    reason VARCHAR NOT NULL,
+    load_id VARCHAR,
+    snapshot_id VARCHAR,
+    run_id VARCHAR,
+    checked_at TIMESTAMP NOT NULL
+);
+COMMENT ON TABLE mart.validation_results IS 'One row an expectation and audit, failed ones too.';
+COMMENT ON COLUMN mart.validation_results.audit_id IS 'One audit of one table.';
+COMMENT ON COLUMN mart.validation_results.table_name IS 'The table that was checked.';
+COMMENT ON COLUMN mart.validation_results.expectation IS 'What was expected, in words and with its parameters.';
+COMMENT ON COLUMN mart.validation_results.severity IS 'critical stops the run; warning and info are reported.';
+COMMENT ON COLUMN mart.validation_results.success IS 'Whether it held.';
+COMMENT ON COLUMN mart.validation_results.observed IS 'What was seen.';
+COMMENT ON COLUMN mart.validation_results.unexpected_count IS 'Rows against it; null where it does not count rows.';
+COMMENT ON COLUMN mart.validation_results.sample IS 'Up to five offending rows.';
+COMMENT ON COLUMN mart.validation_results.reason IS 'Why this is expected.';
+COMMENT ON COLUMN mart.validation_results.load_id IS 'The load that was checked; null for other audits.';
+COMMENT ON COLUMN mart.validation_results.snapshot_id IS 'The snapshot that was checked; null for other audits.';
+COMMENT ON COLUMN mart.validation_results.run_id IS 'The training that was checked; null for other audits.';
+COMMENT ON COLUMN mart.validation_results.checked_at IS 'When (UTC).';

@@ -1,0 +1,13 @@
+CREATE OR REPLACE VIEW mart.models AS
+SELECT * FROM (VALUES
+    ('sasrec', 'SASRec', 1),
+    ('sse_pt', 'SSE-PT', 2),
+    ('tisasrec', 'TiSASRec', 3),
+    ('tisasrec_plus', 'TiSASRec+', 4),
+    ('tisasrec_plus_plus', 'TiSASRec++', 5),
+    ('sas_fpt', 'SAS-FPT', 6)
+) AS models (model, display_name, rung);
+COMMENT ON VIEW mart.models IS 'The variants, by the names that the papers use.';
+COMMENT ON COLUMN mart.models.model IS 'Slug, as given to --model.';
+COMMENT ON COLUMN mart.models.display_name IS 'Name in tables and figures.';
+COMMENT ON COLUMN mart.models.rung IS 'Order in tables: each of the paper''s rungs is the one below plus one idea.';

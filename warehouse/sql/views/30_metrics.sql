@@ -1,0 +1,32 @@
+CREATE OR REPLACE VIEW mart.metrics AS
+SELECT
+    run_id, model, display_name, dataset, data, verified, snapshot_id, retention, preset, seed,
+    split, protocol, k,
+    avg(CASE WHEN rank <= k THEN 1.0 ELSE 0.0 END) AS recall,
+    avg(CASE WHEN rank <= k THEN 1.0 / log2(rank::DOUBLE + 1.0) ELSE 0.0 END) AS ndcg,
+    avg(CASE WHEN rank <= k THEN 1.0 / rank::DOUBLE ELSE 0.0 END) AS mrr,
+    count(*) AS n_users
+FROM mart.user_ranks
+JOIN (SELECT run_id FROM mart.training_runs WHERE status = 'published') USING (run_id)
+JOIN mart.lineage USING (run_id)
+LEFT JOIN mart.models USING (model)
+CROSS JOIN (SELECT unnest([1, 5, 10, 20]) AS k)
+GROUP BY ALL;
+COMMENT ON VIEW mart.metrics IS 'Metrics of every published training, computed from mart.user_ranks.';
+COMMENT ON COLUMN mart.metrics.run_id IS 'The training (mart.training_runs).';
+COMMENT ON COLUMN mart.metrics.model IS 'Slug of the variant.';
+COMMENT ON COLUMN mart.metrics.display_name IS 'Name of the variant in tables.';
+COMMENT ON COLUMN mart.metrics.dataset IS 'Name of the data set.';
+COMMENT ON COLUMN mart.metrics.data IS 'The data set, marked where its archive is unverified.';
+COMMENT ON COLUMN mart.metrics.verified IS 'Whether the archive is the publisher''s own or was made by us from a seed.';
+COMMENT ON COLUMN mart.metrics.snapshot_id IS 'What it was trained on (core.snapshots).';
+COMMENT ON COLUMN mart.metrics.retention IS '5-core or cold-start.';
+COMMENT ON COLUMN mart.metrics.preset IS 'Named settings it started from.';
+COMMENT ON COLUMN mart.metrics.seed IS 'Its seed.';
+COMMENT ON COLUMN mart.metrics.split IS 'valid or test.';
+COMMENT ON COLUMN mart.metrics.protocol IS 'uniform_100 or full.';
+COMMENT ON COLUMN mart.metrics.k IS 'Cut-off.';
+COMMENT ON COLUMN mart.metrics.recall IS 'Share of users whose held-out item is among the first k (hit rate).';
+COMMENT ON COLUMN mart.metrics.ndcg IS 'Mean of 1 / log2(rank + 1) within the first k, else 0.';
+COMMENT ON COLUMN mart.metrics.mrr IS 'Mean of 1 / rank within the first k, else 0.';
+COMMENT ON COLUMN mart.metrics.n_users IS 'Users averaged over.';

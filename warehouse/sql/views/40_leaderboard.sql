@@ -1,0 +1,29 @@
+CREATE OR REPLACE VIEW mart.leaderboard AS
+SELECT
+    dataset, data, verified, snapshot_id, retention, preset, model, display_name, split, protocol, k,
+    avg(recall) AS recall, stddev_samp(recall) AS recall_sd,
+    avg(ndcg) AS ndcg, stddev_samp(ndcg) AS ndcg_sd,
+    avg(mrr) AS mrr, stddev_samp(mrr) AS mrr_sd,
+    count(*) AS n_seeds, any_value(n_users) AS n_users
+FROM mart.metrics
+GROUP BY ALL;
+COMMENT ON VIEW mart.leaderboard IS 'Mean and standard deviation over seeds of every published variant.';
+COMMENT ON COLUMN mart.leaderboard.dataset IS 'Name of the data set.';
+COMMENT ON COLUMN mart.leaderboard.data IS 'The data set, marked where its archive is unverified.';
+COMMENT ON COLUMN mart.leaderboard.verified IS 'Whether the archive is the publisher''s own or was made by us from a seed.';
+COMMENT ON COLUMN mart.leaderboard.snapshot_id IS 'What the models were trained on (core.snapshots).';
+COMMENT ON COLUMN mart.leaderboard.retention IS '5-core or cold-start.';
+COMMENT ON COLUMN mart.leaderboard.preset IS 'Named settings of the trainings.';
+COMMENT ON COLUMN mart.leaderboard.model IS 'Slug of the variant.';
+COMMENT ON COLUMN mart.leaderboard.display_name IS 'Name of the variant in tables.';
+COMMENT ON COLUMN mart.leaderboard.split IS 'valid or test.';
+COMMENT ON COLUMN mart.leaderboard.protocol IS 'uniform_100 or full.';
+COMMENT ON COLUMN mart.leaderboard.k IS 'Cut-off.';
+COMMENT ON COLUMN mart.leaderboard.recall IS 'Mean recall over seeds.';
+COMMENT ON COLUMN mart.leaderboard.recall_sd IS 'Sample standard deviation of recall over seeds; null for one seed.';
+COMMENT ON COLUMN mart.leaderboard.ndcg IS 'Mean NDCG over seeds.';
+COMMENT ON COLUMN mart.leaderboard.ndcg_sd IS 'Sample standard deviation of NDCG over seeds; null for one seed.';
+COMMENT ON COLUMN mart.leaderboard.mrr IS 'Mean MRR over seeds.';
+COMMENT ON COLUMN mart.leaderboard.mrr_sd IS 'Sample standard deviation of MRR over seeds; null for one seed.';
+COMMENT ON COLUMN mart.leaderboard.n_seeds IS 'Trainings averaged over (seeds, and versions of the code where several were published).';
+COMMENT ON COLUMN mart.leaderboard.n_users IS 'Users in each.';

@@ -1,0 +1,39 @@
+CREATE OR REPLACE VIEW mart.slices AS
+WITH targets AS (
+    SELECT
+        held.snapshot_id, held.user_id, held.split,
+        CASE WHEN users.n_train < 20 THEN '1: under 20' WHEN users.n_train < 50 THEN '2: 20 to 49'
+             WHEN users.n_train < 200 THEN '3: 50 to 199' ELSE '4: 200 and more' END AS history,
+        CASE WHEN items.n_train < 5 THEN '1: under 5' WHEN items.n_train < 50 THEN '2: 5 to 49'
+             WHEN items.n_train < 500 THEN '3: 50 to 499' ELSE '4: 500 and more' END AS popularity,
+        CASE WHEN held.week BETWEEN 10 AND 22 THEN '2: spring' WHEN held.week BETWEEN 23 AND 35 THEN '3: summer'
+             WHEN held.week BETWEEN 36 AND 48 THEN '4: autumn' ELSE '1: winter' END AS season
+    FROM core.interactions AS held
+    JOIN core.users AS users USING (snapshot_id, user_id)
+    JOIN core.items AS items USING (snapshot_id, item_id)
+    WHERE held.split <> 'train'
+), long AS (
+    UNPIVOT targets ON history, popularity, season INTO NAME slice VALUE bucket
+)
+SELECT
+    run_id, model, preset, seed, snapshot_id, split, protocol, slice, bucket,
+    avg(CASE WHEN rank <= 10 THEN 1.0 ELSE 0.0 END) AS recall_10,
+    avg(CASE WHEN rank <= 10 THEN 1.0 / log2(rank::DOUBLE + 1.0) ELSE 0.0 END) AS ndcg_10,
+    count(*) AS n_users
+FROM mart.user_ranks
+JOIN (SELECT * FROM mart.training_runs WHERE status = 'published') USING (run_id)
+JOIN long USING (snapshot_id, user_id, split)
+GROUP BY ALL;
+COMMENT ON VIEW mart.slices IS 'Metrics at 10 by the length of the user''s training history, the popularity of the held-out item and the season it was watched in.';
+COMMENT ON COLUMN mart.slices.run_id IS 'The training (mart.training_runs).';
+COMMENT ON COLUMN mart.slices.model IS 'Slug of the variant.';
+COMMENT ON COLUMN mart.slices.preset IS 'Named settings it started from.';
+COMMENT ON COLUMN mart.slices.seed IS 'Its seed.';
+COMMENT ON COLUMN mart.slices.snapshot_id IS 'What it was trained on (core.snapshots).';
+COMMENT ON COLUMN mart.slices.split IS 'valid or test.';
+COMMENT ON COLUMN mart.slices.protocol IS 'uniform_100 or full.';
+COMMENT ON COLUMN mart.slices.slice IS 'history, popularity or season.';
+COMMENT ON COLUMN mart.slices.bucket IS 'The part of it, numbered in order.';
+COMMENT ON COLUMN mart.slices.recall_10 IS 'Recall@10 of the users in it.';
+COMMENT ON COLUMN mart.slices.ndcg_10 IS 'NDCG@10 of the users in it.';
+COMMENT ON COLUMN mart.slices.n_users IS 'Users in it.';

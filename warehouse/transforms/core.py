@@ -1,0 +1,97 @@
+"""The transforms joined: raw tables of one load to core tables of one snapshot."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from warehouse.errors import RefusedError
+from warehouse.identity import code_version
+from warehouse.transforms.candidates import draw_candidates
+from warehouse.transforms.ids import with_ids
+from warehouse.transforms.order import in_total_order, without_repeats
+from warehouse.transforms.retention import k_core
+from warehouse.transforms.split import with_split
+from warehouse.transforms.time_features import with_scaled_interval, with_time_scale, with_week
+
+RETENTIONS = {"5-core": 5, "cold-start": 1}
+CODE_VERSION = code_version(Path(__file__).parent.glob("*.py"))
+
+
+@dataclass(frozen=True)
+class CoreTables:
+    """The core tables of a snapshot, without its id."""
+
+    interactions: pl.DataFrame
+    items: pl.DataFrame
+    users: pl.DataFrame
+    candidates: pl.DataFrame
+    n_duplicates: int
+
+
+def core_tables(ratings: pl.LazyFrame, items: pl.LazyFrame, retention: str) -> CoreTables:
+    """Prepare what the models are trained on.
+
+    Args:
+        ratings: as `raw.ratings`, any order.
+        items: as `raw.items`.
+        retention: a key of `RETENTIONS`.
+
+    Raises:
+        RefusedError: nothing is left, or nobody has three interactions.
+    """
+    ordered = ratings.pipe(in_total_order).collect()
+    distinct = ordered.lazy().pipe(without_repeats).collect()
+    interactions = (
+        distinct.lazy()
+        .pipe(k_core, k=RETENTIONS[retention])
+        .pipe(with_ids)
+        .pipe(with_split)
+        .pipe(with_time_scale)
+        .pipe(with_scaled_interval)
+        .pipe(with_week)
+        .collect()
+    )
+    _refuse_too_little(interactions, retention)
+    return CoreTables(
+        interactions=interactions,
+        items=_items(interactions.lazy(), items).collect(),
+        users=_users(interactions.lazy()).collect(),
+        candidates=draw_candidates(
+            interactions.lazy(), n_items=int(interactions["item_id"].n_unique())
+        ).collect(),
+        n_duplicates=ordered.height - distinct.height,
+    )
+
+
+def _refuse_too_little(interactions: pl.DataFrame, retention: str) -> None:
+    n_tests = interactions.filter(pl.col("split") == "test").height
+    n_items = interactions["item_id"].n_unique()
+    if n_tests == 0 or n_items < 2:
+        raise RefusedError(
+            f"Not enough data after {retention}",
+            got=f"{interactions.height} interactions, {n_items} items, {n_tests} users to evaluate",
+            expected="at least one user with three interactions and two items",
+            to_do="Give a larger source or --retention cold-start",
+        )
+
+
+def _items(interactions: pl.LazyFrame, items: pl.LazyFrame) -> pl.LazyFrame:
+    trained = (pl.col("split") == "train").sum().cast(pl.Int64)
+    kept = interactions.group_by("item_id", "raw_item_id").agg(n_train=trained)
+    named = items.select("raw_item_id", "title", "genres").unique(
+        "raw_item_id", keep="first", maintain_order=True
+    )
+    return kept.join(named, on="raw_item_id", how="left", validate="1:1").sort("item_id")
+
+
+def _users(interactions: pl.LazyFrame) -> pl.LazyFrame:
+    return (
+        interactions.group_by("user_id", "raw_user_id")
+        .agg(
+            n_interactions=pl.len().cast(pl.Int64),
+            n_train=(pl.col("split") == "train").sum().cast(pl.Int64),
+            time_scale=pl.col("time_scale").first(),
+        )
+        .sort("user_id")
+    )
