@@ -10,7 +10,7 @@ from tasks.training import run_id, train_command
 from warehouse.database import connected, statements
 from warehouse.datasets import find
 from warehouse.home import Home
-from warehouse.landing import identify
+from warehouse.landing import load_id_of
 from warehouse.preparing import snapshot_id
 
 Row = dict[str, Any]
@@ -28,7 +28,7 @@ def plan(asked: Experiment) -> list[Row]:
         what = f"{asked.dataset}: fetch (or generate) it, then land and everything after"
         return [_row("fetch", what, "", "to do", None)]
     known = _known(place, asked)
-    load_id = identify(find(asked.dataset), archive)
+    load_id = load_id_of(find(asked.dataset), archive)
     rows = [_row("land", f"{asked.dataset} from {archive.name}", load_id, *_state(known, load_id))]
     for retention in asked.retentions:
         snapshot = snapshot_id(load_id, retention)

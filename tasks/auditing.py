@@ -3,21 +3,117 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from prefect import task
-from prefect.artifacts import create_table_artifact
 
 from expectations.facts import Facts
 from expectations.outcome import Outcome, stops
+from expectations.suites import CORE, RANKS, RAW
+from tasks.artifacts import show_audit
 from tasks.progress import note
-from warehouse import publishing, ranking
 from warehouse.datasets import find
 from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.landing import Load
 from warehouse.publishing import TrainedRun, store_outcomes
+from warehouse.ranks import stage_ranks
 from warehouse.records import Snapshot
 
-RAW = ("raw_ratings", "raw_items", "raw_users", "raw_rejects")
-CORE = ("core_interactions", "core_items", "core_users", "core_candidates", "sequences")
-RANKS = ("user_ranks",)
+
+@task(task_run_name="audit load {load.load_id}")
+def audit_load(home: Home, load: Load, max_rejects: int) -> None:
+    """Raw tables of a staged load."""
+    facts = load_facts(load, max_rejects)
+    _audit(home, home.staged(load.load_id), RAW, facts, load_id=load.load_id)
+
+
+@task(task_run_name="audit snapshot {snapshot.retention}")
+def audit_snapshot(home: Home, snapshot: Snapshot) -> None:
+    """Core tables of a staged snapshot and the sequences file made from them."""
+    staged = home.staged(snapshot.snapshot_id)
+    _audit(home, staged, CORE, snapshot_facts(snapshot), snapshot_id=snapshot.snapshot_id)
+
+
+def load_facts(load: Load, max_rejects: int) -> Facts:
+    """What a load must agree with; the counts are the publisher's if the archive is."""
+    dataset = find(load.dataset)
+    counts = dataset.counts if load.verified else None
+    return Facts(
+        load_id=load.load_id,
+        n_ratings=counts and counts.ratings,
+        n_users=counts and counts.users,
+        n_items=counts and counts.items,
+        rating_min=dataset.scale.low,
+        rating_max=dataset.scale.high,
+        rating_step=dataset.scale.step,
+        max_rejects=max_rejects,
+    )
+
+
+def snapshot_facts(snapshot: Snapshot) -> Facts:
+    """What the tables of a snapshot must agree with."""
+    return Facts(
+        load_id=snapshot.load_id,
+        snapshot_id=snapshot.snapshot_id,
+        retention=snapshot.retention,
+        n_interactions=snapshot.n_interactions,
+        n_kept_users=snapshot.n_users,
+        n_kept_items=snapshot.n_items,
+    )
+
+
+@task(task_run_name="audit ranks")
+def audit_runs(home: Home, runs: Sequence[TrainedRun]) -> None:
+    """Ranks of new trainings, against the tables of the snapshot they were trained on."""
+    for snapshot_id in dict.fromkeys(run.snapshot_id for run in runs):
+        ours = [run for run in runs if run.snapshot_id == snapshot_id]
+        facts = Facts(snapshot_id=snapshot_id, run_ids=tuple(run.run_id for run in ours))
+        staged = stage_ranks(home, snapshot_id, ours)
+        _audit(home, staged, RANKS, facts, snapshot_id=snapshot_id)
+        staged.unlink()
+
+
+def _audit(
+    home: Home, database: Path, suites: Sequence[str], facts: Facts, **ids: str | None
+) -> None:
+    from expectations.runner import audit  # takes seconds to import: only where it is used
+
+    outcomes = audit(database, suites, facts)
+    rows = [asdict(outcome) for outcome in outcomes]
+    store_outcomes(home, rows, **ids)
+    show_audit(" and ".join(suites), rows)
+    _tell(outcomes)
+    if stops(outcomes):
+        raise _refusal(outcomes)
+
+
+def _tell(outcomes: Sequence[Outcome]) -> None:
+    held = sum(outcome.success for outcome in outcomes)
+    note(f"audit: {held} of {len(outcomes)} expectations hold")
+    for outcome in outcomes:
+        if not outcome.success:
+            note(f"{outcome.severity}: {_said(outcome)}")
+
+
+def _refusal(outcomes: Sequence[Outcome]) -> RefusedError:
+    """The first failed critical expectation, with its offending rows."""
+    failed = [one for one in outcomes if one.severity == "critical" and not one.success]
+    more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
+    return RefusedError(
+        f"The audit failed{more}",
+        got=_said(failed[0]),
+        to_do=f"{failed[0].reason} Nothing was published",
+    )
+
+
+def _said(outcome: Outcome) -> str:
+    counted = f", {outcome.unexpected_count:,} rows" if outcome.unexpected_count else ""
+    rows = "; ".join(_row(row) for row in outcome.sample[:3])
+    seen = f", saw {outcome.observed}" if outcome.observed and not rows else ""
+    examples = f", such as {rows}" if rows else ""
+    return f"{outcome.table_name}: {outcome.expectation}{counted}{seen}{examples}"
+
+
+def _row(row: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value!r}" for name, value in row.items() if name != "load_id")

@@ -8,6 +8,7 @@ from tasks.progress import advancing
 from warehouse import landing, publishing
 from warehouse.datasets import find
 from warehouse.fetch import fetch
+from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.landing import Load
 
@@ -23,14 +24,19 @@ def find_source(home: Home, dataset: str, source: Path | None) -> Path:
 @task(task_run_name="identify {dataset}")
 def identify_load(dataset: str, source: Path) -> str:
     """The id that the load of this archive has or would have."""
-    return landing.identify(find(dataset), source)
+    return landing.load_id_of(find(dataset), source)
 
 
 @task(task_run_name="land {dataset}", timeout_seconds=3600)
 def land(home: Home, dataset: str, source: Path, load_id: str) -> Load:
     """Parse the archive into `staging/<load_id>.duckdb`."""
     progress = advancing(f"land {dataset}")
-    return landing.land(find(dataset), source, home.staged(load_id), progress=progress)
+    load = landing.land(find(dataset), source, home.staged(load_id), progress)
+    if load.load_id != load_id:
+        raise RefusedError(
+            f"{source.name} changed while it was read", to_do="Run the command again"
+        )
+    return load
 
 
 @task(task_run_name="look for {load_id}")

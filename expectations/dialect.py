@@ -1,0 +1,94 @@
+"""DuckDB for Great Expectations: a SQLAlchemy dialect whose cursor holds its rows.
+
+Great Expectations closes a connection before it fetches from it, and with duckdb-engine the
+cursor *is* the connection: every metric then fails with "list index out of range". Here the
+cursor fetches all rows in `execute`, so they outlive the connection. Results of checks are
+small; nothing else should be read through this dialect.
+
+Address: `duckdb+buffered:///path/to/file.duckdb`.
+"""
+
+import atexit
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import duckdb
+from duckdb_engine import ConnectionWrapper, CursorWrapper, Dialect
+from sqlalchemy.dialects import registry
+
+DRIVER = "buffered"
+ADDRESS = f"duckdb+{DRIVER}:///"
+
+
+class BufferedCursor(CursorWrapper):  # type: ignore[misc]
+    """A cursor that serves rows and description from memory."""
+
+    description: Any = None
+    rowcount = -1
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, wrapper: ConnectionWrapper) -> None:
+        super().__init__(connection, wrapper)
+        self._duckdb = connection
+        self._rows: Iterator[tuple[Any, ...]] = iter(())
+
+    def execute(self, statement: str, parameters: Any = None, context: Any = None) -> None:
+        """Run a statement and fetch all it returns."""
+        super().execute(statement, parameters, context)
+        columns = self._duckdb.description
+        # Names and types as text: DuckDB's own type objects, kept past the interpreter's end by
+        # someone's cache, make it complain of leaks on stderr.
+        self.description = columns and [
+            (str(name), str(kind), *rest) for name, kind, *rest in columns
+        ]
+        self._rows = iter(self._duckdb.fetchall() if columns else ())
+
+    def fetchone(self) -> tuple[Any, ...] | None:
+        """The next row, None past the last."""
+        return next(self._rows, None)
+
+    def fetchmany(self, size: int | None = None) -> list[tuple[Any, ...]]:
+        """The next `size` rows (1 by default), fewer at the end."""
+        return [row for _, row in zip(range(size or 1), self._rows, strict=False)]
+
+    def fetchall(self) -> list[tuple[Any, ...]]:
+        """All rows that were not served yet."""
+        return list(self._rows)
+
+
+class BufferedConnection(ConnectionWrapper):  # type: ignore[misc]
+    """A connection that hands out buffered cursors."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        super().__init__(connection)
+        self._duckdb = connection
+
+    def cursor(self) -> BufferedCursor:
+        """A cursor on this connection."""
+        return BufferedCursor(self._duckdb, self)
+
+
+class BufferedDialect(Dialect):  # type: ignore[misc]
+    """duckdb-engine's dialect with buffered cursors."""
+
+    driver = DRIVER
+    supports_statement_cache = False
+
+    def connect(self, *arguments: Any, **parameters: Any) -> BufferedConnection:
+        """Open a DuckDB file."""
+        wrapper = super().connect(*arguments, **parameters)
+        return BufferedConnection(wrapper._ConnectionWrapper__c)
+
+
+registry.register(f"duckdb.{DRIVER}", __name__, BufferedDialect.__name__)
+
+
+@atexit.register
+def _let_go_of_duckdb() -> None:
+    """Empty the modules through which the caches of others keep DuckDB's objects past the end.
+
+    DuckDB would then print pages of "leaked instance" on stderr, though nothing is wrong.
+    """
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] in ("duckdb", "_duckdb", "duckdb_engine"):
+            vars(module).clear()

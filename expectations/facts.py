@@ -1,0 +1,39 @@
+"""What a suite must know of the data it judges. Light to import."""
+
+import time
+from dataclasses import dataclass, field
+
+_DAY = 86_400
+
+
+def _tomorrow() -> int:
+    return int(time.time()) + _DAY
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """Ids, known counts and limits; a count that nobody knows is None.
+
+    An id left empty matches no row, so an audit that needs it fails instead of passing unjudged.
+    """
+
+    load_id: str = ""
+    snapshot_id: str = ""
+    run_ids: tuple[str, ...] = ()
+
+    # The archive, as its publisher describes it.
+    n_ratings: int | None = None
+    n_users: int | None = None
+    n_items: int | None = None
+    rating_min: float = 0.5
+    rating_max: float = 5.0
+    rating_step: float = 0.5
+    timestamp_min: int = 788_918_400  # 1995-01-01: MovieLens's first ratings are of that month
+    timestamp_max: int = field(default_factory=_tomorrow)  # a day's grace for clocks that differ
+    max_rejects: int = 0
+
+    # The snapshot, as its row in core.snapshots describes it.
+    retention: str = "5-core"
+    n_interactions: int | None = None
+    n_kept_users: int | None = None
+    n_kept_items: int | None = None

@@ -1,0 +1,6 @@
+"""One file a suite; each has `suite(facts)`. Names only here: the files import what is heavy."""
+
+RAW = ("raw_ratings", "raw_items", "raw_users", "raw_rejects")
+CORE = ("core_interactions", "core_items", "core_users", "core_candidates", "sequences")
+RANKS = ("user_ranks",)
+ALL = RAW + CORE + RANKS

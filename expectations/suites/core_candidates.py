@@ -1,0 +1,107 @@
+"""What must be true of `core.candidates`, the negatives that every model ranks."""
+
+from expectations.facts import Facts
+from expectations.vocabulary import (
+    Expectation,
+    Suite,
+    contract,
+    in_set,
+    no_rows,
+    row_count,
+    unique,
+)
+
+TABLE = "core.candidates"
+COLUMNS = {
+    "snapshot_id": "VARCHAR",
+    "split": "VARCHAR",
+    "user_id": "INTEGER",
+    "item_ids": "INTEGER[]",
+}
+
+
+def suite(facts: Facts) -> Suite:
+    """Expectations on the stored draws; reads the snapshot's other tables too."""
+    return Suite(
+        TABLE,
+        ("split", "user_id"),
+        [
+            row_count(None, reason="Without candidates nobody is evaluated."),
+            *contract(TABLE, COLUMNS),
+            in_set(
+                "snapshot_id",
+                [facts.snapshot_id],
+                reason="Staging holds one snapshot; rows of another are a mix.",
+            ),
+            in_set("split", ["valid", "test"], reason="Nothing is ranked for training rows."),
+            unique("split", "user_id", reason="One draw a user, the same for every model."),
+            _users_with_a_held_out_item(),
+            *_items(),
+        ],
+    )
+
+
+def _users_with_a_held_out_item() -> Expectation:
+    return no_rows(
+        "a draw for each held-out item, and no other",
+        """
+        SELECT coalesce(drawn.split, held.split) AS split,
+               coalesce(drawn.user_id, held.user_id) AS user_id,
+               if(drawn.user_id IS NULL, 'missing', 'not held out') AS problem
+        FROM (SELECT split, user_id FROM batch WHERE split IN ('valid', 'test')) AS drawn
+        FULL JOIN (
+            SELECT split, user_id FROM core.interactions WHERE split IN ('valid', 'test')
+        ) AS held ON drawn.split = held.split AND drawn.user_id = held.user_id
+        WHERE drawn.user_id IS NULL OR held.user_id IS NULL
+        """,
+        reason="A user without a draw drops out of the metric, and the mean shifts.",
+    )
+
+
+def _items() -> list[Expectation]:
+    return [
+        no_rows(
+            "at least 1 candidate",
+            "SELECT split, user_id FROM batch WHERE len(item_ids) = 0",
+            reason="A user who has seen everything is always ranked first: no information.",
+            severity="warning",
+        ),
+        no_rows(
+            "100 candidates, or all items outside the history",
+            """
+            SELECT split, user_id, len(item_ids) AS candidates,
+                   least(100, (SELECT count(*) FROM core.items) - n_interactions) AS expected
+            FROM batch JOIN core.users USING (user_id)
+            WHERE candidates <> expected
+            """,
+            reason="Fewer candidates make a better rank.",
+        ),
+        no_rows(
+            "candidates distinct",
+            """
+            SELECT split, user_id, len(item_ids) AS candidates,
+                   list_unique(item_ids) AS distinct_candidates
+            FROM batch WHERE distinct_candidates <> list_count(item_ids)
+            """,
+            reason="An item twice counts twice in the rank.",
+        ),
+        no_rows(
+            "candidates between 1 and the number of items",
+            """
+            SELECT split, user_id, list_min(item_ids) AS lowest, list_max(item_ids) AS highest,
+                   len(item_ids) - list_count(item_ids) AS nulls
+            FROM batch
+            WHERE lowest < 1 OR highest > (SELECT count(*) FROM core.items) OR nulls > 0
+            """,
+            reason="0 is padding, which no model scores high; past the end there is no row.",
+        ),
+        no_rows(
+            "no candidate in the user's history",
+            """
+            SELECT drawn.split, user_id, item_id
+            FROM (SELECT split, user_id, unnest(item_ids) AS item_id FROM batch) AS drawn
+            SEMI JOIN core.interactions USING (user_id, item_id)
+            """,
+            reason="The held-out item among its own negatives, or one the model has learned.",
+        ),
+    ]

@@ -1,0 +1,86 @@
+"""What must be true of `core.items`."""
+
+from expectations.facts import Facts
+from expectations.vocabulary import (
+    Expectation,
+    Suite,
+    contiguous,
+    contract,
+    in_set,
+    no_rows,
+    row_count,
+    unique,
+)
+
+TABLE = "core.items"
+COLUMNS = {
+    "snapshot_id": "VARCHAR",
+    "item_id": "INTEGER",
+    "raw_item_id": "BIGINT",
+    "title": "VARCHAR",
+    "genres": "VARCHAR",
+    "n_train": "BIGINT",
+}
+
+
+def suite(facts: Facts) -> Suite:
+    """Expectations on a snapshot's items; reads `core.interactions` too."""
+    return Suite(
+        TABLE,
+        ("item_id",),
+        [
+            row_count(facts.n_kept_items, reason="As many as the preparation says it kept."),
+            *contract(TABLE, COLUMNS, optional=("title", "genres")),
+            in_set(
+                "snapshot_id",
+                [facts.snapshot_id],
+                reason="Staging holds one snapshot; rows of another are a mix.",
+            ),
+            unique("item_id", reason="One row an item."),
+            contiguous("item_id"),
+            unique("raw_item_id", reason="Two ids of one movie would split its ratings."),
+            no_rows(
+                "item_id in the order of raw_item_id",
+                """
+                SELECT * FROM (
+                    SELECT item_id, raw_item_id,
+                           lag(raw_item_id) OVER (ORDER BY item_id, raw_item_id) AS before
+                    FROM batch
+                ) WHERE raw_item_id < before
+                """,
+                reason="Ids follow from the data alone, so that a rerun gives the same.",
+            ),
+            *_counts(),
+            no_rows(
+                "title known",
+                "SELECT item_id, raw_item_id FROM batch WHERE title IS NULL",
+                reason="The movies file does not name it: recommendations show its number.",
+                severity="warning",
+            ),
+        ],
+    )
+
+
+def _counts() -> list[Expectation]:
+    return [
+        no_rows(
+            "item_id in core.interactions",
+            """
+            SELECT item_id, raw_item_id FROM batch ANTI JOIN core.interactions USING (item_id)
+            WHERE item_id IS NOT NULL
+            """,
+            reason="An item that nobody touched could be ranked, but never be learned.",
+        ),
+        no_rows(
+            "n_train as counted in core.interactions",
+            """
+            SELECT item_id, n_train, counted
+            FROM batch JOIN (
+                SELECT item_id, count(*) FILTER (split = 'train') AS counted
+                FROM core.interactions GROUP BY item_id
+            ) USING (item_id)
+            WHERE n_train <> counted
+            """,
+            reason="Popularity comes from the training part only.",
+        ),
+    ]

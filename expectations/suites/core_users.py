@@ -1,0 +1,104 @@
+"""What must be true of `core.users`."""
+
+from expectations.facts import Facts
+from expectations.vocabulary import (
+    Expectation,
+    Suite,
+    between,
+    contiguous,
+    contract,
+    in_set,
+    no_rows,
+    row_count,
+    unique,
+)
+
+TABLE = "core.users"
+COLUMNS = {
+    "snapshot_id": "VARCHAR",
+    "user_id": "INTEGER",
+    "raw_user_id": "BIGINT",
+    "n_interactions": "BIGINT",
+    "n_train": "BIGINT",
+    "time_scale": "BIGINT",
+}
+
+
+def suite(facts: Facts) -> Suite:
+    """Expectations on a snapshot's users; reads `core.interactions` too."""
+    return Suite(
+        TABLE,
+        ("user_id",),
+        [
+            row_count(facts.n_kept_users, reason="As many as the preparation says it kept."),
+            *contract(TABLE, COLUMNS),
+            in_set(
+                "snapshot_id",
+                [facts.snapshot_id],
+                reason="Staging holds one snapshot; rows of another are a mix.",
+            ),
+            unique("user_id", reason="One row a user."),
+            contiguous("user_id"),
+            unique("raw_user_id", reason="Two ids of one user would cut the history in two."),
+            no_rows(
+                "user_id in the order of raw_user_id",
+                """
+                SELECT * FROM (
+                    SELECT user_id, raw_user_id,
+                           lag(raw_user_id) OVER (ORDER BY user_id, raw_user_id) AS before
+                    FROM batch
+                ) WHERE raw_user_id < before
+                """,
+                reason="Ids follow from the data alone, so that a rerun gives the same.",
+            ),
+            *_counts(),
+            *_time_scale(),
+        ],
+    )
+
+
+def _counts() -> list[Expectation]:
+    def counted(column: str, count: str, reason: str) -> Expectation:
+        return no_rows(
+            f"{column} as counted in core.interactions",
+            f"""
+            SELECT user_id, {column}, coalesce(counted, 0) AS counted
+            FROM batch LEFT JOIN (
+                SELECT user_id, {count} AS counted FROM core.interactions GROUP BY user_id
+            ) USING (user_id)
+            WHERE {column} <> coalesce(counted, 0)
+            """,
+            reason=reason,
+        )
+
+    return [
+        counted("n_interactions", "count(*)", "Slices by history length rest on it."),
+        counted(
+            "n_train",
+            "count(*) FILTER (split = 'train')",
+            "It says where the training part of a history ends.",
+        ),
+    ]
+
+
+def _time_scale() -> list[Expectation]:
+    return [
+        between("time_scale", 1, None, reason="Intervals are divided by it."),
+        no_rows(
+            "time_scale = shortest non-zero gap of the training part, else 1",
+            """
+            SELECT user_id, time_scale, coalesce(shortest, 1) AS recomputed
+            FROM batch JOIN (
+                SELECT user_id, min(gap) FILTER (gap > 0) AS shortest
+                FROM (
+                    SELECT user_id, timestamp - lag(timestamp) OVER (
+                               PARTITION BY user_id ORDER BY position
+                           ) AS gap
+                    FROM core.interactions WHERE split = 'train'
+                ) GROUP BY user_id
+            ) USING (user_id)
+            WHERE time_scale >= 1 AND time_scale <> recomputed
+            """,
+            reason="Taken over the whole history it would leak the held-out times.",
+        ),
+    ]

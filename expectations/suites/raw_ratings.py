@@ -1,0 +1,121 @@
+"""What must be true of `raw.ratings`, the archive's ratings row by row."""
+
+from expectations.facts import Facts
+from expectations.vocabulary import (
+    Expectation,
+    Suite,
+    between,
+    contract,
+    distinct_count,
+    in_set,
+    no_rows,
+    on_step,
+    row_count,
+    unique,
+)
+
+TABLE = "raw.ratings"
+COLUMNS = {
+    "load_id": "VARCHAR",
+    "source_row": "BIGINT",
+    "raw_user_id": "BIGINT",
+    "raw_item_id": "BIGINT",
+    "rating": "FLOAT",
+    "timestamp": "BIGINT",
+}
+
+
+def suite(facts: Facts) -> Suite:
+    """Expectations on the staged ratings; reads `raw.items` and `raw.users` too."""
+    return Suite(
+        TABLE,
+        ("source_row",),
+        [
+            row_count(
+                facts.n_ratings,
+                spare=facts.max_rejects,
+                reason="A cut file parses well up to its end: only the count betrays it.",
+            ),
+            *contract(TABLE, COLUMNS),
+            *_known_counts(facts),
+            *_ids(facts),
+            *_values(facts),
+            *_relations(),
+        ],
+    )
+
+
+def _known_counts(facts: Facts) -> list[Expectation]:
+    known = {"raw_user_id": facts.n_users, "raw_item_id": facts.n_items}
+    return [
+        distinct_count(
+            column,
+            count,
+            spare=facts.max_rejects,
+            reason="The publisher says how many there are; another number is another archive.",
+        )
+        for column, count in known.items()
+        if count is not None
+    ]
+
+
+def _ids(facts: Facts) -> list[Expectation]:
+    return [
+        in_set(
+            "load_id", [facts.load_id], reason="Staging holds one load; rows of another are a mix."
+        ),
+        between("source_row", 1, None, reason="Lines are counted from 1."),
+        unique("source_row", reason="It breaks ties of time, so the order hangs on it."),
+        between("raw_user_id", 1, None, reason="MovieLens numbers its users from 1."),
+        between("raw_item_id", 1, None, reason="MovieLens numbers its movies from 1."),
+    ]
+
+
+def _values(facts: Facts) -> list[Expectation]:
+    return [
+        between(
+            "rating",
+            facts.rating_min,
+            facts.rating_max,
+            reason="Stars outside the scale come of a shifted column or a damaged line.",
+        ),
+        on_step(
+            "rating",
+            facts.rating_step,
+            reason="Values between the steps belong to another data set.",
+        ),
+        between(
+            "timestamp",
+            facts.timestamp_min,
+            facts.timestamp_max,
+            reason="Before MovieLens or in the future: zero, milliseconds or a wrong column.",
+        ),
+    ]
+
+
+def _relations() -> list[Expectation]:
+    return [
+        unique(
+            "raw_user_id",
+            "raw_item_id",
+            reason="The preparation keeps the earliest of them; many would be a doubled file.",
+            severity="warning",
+        ),
+        _known("raw_item_id", "raw.items", "The item is trained on, but has no title to show."),
+        _known(
+            "raw_user_id", "raw.users", "The user is trained on, but the users file lacks them."
+        ),
+    ]
+
+
+def _known(column: str, other: str, reason: str) -> Expectation:
+    return no_rows(
+        f"{column} in {other}",
+        f"""
+        SELECT source_row, {column}
+        FROM batch ANTI JOIN {other} USING ({column})
+        WHERE {column} IS NOT NULL
+        """,
+        reason=reason,
+        severity="warning",
+    )

@@ -1,0 +1,140 @@
+"""What must be true of `mart.user_ranks` before they are published."""
+
+from expectations.facts import Facts
+from expectations.vocabulary import (
+    Expectation,
+    Suite,
+    between,
+    contract,
+    exactly_set,
+    in_set,
+    no_rows,
+    row_count,
+    unique,
+)
+
+TABLE = "mart.user_ranks"
+COLUMNS = {
+    "run_id": "VARCHAR",
+    "split": "VARCHAR",
+    "protocol": "VARCHAR",
+    "user_id": "INTEGER",
+    "rank": "FLOAT",
+    "n_candidates": "INTEGER",
+}
+KEY = ("run_id", "split", "protocol", "user_id")
+
+
+def suite(facts: Facts) -> Suite:
+    """Expectations on ranks; reads `core.users`, `core.items` and `core.candidates` too."""
+    return Suite(
+        TABLE,
+        KEY,
+        [
+            row_count(None, reason="A run without ranks has no metrics."),
+            *contract(TABLE, COLUMNS),
+            exactly_set(
+                "run_id",
+                facts.run_ids,
+                reason="The ranks of the trainings under audit, all of them and no others.",
+            ),
+            in_set("split", ["valid", "test"], reason="Training rows have no rank."),
+            in_set("protocol", ["uniform_100", "full"], reason="There are two protocols."),
+            unique(*KEY, reason="A rank counted twice shifts every mean."),
+            _complete(),
+            *_ranks(),
+            *_candidate_counts(),
+            *_leak_guards(),
+        ],
+    )
+
+
+def _complete() -> Expectation:
+    return no_rows(
+        "a rank for each run, split, protocol and user with a held-out item, and no other",
+        """
+        WITH held_out AS (SELECT user_id FROM core.users WHERE n_interactions >= 3),
+        expected AS (
+            SELECT run_id, split, protocol, user_id
+            FROM (SELECT DISTINCT run_id FROM batch)
+            CROSS JOIN (VALUES ('valid'), ('test')) AS splits (split)
+            CROSS JOIN (VALUES ('uniform_100'), ('full')) AS protocols (protocol)
+            CROSS JOIN held_out
+        )
+        SELECT run_id, split, protocol, user_id, 'missing' AS problem
+        FROM expected ANTI JOIN batch USING (run_id, split, protocol, user_id)
+        UNION ALL
+        SELECT run_id, split, protocol, user_id, 'not held out' AS problem
+        FROM batch ANTI JOIN held_out USING (user_id) WHERE user_id IS NOT NULL
+        """,
+        reason="Means over different users cannot be compared.",
+    )
+
+
+def _ranks() -> list[Expectation]:
+    return [
+        between("rank", 1, None, reason="The best place is 1."),
+        no_rows(
+            "rank at most n_candidates",
+            "SELECT * FROM batch WHERE rank > n_candidates",
+            reason="There is no place after the last. NaN is greater than all, so it fails too.",
+        ),
+        no_rows(
+            "rank a multiple of 0.5",
+            "SELECT * FROM batch WHERE isfinite(rank) AND rank * 2 <> round(rank * 2)",
+            reason="1 + candidates above + half of the ties has no other fractions.",
+        ),
+    ]
+
+
+def _candidate_counts() -> list[Expectation]:
+    return [
+        no_rows(
+            "n_candidates of uniform_100 = stored candidates + 1",
+            """
+            SELECT run_id, split, user_id, n_candidates, len(item_ids) + 1 AS expected
+            FROM batch JOIN core.candidates USING (split, user_id)
+            WHERE protocol = 'uniform_100' AND n_candidates <> expected
+            """,
+            reason="Ranked against fewer than were stored, the rank is too good.",
+        ),
+        no_rows(
+            "n_candidates of full = items - history + 1",
+            """
+            SELECT run_id, split, user_id, n_candidates,
+                   (SELECT count(*) FROM core.items) - n_interactions + 1 AS expected
+            FROM batch JOIN core.users USING (user_id)
+            WHERE protocol = 'full' AND n_candidates <> expected
+            """,
+            reason="Every item but the user's other ones is ranked.",
+        ),
+    ]
+
+
+def _leak_guards() -> list[Expectation]:
+    return [
+        no_rows(
+            "suspected leak: recall@10 below 1 over 50 users or more",
+            """
+            SELECT run_id, split, protocol, count(*) AS users, max(rank) AS worst_rank
+            FROM batch WHERE n_candidates > 10
+            GROUP BY run_id, split, protocol
+            HAVING users >= 50 AND worst_rank <= 10
+            """,
+            reason="Nobody predicts everybody: the held-out items have reached the model.",
+        ),
+        no_rows(
+            "broken model: mean rank not above chance by more than 5 standard errors",
+            # A random scorer's rank is uniform on 1..C: mean (C + 1) / 2, variance (C² - 1) / 12.
+            """
+            SELECT run_id, split, protocol, count(*) AS users, avg(rank) AS mean_rank,
+                   avg((n_candidates + 1) / 2) AS chance,
+                   sqrt(sum((n_candidates * CAST(n_candidates AS DOUBLE) - 1) / 12))
+                       / count(*) AS standard_error
+            FROM batch WHERE rank BETWEEN 1 AND n_candidates
+            GROUP BY run_id, split, protocol
+            HAVING mean_rank > chance + 5 * standard_error
+            """,
+            reason="Worse than a coin: a sign is turned, or users are mixed up.",
+        ),
+    ]

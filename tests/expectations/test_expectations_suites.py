@@ -1,0 +1,579 @@
+"""Every expectation holds on good data and fails on data broken in exactly its way."""
+
+import importlib
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from expectations import suites
+from expectations.facts import Facts
+from expectations.runner import audit
+
+AGREE = "histories as in core.interactions"
+TITLE = "UPDATE raw.items SET title = '{}' WHERE raw_item_id = 3"
+REJECT = "INSERT INTO raw.rejects VALUES ('load', 'ratings.dat', 7, '1::x', 'not a number')"
+LAST = "(SELECT n_interactions FROM core.users AS u WHERE u.user_id = i.user_id)"
+# Features again, after timestamps were changed on purpose.
+REFRESH = """
+; UPDATE core.interactions AS i
+SET week = least(52, weekofyear(make_timestamp(i.timestamp * 1000000))),
+    scaled_interval = (i.timestamp - before.timestamp) // time_scale
+FROM core.interactions AS before, core.users AS u
+WHERE before.user_id = i.user_id AND before.position = i.position - 1 AND u.user_id = i.user_id
+"""
+
+
+def drop_first(user: int, rows: int) -> str:
+    """Forget a user's first interactions, as if the history began later."""
+    return f"""
+    DELETE FROM core.interactions WHERE user_id = {user} AND position <= {rows};
+    UPDATE core.interactions SET position = position - {rows} WHERE user_id = {user};
+    UPDATE core.interactions SET scaled_interval = NULL WHERE user_id = {user} AND position = 1
+    """
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A way to break an expectation; `also` are those that cannot but fail with it."""
+
+    suite: str
+    words: str
+    sql: str
+    also: tuple[str, ...] = ()
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+RAW_RATINGS = [
+    Broken("raw_ratings", words, sql)
+    for words, sql in {
+        "row count = 420": "DELETE FROM raw.ratings WHERE source_row = 5",
+        "distinct raw_user_id = 60": "UPDATE raw.ratings SET raw_user_id = 9 WHERE source_row = 5;"
+        "INSERT INTO raw.users VALUES ('load', 9, 'F', '1', '1')",
+        "distinct raw_item_id = 40": "UPDATE raw.ratings SET raw_item_id = 1 WHERE source_row = 5;"
+        "INSERT INTO raw.items VALUES ('load', 1, 'T (1995)', '')",
+        "load_id in load": "UPDATE raw.ratings SET load_id = 'other' WHERE source_row = 5",
+        "source_row at least 1": "UPDATE raw.ratings SET source_row = 0 WHERE source_row = 5",
+        "(source_row) unique": "UPDATE raw.ratings SET source_row = 6 WHERE source_row = 5",
+        "raw_user_id at least 1": "UPDATE raw.ratings SET raw_user_id = -1 WHERE raw_user_id = 10;"
+        "INSERT INTO raw.users VALUES ('load', -1, 'F', '1', '1')",
+        "raw_item_id at least 1": "UPDATE raw.ratings SET raw_item_id = -1 WHERE raw_item_id = 3;"
+        "INSERT INTO raw.items VALUES ('load', -1, 'T (1995)', '')",
+        "rating between 0.5 and 5.0": "UPDATE raw.ratings SET rating = 5.5 WHERE source_row = 5",
+        "rating a multiple of 0.5": "UPDATE raw.ratings SET rating = 4.3 WHERE source_row = 5",
+        "timestamp between 788918400 and 1700000000": (
+            "UPDATE raw.ratings SET timestamp = timestamp * 1000 WHERE source_row = 5"
+        ),
+        "(raw_user_id, raw_item_id) unique": "UPDATE raw.ratings SET raw_item_id = ("
+        "SELECT raw_item_id FROM raw.ratings WHERE source_row = 6) WHERE source_row = 5",
+        "raw_item_id in raw.items": "DELETE FROM raw.items WHERE raw_item_id = 3",
+        "raw_user_id in raw.users": "DELETE FROM raw.users WHERE raw_user_id = 10",
+    }.items()
+]
+
+RAW_ITEMS = [
+    Broken("raw_items", words, sql)
+    for words, sql in {
+        "row count at least 1": "DELETE FROM raw.items",
+        "load_id in load": "UPDATE raw.items SET load_id = 'other' WHERE raw_item_id = 3",
+        "raw_item_id at least 1": "UPDATE raw.items SET raw_item_id = 0 WHERE raw_item_id = 3",
+        "(raw_item_id) unique": "UPDATE raw.items SET raw_item_id = 6 WHERE raw_item_id = 3",
+        "title not blank": TITLE.format(" "),
+        "title rightly decoded": TITLE.format("Les MisÃ©rables (1995)"),
+        "title ends with a year": TITLE.format("Untitled"),
+    }.items()
+]
+
+RAW_USERS = [
+    Broken("raw_users", words, sql)
+    for words, sql in {
+        "row count at least 1": "DELETE FROM raw.users",
+        "load_id in load": "UPDATE raw.users SET load_id = 'other' WHERE raw_user_id = 10",
+        "raw_user_id at least 1": "UPDATE raw.users SET raw_user_id = 0 WHERE raw_user_id = 10;"
+        "UPDATE raw.ratings SET raw_user_id = 0 WHERE raw_user_id = 10",
+        "(raw_user_id) unique": "UPDATE raw.users SET raw_user_id = 20 WHERE raw_user_id = 10",
+        "gender in F, M": "UPDATE raw.users SET gender = '25' WHERE raw_user_id = 10",
+        "raw_user_id in raw.ratings": "DELETE FROM raw.ratings WHERE raw_user_id = 10",
+    }.items()
+]
+
+REJECTED = {"also": ("no line rejected",), "facts": {"max_rejects": 1}}
+RAW_REJECTS = [
+    Broken("raw_rejects", "row count at most 0", REJECT),
+    Broken("raw_rejects", "no line rejected", REJECT, facts={"max_rejects": 1}),
+    Broken("raw_rejects", "load_id in load", REJECT.replace("load", "other"), **REJECTED),
+    Broken("raw_rejects", "source_row at least 1", REJECT.replace("7", "0"), **REJECTED),
+]
+
+CORE_INTERACTIONS = [
+    Broken("core_interactions", words, sql, facts=facts)
+    for words, sql, facts in [
+        ("row count = 420", drop_first(3, rows=1), {}),
+        (
+            "snapshot_id in snapshot",
+            "UPDATE core.interactions SET snapshot_id = 'other' WHERE user_id = 1 AND position = 1",
+            {},
+        ),
+        ("user_id in core.users", "DELETE FROM core.users WHERE user_id = 60", {}),
+        ("item_id in core.items", "DELETE FROM core.items WHERE item_id = 40", {}),
+        (
+            "rating between 0.5 and 5.0",
+            "UPDATE core.interactions SET rating = 0 WHERE user_id = 1 AND position = 1",
+            {},
+        ),
+        (
+            "rating a multiple of 0.5",
+            "UPDATE core.interactions SET rating = 4.3 WHERE user_id = 1 AND position = 1",
+            {},
+        ),
+        (
+            "timestamp between 788918400 and 1700000000",
+            "UPDATE core.interactions SET timestamp = 2000000000"
+            " WHERE user_id = 1 AND split = 'test'" + REFRESH,
+            {},
+        ),
+        (
+            "(user_id, position) unique",
+            # Place 3 has the timestamp of place 2, so any order of the two leaves gaps of 0.
+            "INSERT INTO core.interactions SELECT snapshot_id, user_id, (SELECT item_ids[1] FROM"
+            " core.candidates AS c WHERE c.user_id = 1 LIMIT 1), rating, timestamp, position,"
+            " split, 0, week FROM core.interactions WHERE user_id = 1 AND position = 2",
+            {"n_interactions": None},
+        ),
+        (
+            "position from 1 without a gap for each user",
+            "UPDATE core.interactions SET position = position + 1"
+            " WHERE user_id = 1 AND split <> 'train'",
+            {},
+        ),
+        (
+            "timestamp ascending with position",
+            "UPDATE core.interactions SET timestamp = timestamp - 7200"
+            " WHERE user_id = 1 AND split = 'test'" + REFRESH,
+            {},
+        ),
+        (
+            "(user_id, item_id) unique",
+            "UPDATE core.interactions SET item_id = (SELECT item_id FROM core.interactions"
+            " WHERE user_id = 1 AND split = 'test') WHERE user_id = 1 AND position = 1",
+            {},
+        ),
+        (
+            "split in train, valid, test",
+            "UPDATE core.interactions SET split = 'holdout' WHERE user_id = 1 AND position = 1",
+            {},
+        ),
+        (
+            "one valid and one test for users with 3 interactions or more, else none",
+            "UPDATE core.interactions SET split = 'train' WHERE user_id = 1 AND split = 'valid'",
+            {},
+        ),
+        (
+            "test is the last position",
+            "UPDATE core.interactions AS i SET split = CASE position"
+            f" WHEN {LAST} THEN 'train' ELSE 'test' END"
+            f" WHERE user_id = 1 AND position IN ({LAST}, {LAST} - 2)",
+            {},
+        ),
+        (
+            "valid is the last but one position",
+            "UPDATE core.interactions AS i SET split = CASE position"
+            f" WHEN {LAST} - 1 THEN 'train' ELSE 'valid' END"
+            f" WHERE user_id = 1 AND position IN ({LAST} - 1, {LAST} - 2)",
+            {},
+        ),
+        (
+            "5 interactions or more for each user_id",
+            drop_first(3, rows=2),
+            {"n_interactions": None},
+        ),
+        (
+            "5 interactions or more for each item_id",
+            "INSERT INTO core.items VALUES ('snapshot', 41, 123, 'T', '', 1);"
+            "UPDATE core.interactions SET item_id = 41 WHERE user_id = 1 AND position = 1",
+            {},
+        ),
+        (
+            "week between 1 and 52",
+            "UPDATE core.interactions SET week = 53 WHERE user_id = 1 AND position = 1",
+            {},
+        ),
+        (
+            "week is the ISO week in UTC",
+            "UPDATE core.interactions SET week = week % 52 + 1 WHERE user_id = 1 AND position = 1",
+            {},
+        ),
+        (
+            "scaled_interval = floor(gap / time_scale), null for the first",
+            "UPDATE core.interactions SET scaled_interval = scaled_interval + 1"
+            " WHERE user_id = 1 AND position = 4",
+            {},
+        ),
+    ]
+]
+
+
+def dimension(suite: str, one: str, n_known: str, last: int, raw: int) -> list[Broken]:
+    """What core.items and core.users have in common; `one` is item or user."""
+    table, key, raw_key = f"core.{one}s", f"{one}_id", f"raw_{one}_id"
+    unknown = {n_known: None}
+    other = f"SELECT * REPLACE ({{}}) FROM {table} WHERE {key} = {last}"
+    return [
+        Broken(suite, f"row count = {last}", f"DELETE FROM {table} WHERE {key} = {last}"),
+        Broken(
+            suite,
+            "snapshot_id in snapshot",
+            f"UPDATE {table} SET snapshot_id = 'other' WHERE {key} = 1",
+        ),
+        Broken(
+            suite,
+            f"({key}) unique",
+            f"INSERT INTO {table} " + other.format(f"{raw + 1} AS {raw_key}"),
+            facts=unknown,
+        ),
+        Broken(
+            suite,
+            f"{key} from 1 without a gap",
+            f"UPDATE {table} SET {key} = {last + 1} WHERE {key} = {last};"
+            f"UPDATE core.interactions SET {key} = {last + 1} WHERE {key} = {last}",
+        ),
+        Broken(
+            suite,
+            f"({raw_key}) unique",
+            f"UPDATE {table} SET {raw_key} = (SELECT {raw_key} FROM {table}"
+            f" WHERE {key} = {last - 1}) WHERE {key} = {last}",
+        ),
+        Broken(
+            suite,
+            f"{key} in the order of {raw_key}",
+            f"UPDATE {table} SET {raw_key} = 1 WHERE {key} = {last}",
+        ),
+        Broken(
+            suite,
+            "n_train as counted in core.interactions",
+            f"UPDATE {table} SET n_train = n_train + 1 WHERE {key} = 1",
+        ),
+    ]
+
+
+CORE_ITEMS = [
+    *dimension("core_items", "item", "n_kept_items", last=40, raw=120),
+    Broken(
+        "core_items",
+        "item_id in core.interactions",
+        "INSERT INTO core.items VALUES ('snapshot', 41, 123, 'T', '', 0)",
+        facts={"n_kept_items": None},
+    ),
+    Broken("core_items", "title known", "UPDATE core.items SET title = NULL WHERE item_id = 1"),
+]
+
+CORE_USERS = [
+    *dimension("core_users", "user", "n_kept_users", last=60, raw=600),
+    *(
+        Broken("core_users", words, f"UPDATE core.users SET {change} WHERE user_id = 1")
+        for words, change in {
+            "n_interactions as counted in core.interactions": "n_interactions = n_interactions + 1",
+            "time_scale at least 1": "time_scale = 0",
+            "time_scale = shortest non-zero gap of the training part, else 1": "time_scale = 1",
+        }.items()
+    ),
+]
+
+ONE_DRAW = "WHERE user_id = 1 AND split = 'test'"
+CORE_CANDIDATES = [
+    Broken("core_candidates", words, sql)
+    for words, sql in {
+        "row count at least 1": "DELETE FROM core.candidates;"
+        "UPDATE core.interactions SET split = 'train'",
+        "snapshot_id in snapshot": f"UPDATE core.candidates SET snapshot_id = 'other' {ONE_DRAW}",
+        "split in valid, test": "INSERT INTO core.candidates"
+        f" SELECT * REPLACE ('train' AS split) FROM core.candidates {ONE_DRAW}",
+        "(split, user_id) unique": "INSERT INTO core.candidates"
+        f" SELECT * FROM core.candidates {ONE_DRAW}",
+        "a draw for each held-out item, and no other": f"DELETE FROM core.candidates {ONE_DRAW}",
+        "at least 1 candidate": f"UPDATE core.candidates SET item_ids = [] {ONE_DRAW};"
+        "DELETE FROM core.candidates WHERE user_id = 1 AND split = 'valid';"
+        "UPDATE core.interactions SET split = 'train' WHERE user_id = 1 AND split = 'valid';"
+        "UPDATE core.users SET n_interactions = 40 WHERE user_id = 1",
+        "100 candidates, or all items outside the history": (
+            f"UPDATE core.candidates SET item_ids = item_ids[2:] {ONE_DRAW}"
+        ),
+        "candidates distinct": (
+            "UPDATE core.candidates"
+            f" SET item_ids = list_append(item_ids[2:], item_ids[2]) {ONE_DRAW}"
+        ),
+        "candidates between 1 and the number of items": (
+            f"UPDATE core.candidates SET item_ids = list_append(item_ids[2:], 0) {ONE_DRAW}"
+        ),
+        "no candidate in the user's history": (
+            "UPDATE core.candidates SET item_ids = list_append(item_ids[2:], (SELECT item_id"
+            f" FROM core.interactions {ONE_DRAW})) {ONE_DRAW}"
+        ),
+    }.items()
+]
+
+
+def one_sequence(words: str, change: str, *also: str) -> Broken:
+    return Broken(
+        "sequences", words, f"UPDATE core.sequences SET {change} WHERE user_id = 1", also=also
+    )
+
+
+SEQUENCES = [
+    Broken(
+        "sequences",
+        "row count = 60",
+        "DELETE FROM core.sequences WHERE user_id = 60; DELETE FROM core.users WHERE user_id = 60",
+    ),
+    Broken(
+        "sequences",
+        "(user_id) unique",
+        "INSERT INTO core.sequences SELECT * FROM core.sequences WHERE user_id = 1",
+        facts={"n_kept_users": None},
+    ),
+    Broken(
+        "sequences",
+        "user_id as in core.users",
+        "DELETE FROM core.sequences WHERE user_id = 60",
+        facts={"n_kept_users": None},
+    ),
+    one_sequence(
+        "item_ids, timestamps and weeks of the same length", "weeks = list_append(weeks, 5)", AGREE
+    ),
+    one_sequence("n_train = length - 2, or the length below 3", "n_train = n_train + 1"),
+    one_sequence(
+        "item_ids between 1 and the number of items",
+        "item_ids = list_append(item_ids[2:], 41)",
+        AGREE,
+    ),
+    one_sequence("weeks between 1 and 52", "weeks = list_append(weeks[2:], 53)", AGREE),
+    one_sequence("timestamps ascending", "timestamps = list_reverse(timestamps)", AGREE),
+    one_sequence(AGREE, "item_ids = list_reverse(item_ids)"),
+    one_sequence("time_scale as in core.users", "time_scale = time_scale + 1"),
+    one_sequence("valid_candidates as in core.candidates", "valid_candidates = []"),
+    one_sequence("test_candidates as in core.candidates", "test_candidates = test_candidates[2:]"),
+]
+
+ONE_RANK = "WHERE user_id = 1 AND split = 'test' AND protocol = '{}'"
+ONE_FULL = ONE_RANK.format("full")
+ALL_RANKS = "WHERE split = 'test' AND protocol = 'full'"
+COPY_RANK = "INSERT INTO mart.user_ranks SELECT * {} FROM mart.user_ranks " + ONE_FULL
+USER_RANKS = [
+    Broken(
+        "user_ranks", "row count at least 1", "DELETE FROM mart.user_ranks", (), {"run_ids": ()}
+    ),
+    *(
+        Broken("user_ranks", words, sql)
+        for words, sql in {
+            "distinct run_id are run": "UPDATE mart.user_ranks SET run_id = 'other'",
+            "split in valid, test": COPY_RANK.format("REPLACE ('train' AS split)"),
+            "protocol in uniform_100, full": COPY_RANK.format("REPLACE ('half' AS protocol)"),
+            "(run_id, split, protocol, user_id) unique": COPY_RANK.format(""),
+            "a rank for each run, split, protocol and user with a held-out item, and no other": (
+                f"DELETE FROM mart.user_ranks {ONE_FULL}"
+            ),
+            "rank at least 1": f"UPDATE mart.user_ranks SET rank = 0.5 {ONE_FULL}",
+            "rank at most n_candidates": (
+                f"UPDATE mart.user_ranks SET rank = n_candidates + 1 {ONE_FULL}"
+            ),
+            "rank a multiple of 0.5": f"UPDATE mart.user_ranks SET rank = 3.25 {ONE_FULL}",
+            "n_candidates of uniform_100 = stored candidates + 1": (
+                "UPDATE mart.user_ranks SET n_candidates = n_candidates + 1 "
+                + ONE_RANK.format("uniform_100")
+            ),
+            "n_candidates of full = items - history + 1": (
+                f"UPDATE mart.user_ranks SET n_candidates = n_candidates + 1 {ONE_FULL}"
+            ),
+            "suspected leak: recall@10 below 1 over 50 users or more": (
+                f"UPDATE mart.user_ranks SET rank = 1 + user_id % 10 {ALL_RANKS}"
+            ),
+            "broken model: mean rank not above chance by more than 5 standard errors": (
+                f"UPDATE mart.user_ranks SET rank = n_candidates - user_id % 3 {ALL_RANKS}"
+            ),
+        }.items()
+    ),
+]
+
+OTHER_TYPES = {
+    "raw_ratings": "rating TYPE DOUBLE",
+    "raw_items": "raw_item_id TYPE INTEGER",
+    "raw_users": "raw_user_id TYPE INTEGER",
+    "raw_rejects": "source_row TYPE INTEGER",
+    "core_interactions": "scaled_interval TYPE INTEGER",
+    "core_items": "n_train TYPE INTEGER",
+    "core_users": "n_train TYPE INTEGER",
+    "core_candidates": "item_ids TYPE BIGINT[]",
+    "sequences": "weeks TYPE INTEGER[]",
+    "user_ranks": "rank TYPE DOUBLE",
+}
+OPTIONAL = {
+    "raw_users": ("gender", "age", "occupation"),
+    "core_interactions": ("scaled_interval",),
+    "core_items": ("title", "genres"),
+}
+
+
+def broken_contracts() -> list[Broken]:
+    cases = []
+    for suite, other_type in OTHER_TYPES.items():
+        module = importlib.import_module(f"expectations.suites.{suite}")
+        alter = f"ALTER TABLE {module.TABLE}"
+        columns, types = ", ".join(module.COLUMNS), ", ".join(module.COLUMNS.values())
+        cases += [
+            Broken(suite, f"columns are {columns}", f"{alter} ADD COLUMN extra INTEGER"),
+            Broken(suite, f"column types are {types}", f"{alter} ALTER {other_type}"),
+        ]
+    return cases
+
+
+CASES = [
+    *broken_contracts(),
+    *RAW_RATINGS,
+    *RAW_ITEMS,
+    *RAW_USERS,
+    *RAW_REJECTS,
+    *CORE_INTERACTIONS,
+    *CORE_ITEMS,
+    *CORE_USERS,
+    *CORE_CANDIDATES,
+    *SEQUENCES,
+    *USER_RANKS,
+]
+NULLS = [
+    (suite, column)
+    for suite in suites.ALL
+    for column in importlib.import_module(f"expectations.suites.{suite}").COLUMNS
+    if column not in OPTIONAL.get(suite, ())
+]
+
+
+def failed(database: Path, suite: str, facts: Facts) -> set[str]:
+    return {o.expectation for o in audit(database, [suite], facts) if not o.success}
+
+
+def test_good_data_passes_everything(good, facts):
+    outcomes = audit(good, suites.ALL, facts)
+    assert [o for o in outcomes if not o.success] == []
+    assert all(o.reason and o.severity in ("critical", "warning", "info") for o in outcomes)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.suite}: {case.words}")
+def test_broken_data_fails_exactly_its_expectation(case, changed, facts):
+    known = replace(facts, **case.facts)
+    assert failed(changed(case.sql), case.suite, known) == {case.words, *case.also}
+
+
+@pytest.mark.parametrize("suite", suites.ALL)
+def test_nulls_fail_their_expectations(suite, changed, facts):
+    """All columns at once; an order or a count with a null in it may fail too."""
+    module = importlib.import_module(f"expectations.suites.{suite}")
+    columns = [column for name, column in NULLS if name == suite]
+    nulls = "".join(
+        f"; ALTER TABLE {module.TABLE} ALTER {column} DROP NOT NULL;"
+        f"UPDATE {module.TABLE} SET {column} = NULL"
+        f" WHERE rowid = (SELECT max(rowid) FROM {module.TABLE})"
+        for column in columns
+    )
+    expected = {f"{column} not null" for column in columns}
+    assert failed(changed(REJECT + nulls), suite, facts) >= expected
+
+
+def test_no_expectation_is_without_its_failure(facts):
+    tried = {(case.suite, case.words) for case in CASES}
+    tried |= {(suite, f"{column} not null") for suite, column in NULLS}
+    written = [
+        (name, expectation.meta["words"])
+        for name in suites.ALL
+        for expectation in importlib.import_module(f"expectations.suites.{name}")
+        .suite(facts)
+        .expectations
+    ]
+    assert len(set(written)) == len(written), "two expectations of a suite share their words"
+    assert set(written) == tried
+
+
+def test_every_suite_file_is_listed():
+    files = Path(suites.__file__).parent.glob("*.py")
+    assert {path.stem for path in files} - {"__init__"} == set(suites.ALL)
+
+
+def test_cold_start_has_users_who_only_train(changed, facts):
+    cold = replace(facts, retention="cold-start", n_interactions=None)
+    # User u keeps u interactions; user 2's only gap is as long as the time scale was before.
+    database = changed(
+        """
+        DELETE FROM core.interactions WHERE user_id <= 2 AND position > user_id;
+        UPDATE core.interactions SET split = 'train' WHERE user_id <= 2;
+        UPDATE core.users SET n_interactions = user_id, n_train = user_id WHERE user_id <= 2;
+        UPDATE core.users SET time_scale = 1 WHERE user_id = 1;
+        UPDATE core.sequences SET time_scale = 1 WHERE user_id = 1;
+        UPDATE core.sequences SET item_ids = item_ids[:user_id], weeks = weeks[:user_id],
+            timestamps = timestamps[:user_id], n_train = user_id,
+            valid_candidates = [], test_candidates = []
+        WHERE user_id <= 2;
+        DELETE FROM core.candidates WHERE user_id <= 2;
+        DELETE FROM mart.user_ranks WHERE user_id <= 2;
+        UPDATE core.items AS t SET n_train = (SELECT count(*) FROM core.interactions AS i
+            WHERE i.item_id = t.item_id AND split = 'train')
+        """
+    )
+    for suite in (*suites.CORE, *suites.RANKS):
+        assert failed(database, suite, cold) == set()
+
+
+def test_a_held_out_item_of_a_short_history_is_refused(changed, facts):
+    cold = replace(facts, retention="cold-start", n_interactions=None)
+    database = changed(
+        """
+        DELETE FROM core.interactions WHERE user_id = 2 AND position > 2;
+        UPDATE core.interactions SET split = CASE position WHEN 2 THEN 'test' ELSE 'valid' END
+        WHERE user_id = 2
+        """
+    )
+    assert failed(database, "core_interactions", cold) == {
+        "one valid and one test for users with 3 interactions or more, else none"
+    }
+
+
+def test_new_years_day_2021_counts_as_week_52(good):
+    """2021-01-01 is of ISO week 53 of 2020."""
+    with duckdb.connect(str(good), read_only=True) as connection:
+        weeks = connection.execute(
+            "SELECT DISTINCT week FROM core.interactions"
+            " WHERE timestamp BETWEEN 1609459200 AND 1609545599"
+        ).fetchall()
+    assert weeks == [(52,)]
+
+
+@pytest.mark.parametrize("title", ["Caf\ufffd (1995)", "Caf\x82 (1995)", "CafÃ© (1995)"])
+def test_signs_of_a_wrong_encoding(title, changed, facts):
+    assert "title rightly decoded" in failed(changed(TITLE.format(title)), "raw_items", facts)
+
+
+@pytest.mark.parametrize("title", ["Café (1995)", "São Paulo (1995)", "黒猫 😀 (1995)"])
+def test_rightly_decoded_titles(title, changed, facts):
+    assert failed(changed(TITLE.format(title)), "raw_items", facts) == set()
+
+
+def test_recall_of_one_over_few_users_is_no_leak(changed, facts):
+    """49 users: small worlds are sometimes predicted whole."""
+    database = changed(
+        "UPDATE mart.user_ranks SET rank = 1;"
+        "UPDATE mart.user_ranks SET rank = 11 WHERE user_id > 49;"
+        "DELETE FROM mart.user_ranks WHERE user_id > 49;"
+        "UPDATE core.users SET n_interactions = 2 WHERE user_id > 49"
+    )
+    assert failed(database, "user_ranks", facts) == set()
+
+
+def test_chance_level_passes(changed, facts):
+    """A constant model gets the middle rank (C + 1) / 2 for everyone."""
+    database = changed("UPDATE mart.user_ranks SET rank = (n_candidates + 1) / 2")
+    assert failed(database, "user_ranks", facts) == set()
+
+
+def test_a_rank_that_is_no_number_fails(changed, facts):
+    database = changed(f"UPDATE mart.user_ranks SET rank = 'nan' {ONE_FULL}")
+    assert "rank at most n_candidates" in failed(database, "user_ranks", facts)

@@ -1,0 +1,115 @@
+"""A small archive in ML-1M's layout, the command line on it, and Prefect's own test harness."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+FPT = Path(sys.executable).parent / "fpt"
+N_USERS, N_ITEMS, LENGTH = 60, 140, 14
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command left."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def rows(self) -> list[dict]:
+        return json.loads(self.out)
+
+
+def rating_lines() -> list[str]:
+    """Each user goes round the items from a start of their own, a day apart."""
+    rows = []
+    for user in range(1, N_USERS + 1):
+        start = random.Random(user).randrange(N_ITEMS)
+        rows += [
+            f"{user}::{(start + step) % N_ITEMS + 1}::{step % 5 + 1}::{960_000_000 + 90_000 * step}"
+            for step in range(LENGTH)
+        ]
+    return rows
+
+
+@pytest.fixture(scope="session")
+def lines() -> list[str]:
+    return rating_lines()
+
+
+@pytest.fixture(scope="session")
+def write_archive() -> Callable[..., Path]:
+    def write(path: Path, lines: list[str], *, end: str = "\n", name: str = "ml-1m") -> Path:
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr(f"{name}/ratings.dat", "\n".join(lines) + end)
+            movies = [f"{item}::Café {item} (1999)::Drama" for item in range(1, N_ITEMS + 1)]
+            archive.writestr(f"{name}/movies.dat", ("\n".join(movies) + "\n").encode("latin-1"))
+            users = [f"{user}::F::25::4::10115" for user in range(1, N_USERS + 1)]
+            archive.writestr(f"{name}/users.dat", "\n".join(users) + "\n")
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def archive(tmp_path_factory, write_archive, lines) -> Path:
+    return write_archive(tmp_path_factory.mktemp("archive") / "small.zip", lines)
+
+
+@pytest.fixture(scope="session")
+def fpt(tmp_path_factory) -> Callable[..., Answer]:
+    """Type `fpt …` as a user would, in an environment without Prefect settings of ours."""
+    prefect_home = tmp_path_factory.mktemp("prefect")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "FPT_"))}
+    environment |= {"PREFECT_HOME": str(prefect_home), "COLUMNS": "200"}
+
+    def type_in(*arguments: object, home: Path, timeout: float = 240) -> Answer:
+        done = subprocess.run(
+            [FPT, *map(str, arguments), "--home", str(home)],
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+        )
+        return Answer(done.returncode, done.stdout, done.stderr)
+
+    return type_in
+
+
+@pytest.fixture(scope="session")
+def finished(archive, fpt, tmp_path_factory) -> tuple[Path, Answer]:
+    """The home that one `fpt run` on the small archive left, and what it said. Don't change it."""
+    home = tmp_path_factory.mktemp("pipeline") / "home"
+    answer = fpt(
+        *("run", "--dataset", "ml-1m", "--source", archive, "--retention", "cold-start"),
+        *("--model", "sas_fpt", "--model", "sasrec", "--json"),
+        home=home,
+    )
+    return home, answer
+
+
+@pytest.fixture
+def copy(finished, tmp_path) -> Path:
+    """A copy of that home, to be changed."""
+    import shutil
+
+    return shutil.copytree(finished[0], tmp_path / "home")
+
+
+@pytest.fixture(scope="session")
+def prefect():
+    """One temporary Prefect server for all flows that are called in this process."""
+    from prefect.testing.utilities import prefect_test_harness
+
+    with prefect_test_harness(server_startup_timeout=90):
+        yield

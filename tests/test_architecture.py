@@ -1,0 +1,76 @@
+"""Who may call whom: the table of docs/architecture.md."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+ROOMS = {"flows", "tasks", "warehouse", "expectations", "fpt_model"}
+PACKAGES = {
+    "flows": {"prefect", "pydantic", "typer", "rich", "packaging", "torch"},
+    "tasks": {"prefect"},
+    "warehouse": {"duckdb", "polars", "pyarrow", "numpy", "filelock", "httpx"},
+    "expectations": {"great_expectations", "sqlalchemy", "duckdb", "duckdb_engine"},
+    "fpt_model": {"torch", "numpy", "pyarrow", "safetensors"},
+}
+CALLS = {
+    "flows": {"tasks", "warehouse", "fpt_model"},
+    "tasks": {"warehouse", "expectations", "fpt_model"},
+    "warehouse": set(),
+    "expectations": set(),
+    "fpt_model": set(),
+}
+# Of a room further down, the values and light functions only: what they import is checked below.
+LIGHT = {"fpt_model.config", "fpt_model.version", "expectations.facts", "expectations.outcome"}
+LIGHT |= {"expectations.suites"}
+LATE = {"expectations.runner"}  # imported inside the function that needs it
+STANDARD = __import__("sys").stdlib_module_names
+
+
+def imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module)
+    return found
+
+
+def files(room: str) -> list[Path]:
+    return sorted((ROOT / room).rglob("*.py"))
+
+
+@pytest.mark.parametrize("room", sorted(ROOMS))
+def test_a_room_imports_only_what_it_may(room):
+    assert files(room), f"{room}/ is empty"
+    allowed = PACKAGES[room] | CALLS[room] | {room} | set(STANDARD)
+    for path in files(room):
+        strangers = {name for name in imports(path) if name.split(".")[0] not in allowed}
+        assert not strangers, f"{path.relative_to(ROOT)} imports {strangers}"
+
+
+@pytest.mark.parametrize("room", ["flows", "tasks"])
+def test_only_light_parts_of_the_science_and_the_audits_are_called(room):
+    for path in files(room):
+        far = {name for name in imports(path) if name.split(".")[0] in {"fpt_model", "expectations"}}
+        assert far <= LIGHT | LATE, f"{path.relative_to(ROOT)} imports {far - LIGHT - LATE}"
+
+
+def test_light_parts_are_light():
+    """Config, version, facts and outcomes import neither torch nor great_expectations."""
+    import subprocess
+    import sys
+
+    code = f"import sys, {', '.join(sorted(LIGHT))}; print(*sys.modules)"
+    answer = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert not {"torch", "great_expectations", "sqlalchemy"} & set(answer.stdout.split())
+
+
+def test_no_file_in_flows_is_called_like_a_package():
+    """Prefect's file entrypoints put flows/ first on sys.path."""
+    names = {path.stem for path in files("flows")}
+    assert not names & (set().union(*PACKAGES.values()) | ROOMS | set(STANDARD))

@@ -1,0 +1,118 @@
+"""A small published world, made without any of the pipeline's tasks."""
+
+from datetime import datetime
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from warehouse.database import SQL
+from warehouse.home import Home
+from warehouse.identity import sha256_of
+from warehouse.preparing import prepare
+from warehouse.publishing import TrainedRun, publish_load, publish_runs, publish_snapshot
+
+
+@pytest.fixture
+def home(tmp_path) -> Home:
+    return Home.at(tmp_path / "home")
+
+
+@pytest.fixture
+def stage_load(home):
+    """Stage a load of (user, item, timestamp) rows."""
+
+    def stage(load_id: str, rows: list[tuple[int, int, int]], *, verified: bool = True) -> str:
+        with duckdb.connect(home.staged(load_id)) as connection:
+            connection.execute((SQL / "schema" / "raw.sql").read_text())
+            connection.execute(
+                "INSERT INTO raw.loads VALUES (?, 'ml-1m', 'ml-1m.zip', 'abc', ?, ?, ?, 0, 0)",
+                [load_id, verified, datetime(2026, 1, 1), len(rows)],
+            )
+            connection.executemany(
+                "INSERT INTO raw.ratings VALUES (?, ?, ?, ?, 4.0, ?)",
+                [[load_id, number, *row] for number, row in enumerate(rows, start=1)],
+            )
+            connection.executemany(
+                "INSERT INTO raw.items VALUES (?, ?, ?, '')",
+                [[load_id, item, f"Item {item}"] for item in sorted({row[1] for row in rows})],
+            )
+        return load_id
+
+    return stage
+
+
+@pytest.fixture
+def published_snapshot(home, stage_load):
+    """Four users × six items in turn, cold start, published."""
+    rows = [(user, (user + step) % 6 + 1, 10 * step) for user in range(1, 5) for step in range(5)]
+    publish_load(home, stage_load("load", rows))
+    snapshot = prepare(home, "load", "cold-start")
+    publish_snapshot(home, snapshot)
+    return snapshot
+
+
+@pytest.fixture
+def make_run(home):
+    """A training with given test ranks by user, of which the files are written."""
+
+    def make(run_id: str, snapshot_id: str, ranks: list[float], **changes) -> TrainedRun:
+        folder = home.run(run_id)
+        folder.mkdir(parents=True, exist_ok=True)
+        path = write_ranks(folder / "ranks.parquet", ranks)
+        values = {
+            "run_id": run_id,
+            "snapshot_id": snapshot_id,
+            "model": "sas_fpt",
+            "preset": "quick",
+            "seed": 0,
+            "config": {"item_width": 50},
+            "device": "cpu",
+            "code_version": "c0de",
+            "versions": {"torch": "2"},
+            "started_at": datetime(2026, 1, 1),
+            "finished_at": datetime(2026, 1, 2),
+            "train_seconds": 1.5,
+            "best_epoch": 1,
+            "checkpoint_sha256": "abc",
+            "epochs": ({"epoch": 1, "train_loss": 0.5, "valid_ndcg_10": 0.1, "seconds": 1.0},),
+            "ranks": path,
+        }
+        return TrainedRun(**(values | changes))
+
+    return make
+
+
+def write_ranks(path: Path, ranks: list[float]) -> Path:
+    rows = [
+        {"split": split, "protocol": protocol, "user_id": user, "rank": rank, "n_candidates": 101}
+        for split in ("valid", "test")
+        for protocol in ("uniform_100", "full")
+        for user, rank in enumerate(ranks, start=1)
+    ]
+    schema = pa.schema(
+        [
+            ("split", pa.string()),
+            ("protocol", pa.string()),
+            ("user_id", pa.int32()),
+            ("rank", pa.float32()),
+            ("n_candidates", pa.int32()),
+        ]
+    )
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), path)
+    Path(f"{path}.sha256").write_text(f"{sha256_of(path)}  {path.name}\n")
+    return path
+
+
+@pytest.fixture
+def publish(home, make_run, published_snapshot):
+    """Publish a training with these ranks on the published snapshot."""
+
+    def go(run_id: str, ranks: list[float], **changes) -> None:
+        publish_runs(home, [make_run(run_id, published_snapshot.snapshot_id, ranks, **changes)])
+
+    return go
+
+

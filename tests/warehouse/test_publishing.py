@@ -1,0 +1,198 @@
+"""One transaction, then the readers' copy: nobody sees half a run."""
+
+import subprocess
+import sys
+import threading
+import time
+
+import duckdb
+import pytest
+
+from warehouse.database import connected, locked, reading, writing
+from warehouse.errors import RefusedError
+from warehouse.preparing import find_snapshot, known_snapshot, prepare, snapshot_id
+from warehouse.publishing import (
+    has_load,
+    publish_load,
+    publish_runs,
+    publish_snapshot,
+    published_runs,
+    replace_readers_copy,
+    store_outcomes,
+)
+from warehouse.questions import ask
+from warehouse.ranks import stage_ranks
+
+ROWS = [(user, item, item) for user in (1, 2, 3) for item in (1, 2, 3, 4)]
+
+
+def count(home, table: str) -> int:
+    with reading(home) as connection:
+        return connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+
+
+def test_a_load_is_taken_once(home, stage_load):
+    for _ in range(2):
+        publish_load(home, stage_load("load", ROWS))
+    assert has_load(home, "load")
+    assert count(home, "raw.ratings") == len(ROWS)
+    assert count(home, "raw.loads") == 1
+    assert not home.staged("load").exists()
+
+
+def test_a_block_that_fails_leaves_nothing(home, stage_load):
+    publish_load(home, stage_load("load", ROWS))
+    with pytest.raises(ZeroDivisionError), writing(home) as connection:
+        connection.execute("DELETE FROM raw.ratings")
+        1 / 0  # noqa: B018
+    assert count(home, "raw.ratings") == len(ROWS)
+
+
+def test_a_kill_within_a_transaction_leaves_the_state_before(home, stage_load):
+    publish_load(home, stage_load("load", ROWS))
+    code = f"""
+import os, signal
+from warehouse.home import Home
+from warehouse.database import writing
+with writing(Home.at({str(home.root)!r})) as connection:
+    connection.execute("DELETE FROM raw.ratings")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    assert subprocess.run([sys.executable, "-c", code]).returncode == -9
+    assert count(home, "raw.ratings") == len(ROWS)  # and its lock is free again
+
+
+def test_a_snapshot_is_found_again_and_is_the_same_when_made_again(home, published_snapshot):
+    found = find_snapshot(home, published_snapshot.snapshot_id)
+    assert found == published_snapshot
+    again = prepare(home, "load", "cold-start")
+    assert again == published_snapshot  # to the checksum of its sequences
+
+
+def test_a_damaged_sequences_file_is_no_snapshot(home, published_snapshot):
+    bytes_ = bytearray(published_snapshot.sequences.read_bytes())
+    bytes_[len(bytes_) // 2] ^= 1
+    published_snapshot.sequences.write_bytes(bytes_)
+    assert find_snapshot(home, published_snapshot.snapshot_id) is None
+    with pytest.raises(RefusedError, match="No such snapshot"):
+        known_snapshot(home, published_snapshot.snapshot_id)
+    publish_snapshot(home, prepare(home, "load", "cold-start"))
+    assert find_snapshot(home, published_snapshot.snapshot_id) == published_snapshot
+
+
+def test_retentions_make_different_snapshots_and_others_are_refused():
+    assert snapshot_id("load", "5-core") != snapshot_id("load", "cold-start")
+    assert snapshot_id("load", "5-core") != snapshot_id("other", "5-core")
+    with pytest.raises(RefusedError, match="Unknown retention: got '6-core'"):
+        snapshot_id("load", "6-core")
+
+
+def test_an_unknown_load_says_what_to_do(home):
+    with pytest.raises(RefusedError, match="Run `fpt ingest`"):
+        prepare(home, "nothing", "5-core")
+
+
+def test_publishing_again_replaces(home, publish):
+    publish("run", [1.0, 2.0, 3.0, 4.0])
+    publish("run", [5.0, 6.0, 7.0, 8.0])
+    assert count(home, "mart.user_ranks") == 16
+    assert count(home, "mart.epochs") == 1
+    assert count(home, "mart.training_runs") == 1
+    assert published_runs(home) == {"run"}
+
+
+def test_ranks_with_a_flipped_bit_publish_nothing(home, published_snapshot, make_run):
+    good = make_run("good", published_snapshot.snapshot_id, [1.0] * 4)
+    bad = make_run("bad", published_snapshot.snapshot_id, [2.0] * 4)
+    bytes_ = bytearray(bad.ranks.read_bytes())
+    bytes_[20] ^= 4
+    bad.ranks.write_bytes(bytes_)
+    with pytest.raises(RefusedError, match=r"ranks\.parquet is not whole"):
+        publish_runs(home, [good, bad])
+    assert published_runs(home) == set()
+
+
+def test_staged_ranks_stand_beside_their_snapshot(home, published_snapshot, make_run):
+    run = make_run("run", published_snapshot.snapshot_id, [1.0] * 4)
+    with connected(stage_ranks(home, published_snapshot.snapshot_id, [run])) as connection:
+        query = """SELECT count(*), count(DISTINCT user_id) FROM mart.user_ranks
+                   JOIN core.candidates USING (split, user_id)"""
+        assert connection.execute(query).fetchone() == (16, 4)
+
+
+def test_readers_keep_their_file_while_it_is_replaced(home, publish):
+    publish("one", [1.0] * 4)
+    assert replace_readers_copy(home).changed
+    assert not replace_readers_copy(home).changed
+    with duckdb.connect(str(home.published), read_only=True) as old:
+        publish("two", [2.0] * 4)
+        assert replace_readers_copy(home).changed
+        assert old.execute("SELECT count(*) FROM mart.training_runs").fetchone() == (1,)
+    assert ask(home, "SELECT count(*) AS n FROM mart.training_runs")["n"].item() == 2
+
+
+def test_outcomes_of_an_audit_are_kept_as_given(home):
+    hostile = {"title": "<b>'); DROP TABLE raw.loads; --\x1b[31m 🎬"}
+    outcome = {
+        "table_name": "raw.items",
+        "expectation": "title not null",
+        "severity": "critical",
+        "success": False,
+        "observed": None,
+        "unexpected_count": 3,
+        "sample": [hostile],
+        "reason": "why",
+    }
+    store_outcomes(home, [outcome], load_id="load")
+    with reading(home) as connection:
+        row = connection.execute(
+            "SELECT load_id, snapshot_id, success, sample ->> '$[0].title'"
+            " FROM mart.validation_results"
+        ).fetchone()
+    assert row == ("load", None, False, hostile["title"])
+
+
+def test_one_writer_at_a_time_with_a_bounded_wait(home):
+    with locked(home, "warehouse"):
+        found: list[BaseException] = []
+
+        def other() -> None:
+            try:
+                with locked(home, "warehouse", wait_seconds=0.2):
+                    pass
+            except RefusedError as error:
+                found.append(error)
+
+        thread = threading.Thread(target=other)
+        started = time.monotonic()
+        thread.start()
+        thread.join(10)
+    assert time.monotonic() - started < 5
+    assert "in use by another run" in str(found[0])
+
+
+def test_eight_writers_lose_nothing(home):
+    code = """
+import sys
+from warehouse.home import Home
+from warehouse.publishing import store_outcomes
+outcome = dict(table_name="t", expectation="e", severity="info", success=True, observed=None,
+               unexpected_count=None, sample=[], reason="r")
+for number in range(3):
+    store_outcomes(Home.at(sys.argv[1]), [outcome], run_id=f"{sys.argv[2]}-{number}")
+"""
+    processes = [
+        subprocess.Popen([sys.executable, "-c", code, str(home.root), str(number)])
+        for number in range(8)
+    ]
+    assert [process.wait(60) for process in processes] == [0] * 8
+    assert count(home, "(SELECT DISTINCT run_id FROM mart.validation_results)") == 24
+
+
+def test_a_damaged_warehouse_names_the_way_back(home):
+    home.warehouse.write_bytes(b"not a database" * 1000)
+    with (
+        pytest.raises(RefusedError, match=r"copy published\.duckdb over it"),
+        reading(home),
+    ):
+        pass

@@ -1,0 +1,144 @@
+"""Reading metrics: right numbers, and no way out of the published tables."""
+
+import math
+from pathlib import Path
+
+import pytest
+
+from warehouse.database import reading
+from warehouse.errors import RefusedError
+from warehouse.publishing import replace_readers_copy
+from warehouse.questions import ask
+
+
+def test_metrics_by_hand(home, publish):
+    publish("run", [1.0, 2.5, 10.0, 10.5])
+    replace_readers_copy(home)
+    row = ask(
+        home,
+        "SELECT * FROM mart.metrics WHERE split = 'test' AND protocol = 'full' AND k = 10",
+    ).row(0, named=True)
+    assert row["recall"] == pytest.approx(3 / 4)
+    assert row["ndcg"] == pytest.approx((1 + 1 / math.log2(3.5) + 1 / math.log2(11)) / 4)
+    assert row["mrr"] == pytest.approx((1 + 1 / 2.5 + 1 / 10) / 4)
+    assert row["n_users"] == 4
+    assert row["display_name"] == "SAS-FPT"
+    assert row["data"] == "ml-1m"
+
+
+def test_leaderboard_is_the_mean_over_seeds(home, publish):
+    publish("a", [1.0] * 4, seed=0)
+    publish("b", [1.0, 1.0, 50.0, 50.0], seed=1)
+    replace_readers_copy(home)
+    row = ask(
+        home,
+        "SELECT * FROM mart.leaderboard WHERE split = 'test' AND protocol = 'full' AND k = 1",
+    ).row(0, named=True)
+    assert row["recall"] == pytest.approx(0.75)
+    assert row["recall_sd"] == pytest.approx(math.sqrt(0.125))  # of 1 and 0.5
+    assert row["n_seeds"] == 2
+
+
+def test_paper_gap_is_ours_minus_the_papers(home, publish):
+    publish("a", [1.0, 1.0, 50.0, 50.0])
+    replace_readers_copy(home)
+    row = ask(home, "SELECT * FROM mart.paper_gap").row(0, named=True)
+    assert (row["model"], row["retention"]) == ("sas_fpt", "cold-start")
+    assert row["recall_gap"] == pytest.approx(0.5 - 0.8030)
+    assert row["ndcg_gap"] == pytest.approx(0.5 - 0.5778)
+
+
+def test_significance_pairs_users(home, publish):
+    publish("a", [1.0, 1.0, 1.0, 50.0], model="sas_fpt")
+    publish("b", [1.0, 1.0, 50.0, 50.0], model="tisasrec")
+    replace_readers_copy(home)
+    row = ask(
+        home,
+        "SELECT * FROM mart.significance WHERE model = 'sas_fpt' AND split = 'test'"
+        " AND protocol = 'full' AND metric = 'recall_10'",
+    ).row(0, named=True)
+    assert row["baseline"] == "tisasrec"
+    assert row["difference"] == pytest.approx(0.25)  # differences 0, 0, 1, 0: sd 0.5
+    assert row["standard_error"] == pytest.approx(0.25)
+    assert row["low"] == pytest.approx(0.25 - 1.96 * 0.25)
+    assert row["n_users"] == 4
+
+
+def test_slices_add_up_to_the_users(home, publish):
+    publish("a", [1.0, 2.0, 3.0, 50.0])
+    replace_readers_copy(home)
+    rows = ask(
+        home,
+        "SELECT slice, sum(n_users)::INT AS n, sum(recall_10 * n_users) / sum(n_users) AS recall"
+        " FROM mart.slices WHERE split = 'test' AND protocol = 'full' GROUP BY slice ORDER BY slice",
+    ).rows()
+    assert rows == [("history", 4, 0.75), ("popularity", 4, 0.75), ("season", 4, 0.75)]
+
+
+def test_lineage_reaches_the_archives_checksum(home, publish):
+    publish("a", [1.0] * 4)
+    replace_readers_copy(home)
+    row = ask(home, "SELECT load_id, source, source_sha256 FROM mart.lineage").row(0)
+    assert row == ("load", "ml-1m.zip", "abc")
+
+
+def test_every_table_view_and_column_is_documented(home):
+    silent = """
+        SELECT table_name, column_name FROM duckdb_columns() WHERE NOT internal AND comment IS NULL
+        UNION ALL SELECT table_name, '' FROM duckdb_tables() WHERE NOT internal AND comment IS NULL
+        UNION ALL SELECT view_name, '' FROM duckdb_views() WHERE NOT internal AND comment IS NULL
+    """
+    with reading(home) as connection:
+        assert connection.execute(silent).fetchall() == []
+        documented = "SELECT count(*) FROM duckdb_columns() WHERE NOT internal"
+        assert connection.execute(documented).fetchone()[0] > 100
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "COPY mart.models TO '{target}'",
+        "ATTACH '{target}' AS other",
+        "SELECT * FROM read_csv('/etc/passwd')",
+        "SELECT * FROM '/etc/passwd'",
+        "INSTALL httpfs",
+        "LOAD httpfs",
+        "SET memory_limit = '1TB'",
+        "SET enable_external_access = true",
+        "DROP VIEW mart.models",
+        "DELETE FROM mart.user_ranks",
+        "CREATE TABLE mine AS SELECT 1",
+        "EXPORT DATABASE '{target}'",
+        "nonsense",
+    ],
+)
+def test_readers_can_only_read(home, publish, tmp_path, question):
+    publish("a", [1.0] * 4)
+    replace_readers_copy(home)
+    before = home.published.read_bytes()
+    target: Path = tmp_path / "stolen"
+    with pytest.raises(RefusedError, match="The question was refused"):
+        ask(home, question.format(target=target))
+    assert not target.exists()
+    assert home.published.read_bytes() == before
+
+
+def test_a_question_without_end_is_stopped(home, publish):
+    publish("a", [1.0] * 4)
+    replace_readers_copy(home)
+    bomb = "SELECT count(*) FROM range(1000000000) AS a, range(1000000000) AS b"
+    with pytest.raises(RefusedError, match="took too long"):
+        ask(home, bomb, timeout_seconds=0.5)
+
+
+def test_before_the_first_run_there_is_a_hint(home):
+    with pytest.raises(RefusedError, match="Run `fpt run` first"):
+        ask(home, "SELECT 1")
+
+
+def test_files_are_not_for_everybody(home, publish):
+    publish("a", [1.0] * 4)
+    replace_readers_copy(home)
+    for path in (home.warehouse, home.published):
+        assert path.stat().st_mode & 0o777 == 0o640
+    assert home.root.stat().st_mode & 0o777 == 0o750

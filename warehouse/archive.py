@@ -1,0 +1,157 @@
+"""Opening an archive that nobody vouches for."""
+
+import hashlib
+import os
+import stat
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from warehouse.datasets.dataset import Dataset
+from warehouse.errors import RefusedError
+
+MAX_ARCHIVE_BYTES = 4 << 30
+MAX_MEMBER_BYTES = 8 << 30
+MAX_RATIO = 200  # text of ratings packs about 4 : 1; a bomb is beyond 1000 : 1
+_CHUNK = 1 << 20
+_ENCRYPTED = 0x1
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A private copy of an archive in a folder of its own, with the checksums of these bytes."""
+
+    source: Path
+    folder: Path
+    file: zipfile.ZipFile
+    sha256: str
+    md5: str
+
+
+def checksums(source: Path) -> tuple[str, str]:
+    """SHA-256 and MD5 of a source file, in hex.
+
+    Raises:
+        RefusedError: it is missing, not a plain file, unreadable or too large.
+    """
+    with open_source(source) as file:
+        return _hash(file, None)
+
+
+@contextmanager
+def open_archive(dataset: Dataset, source: Path, folder: Path) -> Iterator[Archive]:
+    """Copy `source` into `folder` while hashing it, and open the copy.
+
+    What is parsed is what was hashed, whatever happens to the source meanwhile.
+
+    Raises:
+        RefusedError: it can't be read, is no archive, is unsafe, or is not one of `dataset`.
+    """
+    copy = folder / "archive.zip"
+    with open_source(source) as file, copy.open("wb") as target:
+        sha256, md5 = _hash(file, target)
+    try:
+        opened = zipfile.ZipFile(copy)
+    except zipfile.BadZipFile as error:
+        raise RefusedError(
+            f"{source.name} is not a whole zip archive",
+            got=f"{copy.stat().st_size:,} bytes, SHA-256 {sha256}: {error}",
+            expected=_known(dataset),
+            to_do="Fetch it again",
+        ) from error
+    with opened:
+        _refuse_unsafe(source, opened)
+        _refuse_other(dataset, source, opened)
+        yield Archive(source, folder, opened, sha256, md5)
+
+
+@contextmanager
+def open_source(source: Path) -> Iterator[IO[bytes]]:
+    """Open a plain file for reading; never hangs on a FIFO or device.
+
+    Raises:
+        RefusedError: it is missing, not a plain file, unreadable or too large.
+    """
+    try:
+        descriptor = os.open(source, os.O_RDONLY | os.O_NONBLOCK)
+    except OSError as error:
+        raise RefusedError(
+            f"{source} can't be read", got=error.strerror or str(error), to_do="Check --source"
+        ) from error
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise RefusedError(
+                f"{source} is not a file",
+                got="a folder or a device",
+                expected="a zip archive",
+                to_do="Check --source",
+            )
+        if status.st_size > MAX_ARCHIVE_BYTES:
+            raise RefusedError(
+                f"{source} is too large",
+                got=f"{status.st_size:,} bytes",
+                expected=f"at most {MAX_ARCHIVE_BYTES:,}",
+            )
+        yield file
+
+
+def _hash(file: IO[bytes], target: IO[bytes] | None) -> tuple[str, str]:
+    sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
+    while chunk := file.read(_CHUNK):
+        sha256.update(chunk)
+        md5.update(chunk)
+        if target:
+            target.write(chunk)
+    return sha256.hexdigest(), md5.hexdigest()
+
+
+def _known(dataset: Dataset) -> str:
+    size = f"{dataset.size:,} bytes, " if dataset.size else ""
+    return f"{size}MD5 {dataset.md5}" if dataset.md5 else f"an archive of {dataset.title}"
+
+
+def _refuse_unsafe(source: Path, opened: zipfile.ZipFile) -> None:
+    seen: set[str] = set()
+    for member in opened.infolist():
+        problem = _problem(member, seen)
+        if problem:
+            raise RefusedError(
+                f"{source.name} is not safe to open", got=f"member {member.filename!r}: {problem}"
+            )
+        seen.add(member.filename)
+
+
+def _problem(member: zipfile.ZipInfo, seen: set[str]) -> str | None:
+    path = PurePosixPath(member.filename)
+    if path.is_absolute() or ".." in path.parts or "\\" in member.filename:
+        return "points out of its folder"
+    if stat.S_ISLNK(member.external_attr >> 16):
+        return "is a link"
+    if member.filename in seen:
+        return "stands there twice"
+    if member.flag_bits & _ENCRYPTED:
+        return "is encrypted"
+    if member.file_size > MAX_MEMBER_BYTES:
+        return f"is {member.file_size:,} bytes when unpacked"
+    if member.file_size > MAX_RATIO * max(member.compress_size, 1 << 12):
+        return f"packs {member.file_size:,} bytes into {member.compress_size:,}"
+    return None
+
+
+def _refuse_other(dataset: Dataset, source: Path, opened: zipfile.ZipFile) -> None:
+    layout = dataset.layout
+    wanted = [name for name in (layout.ratings, layout.items, layout.users) if name]
+    there = set(opened.namelist())
+    missing = [f"{dataset.name}/{name}" for name in wanted if f"{dataset.name}/{name}" not in there]
+    if missing:
+        shown = sorted(there)[:8]
+        raise RefusedError(
+            f"{source.name} is not an archive of {dataset.name}",
+            got=", ".join(shown) or "no files",
+            expected=", ".join(missing),
+            to_do="Check --dataset and --source",
+        )

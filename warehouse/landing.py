@@ -1,0 +1,274 @@
+"""An archive's files into a staging database, unchanged, the unreadable lines aside."""
+
+import csv
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from warehouse.archive import Archive, checksums, open_archive
+from warehouse.database import connected, literal_glob, statements
+from warehouse.datasets.dataset import Dataset, Row
+from warehouse.errors import RefusedError
+from warehouse.identity import code_version, identify
+from warehouse.lines import Advance, copy_lines
+
+_HERE = Path(__file__).parent
+CODE_VERSION = code_version(
+    [_HERE / "landing.py", _HERE / "lines.py", *(_HERE / "sql" / "landing").glob("*.sql")]
+    + [_HERE / "datasets" / "layouts.py"]
+)
+EARLIEST = int(datetime(1995, 1, 1, tzinfo=UTC).timestamp())  # MovieLens began in 1995
+SHOWN_CHARACTERS = 200
+MAX_SMALL_FILE_BYTES = 64 << 20
+
+Reject = tuple[str, int, str, str]
+
+
+@dataclass(frozen=True)
+class Load:
+    """A landed archive, as in `raw.loads`; its rejects are counted."""
+
+    load_id: str
+    dataset: str
+    source: str
+    source_sha256: str
+    verified: bool
+    n_ratings: int
+    n_users: int
+    n_items: int
+    n_rejects: int
+
+
+def load_id_of(dataset: Dataset, source: Path) -> str:
+    """The id that the load of this archive has or would have.
+
+    Raises:
+        RefusedError: the source can't be read.
+    """
+    return _load_id(dataset, checksums(source)[0])
+
+
+def land(
+    dataset: Dataset, source: Path, database: Path, progress: Advance | None = None
+) -> Load:
+    """Parse an archive into the tables `raw.*` of a new database.
+
+    Args:
+        dataset: what the archive should be.
+        source: the archive.
+        database: file to make; an old one is replaced.
+        progress: is told the bytes of ratings done and in all.
+
+    Raises:
+        RefusedError: see `open_archive`, `copy_lines`; also a wrong header, a wrong encoding, or
+            no rating that can be read.
+    """
+    database.unlink(missing_ok=True)
+    with (
+        tempfile.TemporaryDirectory(dir=database.parent) as folder,
+        open_archive(dataset, source, Path(folder)) as archive,
+        connected(database) as connection,
+    ):
+        connection.execute(statements("schema/raw"))
+        load_id = _load_id(dataset, archive.sha256)
+        _land_ratings(connection, dataset, archive, load_id, progress)
+        _land_items(connection, dataset, archive, load_id)
+        _land_users(connection, dataset, archive, load_id)
+        return _record(connection, dataset, archive, load_id)
+
+
+def _load_id(dataset: Dataset, sha256: str) -> str:
+    return identify("load", dataset.name, sha256, CODE_VERSION)
+
+
+def _land_ratings(
+    connection: duckdb.DuckDBPyConnection,
+    dataset: Dataset,
+    archive: Archive,
+    load_id: str,
+    progress: Advance | None,
+) -> None:
+    layout = dataset.layout
+    name = f"{dataset.name}/{layout.ratings}"
+    text = archive.folder / "ratings.txt"
+    with archive.file.open(name) as packed, text.open("wb") as target:
+        size = archive.file.getinfo(name).file_size
+        lines = copy_lines(packed, target, name=name, size=size, progress=progress)
+    if layout.header not in (None, lines.first):
+        raise _wrong_header(name, lines.first, str(layout.header))
+    n_headers = 0 if layout.header is None else 1
+    parameters = {
+        "load_id": load_id,
+        "path": literal_glob(text),
+        "separator": layout.separator,
+        "headers": n_headers,
+        "stars": dataset.scale.spellings(),
+        "earliest": EARLIEST,
+        "latest": int((datetime.now(UTC) + timedelta(days=1)).timestamp()),
+    }
+    connection.execute(statements("landing/why_not"))
+    connection.execute(statements("landing/ratings"), parameters)
+    n_ratings = _count(connection, "raw.ratings")
+    if n_ratings < lines.count - n_headers:
+        connection.execute(statements("landing/rejects"), parameters | {"member": name})
+    if n_ratings == 0:
+        raise _no_ratings(connection, name)
+
+
+def _land_items(
+    connection: duckdb.DuckDBPyConnection, dataset: Dataset, archive: Archive, load_id: str
+) -> None:
+    layout = dataset.layout
+    name = f"{dataset.name}/{layout.items}"
+    rows, rejects = _read(archive, name, layout.encoding, layout.read_items, layout.items_header)
+    names = ("raw_item_id", "title", "genres")
+    _insert(connection, "raw.items", load_id, names, rows)
+    _insert_rejects(connection, load_id, rejects)
+
+
+def _land_users(
+    connection: duckdb.DuckDBPyConnection, dataset: Dataset, archive: Archive, load_id: str
+) -> None:
+    layout = dataset.layout
+    if layout.users is None or layout.read_users is None:
+        connection.execute(statements("landing/users_of_ratings"))
+        return
+    name = f"{dataset.name}/{layout.users}"
+    rows, rejects = _read(archive, name, layout.encoding, layout.read_users, None)
+    names = ("raw_user_id", "gender", "age", "occupation")
+    _insert(connection, "raw.users", load_id, names, rows)
+    _insert_rejects(connection, load_id, rejects)
+
+
+def _read(
+    archive: Archive, name: str, encoding: str, read: Callable[[str], Row], header: str | None
+) -> tuple[list[Row], list[Reject]]:
+    """Rows of a small text file, and the lines that are none."""
+    with archive.file.open(name) as packed:
+        data = packed.read(MAX_SMALL_FILE_BYTES + 1)
+    if len(data) > MAX_SMALL_FILE_BYTES:
+        raise RefusedError(f"{name} is too large", expected=f"{MAX_SMALL_FILE_BYTES:,} bytes")
+    lines = _decoded(name, data, encoding).removesuffix("\n").split("\n")
+    if header not in (None, lines[0]):
+        raise _wrong_header(name, lines[0], str(header))
+    rows, rejects = [], []
+    for number, line in enumerate(lines, start=1):
+        if header is not None and number == 1:
+            continue
+        try:
+            rows.append(read(line))
+        except (ValueError, csv.Error) as error:
+            rejects.append((name, number, line, str(error)))
+    return rows, rejects
+
+
+def _decoded(name: str, data: bytes, encoding: str) -> str:
+    """Text in the declared encoding; Latin-1 takes any bytes, so UTF-8 in its place is looked for."""
+    text = data.removeprefix(b"\xef\xbb\xbf")
+    if encoding == "latin-1" and not text.isascii() and _is_utf8(text):
+        raise _wrong_encoding(name, "UTF-8", encoding)
+    try:
+        return text.decode(encoding).replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        seen = f"byte {data[error.start]:#04x} at {error.start:,}"
+        raise _wrong_encoding(name, seen, encoding) from error
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _insert(
+    connection: duckdb.DuckDBPyConnection,
+    table: str,
+    load_id: str,
+    names: Sequence[str],
+    rows: Sequence[Row],
+) -> None:
+    columns = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in names]
+    kinds = [pa.int64(), *(pa.string() for _ in names[1:])]
+    arrays = [pa.array(values, kind) for values, kind in zip(columns, kinds, strict=True)]
+    frame = pa.table([pa.array([load_id] * len(rows), pa.string()), *arrays], ["load_id", *names])
+    connection.register("frame", frame)
+    connection.execute(f"INSERT INTO {table} BY NAME FROM frame")
+    connection.unregister("frame")
+
+
+def _insert_rejects(
+    connection: duckdb.DuckDBPyConnection, load_id: str, rejects: Sequence[Reject]
+) -> None:
+    shown = [(load_id, name, row, visible(line), why) for name, row, line, why in rejects]
+    if shown:
+        connection.executemany("INSERT INTO raw.rejects VALUES (?, ?, ?, ?, ?)", shown)
+
+
+def visible(line: str) -> str:
+    """The beginning of a line, its control characters as `?`.
+
+    >>> visible("a\\x1b[31m")
+    'a?[31m'
+    """
+    return "".join(char if char.isprintable() else "?" for char in line[:SHOWN_CHARACTERS])
+
+
+def _record(
+    connection: duckdb.DuckDBPyConnection, dataset: Dataset, archive: Archive, load_id: str
+) -> Load:
+    load = Load(
+        load_id=load_id,
+        dataset=dataset.name,
+        source=archive.source.name,
+        source_sha256=archive.sha256,
+        verified=dataset.is_synthetic or _is_known(dataset, archive),
+        n_ratings=_count(connection, "raw.ratings"),
+        n_users=_count(connection, "(SELECT DISTINCT raw_user_id FROM raw.ratings)"),
+        n_items=_count(connection, "(SELECT DISTINCT raw_item_id FROM raw.ratings)"),
+        n_rejects=_count(connection, "raw.rejects"),
+    )
+    now = datetime.now(UTC).replace(tzinfo=None)
+    connection.execute(
+        "INSERT INTO raw.loads VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [load_id, load.dataset, load.source, load.source_sha256, load.verified, now]
+        + [load.n_ratings, load.n_users, load.n_items],
+    )
+    return load
+
+
+def _is_known(dataset: Dataset, archive: Archive) -> bool:
+    """Whether these are the publisher's bytes."""
+    if dataset.sha256:
+        return archive.sha256 == dataset.sha256
+    return dataset.md5 is not None and archive.md5 == dataset.md5
+
+
+def _count(connection: duckdb.DuckDBPyConnection, rows: str) -> int:
+    return int(connection.execute(f"SELECT count(*) FROM {rows}").fetchall()[0][0])
+
+
+def _no_ratings(connection: duckdb.DuckDBPyConnection, name: str) -> RefusedError:
+    row = connection.execute(
+        "SELECT source_row, line, reason FROM raw.rejects ORDER BY source_row LIMIT 1"
+    ).fetchone()
+    seen = f"0 rows; line {row[0]} is {row[1]!r}: {row[2]}" if row else "0 rows"
+    return RefusedError(
+        f"{name} holds no rating that can be read", got=seen, to_do="Check --dataset and --source"
+    )
+
+
+def _wrong_header(name: str, got: str, expected: str) -> RefusedError:
+    return RefusedError(
+        f"{name} has another header", got=repr(visible(got)), expected=repr(expected)
+    )
+
+
+def _wrong_encoding(name: str, got: str, expected: str) -> RefusedError:
+    return RefusedError(f"{name} is in another encoding", got=got, expected=expected)

@@ -1,0 +1,19 @@
+-- Why a line's fields are not a rating; null when they are one. Looked at as text, before any cast:
+-- reading '4.5' as a whole number would give 5 without an error.
+CREATE OR REPLACE TEMP MACRO is_whole(text, low, high) AS
+    coalesce(
+        TRY_CAST(text AS BIGINT) BETWEEN low AND high
+        AND CAST(TRY_CAST(text AS BIGINT) AS VARCHAR) = text,
+        false
+    );
+CREATE OR REPLACE TEMP MACRO why_not(field, stars, earliest, latest) AS
+    CASE
+        WHEN len(field) <> 4 THEN len(field) || ' fields instead of 4'
+        WHEN NOT is_whole(field[1], 1, 2147483647) THEN 'user is not a whole number from 1'
+        WHEN NOT is_whole(field[2], 1, 2147483647) THEN 'movie is not a whole number from 1'
+        WHEN NOT list_contains(stars, field[3]) THEN 'rating is not on the scale'
+        WHEN NOT is_whole(field[4], -9000000000000000, 9000000000000000)
+            THEN 'timestamp is not a whole number of seconds'
+        WHEN NOT is_whole(field[4], earliest, latest)
+            THEN 'timestamp is before 1995 or in the future'
+    END;

@@ -1,0 +1,1 @@
+INSERT INTO core.items BY NAME FROM warehouse.core.items WHERE snapshot_id = $1
