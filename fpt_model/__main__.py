@@ -1,0 +1,110 @@
+"""`python -m fpt_model train|evaluate`: progress as JSON lines on stdout."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from fpt_model.config import PRESETS, VARIANTS, resolve
+from fpt_model.errors import ModelError
+
+EXAMPLES = """examples:
+  python -m fpt_model train --sequences sequences-3f2a.parquet --output run --model sas_fpt
+  python -m fpt_model train --sequences S --output run --preset paper --seed 1 --set epochs=20
+  python -m fpt_model evaluate --sequences S --run run --output ranks.parquet
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    asked = _parser().parse_args(arguments)
+    # deterministic matrix products on a GPU; read when CUDA starts
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    try:
+        return _train(asked) if asked.command == "train" else _evaluate(asked)
+    except ModelError as error:
+        _tell({"event": "error", "message": str(error)})
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m fpt_model",
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    train = commands.add_parser("train", help="train, or resume")
+    train.add_argument("--output", type=Path, required=True, help="run directory")
+    train.add_argument("--model", default="sas_fpt", help=", ".join(VARIANTS))
+    train.add_argument("--preset", default="quick", help=", ".join(PRESETS))
+    train.add_argument("--seed", type=int, default=0)
+    train.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
+    evaluate = commands.add_parser("evaluate", help="rank held-out items with a finished run")
+    evaluate.add_argument("--run", type=Path, required=True, help="run directory")
+    evaluate.add_argument("--output", type=Path, help="default: ranks.parquet in it")
+    evaluate.add_argument("--scores", type=Path, help="save the test scores (.npy)")
+    for command in (train, evaluate):
+        command.add_argument("--sequences", type=Path, required=True, help="sequences file")
+        command.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+        command.add_argument("--threads", type=int, help="CPU threads")
+    return parser
+
+
+def _train(asked: argparse.Namespace) -> int:
+    overrides = dict(_pair(text) for text in asked.set)
+    config = resolve(asked.model, asked.preset, overrides)
+    import torch
+
+    from fpt_model.train import InterruptedTrainingError, device_of, train
+
+    _prepare(asked)
+    device = device_of(asked.device)
+    try:
+        train(asked.sequences, asked.output, config, asked.seed, device, _tell)
+    except InterruptedTrainingError as error:
+        _tell({"event": "interrupted", "message": str(error)})
+        return 128 + error.number
+    except torch.cuda.OutOfMemoryError as error:
+        raise ModelError(
+            "The GPU's memory is full", got=str(error).split(".")[0], to_do="Lower batch_size"
+        ) from error
+    return 0
+
+
+def _evaluate(asked: argparse.Namespace) -> int:
+    from fpt_model.ranking import rank_run
+    from fpt_model.train import device_of
+
+    _prepare(asked)
+    output = asked.output or asked.run / "ranks.parquet"
+    rows = rank_run(asked.sequences, asked.run, output, device_of(asked.device), asked.scores)
+    _tell({"event": "done", "rows": rows})
+    return 0
+
+
+def _prepare(asked: argparse.Namespace) -> None:
+    import torch
+
+    torch.use_deterministic_algorithms(True)
+    if asked.threads:
+        torch.set_num_threads(asked.threads)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ModelError("--set needs NAME=VALUE", got=repr(text))
+    return name, value
+
+
+def _tell(event: dict[str, object]) -> None:
+    print(json.dumps(event), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

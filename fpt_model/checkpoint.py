@@ -1,0 +1,121 @@
+"""Weights and the state of a training, as safetensors: never executed, always checked."""
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from fpt_model.data import check_sha256
+from fpt_model.errors import ModelError
+
+KEPT = 2
+
+
+@dataclass(frozen=True)
+class State:
+    """Everything that a resumed training needs besides its data and settings.
+
+    Attributes:
+        tensors: weights, optimizer moments, groups, by name.
+        facts: counters and measurements, as JSON can hold them.
+    """
+
+    tensors: dict[str, Tensor]
+    facts: dict[str, Any]
+
+
+def write(path: Path, state: State) -> str:
+    """Write whole or not at all: temporary file, fsync, rename, checksum beside. Returns it."""
+    tensors = {name: value.detach().cpu().contiguous() for name, value in state.tensors.items()}
+    data = save(tensors, metadata={"facts": json.dumps(state.facts)})
+    sha256 = hashlib.sha256(data).hexdigest()
+    write_whole(path, data)
+    write_whole(Path(f"{path}.sha256"), f"{sha256}  {path.name}\n".encode())
+    return sha256
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file so that readers see the old one or the new one, never part of it."""
+    partial = path.with_name(f"{path.name}.partial")
+    with partial.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def read(path: Path) -> State:
+    """Read what `write` wrote.
+
+    Raises:
+        ModelError: missing, damaged, or not safetensors.
+    """
+    check_sha256(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            facts = json.loads((file.metadata() or {})["facts"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, KeyError, json.JSONDecodeError, OSError) as error:
+        raise ModelError(f"{path.name} is no checkpoint of ours", got=str(error)) from error
+    return State(tensors, facts)
+
+
+def write_latest(folder: Path, state: State, step: int) -> None:
+    """Add a checkpoint to the folder's, and drop all but the two newest."""
+    write(folder / f"checkpoint-{step:09d}.safetensors", state)
+    for old in _checkpoints(folder)[KEPT:]:
+        Path(f"{old}.sha256").unlink(missing_ok=True)
+        old.unlink()
+
+
+def read_latest(folder: Path) -> tuple[State | None, list[str]]:
+    """The newest checkpoint that is whole, and a sentence for each newer one that is not."""
+    problems = []
+    for path in _checkpoints(folder):
+        try:
+            return read(path), problems
+        except ModelError as error:
+            problems.append(str(error))
+    return None, problems
+
+
+def load_weights(model: torch.nn.Module, tensors: dict[str, Tensor], source: str) -> None:
+    """Put weights into a model.
+
+    Raises:
+        ModelError: other names, shapes or types, or a value that is not a finite number.
+    """
+    expected = model.state_dict()
+    wrong = [
+        *(f"{name} is missing" for name in expected if name not in tensors),
+        *(f"{name} is unknown" for name in tensors if name not in expected),
+        *(
+            f"{name} is {_kind(tensors[name])} instead of {_kind(value)}"
+            for name, value in expected.items()
+            if name in tensors and _kind(tensors[name]) != _kind(value)
+        ),
+        *(f"{name} is not finite" for name, value in tensors.items() if not _is_finite(value)),
+    ]
+    if wrong:
+        raise ModelError(f"{source} does not fit the model", got="; ".join(wrong[:5]))
+    model.load_state_dict(tensors)
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    """Newest first."""
+    return sorted(folder.glob("checkpoint-*.safetensors"), reverse=True)
+
+
+def _kind(value: Tensor) -> str:
+    return f"{str(value.dtype).removeprefix('torch.')}{list(value.shape)}"
+
+
+def _is_finite(value: Tensor) -> bool:
+    return not value.is_floating_point() or bool(torch.isfinite(value).all())

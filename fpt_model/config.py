@@ -1,0 +1,221 @@
+"""Every setting of a training, the variants and the presets: values only."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, TypeVar
+
+from fpt_model.errors import ModelError
+
+Setting = bool | int | float | str
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Config:
+    """All that determines a training besides its data, seed and code.
+
+    Defaults are the paper's (table 1); where it is silent, those of TiSASRec (WSDM 2020, section
+    4.1) and its authors' code. A width of 0 leaves a part out.
+
+    Attributes:
+        model: slug of the variant.
+        preset: name of the settings it started from.
+        intervals: relative time on keys and values (TiSASRec, section 3.4).
+        time_span: intervals are clipped here, in units of the user's shortest gap.
+        overflow_rows: rows of the interval table for what lies past the clip (TiSASRec+).
+        item_width: width of the item embedding.
+        week_width: width of the week-of-year embedding (TiSASRec++).
+        user_width: width of the user embedding (SAS-FPT, SSE-PT).
+        blocks: attention blocks.
+        heads: attention heads; they share the width.
+        max_length: T, the latest interactions that are looked at.
+        dropout: rate, on inputs, tables, attention weights and within the pointwise layers.
+        user_dropout: chance that a user's id is replaced by another one (SSE-PT).
+        item_dropout: chance that an input item is replaced by another one (SSE-PT).
+        group_weight: weight of the group loss; 0 leaves it out (SAS-FPT, section 3.3).
+        group_pairs: random user pairs a step.
+        groups: number of clusters of users.
+        group_margin: cosine below which users of different groups cost nothing.
+        group_refresh: epochs between clusterings; the loss starts with the first.
+        loss: `bce` with one sampled negative a position, or `softmax` over all items.
+        batch_size: users a step.
+        learning_rate: of Adam.
+        beta1: of Adam.
+        beta2: of Adam.
+        l2: weight of the norm (not squared) of item, position and interval tables.
+        epochs: at most this many; an epoch shows every user's latest window once.
+        validate_every: epochs between validations.
+        patience: validations without a better NDCG@10 after which training ends.
+    """
+
+    model: str
+    preset: str
+    intervals: bool = False
+    time_span: int = 256
+    overflow_rows: int = 0
+    item_width: int = 50
+    week_width: int = 0
+    user_width: int = 0
+    blocks: int = 2
+    heads: int = 1
+    max_length: int = 50
+    dropout: float = 0.2
+    user_dropout: float = 0.0
+    item_dropout: float = 0.0
+    group_weight: float = 0.0
+    group_pairs: int = 100
+    groups: int = 4
+    group_margin: float = 0.0
+    group_refresh: int = 5
+    loss: Literal["bce", "softmax"] = "bce"
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    beta1: float = 0.9
+    beta2: float = 0.98
+    l2: float = 5e-5
+    epochs: int = 200
+    validate_every: int = 5
+    patience: int = 10
+
+    def __post_init__(self) -> None:
+        for name, low, high in _RANGES:
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise ModelError(
+                    f"Setting {name} is out of range", got=value, expected=f"{low} to {high}"
+                )
+        if self.loss not in ("bce", "softmax"):
+            raise ModelError("Unknown loss", got=repr(self.loss), expected="bce or softmax")
+        if self.width % self.heads:
+            raise ModelError("Width is not divisible", got=self.width, expected=f"{self.heads} n")
+
+    @property
+    def width(self) -> int:
+        """D, the width of what goes through the blocks."""
+        return self.item_width + self.week_width + self.user_width
+
+    def to_dict(self) -> dict[str, Setting]:
+        """All settings, as JSON can hold them."""
+        return asdict(self)
+
+
+_RANGES: tuple[tuple[str, float, float], ...] = (
+    *((name, 1, 4096) for name in ("item_width", "blocks", "heads", "groups", "validate_every")),
+    *((name, 0, 4096) for name in ("week_width", "user_width", "overflow_rows")),
+    *((name, 0, 0.99) for name in ("dropout", "user_dropout", "item_dropout")),
+    *((name, 0, 1e6) for name in ("group_weight", "group_pairs", "l2")),
+    *((name, 1, 1e6) for name in ("time_span", "batch_size", "epochs", "patience")),
+    *((name, 0, 0.9999) for name in ("beta1", "beta2")),
+    ("group_refresh", 1, 1e6),
+    ("group_margin", -1, 1),
+    ("max_length", 1, 4096),
+    ("learning_rate", 1e-9, 10),
+)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A model of the ladder: its name, and which parts it has."""
+
+    display_name: str
+    parts: tuple[str, ...]
+
+
+def _variant(display_name: str, *parts: str) -> Variant:
+    return Variant(display_name, parts)
+
+
+# Each rung of the paper's ladder is the one above it plus one idea.
+VARIANTS = {
+    "sasrec": _variant("SASRec"),
+    "tisasrec": _variant("TiSASRec", "intervals"),
+    "tisasrec_plus": _variant("TiSASRec+", "intervals", "overflow"),
+    "tisasrec_plus_plus": _variant("TiSASRec++", "intervals", "overflow", "week"),
+    "sas_fpt": _variant("SAS-FPT", "intervals", "overflow", "week", "user", "groups"),
+    "sse_pt": _variant("SSE-PT", "user", "stochastic"),
+}
+
+# What a part sets when a variant has it. SSE-PT's width and chances are those of its authors'
+# command for MovieLens-1M (they state what is kept: 0.08 of users, 0.9 of items).
+_PARTS: dict[str, dict[str, Setting]] = {
+    "intervals": {"intervals": True},
+    "overflow": {"overflow_rows": 3},  # as many as the authors' code adds, and never reaches
+    "week": {"week_width": 25},
+    "user": {"user_width": 25},
+    "groups": {"group_weight": 0.01},
+    "stochastic": {"user_width": 50, "user_dropout": 0.92, "item_dropout": 0.1},
+}
+
+# A preset changes sizes and schedule, never which parts a variant has.
+PRESETS: dict[str, dict[str, Setting]] = {
+    "paper": {},
+    "quick": {
+        "learning_rate": 3e-3,
+        "batch_size": 64,
+        "epochs": 40,
+        "validate_every": 4,
+        "patience": 3,
+    },
+}
+
+
+def resolve(
+    model: str, preset: str, overrides: Mapping[str, Setting | str] | None = None
+) -> Config:
+    """The settings of a variant under a preset, some of them overridden.
+
+    Args:
+        model: a key of `VARIANTS`.
+        preset: a key of `PRESETS`.
+        overrides: values by the name of a setting; strings are read as the setting's type.
+
+    Raises:
+        ModelError: unknown model, preset or setting, or a value that is out of range.
+    """
+    settings = _known("model", model, VARIANTS), _known("preset", preset, PRESETS)
+    values: dict[str, Any] = {}
+    for part in settings[0].parts:
+        values |= _PARTS[part]
+    values |= settings[1]
+    for name, value in (overrides or {}).items():
+        kind = _known("setting", name, _kinds())
+        values[name] = _cast(name, value, kind)
+    return Config(model=model, preset=preset, **values)
+
+
+def from_dict(values: Mapping[str, Any]) -> Config:
+    """The settings that `Config.to_dict` gave.
+
+    Raises:
+        ModelError: a setting is missing, unknown or out of range.
+    """
+    names = {field.name for field in fields(Config)}
+    if set(values) != names:
+        raise ModelError(
+            "Settings of another version",
+            got=sorted(set(values) - names) or "none that is unknown",
+            expected=sorted(names - set(values)) or "none that is missing",
+        )
+    return Config(**values)
+
+
+def _kinds() -> dict[str, str]:
+    settable = [field for field in fields(Config) if field.name not in ("model", "preset")]
+    return {field.name: getattr(field.type, "__name__", "str") for field in settable}
+
+
+def _known(what: str, name: str, table: Mapping[str, T]) -> T:
+    if name not in table:
+        raise ModelError(f"Unknown {what}", got=repr(name), expected=" or ".join(table))
+    return table[name]
+
+
+def _cast(name: str, value: Setting | str, kind: str) -> Setting:
+    if not isinstance(value, str) or kind == "str":
+        return value
+    try:
+        if kind == "bool":
+            return {"true": True, "false": False}[value.lower()]
+        return int(value) if kind == "int" else float(value)
+    except (ValueError, KeyError) as error:
+        raise ModelError(f"Setting {name} is no {kind}", got=repr(value)) from error

@@ -1,0 +1,273 @@
+"""The sequences file as tensors: flat histories, and windows cut from them.
+
+Letters: N users, T window, L all interactions.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+
+from fpt_model.errors import ModelError
+
+Split = Literal["valid", "test"]
+WEEKS = 52
+N_CANDIDATES = 100
+SCHEMA = pa.schema(
+    [
+        ("user_id", pa.int32()),
+        ("item_ids", pa.list_(pa.int32())),
+        ("timestamps", pa.list_(pa.int64())),
+        ("weeks", pa.list_(pa.int8())),
+        ("n_train", pa.int32()),
+        ("time_scale", pa.int64()),
+        ("valid_candidates", pa.list_(pa.int32())),
+        ("test_candidates", pa.list_(pa.int32())),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Windows:
+    """The latest interactions of N users before a point of their history, padded on the left.
+
+    Attributes:
+        items: (N, T) int64, 0 where padded.
+        times: (N, T) int64, seconds since the user's first interaction.
+        weeks: (N, T) int64, 0 where padded.
+        users: (N,) int64.
+        scales: (N,) int64, the user's time scale in seconds.
+    """
+
+    items: Tensor
+    times: Tensor
+    weeks: Tensor
+    users: Tensor
+    scales: Tensor
+
+    def rows(self, chosen: Tensor) -> "Windows":
+        """The windows of some users, by row."""
+        return Windows(
+            self.items[chosen],
+            self.times[chosen],
+            self.weeks[chosen],
+            self.users[chosen],
+            self.scales[chosen],
+        )
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """Every user's whole history; user u's are entries `starts[u - 1]` to `starts[u]`.
+
+    Attributes:
+        snapshot_id: what it was prepared from.
+        sha256: of the file.
+        n_items: items are 1 to `n_items`.
+        items, times, weeks: (L,) int64; times as in `Windows`.
+        starts: (N + 1,) int64.
+        n_train: (N,) int64, length of each training part.
+        scales: (N,) int64.
+        candidates: for each split (N, 100) int64, 0 where there are fewer.
+    """
+
+    snapshot_id: str
+    sha256: str
+    n_items: int
+    items: Tensor
+    times: Tensor
+    weeks: Tensor
+    starts: Tensor
+    n_train: Tensor
+    scales: Tensor
+    candidates: dict[Split, Tensor]
+
+    @property
+    def n_users(self) -> int:
+        """N."""
+        return len(self.n_train)
+
+    @property
+    def lengths(self) -> Tensor:
+        """(N,) length of each history."""
+        return self.starts.diff()
+
+    def to(self, device: torch.device) -> "Sequences":
+        """The same on another device."""
+        moved = {
+            name: value.to(device) if isinstance(value, Tensor) else value
+            for name, value in vars(self).items()
+        }
+        moved["candidates"] = {name: rows.to(device) for name, rows in self.candidates.items()}
+        return Sequences(**moved)
+
+    def trainable(self) -> Tensor:
+        """Rows of the users with something to predict in their training part."""
+        return torch.nonzero(self.n_train >= 2).flatten()
+
+    def evaluated(self) -> Tensor:
+        """Rows of the users with held-out items."""
+        return torch.nonzero(self.lengths - self.n_train == 2).flatten()
+
+    def windows(self, rows: Tensor, before: Tensor, length: int) -> Windows:
+        """Of users `rows` (N,), the last `length` interactions before position `before` (N,)."""
+        steps = torch.arange(length, device=rows.device)
+        place = (self.starts[rows] + before)[:, None] - length + steps  # (N, T)
+        real = place >= self.starts[rows][:, None]
+        place = place.clamp(min=0)
+        first = self.times[self.starts[rows]][:, None]
+        return Windows(
+            items=torch.where(real, self.items[place], 0),
+            times=torch.where(real, self.times[place], first),
+            weeks=torch.where(real, self.weeks[place], 0),
+            users=rows + 1,
+            scales=self.scales[rows],
+        )
+
+    def held_out(self, rows: Tensor, split: Split) -> Tensor:
+        """(N,) positions of the held-out items of a split within their histories."""
+        return self.lengths[rows] - (1 if split == "test" else 2)
+
+
+def load(path: Path) -> Sequences:
+    """Read a sequences file, after its checksum.
+
+    Raises:
+        ModelError: the file is missing, damaged, or says what can't be.
+    """
+    sha256 = check_sha256(path)
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowException, OSError) as error:
+        raise ModelError(f"{path.name} can't be read", got=str(error)) from error
+    if not table.schema.remove_metadata().equals(SCHEMA):
+        raise ModelError(
+            f"{path.name} has other columns",
+            got=", ".join(f"{field.name} {field.type}" for field in table.schema),
+            expected=", ".join(f"{field.name} {field.type}" for field in SCHEMA),
+        )
+    sequences = _tensors(path, table, sha256)
+    _refuse_impossible(path, sequences, table)
+    return sequences
+
+
+def check_sha256(path: Path) -> str:
+    """The checksum of a file, which must be the one that stands beside it.
+
+    A flipped bit in a Parquet file is read as a wrong number, without an error.
+
+    Raises:
+        ModelError: either file is missing, or they disagree.
+    """
+    beside = Path(f"{path}.sha256")
+    for file in (path, beside):
+        if not file.is_file():
+            raise ModelError(f"No file {file}", to_do="Run `fpt prepare` first")
+    with path.open("rb") as opened:
+        actual = hashlib.file_digest(opened, "sha256").hexdigest()
+    expected = (beside.read_text(encoding="utf-8").split() or [""])[0]
+    if actual != expected:
+        raise ModelError(
+            f"{path.name} is damaged",
+            got=f"SHA-256 {actual}",
+            expected=expected,
+            to_do="Delete it and run `fpt prepare` again",
+        )
+    return actual
+
+
+def _tensors(path: Path, table: pa.Table, sha256: str) -> Sequences:
+    metadata = table.schema.metadata or {}
+    try:
+        snapshot_id, n_items = metadata[b"snapshot_id"].decode(), int(metadata[b"n_items"])
+    except (KeyError, ValueError) as error:
+        raise ModelError(f"{path.name} does not say its snapshot_id and n_items") from error
+    histories = table["item_ids"].combine_chunks()
+    lengths = np.diff(histories.offsets.to_numpy())
+    starts = np.concatenate([[0], np.cumsum(lengths)])
+    stamps = _flat(table, "timestamps")
+    firsts = torch.repeat_interleave(
+        stamps[torch.from_numpy(starts[:-1]).clamp(max=max(len(stamps) - 1, 0))],
+        torch.from_numpy(lengths),
+    )
+    return Sequences(
+        snapshot_id=snapshot_id,
+        sha256=sha256,
+        n_items=n_items,
+        items=_flat(table, "item_ids"),
+        times=stamps - firsts,
+        weeks=_flat(table, "weeks"),
+        starts=torch.from_numpy(starts),
+        n_train=_column(table, "n_train"),
+        scales=_column(table, "time_scale"),
+        candidates={
+            "valid": _padded(table, "valid_candidates"),
+            "test": _padded(table, "test_candidates"),
+        },
+    )
+
+
+def _column(table: pa.Table, name: str) -> Tensor:
+    return torch.from_numpy(table[name].to_numpy().astype(np.int64))
+
+
+def _flat(table: pa.Table, name: str) -> Tensor:
+    return torch.from_numpy(table[name].combine_chunks().flatten().to_numpy().astype(np.int64))
+
+
+def _padded(table: pa.Table, name: str) -> Tensor:
+    """(N, 100) rows of a list column, filled up with zeros."""
+    lists = table[name].combine_chunks()
+    lengths = np.diff(lists.offsets.to_numpy())
+    if len(lengths) and lengths.max() > N_CANDIDATES:
+        raise ModelError(f"Too many {name}", got=lengths.max(), expected=f"at most {N_CANDIDATES}")
+    rows = np.zeros((len(lengths), N_CANDIDATES), np.int64)
+    rows[np.arange(N_CANDIDATES) < lengths[:, None]] = lists.flatten().to_numpy()
+    return torch.from_numpy(rows)
+
+
+def _refuse_impossible(path: Path, ours: Sequences, table: pa.Table) -> None:
+    lengths, n_users = ours.lengths, ours.n_users
+    users = torch.arange(1, n_users + 1)
+    held_out = lengths - ours.n_train
+    problems = {
+        "no users": n_users == 0,
+        "user ids are not 1, 2, 3 …": not torch.equal(_column(table, "user_id"), users),
+        "an empty history": bool((lengths == 0).any()),
+        "histories and their times or weeks differ in length": len(
+            {len(ours.items), len(ours.times), len(ours.weeks)}
+        )
+        > 1,
+        f"items outside 1 to {ours.n_items}": _outside(ours.items, 1, ours.n_items),
+        f"weeks outside 1 to {WEEKS}": _outside(ours.weeks, 1, WEEKS),
+        "candidates outside the items": any(
+            _outside(rows, 0, ours.n_items) for rows in ours.candidates.values()
+        ),
+        "a time scale under one second": _outside(ours.scales, 1, 1 << 62),
+        "n_train is neither all nor all but two": not bool(
+            ((held_out == 0) | ((held_out == 2) & (ours.n_train >= 1))).all()
+        ),
+        "timestamps that go back": _outside(_within(ours), 0, 1 << 62),
+    }
+    found = [name for name, wrong in problems.items() if wrong]
+    if found:
+        raise ModelError(f"{path.name} says what can't be", got="; ".join(found))
+
+
+def _outside(values: Tensor, low: int, high: int) -> bool:
+    return bool(((values < low) | (values > high)).any())
+
+
+def _within(ours: Sequences) -> Tensor:
+    """Gaps between neighbours of the same history."""
+    if len(ours.times) != len(ours.items) or len(ours.items) < 2:
+        return torch.zeros(1, dtype=torch.int64)
+    gaps = ours.times.diff()
+    gaps[ours.starts[1:-1] - 1] = 0
+    return gaps

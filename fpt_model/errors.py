@@ -1,0 +1,20 @@
+"""The one error of this package that a user can cause or must see."""
+
+
+class ModelError(Exception):
+    """Training or evaluation can't go on: says what, got, expected, and what to do.
+
+    >>> print(ModelError("Unknown model", got="'gpt'", expected="sasrec or sas_fpt"))
+    Unknown model: got 'gpt', expected sasrec or sas_fpt.
+    """
+
+    def __init__(
+        self, what: str, *, got: object = None, expected: object = None, to_do: str = ""
+    ) -> None:
+        seen = ", ".join(
+            f"{word} {value}"
+            for word, value in (("got", got), ("expected", expected))
+            if value is not None
+        )
+        sentence = f"{what}: {seen}" if seen else what
+        super().__init__(f"{sentence}. {to_do}".rstrip().removesuffix(".") + ".")

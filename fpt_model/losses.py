@@ -1,0 +1,49 @@
+"""What training makes small. Letters: B batch, T sequence, D width, I items, P pairs."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from fpt_model.model import Encoder
+
+
+def bce_loss(model: Encoder, features: Tensor, targets: Tensor, negatives: Tensor) -> Tensor:
+    """Binary cross-entropy of the next item against one sampled item (SASRec, section 3.5).
+
+    Args:
+        model: gives the scores.
+        features: (B, T, D).
+        targets: (B, T) the next item at each position, 0 where padded.
+        negatives: (B, T).
+
+    Returns:
+        The mean over real positions of both terms' sum.
+    """
+    real = targets > 0
+    wins = F.softplus(-model.score(features, targets))
+    losses = F.softplus(model.score(features, negatives))
+    return torch.where(real, wins + losses, 0.0).sum() / real.sum()
+
+
+def softmax_loss(model: Encoder, features: Tensor, targets: Tensor) -> Tensor:
+    """Cross-entropy of the next item among all items; see `bce_loss` for shapes."""
+    scores = model.score_all(features)[..., 1:]  # (B, T, I)
+    flat = scores.flatten(0, 1)
+    return F.cross_entropy(flat, targets.flatten() - 1, ignore_index=-1)
+
+
+def group_loss(users: Tensor, first: Tensor, second: Tensor, same: Tensor, margin: float) -> Tensor:
+    """Users of one group near each other, of different groups apart (the paper, section 3.3).
+
+    Sum of 1 - cos over pairs of one group, of max(0, cos - margin) over the others. The paper
+    prints the margin within the cosine; it is read as in the standard cosine-embedding loss, which
+    its authors' code calls.
+
+    Args:
+        users: (N + 1, W) user vectors.
+        first, second: (P,) ids.
+        same: (P,) bool, whether they are of one group.
+        margin: cosine below which users of different groups cost nothing.
+    """
+    cosine = F.cosine_similarity(users[first], users[second])
+    return torch.where(same, 1 - cosine, (cosine - margin).clamp(min=0)).sum()

@@ -1,0 +1,200 @@
+"""One encoder, of which all six variants are configurations.
+
+Ancestors: SASRec (Kang & McAuley, 2018), TiSASRec (Li, Wang & McAuley, WSDM 2020), SSE-PT (Wu et
+al., RecSys 2020), SAS-FPT (the paper: sections 3.2 to 3.4). What differs from a textbook decoder:
+
+- the input is a concatenation, r = concat(item, week, user); a width of 0 leaves a part out;
+- queries come from the normalised input, keys and values from the input itself, and the residual
+  is added to the normalised query (TiSASRec's code);
+- with intervals, positions and time gaps are learned vectors on keys and values (TiSASRec, eq. 6
+  to 8); without, positions are added to the input (SASRec);
+- no output projection; the pointwise layers keep the width; one more LayerNorm at the end.
+
+What differs from the authors' code: padded *keys* are masked, not padded queries; dropout falls on
+the elements of the interval table, not on each pair's copy of them; user 17 has row 17.
+
+Letters: B batch, T sequence, D width, H heads, W = D / H, R interval rows, I items, N negatives.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fpt_model.config import Config
+from fpt_model.data import WEEKS, Windows
+from fpt_model.intervals import (
+    attention_weights,
+    interval_attention,
+    interval_rows,
+    scaled_intervals,
+)
+
+
+class Encoder(nn.Module):
+    """Windows of interactions to a feature for each position, and scores of items by features.
+
+    Args:
+        config: which parts, and their sizes.
+        n_items: I; item 0 is padding, its vector stays zero.
+        n_users: user 0 is nobody in particular; its vector is never trained.
+        edges: (E,) ascending, see `interval_rows`; kept with the weights.
+    """
+
+    def __init__(self, config: Config, n_items: int, n_users: int, edges: Tensor) -> None:
+        super().__init__()
+        self.config = config
+        self.items = nn.Embedding(n_items + 1, config.item_width, padding_idx=0)
+        self.weeks = _table(WEEKS + 1, config.week_width)
+        self.users = _table(n_users + 1, config.user_width)
+        self.register_buffer("edges", edges)
+        self.edges: Tensor
+        n_rows = config.time_span + 1 + len(edges)
+        # keys and values have tables of their own; without intervals there is one, on the input
+        self.positions = _parameters(2 if config.intervals else 1, config.max_length, config.width)
+        self.intervals = _parameters(2 if config.intervals else 0, n_rows, config.width)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.blocks))
+        self.norm = nn.LayerNorm(config.width, eps=1e-8)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        """Xavier uniform for every matrix, as in TiSASRec's code; padding stays zero."""
+        for parameter in self.parameters():
+            if parameter.dim() > 1:
+                nn.init.xavier_uniform_(parameter)
+        with torch.no_grad():
+            for table in (self.items, self.weeks, self.users):
+                if table is not None:
+                    table.weight[0] = 0
+
+    def forward(self, windows: Windows) -> Tensor:
+        """Features of every position, (B, T, D); those of padded positions mean nothing."""
+        config = self.config
+        real = windows.items > 0  # (B, T)
+        x = self._inputs(windows)  # (B, T, D)
+        length = windows.items.shape[1]
+        causal = torch.ones(length, length, dtype=torch.bool, device=x.device).tril()
+        itself = torch.eye(length, dtype=torch.bool, device=x.device)
+        mask = (causal & real[:, None, :] | itself)[:, None]  # (B, 1, T, T)
+        if not config.intervals:
+            x = self._dropped(x + self._position_vectors(0, real))
+            for block in self.blocks:
+                x = block(x, mask, None)
+            return self.norm(x)
+        x = self._dropped(x)
+        intervals = scaled_intervals(windows.times, windows.scales)  # (B, T, T)
+        rows = interval_rows(intervals, config.time_span, self.edges)
+        for block in self.blocks:
+            time = Time(
+                rows,
+                (self._dropped(self.intervals[0]), self._dropped(self.intervals[1])),
+                (
+                    self._dropped(self._position_vectors(0, real)),
+                    self._dropped(self._position_vectors(1, real)),
+                ),
+            )
+            x = block(x, mask, time)
+        return self.norm(x)
+
+    def score(self, features: Tensor, items: Tensor) -> Tensor:
+        """Scores of chosen items: features (…, D) and items (…) to (…).
+
+        The paper concatenates week and user on the output side as well. For one user and moment
+        that adds the same number to every item's score, so it can't change a rank: it is left
+        out, and the first `item_width` features meet the item's vector.
+        """
+        return (features[..., : self.config.item_width] * self.items(items)).sum(-1)
+
+    def score_all(self, features: Tensor) -> Tensor:
+        """Scores of every item: features (…, D) to (…, I + 1); column 0 is padding."""
+        return features[..., : self.config.item_width] @ self.items.weight.T
+
+    def regularised(self) -> list[Tensor]:
+        """The tables whose norm is penalised (TiSASRec's code: item, position, interval)."""
+        return [self.items.weight, *self.positions, *self.intervals]
+
+    def _inputs(self, windows: Windows) -> Tensor:
+        """r = concat(item, week, user), scaled as in SASRec: (B, T, D)."""
+        parts = [self.items(windows.items)]
+        if self.weeks is not None:
+            parts.append(self.weeks(windows.weeks))
+        if self.users is not None:
+            users = self.users(windows.users)[:, None]  # (B, 1, user_width)
+            parts.append(users.expand(-1, windows.items.shape[1], -1))
+        return torch.cat(parts, dim=2) * math.sqrt(self.config.width)
+
+    def _position_vectors(self, table: int, real: Tensor) -> Tensor:
+        """(T, D): position T is the latest, whatever the length of the history."""
+        return self.positions[table][-real.shape[1] :]
+
+    def _dropped(self, x: Tensor) -> Tensor:
+        return F.dropout(x, self.config.dropout, self.training)
+
+
+class Time:
+    """What a block knows of time.
+
+    Attributes:
+        rows: (B, T, T) row of the interval tables for each pair.
+        intervals: key and value vectors, (R, D) each.
+        positions: key and value vectors, (T, D) each.
+    """
+
+    def __init__(
+        self, rows: Tensor, intervals: tuple[Tensor, Tensor], positions: tuple[Tensor, Tensor]
+    ) -> None:
+        self.rows, self.intervals, self.positions = rows, intervals, positions
+
+
+class Block(nn.Module):
+    """Attention and two pointwise layers (SASRec, section 3.3; TiSASRec, section 3.4)."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        width = config.width
+        self.heads, self.dropout = config.heads, config.dropout
+        self.norm_attention = nn.LayerNorm(width, eps=1e-8)
+        self.query, self.key, self.value = (nn.Linear(width, width) for _ in range(3))
+        self.norm_pointwise = nn.LayerNorm(width, eps=1e-8)
+        self.pointwise_1, self.pointwise_2 = (nn.Linear(width, width) for _ in range(2))
+
+    def forward(self, x: Tensor, mask: Tensor, time: Time | None) -> Tensor:
+        """(B, T, D) to (B, T, D)."""
+        query = self.norm_attention(x)
+        x = query + self._attend(query, x, mask, time)
+        x = self.norm_pointwise(x)
+        hidden = F.relu(self._dropped(self.pointwise_1(x)))
+        return x + self._dropped(self.pointwise_2(hidden))
+
+    def _attend(self, query: Tensor, x: Tensor, mask: Tensor, time: Time | None) -> Tensor:
+        q, k, v = self._split(self.query(query)), self.key(x), self.value(x)
+        dropout = self.dropout if self.training else 0.0
+        if time is None:
+            weights = attention_weights(q, self._split(k), mask, dropout=dropout)
+            return self._join(weights @ self._split(v))
+        # q·(k_j + p_j) and Σ a_ij (v_j + p_j): positions merge into keys and values exactly
+        k, v = self._split(k + time.positions[0]), self._split(v + time.positions[1])
+        tables = tuple(self._split(table[None])[0] for table in time.intervals)  # (H, R, W)
+        return self._join(
+            interval_attention(q, k, v, mask, time.rows, (tables[0], tables[1]), dropout)
+        )
+
+    def _split(self, x: Tensor) -> Tensor:
+        """(B, T, D) to (B, H, T, W)."""
+        return x.unflatten(2, (self.heads, -1)).transpose(1, 2)
+
+    def _join(self, x: Tensor) -> Tensor:
+        """(B, H, T, W) to (B, T, D)."""
+        return x.transpose(1, 2).flatten(2)
+
+    def _dropped(self, x: Tensor) -> Tensor:
+        return F.dropout(x, self.dropout, self.training)
+
+
+def _table(rows: int, width: int) -> nn.Embedding | None:
+    return nn.Embedding(rows, width, padding_idx=0) if width else None
+
+
+def _parameters(count: int, rows: int, width: int) -> nn.ParameterList:
+    return nn.ParameterList(nn.Parameter(torch.empty(rows, width)) for _ in range(count))

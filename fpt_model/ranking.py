@@ -1,0 +1,105 @@
+"""A finished training's ranks, as a file."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from fpt_model.checkpoint import load_weights, read, write_whole
+from fpt_model.config import from_dict
+from fpt_model.data import Sequences, Split, load
+from fpt_model.errors import ModelError
+from fpt_model.evaluate import Ranks, rank, scored
+from fpt_model.model import Encoder
+from fpt_model.train import BEST
+from fpt_model.trainer import scorer
+
+SPLITS: tuple[Split, ...] = ("valid", "test")
+
+
+def rank_run(
+    path: Path, run: Path, output: Path, device: torch.device, scores: Path | None = None
+) -> int:
+    """Rank every held-out item with the run's chosen weights.
+
+    Args:
+        path: the sequences file that the run was trained on.
+        run: its directory.
+        output: Parquet file to write (split, protocol, user_id, rank, n_candidates).
+        device: to compute on.
+        scores: where to save the test scores as an array (N, I + 1), if at all: row u - 1 holds
+            user u's, NaN for users without held-out items.
+
+    Returns:
+        The number of rows.
+
+    Raises:
+        ModelError: the run is not finished, damaged, or of other sequences.
+    """
+    sequences = load(path).to(device)
+    model = load_model(run, sequences)
+    length = model.config.max_length
+    tables = [_rows(split, rank(scorer(model), sequences, split, length)) for split in SPLITS]
+    table = pa.concat_tables(tables)
+    _write(output, table)
+    if scores is not None:
+        np.save(scores, _all_scores(model, sequences))
+    return int(table.num_rows)
+
+
+def load_model(run: Path, sequences: Sequences) -> Encoder:
+    """The chosen weights of a finished training, ready to score on the sequences' device.
+
+    Raises:
+        ModelError: they are missing, damaged, or were trained on other sequences.
+    """
+    if not (run / BEST).exists():
+        raise ModelError(f"No finished training in {run}", to_do="Train it first")
+    state = read(run / BEST)
+    order = state.facts["order"]
+    if order["sequences_sha256"] != sequences.sha256:
+        raise ModelError(
+            "The run was trained on other sequences",
+            got=f"SHA-256 {sequences.sha256}",
+            expected=order["sequences_sha256"],
+        )
+    config = from_dict(order["config"])
+    edges = state.tensors.get("edges", torch.empty(0, dtype=torch.int64))
+    model = Encoder(config, sequences.n_items, sequences.n_users, edges)
+    load_weights(model, state.tensors, BEST)
+    return model.to(sequences.items.device)
+
+
+def _rows(split: Split, ranks: Ranks) -> pa.Table:
+    tables = []
+    for protocol, values in ranks.ranks.items():
+        n = len(values)
+        columns = {
+            "split": pa.array([split] * n, pa.string()),
+            "protocol": pa.array([protocol] * n, pa.string()),
+            "user_id": pa.array(ranks.users.cpu().numpy(), pa.int32()),
+            "rank": pa.array(values.cpu().numpy(), pa.float32()),
+            "n_candidates": pa.array(ranks.n_candidates[protocol].cpu().numpy(), pa.int32()),
+        }
+        tables.append(pa.table(columns))
+    return pa.concat_tables(tables)
+
+
+def _write(output: Path, table: pa.Table) -> None:
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd")
+    data = sink.getvalue().to_pybytes()
+    write_whole(output, data)
+    checksum = hashlib.sha256(data).hexdigest()
+    write_whole(Path(f"{output}.sha256"), f"{checksum}  {output.name}\n".encode())
+
+
+def _all_scores(model: Encoder, sequences: Sequences) -> np.ndarray:
+    found = np.full((sequences.n_users, sequences.n_items + 1), np.nan, np.float32)
+    rows, length = sequences.evaluated(), model.config.max_length
+    for chosen, scores in scored(scorer(model), sequences, rows, "test", length):
+        found[chosen.cpu().numpy()] = scores.cpu().numpy()
+    return found

@@ -1,0 +1,77 @@
+"""Chance, keyed by where it is used: the same seed and step give the same draws, always.
+
+A step seeds every generator anew from (seed, step), so a resumed training draws what an
+uninterrupted one would have drawn, and nothing of a generator's state has to be kept.
+"""
+
+import torch
+from torch import Tensor
+
+from fpt_model.data import Sequences
+
+_PRIME = 0x9E3779B97F4A7C15  # 2^64 / golden ratio: spreads neighbouring numbers far apart
+
+
+def seed_step(seed: int, step: int) -> None:
+    """Seed torch's generators, of every device, for one step."""
+    torch.manual_seed(_mix(seed, step))
+
+
+def generator(seed: int, purpose: int, number: int) -> torch.Generator:
+    """A generator on the CPU for one purpose, e.g. the order of users in an epoch."""
+    return torch.Generator().manual_seed(_mix(_mix(seed, purpose), number))
+
+
+def _mix(first: int, second: int) -> int:
+    value = (first * _PRIME + second + 1) * _PRIME % 2**64
+    return (value ^ (value >> 31)) % 2**63
+
+
+class NegativeSampler:
+    """Uniform items outside a user's training history, exactly and without rejection.
+
+    The r-th such item (from 0) is r + 1 + s, where s counts the history's items h_0 < h_1 < …
+    with h_k - k - 1 ≤ r: one binary search a draw, whatever the length of the history. TiSASRec's
+    code redraws until an item is new.
+    """
+
+    def __init__(self, sequences: Sequences) -> None:
+        n_users, n_items = sequences.n_users, sequences.n_items
+        device = sequences.items.device
+        lengths = sequences.lengths
+        users = torch.repeat_interleave(torch.arange(n_users, device=device), lengths)
+        place = torch.arange(len(sequences.items), device=device) - sequences.starts[users]
+        trained = place < sequences.n_train[users]
+        keys = users[trained] * (n_items + 1) + sequences.items[trained]
+        keys = keys.unique()  # sorted
+        owners = keys // (n_items + 1)
+        self._counts = torch.bincount(owners, minlength=n_users)
+        self._firsts = self._counts.cumsum(0) - self._counts
+        rank = torch.arange(len(keys), device=device) - self._firsts[owners]
+        self._stride = n_items + 1
+        self._keys = owners * self._stride + (keys % (n_items + 1) - rank - 1)
+        self._n_unseen = n_items - self._counts
+
+    def draw(self, users: Tensor, shape: tuple[int, ...]) -> Tensor:
+        """Items of `shape`, whose first dimension is that of `users` (B,), ids from 1."""
+        rows = (users - 1).view(-1, *[1] * (len(shape) - 1)).expand(shape)
+        chance = torch.rand(shape, device=users.device, dtype=torch.float64)
+        unseen = self._n_unseen[rows]
+        place = (chance * unseen).long().clamp(max=(unseen - 1).clamp(min=0))
+        before = torch.searchsorted(self._keys, rows * self._stride + place, right=True)
+        return place + 1 + before - self._firsts[rows]
+
+
+def replace_some(ids: Tensor, chance: float, n_ids: int) -> Tensor:
+    """Stochastic shared embeddings (SSE-PT, section 3.2): some ids become others, at random.
+
+    Args:
+        ids: any shape; 0 (padding) stays.
+        chance: of being replaced.
+        n_ids: ids are 1 to `n_ids`.
+    """
+    if not chance:
+        return ids
+    others = torch.randint_like(ids, 1, n_ids + 1)
+    replaced = torch.rand(ids.shape, device=ids.device) < chance
+    return torch.where(replaced & (ids > 0), others, ids)

@@ -1,0 +1,239 @@
+"""One training: its steps, its validations, and the state that makes it resumable."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fpt_model.checkpoint import State, load_weights
+from fpt_model.config import Config
+from fpt_model.data import Sequences, Windows
+from fpt_model.errors import ModelError
+from fpt_model.evaluate import Scorer, rank
+from fpt_model.groups import cluster
+from fpt_model.intervals import overflow_edges
+from fpt_model.losses import bce_loss, group_loss, softmax_loss
+from fpt_model.metrics import ndcg, recall
+from fpt_model.model import Encoder
+from fpt_model.sampling import NegativeSampler, generator, replace_some, seed_step
+
+# What a draw is for: keys of `sampling.generator` and of `seed_step`
+_WEIGHTS, _ORDER, _GROUPS = 1, 2, 3
+
+
+@dataclass
+class Progress:
+    """How far a training is; what JSON holds of its state.
+
+    Attributes:
+        epoch: finished epochs.
+        step: finished steps of the epoch after those.
+        best_ndcg: best validation NDCG@10 (uniform_100) so far.
+        best_epoch: the epoch it was reached in; 0 before the first validation.
+        seconds: spent so far, over all attempts.
+        epochs: one record a finished epoch.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    best_ndcg: float = -1.0
+    best_epoch: int = 0
+    seconds: float = 0.0
+    epochs: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Trainer:
+    """A model on its way.
+
+    Args:
+        config: settings.
+        seed: of everything random.
+        sequences: on the device to train on.
+
+    Raises:
+        ModelError: nobody has two interactions to train on.
+    """
+
+    def __init__(self, config: Config, seed: int, sequences: Sequences) -> None:
+        self.config, self.seed, self.sequences = config, seed, sequences
+        device = sequences.items.device
+        seed_step(seed, -_WEIGHTS)
+        edges = overflow_edges(sequences, config).cpu()
+        self.model = Encoder(config, sequences.n_items, sequences.n_users, edges).to(device)
+        self.optimizer = torch.optim.Adam(
+            self.model.parameters(), lr=config.learning_rate, betas=(config.beta1, config.beta2)
+        )
+        self.negatives = NegativeSampler(sequences)
+        rows = sequences.trainable()
+        if not len(rows):
+            raise ModelError("Nobody to train on", expected="a user with four interactions")
+        # T inputs and, one step later, T targets: the same window, cut one interaction apart
+        self.rows = rows
+        self.inputs = sequences.windows(rows, sequences.n_train[rows] - 1, config.max_length)
+        self.targets = sequences.windows(rows, sequences.n_train[rows], config.max_length).items
+        self.targets = torch.where(self.inputs.items > 0, self.targets, 0)
+        self.groups = torch.full((sequences.n_users + 1,), -1, device=device)
+        self.loss_sum = torch.zeros((), dtype=torch.float64, device=device)
+        self.progress = Progress()
+        self.best: dict[str, Tensor] = {}
+
+    @property
+    def steps(self) -> int:
+        """Steps of an epoch."""
+        return -(-len(self.rows) // self.config.batch_size)
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are done, or validation has stopped improving."""
+        progress, config = self.progress, self.config
+        waited = progress.epoch - progress.best_epoch
+        patient = waited < config.patience * config.validate_every
+        return progress.epoch >= config.epochs or (progress.best_epoch > 0 and not patient)
+
+    def step(self) -> None:
+        """One step of the current epoch."""
+        progress, config = self.progress, self.config
+        if progress.step == 0:
+            self._begin_epoch()
+        seed_step(self.seed, progress.epoch * self.steps + progress.step)
+        order = torch.randperm(len(self.rows), generator=self._generator(_ORDER))
+        chosen = order[progress.step * config.batch_size :][: config.batch_size]
+        chosen = chosen.to(self.rows.device)
+        self.model.train()
+        loss = self._loss(self.inputs.rows(chosen), self.targets[chosen])
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        self.loss_sum += loss.detach()
+        progress.step += 1
+
+    def end_epoch(self) -> dict[str, Any]:
+        """Close the epoch, validating when it is time. Returns its record.
+
+        Raises:
+            ModelError: the loss is not a finite number.
+        """
+        progress, config = self.progress, self.config
+        loss = float(self.loss_sum) / self.steps
+        progress.epoch += 1
+        progress.step = 0
+        if loss != loss or loss in (float("inf"), -float("inf")):
+            raise ModelError(
+                f"The loss of epoch {progress.epoch} is {loss}",
+                to_do="Train again with a lower learning_rate",
+            )
+        record: dict[str, Any] = {"epoch": progress.epoch, "train_loss": loss}
+        record |= {"valid_recall_10": None, "valid_ndcg_10": None}
+        if progress.epoch % config.validate_every == 0 or progress.epoch == config.epochs:
+            record |= self._validate()
+        progress.epochs.append(record)
+        return record
+
+    def state(self) -> State:
+        """All that another process needs to go on from here to the same weights, to the bit."""
+        tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
+        tensors |= {f"best.{name}": value for name, value in self.best.items()}
+        for name, parameter in self.model.named_parameters():
+            for key, value in self.optimizer.state[parameter].items():
+                tensors[f"adam.{key}.{name}"] = value
+        tensors |= {"groups": self.groups, "loss_sum": self.loss_sum}
+        return State(tensors, {"progress": vars(self.progress)})
+
+    def restore(self, state: State) -> None:
+        """Go on from a state.
+
+        Raises:
+            ModelError: it is of another model.
+        """
+        load_weights(self.model, _under("model.", state.tensors), "The checkpoint")
+        self.best = _under("best.", state.tensors)
+        device = self.rows.device
+        for name, parameter in self.model.named_parameters():
+            moments = {
+                key: state.tensors[f"adam.{key}.{name}"]
+                for key in ("step", "exp_avg", "exp_avg_sq")
+                if f"adam.{key}.{name}" in state.tensors
+            }
+            if moments:
+                moments = {k: v if k == "step" else v.to(device) for k, v in moments.items()}
+                self.optimizer.state[parameter] = moments
+        self.groups = state.tensors["groups"].to(device)
+        self.loss_sum = state.tensors["loss_sum"].to(device)
+        self.progress = Progress(**state.facts["progress"])
+
+    def _begin_epoch(self) -> None:
+        progress, config = self.progress, self.config
+        self.loss_sum.zero_()
+        due = progress.epoch > 0 and progress.epoch % config.group_refresh == 0
+        if config.group_weight and self.model.users is not None and due:
+            vectors = self.model.users.weight[1:]
+            groups = cluster(vectors, config.groups, self._generator(_GROUPS))
+            self.groups[1:] = groups
+
+    def _generator(self, purpose: int) -> torch.Generator:
+        return generator(self.seed, purpose, self.progress.epoch)
+
+    def _loss(self, windows: Windows, targets: Tensor) -> Tensor:
+        config, model = self.config, self.model
+        features = model(_replaced(windows, config, self.sequences))
+        if config.loss == "softmax":
+            loss = softmax_loss(model, features, targets)
+        else:
+            negatives = self.negatives.draw(windows.users, tuple(targets.shape))
+            loss = bce_loss(model, features, targets, negatives)
+        loss = loss + config.l2 * sum(table.norm() for table in model.regularised())
+        if config.group_weight and model.users is not None and int(self.groups[1]) >= 0:
+            loss = loss + config.group_weight * self._group_loss(model.users.weight)
+        return loss
+
+    def _group_loss(self, users: Tensor) -> Tensor:
+        pairs = torch.randint(
+            1, len(users), (2, self.config.group_pairs), device=users.device
+        )
+        same = self.groups[pairs[0]] == self.groups[pairs[1]]
+        return group_loss(users, pairs[0], pairs[1], same, self.config.group_margin)
+
+    def _validate(self) -> dict[str, float]:
+        progress = self.progress
+        ranks = rank(
+            scorer(self.model), self.sequences, "valid", self.config.max_length
+        ).ranks["uniform_100"]
+        found = {"valid_recall_10": recall(ranks, 10), "valid_ndcg_10": ndcg(ranks, 10)}
+        if found["valid_ndcg_10"] > progress.best_ndcg:
+            progress.best_ndcg, progress.best_epoch = found["valid_ndcg_10"], progress.epoch
+            self.best = {
+                name: value.detach().clone() for name, value in self.model.state_dict().items()
+            }
+        return found
+
+
+def scorer(model: Encoder) -> Scorer:
+    """Scores by the features of a window's last position."""
+
+    def score(windows: Windows) -> Tensor:
+        model.eval()
+        return model.score_all(model(windows)[:, -1])
+
+    return score
+
+
+def _replaced(windows: Windows, config: Config, sequences: Sequences) -> Windows:
+    """Windows with stochastic shared embeddings (SSE-PT)."""
+    if not (config.user_dropout or config.item_dropout):
+        return windows
+    return Windows(
+        items=replace_some(windows.items, config.item_dropout, sequences.n_items),
+        times=windows.times,
+        weeks=windows.weeks,
+        users=replace_some(windows.users, config.user_dropout, sequences.n_users),
+        scales=windows.scales,
+    )
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {
+        name.removeprefix(prefix): value
+        for name, value in tensors.items()
+        if name.startswith(prefix)
+    }
