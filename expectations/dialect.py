@@ -8,8 +8,6 @@ small; nothing else should be read through this dialect.
 Address: `duckdb+buffered:///path/to/file.duckdb`.
 """
 
-import atexit
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -81,14 +79,3 @@ class BufferedDialect(Dialect):  # type: ignore[misc]
 
 
 registry.register(f"duckdb.{DRIVER}", __name__, BufferedDialect.__name__)
-
-
-@atexit.register
-def _let_go_of_duckdb() -> None:
-    """Empty the modules through which the caches of others keep DuckDB's objects past the end.
-
-    DuckDB would then print pages of "leaked instance" on stderr, though nothing is wrong.
-    """
-    for name, module in list(sys.modules.items()):
-        if name.partition(".")[0] in ("duckdb", "_duckdb", "duckdb_engine"):
-            vars(module).clear()

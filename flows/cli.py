@@ -3,7 +3,6 @@
 import os
 import sys
 from collections.abc import Callable
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, get_args
 
@@ -35,13 +34,23 @@ Source = Annotated[
     Path | None, typer.Option(help="Archive on this machine, instead of fetching it.")
 ]
 Retain = Annotated[Retention, typer.Option(help="Which users and items stay.")]
-# Typer takes no list of Literal, but a list of an enumeration
-OneRetention = StrEnum("OneRetention", {name: name for name in get_args(Retention)})  # type: ignore[misc]
-OneModel = StrEnum("OneModel", {name: name for name in get_args(Model)})  # type: ignore[misc]
+
+
+def _repeatable(name: str, words: tuple[str, ...], text: str) -> Any:
+    """An option that can be given several times; Typer itself takes no list of a Literal."""
+
+    def parse(word: str) -> str:
+        if word not in words:
+            raise typer.BadParameter(f"{word!r} is not one of {', '.join(words)}")
+        return word
+
+    return typer.Option(f"--{name}", parser=parse, metavar=f"[{'|'.join(words)}]", help=text)
+
+
 Retains = Annotated[
-    list[OneRetention], typer.Option("--retention", help="Repeatable: one table each.")
+    list[Any], _repeatable("retention", get_args(Retention), "Repeatable: one table each.")
 ]
-Models = Annotated[list[OneModel], typer.Option("--model", help="Variant; repeatable.")]
+Models = Annotated[list[Any], _repeatable("model", get_args(Model), "Variant; repeatable.")]
 PresetName = Annotated[Preset, typer.Option(help="Named settings of a training.")]
 SeedCount = Annotated[int, typer.Option("--seeds", min=1, max=1000, help="Seeds 0 to N - 1.")]
 DeviceName = Annotated[Device, typer.Option(help="`auto` takes a GPU where there is one.")]
@@ -70,9 +79,7 @@ def run(
     from flows.run import run as flow
 
     outcome = _working(
-        lambda: flow(
-            dataset, source, retention, models, preset, seeds, device, max_rejects, home
-        ),
+        lambda: flow(dataset, source, retention, models, preset, seeds, device, max_rejects, home),
         home,
     )
     _show_metrics(outcome, preset, home, as_json)
@@ -95,9 +102,7 @@ def benchmark(
     from flows.run import benchmark as flow
 
     outcome = _working(
-        lambda: flow(
-            dataset, source, retentions, models, preset, seeds, device, max_rejects, home
-        ),
+        lambda: flow(dataset, source, retentions, models, preset, seeds, device, max_rejects, home),
         home,
     )
     _show_metrics(outcome, preset, home, as_json)
@@ -174,7 +179,7 @@ def plan(
 @app.command(epilog='`fpt sql "SELECT * FROM mart.leaderboard" --format csv`')
 def sql(
     question: Annotated[str, typer.Argument(help="One SQL query on the published tables.")],
-    format: Annotated[Literal["table", "json", "csv"], typer.Option()] = "table",  # noqa: A002
+    format: Annotated[Literal["table", "json", "csv"], typer.Option()] = "table",
     home: HomeDir = DEFAULT_HOME,
 ) -> None:
     """Ask the published tables; read-only."""
@@ -201,7 +206,10 @@ def doctor(home: HomeDir = DEFAULT_HOME, as_json: AsJson = False) -> None:
 
 def main() -> None:
     """Entry point of `fpt`."""
-    for name in ("PREFECT_SERVER_ANALYTICS_ENABLED", "PREFECT_CLOUD_ENABLE_ORCHESTRATION_TELEMETRY"):
+    for name in (
+        "PREFECT_SERVER_ANALYTICS_ENABLED",
+        "PREFECT_CLOUD_ENABLE_ORCHESTRATION_TELEMETRY",
+    ):
         os.environ.setdefault(name, "false")
     os.environ.setdefault("DO_NOT_TRACK", "1")
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
@@ -229,7 +237,7 @@ def _guarded(action: Callable[[], Any], home: Path) -> Any:
         _stop(str(error), 1)
     except KeyboardInterrupt:
         _stop("interrupted; what was finished is kept", 130)
-    except Exception as error:  # noqa: BLE001 - the last resort: say it, keep the traceback
+    except Exception as error:
         from flows.logs import keep_traceback
 
         log = keep_traceback(home)

@@ -1,17 +1,26 @@
 """What the command line shows: progress bars, tables, one clear message for an error."""
 
 import json
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-out = Console()
+_WIDE = 160  # for a file or a pipe, which don't tell their width
+
+
+def _width() -> int | None:
+    return None if sys.stdout.isatty() or "COLUMNS" in os.environ else _WIDE
+
+
+out = Console(width=_width())
 err = Console(stderr=True)
 
 
@@ -51,15 +60,17 @@ def progress_bars() -> Iterator[None]:
 
 
 def show_rows(rows: Sequence[Mapping[str, Any]], title: str, *, as_json: bool = False) -> None:
-    """Print rows as a table, or as JSON for scripts."""
+    """Print rows as a table without its empty columns, or as JSON for scripts."""
     if as_json:
         out.file.write(json.dumps(list(rows), default=str) + "\n")
         return
-    table = Table(title=escape(title))
-    for name in rows[0] if rows else ("nothing",):
-        table.add_column(escape(name))
+    named = rows[0] if rows else ()
+    names = [name for name in named if any(row[name] is not None for row in rows)]
+    table = Table(title=escape(title), box=box.SIMPLE_HEAD)
+    for name in names or ("nothing",):
+        table.add_column(escape(name.replace("_", " ")), overflow="fold")
     for row in rows:
-        table.add_row(*(escape(shown(value)) for value in row.values()))
+        table.add_row(*(escape(shown(row[name])) for name in names))
     out.print(table)
 
 

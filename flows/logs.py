@@ -13,8 +13,7 @@ def log_to(home: Path) -> None:
     """Send the logs of flows, tasks and their tracebacks to `logs/fpt.log`."""
     handler = logging.FileHandler(log_file(home), encoding="utf-8")
     handler.setFormatter(logging.Formatter(FORMAT))
-    for name in ("prefect", "prefect.flow_runs", "prefect.task_runs"):
-        logging.getLogger(name).addHandler(handler)
+    logging.getLogger("prefect").addHandler(handler)
 
 
 def keep_traceback(home: Path) -> Path:

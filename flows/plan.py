@@ -35,9 +35,7 @@ def plan(asked: Experiment) -> list[Row]:
         rows.append(_row("prepare", str(retention), snapshot, *_state(known, snapshot)))
         for model in dict.fromkeys(asked.models):
             config = resolve(str(model), asked.preset)
-            rows += [
-                _training(place, known, snapshot, config, seed) for seed in range(asked.seeds)
-            ]
+            rows += [_training(place, known, snapshot, config, seed) for seed in range(asked.seeds)]
     return rows
 
 

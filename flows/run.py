@@ -52,9 +52,7 @@ def run(
     Steps that are done already are not done again; the hash of their content tells.
     """
     return _pipeline(
-        Experiment(
-            dataset, source, (retention,), models, preset, seeds, device, max_rejects, home
-        )
+        Experiment(dataset, source, (retention,), models, preset, seeds, device, max_rejects, home)
     )
 
 
@@ -72,9 +70,7 @@ def benchmark(
 ) -> Outcome:
     """The pipeline for variants × retentions × seeds: both tables of the paper, all or nothing."""
     return _pipeline(
-        Experiment(
-            dataset, source, retentions, models, preset, seeds, device, max_rejects, home
-        )
+        Experiment(dataset, source, retentions, models, preset, seeds, device, max_rejects, home)
     )
 
 

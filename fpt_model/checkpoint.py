@@ -77,7 +77,7 @@ def write_latest(folder: Path, state: State, step: int) -> None:
 
 def read_latest(folder: Path) -> tuple[State | None, list[str]]:
     """The newest checkpoint that is whole, and a sentence for each newer one that is not."""
-    problems = []
+    problems: list[str] = []
     for path in _checkpoints(folder):
         try:
             return read(path), problems

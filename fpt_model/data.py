@@ -6,7 +6,7 @@ Letters: N users, T window, L all interactions.
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -100,7 +100,7 @@ class Sequences:
 
     def to(self, device: torch.device) -> "Sequences":
         """The same on another device."""
-        moved = {
+        moved: dict[str, Any] = {
             name: value.to(device) if isinstance(value, Tensor) else value
             for name, value in vars(self).items()
         }

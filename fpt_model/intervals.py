@@ -80,7 +80,12 @@ def overflow_edges(sequences: Sequences, config: Config) -> Tensor:
 
 
 def interval_attention(
-    q: Tensor, k: Tensor, v: Tensor, mask: Tensor, rows: Tensor, tables: tuple[Tensor, Tensor],
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    mask: Tensor,
+    rows: Tensor,
+    tables: tuple[Tensor, Tensor],
     dropout: float = 0.0,
 ) -> Tensor:
     """Attention with interval vectors on keys and values, without (B, T, T, W).

@@ -30,4 +30,3 @@ def mrr(ranks: Tensor, k: int) -> float:
     0.4166666666666667
     """
     return torch.where(ranks <= k, 1 / ranks.double(), 0.0).mean().item()
-

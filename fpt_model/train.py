@@ -214,4 +214,3 @@ def versions() -> dict[str, str]:
         "pyarrow": pyarrow.__version__,
         "cuda": torch.version.cuda or "",
     }
-

@@ -1,5 +1,6 @@
 """One training: its steps, its validations, and the state that makes it resumable."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -118,7 +119,7 @@ class Trainer:
         loss = float(self.loss_sum) / self.steps
         progress.epoch += 1
         progress.step = 0
-        if loss != loss or loss in (float("inf"), -float("inf")):
+        if not math.isfinite(loss):
             raise ModelError(
                 f"The loss of epoch {progress.epoch} is {loss}",
                 to_do="Train again with a lower learning_rate",
@@ -188,17 +189,15 @@ class Trainer:
         return loss
 
     def _group_loss(self, users: Tensor) -> Tensor:
-        pairs = torch.randint(
-            1, len(users), (2, self.config.group_pairs), device=users.device
-        )
+        pairs = torch.randint(1, len(users), (2, self.config.group_pairs), device=users.device)
         same = self.groups[pairs[0]] == self.groups[pairs[1]]
         return group_loss(users, pairs[0], pairs[1], same, self.config.group_margin)
 
     def _validate(self) -> dict[str, float]:
         progress = self.progress
-        ranks = rank(
-            scorer(self.model), self.sequences, "valid", self.config.max_length
-        ).ranks["uniform_100"]
+        ranks = rank(scorer(self.model), self.sequences, "valid", self.config.max_length).ranks[
+            "uniform_100"
+        ]
         found = {"valid_recall_10": recall(ranks, 10), "valid_ndcg_10": ndcg(ranks, 10)}
         if found["valid_ndcg_10"] > progress.best_ndcg:
             progress.best_ndcg, progress.best_epoch = found["valid_ndcg_10"], progress.epoch

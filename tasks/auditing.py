@@ -41,9 +41,9 @@ def load_facts(load: Load, max_rejects: int) -> Facts:
     counts = dataset.counts if load.verified else None
     return Facts(
         load_id=load.load_id,
-        n_ratings=counts and counts.ratings,
-        n_users=counts and counts.users,
-        n_items=counts and counts.items,
+        n_ratings=counts.ratings if counts else None,
+        n_users=counts.users if counts else None,
+        n_items=counts.items if counts else None,
         rating_min=dataset.scale.low,
         rating_max=dataset.scale.high,
         rating_step=dataset.scale.step,

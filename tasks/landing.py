@@ -7,8 +7,8 @@ from prefect import task
 from tasks.progress import advancing
 from warehouse import landing, publishing
 from warehouse.datasets import find
-from warehouse.fetch import fetch
 from warehouse.errors import RefusedError
+from warehouse.fetch import fetch
 from warehouse.home import Home
 from warehouse.landing import Load
 
@@ -18,7 +18,7 @@ def find_source(home: Home, dataset: str, source: Path | None) -> Path:
     """The archive to land: the one given, or the data set's own (fetched, or generated)."""
     if source is not None:
         return source
-    return fetch(find(dataset), home.sources, progress=advancing(f"fetch {dataset}"))
+    return fetch(find(dataset), home, advancing(f"fetch {dataset}"))
 
 
 @task(task_run_name="identify {dataset}")

@@ -46,9 +46,7 @@ def run_id(snapshot_id: str, config: Config, seed: int) -> str:
     return identify("run", snapshot_id, config.to_dict(), seed, code_version())
 
 
-def trainings(
-    snapshot: Snapshot, models: Sequence[str], preset: str, seeds: int
-) -> list[Training]:
+def trainings(snapshot: Snapshot, models: Sequence[str], preset: str, seeds: int) -> list[Training]:
     """Every model with every seed, on one snapshot."""
     configs = [resolve(model, preset) for model in dict.fromkeys(models)]
     return [Training(snapshot, config, seed) for config in configs for seed in range(seeds)]
@@ -94,7 +92,7 @@ def rank(home: Home, training: Training, device: str) -> TrainedRun:
         *("--sequences", str(training.snapshot.sequences), "--output", str(ranks)),
         *("--device", device),
     ]
-    follow(command, lambda event: None, log=folder / "stderr.log")
+    follow(command, lambda _: None, log=folder / "stderr.log")
     return trained_run(home, training)
 
 
@@ -144,6 +142,8 @@ class _Progress:
         self._artifact: Any = None
 
     def __call__(self, event: Event) -> None:
+        if event["event"] == "done":
+            report(f"train {self._name}", 1, 1, _best(event))
         if event["event"] != "epoch":
             return
         done, total = event["epoch"], event["epochs"]
@@ -160,3 +160,9 @@ def _note(event: Event) -> str:
     if event.get("valid_ndcg_10") is not None:
         note += f", validation NDCG@10 {event['valid_ndcg_10']:.4f}"
     return note
+
+
+def _best(event: Event) -> str:
+    if event.get("already"):
+        return "trained before"
+    return f"best epoch {event['best_epoch']}, validation NDCG@10 {event['valid_ndcg_10']:.4f}"

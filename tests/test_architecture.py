@@ -54,7 +54,9 @@ def test_a_room_imports_only_what_it_may(room):
 @pytest.mark.parametrize("room", ["flows", "tasks"])
 def test_only_light_parts_of_the_science_and_the_audits_are_called(room):
     for path in files(room):
-        far = {name for name in imports(path) if name.split(".")[0] in {"fpt_model", "expectations"}}
+        far = {
+            name for name in imports(path) if name.split(".")[0] in {"fpt_model", "expectations"}
+        }
         assert far <= LIGHT | LATE, f"{path.relative_to(ROOT)} imports {far - LIGHT - LATE}"
 
 

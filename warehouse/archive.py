@@ -125,7 +125,7 @@ def _refuse_unsafe(source: Path, opened: zipfile.ZipFile) -> None:
         seen.add(member.filename)
 
 
-def _problem(member: zipfile.ZipInfo, seen: set[str]) -> str | None:
+def _problem(member: zipfile.ZipInfo, seen: set[str]) -> str | None:  # noqa: PLR0911
     path = PurePosixPath(member.filename)
     if path.is_absolute() or ".." in path.parts or "\\" in member.filename:
         return "points out of its folder"

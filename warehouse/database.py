@@ -1,10 +1,13 @@
 """Opening the writers' database: one process at a time, with a bounded wait."""
 
+import atexit
 import os
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import duckdb
 from filelock import FileLock, Timeout
@@ -67,7 +70,7 @@ def connected(path: Path, *, read_only: bool = False) -> Iterator[duckdb.DuckDBP
     Raises:
         RefusedError: the file is damaged, of another version or in use.
     """
-    config = {
+    config: dict[str, Any] = {
         "memory_limit": MEMORY_LIMIT,
         "temp_directory": str(path.with_suffix(".spill")),
         "preserve_insertion_order": True,
@@ -141,3 +144,13 @@ def schema_files() -> list[Path]:
     tables = [SQL / "schema" / f"{name}.sql" for name in ("raw", "core", "mart")]
     return tables + sorted((SQL / "views").glob("*.sql"))
 
+
+@atexit.register
+def _let_go_of_duckdb() -> None:
+    """Empty the modules through which the caches of others keep DuckDB's objects past the end.
+
+    DuckDB would then print pages of "leaked instance" on stderr, though nothing is wrong.
+    """
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] in ("duckdb", "_duckdb", "duckdb_engine"):
+            vars(module).clear()

@@ -4,8 +4,8 @@
 class RefusedError(Exception):
     """Something was refused; nothing was published.
 
-    >>> print(RefusedError("Wrong archive ml-1m.zip", got="SHA-256 b5c8", expected="SHA-256 a689", to_do="Fetch it again."))
-    Wrong archive ml-1m.zip: got SHA-256 b5c8, expected SHA-256 a689. Fetch it again.
+    >>> print(RefusedError("Wrong archive", got="b5c8", expected="a689", to_do="Fetch it again."))
+    Wrong archive: got b5c8, expected a689. Fetch it again.
     """
 
     def __init__(

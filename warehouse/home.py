@@ -19,7 +19,14 @@ class Home:
         """
         os.umask(0o027)
         home = cls(Path(root or os.environ.get("FPT_HOME", ".fpt")).expanduser().resolve())
-        for folder in (home.root, home.sources, home.staging, home.sequences, home.runs, home.locks):
+        for folder in (
+            home.root,
+            home.sources,
+            home.staging,
+            home.sequences,
+            home.runs,
+            home.locks,
+        ):
             folder.mkdir(mode=0o750, parents=True, exist_ok=True)
         return home
 

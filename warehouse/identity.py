@@ -1,4 +1,4 @@
-"""Ids are hashes of what made them, so that a repeated run finds its rows instead of doubling them."""
+"""Ids are hashes of what made them: a repeated run finds its rows instead of doubling them."""
 
 import hashlib
 import json

@@ -19,8 +19,12 @@ from warehouse.lines import Advance, copy_lines
 
 _HERE = Path(__file__).parent
 CODE_VERSION = code_version(
-    [_HERE / "landing.py", _HERE / "lines.py", *(_HERE / "sql" / "landing").glob("*.sql")]
-    + [_HERE / "datasets" / "layouts.py"]
+    [
+        _HERE / "landing.py",
+        _HERE / "lines.py",
+        *(_HERE / "sql" / "landing").glob("*.sql"),
+        _HERE / "datasets" / "layouts.py",
+    ]
 )
 EARLIEST = int(datetime(1995, 1, 1, tzinfo=UTC).timestamp())  # MovieLens began in 1995
 SHOWN_CHARACTERS = 200
@@ -53,9 +57,7 @@ def load_id_of(dataset: Dataset, source: Path) -> str:
     return _load_id(dataset, checksums(source)[0])
 
 
-def land(
-    dataset: Dataset, source: Path, database: Path, progress: Advance | None = None
-) -> Load:
+def land(dataset: Dataset, source: Path, database: Path, progress: Advance | None = None) -> Load:
     """Parse an archive into the tables `raw.*` of a new database.
 
     Args:
@@ -168,7 +170,7 @@ def _read(
 
 
 def _decoded(name: str, data: bytes, encoding: str) -> str:
-    """Text in the declared encoding; Latin-1 takes any bytes, so UTF-8 in its place is looked for."""
+    """Text in the declared encoding; Latin-1 takes any bytes, so UTF-8 is looked for."""
     text = data.removeprefix(b"\xef\xbb\xbf")
     if encoding == "latin-1" and not text.isascii() and _is_utf8(text):
         raise _wrong_encoding(name, "UTF-8", encoding)
@@ -237,8 +239,17 @@ def _record(
     now = datetime.now(UTC).replace(tzinfo=None)
     connection.execute(
         "INSERT INTO raw.loads VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [load_id, load.dataset, load.source, load.source_sha256, load.verified, now]
-        + [load.n_ratings, load.n_users, load.n_items],
+        [
+            load_id,
+            load.dataset,
+            load.source,
+            load.source_sha256,
+            load.verified,
+            now,
+            load.n_ratings,
+            load.n_users,
+            load.n_items,
+        ],
     )
     return load
 

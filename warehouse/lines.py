@@ -60,9 +60,7 @@ def copy_lines(
     return Lines(count, first.decode("ascii"))
 
 
-def _blocks(
-    packed: IO[bytes], name: str, size: int, progress: Advance | None
-) -> Iterator[bytes]:
+def _blocks(packed: IO[bytes], name: str, size: int, progress: Advance | None) -> Iterator[bytes]:
     """Whole lines at a time; of a line that is too long, its beginning; last what remains."""
     rest, done = b"", 0
     while chunk := packed.read(_CHUNK):
@@ -71,7 +69,8 @@ def _blocks(
         done += len(chunk)
         if done > size:
             raise RefusedError(
-                f"{name} is larger than its archive says", got=f"over {done:,} bytes",
+                f"{name} is larger than its archive says",
+                got=f"over {done:,} bytes",
                 expected=f"{size:,}",
             )
         lines, newline, tail = (rest + chunk).rpartition(b"\n")

@@ -77,17 +77,18 @@ def prepare(home: Home, load_id: str, retention: str) -> Snapshot:
 
 def find_snapshot(home: Home, identity: str) -> Snapshot | None:
     """The published snapshot of that id, if its sequences file is still whole."""
-    columns = "snapshot_id, load_id, retention, n_users, n_items, n_interactions, n_duplicates"
     with reading(home) as connection:
         row = connection.execute(
-            f"SELECT {columns}, sequences_path, sequences_sha256 FROM core.snapshots"
-            " WHERE snapshot_id = ?",
+            "SELECT snapshot_id, load_id, retention, n_users, n_items, n_interactions, "
+            "n_duplicates, sequences_path, sequences_sha256 FROM core.snapshots "
+            "WHERE snapshot_id = ?",
             [identity],
         ).fetchone()
     if row is None:
         return None
-    snapshot = Snapshot(*row[:7], sequences=home.root / row[7], sequences_sha256=row[8])
-    whole = snapshot.sequences.exists() and sha256_of(snapshot.sequences) == row[8]
+    path, sha256 = row[7:]
+    snapshot = Snapshot(*row[:7], home.root / path, sha256)  # type: ignore[call-arg]
+    whole = snapshot.sequences.exists() and sha256_of(snapshot.sequences) == sha256
     return snapshot if whole else None
 
 
@@ -148,9 +149,7 @@ def _stage(home: Home, snapshot: Snapshot, tables: core.CoreTables) -> None:
         connection.execute(f"CREATE VIEW core.sequences AS FROM read_parquet({source})")
 
 
-def _insert_snapshot(
-    connection: duckdb.DuckDBPyConnection, home: Home, snapshot: Snapshot
-) -> None:
+def _insert_snapshot(connection: duckdb.DuckDBPyConnection, home: Home, snapshot: Snapshot) -> None:
     connection.execute(
         "INSERT INTO core.snapshots VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [

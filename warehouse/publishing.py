@@ -1,4 +1,4 @@
-"""What has passed its audit enters the warehouse, each time in one transaction; readers get a copy."""
+"""What passed its audit enters the warehouse in one transaction; readers get a copy."""
 
 import json
 import os

@@ -48,7 +48,7 @@ def ask(
 
 def _guarded(home: Home) -> duckdb.DuckDBPyConnection:
     """A connection that can't write, reach other files or be talked out of it."""
-    config = {"memory_limit": MEMORY_LIMIT, "enable_external_access": False}
+    config: dict[str, Any] = {"memory_limit": MEMORY_LIMIT, "enable_external_access": False}
     try:
         connection = duckdb.connect(str(home.published), read_only=True, config=config)
     except duckdb.Error as error:

@@ -36,7 +36,9 @@ def test_a_run_ends_with_its_metrics(finished):
 
 def test_every_step_left_its_rows(finished):
     home, _ = finished
-    n_ratings, n_users, n_items = published(home, "SELECT n_ratings, n_users, n_items FROM raw.loads")[0]
+    n_ratings, n_users, n_items = published(
+        home, "SELECT n_ratings, n_users, n_items FROM raw.loads"
+    )[0]
     assert (n_ratings, n_users) == (840, 60)
     snapshot = published(home, "SELECT n_users, n_items, n_interactions FROM core.snapshots")
     assert snapshot == [(60, n_items, 840)]

@@ -123,13 +123,13 @@ def test_rejects_that_are_allowed_are_quarantined(prefect, copy, tmp_path, lines
         assert counts == [(len(lines),), (len(lines),)]
 
 
-def test_the_order_of_users_in_the_file_changes_nothing(prefect, copy, tmp_path, lines, write_archive):
+def test_the_order_of_users_in_the_file_changes_nothing(
+    prefect, copy, tmp_path, lines, write_archive
+):
     """Only the order of equal timestamps within a user counts, and there are none here."""
     shuffled = random.Random(1).sample(lines, len(lines))
     source = write_archive(tmp_path / "shuffled.zip", shuffled)
-    run(
-        dataset="ml-1m", source=source, retention="cold-start", models=["sasrec"], home=copy
-    )
+    run(dataset="ml-1m", source=source, retention="cold-start", models=["sasrec"], home=copy)
     with duckdb.connect(str(copy / "published.duckdb"), read_only=True) as connection:
         content = "SELECT bit_xor(hash(user_id, item_id, position, split, week, scaled_interval))"
         rows = connection.execute(f"{content} FROM core.interactions GROUP BY snapshot_id")

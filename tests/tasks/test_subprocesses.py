@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -19,8 +20,8 @@ def is_running(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    with open(f"/proc/{pid}/stat") as file:
-        return file.read().rsplit(")", 1)[1].split()[0] != "Z"
+    state = Path(f"/proc/{pid}/stat").read_text()
+    return state.rsplit(")", 1)[1].split()[0] != "Z"
 
 
 def test_events_are_passed_on_in_order_and_other_lines_are_not(tmp_path):
@@ -38,7 +39,7 @@ def test_an_error_event_is_the_message(tmp_path):
 
 def test_a_crash_names_the_log_with_its_words(tmp_path):
     log = tmp_path / "log"
-    with pytest.raises(RefusedError, match="exit code 1.*log"):
+    with pytest.raises(RefusedError, match=r"exit code 1.*log"):
         follow(python("raise ValueError('so it went')"), lambda event: None, log=log)
     assert "so it went" in log.read_text()
 

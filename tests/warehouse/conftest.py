@@ -114,5 +114,3 @@ def publish(home, make_run, published_snapshot):
         publish_runs(home, [make_run(run_id, published_snapshot.snapshot_id, ranks, **changes)])
 
     return go
-
-

@@ -42,9 +42,14 @@ def test_a_load_is_taken_once(home, stage_load):
 
 def test_a_block_that_fails_leaves_nothing(home, stage_load):
     publish_load(home, stage_load("load", ROWS))
-    with pytest.raises(ZeroDivisionError), writing(home) as connection:
-        connection.execute("DELETE FROM raw.ratings")
-        1 / 0  # noqa: B018
+
+    def half_done() -> None:
+        with writing(home) as connection:
+            connection.execute("DELETE FROM raw.ratings")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        half_done()
     assert count(home, "raw.ratings") == len(ROWS)
 
 

@@ -70,7 +70,7 @@ def test_slices_add_up_to_the_users(home, publish):
     rows = ask(
         home,
         "SELECT slice, sum(n_users)::INT AS n, sum(recall_10 * n_users) / sum(n_users) AS recall"
-        " FROM mart.slices WHERE split = 'test' AND protocol = 'full' GROUP BY slice ORDER BY slice",
+        " FROM mart.slices WHERE split = 'test' AND protocol = 'full' GROUP BY 1 ORDER BY 1",
     ).rows()
     assert rows == [("history", 4, 0.75), ("popularity", 4, 0.75), ("season", 4, 0.75)]
 

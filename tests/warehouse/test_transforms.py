@@ -19,9 +19,7 @@ from warehouse.transforms.sequences import sequences
 from warehouse.transforms.split import with_split
 from warehouse.transforms.time_features import with_scaled_interval, with_time_scale, with_week
 
-NO_ITEMS = pl.LazyFrame(
-    schema={"raw_item_id": pl.Int64, "title": pl.String, "genres": pl.String}
-)
+NO_ITEMS = pl.LazyFrame(schema={"raw_item_id": pl.Int64, "title": pl.String, "genres": pl.String})
 
 
 def raw(rows: list[tuple[int, int, int]]) -> pl.LazyFrame:
@@ -181,9 +179,7 @@ def test_candidates_are_uniform_over_the_rest():
     rows = [(user, item, item) for user in range(1, 401) for item in (1, 2, 3)]
     rows += [(401, item, item) for item in range(1, 305)]
     tables = core_tables(raw(rows), NO_ITEMS, "cold-start")
-    drawn = tables.candidates.filter(
-        (pl.col("split") == "test") & (pl.col("user_id") <= 400)
-    )
+    drawn = tables.candidates.filter((pl.col("split") == "test") & (pl.col("user_id") <= 400))
     counts = Counter(item for row in drawn["item_ids"].to_list() for item in row)
     assert set(counts) == set(range(4, 305))
     mean = 400 * 100 / 301

@@ -32,9 +32,7 @@ def main() -> int:
     asked = vars(parser.parse_args())
     output, layout, name = asked.pop("output"), asked.pop("layout"), asked.pop("name")
     try:
-        write_archive(
-            SyntheticWorld(**asked), output, name=name, layout=layout, progress=_show
-        )
+        write_archive(SyntheticWorld(**asked), output, name=name, layout=layout, progress=_show)
     except RefusedError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

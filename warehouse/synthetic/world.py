@@ -62,8 +62,12 @@ class SyntheticWorld:
     groups: float = 0.2
 
     def __post_init__(self) -> None:
-        limits = {"seed": (0, 2**62), "n_users": (1, 2**31 - 1), "n_items": (N_CLUSTERS, 2**31 - 1)}
-        limits |= {"mean_length": (1, self.n_items / 2)}
+        limits: dict[str, tuple[int, float]] = {
+            "seed": (0, 2**62),
+            "n_users": (1, 2**31 - 1),
+            "n_items": (N_CLUSTERS, 2**31 - 1),
+            "mean_length": (1, self.n_items / 2),
+        }
         limits |= dict.fromkeys(SIGNALS, (0, 1))
         for field in fields(self):
             low, high = limits[field.name]
@@ -236,4 +240,3 @@ def _unseen(
         fresh = ~seen[open_, drawn]
         chosen[open_[fresh]] = drawn[fresh]
     return chosen
-

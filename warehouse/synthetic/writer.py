@@ -13,12 +13,52 @@ from warehouse.synthetic.world import SyntheticWorld, histories
 
 ArchiveLayout = Literal["double-colon", "csv"]
 LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the archive must not tell when it was made
-GENRES = (
-    "Action Adventure Animation Children's Comedy Crime Documentary Drama Fantasy Film-Noir "
-    "Horror Musical Mystery Romance Sci-Fi Thriller War Western"
-).split()
-ADJECTIVES = "Quiet Crimson Lost Hidden Last Étoile Golden Broken Distant Second".split()
-NOUNS = "River Garden Night Harbour Letter Café Summer Road Mirror Island Signal Winter".split()
+GENRES = [
+    "Action",
+    "Adventure",
+    "Animation",
+    "Children's",
+    "Comedy",
+    "Crime",
+    "Documentary",
+    "Drama",
+    "Fantasy",
+    "Film-Noir",
+    "Horror",
+    "Musical",
+    "Mystery",
+    "Romance",
+    "Sci-Fi",
+    "Thriller",
+    "War",
+    "Western",
+]
+ADJECTIVES = [
+    "Quiet",
+    "Crimson",
+    "Lost",
+    "Hidden",
+    "Last",
+    "Étoile",
+    "Golden",
+    "Broken",
+    "Distant",
+    "Second",
+]
+NOUNS = [
+    "River",
+    "Garden",
+    "Night",
+    "Harbour",
+    "Letter",
+    "Café",
+    "Summer",
+    "Road",
+    "Mirror",
+    "Island",
+    "Signal",
+    "Winter",
+]
 
 
 def write_archive(
@@ -94,7 +134,9 @@ def _movies(world: SyntheticWorld, layout: ArchiveLayout) -> bytes:
     for item in range(1, world.n_items + 1):
         title = f"The {ADJECTIVES[item % 10]} {NOUNS[item % 12]} {item} ({1930 + item % 90})"
         genres = f"{GENRES[item % 18]}|{GENRES[(item * 7 + 3) % 18]}"
-        rows.append(f'{item},"{title}",{genres}' if layout == "csv" else f"{item}::{title}::{genres}")
+        rows.append(
+            f'{item},"{title}",{genres}' if layout == "csv" else f"{item}::{title}::{genres}"
+        )
     if layout == "csv":
         return ("\n".join(["movieId,title,genres", *rows]) + "\n").encode("utf-8")
     return ("\n".join(rows) + "\n").encode("latin-1")
@@ -106,4 +148,3 @@ def _users(world: SyntheticWorld) -> bytes:
         for user in range(1, world.n_users + 1)
     ]
     return ("\n".join(rows) + "\n").encode()
-

@@ -1,1 +1,1 @@
-"""Raw ratings to core interactions: pure functions from LazyFrame to LazyFrame, in the order of `core.py`."""
+"""Raw ratings to core interactions: pure functions of frames, in the order of `core.py`."""

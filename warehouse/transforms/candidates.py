@@ -1,4 +1,4 @@
-"""The negatives of the `uniform_100` protocol: drawn once for a snapshot, the same for every model."""
+"""The negatives of the `uniform_100` protocol: drawn once a snapshot, the same for all models."""
 
 import numpy as np
 import polars as pl

@@ -23,9 +23,7 @@ def sequences(tables: CoreTables) -> pl.LazyFrame:
     )
 
 
-def _with_candidates(
-    histories: pl.LazyFrame, candidates: pl.LazyFrame, split: str
-) -> pl.LazyFrame:
+def _with_candidates(histories: pl.LazyFrame, candidates: pl.LazyFrame, split: str) -> pl.LazyFrame:
     name = f"{split}_candidates"
     drawn = candidates.filter(pl.col("split") == split).select(
         "user_id", pl.col("item_ids").alias(name)

@@ -12,9 +12,7 @@ def with_time_scale(interactions: pl.LazyFrame) -> pl.LazyFrame:
     history, test included; here it comes from the training part only.
     """
     trained = pl.col("split") == "train"
-    return interactions.with_columns(
-        gap=pl.col("timestamp").diff().over("user_id")
-    ).with_columns(
+    return interactions.with_columns(gap=pl.col("timestamp").diff().over("user_id")).with_columns(
         time_scale=pl.col("gap")
         .filter(trained & (pl.col("gap") > 0))
         .min()
