@@ -81,22 +81,29 @@ def open_source(source: Path) -> Iterator[IO[bytes]]:
         raise RefusedError(
             f"{source} can't be read", got=error.strerror or str(error), to_do="Check --source"
         ) from error
+    try:
+        _refuse_unfit(source, os.fstat(descriptor))
+    except RefusedError:
+        os.close(descriptor)
+        raise
     with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise RefusedError(
-                f"{source} is not a file",
-                got="a folder or a device",
-                expected="a zip archive",
-                to_do="Check --source",
-            )
-        if status.st_size > MAX_ARCHIVE_BYTES:
-            raise RefusedError(
-                f"{source} is too large",
-                got=f"{status.st_size:,} bytes",
-                expected=f"at most {MAX_ARCHIVE_BYTES:,}",
-            )
         yield file
+
+
+def _refuse_unfit(source: Path, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise RefusedError(
+            f"{source} is not a file",
+            got="a folder or a device",
+            expected="a zip archive",
+            to_do="Check --source",
+        )
+    if status.st_size > MAX_ARCHIVE_BYTES:
+        raise RefusedError(
+            f"{source} is too large",
+            got=f"{status.st_size:,} bytes",
+            expected=f"at most {MAX_ARCHIVE_BYTES:,}",
+        )
 
 
 def _hash(file: IO[bytes], target: IO[bytes] | None) -> tuple[str, str]:

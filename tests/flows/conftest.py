@@ -30,13 +30,17 @@ class Answer:
 
 
 def rating_lines() -> list[str]:
-    """Each user goes round the items from a start of their own, a day apart."""
+    """Two of three users go round the items, a day apart; the third wanders, to stay human."""
     rows = []
     for user in range(1, N_USERS + 1):
-        start = random.Random(user).randrange(N_ITEMS)
+        rng = random.Random(user)
+        start = rng.randrange(N_ITEMS)
+        items = [(start + step) % N_ITEMS + 1 for step in range(LENGTH)]
+        if user % 3 == 0:
+            items = rng.sample(range(1, N_ITEMS + 1), LENGTH)
         rows += [
-            f"{user}::{(start + step) % N_ITEMS + 1}::{step % 5 + 1}::{960_000_000 + 90_000 * step}"
-            for step in range(LENGTH)
+            f"{user}::{item}::{step % 5 + 1}::{960_000_000 + 90_000 * step}"
+            for step, item in enumerate(items)
         ]
     return rows
 

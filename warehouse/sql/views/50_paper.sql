@@ -1,5 +1,5 @@
 CREATE OR REPLACE VIEW mart.paper_results AS
-SELECT * FROM (VALUES
+SELECT model, retention, recall_10::DOUBLE AS recall_10, ndcg_10::DOUBLE AS ndcg_10 FROM (VALUES
     ('tisasrec', '5-core', 0.7881, 0.5505),
     ('tisasrec_plus', '5-core', 0.7894, 0.5550),
     ('tisasrec_plus_plus', '5-core', 0.8002, 0.5630),

@@ -1,0 +1,229 @@
+"""Small worlds for the models: histories as lists, files as the pipeline hands them over."""
+
+import hashlib
+import itertools
+import json
+import random
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from fpt_model.__main__ import main
+from fpt_model.config import VARIANTS, Config, resolve
+from fpt_model.data import SCHEMA, Sequences, Windows, load
+from fpt_model.model import Encoder
+
+torch.set_num_threads(1)
+
+SMALL = {
+    "item_width": 8,
+    "max_length": 8,
+    "batch_size": 8,
+    "time_span": 16,
+    "learning_rate": 0.01,
+    "epochs": 2,
+    "validate_every": 1,
+}
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a command left behind."""
+
+    code: int
+    events: list[dict[str, Any]]
+    stderr: str
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        return [event for event in self.events if event["event"] == kind]
+
+
+@pytest.fixture(autouse=True)
+def global_settings(monkeypatch):
+    """The command sets these for its whole process; here other tests live in it."""
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.set_num_threads(1)
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.fixture
+def user():
+    """One row of a sequences file, from a history."""
+
+    def make(items: list[int], *, times: list[int] | None = None, **others: Any) -> dict:
+        times = times or [1_000_000 + 60 * place for place in range(len(items))]
+        n_train = len(items) - 2 if len(items) >= 3 else len(items)
+        gaps = [b - a for a, b in itertools.pairwise(times) if b > a]
+        row = {
+            "item_ids": items,
+            "timestamps": times,
+            "weeks": [1 + (time // 604_800) % 52 for time in times],
+            "n_train": n_train,
+            "time_scale": min(gaps, default=1),
+            "valid_candidates": [],
+            "test_candidates": [],
+        }
+        return row | others
+
+    return make
+
+
+@pytest.fixture
+def write_sequences(tmp_path):
+    """Write rows as a sequences file and its checksum; returns the path."""
+
+    def write(
+        rows: list[dict], n_items: int, *, name: str = "sequences-abc.parquet", **metadata: str
+    ) -> Path:
+        numbered = [{"user_id": number} | row for number, row in enumerate(rows, start=1)]
+        table = pa.Table.from_pylist(numbered, SCHEMA)
+        facts = {"snapshot_id": "abc", "n_items": str(n_items)} | metadata
+        path = tmp_path / name
+        pq.write_table(table.replace_schema_metadata(facts), path)
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        Path(f"{path}.sha256").write_text(f"{sha256}  {path.name}\n")
+        return path
+
+    return write
+
+
+@pytest.fixture
+def make_sequences(write_sequences):
+    """The tensors of rows, by way of the file."""
+
+    def make(rows: list[dict], n_items: int) -> Sequences:
+        return load(write_sequences(rows, n_items))
+
+    return make
+
+
+@pytest.fixture
+def learnable_rows(user):
+    """26 users who mostly take item i + 1 after item i, of 30; two of them without held-out items.
+
+    Their gaps reach from a minute to many days, so that every part of a model has work.
+    """
+    chance = random.Random(5)
+    rows = []
+    for _ in range(24):
+        length, first = chance.randint(3, 12), chance.randint(1, 30)
+        items = [(first + place - 1) % 30 + 1 for place in range(length)]
+        times = [978_300_000 + chance.randint(0, 10**7)]
+        times += [0] * (length - 1)
+        for place in range(1, length):
+            times[place] = times[place - 1] + 60 * chance.choice([0, 1, 2, 5, 300, 9000, 30_000])
+        unseen = [item for item in range(1, 31) if item not in items]
+        drawn = {
+            f"{split}_candidates": chance.sample(unseen, min(15, len(unseen)))
+            for split in ("valid", "test")
+        }
+        rows.append(user(items, times=times, **drawn))
+    return [*rows, user([4, 9]), user([7])]
+
+
+@pytest.fixture
+def learnable(write_sequences, learnable_rows) -> Path:
+    """The sequences file of `learnable_rows`."""
+    return write_sequences(learnable_rows, 30)
+
+
+@pytest.fixture
+def small_config():
+    """A variant at small sizes; parts that it lacks stay away."""
+
+    def make(model: str, **overrides: Any) -> Config:
+        paper = resolve(model, "paper")
+        sizes = SMALL | {name: 4 for name in ("week_width", "user_width") if getattr(paper, name)}
+        return resolve(model, "paper", sizes | overrides)
+
+    return make
+
+
+@pytest.fixture
+def encoder():
+    """A model in float64 with random weights of a size at which everything matters."""
+
+    def make(config: Config, *, n_items: int = 20, n_users: int = 5, edges=(24, 40, 80)) -> Encoder:
+        torch.manual_seed(3)
+        edges = edges[: config.overflow_rows]
+        model = Encoder(config, n_items, n_users, torch.tensor(edges, dtype=torch.int64)).double()
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                kept = parameter.clone()
+                parameter.copy_(torch.randn(parameter.shape, dtype=torch.float64) * 0.5)
+                if name in ("items.weight", "weeks.weight", "users.weight"):
+                    parameter[0] = kept[0]
+        return model.eval()
+
+    return make
+
+
+@pytest.fixture
+def random_windows():
+    """Windows of B users with at least `real` real places, by a seed."""
+
+    def make(seed: int, *, batch: int = 3, length: int = 6, real: int = 1) -> Windows:
+        g = torch.Generator().manual_seed(seed)
+
+        def draw(high: int, *shape: int, low: int = 0) -> torch.Tensor:
+            return torch.randint(low, high, shape, generator=g)
+
+        padded = torch.arange(length) < draw(length - real + 1, batch, 1)
+        return Windows(
+            items=draw(21, batch, length, low=1).masked_fill(padded, 0),
+            times=draw(400, batch, length).cumsum(1).masked_fill(padded, 0),
+            weeks=draw(53, batch, length, low=1).masked_fill(padded, 0),
+            users=draw(6, batch, low=1),
+            scales=draw(20, batch, low=1),
+        )
+
+    return make
+
+
+@pytest.fixture
+def run_command(capsys):
+    """Run `python -m fpt_model` in this process."""
+
+    def run(*words: object) -> Ended:
+        capsys.readouterr()
+        code = main([str(word) for word in words])
+        seen = capsys.readouterr()
+        return Ended(code, [json.loads(line) for line in seen.out.splitlines()], seen.err)
+
+    return run
+
+
+@pytest.fixture
+def train_words():
+    """The words of a small training."""
+
+    def words(path: Path, output: Path, model: str = "sas_fpt", **settings: object) -> list[str]:
+        paper = resolve(model, "paper")
+        sizes = SMALL | {name: 4 for name in ("week_width", "user_width") if getattr(paper, name)}
+        sets = [f"--set={name}={value}" for name, value in (sizes | settings).items()]
+        places = ["--sequences", str(path), "--output", str(output), "--model", model]
+        return ["train", *places, "--preset", "paper", "--device", "cpu", "--threads", "1", *sets]
+
+    return words
+
+
+@pytest.fixture
+def train_small(run_command, train_words):
+    """Run a small training in this process."""
+
+    def run(path: Path, output: Path, model: str = "sas_fpt", seed: int = 0, **sets: object):
+        return run_command(*train_words(path, output, model, **sets), "--seed", seed)
+
+    return run
+
+
+def pytest_generate_tests(metafunc):
+    """Every test that asks for `slug` runs for every variant."""
+    if "slug" in metafunc.fixturenames:
+        metafunc.parametrize("slug", list(VARIANTS))

@@ -1,0 +1,312 @@
+"""The encoder as six variants: what may look at what, what padding means, which inputs matter."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from fpt_model.config import VARIANTS
+from fpt_model.intervals import interval_rows, scaled_intervals
+
+SEEDS = range(4)
+WITH_INTERVALS = {"tisasrec", "tisasrec_plus", "tisasrec_plus_plus", "sas_fpt"}
+WITH_WEEKS = {"tisasrec_plus_plus", "sas_fpt"}
+WITH_USERS = {"sas_fpt", "sse_pt"}
+
+
+@pytest.fixture
+def model_of(small_config, encoder):
+    def make(slug: str, **overrides):
+        return encoder(small_config(slug, max_length=6, **overrides))
+
+    return make
+
+
+@pytest.fixture
+def differs(model_of):
+    """Whether the variant's last output changes, for each of B users."""
+
+    def compare(model, one, other) -> torch.Tensor:
+        with torch.no_grad():
+            return (model(one)[:, -1] - model(other)[:, -1]).abs().amax(1) > 1e-9
+
+    return compare
+
+
+def cut(windows, length: int):
+    return replace(
+        windows,
+        items=windows.items[:, -length:],
+        times=windows.times[:, -length:],
+        weeks=windows.weeks[:, -length:],
+    )
+
+
+def reference(model, windows, b: int) -> torch.Tensor:
+    """Features of one user's real places as the papers write them, pair by pair: (n, D)."""
+    config = model.config
+    width = config.width // config.heads
+    places = [t for t in range(windows.items.shape[1]) if windows.items[b, t]]
+    rows = interval_rows(
+        scaled_intervals(windows.times, windows.scales), config.time_span, model.edges
+    )[b]
+    first_position = config.max_length - windows.items.shape[1]
+    parts = [model.items.weight[windows.items[b, places]]]
+    if config.week_width:
+        parts.append(model.weeks.weight[windows.weeks[b, places]])
+    if config.user_width:
+        parts.append(model.users.weight[windows.users[b]].expand(len(places), -1))
+    x = torch.cat(parts, 1) * math.sqrt(config.width)
+    if not config.intervals:
+        x = x + torch.stack([model.positions[0][first_position + t] for t in places])
+    for block in model.blocks:
+        normal = block.norm_attention(x)
+        q, k, v = block.query(normal), block.key(x), block.value(x)
+        attended = torch.zeros_like(x)
+        for i, at in enumerate(places):
+            for h in range(config.heads):
+                part = slice(h * width, (h + 1) * width)
+                logits, values = [], []
+                for j, past in enumerate(places[: i + 1]):
+                    key, value = k[j], v[j]
+                    if config.intervals:
+                        key = key + model.positions[0][first_position + past]
+                        key = key + model.intervals[0][rows[at, past]]
+                        value = value + model.positions[1][first_position + past]
+                        value = value + model.intervals[1][rows[at, past]]
+                    logits.append(q[i, part] @ key[part] / math.sqrt(width))
+                    values.append(value[part])
+                attended[i, part] = torch.stack(logits).softmax(0) @ torch.stack(values)
+        x = block.norm_pointwise(normal + attended)
+        x = x + block.pointwise_2(F.relu(block.pointwise_1(x)))
+    return model.norm(x)
+
+
+@pytest.mark.parametrize("heads", [1, 2])
+def test_features_are_those_of_the_papers(slug, heads, model_of, random_windows):
+    model = model_of(slug, heads=heads)
+    for seed in SEEDS:
+        windows = random_windows(seed, real=2)
+        with torch.no_grad():
+            features = model(windows)
+            for b in range(3):
+                real = windows.items[b] > 0
+                torch.testing.assert_close(features[b, real], reference(model, windows, b))
+
+
+def test_what_comes_later_never_changes_an_earlier_output(slug, model_of, random_windows):
+    model = model_of(slug)
+    for seed in SEEDS:
+        windows = random_windows(seed, real=6)
+        for place in range(1, 6):
+            early = torch.arange(6) < place
+            changed = replace(
+                windows,
+                items=windows.items.where(early, windows.items % 20 + 1),
+                times=windows.times.where(early, windows.times * 3 + 50),
+                weeks=windows.weeks.where(early, windows.weeks % 52 + 1),
+            )
+            with torch.no_grad():
+                before, after = model(windows), model(changed)
+            torch.testing.assert_close(before[:, :place], after[:, :place], atol=1e-12, rtol=0)
+            assert ((before - after)[:, place:].abs().amax(2) > 1e-6).all()
+
+
+def test_every_earlier_item_is_looked_at(slug, model_of, random_windows):
+    model = model_of(slug)
+    windows = random_windows(7, real=6)
+    for place in range(6):
+        items = windows.items.clone()
+        items[:, place] = items[:, place] % 20 + 1
+        with torch.no_grad():
+            change = (model(windows) - model(replace(windows, items=items))).abs().amax(2)
+        assert (change[:, place:] > 1e-9).all()
+
+
+def test_order_matters(slug, model_of, differs, random_windows):
+    windows = random_windows(2, real=6)
+    swapped = replace(windows, items=windows.items[:, [1, 0, 2, 3, 4, 5]])
+    assert differs(model_of(slug), windows, swapped).all()
+
+
+@pytest.mark.parametrize("length", [1, 3, 5])
+def test_padding_on_the_left_changes_nothing(slug, length, model_of, random_windows):
+    model = model_of(slug)
+    for seed in SEEDS:
+        short = cut(random_windows(seed, real=6), length)
+        padding = torch.zeros(3, 6 - length, dtype=torch.int64)
+        padded = replace(
+            short,
+            items=torch.cat([padding, short.items], 1),
+            times=torch.cat([padding, short.times], 1),
+            weeks=torch.cat([padding, short.weeks], 1),
+        )
+        with torch.no_grad():
+            torch.testing.assert_close(
+                model(short), model(padded)[:, -length:], atol=1e-10, rtol=1e-10
+            )
+
+
+def test_what_stands_under_padding_changes_nothing(slug, model_of, random_windows):
+    model = model_of(slug)
+    windows = random_windows(1, batch=8)
+    padded = windows.items == 0
+    assert padded.any()
+    noise = replace(
+        windows,
+        times=windows.times.where(~padded, 77_777),
+        weeks=windows.weeks.where(~padded, 9),
+    )
+    with torch.no_grad():
+        before, after = model(windows), model(noise)
+    assert torch.isfinite(before).all()
+    torch.testing.assert_close(before[~padded], after[~padded], atol=1e-12, rtol=0)
+
+
+def test_neighbours_in_the_batch_change_nothing(slug, model_of, random_windows):
+    model = model_of(slug)
+    windows = random_windows(3, batch=5)
+    with torch.no_grad():
+        together = model(windows)
+        for b in range(5):
+            alone = model(windows.rows(torch.tensor([b])))
+            torch.testing.assert_close(together[b], alone[0], atol=1e-10, rtol=1e-10)
+
+
+def test_gaps_matter_to_those_with_intervals(slug, model_of, differs, random_windows):
+    model, windows = model_of(slug), random_windows(4, real=6)
+    steady = replace(windows, times=torch.arange(6) * windows.scales[:, None])
+    pause = replace(windows, times=steady.times + (torch.arange(6) > 2) * windows.scales[:, None])
+    assert differs(model, steady, pause).tolist() == [slug in WITH_INTERVALS] * 3
+
+
+def test_the_time_scale_matters_to_those_with_intervals(slug, model_of, differs, random_windows):
+    model, windows = model_of(slug), random_windows(4, real=6)
+    windows = replace(windows, times=torch.tensor([[0, 4, 8, 16, 32, 40]] * 3))
+    one, two = (replace(windows, scales=torch.full((3,), scale)) for scale in (4, 8))
+    assert differs(model, one, two).tolist() == [slug in WITH_INTERVALS] * 3
+    doubled = replace(two, times=windows.times * 2)
+    assert not differs(model, one, doubled).any()
+
+
+def test_the_date_itself_matters_to_nobody(slug, model_of, differs, random_windows):
+    windows = random_windows(4, real=6)
+    later = replace(windows, times=windows.times + 10**9)
+    assert not differs(model_of(slug), windows, later).any()
+
+
+def test_intervals_past_the_clip_differ_only_with_overflow_rows(
+    slug, model_of, differs, random_windows
+):
+    """Time span 16, edges 24, 40, 80: 20 and 23 share a row always, 20 and 50 without edges."""
+    windows = replace(random_windows(4, real=6), scales=torch.ones(3, dtype=torch.int64))
+
+    def last_gap(gap: int):
+        return replace(windows, times=torch.tensor([[0, 0, 0, 0, 0, gap]] * 3))
+
+    model = model_of(slug)
+    assert not differs(model, last_gap(20), last_gap(23)).any()
+    overflowing = slug in WITH_INTERVALS - {"tisasrec"}
+    assert differs(model, last_gap(20), last_gap(50)).tolist() == [overflowing] * 3
+    assert differs(model, last_gap(15), last_gap(16)).tolist() == [slug in WITH_INTERVALS] * 3
+
+
+def test_weeks_matter_to_those_with_weeks(slug, model_of, differs, random_windows):
+    model, windows = model_of(slug), random_windows(4, real=6)
+    for place in (0, 5):
+        weeks = windows.weeks.clone()
+        weeks[:, place] = weeks[:, place] % 52 + 1
+        differing = differs(model, windows, replace(windows, weeks=weeks))
+        assert differing.tolist() == [slug in WITH_WEEKS] * 3
+
+
+def test_users_matter_to_those_with_users(slug, model_of, differs, random_windows):
+    model, windows = model_of(slug), random_windows(4, real=6)
+    other = replace(windows, users=windows.users % 5 + 1)
+    assert differs(model, windows, other).tolist() == [slug in WITH_USERS] * 3
+
+
+def test_every_user_and_week_up_to_the_last_has_a_row(slug, model_of, random_windows):
+    model = model_of(slug)
+    windows = random_windows(0, batch=52, real=6)
+    windows = replace(
+        windows, users=torch.full((52,), 5), weeks=torch.arange(1, 53)[:, None].expand(52, 6)
+    )
+    assert model(windows).shape == (52, 6, model.config.width)
+
+
+def test_every_parameter_is_trained_by_its_variant(slug, model_of, random_windows):
+    model = model_of(slug).train()
+    windows = random_windows(0, batch=6, real=6)
+    (model.score_all(model(windows)) ** 2).sum().backward()
+    untouched = [name for name, p in model.named_parameters() if not p.grad.abs().sum() > 0]
+    assert untouched == []
+
+
+def test_padding_rows_start_at_zero_and_get_no_gradient(slug, small_config, random_windows):
+    from fpt_model.model import Encoder
+
+    model = Encoder(small_config(slug), 20, 5, torch.tensor([], dtype=torch.int64))
+    windows = random_windows(0, batch=6)
+    model(windows)[windows.items > 0].square().sum().backward()
+    tables = [model.items, model.weeks, model.users]
+    there = [table for table in tables if table is not None]
+    assert len(there) == 1 + (slug in WITH_WEEKS) + (slug in WITH_USERS)
+    for table in there:
+        assert not table.weight[0].any()
+        assert not table.weight.grad[0].any()
+        assert table.weight[1:].all(1).all()
+
+
+def test_dropout_is_for_training_only(slug, model_of, random_windows):
+    model, windows = model_of(slug), random_windows(0)
+    with torch.no_grad():
+        assert torch.equal(model(windows), model(windows))
+        model.train()
+        assert not torch.equal(model(windows), model(windows))
+
+
+def test_scores_are_products_with_the_items_vectors(slug, model_of):
+    model = model_of(slug)
+    features = torch.randn(2, 3, model.config.width, dtype=torch.float64)
+    items = torch.tensor([[1, 20, 0], [7, 7, 3]])
+    chosen = model.score(features, items)
+    width = model.config.item_width
+    for b in range(2):
+        for t in range(3):
+            expected = features[b, t, :width] @ model.items.weight[items[b, t]]
+            torch.testing.assert_close(chosen[b, t], expected)
+    every = model.score_all(features)
+    assert every.shape == (2, 3, 21)
+    torch.testing.assert_close(every.gather(2, items[..., None])[..., 0], chosen)
+
+
+def test_the_penalised_tables_are_items_positions_and_intervals(slug, model_of):
+    model = model_of(slug)
+    named = {id(parameter): name for name, parameter in model.named_parameters()}
+    pairs = [f"{table}.{number}" for table in ("positions", "intervals") for number in (0, 1)]
+    expected = ["items.weight", *(pairs if slug in WITH_INTERVALS else ["positions.0"])]
+    assert [named[id(table)] for table in model.regularised()] == expected
+
+
+def test_tables_have_the_sizes_of_the_paper():
+    from fpt_model.config import resolve
+    from fpt_model.model import Encoder
+
+    shapes = {}
+    for slug in VARIANTS:
+        config = resolve(slug, "paper")
+        edges = torch.arange(300, 300 + config.overflow_rows)
+        model = Encoder(config, n_items=30, n_users=9, edges=edges)
+        shapes[slug] = {name: tuple(value.shape) for name, value in model.named_parameters()}
+    assert shapes["sasrec"]["items.weight"] == (31, 50)
+    assert shapes["sasrec"]["positions.0"] == (50, 50)
+    assert shapes["tisasrec"]["intervals.1"] == (257, 50)  # 0 to 256
+    assert shapes["tisasrec_plus"]["intervals.1"] == (260, 50)
+    assert shapes["tisasrec_plus_plus"]["weeks.weight"] == (53, 25)
+    assert shapes["sas_fpt"]["users.weight"] == (10, 25)
+    assert shapes["sas_fpt"]["blocks.1.query.weight"] == (100, 100)
+    assert shapes["sse_pt"]["users.weight"] == (10, 50)
+    assert not any(name.startswith("blocks.2") for name in shapes["sas_fpt"])

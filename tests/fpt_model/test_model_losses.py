@@ -1,0 +1,177 @@
+"""Losses against numbers worked out by hand, and what a training adds up from them."""
+
+import itertools
+import math
+
+import pytest
+import torch
+
+from fpt_model.config import resolve
+from fpt_model.losses import bce_loss, group_loss, softmax_loss
+from fpt_model.model import Encoder
+from fpt_model.trainer import Trainer
+
+ITEMS = [[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]
+USERS = torch.tensor([[9.0, 9.0], [1.0, 0.0], [0.0, 2.0], [3.0, 3.0], [-1.0, 0.0]])
+
+
+@pytest.fixture
+def model():
+    """Three items whose vectors are those above."""
+    config = resolve("sasrec", "paper", {"item_width": 2})
+    model = Encoder(config, 3, 1, torch.empty(0, dtype=torch.int64)).double()
+    with torch.no_grad():
+        model.items.weight.copy_(torch.tensor(ITEMS))
+    return model
+
+
+@pytest.fixture
+def features():
+    return torch.tensor([[[5.0, -7.0], [2.0, 1.0]], [[0.0, 3.0], [-1.0, 1.0]]]).double()
+
+
+def test_bce_is_the_mean_over_real_positions_of_both_terms(model, features):
+    targets, negatives = torch.tensor([[0, 3], [2, 1]]), torch.tensor([[1, 2], [1, 3]])
+    # scores of targets 3, 3, -1; of negatives 1, 0, 0
+    expected = (
+        (math.log(1 + math.exp(-3)) + math.log(1 + math.exp(1)))
+        + (math.log(1 + math.exp(-3)) + math.log(2))
+        + (math.log(1 + math.exp(1)) + math.log(2))
+    ) / 3
+    loss = bce_loss(model, features, targets, negatives)
+    assert loss.item() == pytest.approx(expected, abs=1e-12)
+
+
+def test_bce_of_huge_scores_stays_finite(model, features):
+    targets, negatives = torch.tensor([[0, 3], [2, 1]]), torch.tensor([[1, 2], [1, 3]])
+    loss = bce_loss(model, features * 1e4, targets, negatives)
+    assert loss.item() == pytest.approx((1e4 + 0 + math.log(2) * 2 + 1e4) / 3, rel=1e-9)
+
+
+def test_softmax_is_over_all_items_but_padding(model, features):
+    targets = torch.tensor([[0, 3], [2, 1]])
+    # scores of items 1, 2, 3: (2, 1, 3), (0, 3, 3), (-1, 1, 0)
+    rows = [([2, 1, 3], 3), ([0, 3, 3], 3), ([-1, 1, 0], -1)]
+    expected = sum(math.log(sum(map(math.exp, row))) - target for row, target in rows) / 3
+    loss = softmax_loss(model, features, targets)
+    assert loss.item() == pytest.approx(expected, abs=1e-12)
+
+
+def test_padded_positions_give_no_gradient(model, features):
+    targets, negatives = torch.tensor([[0, 3], [2, 0]]), torch.tensor([[1, 2], [1, 3]])
+    for loss in (
+        lambda x: bce_loss(model, x, targets, negatives),
+        lambda x: softmax_loss(model, x, targets),
+    ):
+        leaf = features.clone().requires_grad_()
+        loss(leaf).backward()
+        moved = leaf.grad.abs().sum(2) > 0
+        assert moved.tolist() == [[False, True], [True, False]]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "same", "margin", "expected"),
+    [
+        (1, 3, True, 0.0, 1 - math.sqrt(0.5)),
+        (1, 3, True, 0.9, 1 - math.sqrt(0.5)),  # a margin is for different groups
+        (1, 2, True, 0.0, 1.0),
+        (1, 4, True, 0.0, 2.0),
+        (1, 3, False, 0.0, math.sqrt(0.5)),
+        (1, 3, False, 0.5, math.sqrt(0.5) - 0.5),
+        (1, 3, False, 0.8, 0.0),
+        (1, 4, False, 0.0, 0.0),
+        (1, 4, False, -1.0, 0.0),
+        (2, 1, False, -0.25, 0.25),
+    ],
+)
+def test_group_loss_of_one_pair(first, second, same, margin, expected):
+    pair = (torch.tensor([first]), torch.tensor([second]), torch.tensor([same]))
+    assert group_loss(USERS, *pair, margin).item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_group_loss_is_a_sum_over_pairs():
+    first, second = torch.tensor([1, 1, 1, 2]), torch.tensor([3, 4, 2, 3])
+    same = torch.tensor([True, True, False, False])
+    expected = (1 - math.sqrt(0.5)) + 2 + 0 + (math.sqrt(0.5) - 0.1)
+    assert group_loss(USERS, first, second, same, 0.1).item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_group_loss_brings_same_groups_nearer_and_parts_others():
+    for same, nearer in ((True, True), (False, False)):
+        users = USERS.clone().requires_grad_()
+        pair = (torch.tensor([1]), torch.tensor([3]))
+        group_loss(users, *pair, torch.tensor([same]), 0.0).backward()
+        moved = users.detach() - 0.1 * users.grad
+        cosine = torch.cosine_similarity(moved[1], moved[3], dim=0).item()
+        assert (cosine > math.sqrt(0.5)) is nearer
+
+
+@pytest.fixture
+def first_losses(learnable_rows, make_sequences, small_config):
+    """Mean losses of the first epochs of one step each, without dropout."""
+    sequences = make_sequences(learnable_rows, 30)
+
+    def train(epochs: int, model: str = "sas_fpt", **overrides) -> tuple[Trainer, list[float]]:
+        settings = {"dropout": 0.0, "batch_size": 100, "l2": 0.0, "group_refresh": 1} | overrides
+        trainer = Trainer(small_config(model, epochs=max(epochs, 1), **settings), 3, sequences)
+        losses = []
+        for _ in range(epochs):
+            trainer.step()
+            losses.append(trainer.end_epoch()["train_loss"])
+        return trainer, losses
+
+    return train
+
+
+def test_the_penalty_is_the_norm_of_each_table_not_its_square(first_losses, small_config):
+    _, plain = first_losses(1, "tisasrec")
+    _, penalised = first_losses(1, "tisasrec", l2=0.125)
+    fresh, _ = first_losses(0, "tisasrec")
+    norms = sum(table.detach().norm().item() for table in fresh.model.regularised())
+    assert penalised[0] - plain[0] == pytest.approx(0.125 * norms, rel=1e-5)
+
+
+def test_the_group_loss_starts_with_the_first_groups(first_losses):
+    _, without = first_losses(2, group_weight=0.0)
+    grouped, with_groups = first_losses(2, group_weight=0.5)
+    assert with_groups[0] == without[0]
+    extra = with_groups[1] - without[1]
+    # 100 pairs, each between 0 and 2
+    assert 0 < extra < 0.5 * 100 * 2
+    assert set(grouped.groups[1:].tolist()) <= {0, 1, 2, 3}
+    assert len(set(grouped.groups[1:].tolist())) > 1
+    _, later = first_losses(2, group_weight=0.5, group_refresh=2)
+    assert later == without
+
+
+def test_softmax_starts_near_the_log_of_the_items(first_losses):
+    _, losses = first_losses(1, "sasrec", loss="softmax")
+    assert losses[0] == pytest.approx(math.log(30), abs=0.8)
+
+
+def test_bce_starts_near_two_logs_of_two(first_losses):
+    _, losses = first_losses(1, "sasrec")
+    assert losses[0] == pytest.approx(2 * math.log(2), abs=0.4)
+
+
+def test_an_epochs_loss_is_the_mean_over_its_steps(first_losses, learnable_rows, make_sequences):
+    trainer, _ = first_losses(0, "sasrec", batch_size=10)
+    assert trainer.steps == 3  # 25 users with two interactions or more
+    sums = [0.0]
+    for _ in range(3):
+        trainer.step()
+        sums.append(trainer.loss_sum.item())
+    assert all(0.5 < b - a < 3 for a, b in itertools.pairwise(sums))
+    assert trainer.end_epoch()["train_loss"] == pytest.approx(sums[-1] / 3)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_loss_that_is_no_number_ends_the_training(first_losses, bad):
+    from fpt_model.errors import ModelError
+
+    trainer, _ = first_losses(0, "sasrec")
+    with torch.no_grad():
+        trainer.model.items.weight[5] = bad
+    trainer.step()
+    with pytest.raises(ModelError, match=r"loss of epoch 1 is .* lower learning_rate"):
+        trainer.end_epoch()
