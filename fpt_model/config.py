@@ -201,7 +201,7 @@ def from_dict(values: Mapping[str, Any]) -> Config:
 
 def _kinds() -> dict[str, str]:
     settable = [field for field in fields(Config) if field.name not in ("model", "preset")]
-    return {field.name: getattr(field.type, "__name__", "str") for field in settable}
+    return {f.name: f.type.__name__ if isinstance(f.type, type) else "str" for f in settable}
 
 
 def _known(what: str, name: str, table: Mapping[str, T]) -> T:

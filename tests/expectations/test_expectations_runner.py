@@ -200,6 +200,7 @@ def test_an_audit_is_silent(good):
         "print('BEGIN', flush=True); print('BEGIN', file=sys.stderr, flush=True)\n"
         "expectations.runner.audit(Path(sys.argv[1]), expectations.suites.ALL, Facts())\n"
         "expectations.runner.audit(Path('/no/such'), ['raw_users'], Facts())\n"
+        "print('END', file=sys.stderr, flush=True)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", script, str(good)],
