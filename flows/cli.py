@@ -2,9 +2,10 @@
 
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import typer
 
@@ -124,9 +125,9 @@ def ingest(
     _show_answer(home, question, [load_id], "Landed", as_json)
 
 
-@app.command(epilog="`fpt prepare 3f2a… --retention cold-start`")
+@app.command(epilog="`fpt prepare 3f2a --retention cold-start`")
 def prepare(
-    load_id: Annotated[str, typer.Argument(help="A load, as `fpt ingest` names it.")],
+    load_id: Annotated[str, typer.Argument(help="A load, as `fpt ingest` names it, or how it begins.")],
     retention: Retain = "5-core",
     home: HomeDir = DEFAULT_HOME,
     as_json: AsJson = False,
@@ -139,9 +140,9 @@ def prepare(
     _show_answer(home, question, [snapshot_id], "Prepared", as_json)
 
 
-@app.command(epilog="`fpt train 9c41… --model sas_fpt --seeds 5 --device cuda`")
+@app.command(epilog="`fpt train 9c41 --model sas_fpt --seeds 5 --device cuda`")
 def train(
-    snapshot_id: Annotated[str, typer.Argument(help="A snapshot, as `fpt prepare` names it.")],
+    snapshot_id: Annotated[str, typer.Argument(help="A snapshot, as `fpt prepare` names it, or how it begins.")],
     models: Models = list(HEADLINE),  # noqa: B006
     preset: PresetName = "quick",
     seeds: SeedCount = 1,
@@ -181,6 +182,7 @@ def sql(
     question: Annotated[str, typer.Argument(help="One SQL query on the published tables.")],
     format: Annotated[Literal["table", "json", "csv"], typer.Option()] = "table",
     home: HomeDir = DEFAULT_HOME,
+    as_json: AsJson = False,
 ) -> None:
     """Ask the published tables; read-only."""
     from warehouse.home import Home
@@ -190,7 +192,7 @@ def sql(
     if format == "csv":
         sys.stdout.write(answer.write_csv())
     else:
-        console.show_rows(answer.to_dicts(), "", as_json=format == "json")
+        console.show_rows(answer.to_dicts(), "", as_json=as_json or format == "json")
 
 
 @app.command()
@@ -234,17 +236,16 @@ def _guarded(action: Callable[[], Any], home: Path) -> Any:
     try:
         return action()
     except RefusedError as error:
-        _stop(str(error), 1)
+        # Prefect keeps the error; its frames would keep open connections to the end and past it.
+        traceback.clear_frames(error.__traceback__)
+        message, code = str(error), 1
     except KeyboardInterrupt:
-        _stop("interrupted; what was finished is kept", 130)
+        message, code = "interrupted; what was finished is kept", 130
     except Exception as error:
         from flows.logs import keep_traceback
 
         log = keep_traceback(home)
-        _stop(f"{type(error).__name__}: {error} (traceback in {log})", 1)
-
-
-def _stop(message: str, code: int) -> NoReturn:
+        message, code = f"{type(error).__name__}: {error} (traceback in {log})", 1
     console.fail(message)
     raise typer.Exit(code)
 

@@ -9,6 +9,7 @@ from tasks import auditing, preparing, publishing
 from tasks.progress import note
 from warehouse.database import locked
 from warehouse.home import Home
+from warehouse.lookup import full_id
 from warehouse.preparing import snapshot_id
 from warehouse.records import Snapshot
 
@@ -17,7 +18,7 @@ from warehouse.records import Snapshot
 def prepare(load_id: str, retention: Retention = "5-core", home: Path | None = None) -> str:
     """Turn a published load into a snapshot of `core`, audited. Returns its snapshot id."""
     place = Home.at(home)
-    snapshot = transform_and_audit(place, load_id, retention)
+    snapshot = transform_and_audit(place, full_id(place, "load", load_id), retention)
     publishing.replace_readers_copy(place)
     return snapshot.snapshot_id
 

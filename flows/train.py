@@ -11,6 +11,7 @@ from tasks.progress import note
 from tasks.training import Training
 from warehouse.database import locked
 from warehouse.home import Home
+from warehouse.lookup import full_id
 from warehouse.preparing import known_snapshot
 from warehouse.publishing import TrainedRun
 
@@ -26,11 +27,11 @@ def train(
 ) -> list[str]:
     """Train and rank with models on a published snapshot. Returns the trainings' ids."""
     place = Home.at(home)
-    snapshot = known_snapshot(place, snapshot_id)
+    snapshot = known_snapshot(place, full_id(place, "snapshot", snapshot_id))
     asked = training.trainings(snapshot, models, preset, seeds)
     run_ids = train_and_audit(place, asked, device)
     publishing.replace_readers_copy(place)
-    artifacts.show_metrics(place, [snapshot_id], preset)
+    artifacts.show_metrics(place, [snapshot.snapshot_id], preset)
     return run_ids
 
 

@@ -57,7 +57,7 @@ def read(path: Path) -> State:
     Raises:
         ModelError: missing, damaged, or not safetensors.
     """
-    check_sha256(path)
+    check_sha256(path, made_by="the training")
     try:
         with safe_open(path, framework="pt") as file:
             facts = json.loads((file.metadata() or {})["facts"])

@@ -157,7 +157,7 @@ def load(path: Path) -> Sequences:
     return sequences
 
 
-def check_sha256(path: Path) -> str:
+def check_sha256(path: Path, made_by: str = "`fpt prepare`") -> str:
     """The checksum of a file, which must be the one that stands beside it.
 
     A flipped bit in a Parquet file is read as a wrong number, without an error.
@@ -168,7 +168,7 @@ def check_sha256(path: Path) -> str:
     beside = Path(f"{path}.sha256")
     for file in (path, beside):
         if not file.is_file():
-            raise ModelError(f"No file {file}", to_do="Run `fpt prepare` first")
+            raise ModelError(f"No file {file}", to_do=f"Run {made_by} first")
     with path.open("rb") as opened:
         actual = hashlib.file_digest(opened, "sha256").hexdigest()
     expected = (beside.read_text(encoding="utf-8").split() or [""])[0]
@@ -177,7 +177,7 @@ def check_sha256(path: Path) -> str:
             f"{path.name} is damaged",
             got=f"SHA-256 {actual}",
             expected=expected,
-            to_do="Delete it and run `fpt prepare` again",
+            to_do=f"Delete it and run {made_by} again",
         )
     return actual
 

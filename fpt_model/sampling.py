@@ -45,6 +45,9 @@ class NegativeSampler:
         keys = users[trained] * (n_items + 1) + sequences.items[trained]
         keys = keys.unique()  # sorted
         owners = keys // (n_items + 1)
+        # to whoever took every item nothing is new: they draw from all
+        new_left = (torch.bincount(owners, minlength=n_users) < n_items)[owners]
+        keys, owners = keys[new_left], owners[new_left]
         self._counts = torch.bincount(owners, minlength=n_users)
         self._firsts = self._counts.cumsum(0) - self._counts
         rank = torch.arange(len(keys), device=device) - self._firsts[owners]

@@ -83,10 +83,10 @@ def train(
         tell({"event": "done", "already": True})
         return
     trainer = Trainer(config, seed, sequences)
-    started = _resume(folder, trainer, tell)
+    started = _resume(folder, trainer, order, tell)
     tell({"event": "start", "model": config.model, "seed": seed, "device": device_name(device)})
     with _Signals() as signals:
-        _loop(folder, trainer, signals, tell)
+        _loop(folder, trainer, order, signals, tell)
     _finish(folder, trainer, order, started)
     best = trainer.progress
     tell({"event": "done", "best_epoch": best.best_epoch, "valid_ndcg_10": best.best_ndcg})
@@ -127,7 +127,7 @@ class _Signals:
         self.received = number
 
 
-def _loop(folder: Path, trainer: Trainer, signals: _Signals, tell: Tell) -> None:
+def _loop(folder: Path, trainer: Trainer, order: Order, signals: _Signals, tell: Tell) -> None:
     progress, config = trainer.progress, trainer.config
     while not trainer.finished:
         before, began = progress.seconds, time.monotonic()
@@ -135,7 +135,7 @@ def _loop(folder: Path, trainer: Trainer, signals: _Signals, tell: Tell) -> None
             trainer.step()
             if signals.received is not None:
                 progress.seconds = before + time.monotonic() - began
-                _save(folder, trainer)
+                _save(folder, trainer, order)
                 raise InterruptedTrainingError(signals.received)
         record = trainer.end_epoch()
         record["seconds"] = time.monotonic() - began
@@ -143,24 +143,28 @@ def _loop(folder: Path, trainer: Trainer, signals: _Signals, tell: Tell) -> None
         left = (config.epochs - progress.epoch) * progress.seconds / progress.epoch
         tell({"event": "epoch", "epochs": config.epochs, "eta_seconds": left, **record})
         if record["valid_ndcg_10"] is not None:
-            _save(folder, trainer)
+            _save(folder, trainer, order)
 
 
-def _save(folder: Path, trainer: Trainer) -> None:
+def _save(folder: Path, trainer: Trainer, order: Order) -> None:
     step = trainer.progress.epoch * trainer.steps + trainer.progress.step
-    write_latest(folder, trainer.state(), step)
+    state = trainer.state()
+    state.facts["order"] = order.to_dict()
+    write_latest(folder, state, step)
 
 
-def _resume(folder: Path, trainer: Trainer, tell: Tell) -> str:
+def _resume(folder: Path, trainer: Trainer, order: Order, tell: Tell) -> str:
     """Go on from the newest whole checkpoint. Returns when the first attempt started."""
     note = folder / "started"
     if not note.exists():
         write_whole(note, datetime.now(UTC).isoformat().encode())
     state, problems = read_latest(folder)
     if state is not None:
+        _refuse_other(folder, state.facts.get("order", {}), order)
         trainer.restore(state)
-        progress = trainer.progress
-        tell({"event": "resumed", "epoch": progress.epoch, "passed_over": problems})
+    if state is not None or problems:
+        epoch = trainer.progress.epoch
+        tell({"event": "resumed", "epoch": epoch, "passed_over": problems})
     return note.read_text(encoding="utf-8")
 
 
@@ -171,10 +175,14 @@ def _claim(folder: Path, order: Order) -> None:
         ModelError: it belongs to another one.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    path, ours = folder / ORDER, order.to_dict()
+    path = folder / ORDER
     if not path.exists():
-        write_whole(path, json.dumps(ours, indent=1).encode())
-    there = json.loads(path.read_text(encoding="utf-8"))
+        write_whole(path, json.dumps(order.to_dict(), indent=1).encode())
+    _refuse_other(folder, json.loads(path.read_text(encoding="utf-8")), order)
+
+
+def _refuse_other(folder: Path, there: dict[str, Any], order: Order) -> None:
+    ours = order.to_dict()
     if there != ours:
         names = [name for name in ours if there.get(name) != ours[name]]
         raise ModelError(

@@ -4,6 +4,7 @@ import hashlib
 import os
 import stat
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ MAX_MEMBER_BYTES = 8 << 30
 MAX_RATIO = 200  # text of ratings packs about 4 : 1; a bomb is beyond 1000 : 1
 _CHUNK = 1 << 20
 _ENCRYPTED = 0x1
+_METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
+_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError)
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,23 @@ class Archive:
     file: zipfile.ZipFile
     sha256: str
     md5: str
+
+    @contextmanager
+    def member(self, name: str) -> Iterator[IO[bytes]]:
+        """The unpacked bytes of one of its files.
+
+        Raises:
+            RefusedError: they are damaged, which may show on any read.
+        """
+        try:
+            with self.file.open(name) as unpacked:
+                yield unpacked
+        except _DAMAGED as error:
+            raise RefusedError(
+                f"{name} is damaged in {self.source.name}",
+                got=str(error) or "its end before its time",
+                to_do="Fetch the archive again",
+            ) from error
 
 
 def checksums(source: Path) -> tuple[str, str]:
@@ -55,7 +75,7 @@ def open_archive(dataset: Dataset, source: Path, folder: Path) -> Iterator[Archi
         sha256, md5 = _hash(file, target)
     try:
         opened = zipfile.ZipFile(copy)
-    except zipfile.BadZipFile as error:
+    except (*_DAMAGED, ValueError, OSError) as error:
         raise RefusedError(
             f"{source.name} is not a whole zip archive",
             got=f"{copy.stat().st_size:,} bytes, SHA-256 {sha256}: {error}",
@@ -142,6 +162,8 @@ def _problem(member: zipfile.ZipInfo, seen: set[str]) -> str | None:  # noqa: PL
         return "stands there twice"
     if member.flag_bits & _ENCRYPTED:
         return "is encrypted"
+    if member.compress_type not in _METHODS:
+        return f"is packed by method {member.compress_type}, which no publisher uses"
     if member.file_size > MAX_MEMBER_BYTES:
         return f"is {member.file_size:,} bytes when unpacked"
     if member.file_size > MAX_RATIO * max(member.compress_size, 1 << 12):

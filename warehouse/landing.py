@@ -98,7 +98,7 @@ def _land_ratings(
     layout = dataset.layout
     name = f"{dataset.name}/{layout.ratings}"
     text = archive.folder / "ratings.txt"
-    with archive.file.open(name) as packed, text.open("wb") as target:
+    with archive.member(name) as packed, text.open("wb") as target:
         size = archive.file.getinfo(name).file_size
         lines = copy_lines(packed, target, name=name, size=size, progress=progress)
     if layout.header not in (None, lines.first):
@@ -151,7 +151,7 @@ def _read(
     archive: Archive, name: str, encoding: str, read: Callable[[str], Row], header: str | None
 ) -> tuple[list[Row], list[Reject]]:
     """Rows of a small text file, and the lines that are none."""
-    with archive.file.open(name) as packed:
+    with archive.member(name) as packed:
         data = packed.read(MAX_SMALL_FILE_BYTES + 1)
     if len(data) > MAX_SMALL_FILE_BYTES:
         raise RefusedError(f"{name} is too large", expected=f"{MAX_SMALL_FILE_BYTES:,} bytes")
@@ -177,7 +177,7 @@ def _decoded(name: str, data: bytes, encoding: str) -> str:
     try:
         return text.decode(encoding).replace("\r\n", "\n")
     except UnicodeDecodeError as error:
-        seen = f"byte {data[error.start]:#04x} at {error.start:,}"
+        seen = f"byte {text[error.start]:#04x} at {error.start + len(data) - len(text):,}"
         raise _wrong_encoding(name, seen, encoding) from error
 
 

@@ -33,7 +33,7 @@ def main() -> int:
     output, layout, name = asked.pop("output"), asked.pop("layout"), asked.pop("name")
     try:
         write_archive(SyntheticWorld(**asked), output, name=name, layout=layout, progress=_show)
-    except RefusedError as error:
+    except (RefusedError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(file=sys.stderr)
