@@ -1,0 +1,34 @@
+"""A published id from its first digits, as people type it."""
+
+from warehouse.database import reading
+from warehouse.errors import RefusedError
+from warehouse.home import Home
+
+_PLACES = {
+    "load": ("raw.loads", "load_id", "fpt ingest"),
+    "snapshot": ("core.snapshots", "snapshot_id", "fpt prepare"),
+}
+
+
+def full_id(home: Home, kind: str, beginning: str) -> str:
+    """The one published id of that kind that begins so.
+
+    Args:
+        home: where to look.
+        kind: `load` or `snapshot`.
+        beginning: the first digits of the id, or all of them.
+
+    Raises:
+        RefusedError: none begins so, or several do.
+    """
+    table, column, command = _PLACES[kind]
+    query = f"SELECT {column} FROM {table} WHERE starts_with({column}, ?) ORDER BY ALL"
+    with reading(home) as connection:
+        found = [row[0] for row in connection.execute(query, [beginning]).fetchall()]
+    if len(found) == 1:
+        return str(found[0])
+    if found:
+        raise RefusedError(f"Several {kind}s begin so", got=beginning, expected=" or ".join(found))
+    raise RefusedError(
+        f"No such {kind}", got=beginning or "an empty id", to_do=f"Run `{command}` first"
+    )
