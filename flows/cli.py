@@ -127,7 +127,9 @@ def ingest(
 
 @app.command(epilog="`fpt prepare 3f2a --retention cold-start`")
 def prepare(
-    load_id: Annotated[str, typer.Argument(help="A load, as `fpt ingest` names it, or how it begins.")],
+    load_id: Annotated[
+        str, typer.Argument(help="A load, as `fpt ingest` names it, or how it begins.")
+    ],
     retention: Retain = "5-core",
     home: HomeDir = DEFAULT_HOME,
     as_json: AsJson = False,
@@ -142,7 +144,9 @@ def prepare(
 
 @app.command(epilog="`fpt train 9c41 --model sas_fpt --seeds 5 --device cuda`")
 def train(
-    snapshot_id: Annotated[str, typer.Argument(help="A snapshot, as `fpt prepare` names it, or how it begins.")],
+    snapshot_id: Annotated[
+        str, typer.Argument(help="A snapshot, as `fpt prepare` names it, or how it begins.")
+    ],
     models: Models = list(HEADLINE),  # noqa: B006
     preset: PresetName = "quick",
     seeds: SeedCount = 1,

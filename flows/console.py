@@ -66,9 +66,9 @@ def show_rows(rows: Sequence[Mapping[str, Any]], title: str, *, as_json: bool = 
         return
     named = rows[0] if rows else ()
     names = [name for name in named if any(row[name] is not None for row in rows)]
-    table = Table(title=escape(title), box=box.SIMPLE_HEAD)
+    table = Table(title=escape(printable(title)), box=box.SIMPLE_HEAD)
     for name in names or ("nothing",):
-        table.add_column(escape(name.replace("_", " ")), overflow="fold")
+        table.add_column(escape(printable(name.replace("_", " "))), overflow="fold")
     for row in rows:
         table.add_row(*(escape(shown(row[name])) for name in names))
     out.print(table)

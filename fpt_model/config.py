@@ -37,13 +37,15 @@ class Config:
         groups: number of clusters of users.
         group_margin: cosine below which users of different groups cost nothing.
         group_refresh: epochs between clusterings; the loss starts with the first.
+        windows: `latest`, every user's last T + 1 training interactions (the papers' sampler), or
+            `random`, any T + 1 in a row, drawn anew each epoch.
         loss: `bce` with one sampled negative a position, or `softmax` over all items.
         batch_size: users a step.
         learning_rate: of Adam.
         beta1: of Adam.
         beta2: of Adam.
         l2: weight of the norm (not squared) of item, position and interval tables.
-        epochs: at most this many; an epoch shows every user's latest window once.
+        epochs: at most this many; an epoch shows one window of every user.
         validate_every: epochs between validations.
         patience: validations without a better NDCG@10 after which training ends.
     """
@@ -67,6 +69,7 @@ class Config:
     groups: int = 4
     group_margin: float = 0.0
     group_refresh: int = 5
+    windows: Literal["latest", "random"] = "latest"
     loss: Literal["bce", "softmax"] = "bce"
     batch_size: int = 128
     learning_rate: float = 1e-3
@@ -84,8 +87,11 @@ class Config:
                 raise ModelError(
                     f"Setting {name} is out of range", got=value, expected=f"{low} to {high}"
                 )
-        if self.loss not in ("bce", "softmax"):
-            raise ModelError("Unknown loss", got=repr(self.loss), expected="bce or softmax")
+        for name, words in _WORDS.items():
+            if getattr(self, name) not in words:
+                raise ModelError(
+                    f"Unknown {name}", got=repr(getattr(self, name)), expected=" or ".join(words)
+                )
         if self.width % self.heads:
             raise ModelError("Width is not divisible", got=self.width, expected=f"{self.heads} n")
 
@@ -99,6 +105,7 @@ class Config:
         return asdict(self)
 
 
+_WORDS = {"windows": ("latest", "random"), "loss": ("bce", "softmax")}
 _RANGES: tuple[tuple[str, float, float], ...] = (
     *((name, 1, 4096) for name in ("item_width", "blocks", "heads", "groups", "validate_every")),
     *((name, 0, 4096) for name in ("week_width", "user_width", "overflow_rows")),

@@ -79,7 +79,7 @@ def train(
     sequences = load(path).to(device)
     order = Order(config, seed, sequences.sha256, sequences.snapshot_id)
     _claim(folder, order)
-    if (folder / RECORD).exists():
+    if (folder / RECORD).exists() and (folder / BEST).exists():
         tell({"event": "done", "already": True})
         return
     trainer = Trainer(config, seed, sequences)
@@ -100,7 +100,9 @@ def device_of(name: str) -> torch.device:
     """
     there = torch.cuda.is_available()
     if name == "cuda" and not there:
-        raise ModelError("No GPU here", expected="one, for --device cuda", to_do="--device auto")
+        raise ModelError(
+            "No GPU here", expected="one, for --device cuda", to_do="Use --device auto"
+        )
     return torch.device("cuda" if there and name != "cpu" else "cpu")
 
 

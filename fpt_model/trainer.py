@@ -69,11 +69,8 @@ class Trainer:
         rows = sequences.trainable()
         if not len(rows):
             raise ModelError("Nobody to train on", expected="a user with four interactions")
-        # T inputs and, one step later, T targets: the same window, cut one interaction apart
         self.rows = rows
-        self.inputs = sequences.windows(rows, sequences.n_train[rows] - 1, config.max_length)
-        self.targets = sequences.windows(rows, sequences.n_train[rows], config.max_length).items
-        self.targets = torch.where(self.inputs.items > 0, self.targets, 0)
+        self.last = sequences.n_train[rows] - 1  # inputs of the latest window end before it
         self.groups = torch.full((sequences.n_users + 1,), -1, device=device)
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=device)
         self.progress = Progress()
@@ -102,7 +99,7 @@ class Trainer:
         chosen = order[progress.step * config.batch_size :][: config.batch_size]
         chosen = chosen.to(self.rows.device)
         self.model.train()
-        loss = self._loss(self.inputs.rows(chosen), self.targets[chosen])
+        loss = self._loss(*self._windows(chosen))
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
@@ -174,6 +171,17 @@ class Trainer:
 
     def _generator(self, purpose: int) -> torch.Generator:
         return generator(self.seed, purpose, self.progress.epoch)
+
+    def _windows(self, chosen: Tensor) -> tuple[Windows, Tensor]:
+        """Inputs, and targets (B, T): the same window one interaction later; padding has none."""
+        rows, last, length = self.rows[chosen], self.last[chosen], self.config.max_length
+        if self.config.windows == "random":
+            first = last.clamp(max=length)
+            chance = torch.rand(last.shape, device=last.device, dtype=torch.float64)
+            last = first + (chance * (last - first + 1)).long().clamp(max=last - first)
+        inputs = self.sequences.windows(rows, last, length)
+        targets = self.sequences.windows(rows, last + 1, length).items
+        return inputs, torch.where(inputs.items > 0, targets, 0)
 
     def _loss(self, windows: Windows, targets: Tensor) -> Tensor:
         config, model = self.config, self.model

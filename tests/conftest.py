@@ -8,17 +8,15 @@ import pytest
 os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
 os.environ["DO_NOT_TRACK"] = "1"
 
-REAL_DATA = Path(__file__).parent.parent.parent / "shared" / "data"
-
 
 @pytest.fixture(scope="session")
 def real_archive():
-    """The path of a real MovieLens archive; the test is skipped where there is none."""
+    """The path of a real MovieLens archive in the folder `FPT_MOVIELENS`; without it, a skip."""
 
     def find(name: str) -> Path:
-        path = REAL_DATA / name
-        if not path.exists():
-            pytest.skip(f"{path} is not here: MovieLens may not be redistributed")
-        return path
+        folder = os.environ.get("FPT_MOVIELENS")
+        if not folder or not Path(folder, name).exists():
+            pytest.skip(f"no {name}: set FPT_MOVIELENS to the folder of your MovieLens archives")
+        return Path(folder, name)
 
     return find

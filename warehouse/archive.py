@@ -21,6 +21,7 @@ _CHUNK = 1 << 20
 _ENCRYPTED = 0x1
 _METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
 _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError)
+_LOST = (*_DAMAGED, OSError, ValueError, OverflowError)  # a damaged directory points anywhere
 
 
 @dataclass(frozen=True)
@@ -41,14 +42,21 @@ class Archive:
             RefusedError: they are damaged, which may show on any read.
         """
         try:
-            with self.file.open(name) as unpacked:
+            unpacked = self.file.open(name)
+        except _LOST as error:
+            raise self._damaged(name, error) from error
+        try:
+            with unpacked:
                 yield unpacked
         except _DAMAGED as error:
-            raise RefusedError(
-                f"{name} is damaged in {self.source.name}",
-                got=str(error) or "its end before its time",
-                to_do="Fetch the archive again",
-            ) from error
+            raise self._damaged(name, error) from error
+
+    def _damaged(self, name: str, error: Exception) -> RefusedError:
+        return RefusedError(
+            f"{name} is damaged in {self.source.name}",
+            got=str(error) or "its end before its time",
+            to_do="Fetch the archive again",
+        )
 
 
 def checksums(source: Path) -> tuple[str, str]:
@@ -75,7 +83,7 @@ def open_archive(dataset: Dataset, source: Path, folder: Path) -> Iterator[Archi
         sha256, md5 = _hash(file, target)
     try:
         opened = zipfile.ZipFile(copy)
-    except (*_DAMAGED, ValueError, OSError) as error:
+    except _LOST as error:
         raise RefusedError(
             f"{source.name} is not a whole zip archive",
             got=f"{copy.stat().st_size:,} bytes, SHA-256 {sha256}: {error}",

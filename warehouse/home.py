@@ -4,6 +4,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from warehouse.errors import RefusedError
+
+_UNUSABLE = "?\\"  # DuckDB takes them for the end of a path and for a folder's separator
+
 
 @dataclass(frozen=True)
 class Home:
@@ -16,9 +20,19 @@ class Home:
         """Open the home at `root`, else `FPT_HOME`, else `.fpt`; folders are made when missing.
 
         Folders are 0750 and files 0640: ratings are personal data.
+
+        Raises:
+            RefusedError: DuckDB could not open files there.
         """
-        os.umask(0o027)
         home = cls(Path(root or os.environ.get("FPT_HOME", ".fpt")).expanduser().resolve())
+        if set(_UNUSABLE) & set(str(home.root)):
+            raise RefusedError(
+                "This home can't be used",
+                got=str(home.root),
+                expected="a path without ? and \\",
+                to_do="Give another --home",
+            )
+        os.umask(0o027)
         for folder in (
             home.root,
             home.sources,

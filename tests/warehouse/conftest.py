@@ -1,5 +1,8 @@
-"""A small published world, made without any of the pipeline's tasks."""
+"""A small published world, made without any of the pipeline's tasks; archives made by hand."""
 
+import warnings
+import zipfile
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -8,9 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from warehouse.archive import open_archive
 from warehouse.database import SQL
+from warehouse.datasets import find
 from warehouse.home import Home
 from warehouse.identity import sha256_of
+from warehouse.landing import Load, land
 from warehouse.preparing import prepare
 from warehouse.publishing import TrainedRun, publish_load, publish_runs, publish_snapshot
 
@@ -112,5 +118,85 @@ def publish(home, make_run, published_snapshot):
 
     def go(run_id: str, ranks: list[float], **changes) -> None:
         publish_runs(home, [make_run(run_id, published_snapshot.snapshot_id, ranks, **changes)])
+
+    return go
+
+
+@pytest.fixture(scope="session")
+def files() -> dict[str, bytes]:
+    """The members of a small archive of ML-1M."""
+    return {
+        "ml-1m/ratings.dat": b"1::7::5::960000000\n2::7::4::960000001\n" * 40,
+        "ml-1m/movies.dat": b"7::Seven (1995)::Thriller\n",
+        "ml-1m/users.dat": b"1::F::25::4::10115\n2::M::25::4::10115\n",
+    }
+
+
+@pytest.fixture
+def write_zip(tmp_path):
+    """Write an archive of these members; more of them by hand through `edit`."""
+
+    def write(files, *, method=zipfile.ZIP_DEFLATED, edit=lambda archive: None) -> Path:
+        path = tmp_path / "source.zip"
+        with warnings.catch_warnings(), zipfile.ZipFile(path, "w", method) as archive:
+            warnings.simplefilter("ignore")  # of names that stand there twice
+            for name, data in files.items():
+                archive.writestr(name, data)
+            edit(archive)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def take(tmp_path, files):
+    """Open a source as an archive of ML-1M and unpack its three files."""
+    folder = tmp_path / "private"
+    folder.mkdir()
+
+    def unpack(source: Path) -> dict[str, bytes]:
+        unpacked = {}
+        with open_archive(find("ml-1m"), source, folder) as archive:
+            for name in files:
+                with archive.member(name) as file:
+                    unpacked[name] = file.read()
+        return unpacked
+
+    return unpack
+
+
+@dataclass(frozen=True)
+class Landed:
+    """A load and its staging database."""
+
+    load: Load
+    database: Path
+
+    def rows(self, query: str) -> list[tuple]:
+        with duckdb.connect(str(self.database), read_only=True) as connection:
+            return connection.execute(query).fetchall()
+
+
+SMALL_ITEMS = {
+    "movies.dat": b"7::Seven (1995)::Thriller\n",
+    "movies.csv": b"movieId,title,genres\n7,Seven (1995),Thriller\n",
+    "u.item": b"7|Seven (1995)|01-Jan-1995||http://x" + b"|0" * 16 + b"|1|0|0",
+}
+SMALL_USERS = {"users.dat": b"1::F::25::4::10115\n", "u.user": b"1|25|F|writer|10115\n"}
+
+
+@pytest.fixture
+def land_files(write_zip, tmp_path):
+    """Land an archive of a data set with these ratings; its other files may be given too."""
+
+    def go(name: str, ratings: bytes, *, items: bytes = b"", users: bytes = b"") -> Landed:
+        layout = find(name).layout
+        files = {layout.ratings: ratings, layout.items: items or SMALL_ITEMS[layout.items]}
+        if layout.users:
+            files[layout.users] = users or SMALL_USERS[layout.users]
+        members = {f"{name}/{file}": data for file, data in files.items()}
+        source = write_zip(members, method=zipfile.ZIP_STORED)
+        database = tmp_path / "load.duckdb"
+        return Landed(land(find(name), source, database), database)
 
     return go

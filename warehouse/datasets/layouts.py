@@ -42,6 +42,8 @@ def _fields(line: str, separator: str, count: int) -> list[str]:
 
 
 def _double_colon_item(line: str) -> Row:
+    if ":::" in line:
+        raise ValueError("':::' can be read in two ways")
     item, title, genres = _fields(line, "::", 3)
     return _number(item, "movie"), title, genres
 

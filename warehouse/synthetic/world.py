@@ -4,8 +4,8 @@ Items belong to clusters. What a user takes next comes, with a chance that is th
 from the clusters that the signal points to, and otherwise from everything by popularity:
 
 - sequence: the cluster that follows the last item's cluster;
-- gaps: one cluster after a short last gap, another after a long one, both by the last item's
-  cluster: only who knows the gap can tell which;
+- gaps: one quarter of the clusters after a short last gap, another after a long one: only who
+  knows the gap can tell which;
 - season: a quarter of the clusters by the season of the last interaction;
 - groups: a quarter of the clusters by the user's hidden group, seen well over a long history only.
 
@@ -22,6 +22,7 @@ from warehouse.errors import RefusedError
 
 N_CLUSTERS = 20
 N_GROUPS = 4
+AFTER_SHORT, AFTER_LONG = 2, 12  # first clusters of the quarters that the gap points to
 SIGNALS = ("sequence", "gaps", "season", "groups")
 BLOCK = 2048
 TRIES = 8
@@ -117,8 +118,6 @@ class Catalogue:
         self.edges: Floats = np.concatenate([[0.0], self.ends])[bounds]
         order = rng.permutation(N_CLUSTERS)
         self.follower = order[(np.argsort(order) + 1) % N_CLUSTERS]
-        self.after_short = order[(np.argsort(order) + 5) % N_CLUSTERS]
-        self.after_long = order[(np.argsort(order) + 12) % N_CLUSTERS]
 
     def cluster_of(self, items: Ints) -> Ints:
         """Clusters of items (ids from 1)."""
@@ -207,10 +206,9 @@ def _pools(
     size = len(last)
     cluster = catalogue.cluster_of(last)
     quarter = N_CLUSTERS // 4
-    by_gap = np.where(short[:size], catalogue.after_short[cluster], catalogue.after_long[cluster])
     pools = (
         (catalogue.follower[cluster], 1),
-        (by_gap, 1),
+        (np.where(short[:size], AFTER_SHORT, AFTER_LONG), N_CLUSTERS // 4),
         (season_of(times[:size]) * quarter, quarter),
         (groups[:size] * quarter, quarter),
     )

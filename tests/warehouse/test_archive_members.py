@@ -1,0 +1,103 @@
+"""What is inside an archive: only the files of its data set, and nothing that does harm."""
+
+import stat
+import zipfile
+from dataclasses import replace
+
+import pytest
+
+from warehouse import archive as archive_module
+from warehouse.archive import checksums
+from warehouse.datasets import find
+from warehouse.errors import RefusedError
+from warehouse.landing import land
+
+ML_1M = find("ml-1m")
+RATINGS = "ml-1m/ratings.dat"
+FILES = ("ml-1m/ratings.dat", "ml-1m/movies.dat", "ml-1m/users.dat")
+
+
+@pytest.mark.parametrize("missing", FILES)
+def test_a_missing_file_is_named(write_zip, files, take, missing):
+    others = {name: data for name, data in files.items() if name != missing}
+    with pytest.raises(RefusedError, match=f"got ml-1m/.*, expected {missing}"):
+        take(write_zip(others))
+
+
+@pytest.mark.parametrize("prefix", ["", "ml-10m/", "data/ml-1m/", "ML-1M/"])
+def test_files_under_another_folder_are_another_data_set(write_zip, files, take, prefix):
+    files = {prefix + name.removeprefix("ml-1m/"): data for name, data in files.items()}
+    with pytest.raises(RefusedError, match=r"not an archive of ml-1m: got .*ratings\.dat"):
+        take(write_zip(files))
+
+
+def test_an_archive_without_files_is_refused(write_zip, files, take):
+    with pytest.raises(RefusedError, match="got no files"):
+        take(write_zip({}))
+
+
+@pytest.mark.parametrize("name", ["../evil", "/etc/evil", "ml-1m/../../evil", "..\\evil"])
+def test_a_name_that_points_out_of_the_folder_is_refused(write_zip, files, take, tmp_path, name):
+    with pytest.raises(RefusedError, match="points out of its folder"):
+        take(write_zip(files | {name: b"x"}))
+    assert not list(tmp_path.rglob("*evil"))
+
+
+def link_within(archive):
+    link = zipfile.ZipInfo("ml-1m/link")
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+    archive.writestr(link, "/etc/passwd")
+
+
+def second_ratings(archive):
+    archive.writestr(RATINGS, "1::1::1::1\n")
+
+
+def bomb(archive):
+    archive.writestr("ml-1m/bomb", bytes(8 << 20))
+
+
+def other_method(archive):
+    archive.writestr("ml-1m/other", "x", compress_type=zipfile.ZIP_LZMA)
+
+
+@pytest.mark.parametrize(("edit", "why"), [
+    (link_within, "'ml-1m/link': is a link"),
+    (second_ratings, "stands there twice"),
+    (bomb, "packs 8,388,608 bytes into 8,"),
+    (other_method, "is packed by method 14"),
+])  # fmt: skip
+def test_an_unsafe_member_is_refused(write_zip, files, take, edit, why):
+    with pytest.raises(RefusedError, match=f"source.zip is not safe to open: got.*{why}"):
+        take(write_zip(files, edit=edit))
+
+
+def test_an_encrypted_member_is_refused(write_zip, files, take):
+    source = write_zip(files)
+    data = bytearray(source.read_bytes())
+    data[data.index(b"PK\x01\x02") + 8] |= 1  # the flags in the directory
+    source.write_bytes(data)
+    with pytest.raises(RefusedError, match="is encrypted"):
+        take(source)
+
+
+def test_a_member_past_the_limit_is_refused(write_zip, files, take, monkeypatch):
+    monkeypatch.setattr(archive_module, "MAX_MEMBER_BYTES", len(files[RATINGS]) - 1)
+    with pytest.raises(RefusedError, match="is 1,520 bytes when unpacked"):
+        take(write_zip(files))
+
+
+@pytest.mark.parametrize(("sums", "verified"), [
+    ({"sha256": "right"}, True),
+    ({"sha256": None, "md5": "right"}, True),
+    ({"sha256": "wrong", "md5": "right"}, False),  # the stronger one decides
+    ({"sha256": None, "md5": "wrong"}, False),
+    ({"sha256": None, "md5": None}, False),
+])  # fmt: skip
+def test_only_the_publishers_bytes_are_verified(write_zip, files, tmp_path, sums, verified):
+    source = write_zip(files)
+    right = dict(zip(("sha256", "md5"), checksums(source), strict=True))
+    known = {name: right[name] if value == "right" else value for name, value in sums.items()}
+    load = land(replace(ML_1M, **known), source, tmp_path / "load.duckdb")
+    assert load.verified is verified
+    assert load.source_sha256 == right["sha256"]
