@@ -34,10 +34,10 @@ from warehouse.synthetic.writer import write_archive
 
 SMALL: dict[str, Setting] = {
     "item_width": 24,
-    "max_length": 10,
+    "max_length": 5,
     "batch_size": 64,
     "learning_rate": 3e-3,
-    "dropout": 0.3,
+    "dropout": 0.1,
     "windows": "random",
     "epochs": 100,
     "validate_every": 5,

@@ -13,7 +13,9 @@ from typing import Any
 
 import duckdb
 from duckdb_engine import ConnectionWrapper, CursorWrapper, Dialect
+from sqlalchemy import Connection
 from sqlalchemy.dialects import registry
+from sqlalchemy.types import NULLTYPE
 
 DRIVER = "buffered"
 ADDRESS = f"duckdb+{DRIVER}:///"
@@ -76,6 +78,23 @@ class BufferedDialect(Dialect):  # type: ignore[misc]
         """Open a DuckDB file."""
         wrapper = super().connect(*arguments, **parameters)
         return BufferedConnection(wrapper._ConnectionWrapper__c)
+
+    def get_columns(
+        self, connection: Connection, table_name: str, schema: str | None = None, **_: Any
+    ) -> list[dict[str, Any]]:
+        """Names of the columns; the types are audited in SQL, as DuckDB spells them.
+
+        The Postgres catalogue that duckdb-engine asks instead takes 30 ms a table.
+        """
+        query = (
+            "SELECT column_name, is_nullable FROM duckdb_columns() "
+            "WHERE table_name = ? AND schema_name = ? ORDER BY column_index"
+        )
+        rows = connection.exec_driver_sql(query, (table_name, schema or "main"))
+        return [
+            {"name": name, "type": NULLTYPE, "nullable": nullable, "default": None}
+            for name, nullable in rows
+        ]
 
 
 registry.register(f"duckdb.{DRIVER}", __name__, BufferedDialect.__name__)

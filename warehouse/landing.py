@@ -106,7 +106,6 @@ def _land_ratings(
     n_headers = 0 if layout.header is None else 1
     parameters = {
         "load_id": load_id,
-        "path": literal_glob(text),
         "separator": layout.separator,
         "headers": n_headers,
         "stars": dataset.scale.spellings(),
@@ -114,10 +113,12 @@ def _land_ratings(
         "latest": int((datetime.now(UTC) + timedelta(days=1)).timestamp()),
     }
     connection.execute(statements("landing/why_not"))
+    connection.execute(statements("landing/lines"), {"path": literal_glob(text)})
     connection.execute(statements("landing/ratings"), parameters)
     n_ratings = _count(connection, "raw.ratings")
     if n_ratings < lines.count - n_headers:
         connection.execute(statements("landing/rejects"), parameters | {"member": name})
+    connection.execute("DROP TABLE lines")
     if n_ratings == 0:
         raise _no_ratings(connection, name)
 

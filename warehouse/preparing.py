@@ -59,7 +59,7 @@ def prepare(home: Home, load_id: str, retention: str) -> Snapshot:
     ratings, items = _raw(home, load_id)
     tables = core.core_tables(ratings.lazy(), items.lazy(), retention)
     path = home.sequences_file(identity)
-    _write_sequences(path, sequences(tables).collect(), identity, tables.items.height)
+    sha256 = _write_sequences(path, sequences(tables).collect(), identity, tables.items.height)
     snapshot = Snapshot(
         snapshot_id=identity,
         load_id=load_id,
@@ -69,7 +69,7 @@ def prepare(home: Home, load_id: str, retention: str) -> Snapshot:
         n_interactions=tables.interactions.height,
         n_duplicates=tables.n_duplicates,
         sequences=path,
-        sequences_sha256=sha256_of(path),
+        sequences_sha256=sha256,
     )
     _stage(home, snapshot, tables)
     return snapshot
@@ -117,16 +117,17 @@ def _raw(home: Home, load_id: str) -> tuple[pl.DataFrame, pl.DataFrame]:
     return ratings, items
 
 
-def _write_sequences(path: Path, rows: pl.DataFrame, identity: str, n_items: int) -> None:
-    """Write whole or not at all: temporary file, fsync, rename; the checksum last."""
+def _write_sequences(path: Path, rows: pl.DataFrame, identity: str, n_items: int) -> str:
+    """Write whole or not at all: temporary file, fsync, rename; the checksum last. Returns it."""
     metadata = {"snapshot_id": identity, "n_items": str(n_items)}
     table = rows.select(SEQUENCES_SCHEMA.names).to_arrow().cast(SEQUENCES_SCHEMA)
     partial = path.with_suffix(".partial")
     pq.write_table(table.replace_schema_metadata(metadata), partial, compression="zstd")
-    checksum = f"{sha256_of(partial)}  {path.name}\n"
+    sha256 = sha256_of(partial)
     _replace(partial, path)
-    partial.write_text(checksum)
+    partial.write_text(f"{sha256}  {path.name}\n")
     _replace(partial, Path(f"{path}.sha256"))
+    return sha256
 
 
 def _replace(partial: Path, path: Path) -> None:

@@ -3,7 +3,7 @@
 CREATE OR REPLACE TEMP MACRO is_whole(text, low, high) AS
     coalesce(
         TRY_CAST(text AS BIGINT) BETWEEN low AND high
-        AND CAST(TRY_CAST(text AS BIGINT) AS VARCHAR) = text,
+        AND regexp_full_match(text, '0|-?[1-9][0-9]*'),
         false
     );
 CREATE OR REPLACE TEMP MACRO why_not(field, stars, earliest, latest) AS
