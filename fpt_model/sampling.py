@@ -48,12 +48,12 @@ class NegativeSampler:
         # to whoever took every item nothing is new: they draw from all
         new_left = (torch.bincount(owners, minlength=n_users) < n_items)[owners]
         keys, owners = keys[new_left], owners[new_left]
-        self._counts = torch.bincount(owners, minlength=n_users)
-        self._firsts = self._counts.cumsum(0) - self._counts
-        rank = torch.arange(len(keys), device=device) - self._firsts[owners]
-        self._stride = n_items + 1
-        self._keys = owners * self._stride + (keys % (n_items + 1) - rank - 1)
-        self._n_unseen = n_items - self._counts
+        self.counts = torch.bincount(owners, minlength=n_users)
+        self.firsts = self.counts.cumsum(0) - self.counts
+        rank = torch.arange(len(keys), device=device) - self.firsts[owners]
+        self.stride = n_items + 1
+        self.keys = owners * self.stride + (keys % (n_items + 1) - rank - 1)
+        self._n_unseen = n_items - self.counts
 
     def draw(self, users: Tensor, shape: tuple[int, ...]) -> Tensor:
         """Items of `shape`, whose first dimension is that of `users` (B,), ids from 1."""
@@ -61,8 +61,8 @@ class NegativeSampler:
         chance = torch.rand(shape, device=users.device, dtype=torch.float64)
         unseen = self._n_unseen[rows]
         place = (chance * unseen).long().clamp(max=(unseen - 1).clamp(min=0))
-        before = torch.searchsorted(self._keys, rows * self._stride + place, right=True)
-        return place + 1 + before - self._firsts[rows]
+        before = torch.searchsorted(self.keys, rows * self.stride + place, right=True)
+        return place + 1 + before - self.firsts[rows]
 
 
 def replace_some(ids: Tensor, chance: float, n_ids: int) -> Tensor:
