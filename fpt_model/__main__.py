@@ -39,10 +39,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     train = commands.add_parser("train", help="train, or resume")
-    train.add_argument("--output", type=Path, required=True, help="run directory")
+    train.add_argument(
+        "--output", required=True, help="run directory; with several seeds, one with {seed} in it"
+    )
     train.add_argument("--model", default="sas_fpt", help=", ".join(VARIANTS))
     train.add_argument("--preset", default="quick", help=", ".join(PRESETS))
-    train.add_argument("--seed", type=int, default=0)
+    train.add_argument("--seed", type=int, nargs="+", default=[0], help="one or several")
+    train.add_argument(
+        "--engine", choices=("auto", "plain", "fused"), default="auto", help="fused needs a GPU"
+    )
     train.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     evaluate = commands.add_parser("evaluate", help="rank held-out items with a finished run")
     evaluate.add_argument("--run", type=Path, required=True, help="run directory")
@@ -65,7 +70,7 @@ def _train(asked: argparse.Namespace) -> int:
     _prepare(asked)
     device = device_of(asked.device)
     try:
-        train(asked.sequences, asked.output, config, asked.seed, device, _tell)
+        train(asked.sequences, _folders(asked), config, device, _tell, asked.engine)
     except InterruptedTrainingError as error:
         _tell({"event": "interrupted", "message": str(error)})
         return 128 + error.number
@@ -74,6 +79,17 @@ def _train(asked: argparse.Namespace) -> int:
             "The GPU's memory is full", got=str(error).split(".")[0], to_do="Lower batch_size"
         ) from error
     return 0
+
+
+def _folders(asked: argparse.Namespace) -> dict[int, Path]:
+    """The run directory of each seed."""
+    if len(asked.seed) > 1 and "{seed}" not in asked.output:
+        raise ModelError(
+            "Several seeds need a directory each",
+            got=f"--output {asked.output}",
+            expected="{seed} in it, such as runs/sas_fpt-{seed}",
+        )
+    return {seed: Path(asked.output.replace("{seed}", str(seed))) for seed in asked.seed}
 
 
 def _evaluate(asked: argparse.Namespace) -> int:

@@ -4,9 +4,10 @@ import json
 import platform
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -17,7 +18,7 @@ import torch
 
 from fpt_model.checkpoint import State, read_latest, write, write_latest, write_whole
 from fpt_model.config import Config
-from fpt_model.data import load
+from fpt_model.data import Sequences, load
 from fpt_model.errors import ModelError
 from fpt_model.trainer import Trainer
 from fpt_model.version import code_version
@@ -59,37 +60,89 @@ class Order:
 
 
 def train(
-    path: Path, folder: Path, config: Config, seed: int, device: torch.device, tell: Tell
+    path: Path,
+    folders: Mapping[int, Path],
+    config: Config,
+    device: torch.device,
+    tell: Tell,
+    engine: str = "auto",
 ) -> None:
-    """Train to the end, or resume; leaves `best.safetensors`, `epochs.jsonl` and `run.json`.
+    """Train seeds to the end, or resume; leaves `best.safetensors`, `epochs.jsonl`, `run.json`.
 
     Args:
         path: sequences file.
-        folder: run directory.
+        folders: run directory by seed.
         config: settings.
-        seed: of everything random.
         device: to train on.
-        tell: gets the events (`start`, `resumed`, `epoch`, `done`).
+        tell: gets the events (`start`, `resumed`, `epoch`, `done`), each with its seed.
+        engine: `plain`; `fused`, all seeds side by side in fused kernels; `auto`, what fits.
 
     Raises:
-        ModelError: see `load` and `Trainer`; the directory is of another training; the loss is
-            not finite.
-        InterruptedTrainingError: SIGTERM or SIGINT came; a checkpoint was written.
+        ModelError: see `load`, `Trainer` and `uses_fused`; a directory is of another training;
+            the loss is not finite.
+        InterruptedTrainingError: SIGTERM or SIGINT came; checkpoints were written.
     """
+    fused = uses_fused(engine, config, device)
     sequences = load(path).to(device)
-    order = Order(config, seed, sequences.sha256, sequences.snapshot_id)
-    _claim(folder, order)
-    if (folder / RECORD).exists() and (folder / BEST).exists():
-        tell({"event": "done", "already": True})
+    orders = {
+        seed: Order(config, seed, sequences.sha256, sequences.snapshot_id) for seed in folders
+    }
+    missing = []
+    for seed, folder in folders.items():
+        _claim(folder, orders[seed])
+        if (folder / RECORD).exists() and (folder / BEST).exists():
+            tell({"event": "done", "already": True, "seed": seed})
+        else:
+            missing.append(seed)
+    if not missing:
         return
-    trainer = Trainer(config, seed, sequences)
-    started = _resume(folder, trainer, order, tell)
-    tell({"event": "start", "model": config.model, "seed": seed, "device": device_name(device)})
+    runs = [
+        Run(folders[trainer.seed], trainer, orders[trainer.seed], tell)
+        for trainer in _trainers(config, missing, sequences, fused=fused)
+    ]
+    for run in runs:
+        run.resume()
+        start = {"model": config.model, "seed": run.trainer.seed, "device": device_name(device)}
+        tell({"event": "start", "engine": "fused" if fused else "plain", **start})
     with _Signals() as signals:
-        _loop(folder, trainer, order, signals, tell)
-    _finish(folder, trainer, order, started)
-    best = trainer.progress
-    tell({"event": "done", "best_epoch": best.best_epoch, "valid_ndcg_10": best.best_ndcg})
+        _loop(runs, signals)
+
+
+def uses_fused(engine: str, config: Config, device: torch.device) -> bool:
+    """Whether the fused kernels train this.
+
+    Raises:
+        ModelError: they were asked for and can't.
+    """
+    if engine == "plain" or (engine == "auto" and device.type != "cuda"):
+        return False
+    there = device.type == "cuda" and find_spec("triton") is not None
+    able = there and _fits(config)
+    if engine == "fused" and not able:
+        raise ModelError(
+            "The fused engine can't train this",
+            got=f"device {device.type}, heads {config.heads}, loss {config.loss}, "
+            f"width {config.width}, max_length {config.max_length}",
+            expected="a GPU with Triton, one head, bce, width to 128, max_length to 64",
+            to_do="Use --engine plain",
+        )
+    return able
+
+
+def _fits(config: Config) -> bool:
+    from fpt_model.fused.engine import fits
+
+    return fits(config)
+
+
+def _trainers(
+    config: Config, seeds: Sequence[int], sequences: Sequences, *, fused: bool
+) -> Sequence[Trainer]:
+    if not fused:
+        return [Trainer(config, seed, sequences) for seed in seeds]
+    from fpt_model.fused.trainer import FusedGroup
+
+    return FusedGroup(config, seeds, sequences).members
 
 
 def device_of(name: str) -> torch.device:
@@ -129,45 +182,79 @@ class _Signals:
         self.received = number
 
 
-def _loop(folder: Path, trainer: Trainer, order: Order, signals: _Signals, tell: Tell) -> None:
-    progress, config = trainer.progress, trainer.config
-    while not trainer.finished:
-        before, began = progress.seconds, time.monotonic()
-        while progress.step < trainer.steps:
-            trainer.step()
-            if signals.received is not None:
-                progress.seconds = before + time.monotonic() - began
-                _save(folder, trainer, order)
-                raise InterruptedTrainingError(signals.received)
-        record = trainer.end_epoch()
-        record["seconds"] = time.monotonic() - began
-        progress.seconds = before + record["seconds"]
-        left = (config.epochs - progress.epoch) * progress.seconds / progress.epoch
-        tell({"event": "epoch", "epochs": config.epochs, "eta_seconds": left, **record})
+class Run:
+    """A trainer and its run directory."""
+
+    def __init__(self, folder: Path, trainer: Trainer, order: Order, tell: Tell) -> None:
+        self.folder, self.trainer, self.order = folder, trainer, order
+        self.tell: Tell = lambda event: tell(event | {"seed": trainer.seed})
+        self.started = ""
+
+    def resume(self) -> None:
+        """Go on from the newest whole checkpoint, if there is one."""
+        note = self.folder / "started"
+        if not note.exists():
+            write_whole(note, datetime.now(UTC).isoformat().encode())
+        self.started = note.read_text(encoding="utf-8")
+        state, problems = read_latest(self.folder)
+        if state is not None:
+            _refuse_other(self.folder, state.facts.get("order", {}), self.order)
+            self.trainer.restore(state)
+        if state is not None or problems:
+            epoch = self.trainer.progress.epoch
+            self.tell({"event": "resumed", "epoch": epoch, "passed_over": problems})
+
+    def save(self) -> None:
+        """Write a checkpoint."""
+        progress = self.trainer.progress
+        state = self.trainer.state()
+        state.facts["order"] = self.order.to_dict()
+        write_latest(self.folder, state, progress.epoch * self.trainer.steps + progress.step)
+
+    def end_epoch(self, seconds: float) -> None:
+        """Close the epoch whose steps took so long; write the results after the last."""
+        progress, epochs = self.trainer.progress, self.trainer.config.epochs
+        began = time.monotonic()
+        record = self.trainer.end_epoch()
+        seconds += time.monotonic() - began
+        record["seconds"] = seconds
+        progress.seconds += seconds
+        left = (epochs - progress.epoch) * progress.seconds / progress.epoch
+        self.tell({"event": "epoch", "epochs": epochs, "eta_seconds": left, **record})
         if record["valid_ndcg_10"] is not None:
-            _save(folder, trainer, order)
+            self.save()
+        if self.trainer.finished:
+            self.finish()
+
+    def finish(self) -> None:
+        """Write the results."""
+        _finish(self.folder, self.trainer, self.order, self.started)
+        best = self.trainer.progress
+        self.tell({"event": "done", "best_epoch": best.best_epoch, "valid_ndcg_10": best.best_ndcg})
 
 
-def _save(folder: Path, trainer: Trainer, order: Order) -> None:
-    step = trainer.progress.epoch * trainer.steps + trainer.progress.step
-    state = trainer.state()
-    state.facts["order"] = order.to_dict()
-    write_latest(folder, state, step)
+def _loop(runs: Sequence[Run], signals: _Signals) -> None:
+    """Epochs of all, until each is finished; side by side they share the time."""
+    for run in runs:
+        if run.trainer.finished:  # it died between its last checkpoint and its results
+            run.finish()
+    while active := [run for run in runs if not run.trainer.finished]:
+        began = time.monotonic()
+        for run in active:
+            while run.trainer.progress.step < run.trainer.steps:
+                run.trainer.step()
+                if signals.received is not None:
+                    _save_all(active, (time.monotonic() - began) / len(active))
+                    raise InterruptedTrainingError(signals.received)
+        seconds = (time.monotonic() - began) / len(active)
+        for run in active:
+            run.end_epoch(seconds)
 
 
-def _resume(folder: Path, trainer: Trainer, order: Order, tell: Tell) -> str:
-    """Go on from the newest whole checkpoint. Returns when the first attempt started."""
-    note = folder / "started"
-    if not note.exists():
-        write_whole(note, datetime.now(UTC).isoformat().encode())
-    state, problems = read_latest(folder)
-    if state is not None:
-        _refuse_other(folder, state.facts.get("order", {}), order)
-        trainer.restore(state)
-    if state is not None or problems:
-        epoch = trainer.progress.epoch
-        tell({"event": "resumed", "epoch": epoch, "passed_over": problems})
-    return note.read_text(encoding="utf-8")
+def _save_all(runs: Sequence[Run], seconds: float) -> None:
+    for run in runs:
+        run.trainer.progress.seconds += seconds
+        run.save()
 
 
 def _claim(folder: Path, order: Order) -> None:

@@ -95,8 +95,7 @@ class Trainer:
         if progress.step == 0:
             self._begin_epoch()
         seed_step(self.seed, progress.epoch * self.steps + progress.step)
-        order = torch.randperm(len(self.rows), generator=self._generator(_ORDER))
-        chosen = order[progress.step * config.batch_size :][: config.batch_size]
+        chosen = self.epoch_order()[progress.step * config.batch_size :][: config.batch_size]
         chosen = chosen.to(self.rows.device)
         self.model.train()
         loss = self._loss(*self._windows(chosen))
@@ -130,7 +129,7 @@ class Trainer:
 
     def state(self) -> State:
         """All that another process needs to go on from here to the same weights, to the bit."""
-        tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
+        tensors = {f"model.{name}": value for name, value in self.weights().items()}
         tensors |= {f"best.{name}": value for name, value in self.best.items()}
         for name, parameter in self.model.named_parameters():
             for key, value in self.optimizer.state[parameter].items():
@@ -144,8 +143,8 @@ class Trainer:
         Raises:
             ModelError: it is of another model.
         """
-        load_weights(self.model, _under("model.", state.tensors), "The checkpoint")
-        self.best = _under("best.", state.tensors)
+        load_weights(self.model, under("model.", state.tensors), "The checkpoint")
+        self.best = under("best.", state.tensors)
         device = self.rows.device
         for name, parameter in self.model.named_parameters():
             moments = {
@@ -165,9 +164,15 @@ class Trainer:
         self.loss_sum.zero_()
         due = progress.epoch > 0 and progress.epoch % config.group_refresh == 0
         if config.group_weight and self.model.users is not None and due:
-            vectors = self.model.users.weight[1:]
-            groups = cluster(vectors, config.groups, self._generator(_GROUPS))
-            self.groups[1:] = groups
+            self.groups[1:] = self.cluster_users(self.model.users.weight[1:])
+
+    def cluster_users(self, vectors: Tensor) -> Tensor:
+        """Groups (N,) of user vectors (N, W), as this epoch draws them."""
+        return cluster(vectors, self.config.groups, self._generator(_GROUPS))
+
+    def epoch_order(self) -> Tensor:
+        """The epoch's order of the trainable users, (N,) int64 on the CPU."""
+        return torch.randperm(len(self.rows), generator=self._generator(_ORDER))
 
     def _generator(self, purpose: int) -> torch.Generator:
         return generator(self.seed, purpose, self.progress.epoch)
@@ -203,16 +208,20 @@ class Trainer:
 
     def _validate(self) -> dict[str, float]:
         progress = self.progress
-        ranks = rank(scorer(self.model), self.sequences, "valid", self.config.max_length).ranks[
-            "uniform_100"
-        ]
+        ranked = rank(self._scorer(), self.sequences, "valid", self.config.max_length)
+        ranks = ranked.ranks["uniform_100"]
         found = {"valid_recall_10": recall(ranks, 10), "valid_ndcg_10": ndcg(ranks, 10)}
         if found["valid_ndcg_10"] > progress.best_ndcg:
             progress.best_ndcg, progress.best_epoch = found["valid_ndcg_10"], progress.epoch
-            self.best = {
-                name: value.detach().clone() for name, value in self.model.state_dict().items()
-            }
+            self.best = {name: value.clone() for name, value in self.weights().items()}
         return found
+
+    def weights(self) -> dict[str, Tensor]:
+        """The model's state dict as it is now."""
+        return {name: value.detach() for name, value in self.model.state_dict().items()}
+
+    def _scorer(self) -> Scorer:
+        return scorer(self.model)
 
 
 def scorer(model: Encoder) -> Scorer:
@@ -238,7 +247,8 @@ def _replaced(windows: Windows, config: Config, sequences: Sequences) -> Windows
     )
 
 
-def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Those of the tensors whose names begin so, without the beginning."""
     return {
         name.removeprefix(prefix): value
         for name, value in tensors.items()

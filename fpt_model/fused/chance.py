@@ -28,8 +28,8 @@ def mix(x):
 
 @triton.jit
 def step_key(keys, clock, seed, step):
-    """Two uint32 for a step of a seed: `keys` (S, 2) int64, `clock` (1,) int64 steps before."""
-    moment = (tl.load(clock) + step).to(tl.uint32)
+    """Two uint32 for a step of a seed: `keys` (S, 2) int64, `clock` (S,) int64 steps before."""
+    moment = (tl.load(clock + seed) + step).to(tl.uint32)
     first = mix(tl.load(keys + 2 * seed).to(tl.uint32) + mix(moment))
     return first, mix(tl.load(keys + 2 * seed + 1).to(tl.uint32) ^ first)
 

@@ -18,9 +18,11 @@ from fpt_model.model import Encoder
 from fpt_model.sampling import NegativeSampler
 
 MAX_WIDTH, MAX_LENGTH = 128, 64
-SPLITS = 16  # partial sums of a weight's gradient: enough programs to fill a GPU
+SPLITS = 32  # partial sums of a weight's gradient: enough programs to fill a GPU
 SHIPPED = 1024  # windows that are ranked at a time
 LARGEST = 2**31 - 1
+PRECISION = "tf32"  # of products; sums are fp32
+WARPS = 8
 
 
 def fits(config: Config) -> bool:
@@ -55,7 +57,9 @@ class Batch:
 class Scratch:
     """What the kernels of G programs write: on the way forward, and back if `train`."""
 
-    def __init__(self, layout: Layout, layers: int, n: int, seeds: int, *, train: bool, like: Tensor):
+    def __init__(
+        self, layout: Layout, layers: int, n: int, seeds: int, *, train: bool, like: Tensor
+    ):
         T, D, R = layout.length, layout.width, max(layout.rows, CHUNK)
 
         def floats(*shape: int) -> Tensor:
@@ -97,7 +101,7 @@ class Engine:
         params, moments, squares: (S, P) float32.
         groups: (S, n_users + 1) int32, -1 while there are none.
         order: (S, n_rows) int32, the users of an epoch.
-        clock: (1,) int64, steps before the epoch.
+        clock: (S,) int64, steps before the epoch.
         record: (S, steps), losses of the epoch's steps.
     """
 
@@ -121,7 +125,7 @@ class Engine:
         self.keys = keys.to(self.device)
         self.order = zeros(self.seeds, n_rows, kind=torch.int32)
         self.n_real = zeros(self.seeds, self.steps, kind=torch.int32)
-        self.clock = zeros(1, kind=torch.int64)
+        self.clock = zeros(self.seeds, kind=torch.int64)
         self.record = zeros(self.seeds, self.steps)
         self.groups = zeros(self.seeds, sequences.n_users + 1, kind=torch.int32) - 1
         self.scattered = zeros(self.seeds, self.layout.looked_up, kind=torch.int64)
@@ -151,6 +155,7 @@ class Engine:
             table_of[span[0] : span[1]] = number
         self.spans = torch.tensor(spans, dtype=torch.int32, device=self.device)
         self.penalised = table_of.to(self.device)
+        self.norm_chunks = -(-max(last - first for first, last in spans) // 256)
         parts = (
             *("norm_attention.weight", "query.weight", "key.weight", "value.weight"),
             *("norm_pointwise.weight", "pointwise_1.weight", "pointwise_2.weight"),
@@ -159,9 +164,8 @@ class Engine:
         self.offsets = [[layout.offset(f"blocks.{n}.{part}") for part in parts] for n in layers]
         norms = [offset for row in self.offsets for offset in (row[0], row[4])]
         norms.append(layout.offset("norm.weight"))
-        as_tensor = {"dtype": torch.int32, "device": self.device}
-        self.offsets_there = torch.tensor(self.offsets, **as_tensor)
-        self.norm_offsets = torch.tensor(norms, **as_tensor)
+        self.offsets_there = torch.tensor(self.offsets, dtype=torch.int32, device=self.device)
+        self.norm_offsets = torch.tensor(norms, dtype=torch.int32, device=self.device)
         self.bias = layout.places["blocks.0.query.weight"].size
 
     def _index_negatives(self) -> None:
@@ -178,7 +182,7 @@ class Engine:
         blocks = self.params.view(self.seeds, -1, BLOCK)
         self.block_squares.copy_(blocks.square().sum(2))
 
-    def start_epoch(self, batch: Batch, order: Tensor, clock: int) -> None:
+    def start_epoch(self, batch: Batch, order: Tensor, clock: Tensor) -> None:
         """Set what the steps of an epoch read; tensors keep their place, so a graph stays good."""
         if self.batch is None:
             self.batch = batch
@@ -187,10 +191,12 @@ class Engine:
                 if isinstance(value, Tensor):
                     getattr(self.batch, name).copy_(value)
         self.order.copy_(order)
-        self.clock.fill_(clock)
+        self.clock.copy_(clock)
         real = (batch.items > 0).sum(1, dtype=torch.int32).view(-1, self.n_rows)
         real = real.expand(self.seeds, -1).gather(1, self.order.long())
-        padded = torch.nn.functional.pad(real, (0, self.steps * self.config.batch_size - self.n_rows))
+        padded = torch.nn.functional.pad(
+            real, (0, self.steps * self.config.batch_size - self.n_rows)
+        )
         self.n_real.copy_(padded.view(self.seeds, self.steps, -1).sum(2))
 
     def run(self, first: int, last: int) -> None:
@@ -241,7 +247,6 @@ class Engine:
         config, layout = self.config, self.layout
         n_order = order.shape[1]
         rates = (config.dropout, config.item_dropout, config.user_dropout) if train else (0.0,) * 3
-        warps = self._warps()
         kernels.prepare[(self.seeds * size,)](
             *(self.params, layout.offset("items.weight"), layout.offset("weeks.weight")),
             *(layout.offset("users.weight"), layout.offset("positions.0")),
@@ -262,7 +267,7 @@ class Engine:
             RATE=rates[0],
             ITEM_RATE=rates[1],
             USER_RATE=rates[2],
-            num_warps=warps,
+            num_warps=WARPS,
         )
         if config.intervals:
             table, places = layout.rows * layout.width, layout.length * layout.width
@@ -295,7 +300,8 @@ class Engine:
             **self._block(),
             TRAIN=train,
             RATE=config.dropout if train else 0.0,
-            num_warps=self._warps(),
+            num_warps=WARPS,
+            num_stages=1,
         )
 
     def _loss(self, step: int) -> None:
@@ -303,12 +309,20 @@ class Engine:
         kernels.loss_and_slopes[(self.seeds * config.batch_size,)](
             *(self.params, layout.offset("items.weight"), layout.offset("norm.weight")),
             *(self.scattered, at.x[-1], at.targets, at.negatives, self.n_real, step, self.steps),
-            *(at.dx, at.norm_slopes[-1], at.losses, layout.size, layout.looked_up, config.batch_size),
+            *(
+                at.dx,
+                at.norm_slopes[-1],
+                at.losses,
+                layout.size,
+                layout.looked_up,
+                config.batch_size,
+            ),
             *self._shape(),
             N=config.width,
             IW=config.item_width,
             IP=power_of_two(config.item_width),
-            num_warps=self._warps(),
+            num_warps=WARPS,
+            num_stages=1,
         )
 
     def _backward(self, layer: int, step: int) -> None:
@@ -324,7 +338,8 @@ class Engine:
             *self._shape(),
             **self._block(),
             RATE=config.dropout,
-            num_warps=self._warps(),
+            num_warps=WARPS,
+            num_stages=1,
         )
 
     def _sums(self, step: int) -> None:
@@ -342,7 +357,8 @@ class Engine:
             *self._shape(),
             **self._widths(),
             RATE=config.dropout,
-            num_warps=self._warps(),
+            num_warps=WARPS,
+            num_stages=1,
         )
         kernels.weight_slopes[(seeds, 5 * layers, SPLITS)](
             *(self.dense, self.offsets_there, self.params, at.stacked, tiles["x1"], tiles["h"]),
@@ -352,7 +368,8 @@ class Engine:
             N=config.width,
             LAYERS=layers,
             PRECISION=PRECISION,
-            num_warps=self._warps(),
+            num_warps=WARPS,
+            num_stages=1,
         )
         if config.intervals:
             kernels.interval_slopes[(seeds, 2 * (layout.rows // CHUNK), SPLITS)](
@@ -365,6 +382,7 @@ class Engine:
                 LAYERS=layers,
                 RATE=config.dropout,
                 PRECISION=PRECISION,
+                num_warps=WARPS,
             )
         kernels.place_slopes[(seeds, 2 if config.intervals else 1, SPLITS)](
             *(self.dense, layout.offset("positions.0"), layout.offset("positions.1"), *chance),
@@ -399,6 +417,7 @@ class Engine:
             TABLES=tables,
             B=power_of_two(config.batch_size),
             CHUNK=256,
+            CHUNKS=self.norm_chunks,
             GROUPS=grouped,
         )
         kernels.adam[(n_blocks, self.seeds)](
@@ -461,9 +480,3 @@ class Engine:
             "INTERVALS": self.config.intervals,
             "PRECISION": PRECISION,
         }
-
-    def _warps(self) -> int:
-        return 8 if self.layout.width > 64 else 4
-
-
-PRECISION = "tf32"

@@ -68,7 +68,7 @@ def linear(x, weight, bias, D: tl.constexpr, PRECISION: tl.constexpr):
     return tl.dot(x, tl.trans(w), input_precision=PRECISION) + tl.load(bias + tl.arange(0, D))[None]
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["step"])
 def prepare(
     model, o_items, o_weeks, o_users, o_places, keys, clock, step,
     w_items, w_weeks, w_times, w_targets, w_users, w_scales, edges, w_stride, order, n_order,
@@ -93,7 +93,6 @@ def prepare(
     inside = (t < length) & there
     items = tl.load(w_items + window, mask=inside, other=0)
     weeks = tl.load(w_weeks + window, mask=inside, other=0)
-    real = items > 0
     user = tl.load(w_users + chosen)
     own = b * T + t
     if TRAIN:
@@ -147,7 +146,7 @@ def prepare(
         tl.store(rows_out + program.to(tl.int64) * T * T + tile(T, T), rows.to(tl.int16))
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["step"])
 def drop_tables(
     model, o_intervals_k, o_intervals_v, o_places_k, o_places_v, keys, clock, step,
     tables_out, places_out, size,
@@ -177,7 +176,7 @@ def drop_tables(
     tl.store(places_out + out * PLACES + place, y, mask=place < PLACES)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["step", "layer"])
 def block_forward(
     model, o_norm, o_query, o_key, o_value, o_norm2, o_first, o_second, o_bias, keys, clock, step,
     x_in, x_out, items, rows, tables, places, q_out, k_out, v_out, a_out, x1_out, h_out,
@@ -196,7 +195,7 @@ def block_forward(
     wide = program.to(tl.int64)
     if TRAIN:
         first, second = step_key(keys, clock, seed, step)
-    site = (16 + 8 * layer)
+    site = 16 + 8 * layer
     d = tl.arange(0, D)
     t = tl.arange(0, T)
     x = tl.load(x_in + wide * T * D + tile(T, D))
@@ -264,7 +263,7 @@ def block_forward(
     tl.store(x_out + wide * T * D + tile(T, D), y + z)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["step"])
 def loss_and_slopes(
     model, o_items, o_norm, scattered, x_in, targets, negatives, n_real, step, steps,
     dx_out, norm_slopes, losses, size, scattered_size, batch,
@@ -317,7 +316,7 @@ def add_whole(pointers, values, mask):
     tl.atomic_add(pointers, rounded, mask=mask, sem="relaxed")
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["step", "layer"])
 def block_backward(
     model, o_norm, o_query, o_key, o_value, o_norm2, o_first, o_second, keys, clock, step,
     x_in, dx, rows, items, tables, q_in, k_in, v_in, a_in, x1_in, h_in,
@@ -412,7 +411,7 @@ def block_backward(
     tl.store(dx + here, out)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["step"])
 def embedding_slopes(
     scattered, o_items, o_weeks, o_users, keys, clock, step, dx, items, weeks, users,
     scattered_size, batch, root,
@@ -452,7 +451,8 @@ def embedding_slopes(
 @triton.jit
 def weight_slopes(
     dense, offsets, model, x_in, x1_in, h_in, dq, dk, dv, du, dz,
-    size, dense_size, looked_up, o_bias, batch, split, per_split,
+    size, dense_size, looked_up, o_bias, batch, split,
+    PER_SPLIT: tl.constexpr,
     T: tl.constexpr, D: tl.constexpr, N: tl.constexpr, LAYERS: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """Partial sums of the gradients of the linear layers. Grid (S, L·5, splits of the batch).
@@ -481,8 +481,8 @@ def weight_slopes(
         source = h_in
     total = tl.zeros((D, D), tl.float32)
     total_bias = tl.zeros((D,), tl.float32)
-    for n in range(per_split):
-        b = part * per_split + n
+    for n in range(PER_SPLIT):
+        b = part * PER_SPLIT + n
         inside = b < batch
         own = (layer * groups + seed * batch + b).to(tl.int64) * T * D + tile(T, D)
         dy = tl.load(y + own, mask=inside, other=0.0)
@@ -497,10 +497,11 @@ def weight_slopes(
     tl.store(out + o_bias + d, total_bias)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["step"])
 def interval_slopes(
     dense, o_intervals_k, o_intervals_v, keys, clock, step, shares, slopes, tops, q_in, do_in,
-    dense_size, looked_up, batch, split, per_split,
+    dense_size, looked_up, batch, split,
+    PER_SPLIT: tl.constexpr,
     T: tl.constexpr, D: tl.constexpr, R: tl.constexpr, C: tl.constexpr, LAYERS: tl.constexpr,
     RATE: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
@@ -519,8 +520,8 @@ def interval_slopes(
         source, y = shares, do_in
     for layer in range(LAYERS):
         sum_ = tl.zeros((C, D), tl.float32)
-        for n in range(per_split):
-            b = part * per_split + n
+        for n in range(PER_SPLIT):
+            b = part * PER_SPLIT + n
             inside = b < batch
             own = (layer * groups + seed * batch + b).to(tl.int64)
             place = own * T * R + t[:, None] * R + c[None, :]
@@ -542,10 +543,11 @@ def interval_slopes(
     tl.store(out + chunk * C * D + tile(C, D), total)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["step"])
 def place_slopes(
     dense, o_places_k, o_places_v, keys, clock, step, dk, dv, dx,
-    dense_size, looked_up, batch, split, per_split,
+    dense_size, looked_up, batch, split,
+    PER_SPLIT: tl.constexpr,
     T: tl.constexpr, D: tl.constexpr, LAYERS: tl.constexpr, INTERVALS: tl.constexpr,
     RATE: tl.constexpr,
 ):  # fmt: skip
@@ -560,8 +562,8 @@ def place_slopes(
             source = dv
         for layer in range(LAYERS):
             sum_ = tl.zeros((T, D), tl.float32)
-            for n in range(per_split):
-                b = part * per_split + n
+            for n in range(PER_SPLIT):
+                b = part * PER_SPLIT + n
                 own = (layer * groups + seed * batch + b).to(tl.int64) * T * D
                 sum_ += tl.load(source + own + tile(T, D), mask=b < batch, other=0.0)
             if RATE > 0:
@@ -569,8 +571,8 @@ def place_slopes(
                 sum_ = sum_ * kept(first, second, site, tile(T, D), RATE)
             total += sum_
     else:
-        for n in range(per_split):
-            b = part * per_split + n
+        for n in range(PER_SPLIT):
+            b = part * PER_SPLIT + n
             own = (seed * batch + b).to(tl.int64) * T * D
             total += tl.load(dx + own + tile(T, D), mask=b < batch, other=0.0)
     place = tl.where(value == 0, o_places_k, o_places_v) - looked_up
@@ -579,8 +581,8 @@ def place_slopes(
 
 @triton.jit
 def norm_sums(
-    dense, norms, norm_slopes, dense_size, looked_up, batch, split, per_split,
-    D: tl.constexpr, B: tl.constexpr,
+    dense, norms, norm_slopes, dense_size, looked_up, batch, split,
+    PER_SPLIT: tl.constexpr, D: tl.constexpr, B: tl.constexpr,
 ):  # fmt: skip
     """Partial sums of the LayerNorms' gradients. Grid (S, 2·(2·L + 1), splits of the batch).
 
@@ -591,8 +593,8 @@ def norm_sums(
     groups = tl.num_programs(0) * batch
     d = tl.arange(0, D)[None, :]
     n = tl.arange(0, B)
-    b = part * per_split + n
-    inside = ((n < per_split) & (b < batch))[:, None]
+    b = part * PER_SPLIT + n
+    inside = ((n < PER_SPLIT) & (b < batch))[:, None]
     own = (((norm * groups + seed * batch + b) * 2 + bias) * D)[:, None] + d
     rows = tl.load(norm_slopes + own, mask=inside, other=0.0)
     place = tl.load(norms + norm) + bias * 1024 - looked_up
@@ -600,7 +602,7 @@ def norm_sums(
     tl.store(out + tl.arange(0, D), tl.sum(rows, 0))
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["step"])
 def group_slopes(
     model, scattered, o_users, keys, clock, step, groups, losses, size, scattered_size,
     n_users, pairs, margin, weight,
@@ -633,10 +635,11 @@ def group_slopes(
     add_whole(scattered + v[:, None] * UP + w, dy, there[:, None])
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["step"])
 def sum_up(
     squares, spans, losses, group_losses, record, norms_out, n_blocks, batch, step, steps, l2,
-    TABLES: tl.constexpr, B: tl.constexpr, CHUNK: tl.constexpr, GROUPS: tl.constexpr,
+    TABLES: tl.constexpr, B: tl.constexpr, CHUNK: tl.constexpr, CHUNKS: tl.constexpr,
+    GROUPS: tl.constexpr,
 ):  # fmt: skip
     """The step's loss into `record` (S, steps), and the norms of the penalised tables. Grid (S,).
 
@@ -649,8 +652,8 @@ def sum_up(
     for table in tl.static_range(TABLES):
         low, high = tl.load(spans + 2 * table), tl.load(spans + 2 * table + 1)
         total = tl.zeros((CHUNK,), tl.float32)
-        for start in range(low, high, CHUNK):
-            place = start + tl.arange(0, CHUNK)
+        for number in range(CHUNKS):
+            place = low + number * CHUNK + tl.arange(0, CHUNK)
             total += tl.load(squares + seed * n_blocks + place, mask=place < high, other=0.0)
         norm = tl.sqrt(tl.sum(total, 0))
         tl.store(norms_out + seed * TABLES + table, norm)
@@ -660,7 +663,7 @@ def sum_up(
     tl.store(record + seed * steps + step, loss)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["step"])
 def adam(
     model, moments, squares_of, scattered, dense, penalised, norms, squares, clock, step,
     size, scattered_size, dense_size, n_blocks, l2, rate, beta1, beta2,
@@ -684,7 +687,7 @@ def adam(
     table = tl.load(penalised + block)
     if table >= 0:
         g += l2 * p / tl.maximum(tl.load(norms + seed * TABLES + table), 1e-30)
-    count = (tl.load(clock) + step + 1).to(tl.float32)
+    count = (tl.load(clock + seed) + step + 1).to(tl.float32)
     m = beta1 * tl.load(moments + wide) + (1 - beta1) * g
     v = beta2 * tl.load(squares_of + wide) + (1 - beta2) * g * g
     unbiased1 = 1 - tl.exp(count * tl.log(beta1))

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fpt_model.config import Config
 from fpt_model.model import Encoder
 
 BLOCK = 1024
@@ -65,13 +64,13 @@ class Layout:
         self.places: dict[str, Place] = {}
         self.size = self.looked_up = 0
         for name in ordered:
-            place = Place(shapes[name], self._padded(name, shapes[name], config), self.size)
+            place = Place(shapes[name], self._padded(name, shapes[name]), self.size)
             self.places[name] = place
             self.size += place.size
             if name in LOOKED_UP:
                 self.looked_up = self.size
 
-    def _padded(self, name: str, shape: tuple[int, ...], config: Config) -> tuple[int, ...]:
+    def _padded(self, name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
         if name in LOOKED_UP:
             return shape[0], power_of_two(shape[1])
         if name.startswith("positions"):

@@ -8,7 +8,7 @@ import torch
 from fpt_model.checkpoint import read
 
 EPOCH = {"event", "epoch", "epochs", "train_loss", "valid_recall_10", "valid_ndcg_10"}
-EPOCH |= {"seconds", "eta_seconds"}
+EPOCH |= {"seconds", "eta_seconds", "seed"}
 NAMED = {"model", "preset"}  # have options of their own
 
 
@@ -18,14 +18,15 @@ def test_a_run_leaves_its_record_and_tells_as_it_goes(slug, learnable, train_sma
     kinds = [event["event"] for event in ended.events]
     assert kinds == ["start", "epoch", "epoch", "epoch", "done"]
     start, *epochs, done = ended.events
-    assert start == {"event": "start", "model": slug, "seed": 3, "device": "cpu"}
+    known = {"event": "start", "model": slug, "seed": 3, "device": "cpu", "engine": "plain"}
+    assert start == known
     assert all(set(event) == EPOCH for event in epochs)
     assert [(event["epoch"], event["epochs"]) for event in epochs] == [(1, 3), (2, 3), (3, 3)]
     assert epochs[0]["valid_ndcg_10"] is None
     assert epochs[-1]["eta_seconds"] == 0 < epochs[0]["eta_seconds"]
 
     lines = (tmp_path / "run" / "epochs.jsonl").read_text().splitlines()
-    stored = [{"event", "epochs", "eta_seconds"} ^ set(event) for event in epochs]
+    stored = [{"event", "epochs", "eta_seconds", "seed"} ^ set(event) for event in epochs]
     assert [set(json.loads(line)) for line in lines] == stored
 
     record = json.loads((tmp_path / "run" / "run.json").read_text())
@@ -46,7 +47,7 @@ def test_a_finished_training_is_not_repeated(learnable, train_small, tmp_path):
     train_small(learnable, tmp_path / "run")
     before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
     again = train_small(learnable, tmp_path / "run")
-    assert (again.code, again.events) == (0, [{"event": "done", "already": True}])
+    assert (again.code, again.events) == (0, [{"event": "done", "already": True, "seed": 0}])
     assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
 
 

@@ -33,7 +33,7 @@ def train_here(learnable, small_config):
             if on_event:
                 on_event(event)
 
-        train(learnable, folder, config, 5, torch.device("cpu"), tell)
+        train(learnable, {5: folder}, config, torch.device("cpu"), tell)
         return events
 
     return run
@@ -90,7 +90,7 @@ def test_a_signal_during_any_step_costs_nothing(place, train_here, signal_at, tm
     assert error.value.number == signal.SIGTERM
     resumed, start, *rest = train_here(tmp_path / "parts")
     finished = (place - 1) // STEPS  # the last step of an epoch is before its end
-    assert resumed == {"event": "resumed", "epoch": finished, "passed_over": []}
+    assert resumed == {"event": "resumed", "epoch": finished, "passed_over": [], "seed": 5}
     assert start["event"] == "start"
     assert [event["event"] for event in rest] == ["epoch"] * (EPOCHS - finished) + ["done"]
     assert outcome(tmp_path / "parts") == outcome(tmp_path / "whole")

@@ -1,0 +1,260 @@
+"""The fused kernels against the plain model in float64, masks and all; on a CPU by interpreter."""
+
+import math
+import os
+
+import pytest
+import torch
+
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"  # read when Triton is imported
+
+pytest.importorskip("triton", reason="Triton has no build for this platform")
+
+from fpt_model.config import resolve
+from fpt_model.data import Windows, load
+from fpt_model.fused import chance, engine
+from fpt_model.intervals import interval_rows, overflow_edges, scaled_intervals
+from fpt_model.losses import bce_loss, group_loss
+from fpt_model.model import Encoder
+
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+SIZES = {"max_length": 10, "batch_size": 5, "item_width": 10, "time_span": 40, "group_weight": 0.0}
+WIDTHS = {"week_width": 5, "user_width": 4}
+SEEDS, STEP, BEFORE = 2, 1, 100
+
+
+@pytest.fixture(autouse=True)
+def exact(monkeypatch):
+    monkeypatch.setattr(engine, "PRECISION", "ieee")
+    monkeypatch.setattr(engine, "SPLITS", 2)
+
+
+class Step:
+    """One step of two seeds by the kernels, its weights untouched."""
+
+    def __init__(self, path, slug: str, **settings) -> None:
+        paper = resolve(slug, "paper")
+        widths = {name: width for name, width in WIDTHS.items() if getattr(paper, name)}
+        self.config = resolve(slug, "paper", SIZES | widths | settings)
+        self.sequences = load(path).to(DEVICE)
+        torch.manual_seed(1)
+        edges = overflow_edges(self.sequences, self.config).cpu()
+        self.models = [self._model(edges) for _ in range(SEEDS)]
+        self.keys = torch.tensor([[123, 987_654_321], [124, 987_654_328]])
+        rows = self.sequences.trainable()
+        ends, length = self.sequences.n_train[rows] - 1, self.config.max_length
+        self.inputs = self.sequences.windows(rows, ends, length)
+        targets = self.sequences.windows(rows, ends + 1, length).items
+        self.targets = torch.where(self.inputs.items > 0, targets, 0)
+        self.engine = engine.Engine(self.models, self.keys, self.sequences, len(rows))
+        orders = [torch.randperm(len(rows)) for _ in range(SEEDS)]
+        self.order = torch.stack(orders).int().to(DEVICE)
+        batch = engine.Batch(self.inputs, self.targets, shared=True)
+        self.engine.start_epoch(batch, self.order, torch.tensor([BEFORE] * SEEDS))
+
+    def _model(self, edges) -> Encoder:
+        n_items, n_users = self.sequences.n_items, self.sequences.n_users
+        model = Encoder(self.config, n_items, n_users, edges).to(DEVICE)
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                parameter += 0.2 * torch.randn_like(parameter)
+                if name in ("items.weight", "weeks.weight", "users.weight"):
+                    parameter[0] = 0
+        return model
+
+    def slopes(self) -> list[dict]:
+        """The gradients of each seed, by name; the engine is left as clean as it was."""
+        at, config = self.engine, self.config
+        size = config.batch_size
+        at.scratch = at.scratch or engine.Scratch(
+            at.layout, config.blocks, SEEDS * size, SEEDS, train=True, like=at.params
+        )
+        at._prepare(at.scratch, at.batch, at.order, size, STEP, train=True)
+        for layer in range(config.blocks):
+            at._forward(at.scratch, size, layer, STEP, train=True)
+        at._loss(STEP)
+        for layer in reversed(range(config.blocks)):
+            at._backward(layer, STEP)
+        at._sums(STEP)
+        flat = torch.cat([at.scattered.double() / 2**40, at.dense.double().sum(1)], 1)
+        at.scattered.zero_()
+        return [at.layout.unpack(one) for one in flat]
+
+    def chosen(self, seed: int):
+        size = self.config.batch_size
+        return self.order[seed][STEP * size : (STEP + 1) * size].long()
+
+
+class Masked:
+    """The plain model with the dropout and the replaced ids that the kernels drew."""
+
+    def __init__(self, step: Step, seed: int) -> None:
+        self.model, self.config = step.models[seed].double(), step.config
+        self.key, self.layout = step.keys[seed], step.engine.layout
+
+    def kept(self, site: int, *shape: int, rate: float | None = None) -> torch.Tensor:
+        rate = self.config.dropout if rate is None else rate
+        if not rate:
+            return torch.ones(shape, dtype=torch.float64, device=DEVICE)
+        drawn = chance.torch_kept(self.key, BEFORE + STEP, site, shape, rate)
+        return drawn.double().to(DEVICE)
+
+    def replaced(self, ids, sites: tuple[int, int], shape: tuple[int, ...], rate: float, n: int):
+        place = torch.arange(torch.Size(shape).numel()).view(shape)
+        other = 1 + (chance.torch_bits(self.key, BEFORE + STEP, sites[1], place) * n >> 32)
+        stays = self.kept(sites[0], *shape, rate=rate) > 0
+        cut = tuple(slice(0, size) for size in ids.shape)
+        return torch.where(stays[cut] | (ids == 0), ids, other.to(DEVICE)[cut])
+
+    def __call__(self, w: Windows) -> torch.Tensor:
+        model, config, layout = self.model, self.config, self.layout
+        (n, length), width = w.items.shape, config.width
+        tile = (config.batch_size, layout.length, layout.width)
+        real = w.items > 0
+        n_items, n_users = model.items.num_embeddings - 1, 0
+        sites = (chance.ITEM, chance.ITEM_ID), (chance.USER, chance.USER_ID)
+        items = self.replaced(w.items, sites[0], tile[:2], config.item_dropout, n_items)
+        users = w.users
+        if model.users is not None:
+            n_users = model.users.num_embeddings - 1
+            users = self.replaced(users, sites[1], tile[:1], config.user_dropout, n_users)
+        x = model._inputs(Windows(items, w.times, w.weeks, users, w.scales))
+        if not config.intervals:
+            x = x + model.positions[0]
+        x = x * self.kept(chance.EMBEDDING, *tile)[:n, :length, :width]
+        causal = torch.ones(length, length, dtype=torch.bool, device=DEVICE).tril()
+        mask = causal & real[:, None, :] | torch.eye(length, dtype=torch.bool, device=DEVICE)
+        intervals = scaled_intervals(w.times, w.scales)
+        rows = interval_rows(intervals, config.time_span, model.edges)
+        for number, block in enumerate(model.blocks):
+            site = chance.LAYER + chance.LAYER_SITES * number
+            query = block.norm_attention(x)
+            q, k, v = block.query(query), block.key(x), block.value(x)
+            scores = q @ k.transpose(1, 2)
+            if config.intervals:
+                tables = [
+                    model.intervals[i]
+                    * self.kept(site + i, layout.rows, layout.width)[
+                        : len(model.intervals[i]), :width
+                    ]
+                    for i in (0, 1)
+                ]
+                places = [
+                    model.positions[i]
+                    * self.kept(site + 2 + i, *tile[1:])[: len(model.positions[i]), :width]
+                    for i in (0, 1)
+                ]
+                scores = q @ (k + places[0]).transpose(1, 2) + (q @ tables[0].T).gather(2, rows)
+                v = v + places[1]
+            scores = (scores / math.sqrt(width)).masked_fill(~mask, float("-inf"))
+            weights = scores.softmax(2) * self.kept(
+                site + chance.WEIGHTS, config.batch_size, layout.length, layout.length
+            )[:n, :length, :length]
+            out = weights @ v
+            if config.intervals:
+                out = out + torch.einsum("bij,bijd->bid", weights, tables[1][rows])
+            y = block.norm_pointwise(query + out)
+            h = block.pointwise_1(y) * self.kept(site + chance.HIDDEN, *tile)[:n, :length, :width]
+            z = block.pointwise_2(torch.relu(h))
+            x = y + z * self.kept(site + chance.OUT, *tile)[:n, :length, :width]
+        return model.norm(x)
+
+
+def test_gradients_are_those_of_the_plain_model(slug, learnable):
+    step = Step(learnable, slug, dropout=0.3)
+    step.slopes()
+    both = step.slopes()  # the second time on scratch that the first one used
+    size, length = step.config.batch_size, step.config.max_length
+    negatives = step.engine.scratch.negatives.view(SEEDS, size, -1)
+    for seed, slopes in enumerate(both):
+        chosen = step.chosen(seed)
+        model = step.models[seed].double()
+        features = Masked(step, seed)(step.inputs.rows(chosen))
+        drawn = negatives[seed, : len(chosen), :length].long()
+        loss = bce_loss(model, features, step.targets[chosen], drawn)
+        loss.backward()
+        losses = step.engine.scratch.losses.view(SEEDS, size)[seed].double()
+        assert losses.sum().item() == pytest.approx(loss.item(), rel=1e-5)
+        for name, parameter in model.named_parameters():
+            expected = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+            assert torch.allclose(slopes[name], expected, rtol=1e-3, atol=2e-6), name
+
+
+def test_negatives_are_new_to_the_user(learnable):
+    step = Step(learnable, "sasrec")
+    step.slopes()
+    drawn = step.engine.scratch.negatives.view(SEEDS, step.config.batch_size, -1)
+    for seed in range(SEEDS):
+        users = step.inputs.users[step.chosen(seed)].tolist()
+        for user, row in zip(users, drawn[seed], strict=False):
+            start, n_train = step.sequences.starts[user - 1], step.sequences.n_train[user - 1]
+            seen = set(step.sequences.items[start : start + n_train].tolist())
+            assert not seen & set(row[: step.config.max_length].tolist())
+            assert 1 <= row.min() <= row.max() <= step.sequences.n_items
+
+
+@pytest.mark.parametrize("variant", ["sas_fpt", "sasrec"])
+def test_features_to_rank_by_are_those_of_the_plain_model(variant, learnable):
+    step = Step(learnable, variant, dropout=0.3)
+    rows = step.sequences.evaluated()
+    ends, length = step.sequences.held_out(rows, "valid"), step.config.max_length
+    windows = step.sequences.windows(rows, ends, length)
+    for _ in range(2):  # the second time on scratch that the first one used
+        found = step.engine.features(engine.Batch(windows, None, shared=True))
+    for seed, model in enumerate(step.models):
+        expected = model.double().eval()(windows)[:, -1]
+        assert torch.allclose(found[seed].double(), expected, atol=1e-5)
+
+
+def test_a_step_is_adams_with_norm_penalty_and_group_loss(learnable):
+    settings = {"dropout": 0.0, "group_weight": 0.3, "l2": 0.01, "group_pairs": 7}
+    step = Step(learnable, "sas_fpt", **settings)
+    at, config = step.engine, step.config
+    groups = torch.arange(step.sequences.n_users + 1, device=DEVICE) % 3
+    at.groups.copy_(groups.int().expand(SEEDS, -1))
+    at.clock.zero_()
+    before = [at.layout.unpack(flat) for flat in at.params]
+    at.step(0)
+    for seed in range(SEEDS):
+        model = step.models[seed]
+        chosen = step.order[seed][: config.batch_size].long()
+        drawn = at.scratch.negatives.view(SEEDS, config.batch_size, -1)[seed]
+        drawn = drawn[:, : config.max_length].long()
+        model.load_state_dict(before[seed] | {"edges": model.edges})
+        model.eval()
+        loss = bce_loss(model, model(step.inputs.rows(chosen)), step.targets[chosen], drawn)
+        loss = loss + config.l2 * sum(table.norm() for table in model.regularised())
+        place = torch.arange(config.group_pairs)
+        pairs = [
+            (1 + (chance.torch_bits(step.keys[seed], 0, site, place) * step.sequences.n_users >> 32))
+            for site in (chance.FIRST, chance.SECOND)
+        ]
+        first, second = (pair.to(DEVICE) for pair in pairs)
+        same = groups[first] == groups[second]
+        pulled = group_loss(model.users.weight, first, second, same, config.group_margin)
+        (loss + config.group_weight * pulled).backward()
+        assert at.record[seed, 0].item() == pytest.approx(
+            (loss + config.group_weight * pulled).item(), rel=1e-4
+        )
+        moments = at.layout.unpack(at.moments[seed])
+        after = at.layout.unpack(at.params[seed])
+        for name, parameter in model.named_parameters():
+            slope = moments[name] / (1 - config.beta1)  # after one step, that of the loss
+            assert torch.allclose(slope, parameter.grad, rtol=1e-3, atol=2e-5), name
+            sure = slope.abs() > 1e-6
+            moved = (before[seed][name] - after[name])[sure]
+            expected = config.learning_rate * slope[sure].sign()
+            assert torch.allclose(moved, expected, rtol=0.02, atol=1e-6), name
+
+
+def test_a_seed_alone_is_that_seed_among_others(learnable):
+    step = Step(learnable, "tisasrec", dropout=0.3)
+    pair = step.engine
+    pair.step(0)
+    alone = engine.Engine(step.models[1:], step.keys[1:], step.sequences, pair.n_rows)
+    batch = engine.Batch(step.inputs, step.targets, shared=True)
+    alone.start_epoch(batch, step.order[1:], torch.tensor([BEFORE]))
+    alone.step(0)
+    assert torch.equal(alone.params[0], pair.params[1])
+    assert not torch.equal(pair.params[0], pair.params[1])

@@ -1,0 +1,91 @@
+"""The fused trainer in place of the plain one: epochs, checkpoints, several seeds."""
+
+import os
+
+import pytest
+import torch
+
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"  # read when Triton is imported
+
+pytest.importorskip("triton", reason="Triton has no build for this platform")
+
+from fpt_model.data import load
+from fpt_model.fused import engine
+from fpt_model.fused.trainer import FusedGroup
+from fpt_model.trainer import Trainer
+
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@pytest.fixture
+def group(learnable_rows, write_sequences, small_config, monkeypatch):
+    """Trainings on eight users, of the seeds that are asked for."""
+    monkeypatch.setattr(engine, "SPLITS", 2)
+    sequences = load(write_sequences(learnable_rows[:8], 30)).to(DEVICE)
+
+    def make(seeds, **settings) -> FusedGroup:
+        rare = {"epochs": 9, "validate_every": 9}  # the interpreter takes seconds to validate
+        config = small_config("sas_fpt", **rare | {"batch_size": 4, "group_refresh": 1} | settings)
+        return FusedGroup(config, seeds, sequences)
+
+    return make
+
+
+def run(group: FusedGroup, epochs: int) -> list[dict]:
+    records = []
+    for _ in range(epochs):
+        group.members[0].step()
+        records += [member.end_epoch() for member in group.members]
+    return records
+
+
+def same(first: dict, second: dict) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)
+
+
+@pytest.mark.parametrize("windows", ["latest", "random"])
+def test_it_learns_and_repeats_itself_to_the_bit(group, windows):
+    first, again = (group([3], windows=windows, dropout=0.1) for _ in range(2))
+    losses = [record["train_loss"] for record in run(first, 4)]
+    assert losses[-1] < losses[0]
+    run(again, 4)
+    assert same(first.members[0].weights(), again.members[0].weights())
+    assert int(first.members[0].groups.max()) > 0  # the groups are there
+
+
+def test_a_checkpoint_goes_on_to_the_same_weights(group):
+    whole, part, resumed = group([3]), group([3]), group([3])
+    run(whole, 2)
+    run(part, 1)
+    resumed.members[0].restore(part.members[0].state())
+    run(resumed, 1)
+    assert same(whole.members[0].weights(), resumed.members[0].weights())
+
+
+def test_its_checkpoints_are_the_plain_trainers(group):
+    fused = group([3])
+    run(fused, 1)
+    plain = Trainer(fused.config, 3, fused.sequences)
+    plain.restore(fused.members[0].state())
+    assert same(plain.weights(), fused.members[0].weights())
+    plain.step()
+    back = group([3])
+    plain.progress.step = plain.steps
+    plain.end_epoch()
+    back.members[0].restore(plain.state())
+    assert same(plain.weights(), back.members[0].weights())
+
+
+def test_both_start_from_the_same_weights_and_validate_alike(group):
+    fused = group([3])
+    plain = Trainer(fused.config, 3, fused.sequences)
+    assert same(plain.weights(), fused.members[0].weights())
+    assert fused.members[0]._validate() == pytest.approx(plain._validate())
+
+
+def test_a_seed_does_not_depend_on_those_beside_it(group):
+    alone, among = group([4]), group([3, 4])
+    run(alone, 2)
+    run(among, 2)
+    assert same(alone.members[0].weights(), among.members[1].weights())
