@@ -13,7 +13,8 @@ from fpt_model.errors import ModelError
 EXAMPLES = """examples:
   python -m fpt_model train --sequences sequences-3f2a.parquet --output run --model sas_fpt
   python -m fpt_model train --sequences S --output run --preset paper --seed 1 --set epochs=20
-  python -m fpt_model evaluate --sequences S --run run --output ranks.parquet
+  python -m fpt_model train --sequences S --output 'runs/{seed}' --seed 0 1 2 3 4 --device cuda
+  python -m fpt_model evaluate --sequences S --run runs/0 runs/1 runs/2 runs/3 runs/4
 """
 
 
@@ -50,9 +51,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     train.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     evaluate = commands.add_parser("evaluate", help="rank held-out items with a finished run")
-    evaluate.add_argument("--run", type=Path, required=True, help="run directory")
-    evaluate.add_argument("--output", type=Path, help="default: ranks.parquet in it")
-    evaluate.add_argument("--scores", type=Path, help="save the test scores (.npy)")
+    evaluate.add_argument(
+        "--run", type=Path, nargs="+", required=True, help="run directory, or several"
+    )
+    evaluate.add_argument("--output", type=Path, help="of one run; default: ranks.parquet in it")
+    evaluate.add_argument("--scores", type=Path, help="save the test scores of one run (.npy)")
     for command in (train, evaluate):
         command.add_argument("--sequences", type=Path, required=True, help="sequences file")
         command.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
@@ -97,9 +100,12 @@ def _evaluate(asked: argparse.Namespace) -> int:
     from fpt_model.train import device_of
 
     _prepare(asked)
-    output = asked.output or asked.run / "ranks.parquet"
-    rows = rank_run(asked.sequences, asked.run, output, device_of(asked.device), asked.scores)
-    _tell({"event": "done", "rows": rows})
+    if len(asked.run) > 1 and (asked.output or asked.scores):
+        raise ModelError("--output and --scores are of one run", got=f"{len(asked.run)} runs")
+    for run in asked.run:
+        output = asked.output or run / "ranks.parquet"
+        rows = rank_run(asked.sequences, run, output, device_of(asked.device), asked.scores)
+        _tell({"event": "done", "run": str(run), "rows": rows})
     return 0
 
 

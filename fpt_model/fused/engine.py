@@ -19,7 +19,7 @@ from fpt_model.sampling import NegativeSampler
 
 MAX_WIDTH, MAX_LENGTH = 128, 64
 SPLITS = 32  # partial sums of a weight's gradient: enough programs to fill a GPU
-SHIPPED = 1024  # windows that are ranked at a time
+AT_ONCE = 1024  # windows that are ranked at a time
 LARGEST = 2**31 - 1
 PRECISION = "tf32"  # of products; sums are fp32
 WARPS = 8
@@ -434,7 +434,7 @@ class Engine:
         """Of every window's last position, (S, N, D): what scores are products with."""
         config, layout = self.config, self.layout
         n = len(batch.users)
-        size = min(SHIPPED, n)
+        size = min(AT_ONCE, n)
         if self.ranking is None or len(self.ranking.users) != self.seeds * size:
             self.ranking = Scratch(
                 layout, config.blocks, self.seeds * size, self.seeds, train=False, like=self.params

@@ -148,9 +148,12 @@ class Masked:
                 scores = q @ (k + places[0]).transpose(1, 2) + (q @ tables[0].T).gather(2, rows)
                 v = v + places[1]
             scores = (scores / math.sqrt(width)).masked_fill(~mask, float("-inf"))
-            weights = scores.softmax(2) * self.kept(
-                site + chance.WEIGHTS, config.batch_size, layout.length, layout.length
-            )[:n, :length, :length]
+            weights = (
+                scores.softmax(2)
+                * self.kept(site + chance.WEIGHTS, config.batch_size, layout.length, layout.length)[
+                    :n, :length, :length
+                ]
+            )
             out = weights @ v
             if config.intervals:
                 out = out + torch.einsum("bij,bijd->bid", weights, tables[1][rows])
@@ -227,7 +230,13 @@ def test_a_step_is_adams_with_norm_penalty_and_group_loss(learnable):
         loss = loss + config.l2 * sum(table.norm() for table in model.regularised())
         place = torch.arange(config.group_pairs)
         pairs = [
-            (1 + (chance.torch_bits(step.keys[seed], 0, site, place) * step.sequences.n_users >> 32))
+            (
+                1
+                + (
+                    chance.torch_bits(step.keys[seed], 0, site, place) * step.sequences.n_users
+                    >> 32
+                )
+            )
             for site in (chance.FIRST, chance.SECOND)
         ]
         first, second = (pair.to(DEVICE) for pair in pairs)

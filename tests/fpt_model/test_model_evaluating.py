@@ -31,7 +31,8 @@ def test_evaluating_ranks_as_training_validated(slug, learnable, train_small, ev
     run = tmp_path / "run"
     ended = train_small(learnable, run, slug, epochs=3)
     ranked = evaluate()
-    assert (ranked.code, ranked.events) == (0, [{"event": "done", "rows": 4 * 24}])
+    done = {"event": "done", "run": str(run), "rows": 4 * 24}
+    assert (ranked.code, ranked.events) == (0, [done])
     rows = pq.read_table(run / "ranks.parquet").to_pylist()
     valid = [r["rank"] for r in rows if (r["split"], r["protocol"]) == ("valid", "uniform_100")]
     (done,) = ended.of("done")
