@@ -158,8 +158,12 @@ def train(
     from flows.train import train as flow
 
     run_ids = _working(lambda: flow(snapshot_id, models, preset, seeds, device, home), home)
-    question = "SELECT * FROM mart.metrics WHERE list_contains(?, run_id) AND k = 10 ORDER BY ALL"
-    _show_answer(home, question, [run_ids], "Trained", as_json)
+    question = (
+        "SELECT display_name AS model, seed, run_id, protocol, recall, ndcg, mrr "
+        "FROM mart.metrics WHERE list_contains(?, run_id) AND split = 'test' AND k = 10 "
+        "ORDER BY protocol DESC, model, seed"
+    )
+    _show_answer(home, question, [run_ids], "Test metrics at 10", as_json)
 
 
 @app.command(epilog="`fpt plan --dataset ml-1m --source ml-1m.zip --preset paper --seeds 5`")

@@ -12,7 +12,7 @@ PACKAGES = {
     "tasks": {"prefect"},
     "warehouse": {"duckdb", "polars", "pyarrow", "numpy", "filelock", "httpx"},
     "expectations": {"great_expectations", "sqlalchemy", "duckdb", "duckdb_engine"},
-    "fpt_model": {"torch", "numpy", "pyarrow", "safetensors"},
+    "fpt_model": {"torch", "triton", "numpy", "pyarrow", "safetensors"},
 }
 CALLS = {
     "flows": {"tasks", "warehouse", "fpt_model"},

@@ -58,7 +58,7 @@ class FusedTrainer(Trainer):
         moments = layout.unpack(self.engine.moments[number])
         squares = layout.unpack(self.engine.squares[number])
         for name in moments if count else ():
-            tensors[f"adam.step.{name}"] = count
+            tensors[f"adam.step.{name}"] = count.clone()  # files hold no tensor twice
             tensors[f"adam.exp_avg.{name}"] = moments[name]
             tensors[f"adam.exp_avg_sq.{name}"] = squares[name]
         tensors |= {"groups": self.groups, "loss_sum": self.loss_sum}

@@ -58,7 +58,7 @@ class Step:
         model = Encoder(self.config, n_items, n_users, edges).to(DEVICE)
         with torch.no_grad():
             for name, parameter in model.named_parameters():
-                parameter += 0.2 * torch.randn_like(parameter)
+                parameter.add_(0.2 * torch.randn_like(parameter))
                 if name in ("items.weight", "weeks.weight", "users.weight"):
                     parameter[0] = 0
         return model
@@ -228,18 +228,12 @@ def test_a_step_is_adams_with_norm_penalty_and_group_loss(learnable):
         model.eval()
         loss = bce_loss(model, model(step.inputs.rows(chosen)), step.targets[chosen], drawn)
         loss = loss + config.l2 * sum(table.norm() for table in model.regularised())
-        place = torch.arange(config.group_pairs)
-        pairs = [
-            (
-                1
-                + (
-                    chance.torch_bits(step.keys[seed], 0, site, place) * step.sequences.n_users
-                    >> 32
-                )
-            )
+        place, n_users = torch.arange(config.group_pairs), step.sequences.n_users
+        bits = [
+            chance.torch_bits(step.keys[seed], 0, site, place)
             for site in (chance.FIRST, chance.SECOND)
         ]
-        first, second = (pair.to(DEVICE) for pair in pairs)
+        first, second = ((1 + (drawn_bits * n_users >> 32)).to(DEVICE) for drawn_bits in bits)
         same = groups[first] == groups[second]
         pulled = group_loss(model.users.weight, first, second, same, config.group_margin)
         (loss + config.group_weight * pulled).backward()
