@@ -61,8 +61,8 @@ class FusedTrainer(Trainer):
             tensors[f"adam.step.{name}"] = count.clone()  # files hold no tensor twice
             tensors[f"adam.exp_avg.{name}"] = moments[name]
             tensors[f"adam.exp_avg_sq.{name}"] = squares[name]
-        tensors |= {"groups": self.groups, "loss_sum": self.loss_sum}
-        return State(tensors, {"progress": vars(self.progress)})
+        tensors |= {"groups": self.groups.clone(), "loss_sum": self.loss_sum.clone()}
+        return State(tensors, {"progress": dict(vars(self.progress))})
 
     def restore(self, state: State) -> None:
         """See `Trainer.restore`.
@@ -123,7 +123,14 @@ class FusedGroup:
         self.latest = self._batch([first.last]) if config.windows == "latest" else None
 
     def run_epoch(self) -> None:
-        """One epoch of every member."""
+        """One epoch of every member but those that wait for the end of theirs."""
+        waiting = [member for member in self.members if member.progress.step == member.steps]
+        kept = [member.state() for member in waiting]
+        self._run_epoch()
+        for member, state in zip(waiting, kept, strict=True):
+            member.restore(state)
+
+    def _run_epoch(self) -> None:
         begun = [member.begin() for member in self.members]
         batch = self.latest
         if batch is None:

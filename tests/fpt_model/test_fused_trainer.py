@@ -86,3 +86,16 @@ def test_both_start_from_the_same_weights_and_validate_alike(group):
     plain = Trainer(fused.config, 3, fused.sequences)
     assert same(plain.weights(), fused.members[0].weights())
     assert fused.members[0]._validate() == pytest.approx(plain._validate())
+
+
+def test_one_that_was_saved_after_its_epoch_waits_for_the_others(group):
+    """A kill can fall between the checkpoints of two seeds."""
+    whole, part, resumed = group([3, 4]), group([3, 4]), group([3, 4])
+    run(whole, 1)
+    part.run_epoch()
+    resumed.members[0].restore(part.members[0].state())
+    resumed.members[1].step()
+    for ready, expected in zip(resumed.members, whole.members, strict=True):
+        ready.end_epoch()
+        assert same(ready.weights(), expected.weights())
+        assert ready.progress.epochs == expected.progress.epochs
