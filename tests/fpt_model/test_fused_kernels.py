@@ -22,6 +22,11 @@ DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 SIZES = {"max_length": 10, "batch_size": 5, "item_width": 10, "time_span": 40, "group_weight": 0.0}
 WIDTHS = {"week_width": 5, "user_width": 4}
 SEEDS, STEP, BEFORE = 2, 1, 100
+OTHERS = ("sasrec", "tisasrec", "tisasrec_plus", "tisasrec_plus_plus")  # parts of those two
+
+
+def slow(name: str):
+    return pytest.param(name, marks=pytest.mark.slow)
 
 
 @pytest.fixture(autouse=True)
@@ -164,8 +169,9 @@ class Masked:
         return model.norm(x)
 
 
-def test_gradients_are_those_of_the_plain_model(slug, learnable):
-    step = Step(learnable, slug, dropout=0.3)
+@pytest.mark.parametrize("variant", ["sas_fpt", "sse_pt", *(slow(name) for name in OTHERS)])
+def test_gradients_are_those_of_the_plain_model(variant, learnable):
+    step = Step(learnable, variant, dropout=0.3)
     step.slopes()
     both = step.slopes()  # the second time on scratch that the first one used
     size, length = step.config.batch_size, step.config.max_length
