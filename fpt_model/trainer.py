@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -65,7 +66,6 @@ class Trainer:
         self.optimizer = torch.optim.Adam(
             self.model.parameters(), lr=config.learning_rate, betas=(config.beta1, config.beta2)
         )
-        self.negatives = NegativeSampler(sequences)
         rows = sequences.trainable()
         if not len(rows):
             raise ModelError("Nobody to train on", expected="a user with four interactions")
@@ -75,6 +75,16 @@ class Trainer:
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=device)
         self.progress = Progress()
         self.best: dict[str, Tensor] = {}
+
+    @cached_property
+    def negatives(self) -> NegativeSampler:
+        """Draws items that are new to a user."""
+        return NegativeSampler(self.sequences)
+
+    @cached_property
+    def latest(self) -> tuple[Windows, Tensor]:
+        """Every user's latest window and its targets; see `examples`."""
+        return examples(self.sequences, self.rows, self.last, self.config.max_length)
 
     @property
     def steps(self) -> int:
@@ -131,11 +141,16 @@ class Trainer:
         """All that another process needs to go on from here to the same weights, to the bit."""
         tensors = {f"model.{name}": value for name, value in self.weights().items()}
         tensors |= {f"best.{name}": value for name, value in self.best.items()}
-        for name, parameter in self.model.named_parameters():
-            for key, value in self.optimizer.state[parameter].items():
-                tensors[f"adam.{key}.{name}"] = value
-        tensors |= {"groups": self.groups, "loss_sum": self.loss_sum}
+        tensors |= self._moments() | {"groups": self.groups, "loss_sum": self.loss_sum}
         return State(tensors, {"progress": vars(self.progress)})
+
+    def _moments(self) -> dict[str, Tensor]:
+        """What Adam keeps of each parameter."""
+        return {
+            f"adam.{key}.{name}": value
+            for name, parameter in self.model.named_parameters()
+            for key, value in self.optimizer.state[parameter].items()
+        }
 
     def restore(self, state: State) -> None:
         """Go on from a state.
@@ -143,8 +158,7 @@ class Trainer:
         Raises:
             ModelError: it is of another model.
         """
-        load_weights(self.model, under("model.", state.tensors), "The checkpoint")
-        self.best = under("best.", state.tensors)
+        self.restore_all_but_moments(state)
         device = self.rows.device
         for name, parameter in self.model.named_parameters():
             moments = {
@@ -155,20 +169,30 @@ class Trainer:
             if moments:
                 moments = {k: v if k == "step" else v.to(device) for k, v in moments.items()}
                 self.optimizer.state[parameter] = moments
-        self.groups = state.tensors["groups"].to(device)
-        self.loss_sum = state.tensors["loss_sum"].to(device)
+
+    def restore_all_but_moments(self, state: State) -> None:
+        """What a state holds besides the optimizer's.
+
+        Raises:
+            ModelError: it is of another model.
+        """
+        load_weights(self.model, under("model.", state.tensors), "The checkpoint")
+        self.best = under("best.", state.tensors)
+        self.groups = state.tensors["groups"].to(self.rows.device)
+        self.loss_sum = state.tensors["loss_sum"].to(self.rows.device)
         self.progress = Progress(**state.facts["progress"])
 
     def _begin_epoch(self) -> None:
-        progress, config = self.progress, self.config
         self.loss_sum.zero_()
-        due = progress.epoch > 0 and progress.epoch % config.group_refresh == 0
-        if config.group_weight and self.model.users is not None and due:
-            self.groups[1:] = self.cluster_users(self.model.users.weight[1:])
+        self.refresh_groups()
 
-    def cluster_users(self, vectors: Tensor) -> Tensor:
-        """Groups (N,) of user vectors (N, W), as this epoch draws them."""
-        return cluster(vectors, self.config.groups, self._generator(_GROUPS))
+    def refresh_groups(self) -> None:
+        """Cluster the users anew, if it is time."""
+        progress, config = self.progress, self.config
+        due = progress.epoch > 0 and progress.epoch % config.group_refresh == 0
+        if config.group_weight and config.user_width and due:
+            vectors = self.weights()["users.weight"][1:]
+            self.groups[1:] = cluster(vectors, config.groups, self._generator(_GROUPS))
 
     def epoch_order(self) -> Tensor:
         """The epoch's order of the trainable users, (N,) int64 on the CPU."""
@@ -178,15 +202,14 @@ class Trainer:
         return generator(self.seed, purpose, self.progress.epoch)
 
     def _windows(self, chosen: Tensor) -> tuple[Windows, Tensor]:
-        """Inputs, and targets (B, T): the same window one interaction later; padding has none."""
-        rows, last, length = self.rows[chosen], self.last[chosen], self.config.max_length
-        if self.config.windows == "random":
-            first = last.clamp(max=length)
-            chance = torch.rand(last.shape, device=last.device, dtype=torch.float64)
-            last = first + (chance * (last - first + 1)).long().clamp(max=last - first)
-        inputs = self.sequences.windows(rows, last, length)
-        targets = self.sequences.windows(rows, last + 1, length).items
-        return inputs, torch.where(inputs.items > 0, targets, 0)
+        if self.config.windows == "latest":
+            inputs, targets = self.latest
+            return inputs.rows(chosen), targets[chosen]
+        last = self.last[chosen]
+        chance = torch.rand(last.shape, device=last.device, dtype=torch.float64)
+        length = self.config.max_length
+        ends = random_ends(last, length, chance)
+        return examples(self.sequences, self.rows[chosen], ends, length)
 
     def _loss(self, windows: Windows, targets: Tensor) -> Tensor:
         config, model = self.config, self.model
@@ -222,6 +245,24 @@ class Trainer:
 
     def _scorer(self) -> Scorer:
         return scorer(self.model)
+
+
+def examples(
+    sequences: Sequences, rows: Tensor, ends: Tensor, length: int
+) -> tuple[Windows, Tensor]:
+    """Windows of users `rows` (B,) that end before `ends` (B,), and their targets (B, T).
+
+    Targets are the same window one interaction later; padding has none.
+    """
+    inputs = sequences.windows(rows, ends, length)
+    targets = sequences.windows(rows, ends + 1, length).items
+    return inputs, torch.where(inputs.items > 0, targets, 0)
+
+
+def random_ends(last: Tensor, length: int, chance: Tensor) -> Tensor:
+    """Ends of windows anywhere up to `last` (B,) that are as full as can be, by `chance` (B,)."""
+    first = last.clamp(max=length)
+    return first + (chance * (last - first + 1)).long().clamp(max=last - first)
 
 
 def scorer(model: Encoder) -> Scorer:

@@ -32,7 +32,6 @@ def fits(config: Config) -> bool:
         and config.loss == "bce"
         and config.width <= MAX_WIDTH
         and config.max_length <= MAX_LENGTH
-        and config.item_dropout < 1
     )
 
 
@@ -72,10 +71,10 @@ class Scratch:
         self.items, self.weeks, self.targets, self.negatives = (ints(n, T) for _ in range(4))
         self.users = ints(n)
         self.rows = ints(n, T, T, kind=torch.int16)
-        self.x = [floats(n, T, D) for _ in range(layers + 1 if train else 2)]
         self.by_row = floats(n, T, R)
         self.shares = ints(kept, n, T, R)
         if not train:
+            self.x = [floats(n, T, D) for _ in range(2)]  # a layer's input and output, in turn
             return
         names = ("q", "k", "v", "x1", "h", "dq", "dk", "dv", "do", "du", "dz")
         self.stacked = floats(layers, n, T, D)  # inputs of the layers, side by side
@@ -199,10 +198,10 @@ class Engine:
         )
         self.n_real.copy_(padded.view(self.seeds, self.steps, -1).sum(2))
 
-    def run(self, first: int, last: int) -> None:
-        """Steps `first` to `last` - 1 of the epoch; on a GPU, a whole epoch is one graph."""
-        if self.device.type != "cuda" or (first, last) != (0, self.steps):
-            for step in range(first, last):
+    def run(self) -> None:
+        """All steps of the epoch; on a GPU they are one graph."""
+        if self.device.type != "cuda":
+            for step in range(self.steps):
                 self.step(step)
             return
         if self.graph is None:
@@ -279,7 +278,6 @@ class Engine:
                 D=layout.width,
                 TABLE=table,
                 PLACES=places,
-                BLOCK=BLOCK,
                 LAYERS=config.blocks,
                 RATE=rates[0],
             )
@@ -427,7 +425,6 @@ class Engine:
             *(config.l2, config.learning_rate, config.beta1, config.beta2),
             SPLIT=SPLITS,
             TABLES=tables,
-            BLOCK=BLOCK,
         )
 
     def features(self, batch: Batch) -> Tensor:

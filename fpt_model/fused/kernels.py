@@ -12,7 +12,7 @@ Masked rows and columns of a tile are zero.
 import triton
 import triton.language as tl
 
-from fpt_model.fused import chance
+from fpt_model.fused import chance, layout
 from fpt_model.fused.chance import below, bits, kept, step_key
 
 EMBEDDING = tl.constexpr(chance.EMBEDDING)
@@ -23,12 +23,15 @@ USER = tl.constexpr(chance.USER)
 USER_ID = tl.constexpr(chance.USER_ID)
 FIRST = tl.constexpr(chance.FIRST)
 SECOND = tl.constexpr(chance.SECOND)
+LAYER = tl.constexpr(chance.LAYER)
+LAYER_SITES = tl.constexpr(chance.LAYER_SITES)
 KEY_TABLE = tl.constexpr(chance.KEY_TABLE)
 KEY_PLACE = tl.constexpr(chance.KEY_PLACE)
 WEIGHTS = tl.constexpr(chance.WEIGHTS)
 HIDDEN = tl.constexpr(chance.HIDDEN)
 OUT = tl.constexpr(chance.OUT)
 
+BLOCK = tl.constexpr(layout.BLOCK)
 FIXED = tl.constexpr(float(2**40))  # one, in the scattered gradients
 SHARES = tl.constexpr(float(2**24))  # one, in the scattered attention weights
 SLOPES = tl.constexpr(float(2**24))  # a row's largest, in their scattered gradients
@@ -150,7 +153,7 @@ def prepare(
 def drop_tables(
     model, o_intervals_k, o_intervals_v, o_places_k, o_places_v, keys, clock, step,
     tables_out, places_out, size,
-    D: tl.constexpr, TABLE: tl.constexpr, PLACES: tl.constexpr, BLOCK: tl.constexpr,
+    D: tl.constexpr, TABLE: tl.constexpr, PLACES: tl.constexpr,
     LAYERS: tl.constexpr, RATE: tl.constexpr,
 ):  # fmt: skip
     """Interval and position vectors with their dropout, anew for each layer.
@@ -165,7 +168,7 @@ def drop_tables(
     out = (seed * LAYERS * 2 + which).to(tl.int64)
     source = tl.where(value == 0, o_intervals_k, o_intervals_v)
     x = tl.load(model + source + place, mask=place < TABLE, other=0.0)
-    site = 16 + 8 * layer + value
+    site = LAYER + LAYER_SITES * layer + value
     if RATE > 0:
         x = x * kept(first, second, site + KEY_TABLE, place, RATE)
     tl.store(tables_out + out * TABLE + place, x, mask=place < TABLE)
@@ -195,12 +198,12 @@ def block_forward(
     wide = program.to(tl.int64)
     if TRAIN:
         first, second = step_key(keys, clock, seed, step)
-    site = 16 + 8 * layer
+    site = LAYER + LAYER_SITES * layer
     d = tl.arange(0, D)
     t = tl.arange(0, T)
     x = tl.load(x_in + wide * T * D + tile(T, D))
     norm = model + o_norm
-    query, _, _ = normed(x, tl.load(norm + d), tl.load(norm + 1024 + d), N, D)
+    query, _, _ = normed(x, tl.load(norm + d), tl.load(norm + BLOCK + d), N, D)
     q = linear(query, model + o_query, model + o_query + o_bias, D, PRECISION)
     k = linear(x, model + o_key, model + o_key + o_bias, D, PRECISION)
     v = linear(x, model + o_value, model + o_value + o_bias, D, PRECISION)
@@ -248,7 +251,7 @@ def block_forward(
                 tl.store(share + place, tl.zeros((T, C), tl.int32))
     x1 = query + o
     norm2 = model + o_norm2
-    y, _, _ = normed(x1, tl.load(norm2 + d), tl.load(norm2 + 1024 + d), N, D)
+    y, _, _ = normed(x1, tl.load(norm2 + d), tl.load(norm2 + BLOCK + d), N, D)
     h = linear(y, model + o_first, model + o_first + o_bias, D, PRECISION)
     if TRAIN:
         tl.store(x1_out + wide * T * D + tile(T, D), x1)
@@ -278,7 +281,7 @@ def loss_and_slopes(
     d, t = tl.arange(0, D), tl.arange(0, T)
     weight = tl.load(model + o_norm + d)
     x = tl.load(x_in + wide * T * D + tile(T, D))
-    f, hat, rsd = normed(x, weight, tl.load(model + o_norm + 1024 + d), N, D)
+    f, hat, rsd = normed(x, weight, tl.load(model + o_norm + BLOCK + d), N, D)
     target = tl.load(targets + program * T + t)
     negative = tl.load(negatives + program * T + t)
     real = target > 0
@@ -335,7 +338,7 @@ def block_backward(
     model += seed.to(tl.int64) * size
     wide = program.to(tl.int64)
     first, second = step_key(keys, clock, seed, step)
-    site = 16 + 8 * layer
+    site = LAYER + LAYER_SITES * layer
     d, t = tl.arange(0, D), tl.arange(0, T)
     here = wide * T * D + tile(T, D)
     # the pointwise layers
@@ -466,7 +469,7 @@ def weight_slopes(
     d = tl.arange(0, D)
     # query and first read a norm's output, key and value the input, second the hidden layer
     norm = tl.load(offsets + layer * 7 + tl.where(kind == 3, 4, 0))
-    weight, bias = tl.load(model + norm + d), tl.load(model + norm + 1024 + d)
+    weight, bias = tl.load(model + norm + d), tl.load(model + norm + BLOCK + d)
     y = dq
     source = x_in
     if kind == 1:
@@ -535,7 +538,7 @@ def interval_slopes(
             rows = tl.load(y + own * T * D + tile(T, D), mask=inside, other=0.0)
             sum_ += tl.dot(tl.trans(weights), rows, input_precision=PRECISION)
         if RATE > 0:
-            site = 16 + 8 * layer + value + KEY_TABLE
+            site = LAYER + LAYER_SITES * layer + value + KEY_TABLE
             sum_ = sum_ * kept(first, second, site, chunk * C * D + tile(C, D), RATE)
         total += sum_
     place = tl.where(value == 0, o_intervals_k, o_intervals_v) - looked_up
@@ -567,7 +570,7 @@ def place_slopes(
                 own = (layer * groups + seed * batch + b).to(tl.int64) * T * D
                 sum_ += tl.load(source + own + tile(T, D), mask=b < batch, other=0.0)
             if RATE > 0:
-                site = 16 + 8 * layer + value + KEY_PLACE
+                site = LAYER + LAYER_SITES * layer + value + KEY_PLACE
                 sum_ = sum_ * kept(first, second, site, tile(T, D), RATE)
             total += sum_
     else:
@@ -597,7 +600,7 @@ def norm_sums(
     inside = ((n < PER_SPLIT) & (b < batch))[:, None]
     own = (((norm * groups + seed * batch + b) * 2 + bias) * D)[:, None] + d
     rows = tl.load(norm_slopes + own, mask=inside, other=0.0)
-    place = tl.load(norms + norm) + bias * 1024 - looked_up
+    place = tl.load(norms + norm) + bias * BLOCK - looked_up
     out = dense + (seed * split + part).to(tl.int64) * dense_size + place
     tl.store(out + tl.arange(0, D), tl.sum(rows, 0))
 
@@ -667,7 +670,7 @@ def sum_up(
 def adam(
     model, moments, squares_of, scattered, dense, penalised, norms, squares, clock, step,
     size, scattered_size, dense_size, n_blocks, l2, rate, beta1, beta2,
-    SPLIT: tl.constexpr, TABLES: tl.constexpr, BLOCK: tl.constexpr,
+    SPLIT: tl.constexpr, TABLES: tl.constexpr,
 ):  # fmt: skip
     """One step of Adam over all weights; empties `scattered`. Grid (blocks, S)."""
     block, seed = tl.program_id(0), tl.program_id(1)

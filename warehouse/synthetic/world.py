@@ -208,7 +208,7 @@ def _pools(
     quarter = N_CLUSTERS // 4
     pools = (
         (catalogue.follower[cluster], 1),
-        (np.where(short[:size], AFTER_SHORT, AFTER_LONG), N_CLUSTERS // 4),
+        (np.where(short[:size], AFTER_SHORT, AFTER_LONG), quarter),
         (season_of(times[:size]) * quarter, quarter),
         (groups[:size] * quarter, quarter),
     )

@@ -65,11 +65,11 @@ def _draw(users: Ints, histories: Histories, rng: np.random.Generator) -> list[I
     for first in range(0, len(users), _BLOCK):
         marks = histories.marks(users[first : first + _BLOCK])
         crowded = (marks == 0).sum(axis=1) < 2 * N_CANDIDATES
-        drawn = list(_draw_by_rejection(marks[~crowded], rng))
-        for rest in marks[crowded]:
-            drawn.append(rng.permutation(np.flatnonzero(rest == 0))[:N_CANDIDATES])
-        order = np.argsort(np.concatenate([np.flatnonzero(~crowded), np.flatnonzero(crowded)]))
-        rows += [drawn[place] for place in order]
+        drawn = iter(_draw_by_rejection(marks[~crowded], rng))
+        rows += [
+            rng.permutation(np.flatnonzero(own == 0))[:N_CANDIDATES] if few else next(drawn)
+            for own, few in zip(marks, crowded, strict=True)
+        ]
     return rows
 
 
