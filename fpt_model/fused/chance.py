@@ -11,9 +11,9 @@ import triton.language as tl
 from torch import Tensor
 
 # Sites: what a draw is for. A layer's sites start at `LAYER + LAYER_SITES * layer`.
-EMBEDDING, NEGATIVE, ITEM, ITEM_ID, USER, USER_ID, FIRST, SECOND = range(8)
+DROPOUT, NEGATIVE, ITEM, ITEM_ID, USER, USER_ID, FIRST, SECOND = range(8)
 LAYER, LAYER_SITES = 16, 8
-KEY_TABLE, VALUE_TABLE, KEY_PLACE, VALUE_PLACE, WEIGHTS, HIDDEN, OUT = range(7)
+KEY_TABLE, VALUE_TABLE, KEY_PLACE, VALUE_PLACE = range(4)
 
 
 @triton.jit
@@ -54,6 +54,12 @@ def kept(first, second, site, place, rate: tl.constexpr):
     return tl.where(chance >= rate, 1.0 / (1.0 - rate), 0.0)
 
 
+@triton.jit
+def chosen(half, rate: tl.constexpr):
+    """Whether 16 random bits, as uint32, spare an element from dropout."""
+    return half.to(tl.float32) >= rate * 65536
+
+
 def torch_mix(x: Tensor) -> Tensor:
     """`mix` on int64 tensors that hold 32 bits."""
     x = x ^ (x >> 16)
@@ -70,6 +76,12 @@ def torch_bits(key: Tensor, step: int, site: int, place: Tensor) -> Tensor:
     second = torch_mix(key[1] ^ first)
     own = torch_mix((first + site) & 0xFFFFFFFF)
     return torch_mix(torch_mix((place + own) & 0xFFFFFFFF) ^ second)
+
+
+def torch_chosen(key: Tensor, step: int, batch: int, count: int, rate: float) -> Tensor:
+    """What `fused.inputs.draw` keeps of the elements, (B, count)."""
+    drawn = torch_bits(key, step, DROPOUT, torch.arange(batch * count // 2).view(batch, -1))
+    return torch.cat([drawn & 0xFFFF, drawn >> 16], 1) >= rate * 65536
 
 
 def torch_kept(key: Tensor, step: int, site: int, shape: tuple[int, ...], rate: float) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor
 from fpt_model.model import Encoder
 
 BLOCK = 1024
-CHUNK = 64  # rows of the interval table that a kernel takes at a time
+MOST_ROWS = 128  # of the interval table, that a program takes at a time
 LOOKED_UP = ("items.weight", "weeks.weight", "users.weight")
 
 
@@ -25,6 +25,19 @@ def power_of_two(n: int) -> int:
     [16, 16, 32, 128]
     """
     return max(16, 1 << (n - 1).bit_length())
+
+
+def chunked(n_rows: int) -> tuple[int, int]:
+    """Interval rows with padding, and how many of them a program takes at a time.
+
+    Both what it takes at a time and what then remains are powers of two.
+
+    >>> [chunked(n) for n in (10, 41, 100, 257, 260)]
+    [(16, 16), (48, 32), (128, 64), (272, 128), (272, 128)]
+    """
+    chunk = min(MOST_ROWS, max(16, 1 << n_rows.bit_length() - 1))
+    whole, rest = divmod(n_rows, chunk)
+    return whole * chunk + (power_of_two(rest) if rest else 0), chunk
 
 
 @dataclass(frozen=True)
@@ -52,13 +65,14 @@ class Layout:
         size: P.
         looked_up: elements of the tables that come first.
         width, length, rows: padded D, T and R.
+        chunk: see `chunked`.
     """
 
     def __init__(self, model: Encoder) -> None:
         config = model.config
         self.width, self.length = power_of_two(config.width), power_of_two(config.max_length)
-        n_rows = config.time_span + 1 + len(model.edges) if config.intervals else 0
-        self.rows = -(-n_rows // CHUNK) * CHUNK
+        n_rows = config.time_span + 1 + len(model.edges) if config.intervals else 1
+        self.rows, self.chunk = chunked(n_rows)
         shapes = {name: tuple(value.shape) for name, value in model.named_parameters()}
         ordered = sorted(shapes, key=lambda name: name not in LOOKED_UP)
         self.places: dict[str, Place] = {}

@@ -9,7 +9,8 @@ from fpt_model.checkpoint import State
 from fpt_model.config import Config
 from fpt_model.data import Sequences, Windows
 from fpt_model.evaluate import Scorer
-from fpt_model.fused.engine import Batch, Engine
+from fpt_model.fused.engine import Engine
+from fpt_model.fused.scratch import Batch
 from fpt_model.sampling import generator
 from fpt_model.trainer import Trainer, examples, random_ends, under
 
@@ -76,14 +77,14 @@ class FusedTrainer(Trainer):
             kept = under(f"adam.{kind}.", state.tensors)
             if kept:
                 layout.pack(kept, flat[self.number])
-        engine.refresh_squares()
+        engine.take_over()
 
     def _scorer(self) -> Scorer:
         width = self.config.item_width
         items = self.weights()["items.weight"]
 
         def score(windows: Windows) -> Tensor:
-            features = self.engine.features(Batch(windows, None, shared=True))[self.number]
+            features = self.engine.features(self.engine.windows(windows, None, shared=True))[self.number]
             return features[:, :width] @ items.T
 
         return score
@@ -114,7 +115,8 @@ class FusedGroup:
             member.engine, member.number, member.group = self.engine, number, self
         self.config, self.sequences = config, sequences
         latest = config.windows == "latest"
-        self.latest = Batch(*self.members[0].latest, shared=True) if latest else None
+        windows = self.members[0].latest if latest else None
+        self.latest = self.engine.windows(*windows, shared=True) if windows else None
 
     def run_epoch(self) -> None:
         """One epoch of every member but those that wait for the end of theirs."""
@@ -143,4 +145,4 @@ class FusedGroup:
             ends.append(random_ends(member.last, length, chance.to(member.last.device)))
         rows = self.members[0].rows.repeat(len(ends))
         drawn = examples(self.sequences, rows, torch.cat(ends), length)
-        return Batch(*drawn, shared=len(ends) == 1)
+        return self.engine.windows(*drawn, shared=len(ends) == 1)

@@ -13,7 +13,8 @@ pytest.importorskip("triton", reason="Triton has no build for this platform")
 
 from fpt_model.config import resolve
 from fpt_model.data import Windows, load
-from fpt_model.fused import chance, engine
+from fpt_model.fused import chance, engine, scratch
+from fpt_model.fused.step import draw, gradients, train_step
 from fpt_model.intervals import interval_rows, overflow_edges, scaled_intervals
 from fpt_model.losses import bce_loss, group_loss
 from fpt_model.model import Encoder
@@ -31,7 +32,7 @@ def slow(name: str):
 
 @pytest.fixture(autouse=True)
 def exact(monkeypatch):
-    monkeypatch.setattr(engine, "PRECISION", "ieee")
+    monkeypatch.setattr(scratch, "OPERANDS", torch.float32)
     monkeypatch.setattr(engine, "SPLITS", 2)
 
 
@@ -55,7 +56,7 @@ class Step:
         self.engine = engine.Engine(self.models, self.keys, self.sequences, len(rows))
         orders = [torch.randperm(len(rows)) for _ in range(SEEDS)]
         self.order = torch.stack(orders).int().to(DEVICE)
-        batch = engine.Batch(self.inputs, self.targets, shared=True)
+        batch = self.engine.windows(self.inputs, self.targets, shared=True)
         self.engine.start_epoch(batch, self.order, torch.tensor([BEFORE] * SEEDS))
 
     def _model(self, edges) -> Encoder:
@@ -70,19 +71,11 @@ class Step:
 
     def slopes(self) -> list[dict]:
         """The gradients of each seed, by name; the engine is left as clean as it was."""
-        at, config = self.engine, self.config
-        size = config.batch_size
-        at.scratch = at.scratch or engine.Scratch(
-            at.layout, config.blocks, SEEDS * size, SEEDS, train=True, like=at.params
-        )
-        at._prepare(at.scratch, at.batch, at.order, size, STEP, train=True)
-        for layer in range(config.blocks):
-            at._forward(at.scratch, size, layer, STEP, train=True)
-        at._loss(STEP)
-        for layer in reversed(range(config.blocks)):
-            at._backward(layer, STEP)
-        at._sums(STEP)
+        at = self.engine
+        draw(at, at.batch, STEP)
+        gradients(at, at.batch, STEP)
         flat = torch.cat([at.scattered.double() / 2**40, at.dense.double().sum(1)], 1)
+        flat = flat / at.n_real[:, STEP, None]
         at.scattered.zero_()
         return [at.layout.unpack(one) for one in flat]
 
@@ -97,6 +90,15 @@ class Masked:
     def __init__(self, step: Step, seed: int) -> None:
         self.model, self.config = step.models[seed].double(), step.config
         self.key, self.layout = step.keys[seed], step.engine.layout
+        self.masks = self._masks(step.engine.scratch.mask_size)
+
+    def _masks(self, size: int) -> list[torch.Tensor]:
+        """Of the input, then of each layer's weights, hidden layer and output: (B, T, ·) each."""
+        length, width, rate = self.layout.length, self.layout.width, self.config.dropout
+        kept = chance.torch_chosen(self.key, BEFORE + STEP, self.config.batch_size, size, rate)
+        widths = [width] + [length, width, width] * self.config.blocks
+        parts = kept.double().to(DEVICE).div(1 - rate).split([length * w for w in widths], 1)
+        return [part.unflatten(1, (length, -1)) for part in parts]
 
     def kept(self, site: int, *shape: int, rate: float | None = None) -> torch.Tensor:
         rate = self.config.dropout if rate is None else rate
@@ -127,7 +129,8 @@ class Masked:
         x = model._inputs(Windows(items, w.times, w.weeks, users, w.scales))
         if not config.intervals:
             x = x + model.positions[0]
-        x = x * self.kept(chance.EMBEDDING, *tile)[:n, :length, :width]
+        masks = iter(self.masks)
+        x = x * next(masks)[:n, :length, :width]
         causal = torch.ones(length, length, dtype=torch.bool, device=DEVICE).tril()
         mask = causal & real[:, None, :] | torch.eye(length, dtype=torch.bool, device=DEVICE)
         intervals = scaled_intervals(w.times, w.scales)
@@ -153,19 +156,14 @@ class Masked:
                 scores = q @ (k + places[0]).transpose(1, 2) + (q @ tables[0].T).gather(2, rows)
                 v = v + places[1]
             scores = (scores / math.sqrt(width)).masked_fill(~mask, float("-inf"))
-            weights = (
-                scores.softmax(2)
-                * self.kept(site + chance.WEIGHTS, config.batch_size, layout.length, layout.length)[
-                    :n, :length, :length
-                ]
-            )
+            weights = scores.softmax(2) * next(masks)[:n, :length, :length]
             out = weights @ v
             if config.intervals:
                 out = out + torch.einsum("bij,bijd->bid", weights, tables[1][rows])
             y = block.norm_pointwise(query + out)
-            h = block.pointwise_1(y) * self.kept(site + chance.HIDDEN, *tile)[:n, :length, :width]
+            h = block.pointwise_1(y) * next(masks)[:n, :length, :width]
             z = block.pointwise_2(torch.relu(h))
-            x = y + z * self.kept(site + chance.OUT, *tile)[:n, :length, :width]
+            x = y + z * next(masks)[:n, :length, :width]
         return model.norm(x)
 
 
@@ -175,7 +173,7 @@ def test_gradients_are_those_of_the_plain_model(variant, learnable):
     step.slopes()
     both = step.slopes()  # the second time on scratch that the first one used
     size, length = step.config.batch_size, step.config.max_length
-    negatives = step.engine.scratch.negatives.view(SEEDS, size, -1)
+    negatives = step.engine.scratch.negatives[STEP % 2].view(SEEDS, size, -1)
     for seed, slopes in enumerate(both):
         chosen = step.chosen(seed)
         model = step.models[seed].double()
@@ -184,7 +182,7 @@ def test_gradients_are_those_of_the_plain_model(variant, learnable):
         loss = bce_loss(model, features, step.targets[chosen], drawn)
         loss.backward()
         losses = step.engine.scratch.losses.view(SEEDS, size)[seed].double()
-        assert losses.sum().item() == pytest.approx(loss.item(), rel=1e-5)
+        assert losses.sum().item() / step.engine.n_real[seed, STEP].item() == pytest.approx(loss.item(), rel=1e-5)
         for name, parameter in model.named_parameters():
             expected = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
             assert torch.allclose(slopes[name], expected, rtol=1e-3, atol=2e-6), name
@@ -193,7 +191,7 @@ def test_gradients_are_those_of_the_plain_model(variant, learnable):
 def test_negatives_are_new_to_the_user(learnable):
     step = Step(learnable, "sasrec")
     step.slopes()
-    drawn = step.engine.scratch.negatives.view(SEEDS, step.config.batch_size, -1)
+    drawn = step.engine.scratch.negatives[STEP % 2].view(SEEDS, step.config.batch_size, -1)
     for seed in range(SEEDS):
         users = step.inputs.users[step.chosen(seed)].tolist()
         for user, row in zip(users, drawn[seed], strict=False):
@@ -210,7 +208,7 @@ def test_features_to_rank_by_are_those_of_the_plain_model(variant, learnable):
     ends, length = step.sequences.held_out(rows, "valid"), step.config.max_length
     windows = step.sequences.windows(rows, ends, length)
     for _ in range(2):  # the second time on scratch that the first one used
-        found = step.engine.features(engine.Batch(windows, None, shared=True))
+        found = step.engine.features(step.engine.windows(windows, None, shared=True))
     for seed, model in enumerate(step.models):
         expected = model.double().eval()(windows)[:, -1]
         assert torch.allclose(found[seed].double(), expected, atol=1e-5)
@@ -223,12 +221,13 @@ def test_a_step_is_adams_with_norm_penalty_and_group_loss(learnable):
     groups = torch.arange(step.sequences.n_users + 1, device=DEVICE) % 3
     at.groups.copy_(groups.int().expand(SEEDS, -1))
     at.clock.zero_()
+    draw(at, at.batch, 0)
     before = [at.layout.unpack(flat) for flat in at.params]
-    at.step(0)
+    train_step(at, 0)
     for seed in range(SEEDS):
         model = step.models[seed]
         chosen = step.order[seed][: config.batch_size].long()
-        drawn = at.scratch.negatives.view(SEEDS, config.batch_size, -1)[seed]
+        drawn = at.scratch.negatives[0].view(SEEDS, config.batch_size, -1)[seed]
         drawn = drawn[:, : config.max_length].long()
         model.load_state_dict(before[seed] | {"edges": model.edges})
         model.eval()
@@ -260,10 +259,12 @@ def test_a_step_is_adams_with_norm_penalty_and_group_loss(learnable):
 def test_a_seed_alone_is_that_seed_among_others(learnable):
     step = Step(learnable, "tisasrec", dropout=0.3)
     pair = step.engine
-    pair.step(0)
+    draw(pair, pair.batch, 0)
+    train_step(pair, 0)
     alone = engine.Engine(step.models[1:], step.keys[1:], step.sequences, pair.n_rows)
-    batch = engine.Batch(step.inputs, step.targets, shared=True)
+    batch = alone.windows(step.inputs, step.targets, shared=True)
     alone.start_epoch(batch, step.order[1:], torch.tensor([BEFORE]))
-    alone.step(0)
+    draw(alone, alone.batch, 0)
+    train_step(alone, 0)
     assert torch.equal(alone.params[0], pair.params[1])
     assert not torch.equal(pair.params[0], pair.params[1])

@@ -1,0 +1,198 @@
+"""What a step begins with, and the gradient of what it looks up: windows, negatives, dropout.
+
+Letters: S seeds, B batch, T sequence, D width, R interval rows, L blocks; G = S·B programs.
+"""
+
+import triton
+import triton.language as tl
+
+from fpt_model.fused import chance
+from fpt_model.fused.chance import below, bits, chosen, kept, step_key
+from fpt_model.fused.tiles import add_whole, tile
+
+DROPOUT = tl.constexpr(chance.DROPOUT)
+NEGATIVE = tl.constexpr(chance.NEGATIVE)
+ITEM = tl.constexpr(chance.ITEM)
+ITEM_ID = tl.constexpr(chance.ITEM_ID)
+USER = tl.constexpr(chance.USER)
+USER_ID = tl.constexpr(chance.USER_ID)
+LAYER = tl.constexpr(chance.LAYER)
+LAYER_SITES = tl.constexpr(chance.LAYER_SITES)
+KEY_TABLE = tl.constexpr(chance.KEY_TABLE)
+KEY_PLACE = tl.constexpr(chance.KEY_PLACE)
+
+
+@triton.jit(do_not_specialize=["step"])
+def draw(
+    keys, clock, step, masks, batch, pairs,
+    PAIRS: tl.constexpr, RATE: tl.constexpr,
+):  # fmt: skip
+    """Factors of dropout, two of them by 32 bits. Grid (G, pairs / PAIRS).
+
+    `masks` (G, 2·pairs): 0, or 1 / (1 - rate).
+    """
+    program = tl.program_id(0)
+    seed, b = program // batch, program % batch
+    first, second = step_key(keys, clock, seed, step)
+    place = tl.program_id(1) * PAIRS + tl.arange(0, PAIRS)
+    drawn = bits(first, second, DROPOUT, b * pairs + place)
+    low = tl.where(chosen(drawn & 0xFFFF, RATE), 1 / (1 - RATE), 0.0).to(masks.dtype.element_ty)
+    high = tl.where(chosen(drawn >> 16, RATE), 1 / (1 - RATE), 0.0).to(masks.dtype.element_ty)
+    masks += program.to(tl.int64) * 2 * pairs
+    tl.store(masks + place, low, mask=place < pairs)
+    tl.store(masks + pairs + place, high, mask=place < pairs)
+
+
+@triton.jit(do_not_specialize=["step"])
+def draw_negatives(
+    keys, clock, step, w_users, order, n_order, gaps, firsts, counts, n_items, out, batch,
+    T: tl.constexpr, SEARCH: tl.constexpr,
+):  # fmt: skip
+    """An item that the user has not met, for each position. Grid (G,)."""
+    program = tl.program_id(0)
+    seed, b = program // batch, program % batch
+    first, second = step_key(keys, clock, seed, step)
+    t = tl.arange(0, T)
+    place = step * batch + b
+    user = tl.load(w_users + tl.load(order + seed * n_order + place, mask=place < n_order, other=0))
+    begin, count = tl.load(firsts + user - 1), tl.load(counts + user - 1)
+    nth = below(bits(first, second, NEGATIVE, b * T + t), n_items - count)
+    low, high = tl.zeros_like(nth), tl.zeros_like(nth) + count
+    for _ in range(SEARCH):
+        middle = (low + high) // 2
+        going = low < high
+        gap = tl.load(gaps + begin + middle, mask=going, other=0)
+        low = tl.where(going & (gap <= nth), middle + 1, low)
+        high = tl.where(going & (gap > nth), middle, high)
+    tl.store(out + program * T + t, nth + 1 + low)
+
+
+@triton.jit(do_not_specialize=["step"])
+def drop_tables(
+    model, o_intervals_k, o_intervals_v, o_places_k, o_places_v, keys, clock, step,
+    tables_out, places_out, size,
+    TABLE: tl.constexpr, PLACES: tl.constexpr, BLOCK: tl.constexpr,
+    LAYERS: tl.constexpr, RATE: tl.constexpr,
+):  # fmt: skip
+    """Interval and position vectors with their dropout, anew for each layer.
+
+    Grid (S, 2·L, blocks of the larger table). Out: (S, L, 2, R, D) and (S, L, 2, T, D).
+    """
+    seed, which = tl.program_id(0), tl.program_id(1)
+    layer, value = which // 2, which % 2
+    model += seed.to(tl.int64) * size
+    first, second = step_key(keys, clock, seed, step)
+    place = tl.program_id(2) * BLOCK + tl.arange(0, BLOCK)
+    out = (seed * LAYERS * 2 + which).to(tl.int64)
+    source = tl.where(value == 0, o_intervals_k, o_intervals_v)
+    x = tl.load(model + source + place, mask=place < TABLE, other=0.0)
+    site = LAYER + LAYER_SITES * layer + value
+    if RATE > 0:
+        x = x * kept(first, second, site + KEY_TABLE, place, RATE)
+    tl.store(tables_out + out * TABLE + place, x.to(tables_out.dtype.element_ty), place < TABLE)
+    source = tl.where(value == 0, o_places_k, o_places_v)
+    y = tl.load(model + source + place, mask=place < PLACES, other=0.0)
+    if RATE > 0:
+        y = y * kept(first, second, site + KEY_PLACE, place, RATE)
+    tl.store(places_out + out * PLACES + place, y, mask=place < PLACES)
+
+
+@triton.jit(do_not_specialize=["step"])
+def prepare(
+    model, o_items, o_weeks, o_users, o_places, keys, clock, step,
+    w_items, w_weeks, w_targets, w_users, windows, order, n_order,
+    n_items, n_users, masks, mask_size,
+    x_out, items_out, weeks_out, users_out, targets_out, chosen_out,
+    size, batch, length, root,
+    T: tl.constexpr, D: tl.constexpr, IW: tl.constexpr, WW: tl.constexpr, UW: tl.constexpr,
+    IP: tl.constexpr, WP: tl.constexpr, UP: tl.constexpr,
+    INTERVALS: tl.constexpr, TRAIN: tl.constexpr, DROP: tl.constexpr,
+    ITEM_RATE: tl.constexpr, USER_RATE: tl.constexpr,
+):  # fmt: skip
+    """Windows, replaced ids and the network's input. Grid (G,).
+
+    `windows`: how many lie between those of one seed and the next; 0 where they share them.
+    """
+    program = tl.program_id(0)
+    seed, b = program // batch, program % batch
+    model += seed.to(tl.int64) * size
+    first, second = step_key(keys, clock, seed, step)
+    t = tl.arange(0, T)
+    place = step * batch + b
+    there = place < n_order
+    user_row = tl.load(order + seed * n_order + place, mask=there, other=0)
+    window = seed * windows + user_row
+    from_window = window.to(tl.int64) * length + t
+    inside = (t < length) & there
+    items = tl.load(w_items + from_window, mask=inside, other=0)
+    weeks = tl.load(w_weeks + from_window, mask=inside, other=0)
+    user = tl.load(w_users + user_row)
+    own = b * T + t
+    if TRAIN:
+        targets = tl.load(w_targets + from_window, mask=inside, other=0)
+        tl.store(targets_out + program * T + t, targets)
+    if ITEM_RATE > 0:
+        other = 1 + below(bits(first, second, ITEM_ID, own), n_items)
+        stays = kept(first, second, ITEM, own, ITEM_RATE) > 0
+        items = tl.where(stays | (items == 0), items, other)
+    if USER_RATE > 0:
+        other_user = 1 + below(bits(first, second, USER_ID, b), n_users)
+        user_stays = kept(first, second, USER, b, USER_RATE) > 0
+        seen_user = tl.where(user_stays, user, other_user)
+    else:
+        seen_user = user
+    tl.store(items_out + program * T + t, items)
+    tl.store(weeks_out + program * T + t, weeks)
+    tl.store(users_out + program, seen_user)
+    tl.store(chosen_out + program, window)
+    d = tl.arange(0, D)[None, :]
+    column = tl.zeros((T, 1), tl.int32) + d
+    x = tl.load(model + o_items + items[:, None] * IP + d, mask=column < IW, other=0.0)
+    if WW > 0:
+        theirs = (column >= IW) & (column < IW + WW)
+        x += tl.load(model + o_weeks + weeks[:, None] * WP + d - IW, mask=theirs, other=0.0)
+    if UW > 0:
+        theirs = (column >= IW + WW) & (column < IW + WW + UW) & inside[:, None]
+        x += tl.load(model + o_users + seen_user * UP + column - IW - WW, mask=theirs, other=0.0)
+    x = x * root
+    if not INTERVALS:
+        x += tl.load(model + o_places + tile(T, D))
+    if DROP:
+        x = x * tl.load(masks + program.to(tl.int64) * mask_size + tile(T, D)).to(tl.float32)
+    x = tl.where(inside[:, None], x, 0.0)
+    tl.store(x_out + program.to(tl.int64) * T * D + tile(T, D), x)
+
+
+@triton.jit
+def embedding_slopes(
+    scattered, o_items, o_weeks, o_users, dx, items, weeks, users, masks, mask_size,
+    scattered_size, batch, root,
+    T: tl.constexpr, D: tl.constexpr, IW: tl.constexpr, WW: tl.constexpr, UW: tl.constexpr,
+    IP: tl.constexpr, WP: tl.constexpr, UP: tl.constexpr, DROP: tl.constexpr,
+):  # fmt: skip
+    """Gradient of the looked-up tables; `dx` becomes that of the input before dropout. Grid (G,)."""
+    program = tl.program_id(0)
+    scattered += (program // batch).to(tl.int64) * scattered_size
+    wide = program.to(tl.int64)
+    t = tl.arange(0, T)
+    d = tl.arange(0, D)[None, :]
+    here = wide * T * D + tile(T, D)
+    g = tl.load(dx + here)
+    if DROP:
+        g = g * tl.load(masks + wide * mask_size + tile(T, D)).to(tl.float32)
+        tl.store(dx + here, g)
+    g = g * root
+    item = tl.load(items + program * T + t)
+    column = tl.zeros((T, 1), tl.int32) + d
+    real = (item > 0)[:, None]
+    add_whole(scattered + o_items + item[:, None] * IP + d, g, real & (column < IW))
+    if WW > 0:
+        week = tl.load(weeks + program * T + t)
+        theirs = real & (column >= IW) & (column < IW + WW)
+        add_whole(scattered + o_weeks + week[:, None] * WP + d - IW, g, theirs)
+    if UW > 0:
+        user = tl.load(users + program)
+        one = tl.arange(0, D)
+        theirs = (one >= IW + WW) & (one < IW + WW + UW)
+        total = tl.sum(tl.where(real, g, 0.0), 0)
+        add_whole(scattered + o_users + user * UP + one - IW - WW, total, theirs)

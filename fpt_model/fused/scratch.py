@@ -1,0 +1,68 @@
+"""What kernels read and write besides weights: windows on the device, and scratch.
+
+Letters: S seeds, B batch, T sequence, D width, R interval rows, L blocks; n = S·B programs.
+"""
+
+import torch
+from torch import Tensor
+
+from fpt_model.config import Config
+from fpt_model.data import Windows
+from fpt_model.fused.layout import Layout
+
+OPERANDS = torch.float16  # of products: the significand of TF32, and half its size
+
+
+class Batch:
+    """Windows as kernels read them: int32 on the device.
+
+    Args:
+        windows: (N, T) of one set of users, or of S sets one after the other (S·N, T).
+        targets: same shape; None to rank.
+        look_ups: see `fpt_model.fused.intervals`; None without intervals.
+        shared: whether all seeds use the same windows.
+    """
+
+    def __init__(
+        self, windows: Windows, targets: Tensor | None, look_ups: Tensor | None, *, shared: bool
+    ) -> None:
+        self.items, self.weeks = windows.items.int(), windows.weeks.int()
+        self.targets = self.items if targets is None else targets.int()
+        self.users = windows.users.int()
+        self.look_ups = self.items if look_ups is None else look_ups
+        self.shared = shared
+
+
+class Scratch:
+    """What the kernels of n programs write: on the way forward, and back if `train`.
+
+    What is drawn at random has two places, taken in turn: the next step's is drawn beside a step.
+    """
+
+    def __init__(self, layout: Layout, config: Config, n: int, *, train: bool, like: Tensor):
+        T, D, R, layers = layout.length, layout.width, layout.rows, config.blocks
+
+        def zeros(*shape: int, kind: torch.dtype = torch.float32) -> Tensor:
+            return torch.zeros(shape, device=like.device, dtype=kind)
+
+        def halves(*shape: int) -> Tensor:
+            return zeros(*shape, kind=OPERANDS)
+
+        names = ("items", "weeks", "targets")
+        self.ids = {name: zeros(n, T, kind=torch.int32) for name in names}
+        self.users, self.chosen = (zeros(n, kind=torch.int32) for _ in range(2))
+        self.x = [zeros(n, T, D) for _ in range(2)]
+        self.by_row, self.value_sums = halves(n, T, R), halves(layers if train else 1, n, T, R)
+        # of dropout: on the input, and on each layer's weights, hidden layer and output
+        self.mask_size = T * D + layers * (T * T + 2 * T * D) if train else 2
+        self.masks = [halves(n, self.mask_size) for _ in range(2)]
+        if not train:
+            return
+        self.negatives = [zeros(n, T, kind=torch.int32) for _ in range(2)]
+        names = ("x", "hat", "q", "k", "v", "hat2", "h")
+        names += ("dn", "dq", "dk", "dv", "dn2", "do", "du", "dz")
+        self.tiles = {name: halves(layers, n, T, D) for name in names}
+        self.rsd, self.rsd2 = (zeros(layers, n, T) for _ in range(2))
+        self.last_hat, self.last_dn = halves(n, T, D), halves(n, T, D)
+        self.a, self.key_sums = halves(layers, n, T, T), halves(layers, n, T, R)
+        self.dx, self.losses = zeros(n, T, D), zeros(n)

@@ -1,0 +1,118 @@
+"""The end of a step: group loss, the loss of the record, Adam.
+
+Gradients so far are of a sum over positions, which keeps them in the range of float16; here they
+are divided by the number of positions.
+
+Letters: S seeds, P weights, B batch.
+"""
+
+import triton
+import triton.language as tl
+
+from fpt_model.fused import chance
+from fpt_model.fused.chance import below, bits, step_key
+from fpt_model.fused.tiles import FIXED, add_whole, whole
+
+FIRST = tl.constexpr(chance.FIRST)
+SECOND = tl.constexpr(chance.SECOND)
+
+
+@triton.jit(do_not_specialize=["step"])
+def group_slopes(
+    model, scattered, o_users, keys, clock, step, n_real, steps, groups, record,
+    size, scattered_size, n_users, pairs, margin, weight,
+    PAIRS: tl.constexpr, UP: tl.constexpr,
+):  # fmt: skip
+    """Group loss of random pairs, onto `record`, and its gradient, once there are groups. Grid (S,)."""
+    seed = tl.program_id(0)
+    model += seed.to(tl.int64) * size + o_users
+    scattered += seed.to(tl.int64) * scattered_size + o_users
+    groups += seed * (n_users + 1)
+    count = tl.load(n_real + seed * steps + step).to(tl.float32)
+    key, key2 = step_key(keys, clock, seed, step)
+    p, w = tl.arange(0, PAIRS), tl.arange(0, UP)[None, :]
+    there = (p < pairs) & (tl.load(groups + 1) >= 0)
+    u = 1 + below(bits(key, key2, FIRST, p), n_users)
+    v = 1 + below(bits(key, key2, SECOND, p), n_users)
+    same = tl.load(groups + u) == tl.load(groups + v)
+    x = tl.load(model + u[:, None] * UP + w)
+    y = tl.load(model + v[:, None] * UP + w)
+    size_x = tl.maximum(tl.sqrt(tl.sum(x * x, 1)), 1e-8)
+    size_y = tl.maximum(tl.sqrt(tl.sum(y * y, 1)), 1e-8)
+    cosine = tl.sum(x * y, 1) / (size_x * size_y)
+    loss = tl.where(same, 1 - cosine, tl.maximum(cosine - margin, 0.0))
+    record += seed * steps + step
+    tl.store(record, tl.load(record) + weight * tl.sum(tl.where(there, loss, 0.0), 0))
+    slope = tl.where(same, -1.0, tl.where(cosine > margin, 1.0, 0.0))
+    slope = tl.where(there, slope * weight * count, 0.0)
+    hat_x, hat_y = x / size_x[:, None], y / size_y[:, None]
+    dx = (slope / size_x)[:, None] * (hat_y - cosine[:, None] * hat_x)
+    dy = (slope / size_y)[:, None] * (hat_x - cosine[:, None] * hat_y)
+    add_whole(scattered + u[:, None] * UP + w, dx, there[:, None])
+    add_whole(scattered + v[:, None] * UP + w, dy, there[:, None])
+
+
+@triton.jit(do_not_specialize=["step"])
+def sum_up(
+    squares, spans, losses, n_real, record, norms_out, n_blocks, batch, step, steps, l2,
+    TABLES: tl.constexpr, B: tl.constexpr, CHUNK: tl.constexpr, CHUNKS: tl.constexpr,
+):  # fmt: skip
+    """The step's loss but for the groups into `record` (S, steps), and the norms of the penalised tables. Grid (S,).
+
+    `squares` (S, blocks): sums of squares as Adam left them; `spans` (tables, 2): first and last
+    block of a table.
+    """
+    seed = tl.program_id(0)
+    b = tl.arange(0, B)
+    loss = tl.sum(tl.load(losses + seed * batch + b, mask=b < batch, other=0.0), 0)
+    loss = loss / tl.load(n_real + seed * steps + step).to(tl.float32)
+    for table in tl.static_range(TABLES):
+        low, high = tl.load(spans + 2 * table), tl.load(spans + 2 * table + 1)
+        total = tl.zeros((CHUNK,), tl.int64)
+        for number in range(CHUNKS):
+            place = low + number * CHUNK + tl.arange(0, CHUNK)
+            total += tl.load(squares + seed * n_blocks + place, mask=place < high, other=0)
+        norm = tl.sqrt((tl.sum(total, 0).to(tl.float64) * (1 / FIXED)).to(tl.float32))
+        tl.store(norms_out + seed * TABLES + table, norm)
+        loss += l2 * norm
+    tl.store(record + seed * steps + step, loss)
+
+
+@triton.jit(do_not_specialize=["step"])
+def adam(
+    model, halves, moments, squares_of, scattered, dense, penalised, norms, squares, n_real, clock,
+    step, steps, size, scattered_size, dense_size, n_blocks, l2, rate, beta1, beta2,
+    SPLIT: tl.constexpr, TABLES: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """One step of Adam over all weights; empties `scattered`. Grid (blocks, S)."""
+    block, seed = tl.program_id(0), tl.program_id(1)
+    e = tl.arange(0, BLOCK)
+    place = block * BLOCK + e
+    wide = seed.to(tl.int64) * size + place
+    p = tl.load(model + wide)
+    if block * BLOCK < scattered_size:
+        source = scattered + seed.to(tl.int64) * scattered_size + place
+        g = (tl.load(source).to(tl.float64) * (1 / FIXED)).to(tl.float32)
+        tl.debug_barrier()  # the thread that empties a place need not be the one that reads it
+        tl.store(source, tl.zeros((BLOCK,), tl.int64))
+    else:
+        g = tl.zeros((BLOCK,), tl.float32)
+        parts = dense + seed.to(tl.int64) * SPLIT * dense_size + place - scattered_size
+        for part in tl.static_range(SPLIT):
+            g += tl.load(parts + part * dense_size)
+    g = g / tl.load(n_real + seed * steps + step).to(tl.float32)
+    table = tl.load(penalised + block)
+    if table >= 0:
+        g += l2 * p / tl.maximum(tl.load(norms + seed * TABLES + table), 1e-30)
+    count = (tl.load(clock + seed) + step + 1).to(tl.float32)
+    m = beta1 * tl.load(moments + wide) + (1 - beta1) * g
+    v = beta2 * tl.load(squares_of + wide) + (1 - beta2) * g * g
+    unbiased1 = 1 - tl.exp(count * tl.log(beta1))
+    unbiased2 = 1 - tl.exp(count * tl.log(beta2))
+    p -= rate / unbiased1 * m / (tl.sqrt(v / unbiased2) + 1e-8)
+    tl.store(model + wide, p)
+    tl.store(halves + wide, p.to(halves.dtype.element_ty))
+    tl.store(moments + wide, m)
+    tl.store(squares_of + wide, v)
+    if table >= 0:
+        tl.store(squares + seed * n_blocks + block, tl.sum(whole(p * p), 0))
