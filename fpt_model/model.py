@@ -24,12 +24,9 @@ from torch import Tensor, nn
 
 from fpt_model.config import Config
 from fpt_model.data import WEEKS, Windows
-from fpt_model.intervals import (
-    attention_weights,
-    interval_attention,
-    interval_rows,
-    scaled_intervals,
-)
+from fpt_model.intervals import Near, attention_weights, interval_attention, near_pairs
+from fpt_model.layers import LayerNorm, dropout
+from fpt_model.pairs import PairProducts, Pairs
 
 
 class Encoder(nn.Module):
@@ -55,7 +52,7 @@ class Encoder(nn.Module):
         self.positions = _parameters(2 if config.intervals else 1, config.max_length, config.width)
         self.intervals = _parameters(2 if config.intervals else 0, n_rows, config.width)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.blocks))
-        self.norm = nn.LayerNorm(config.width, eps=1e-8)
+        self.norm = LayerNorm(config.width, eps=1e-8)
         self._initialise()
 
     def _initialise(self) -> None:
@@ -83,11 +80,17 @@ class Encoder(nn.Module):
                 x = block(x, mask, None)
             return self.norm(x)
         x = self._dropped(x)
-        intervals = scaled_intervals(windows.times, windows.scales)  # (B, T, T)
-        rows = interval_rows(intervals, config.time_span, self.edges)
+        near = near_pairs(
+            windows.times,
+            windows.scales,
+            length - real.sum(1),
+            config.time_span,
+            self.edges,
+            config.heads,
+        )
         for block in self.blocks:
             time = Time(
-                rows,
+                near,
                 (self._dropped(self.intervals[0]), self._dropped(self.intervals[1])),
                 (
                     self._dropped(self._position_vectors(0, real)),
@@ -98,13 +101,18 @@ class Encoder(nn.Module):
         return self.norm(x)
 
     def score(self, features: Tensor, items: Tensor) -> Tensor:
-        """Scores of chosen items: features (…, D) and items (…) to (…).
+        """Scores of chosen items: features (…, D) and items (…) or (…, C) to the shape of items.
 
         The paper concatenates week and user on the output side as well. For one user and moment
         that adds the same number to every item's score, so it can't change a rank: it is left
         out, and the first `item_width` features meet the item's vector.
         """
-        return (features[..., : self.config.item_width] * self.items(items)).sum(-1)
+        features = features[..., : self.config.item_width].flatten(0, -2)  # (Q, item_width)
+        query = torch.arange(len(features) + 1, device=items.device, dtype=torch.int32)
+        each = items.numel() // len(features)
+        queries = query[:-1].repeat_interleave(each)
+        pairs = Pairs(items.flatten().int(), query * each, queries, len(self.items.weight))
+        return PairProducts.apply(features, self.items.weight, pairs).view_as(items)
 
     def score_all(self, features: Tensor) -> Tensor:
         """Scores of every item: features (…, D) to (…, I + 1); column 0 is padding."""
@@ -129,22 +137,22 @@ class Encoder(nn.Module):
         return self.positions[table][-real.shape[1] :]
 
     def _dropped(self, x: Tensor) -> Tensor:
-        return F.dropout(x, self.config.dropout, self.training)
+        return dropout(x, self.config.dropout) if self.training else x
 
 
 class Time:
     """What a block knows of time.
 
     Attributes:
-        rows: (B, T, T) row of the interval tables for each pair.
+        near: the pairs that are near.
         intervals: key and value vectors, (R, D) each.
         positions: key and value vectors, (T, D) each.
     """
 
     def __init__(
-        self, rows: Tensor, intervals: tuple[Tensor, Tensor], positions: tuple[Tensor, Tensor]
+        self, near: Near, intervals: tuple[Tensor, Tensor], positions: tuple[Tensor, Tensor]
     ) -> None:
-        self.rows, self.intervals, self.positions = rows, intervals, positions
+        self.near, self.intervals, self.positions = near, intervals, positions
 
 
 class Block(nn.Module):
@@ -154,9 +162,9 @@ class Block(nn.Module):
         super().__init__()
         width = config.width
         self.heads, self.dropout = config.heads, config.dropout
-        self.norm_attention = nn.LayerNorm(width, eps=1e-8)
+        self.norm_attention = LayerNorm(width, eps=1e-8)
         self.query, self.key, self.value = (nn.Linear(width, width) for _ in range(3))
-        self.norm_pointwise = nn.LayerNorm(width, eps=1e-8)
+        self.norm_pointwise = LayerNorm(width, eps=1e-8)
         self.pointwise_1, self.pointwise_2 = (nn.Linear(width, width) for _ in range(2))
 
     def forward(self, x: Tensor, mask: Tensor, time: Time | None) -> Tensor:
@@ -169,15 +177,15 @@ class Block(nn.Module):
 
     def _attend(self, query: Tensor, x: Tensor, mask: Tensor, time: Time | None) -> Tensor:
         q, k, v = self._split(self.query(query)), self.key(x), self.value(x)
-        dropout = self.dropout if self.training else 0.0
+        rate = self.dropout if self.training else 0.0
         if time is None:
-            weights = attention_weights(q, self._split(k), mask, dropout=dropout)
+            weights = attention_weights(q, self._split(k), mask, rate=rate)
             return self._join(weights @ self._split(v))
         # q·(k_j + p_j) and Σ a_ij (v_j + p_j): positions merge into keys and values exactly
         k, v = self._split(k + time.positions[0]), self._split(v + time.positions[1])
         tables = tuple(self._split(table[None])[0] for table in time.intervals)  # (H, R, W)
         return self._join(
-            interval_attention(q, k, v, mask, time.rows, (tables[0], tables[1]), dropout)
+            interval_attention(q, k, v, mask, time.near, (tables[0], tables[1]), rate)
         )
 
     def _split(self, x: Tensor) -> Tensor:
@@ -189,7 +197,7 @@ class Block(nn.Module):
         return x.transpose(1, 2).flatten(2)
 
     def _dropped(self, x: Tensor) -> Tensor:
-        return F.dropout(x, self.dropout, self.training)
+        return dropout(x, self.dropout) if self.training else x
 
 
 def _table(rows: int, width: int) -> nn.Embedding | None:

@@ -64,7 +64,10 @@ class Trainer:
         edges = overflow_edges(sequences, config).cpu()
         self.model = Encoder(config, sequences.n_items, sequences.n_users, edges).to(device)
         self.optimizer = torch.optim.Adam(
-            self.model.parameters(), lr=config.learning_rate, betas=(config.beta1, config.beta2)
+            self.model.parameters(),
+            lr=config.learning_rate,
+            betas=(config.beta1, config.beta2),
+            fused=device.type == "cpu" or None,  # one pass; a GPU's has other needs on resuming
         )
         rows = sequences.trainable()
         if not len(rows):
