@@ -210,9 +210,8 @@ class _IntervalAttention(torch.autograd.Function):
         del kept
         inner = slopes @ v.transpose(2, 3)
         inner.view(-1).index_add_(0, near.places, products(near.pairs, _rows(slopes), values))
-        inner = torch.ops.aten.threshold_backward(
-            inner, weights, 0
-        )  # nothing from what was dropped
+        # what was dropped has no slope
+        inner = torch.ops.aten.threshold_backward(inner, weights, 0)
         inner = torch.ops.aten._softmax_backward_data(inner, weights.abs(), 3, inner.dtype)
         inner *= root
         q_slopes, k_slopes = inner @ k, inner.transpose(2, 3) @ q

