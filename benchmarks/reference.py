@@ -81,7 +81,10 @@ class Reference:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
     ) -> None:
         self.sampler.close()
 
@@ -154,7 +157,6 @@ def quiet() -> Iterator[None]:
     """Nothing of what it prints: a line a step, a dot for every hundred users, a bar."""
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         yield
-
 
 
 def seconds(step: Callable[[], object], times: int) -> list[float]:

@@ -61,8 +61,9 @@ def rank(score: Scorer, sequences: Sequences, split: Split, length: int) -> Rank
         target = sequences.items[sequences.starts[chosen] + sequences.held_out(chosen, split)]
         for protocol, values in _candidate_scores(sequences, chosen, split, scores).items():
             own = scores.gather(1, target[:, None])  # (B, 1)
-            higher, equal = (values > own).sum(1), (values == own).sum(1)
-            parts[protocol].append(1 + higher + equal / 2)
+            # higher less lower, of all columns: higher + equal / 2 is half of them and the columns
+            lead = torch.sub(values, own).sign_().sum(1)
+            parts[protocol].append(1 + (lead + values.shape[1]) / 2)
             counts[protocol].append(1 + (values > float("-inf")).sum(1))
     return Ranks(
         users=rows + 1,
@@ -80,7 +81,7 @@ def scored(
         filled = torch.cat([chosen, chosen[:1].expand(BATCH - len(chosen))])
         windows = sequences.windows(filled, sequences.held_out(filled, split), length)
         scores = score(windows)[: len(chosen)]
-        if not torch.isfinite(scores).all():
+        if not torch.isfinite(torch.stack(scores.aminmax())).all():
             raise ModelError("A score is not a number", to_do="Train again with a lower rate")
         yield chosen, scores
 

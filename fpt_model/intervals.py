@@ -9,7 +9,7 @@ are taken apart. The last row of the tables, what lies farthest back, is added t
 keys it would add the same to all that i sees, which softmax ignores), and the other rows less the
 last one are summed over the pairs that are near (`fpt_model.pairs`).
 
-Letters: B batch, H heads, T sequence, R interval rows, W width of a head, P near pairs.
+Letters: B batch, H heads, T sequence, N queries, R interval rows, W width of a head, P near pairs.
 """
 
 import math
@@ -87,11 +87,11 @@ def overflow_edges(sequences: Sequences, config: Config) -> Tensor:
 
 @dataclass(frozen=True)
 class Near:
-    """The pairs (i, j ≤ i) whose interval has a row before the last.
+    """The pairs (i, j ≤ i) whose interval has a row before the last; i are the latest N of T.
 
     Attributes:
-        pairs: queries (B·H·T) and rows of the tables (H·(R - 1)).
-        places: (P,) int32, where each lies in (B, H, T, T).
+        pairs: queries (B·H·N) and rows of the tables (H·(R - 1)).
+        places: (P,) int32, where each lies in (B, H, N, T).
     """
 
     pairs: Pairs
@@ -99,7 +99,13 @@ class Near:
 
 
 def near_pairs(
-    times: Tensor, scales: Tensor, padded: Tensor, time_span: int, edges: Tensor, heads: int
+    times: Tensor,
+    scales: Tensor,
+    padded: Tensor,
+    time_span: int,
+    edges: Tensor,
+    heads: int = 1,
+    latest: int | None = None,
 ) -> Near:
     """What is near: times ascend, so to each i it is the latest j, up to i itself.
 
@@ -109,27 +115,31 @@ def near_pairs(
         padded: (B,) number of padded places, which see only themselves.
         time_span, edges: see `interval_rows`.
         heads: H.
+        latest: N; T when not said.
     """
     (batch, length), device = times.shape, times.device
+    latest = latest or length
     place = torch.arange(length, device=device)
     limit = (edges[-1] if len(edges) else time_span) * scales.double()  # (B,) exact to 2^53
     seconds = times.double().masked_fill(place < padded[:, None], float("-inf"))
     first = torch.searchsorted(seconds, seconds - limit[:, None], right=True)
-    first = first.maximum(padded[:, None]).minimum(place)  # (B, T)
-    first = first[:, None].expand(-1, heads, -1)  # (B, H, T)
-    counts = (place + 1 - first).flatten()
+    first = first.maximum(padded[:, None]).minimum(place)[:, -latest:]  # (B, N)
+    first = first[:, None].expand(-1, heads, -1)  # (B, H, N)
+    counts = (place[-latest:] + 1 - first).flatten()
     starts = F.pad(counts.cumsum(0), (1, 0))
     query = torch.arange(counts.numel(), device=device)
     queries = query.repeat_interleave(counts)  # (P,)
 
     def of_query(values: Tensor) -> Tensor:
-        return values.expand(batch, heads, length).flatten().index_select(0, queries)
+        return values.expand(batch, heads, latest).flatten().index_select(0, queries)
 
     past = torch.arange(len(queries), device=device) + of_query(
-        first - starts[:-1].view(batch, heads, length)
+        first - starts[:-1].view(batch, heads, latest)
     )  # j
     user = of_query(torch.arange(batch, device=device)[:, None, None])
-    gaps = of_query(times[:, None]) - times.flatten().index_select(0, user * length + past)
+    gaps = of_query(times[:, None, -latest:]) - times.flatten().index_select(
+        0, user * length + past
+    )
     rows = interval_rows(gaps // of_query(scales[:, None, None]), time_span, edges)
     n_rows = time_span + len(edges)  # of a head, without the last
     rows = rows + of_query(n_rows * torch.arange(heads, device=device)[:, None])
@@ -146,17 +156,18 @@ def interval_attention(
     tables: tuple[Tensor, Tensor],
     rate: float = 0.0,
 ) -> Tensor:
-    """Attention with interval vectors on keys and values, without (B, T, T, W).
+    """Attention with interval vectors on keys and values, without (B, N, T, W).
 
     Args:
-        q, k, v: (B, H, T, W).
-        mask: (B, 1, T, T) bool, true where i may look at j; at least one j for each i.
+        q: (B, H, N, W).
+        k, v: (B, H, T, W).
+        mask: (B, 1, N, T) bool, true where i may look at j; at least one j for each i.
         near: the pairs whose row is not the last; within the mask.
         tables: key and value vectors, (H, R, W) each.
         rate: of dropout on the attention weights.
 
     Returns:
-        (B, H, T, W).
+        (B, H, N, W).
     """
     keys, values = ((table[:, :-1] - table[:, -1:]).flatten(0, 1) for table in tables)
     v = v + tables[1][:, -1:]
@@ -164,7 +175,7 @@ def interval_attention(
 
 
 class _IntervalAttention(torch.autograd.Function):
-    """Keeps one (B, H, T, T) tensor: the weights, negative where they were dropped."""
+    """Keeps one (B, H, N, T) tensor: the weights, negative where they were dropped."""
 
     @staticmethod
     def forward(
@@ -199,7 +210,7 @@ class _IntervalAttention(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, slopes: Tensor) -> tuple[Tensor | None, ...]:
-        """Slopes (B, H, T, W) to those of q, k, v, keys and values."""
+        """Slopes (B, H, N, W) to those of q, k, v, keys and values."""
         q, k, v, keys, values, weights = ctx.saved_tensors
         near = ctx.near
         root = 1 / math.sqrt(q.shape[3])
@@ -222,12 +233,12 @@ class _IntervalAttention(torch.autograd.Function):
 
 
 def _rows(x: Tensor) -> Tensor:
-    """(B, H, T, W) to (B·H·T, W)."""
+    """(B, H, N, W) to (B·H·N, W)."""
     return x.flatten(0, 2)
 
 
 def _at(x: Tensor, near: Near) -> Tensor:
-    """The near ones (P,) of (B, H, T, T)."""
+    """The near ones (P,) of (B, H, N, T)."""
     return x.view(-1).index_select(0, near.places)
 
 

@@ -65,40 +65,52 @@ class Encoder(nn.Module):
                 if table is not None:
                     table.weight[0] = 0
 
-    def forward(self, windows: Windows) -> Tensor:
-        """Features of every position, (B, T, D); those of padded positions mean nothing."""
+    def forward(self, windows: Windows, latest: int | None = None) -> Tensor:
+        """Features of every position, (B, T, D); those of padded positions mean nothing.
+
+        Args:
+            windows: B of them.
+            latest: how many positions of the last block are asked for, all when not said.
+        """
         config = self.config
         real = windows.items > 0  # (B, T)
-        x = self._inputs(windows)  # (B, T, D)
         length = windows.items.shape[1]
-        causal = torch.ones(length, length, dtype=torch.bool, device=x.device).tril()
-        itself = torch.eye(length, dtype=torch.bool, device=x.device)
+        causal = torch.ones(length, length, dtype=torch.bool, device=real.device).tril()
+        itself = torch.eye(length, dtype=torch.bool, device=real.device)
         mask = (causal & real[:, None, :] | itself)[:, None]  # (B, 1, T, T)
+        x = self._inputs(windows)  # (B, T, D)
         if not config.intervals:
-            x = self._dropped(x + self._position_vectors(0, real))
-            for block in self.blocks:
-                x = block(x, mask, None)
-            return self.norm(x)
+            x = x + self._position_vectors(0, real)
         x = self._dropped(x)
-        near = near_pairs(
+        seen = [length] * (config.blocks - 1) + [latest or length]
+        near = {n: self._near(windows, real, n) for n in set(seen)} if config.intervals else {}
+        for block, n in zip(self.blocks, seen, strict=True):
+            time = self._time(near[n], real) if near else None
+            x = block(x, mask[:, :, -n:], time)
+        return self.norm(x)
+
+    def _near(self, windows: Windows, real: Tensor, latest: int) -> Near:
+        config, padded = self.config, (~real).sum(1)
+        return near_pairs(
             windows.times,
             windows.scales,
-            length - real.sum(1),
+            padded,
             config.time_span,
             self.edges,
             config.heads,
+            latest,
         )
-        for block in self.blocks:
-            time = Time(
-                near,
-                (self._dropped(self.intervals[0]), self._dropped(self.intervals[1])),
-                (
-                    self._dropped(self._position_vectors(0, real)),
-                    self._dropped(self._position_vectors(1, real)),
-                ),
-            )
-            x = block(x, mask, time)
-        return self.norm(x)
+
+    def _time(self, near: Near, real: Tensor) -> "Time":
+        """With dropout of its own for each block."""
+        return Time(
+            near,
+            (self._dropped(self.intervals[0]), self._dropped(self.intervals[1])),
+            (
+                self._dropped(self._position_vectors(0, real)),
+                self._dropped(self._position_vectors(1, real)),
+            ),
+        )
 
     def score(self, features: Tensor, items: Tensor) -> Tensor:
         """Scores of chosen items: features (…, D) and items (…) or (…, C) to the shape of items.
@@ -168,15 +180,16 @@ class Block(nn.Module):
         self.pointwise_1, self.pointwise_2 = (nn.Linear(width, width) for _ in range(2))
 
     def forward(self, x: Tensor, mask: Tensor, time: Time | None) -> Tensor:
-        """(B, T, D) to (B, T, D)."""
-        query = self.norm_attention(x)
+        """(B, T, D) and a mask (B, 1, N, T) to (B, N, D), of the latest N positions."""
+        query = self.norm_attention(x[:, -mask.shape[2] :])
         x = query + self._attend(query, x, mask, time)
         x = self.norm_pointwise(x)
         hidden = F.relu(self._dropped(self.pointwise_1(x)))
         return x + self._dropped(self.pointwise_2(hidden))
 
     def _attend(self, query: Tensor, x: Tensor, mask: Tensor, time: Time | None) -> Tensor:
-        q, k, v = self._split(self.query(query)), self.key(x), self.value(x)
+        q = self._split(self.query(query))
+        k, v = self.key(x), self.value(x)
         rate = self.dropout if self.training else 0.0
         if time is None:
             weights = attention_weights(q, self._split(k), mask, rate=rate)

@@ -273,7 +273,7 @@ def scorer(model: Encoder) -> Scorer:
 
     def score(windows: Windows) -> Tensor:
         model.eval()
-        return model.score_all(model(windows)[:, -1])
+        return model.score_all(model(windows, latest=1)[:, -1])
 
     return score
 
