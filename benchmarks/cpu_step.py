@@ -8,6 +8,7 @@ each with its own sampler. A figure is the median over the steps of all rounds b
 
 import argparse
 import statistics
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -34,8 +35,8 @@ def main() -> None:
             theirs.append(seconds(reference.step, 5))
             reference.wait_for_sampler()
             ours.append(epoch_seconds(trainer))
-    step = statistics.median(sum(ours[1:], [])) * 1e3
-    reference_step = statistics.median(sum(theirs[1:], [])) * 1e3
+    step = statistics.median(chain(*ours[1:])) * 1e3
+    reference_step = statistics.median(chain(*theirs[1:])) * 1e3
     ratio = reference_step / step
     print(f"{cpu()}, torch {torch.__version__}, {torch.get_num_threads()} threads")
     print(f"reference {reference_step:.0f} ms a step, ours {step:.1f} ms, {ratio:.1f} times")

@@ -38,7 +38,7 @@ class Reference:
     """
 
     def __init__(self, folder: Path, sequences: Sequences, device: torch.device) -> None:
-        self.utils = _module(folder / "utils.py")
+        self.utils = module(folder / "utils.py")
         config = resolve("tisasrec", "paper")
         self.settings = Namespace(
             maxlen=config.max_length,
@@ -64,7 +64,7 @@ class Reference:
             maxlen=config.max_length,
             n_workers=SAMPLERS,
         )
-        model = _module(folder / "model.py").TiSASRec(n_users, n_items, n_items, self.settings)
+        model = module(folder / "model.py").TiSASRec(n_users, n_items, n_items, self.settings)
         self.model = model.to(device)
         for parameter in self.model.parameters():
             if parameter.dim() > 1:
@@ -139,7 +139,7 @@ def write_lines(sequences: Sequences, path: Path) -> None:
     np.savetxt(path, columns.numpy(), fmt="%d", delimiter="\t")
 
 
-def _module(path: Path) -> ModuleType:
+def module(path: Path) -> ModuleType:
     """A module of the checkout; its names (`utils`, `model`) are too common for the import path."""
     if not path.is_file():
         sys.exit(f"No {path}: --reference is a checkout of github.com/pmixer/TiSASRec.pytorch")

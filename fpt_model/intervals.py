@@ -13,6 +13,7 @@ Letters: B batch, H heads, T sequence, N queries, R interval rows, W width of a 
 """
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,7 @@ from fpt_model.data import Sequences
 from fpt_model.layers import dropout, random_bits
 from fpt_model.pairs import Pairs, products, sums_by_query, sums_by_row
 
+PART = 2**18  # scores at once, 1 MB: half of those of the papers' batch
 SAMPLED_USERS = 4096  # enough for a handful of quantiles
 
 
@@ -106,8 +108,8 @@ def near_pairs(
     edges: Tensor,
     heads: int = 1,
     latest: int | None = None,
-) -> Near:
-    """What is near: times ascend, so to each i it is the latest j, up to i itself.
+) -> list[Near]:
+    """What is near, in parts of the batch that bound the memory of `interval_attention`.
 
     Args:
         times: (B, T) seconds, ascending where not padded.
@@ -117,8 +119,24 @@ def near_pairs(
         heads: H.
         latest: N; T when not said.
     """
+    latest = latest or times.shape[1]
+    at_most = max(1, PART // (heads * latest * times.shape[1]))
+    size = -(-len(times) // -(-len(times) // at_most))
+    parts = zip(times.split(size), scales.split(size), padded.split(size), strict=True)
+    return [_near_pairs(*part, time_span, edges, heads, latest) for part in parts]
+
+
+def _near_pairs(
+    times: Tensor,
+    scales: Tensor,
+    padded: Tensor,
+    time_span: int,
+    edges: Tensor,
+    heads: int,
+    latest: int,
+) -> Near:
+    """Times ascend, so what is near to i are the latest j, up to i itself."""
     (batch, length), device = times.shape, times.device
-    latest = latest or length
     place = torch.arange(length, device=device)
     limit = (edges[-1] if len(edges) else time_span) * scales.double()  # (B,) exact to 2^53
     seconds = times.double().masked_fill(place < padded[:, None], float("-inf"))
@@ -152,7 +170,7 @@ def interval_attention(
     k: Tensor,
     v: Tensor,
     mask: Tensor,
-    near: Near,
+    near: Sequence[Near],
     tables: tuple[Tensor, Tensor],
     rate: float = 0.0,
 ) -> Tensor:
@@ -162,7 +180,7 @@ def interval_attention(
         q: (B, H, N, W).
         k, v: (B, H, T, W).
         mask: (B, 1, N, T) bool, true where i may look at j; at least one j for each i.
-        near: the pairs whose row is not the last; within the mask.
+        near: the pairs whose row is not the last, within the mask; in parts of the batch.
         tables: key and value vectors, (H, R, W) each.
         rate: of dropout on the attention weights.
 
@@ -186,50 +204,65 @@ class _IntervalAttention(torch.autograd.Function):
         keys: Tensor,
         values: Tensor,
         mask: Tensor,
-        near: Near,
+        near: Sequence[Near],
         rate: float,
     ) -> Tensor:
         """See `interval_attention`; keys and values (H·(R - 1), W) are less the last row."""
-        root = 1 / math.sqrt(q.shape[3])
-        scores = (q * root) @ k.transpose(2, 3)
-        extra = products(near.pairs, _rows(q), keys)
-        scores.view(-1).index_add_(0, near.places, extra, alpha=root)
-        weights = scores.masked_fill_(~mask, float("-inf")).softmax(3)
-        ctx.scale = 1.0
-        if rate:
-            dropped = round(rate * 2**16)
-            ctx.scale = 2**16 / (2**16 - dropped)
-            bits = random_bits(weights.shape, weights.device)
-            weights = weights.copysign(bits.to(weights.dtype).sub_(dropped - 2**15 - 0.5))
-        ctx.near = near
-        ctx.save_for_backward(q, k, v, keys, values, weights)
-        kept = weights.relu() if rate else weights
-        out = kept @ v
-        out += sums_by_query(near.pairs, _at(kept, near), values).view_as(out)
-        return out.mul_(ctx.scale)
+        ctx.near, dropped = near, round(rate * 2**16)  # of 2^16; see `dropout`
+        ctx.scale = 2**16 / (2**16 - dropped)
+        out = torch.empty(q.shape, dtype=q.dtype, device=q.device)
+        weights = []
+        for part, pairs in zip(_parts(len(q), near), near, strict=True):
+            scores = _scores(q[part], k[part], keys, pairs).mul_(1 / math.sqrt(q.shape[3]))
+            some = scores.masked_fill_(~mask[part], float("-inf")).softmax(3)
+            if dropped:
+                bits = random_bits(some.shape, some.device).to(some.dtype)
+                some.copysign_(bits.sub_(dropped - 2**15 - 0.5))
+            weights.append(some)
+            kept = some.relu().mul_(ctx.scale)
+            extra = sums_by_query(pairs.pairs, _at(kept, pairs), values)
+            torch.add(kept @ v[part], extra.view_as(q[part]), out=out[part])
+        ctx.save_for_backward(q, k, v, keys, values, *weights)
+        return out
 
     @staticmethod
     def backward(ctx: Any, slopes: Tensor) -> tuple[Tensor | None, ...]:
         """Slopes (B, H, N, W) to those of q, k, v, keys and values."""
-        q, k, v, keys, values, weights = ctx.saved_tensors
-        near = ctx.near
-        root = 1 / math.sqrt(q.shape[3])
-        slopes = (slopes * ctx.scale).contiguous()
-        kept = weights.relu()
-        v_slopes = kept.transpose(2, 3) @ slopes
-        values_slopes = sums_by_row(near.pairs, _at(kept, near), _rows(slopes))
-        del kept
-        inner = slopes @ v.transpose(2, 3)
-        inner.view(-1).index_add_(0, near.places, products(near.pairs, _rows(slopes), values))
-        # what was dropped has no slope
-        inner = torch.ops.aten.threshold_backward(inner, weights, 0)
-        inner = torch.ops.aten._softmax_backward_data(inner, weights.abs(), 3, inner.dtype)
-        inner *= root
-        q_slopes, k_slopes = inner @ k, inner.transpose(2, 3) @ q
-        extra = _at(inner, near)
-        q_slopes += sums_by_query(near.pairs, extra, keys).view_as(q)
-        keys_slopes = sums_by_row(near.pairs, extra, _rows(q))
-        return q_slopes, k_slopes, v_slopes, keys_slopes, values_slopes, None, None, None
+        q, k, v, keys, values, *weights = ctx.saved_tensors
+        made = tuple(torch.empty(x.shape, dtype=x.dtype, device=x.device) for x in (q, k, v))
+        of_keys, of_values = torch.zeros_like(keys), torch.zeros_like(values)
+        parts = _parts(len(q), ctx.near)
+        for part, some, near in zip(parts, weights, ctx.near, strict=True):
+            of_q, of_k, of_v = (x[part] for x in made)
+            above = slopes[part].contiguous()
+            kept = some.relu().mul_(ctx.scale)
+            torch.matmul(kept.transpose(2, 3), above, out=of_v)
+            of_values += sums_by_row(near.pairs, _at(kept, near), _rows(above))
+            inner = _scores(above, v[part], values, near)
+            # what was dropped has no slope
+            inner = torch.ops.aten.threshold_backward(inner, some, 0).mul_(ctx.scale)
+            inner = torch.ops.aten._softmax_backward_data(inner, some.abs(), 3, inner.dtype)
+            inner *= 1 / math.sqrt(q.shape[3])
+            torch.matmul(inner.transpose(2, 3), q[part], out=of_k)
+            extra = _at(inner, near)
+            torch.add(
+                inner @ k[part], sums_by_query(near.pairs, extra, keys).view_as(of_q), out=of_q
+            )
+            of_keys += sums_by_row(near.pairs, extra, _rows(q[part]))
+        return *made, of_keys, of_values, None, None, None
+
+
+def _parts(count: int, near: Sequence[Near]) -> Iterator[slice]:
+    """Sequences that each of the parts is of; as many in all but the last."""
+    size = -(-count // len(near))
+    return (slice(first, first + size) for first in range(0, count, size))
+
+
+def _scores(q: Tensor, k: Tensor, table: Tensor, near: Near) -> Tensor:
+    """(B, H, N, T) products of queries with keys and with the rows of near pairs."""
+    scores = q @ k.transpose(2, 3)
+    scores.view(-1).index_add_(0, near.places, products(near.pairs, _rows(q), table))
+    return scores
 
 
 def _rows(x: Tensor) -> Tensor:

@@ -89,7 +89,7 @@ class Encoder(nn.Module):
             x = block(x, mask[:, :, -n:], time)
         return self.norm(x)
 
-    def _near(self, windows: Windows, real: Tensor, latest: int) -> Near:
+    def _near(self, windows: Windows, real: Tensor, latest: int) -> list[Near]:
         config, padded = self.config, (~real).sum(1)
         return near_pairs(
             windows.times,
@@ -101,7 +101,7 @@ class Encoder(nn.Module):
             latest,
         )
 
-    def _time(self, near: Near, real: Tensor) -> "Time":
+    def _time(self, near: list[Near], real: Tensor) -> "Time":
         """With dropout of its own for each block."""
         return Time(
             near,
@@ -162,7 +162,7 @@ class Time:
     """
 
     def __init__(
-        self, near: Near, intervals: tuple[Tensor, Tensor], positions: tuple[Tensor, Tensor]
+        self, near: list[Near], intervals: tuple[Tensor, Tensor], positions: tuple[Tensor, Tensor]
     ) -> None:
         self.near, self.intervals, self.positions = near, intervals, positions
 
