@@ -234,7 +234,8 @@ class Trainer:
 
     def _validate(self) -> dict[str, float]:
         progress = self.progress
-        ranked = rank(self._scorer(), self.sequences, "valid", self.config.max_length)
+        length = self.config.max_length
+        ranked = rank(self._scorer(), self.sequences, "valid", length, ("uniform_100",))
         ranks = ranked.ranks["uniform_100"]
         found = {"valid_recall_10": recall(ranks, 10), "valid_ndcg_10": ndcg(ranks, 10)}
         if found["valid_ndcg_10"] > progress.best_ndcg:
