@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fpt_model import intervals
 from fpt_model.intervals import (
     attention_weights,
     interval_attention,
@@ -79,6 +80,60 @@ def test_both_forms_equal_a_loop_over_pairs():
                 )
     for form, pairs in ((interval_attention, near), (naive_interval_attention, rows)):
         torch.testing.assert_close(form(q, k, v, mask, pairs, (keys, values)), expected)
+
+
+@pytest.mark.parametrize("scores", [1, 60, 2**30])
+def test_parts_of_the_batch_change_nothing(scores, monkeypatch):
+    monkeypatch.setattr(intervals, "PART", scores)
+    leaves, mask, rows, near = draw(9, 5, 2, 4, 3, 6, 2)
+    assert len(near) == {1: 5, 60: 5, 2**30: 1}[scores]
+    q, k, v, *tables = leaves
+    fast = interval_attention(q, k, v, mask, near, tuple(tables))
+    naive = naive_interval_attention(q, k, v, mask, rows, tuple(tables))
+    torch.testing.assert_close(fast, naive)
+    for one, other in zip(
+        torch.autograd.grad(fast.square().sum(), leaves),
+        torch.autograd.grad(naive.square().sum(), leaves),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.4])
+def test_slopes_are_those_of_differences(rate):
+    leaves, mask, _, near = draw(2, 2, 2, 4, 3, 5, 1)
+
+    def attend(q, k, v, *tables):
+        torch.manual_seed(5)  # the same are dropped each time
+        return interval_attention(q, k, v, mask, near, tables, rate)
+
+    assert torch.autograd.gradcheck(attend, leaves)
+
+
+def test_dropout_takes_whole_pairs_and_scales_the_rest():
+    (q, k, v, keys, values), mask, _, near = draw(6, 300, 1, 1, 3, 5, 0)
+    whole = interval_attention(q, k, v, mask, near, (keys, values))
+    dropped = interval_attention(q, k, v, mask, near, (keys, values), 0.25)
+    kept = dropped.abs().sum(3) > 0  # who sees only itself is dropped or scaled
+    assert 0.6 < kept.double().mean().item() < 0.9
+    torch.testing.assert_close(dropped[kept], whole[kept] / 0.75)
+
+
+@pytest.mark.parametrize("latest", [1, 3])
+def test_the_latest_queries_alone_give_their_rows(latest):
+    leaves, mask, *_ = draw(8, 3, 2, 6, 3, 5, 3)
+    q, k, v, *tables = leaves
+    g = torch.Generator().manual_seed(1)
+    times = torch.randint(0, 9, (3, 6), generator=g).cumsum(1)
+    known = (times, torch.ones(3, dtype=torch.int64), torch.tensor([0, 2, 3]), 5)
+    edges = torch.tensor([11, 22])
+    every = near_pairs(*known, edges, heads=2)
+    few = near_pairs(*known, edges, heads=2, latest=latest)
+    real = torch.arange(6) >= known[2][:, None]
+    mask = (mask[0, 0].new_ones(6, 6).tril() & real[:, None] | torch.eye(6).bool())[:, None]
+    whole = interval_attention(q, k, v, mask, every, tuple(tables))
+    part = interval_attention(q[:, :, -latest:], k, v, mask[:, :, -latest:], few, tuple(tables))
+    torch.testing.assert_close(part, whole[:, :, -latest:])
 
 
 def test_every_row_of_the_drawn_intervals_is_within_the_table():
