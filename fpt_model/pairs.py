@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+BAG = 512  # pairs
+
 
 class Pairs:
     """Which query looks at which rows.
@@ -36,10 +38,17 @@ class Pairs:
         return short.argsort(stable=True).int()
 
     @cached_property
-    def row_starts(self) -> Tensor:
-        """(R + 1,) int32, where each row's pairs start in the order of `by_row`."""
+    def row_bags(self) -> tuple[Tensor, Tensor]:
+        """Where bags start in the order of `by_row`, and which bag is the first of each row.
+
+        A bag is of one row and at most `BAG` pairs: some rows have most of the pairs, and a
+        thread takes a bag.
+        """
         ends = torch.bincount(self.rows, minlength=self.n_rows).cumsum(0)
-        return F.pad(ends, (1, 0)).int()
+        row_starts = F.pad(ends, (1, 0))  # (R + 1,)
+        cuts = torch.arange(0, len(self.rows), BAG, device=ends.device)
+        starts = torch.cat([row_starts, cuts]).sort().values
+        return starts.int(), torch.searchsorted(starts, row_starts)
 
 
 def products(pairs: Pairs, queries: Tensor, table: Tensor) -> Tensor:
@@ -58,7 +67,10 @@ def sums_by_row(pairs: Pairs, weights: Tensor, queries: Tensor) -> Tensor:
     """Weights (P,) times the queries (Q, W) they belong to, added up by row: (R, W)."""
     chosen = pairs.queries.index_select(0, pairs.by_row)
     weights = weights.index_select(0, pairs.by_row)
-    return _weighted(chosen, queries, pairs.row_starts, weights)
+    starts, firsts = pairs.row_bags
+    bags = _weighted(chosen, queries, starts, weights)
+    every = torch.arange(len(bags), device=bags.device)
+    return F.embedding_bag(every, bags, firsts, mode="sum", include_last_offset=True)
 
 
 def _weighted(chosen: Tensor, table: Tensor, starts: Tensor, weights: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fpt_model import pairs as pairs_module
 from fpt_model.pairs import PairProducts, Pairs, sums_by_query, sums_by_row
 
 
@@ -44,6 +45,16 @@ def test_products_and_sums_are_those_of_copied_rows(seed, n_queries, n_rows, wid
     assert torch.autograd.gradcheck(
         lambda x, table: PairProducts.apply(x, table, pairs), (x, table)
     )
+
+
+def test_a_row_of_many_pairs_is_summed_in_bags(monkeypatch):
+    monkeypatch.setattr(pairs_module, "BAG", 3)
+    pairs, x, table, weights = draw(3, 40, 2, 3)
+    rows, queries = pairs.rows.long(), pairs.queries.long()
+    assert len(rows) > 30
+    expected = torch.zeros_like(table).index_add(0, rows, weights[:, None] * x[queries])
+    with torch.no_grad():
+        torch.testing.assert_close(sums_by_row(pairs, weights, x), expected)
 
 
 def test_tables_of_more_rows_than_two_bytes_number():
