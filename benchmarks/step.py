@@ -1,8 +1,9 @@
 """Microseconds of a training step on this GPU: fused kernels, any number of seeds side by side.
 
-    python benchmarks/step.py --sequences S --model tisasrec --seeds 1 8
+    python benchmarks/step.py --sequences S --model tisasrec --seeds 1 8 --reference DIR
 
-Sizes are the paper's. A time is the median over epochs, each one replay of its graph.
+Sizes are the paper's. A time is the median over epochs, each one replay of its graph. With a
+checkout of the public TiSASRec.pytorch its step (always TiSASRec's) is timed in the same run.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import time
 from pathlib import Path
 
 import torch
+from reference import Reference, seconds
 
 from fpt_model.config import VARIANTS, resolve
 from fpt_model.data import Sequences, load
@@ -24,6 +26,7 @@ def main() -> None:
     parser.add_argument("--model", choices=VARIANTS, default="tisasrec")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 8])
     parser.add_argument("--epochs", type=int, default=15)
+    parser.add_argument("--reference", type=Path, help="checkout of TiSASRec.pytorch")
     parser.add_argument("--profile", action="store_true", help="list the kernels of a step")
     asked = parser.parse_args()
     device = device_of("cuda")
@@ -31,6 +34,11 @@ def main() -> None:
     print(f"{device_name(device)}, torch {torch.__version__}, {asked.model}")
     for seeds in asked.seeds:
         measure(sequences, asked.model, seeds, asked.epochs, profile=asked.profile)
+    if asked.reference:
+        with Reference(asked.reference, sequences, device) as reference:
+            seconds(reference.step, 10)  # its samplers' queue fills, CUDA warms up
+            step = statistics.median(seconds(reference.step, 94))  # two epochs
+        print(f"reference: {step * 1e6:.0f} µs a step")
 
 
 def measure(sequences: Sequences, model: str, seeds: int, epochs: int, *, profile: bool) -> None:

@@ -14,6 +14,7 @@ from fpt_model.data import Sequences, Split, Windows
 from fpt_model.errors import ModelError
 
 Protocol = Literal["uniform_100", "full"]
+PROTOCOLS: tuple[Protocol, ...] = ("uniform_100", "full")
 Scorer = Callable[[Windows], Tensor]
 """Windows of B users to the scores of every item, (B, I + 1); column 0 is padding."""
 
@@ -37,7 +38,13 @@ class Ranks:
     n_candidates: dict[Protocol, Tensor]
 
 
-def rank(score: Scorer, sequences: Sequences, split: Split, length: int) -> Ranks:
+def rank(
+    score: Scorer,
+    sequences: Sequences,
+    split: Split,
+    length: int,
+    protocols: tuple[Protocol, ...] = PROTOCOLS,
+) -> Ranks:
     """Rank each user's held-out item.
 
     Rank = 1 + candidates scored higher + half of those scored equal, so a constant score gets the
@@ -48,6 +55,7 @@ def rank(score: Scorer, sequences: Sequences, split: Split, length: int) -> Rank
         sequences: on the model's device.
         split: which held-out item; what lies before it is the input.
         length: of the window.
+        protocols: among what to rank.
 
     Raises:
         ModelError: there is nobody to evaluate, or a score is NaN.
@@ -55,14 +63,17 @@ def rank(score: Scorer, sequences: Sequences, split: Split, length: int) -> Rank
     rows = sequences.evaluated()
     if not len(rows):
         raise ModelError("Nobody has held-out items", expected="users with three interactions")
-    parts: dict[Protocol, list[Tensor]] = {"uniform_100": [], "full": []}
-    counts: dict[Protocol, list[Tensor]] = {"uniform_100": [], "full": []}
+    parts: dict[Protocol, list[Tensor]] = {name: [] for name in protocols}
+    counts: dict[Protocol, list[Tensor]] = {name: [] for name in protocols}
     for chosen, scores in scored(score, sequences, rows, split, length):
         target = sequences.items[sequences.starts[chosen] + sequences.held_out(chosen, split)]
-        for protocol, values in _candidate_scores(sequences, chosen, split, scores).items():
-            own = scores.gather(1, target[:, None])  # (B, 1)
-            higher, equal = (values > own).sum(1), (values == own).sum(1)
-            parts[protocol].append(1 + higher + equal / 2)
+        own = scores.gather(1, target[:, None])  # (B, 1)
+        for protocol in protocols:
+            of = _scores_of_drawn if protocol == "uniform_100" else _scores_of_unseen
+            values = of(sequences, chosen, split, scores)
+            # higher less lower, of all columns: higher + equal / 2 is half of them and the columns
+            lead = torch.sub(values, own).sign_().sum(1)
+            parts[protocol].append(1 + (lead + values.shape[1]) / 2)
             counts[protocol].append(1 + (values > float("-inf")).sum(1))
     return Ranks(
         users=rows + 1,
@@ -80,23 +91,24 @@ def scored(
         filled = torch.cat([chosen, chosen[:1].expand(BATCH - len(chosen))])
         windows = sequences.windows(filled, sequences.held_out(filled, split), length)
         scores = score(windows)[: len(chosen)]
-        if not torch.isfinite(scores).all():
+        if not torch.isfinite(torch.stack(scores.aminmax())).all():
             raise ModelError("A score is not a number", to_do="Train again with a lower rate")
         yield chosen, scores
 
 
-def _candidate_scores(
-    sequences: Sequences, rows: Tensor, split: Split, scores: Tensor
-) -> dict[Protocol, Tensor]:
-    """Scores of the candidates besides the target; -inf where there is none."""
-    minus_infinity = float("-inf")
-    everyone = scores.clone()
-    everyone[:, 0] = minus_infinity
+def _scores_of_drawn(sequences: Sequences, rows: Tensor, split: Split, scores: Tensor) -> Tensor:
+    """Scores of the stored candidates besides the target, (B, C); -inf where there is none."""
+    candidates = sequences.candidates[split][rows]  # (B, C)
+    return scores.gather(1, candidates).masked_fill(candidates == 0, float("-inf"))
+
+
+def _scores_of_unseen(sequences: Sequences, rows: Tensor, _: Split, scores: Tensor) -> Tensor:
+    """Scores of all items, (B, I + 1), -inf for those of the whole history, target included."""
+    unseen = scores.clone()
+    unseen[:, 0] = float("-inf")
     lengths = sequences.lengths[rows]
     owner = torch.repeat_interleave(torch.arange(len(rows), device=rows.device), lengths)
     first = torch.repeat_interleave(lengths.cumsum(0) - lengths, lengths)
     place = torch.arange(len(owner), device=rows.device) - first + sequences.starts[rows][owner]
-    everyone[owner, sequences.items[place]] = minus_infinity  # the whole history, target included
-    candidates = sequences.candidates[split][rows]  # (B, C)
-    drawn = scores.gather(1, candidates).masked_fill(candidates == 0, minus_infinity)
-    return {"uniform_100": drawn, "full": everyone}
+    unseen[owner, sequences.items[place]] = float("-inf")
+    return unseen

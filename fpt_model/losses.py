@@ -20,9 +20,9 @@ def bce_loss(model: Encoder, features: Tensor, targets: Tensor, negatives: Tenso
         The mean over real positions of both terms' sum.
     """
     real = targets > 0
-    wins = F.softplus(-model.score(features, targets))
-    losses = F.softplus(model.score(features, negatives))
-    return torch.where(real, wins + losses, 0.0).sum() / real.sum()
+    wins, losses = model.score(features, torch.stack([targets, negatives], 2)).unbind(2)
+    losses = F.softplus(-wins) + F.softplus(losses)
+    return torch.where(real, losses, 0.0).sum() / real.sum()
 
 
 def softmax_loss(model: Encoder, features: Tensor, targets: Tensor) -> Tensor:

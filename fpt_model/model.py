@@ -24,12 +24,9 @@ from torch import Tensor, nn
 
 from fpt_model.config import Config
 from fpt_model.data import WEEKS, Windows
-from fpt_model.intervals import (
-    attention_weights,
-    interval_attention,
-    interval_rows,
-    scaled_intervals,
-)
+from fpt_model.intervals import Near, attention_weights, interval_attention, near_pairs
+from fpt_model.layers import LayerNorm, dropout
+from fpt_model.pairs import PairProducts, Pairs
 
 
 class Encoder(nn.Module):
@@ -55,7 +52,7 @@ class Encoder(nn.Module):
         self.positions = _parameters(2 if config.intervals else 1, config.max_length, config.width)
         self.intervals = _parameters(2 if config.intervals else 0, n_rows, config.width)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.blocks))
-        self.norm = nn.LayerNorm(config.width, eps=1e-8)
+        self.norm = LayerNorm(config.width, eps=1e-8)
         self._initialise()
 
     def _initialise(self) -> None:
@@ -68,43 +65,66 @@ class Encoder(nn.Module):
                 if table is not None:
                     table.weight[0] = 0
 
-    def forward(self, windows: Windows) -> Tensor:
-        """Features of every position, (B, T, D); those of padded positions mean nothing."""
+    def forward(self, windows: Windows, latest: int | None = None) -> Tensor:
+        """Features of every position, (B, T, D); those of padded positions mean nothing.
+
+        Args:
+            windows: B of them.
+            latest: how many positions of the last block are asked for, all when not said.
+        """
         config = self.config
         real = windows.items > 0  # (B, T)
-        x = self._inputs(windows)  # (B, T, D)
         length = windows.items.shape[1]
-        causal = torch.ones(length, length, dtype=torch.bool, device=x.device).tril()
-        itself = torch.eye(length, dtype=torch.bool, device=x.device)
+        causal = torch.ones(length, length, dtype=torch.bool, device=real.device).tril()
+        itself = torch.eye(length, dtype=torch.bool, device=real.device)
         mask = (causal & real[:, None, :] | itself)[:, None]  # (B, 1, T, T)
+        x = self._inputs(windows)  # (B, T, D)
         if not config.intervals:
-            x = self._dropped(x + self._position_vectors(0, real))
-            for block in self.blocks:
-                x = block(x, mask, None)
-            return self.norm(x)
+            x = x + self._position_vectors(0, real)
         x = self._dropped(x)
-        intervals = scaled_intervals(windows.times, windows.scales)  # (B, T, T)
-        rows = interval_rows(intervals, config.time_span, self.edges)
-        for block in self.blocks:
-            time = Time(
-                rows,
-                (self._dropped(self.intervals[0]), self._dropped(self.intervals[1])),
-                (
-                    self._dropped(self._position_vectors(0, real)),
-                    self._dropped(self._position_vectors(1, real)),
-                ),
-            )
-            x = block(x, mask, time)
+        seen = [length] * (config.blocks - 1) + [latest or length]
+        near = {n: self._near(windows, real, n) for n in set(seen)} if config.intervals else {}
+        for block, n in zip(self.blocks, seen, strict=True):
+            time = self._time(near[n], real) if near else None
+            x = block(x, mask[:, :, -n:], time)
         return self.norm(x)
 
+    def _near(self, windows: Windows, real: Tensor, latest: int) -> list[Near]:
+        config, padded = self.config, (~real).sum(1)
+        return near_pairs(
+            windows.times,
+            windows.scales,
+            padded,
+            config.time_span,
+            self.edges,
+            config.heads,
+            latest,
+        )
+
+    def _time(self, near: list[Near], real: Tensor) -> "Time":
+        """With dropout of its own for each block."""
+        return Time(
+            near,
+            (self._dropped(self.intervals[0]), self._dropped(self.intervals[1])),
+            (
+                self._dropped(self._position_vectors(0, real)),
+                self._dropped(self._position_vectors(1, real)),
+            ),
+        )
+
     def score(self, features: Tensor, items: Tensor) -> Tensor:
-        """Scores of chosen items: features (…, D) and items (…) to (…).
+        """Scores of chosen items: features (…, D) and items (…) or (…, C) to the shape of items.
 
         The paper concatenates week and user on the output side as well. For one user and moment
         that adds the same number to every item's score, so it can't change a rank: it is left
         out, and the first `item_width` features meet the item's vector.
         """
-        return (features[..., : self.config.item_width] * self.items(items)).sum(-1)
+        features = features[..., : self.config.item_width].flatten(0, -2)  # (Q, item_width)
+        query = torch.arange(len(features) + 1, device=items.device, dtype=torch.int32)
+        each = items.numel() // len(features)
+        queries = query[:-1].repeat_interleave(each)
+        pairs = Pairs(items.flatten().int(), query * each, queries, len(self.items.weight))
+        return PairProducts.apply(features, self.items.weight, pairs).view_as(items)
 
     def score_all(self, features: Tensor) -> Tensor:
         """Scores of every item: features (…, D) to (…, I + 1); column 0 is padding."""
@@ -129,22 +149,22 @@ class Encoder(nn.Module):
         return self.positions[table][-real.shape[1] :]
 
     def _dropped(self, x: Tensor) -> Tensor:
-        return F.dropout(x, self.config.dropout, self.training)
+        return dropout(x, self.config.dropout) if self.training else x
 
 
 class Time:
     """What a block knows of time.
 
     Attributes:
-        rows: (B, T, T) row of the interval tables for each pair.
+        near: the pairs that are near.
         intervals: key and value vectors, (R, D) each.
         positions: key and value vectors, (T, D) each.
     """
 
     def __init__(
-        self, rows: Tensor, intervals: tuple[Tensor, Tensor], positions: tuple[Tensor, Tensor]
+        self, near: list[Near], intervals: tuple[Tensor, Tensor], positions: tuple[Tensor, Tensor]
     ) -> None:
-        self.rows, self.intervals, self.positions = rows, intervals, positions
+        self.near, self.intervals, self.positions = near, intervals, positions
 
 
 class Block(nn.Module):
@@ -154,30 +174,31 @@ class Block(nn.Module):
         super().__init__()
         width = config.width
         self.heads, self.dropout = config.heads, config.dropout
-        self.norm_attention = nn.LayerNorm(width, eps=1e-8)
+        self.norm_attention = LayerNorm(width, eps=1e-8)
         self.query, self.key, self.value = (nn.Linear(width, width) for _ in range(3))
-        self.norm_pointwise = nn.LayerNorm(width, eps=1e-8)
+        self.norm_pointwise = LayerNorm(width, eps=1e-8)
         self.pointwise_1, self.pointwise_2 = (nn.Linear(width, width) for _ in range(2))
 
     def forward(self, x: Tensor, mask: Tensor, time: Time | None) -> Tensor:
-        """(B, T, D) to (B, T, D)."""
-        query = self.norm_attention(x)
+        """(B, T, D) and a mask (B, 1, N, T) to (B, N, D), of the latest N positions."""
+        query = self.norm_attention(x[:, -mask.shape[2] :])
         x = query + self._attend(query, x, mask, time)
         x = self.norm_pointwise(x)
         hidden = F.relu(self._dropped(self.pointwise_1(x)))
         return x + self._dropped(self.pointwise_2(hidden))
 
     def _attend(self, query: Tensor, x: Tensor, mask: Tensor, time: Time | None) -> Tensor:
-        q, k, v = self._split(self.query(query)), self.key(x), self.value(x)
-        dropout = self.dropout if self.training else 0.0
+        q = self._split(self.query(query))
+        k, v = self.key(x), self.value(x)
+        rate = self.dropout if self.training else 0.0
         if time is None:
-            weights = attention_weights(q, self._split(k), mask, dropout=dropout)
+            weights = attention_weights(q, self._split(k), mask, rate=rate)
             return self._join(weights @ self._split(v))
         # q·(k_j + p_j) and Σ a_ij (v_j + p_j): positions merge into keys and values exactly
         k, v = self._split(k + time.positions[0]), self._split(v + time.positions[1])
         tables = tuple(self._split(table[None])[0] for table in time.intervals)  # (H, R, W)
         return self._join(
-            interval_attention(q, k, v, mask, time.rows, (tables[0], tables[1]), dropout)
+            interval_attention(q, k, v, mask, time.near, (tables[0], tables[1]), rate)
         )
 
     def _split(self, x: Tensor) -> Tensor:
@@ -189,7 +210,7 @@ class Block(nn.Module):
         return x.transpose(1, 2).flatten(2)
 
     def _dropped(self, x: Tensor) -> Tensor:
-        return F.dropout(x, self.dropout, self.training)
+        return dropout(x, self.dropout) if self.training else x
 
 
 def _table(rows: int, width: int) -> nn.Embedding | None:

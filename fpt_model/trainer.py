@@ -64,7 +64,10 @@ class Trainer:
         edges = overflow_edges(sequences, config).cpu()
         self.model = Encoder(config, sequences.n_items, sequences.n_users, edges).to(device)
         self.optimizer = torch.optim.Adam(
-            self.model.parameters(), lr=config.learning_rate, betas=(config.beta1, config.beta2)
+            self.model.parameters(),
+            lr=config.learning_rate,
+            betas=(config.beta1, config.beta2),
+            fused=device.type == "cpu" or None,  # one pass; a GPU's has other needs on resuming
         )
         rows = sequences.trainable()
         if not len(rows):
@@ -231,7 +234,8 @@ class Trainer:
 
     def _validate(self) -> dict[str, float]:
         progress = self.progress
-        ranked = rank(self._scorer(), self.sequences, "valid", self.config.max_length)
+        length = self.config.max_length
+        ranked = rank(self._scorer(), self.sequences, "valid", length, ("uniform_100",))
         ranks = ranked.ranks["uniform_100"]
         found = {"valid_recall_10": recall(ranks, 10), "valid_ndcg_10": ndcg(ranks, 10)}
         if found["valid_ndcg_10"] > progress.best_ndcg:
@@ -270,7 +274,7 @@ def scorer(model: Encoder) -> Scorer:
 
     def score(windows: Windows) -> Tensor:
         model.eval()
-        return model.score_all(model(windows)[:, -1])
+        return model.score_all(model(windows, latest=1)[:, -1])
 
     return score
 

@@ -5,18 +5,20 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fpt_model import intervals
 from fpt_model.intervals import (
     attention_weights,
     interval_attention,
     interval_rows,
     naive_interval_attention,
+    near_pairs,
     overflow_edges,
     scaled_intervals,
 )
 
 
 def draw(seed: int, batch: int, heads: int, length: int, width: int, time_span: int, padded: int):
-    """Leaves q, k, v and both tables, and a mask and rows as the encoder makes them."""
+    """Leaves q, k, v and both tables; a mask, rows and near pairs as the encoder makes them."""
     g = torch.Generator().manual_seed(seed)
     edges = torch.tensor([2 * time_span + 1, 4 * time_span + 2])
     shapes = [(batch, heads, length, width)] * 3 + [(heads, time_span + 3, width)] * 2
@@ -26,11 +28,13 @@ def draw(seed: int, batch: int, heads: int, length: int, width: int, time_span: 
     times = torch.randint(0, 3 * time_span, (batch, length), generator=g).cumsum(1)
     scales = torch.randint(1, 4, (batch,), generator=g)
     rows = interval_rows(scaled_intervals(times, scales), time_span, edges)
-    real = torch.arange(length) >= torch.randint(0, padded + 1, (batch, 1), generator=g)
+    paddings = torch.randint(0, padded + 1, (batch,), generator=g)
+    real = torch.arange(length) >= paddings[:, None]
     causal = torch.ones(length, length, dtype=torch.bool).tril()
     itself = torch.eye(length, dtype=torch.bool)
     mask = (causal & real[:, None, :] | itself)[:, None]
-    return leaves, mask, rows
+    near = near_pairs(times, scales, paddings, time_span, edges, heads)
+    return leaves, mask, rows, near
 
 
 @given(
@@ -46,9 +50,11 @@ def draw(seed: int, batch: int, heads: int, length: int, width: int, time_span: 
 def test_the_fast_form_equals_the_papers_forwards_and_backwards(
     seed, batch, heads, length, width, time_span, padded
 ):
-    leaves, mask, rows = draw(seed, batch, heads, length, width, time_span, min(padded, length - 1))
+    leaves, mask, rows, near = draw(
+        seed, batch, heads, length, width, time_span, min(padded, length - 1)
+    )
     q, k, v, *tables = leaves
-    fast = interval_attention(q, k, v, mask, rows, tuple(tables))
+    fast = interval_attention(q, k, v, mask, near, tuple(tables))
     naive = naive_interval_attention(q, k, v, mask, rows, tuple(tables))
     torch.testing.assert_close(fast, naive, atol=1e-10, rtol=1e-8)
     upstream = torch.randn(fast.shape, dtype=torch.float64)
@@ -59,7 +65,7 @@ def test_the_fast_form_equals_the_papers_forwards_and_backwards(
 
 
 def test_both_forms_equal_a_loop_over_pairs():
-    (q, k, v, keys, values), mask, rows = draw(4, 2, 2, 5, 3, 4, 3)
+    (q, k, v, keys, values), mask, rows, near = draw(4, 2, 2, 5, 3, 4, 3)
     expected = torch.zeros_like(q)
     for b in range(2):
         for h in range(2):
@@ -72,28 +78,82 @@ def test_both_forms_equal_a_loop_over_pairs():
                     weight * (v[b, h, j] + values[h, pairs[j]])
                     for weight, j in zip(weights, seen, strict=True)
                 )
-    for form in (interval_attention, naive_interval_attention):
-        torch.testing.assert_close(form(q, k, v, mask, rows, (keys, values)), expected)
+    for form, pairs in ((interval_attention, near), (naive_interval_attention, rows)):
+        torch.testing.assert_close(form(q, k, v, mask, pairs, (keys, values)), expected)
+
+
+@pytest.mark.parametrize("scores", [1, 60, 2**30])
+def test_parts_of_the_batch_change_nothing(scores, monkeypatch):
+    monkeypatch.setattr(intervals, "PART", scores)
+    leaves, mask, rows, near = draw(9, 5, 2, 4, 3, 6, 2)
+    assert len(near) == {1: 5, 60: 5, 2**30: 1}[scores]
+    q, k, v, *tables = leaves
+    fast = interval_attention(q, k, v, mask, near, tuple(tables))
+    naive = naive_interval_attention(q, k, v, mask, rows, tuple(tables))
+    torch.testing.assert_close(fast, naive)
+    for one, other in zip(
+        torch.autograd.grad(fast.square().sum(), leaves),
+        torch.autograd.grad(naive.square().sum(), leaves),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.4])
+def test_slopes_are_those_of_differences(rate):
+    leaves, mask, _, near = draw(2, 2, 2, 4, 3, 5, 1)
+
+    def attend(q, k, v, *tables):
+        torch.manual_seed(5)  # the same are dropped each time
+        return interval_attention(q, k, v, mask, near, tables, rate)
+
+    assert torch.autograd.gradcheck(attend, leaves)
+
+
+def test_dropout_takes_whole_pairs_and_scales_the_rest():
+    (q, k, v, keys, values), mask, _, near = draw(6, 300, 1, 1, 3, 5, 0)
+    whole = interval_attention(q, k, v, mask, near, (keys, values))
+    dropped = interval_attention(q, k, v, mask, near, (keys, values), 0.25)
+    kept = dropped.abs().sum(3) > 0  # who sees only itself is dropped or scaled
+    assert 0.6 < kept.double().mean().item() < 0.9
+    torch.testing.assert_close(dropped[kept], whole[kept] / 0.75)
+
+
+@pytest.mark.parametrize("latest", [1, 3])
+def test_the_latest_queries_alone_give_their_rows(latest):
+    leaves, mask, *_ = draw(8, 3, 2, 6, 3, 5, 3)
+    q, k, v, *tables = leaves
+    g = torch.Generator().manual_seed(1)
+    times = torch.randint(0, 9, (3, 6), generator=g).cumsum(1)
+    known = (times, torch.ones(3, dtype=torch.int64), torch.tensor([0, 2, 3]), 5)
+    edges = torch.tensor([11, 22])
+    every = near_pairs(*known, edges, heads=2)
+    few = near_pairs(*known, edges, heads=2, latest=latest)
+    real = torch.arange(6) >= known[2][:, None]
+    mask = (mask[0, 0].new_ones(6, 6).tril() & real[:, None] | torch.eye(6).bool())[:, None]
+    whole = interval_attention(q, k, v, mask, every, tuple(tables))
+    part = interval_attention(q[:, :, -latest:], k, v, mask[:, :, -latest:], few, tuple(tables))
+    torch.testing.assert_close(part, whole[:, :, -latest:])
 
 
 def test_every_row_of_the_drawn_intervals_is_within_the_table():
     seen = set()
     for seed in range(30):
-        _, _, rows = draw(seed, 3, 1, 7, 2, 3, 2)
+        _, _, rows, _ = draw(seed, 3, 1, 7, 2, 3, 2)
         seen |= set(rows.flatten().tolist())
     assert seen == {0, 1, 2, 3, 4, 5}  # 0 to time_span, and two beyond
 
 
 def test_what_is_masked_has_no_weight_and_the_rest_sums_to_one():
-    (q, k, *_), mask, _ = draw(1, 2, 2, 6, 3, 4, 4)
+    (q, k, *_), mask, *_ = draw(1, 2, 2, 6, 3, 4, 4)
     weights = attention_weights(q, k, mask)
     assert (weights[~mask.expand_as(weights)] == 0).all()
     torch.testing.assert_close(weights.sum(3), torch.ones(2, 2, 6, dtype=torch.float64))
 
 
 def test_dropout_scales_what_is_left():
-    (q, k, *_), mask, _ = draw(1, 2, 2, 6, 3, 4, 0)
-    whole, dropped = attention_weights(q, k, mask), attention_weights(q, k, mask, dropout=0.5)
+    (q, k, *_), mask, *_ = draw(1, 2, 2, 6, 3, 4, 0)
+    whole, dropped = attention_weights(q, k, mask), attention_weights(q, k, mask, rate=0.5)
     left = dropped > 0
     assert 0 < left.sum() < (whole > 0).sum()
     torch.testing.assert_close(dropped[left], 2 * whole[left])

@@ -260,6 +260,16 @@ def test_padding_rows_start_at_zero_and_get_no_gradient(slug, small_config, rand
         assert table.weight[1:].all(1).all()
 
 
+@pytest.mark.parametrize("latest", [1, 4])
+def test_the_latest_positions_alone_are_the_same(slug, latest, model_of, random_windows):
+    model = model_of(slug, heads=2)
+    for seed in SEEDS:
+        windows = random_windows(seed, batch=5)
+        with torch.no_grad():
+            whole, part = model(windows), model(windows, latest=latest)
+        torch.testing.assert_close(part, whole[:, -latest:])
+
+
 def test_dropout_is_for_training_only(slug, model_of, random_windows):
     model, windows = model_of(slug), random_windows(0)
     with torch.no_grad():

@@ -62,6 +62,16 @@ def test_ranks_are_those_of_a_loop_over_candidates(
         assert found.n_candidates[protocol].tolist() == [count for _, count in expected]
 
 
+@pytest.mark.parametrize("protocol", ["uniform_100", "full"])
+def test_one_protocol_alone_gives_its_ranks(protocol, learnable_sequences):
+    score = by_user(random_scores(2, 5))
+    both = rank(score, learnable_sequences, "test", 8)
+    alone = rank(score, learnable_sequences, "test", 8, (protocol,))
+    assert set(alone.ranks) == set(alone.n_candidates) == {protocol}
+    assert torch.equal(alone.ranks[protocol], both.ranks[protocol])
+    assert torch.equal(alone.n_candidates[protocol], both.n_candidates[protocol])
+
+
 @pytest.fixture
 def one_user(user, make_sequences):
     """Took 1, 2, 3, holds out 4 for validation and 5 for test; 6 to 9 are drawn of 6 to 10."""
