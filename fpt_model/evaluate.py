@@ -3,7 +3,7 @@
 Letters: B users of a batch, I items, C candidates.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,6 +17,9 @@ Protocol = Literal["uniform_100", "full"]
 PROTOCOLS: tuple[Protocol, ...] = ("uniform_100", "full")
 Scorer = Callable[[Windows], Tensor]
 """Windows of B users to the scores of every item, (B, I + 1); column 0 is padding."""
+
+Scored = tuple[Tensor, Tensor]
+"""Rows of users (B,) and the scores of every item, (B, I + 1)."""
 
 # Fixed, and the last batch is filled up: the shape of a product can change its rounding, and a
 # rank must not depend on who else is ranked.
@@ -45,10 +48,7 @@ def rank(
     length: int,
     protocols: tuple[Protocol, ...] = PROTOCOLS,
 ) -> Ranks:
-    """Rank each user's held-out item.
-
-    Rank = 1 + candidates scored higher + half of those scored equal, so a constant score gets the
-    expected rank of chance. The authors' `argsort().argsort()[0]` can put the target first.
+    """Rank each user's held-out item by a model.
 
     Args:
         score: the model.
@@ -60,12 +60,37 @@ def rank(
     Raises:
         ModelError: there is nobody to evaluate, or a score is NaN.
     """
-    rows = sequences.evaluated()
-    if not len(rows):
-        raise ModelError("Nobody has held-out items", expected="users with three interactions")
+    rows = evaluated(sequences)
+    return compare(scored(score, sequences, rows, split, length), sequences, split, protocols)
+
+
+def compare(
+    batches: Iterable[Scored],
+    sequences: Sequences,
+    split: Split,
+    protocols: tuple[Protocol, ...] = PROTOCOLS,
+) -> Ranks:
+    """Rank each user's held-out item by the scores of every item.
+
+    Rank = 1 + candidates scored higher + half of those scored equal, so a constant score gets the
+    expected rank of chance. The authors' `argsort().argsort()[0]` can put the target first.
+
+    Args:
+        batches: see `scored`.
+        sequences: on the model's device.
+        split: which held-out item.
+        protocols: among what to rank.
+
+    Raises:
+        ModelError: a score is NaN.
+    """
+    users: list[Tensor] = []
     parts: dict[Protocol, list[Tensor]] = {name: [] for name in protocols}
     counts: dict[Protocol, list[Tensor]] = {name: [] for name in protocols}
-    for chosen, scores in scored(score, sequences, rows, split, length):
+    for chosen, scores in batches:
+        if not torch.isfinite(torch.stack(scores.aminmax())).all():
+            raise ModelError("A score is not a number", to_do="Train again with a lower rate")
+        users.append(chosen + 1)
         target = sequences.items[sequences.starts[chosen] + sequences.held_out(chosen, split)]
         own = scores.gather(1, target[:, None])  # (B, 1)
         for protocol in protocols:
@@ -76,7 +101,7 @@ def rank(
             parts[protocol].append(1 + (lead + values.shape[1]) / 2)
             counts[protocol].append(1 + (values > float("-inf")).sum(1))
     return Ranks(
-        users=rows + 1,
+        users=torch.cat(users),
         ranks={name: torch.cat(values).float() for name, values in parts.items()},
         n_candidates={name: torch.cat(values) for name, values in counts.items()},
     )
@@ -85,15 +110,24 @@ def rank(
 @torch.no_grad()
 def scored(
     score: Scorer, sequences: Sequences, rows: Tensor, split: Split, length: int
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches of user rows (B,) with the scores of every item, (B, I + 1)."""
+) -> Iterator[Scored]:
+    """Batches of user rows with the scores of every item by the `length` interactions before."""
     for chosen in rows.split(BATCH):
         filled = torch.cat([chosen, chosen[:1].expand(BATCH - len(chosen))])
         windows = sequences.windows(filled, sequences.held_out(filled, split), length)
-        scores = score(windows)[: len(chosen)]
-        if not torch.isfinite(torch.stack(scores.aminmax())).all():
-            raise ModelError("A score is not a number", to_do="Train again with a lower rate")
-        yield chosen, scores
+        yield chosen, score(windows)[: len(chosen)]
+
+
+def evaluated(sequences: Sequences) -> Tensor:
+    """Rows of the users with held-out items.
+
+    Raises:
+        ModelError: there are none.
+    """
+    rows = sequences.evaluated()
+    if not len(rows):
+        raise ModelError("Nobody has held-out items", expected="users with three interactions")
+    return rows
 
 
 def _scores_of_drawn(sequences: Sequences, rows: Tensor, split: Split, scores: Tensor) -> Tensor:

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from fpt_model.checkpoint import State, load_weights
 from fpt_model.config import Config
-from fpt_model.data import Sequences, Windows
+from fpt_model.data import Sequences, Split, Windows
 from fpt_model.errors import ModelError
-from fpt_model.evaluate import Scorer, rank
+from fpt_model.evaluate import PROTOCOLS, Protocol, Ranks, Scorer, rank
 from fpt_model.groups import cluster
 from fpt_model.intervals import overflow_edges
 from fpt_model.losses import bce_loss, group_loss, softmax_loss
@@ -234,9 +234,7 @@ class Trainer:
 
     def _validate(self) -> dict[str, float]:
         progress = self.progress
-        length = self.config.max_length
-        ranked = rank(self._scorer(), self.sequences, "valid", length, ("uniform_100",))
-        ranks = ranked.ranks["uniform_100"]
+        ranks = self.ranked("valid", ("uniform_100",)).ranks["uniform_100"]
         found = {"valid_recall_10": recall(ranks, 10), "valid_ndcg_10": ndcg(ranks, 10)}
         if found["valid_ndcg_10"] > progress.best_ndcg:
             progress.best_ndcg, progress.best_epoch = found["valid_ndcg_10"], progress.epoch
@@ -247,8 +245,10 @@ class Trainer:
         """The model's state dict as it is now."""
         return {name: value.detach() for name, value in self.model.state_dict().items()}
 
-    def _scorer(self) -> Scorer:
-        return scorer(self.model)
+    def ranked(self, split: Split, protocols: tuple[Protocol, ...] = PROTOCOLS) -> Ranks:
+        """Ranks by the weights as they are now; see `rank`."""
+        score = scorer(self.model)
+        return rank(score, self.sequences, split, self.config.max_length, protocols)
 
 
 def examples(

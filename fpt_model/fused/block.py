@@ -26,7 +26,9 @@ LAST = tl.constexpr(intervals.LAST)
 
 
 @triton.jit
-def by_rows(x, table, out, begin, T: tl.constexpr, D: tl.constexpr, R: tl.constexpr, C: tl.constexpr):
+def by_rows(
+    x, table, out, begin, T: tl.constexpr, D: tl.constexpr, R: tl.constexpr, C: tl.constexpr
+):
     """x · table for C rows from `begin`, into `out` (T, R)."""
     vectors = tl.load(table + begin * D + tile(C, D))
     place = tl.arange(0, T)[:, None] * R + begin + tl.arange(0, C)[None, :]
@@ -76,9 +78,7 @@ def summed_by_row(weights, look_up, out, T: tl.constexpr, R: tl.constexpr):
 
 
 @triton.jit
-def values_by_row(
-    sums, table, T: tl.constexpr, D: tl.constexpr, R: tl.constexpr, C: tl.constexpr
-):
+def values_by_row(sums, table, T: tl.constexpr, D: tl.constexpr, R: tl.constexpr, C: tl.constexpr):
     """Sums by row (T, R) times the table: (T, D)."""
     place = tl.arange(0, T)[:, None] * R + tl.arange(0, C)[None, :]
     values = tl.zeros((T, D), tl.float32)

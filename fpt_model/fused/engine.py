@@ -53,6 +53,7 @@ class Engine:
         order: (S, n_rows) int32, the users of an epoch.
         clock: (S,) int64, steps before the epoch.
         record: (S, steps), losses of the epoch's steps.
+        version: of the weights; another one after each change.
         n_real: (S, steps) int32, positions that have a target.
         scattered: gradients of the tables that are looked up, as whole numbers.
         dense: (S, splits, …), partial sums of the other gradients.
@@ -77,6 +78,7 @@ class Engine:
         self.ranking: Scratch | None = None
         self.batch: Batch | None = None
         self.graph: Any = None
+        self.version = 0
         self.sides: list[torch.cuda.Stream] = []
         self.busy: set[int] = set()
         self.take_over()
@@ -142,6 +144,7 @@ class Engine:
 
     def take_over(self) -> None:
         """After `params` were set: what Adam would have left beside them."""
+        self.version += 1
         self.halves.copy_(self.params)
         whole = (self.params.square().double() * FIXED.value + 0.5).floor().long()
         self.block_squares.copy_(whole.view(self.seeds, -1, BLOCK).sum(2))
@@ -172,6 +175,7 @@ class Engine:
 
     def run(self) -> None:
         """All steps of the epoch; on a GPU they are one graph."""
+        self.version += 1
         if self.device.type != "cuda":
             self._epoch()
             return
@@ -227,9 +231,7 @@ class Engine:
         n = len(batch.users)
         size = min(AT_ONCE, n)
         if self.ranking is None or len(self.ranking.users) != self.seeds * size:
-            self.ranking = Scratch(
-                layout, config, self.seeds * size, train=False, like=self.params
-            )
+            self.ranking = Scratch(layout, config, self.seeds * size, train=False, like=self.params)
         at = self.ranking
         rows = torch.arange(n, dtype=torch.int32, device=self.device)
         parts = []

@@ -124,9 +124,7 @@ def prepare(
         )
 
 
-def forward(
-    engine: "Engine", at: Scratch, batch: Batch, layer: int, masks: Tensor | None
-) -> None:
+def forward(engine: "Engine", at: Scratch, batch: Batch, layer: int, masks: Tensor | None) -> None:
     """A block; `at.x` are its input and output in turn. `masks` as drawn; None to rank."""
     config, train = engine.config, masks is not None
     x_in, x_out = at.x[layer % 2], at.x[1 - layer % 2]

@@ -70,7 +70,9 @@ def weight_slopes(
     if is_normed:
         norm = tl.load(norms + norm_place)
         model += seed.to(tl.int64) * size + norm
-        total = total * tl.load(model + d)[None, :] + bias[:, None] * tl.load(model + BLOCK + d)[None]
+        total = (
+            total * tl.load(model + d)[None, :] + bias[:, None] * tl.load(model + BLOCK + d)[None]
+        )
         tl.store(out + norm + d, tl.sum(weights, 0))
         tl.store(out + norm + BLOCK + d, tl.sum(shifts, 0))
     if is_matrix:

@@ -7,13 +7,14 @@ from torch import Tensor
 
 from fpt_model.checkpoint import State
 from fpt_model.config import Config
-from fpt_model.data import Sequences, Windows
-from fpt_model.evaluate import Scorer
+from fpt_model.data import Sequences, Split
+from fpt_model.evaluate import PROTOCOLS, Protocol, Ranks, compare, evaluated
 from fpt_model.fused.engine import Engine
 from fpt_model.fused.scratch import Batch
 from fpt_model.sampling import generator
 from fpt_model.trainer import Trainer, examples, random_ends, under
 
+RANKED = 8192  # users whose scores of all items are held at a time
 _KEYS, _WINDOWS = 4, 5  # purposes of draws, beside those of the plain trainer
 
 
@@ -79,15 +80,14 @@ class FusedTrainer(Trainer):
                 layout.pack(kept, flat[self.number])
         engine.take_over()
 
-    def _scorer(self) -> Scorer:
-        width = self.config.item_width
+    def ranked(self, split: Split, protocols: tuple[Protocol, ...] = PROTOCOLS) -> Ranks:
+        """See `Trainer.ranked`; the features are computed for the whole group at once."""
+        rows = evaluated(self.sequences)
+        features = self.group.features(split, rows)[self.number]
         items = self.weights()["items.weight"]
-
-        def score(windows: Windows) -> Tensor:
-            features = self.engine.features(self.engine.windows(windows, None, shared=True))[self.number]
-            return features[:, :width] @ items.T
-
-        return score
+        parts = zip(rows.split(RANKED), features.split(RANKED), strict=True)
+        batches = ((some, own[:, : items.shape[1]] @ items.T) for some, own in parts)
+        return compare(batches, self.sequences, split, protocols)
 
 
 class FusedGroup:
@@ -114,9 +114,25 @@ class FusedGroup:
         for number, member in enumerate(self.members):
             member.engine, member.number, member.group = self.engine, number, self
         self.config, self.sequences = config, sequences
+        self._batches: dict[Split, Batch] = {}
+        self._features: tuple[tuple[Split, int], Tensor] | None = None
         latest = config.windows == "latest"
         windows = self.members[0].latest if latest else None
         self.latest = self.engine.windows(*windows, shared=True) if windows else None
+
+    def features(self, split: Split, rows: Tensor) -> Tensor:
+        """Every member's features of the users `rows` before their held-out item, (S, N, D).
+
+        Kept until the weights change: the members ask one after the other.
+        """
+        if split not in self._batches:
+            ends = self.sequences.held_out(rows, split)
+            windows = self.sequences.windows(rows, ends, self.config.max_length)
+            self._batches[split] = self.engine.windows(windows, None, shared=True)
+        if self._features is None or self._features[0] != (split, self.engine.version):
+            found = self.engine.features(self._batches[split])
+            self._features = (split, self.engine.version), found
+        return self._features[1]
 
     def run_epoch(self) -> None:
         """One epoch of every member but those that wait for the end of theirs."""

@@ -182,7 +182,9 @@ def test_gradients_are_those_of_the_plain_model(variant, learnable):
         loss = bce_loss(model, features, step.targets[chosen], drawn)
         loss.backward()
         losses = step.engine.scratch.losses.view(SEEDS, size)[seed].double()
-        assert losses.sum().item() / step.engine.n_real[seed, STEP].item() == pytest.approx(loss.item(), rel=1e-5)
+        assert losses.sum().item() / step.engine.n_real[seed, STEP].item() == pytest.approx(
+            loss.item(), rel=1e-5
+        )
         for name, parameter in model.named_parameters():
             expected = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
             assert torch.allclose(slopes[name], expected, rtol=1e-3, atol=2e-6), name
