@@ -170,7 +170,7 @@ def embedding_slopes(
     T: tl.constexpr, D: tl.constexpr, IW: tl.constexpr, WW: tl.constexpr, UW: tl.constexpr,
     IP: tl.constexpr, WP: tl.constexpr, UP: tl.constexpr, DROP: tl.constexpr,
 ):  # fmt: skip
-    """Gradient of the looked-up tables; `dx` becomes that of the input before dropout. Grid (G,)."""
+    """Gradient of the looked-up tables; `dx` becomes that before the dropout. Grid (G,)."""
     program = tl.program_id(0)
     scattered += (program // batch).to(tl.int64) * scattered_size
     wide = program.to(tl.int64)

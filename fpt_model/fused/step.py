@@ -67,15 +67,15 @@ def gradients(engine: "Engine", batch: Batch, step: int) -> None:
         _norms_and_loss(engine, at, step)
     for layer in reversed(range(config.blocks)):
         _backward(engine, at, batch, layer, masks)
-        with engine.beside(1):
-            _weight_slopes(engine, at, layer)
-        if config.intervals:
-            with engine.beside(2):
-                _interval_slopes(engine, at, layer, step)
-            with engine.beside(3):
-                _place_slopes(engine, at, layer, step)
+    with engine.beside(1):
+        _weight_slopes(engine, at)
+    if config.intervals:
+        with engine.beside(2):
+            _interval_slopes(engine, at, step)
     _embedding_slopes(engine, at, masks)
-    if not config.intervals:
+    if config.intervals:
+        _place_slopes(engine, at, step)
+    else:
         _input_place_slopes(engine, at)
     engine.meet()
 
@@ -196,56 +196,55 @@ def _embedding_slopes(engine: "Engine", at: Scratch, masks: Tensor) -> None:
     )
 
 
-def _weight_slopes(engine: "Engine", at: Scratch, layer: int) -> None:
-    tiles = at.tiles
-    programs = 6 if layer == engine.config.blocks - 1 else 5
-    sums.weight_slopes[(engine.seeds, programs, engine.splits)](
+def _weight_slopes(engine: "Engine", at: Scratch) -> None:
+    tiles, layers = at.tiles, engine.config.blocks
+    sums.weight_slopes[(engine.seeds, 5 * layers + 1, engine.splits)](
         *(engine.dense, engine.matrices, engine.norm_offsets, engine.params),
         *(tiles[name] for name in ("hat", "x", "hat2", "h")),
         at.last_hat,
         *(tiles[name] for name in ("dq", "dk", "dv", "du", "dz", "dn", "dn2")),
         *(at.last_dn, engine.layout.size, *_dense(engine)[:2], engine.bias, *_dense(engine)[2:]),
-        layer,
         PER_SPLIT=_per_split(engine),
         T=engine.layout.length,
         D=engine.layout.width,
+        LAYERS=layers,
         STAGES=STAGES,
         num_warps=4 if engine.layout.width <= 64 else 8,
     )
 
 
-def _interval_slopes(engine: "Engine", at: Scratch, layer: int, step: int) -> None:
+def _interval_slopes(engine: "Engine", at: Scratch, step: int) -> None:
     layout = engine.layout
     chunks = -(-layout.rows // ROWS_AT_ONCE)
     sums.interval_slopes[(engine.seeds, 2 * chunks, engine.splits)](
         *(engine.dense, layout.offset("intervals.0"), layout.offset("intervals.1")),
         *(engine.keys, engine.clock, step, at.key_sums, at.value_sums),
-        *(at.tiles["q"], at.tiles["do"], *_dense(engine), layer),
+        *(at.tiles["q"], at.tiles["do"], *_dense(engine)),
         PER_SPLIT=_per_split(engine),
         T=layout.length,
         D=layout.width,
         R=layout.rows,
         C=ROWS_AT_ONCE,
+        LAYERS=engine.config.blocks,
         RATE=engine.config.dropout,
-        ADD=layer < engine.config.blocks - 1,
         STAGES=STAGES,
         num_warps=4 if engine.layout.width <= 64 else 8,
     )
 
 
-def _place_slopes(engine: "Engine", at: Scratch, layer: int, step: int) -> None:
+def _place_slopes(engine: "Engine", at: Scratch, step: int) -> None:
     layout = engine.layout
     grid = (engine.seeds, 2 * layout.length // PLACES_AT_ONCE, engine.splits)
     sums.place_slopes[grid](
         *(engine.dense, layout.offset("positions.0"), layout.offset("positions.1")),
         *(engine.keys, engine.clock, step, at.tiles["dk"], at.tiles["dv"]),
-        *(*_dense(engine), layer),
+        *_dense(engine),
         PER_SPLIT=_per_split(engine),
         T=layout.length,
         D=layout.width,
         C=PLACES_AT_ONCE,
+        LAYERS=engine.config.blocks,
         RATE=engine.config.dropout,
-        ADD=layer < engine.config.blocks - 1,
     )
 
 

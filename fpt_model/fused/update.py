@@ -23,7 +23,7 @@ def group_slopes(
     size, scattered_size, n_users, pairs, margin, weight,
     PAIRS: tl.constexpr, UP: tl.constexpr,
 ):  # fmt: skip
-    """Group loss of random pairs, onto `record`, and its gradient, once there are groups. Grid (S,)."""
+    """Group loss of random pairs onto `record`, and its gradient; if there are groups. Grid (S,)."""
     seed = tl.program_id(0)
     model += seed.to(tl.int64) * size + o_users
     scattered += seed.to(tl.int64) * scattered_size + o_users
@@ -57,10 +57,10 @@ def sum_up(
     squares, spans, losses, n_real, record, norms_out, n_blocks, batch, step, steps, l2,
     TABLES: tl.constexpr, B: tl.constexpr, CHUNK: tl.constexpr, CHUNKS: tl.constexpr,
 ):  # fmt: skip
-    """The step's loss but for the groups into `record` (S, steps), and the norms of the penalised tables. Grid (S,).
+    """The step's loss, but for the groups, and the norms of the penalised tables. Grid (S,).
 
-    `squares` (S, blocks): sums of squares as Adam left them; `spans` (tables, 2): first and last
-    block of a table.
+    `record` (S, steps); `squares` (S, blocks): sums of squares as Adam left them; `spans`
+    (tables, 2): first and last block of a table.
     """
     seed = tl.program_id(0)
     b = tl.arange(0, B)
