@@ -56,11 +56,18 @@ class Encoder(nn.Module):
         self._initialise()
 
     def _initialise(self) -> None:
-        """Xavier uniform for every matrix, as in TiSASRec's code; padding stays zero."""
+        """Xavier uniform for every matrix, as in TiSASRec's code; padding stays zero.
+
+        Xavier would start the week's few rows many times larger than the items', and they would
+        drown them (docs/experiments.md): the week table gets the items' bound.
+        """
         for parameter in self.parameters():
             if parameter.dim() > 1:
                 nn.init.xavier_uniform_(parameter)
         with torch.no_grad():
+            if self.weeks is not None:
+                bound = math.sqrt(6 / sum(self.items.weight.shape))
+                self.weeks.weight.uniform_(-bound, bound)
             for table in (self.items, self.weeks, self.users):
                 if table is not None:
                     table.weight[0] = 0

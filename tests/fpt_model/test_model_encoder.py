@@ -9,6 +9,7 @@ import torch.nn.functional as F
 
 from fpt_model.config import VARIANTS
 from fpt_model.intervals import interval_rows, scaled_intervals
+from fpt_model.model import Encoder
 
 SEEDS = range(4)
 WITH_INTERVALS = {"tisasrec", "tisasrec_plus", "tisasrec_plus_plus", "sas_fpt"}
@@ -320,3 +321,11 @@ def test_tables_have_the_sizes_of_the_paper():
     assert shapes["sas_fpt"]["blocks.1.query.weight"] == (100, 100)
     assert shapes["sse_pt"]["users.weight"] == (10, 50)
     assert not any(name.startswith("blocks.2") for name in shapes["sas_fpt"])
+
+
+def test_weeks_start_no_larger_than_items(small_config):
+    model = Encoder(small_config("sas_fpt"), 3000, 50, torch.empty(0, dtype=torch.int64))
+    bound = (6 / (3001 + 8)) ** 0.5
+    for table in (model.items, model.weeks):
+        largest = table.weight.abs().max().item()
+        assert 0.9 * bound < largest <= bound
