@@ -48,8 +48,8 @@ class Scratch:
         def halves(*shape: int) -> Tensor:
             return zeros(*shape, kind=OPERANDS)
 
-        names = ("items", "weeks", "targets")
-        self.ids = {name: zeros(n, T, kind=torch.int32) for name in names}
+        ids = ("items", "weeks", "targets")
+        self.ids = {name: zeros(n, T, kind=torch.int32) for name in ids}
         self.users, self.chosen = (zeros(n, kind=torch.int32) for _ in range(2))
         self.x = [zeros(n, T, D) for _ in range(2)]
         self.by_row, self.value_sums = halves(n, T, R), halves(layers if train else 1, n, T, R)
@@ -59,9 +59,9 @@ class Scratch:
         if not train:
             return
         self.negatives = [zeros(n, T, kind=torch.int32) for _ in range(2)]
-        names = ("x", "hat", "q", "k", "v", "hat2", "h")
-        names += ("dn", "dq", "dk", "dv", "dn2", "do", "du", "dz")
-        self.tiles = {name: halves(layers, n, T, D) for name in names}
+        forth = ("x", "hat", "q", "k", "v", "hat2", "h")
+        back = ("dn", "dq", "dk", "dv", "dn2", "do", "du", "dz")
+        self.tiles = {name: halves(layers, n, T, D) for name in forth + back}
         self.rsd, self.rsd2 = (zeros(layers, n, T) for _ in range(2))
         self.last_hat, self.last_dn = halves(n, T, D), halves(n, T, D)
         self.a, self.key_sums = halves(layers, n, T, T), halves(layers, n, T, R)

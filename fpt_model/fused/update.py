@@ -23,7 +23,7 @@ def group_slopes(
     size, scattered_size, n_users, pairs, margin, weight,
     PAIRS: tl.constexpr, UP: tl.constexpr,
 ):  # fmt: skip
-    """Group loss of random pairs onto `record`, and its gradient; if there are groups. Grid (S,)."""
+    """Group loss of random pairs, onto `record`, and its gradient, if grouped. Grid (S,)."""
     seed = tl.program_id(0)
     model += seed.to(tl.int64) * size + o_users
     scattered += seed.to(tl.int64) * scattered_size + o_users

@@ -190,6 +190,17 @@ def test_gradients_are_those_of_the_plain_model(variant, learnable):
             assert torch.allclose(slopes[name], expected, rtol=1e-3, atol=2e-6), name
 
 
+def test_halves_lose_little(learnable, monkeypatch):
+    exact = Step(learnable, "sas_fpt", dropout=0.3)
+    expected = exact.slopes()
+    monkeypatch.setattr(scratch, "OPERANDS", torch.float16)
+    rounded = Step(learnable, "sas_fpt", dropout=0.3)
+    for found, slopes in zip(rounded.slopes(), expected, strict=True):
+        for name, slope in slopes.items():
+            error = (found[name] - slope).norm()
+            assert error <= 0.01 * slope.norm() + 1e-4, name  # a key's bias has none
+
+
 def test_negatives_are_new_to_the_user(learnable):
     step = Step(learnable, "sasrec")
     step.slopes()
@@ -203,10 +214,15 @@ def test_negatives_are_new_to_the_user(learnable):
             assert 1 <= row.min() <= row.max() <= step.sequences.n_items
 
 
-@pytest.mark.parametrize("variant", ["sas_fpt", "sasrec"])
-def test_features_to_rank_by_are_those_of_the_plain_model(variant, learnable):
-    step = Step(learnable, variant, dropout=0.3)
-    rows = step.sequences.evaluated()
+PAPER = {"max_length": 50, "time_span": 256, "item_width": 50}
+
+
+@pytest.mark.parametrize(
+    ("variant", "sizes"), [("sas_fpt", {}), ("sasrec", {}), ("tisasrec_plus", PAPER)]
+)
+def test_features_to_rank_by_are_those_of_the_plain_model(variant, sizes, learnable):
+    step = Step(learnable, variant, dropout=0.3, **sizes)
+    rows = step.sequences.evaluated()[:4]
     ends, length = step.sequences.held_out(rows, "valid"), step.config.max_length
     windows = step.sequences.windows(rows, ends, length)
     for _ in range(2):  # the second time on scratch that the first one used

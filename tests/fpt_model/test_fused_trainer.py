@@ -49,7 +49,8 @@ def same(first: dict, second: dict) -> bool:
 
 @pytest.mark.parametrize("windows", ["latest", "random"])
 def test_it_learns_and_repeats_itself_to_the_bit(group, windows):
-    first, again = (group([3], windows=windows, dropout=0.1) for _ in range(2))
+    settings = {"windows": windows, "dropout": 0.1, "learning_rate": 0.01}
+    first, again = (group([3], **settings) for _ in range(2))
     losses = [record["train_loss"] for record in run(first, 3)]
     assert losses[-1] < losses[0]
     run(again, 3)
