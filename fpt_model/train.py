@@ -19,7 +19,7 @@ import torch
 from fpt_model.checkpoint import State, read_latest, write, write_latest, write_whole
 from fpt_model.config import Config
 from fpt_model.data import Sequences, load
-from fpt_model.errors import ModelError
+from fpt_model.errors import InterruptedTrainingError, ModelError
 from fpt_model.trainer import Trainer
 from fpt_model.version import code_version
 
@@ -29,14 +29,6 @@ BEST = "best.safetensors"
 RECORD = "run.json"
 EPOCHS = "epochs.jsonl"
 ORDER = "order.json"
-
-
-class InterruptedTrainingError(Exception):
-    """A signal ended the training; its checkpoint is kept."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        super().__init__(f"interrupted by {signal.Signals(number).name}")
 
 
 @dataclass(frozen=True)
@@ -82,8 +74,15 @@ def train(
             the loss is not finite.
         InterruptedTrainingError: SIGTERM or SIGINT came; checkpoints were written.
     """
+    train_loaded(load(path).to(device), folders, config, tell, engine)
+
+
+def train_loaded(
+    sequences: Sequences, folders: Mapping[int, Path], config: Config, tell: Tell, engine: str
+) -> None:
+    """`train` with sequences that are loaded already, on the device to train on."""
+    device = sequences.items.device
     fused = uses_fused(engine, config, device)
-    sequences = load(path).to(device)
     orders = {
         seed: Order(config, seed, sequences.sha256, sequences.snapshot_id) for seed in folders
     }
