@@ -1,6 +1,7 @@
 """Models on one snapshot: train, rank, audit, publish."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from prefect import flow
@@ -40,17 +41,20 @@ def train_and_audit(place: Home, asked: Sequence[Training], device: str) -> list
     missing = training.missing(place, asked)
     if len(missing) < len(asked):
         note(f"{len(asked) - len(missing)} trainings: unchanged, published before")
-    done = [_train_and_rank(place, one, device) for one in missing]
+    done = _train_and_rank(place, missing, device)
     if done:
         auditing.audit_runs(place, done)
         publishing.publish_runs(place, done)
     return [one.run_id for one in asked]
 
 
-def _train_and_rank(place: Home, one: Training, device: str) -> TrainedRun:
-    with locked(place, f"run-{one.run_id}", wait_seconds=5):
-        if training.is_ranked(place, one):
-            note(f"{one.name}: trained before")
-            return training.trained_run(place, one)
-        training.train(place, one, device)
-        return training.rank(place, one, device)
+def _train_and_rank(place: Home, missing: Sequence[Training], device: str) -> list[TrainedRun]:
+    with ExitStack() as locks:
+        for name in dict.fromkeys(one.lock for one in missing):
+            locks.enter_context(locked(place, name, wait_seconds=5))
+        unranked = [one for one in missing if not training.is_ranked(place, one)]
+        if len(unranked) < len(missing):
+            note(f"{len(missing) - len(unranked)} trainings: trained before")
+        if unranked:
+            training.train(place, unranked, device)
+        return [training.trained_run(place, one) for one in missing]
