@@ -11,6 +11,7 @@ from tasks import artifacts, auditing, publishing, training
 from tasks.progress import note
 from tasks.training import Training
 from warehouse.database import locked
+from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.lookup import full_id
 from warehouse.preparing import known_snapshot
@@ -55,6 +56,16 @@ def _train_and_rank(place: Home, missing: Sequence[Training], device: str) -> li
         unranked = [one for one in missing if not training.is_ranked(place, one)]
         if len(unranked) < len(missing):
             note(f"{len(missing) - len(unranked)} trainings: trained before")
-        if unranked:
-            training.train(place, unranked, device)
-        return [training.trained_run(place, one) for one in missing]
+        failures = training.train(place, unranked, device) if unranked else {}
+    states = [
+        training.take_in(place, one, failures.get(one.run_id), return_state=True) for one in missing
+    ]
+    if failures:
+        names = {one.run_id: one.name for one in missing}
+        causes = [f"{names[run_id]}: {cause}" for run_id, cause in failures.items()]
+        raise RefusedError(
+            f"{len(causes)} of {len(missing)} trainings failed, so none was published",
+            got="; ".join(causes),
+            to_do="The others are kept: the same command trains what is left",
+        )
+    return [state.result() for state in states]

@@ -76,11 +76,14 @@ def missing(home: Home, asked: Sequence[Training]) -> list[Training]:
 
 
 @task(task_run_name="train models")
-def train(home: Home, asked: Sequence[Training], device: str) -> None:
+def train(home: Home, asked: Sequence[Training], device: str) -> dict[str, str]:
     """Train and rank all in one process, or go on where it was; each tells its own progress.
 
+    Returns:
+        What each training that failed died of, by its run's id; the others are finished.
+
     Raises:
-        RefusedError: a sequences file is not whole; some trainings failed (the others are kept).
+        RefusedError: a sequences file is not whole; the process ended before its work did.
     """
     for snapshot in dict.fromkeys(one.snapshot for one in asked):
         check_file(snapshot.sequences, snapshot.sequences_sha256)
@@ -92,8 +95,13 @@ def train(home: Home, asked: Sequence[Training], device: str) -> None:
     log.parent.mkdir(mode=0o750, exist_ok=True)
     command = [sys.executable, "-m", "fpt_model", "train-all", "--jobs", str(file)]
     progress = _Progress({str(folder): one for folder, one in folders.items()})
-    follow([*command, "--device", device], progress, log=log)
+    try:
+        follow([*command, "--device", device], progress, log=log)
+    except RefusedError:
+        if not progress.finished:
+            raise
     file.unlink()
+    return {folders[Path(name)].run_id: cause for name, cause in progress.failures.items()}
 
 
 def job(training: Training, sequences: Path, output: Path) -> dict[str, Any]:
@@ -139,12 +147,15 @@ def export(folder: Path, asked: Sequence[Training]) -> None:
     shutil.copytree(SOURCE, folder / "fpt_model", ignore=shutil.ignore_patterns("__pycache__"))
 
 
-def trained_run(home: Home, training: Training) -> TrainedRun:
+@task(task_run_name="take in {training.name}")
+def take_in(home: Home, training: Training, failure: str | None) -> TrainedRun:
     """Read what a finished training left in its folder, wherever it was made.
 
     Raises:
-        RefusedError: it is another training's.
+        RefusedError: it failed, or the folder is another training's.
     """
+    if failure:
+        raise RefusedError(f"{training.name} failed", got=failure)
     folder = home.run(training.run_id)
     record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     _refuse_other(folder, training, record)
@@ -209,6 +220,8 @@ class _Progress:
 
     def __init__(self, asked: Mapping[str, Training]) -> None:
         self._asked = asked
+        self.finished = False
+        self.failures: dict[str, str] = {}
         self._shares = dict.fromkeys(asked, 0.0)
         self._artifacts: dict[str, Any] = {}
         self._shown: dict[str, float] = {}
@@ -216,12 +229,14 @@ class _Progress:
     def __call__(self, event: Event) -> None:
         kind = event["event"]
         if kind == "finished":
+            self.finished = True
             note(f"{event['trainings']} trainings took {event['seconds']:.1f} s, {event['device']}")
         elif kind == "epoch":
             self._tell(event["run"], event["epoch"] / event["epochs"], _note(event))
         elif kind == "done":
             self._tell(event["run"], 1.0, _best(event))
         elif kind == "failed":
+            self.failures[event["run"]] = event["message"]
             self._tell(event["run"], 1.0, f"failed: {event['message']}")
 
     def _tell(self, run: str, share: float, text: str) -> None:
@@ -242,9 +257,10 @@ class _Progress:
         if TaskRunContext.get() is None or (early and share < 1):
             return
         self._shown[run] = now
-        if run not in self._artifacts:
-            self._artifacts[run] = create_progress_artifact(0.0, description=text)
-        update_progress_artifact(self._artifacts[run], 100.0 * share, description=text)
+        if run in self._artifacts:
+            update_progress_artifact(self._artifacts[run], 100.0 * share, description=text)
+        else:
+            self._artifacts[run] = create_progress_artifact(100.0 * share, description=text)
 
 
 def _note(event: Event) -> str:
