@@ -29,6 +29,7 @@ BEST = "best.safetensors"
 RECORD = "run.json"
 EPOCHS = "epochs.jsonl"
 ORDER = "order.json"
+SAVE_EVERY_SECONDS = 10.0  # on a GPU, validations come faster than files can be written
 
 
 @dataclass(frozen=True)
@@ -188,6 +189,7 @@ class Run:
         self.folder, self.trainer, self.order = folder, trainer, order
         self.tell: Tell = lambda event: tell(event | {"seed": trainer.seed})
         self.started = ""
+        self.saved = time.monotonic()
 
     def resume(self) -> None:
         """Go on from the newest whole checkpoint, if there is one."""
@@ -209,6 +211,7 @@ class Run:
         state = self.trainer.state()
         state.facts["order"] = self.order.to_dict()
         write_latest(self.folder, state, progress.epoch * self.trainer.steps + progress.step)
+        self.saved = time.monotonic()
 
     def end_epoch(self, seconds: float) -> None:
         """Close the epoch whose steps took so long; write the results after the last."""
@@ -220,7 +223,8 @@ class Run:
         progress.seconds += seconds
         left = (epochs - progress.epoch) * progress.seconds / progress.epoch
         self.tell({"event": "epoch", "epochs": epochs, "eta_seconds": left, **record})
-        if record["valid_ndcg_10"] is not None:
+        late = time.monotonic() - self.saved >= SAVE_EVERY_SECONDS
+        if record["valid_ndcg_10"] is not None and late:
             self.save()
         if self.trainer.finished:
             self.finish()

@@ -20,6 +20,11 @@ class GoneError(Exception):
     """The machine went down: nothing could be saved."""
 
 
+@pytest.fixture(autouse=True)
+def every_validation_is_saved(monkeypatch):
+    monkeypatch.setattr(train_module, "SAVE_EVERY_SECONDS", 0)
+
+
 @pytest.fixture
 def train_here(learnable, small_config):
     """Train into a folder, by default to the end; returns the events."""
@@ -119,6 +124,16 @@ def test_a_machine_that_goes_down_costs_the_steps_since_the_last_validation(
     told = [event["epoch"] for event in events if event["event"] == "epoch"]
     assert told == list(range(from_epoch, EPOCHS + 1))
     assert outcome(tmp_path / "parts") == outcome(tmp_path / "whole")
+
+
+def test_validations_that_come_fast_are_not_all_saved(train_here, tmp_path, monkeypatch):
+    saved = []
+    monkeypatch.setattr(train_module, "SAVE_EVERY_SECONDS", 1.5)
+    monkeypatch.setattr(train_module, "write_latest", lambda *state: saved.append(state[2]))
+    clock = iter(range(10_000))
+    monkeypatch.setattr(train_module.time, "monotonic", lambda: next(clock) / 10)
+    train_here(tmp_path / "run")
+    assert 1 <= len(saved) < EPOCHS
 
 
 def test_a_training_that_had_stopped_early_stays_stopped(train_here, tmp_path, monkeypatch):
