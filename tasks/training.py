@@ -100,7 +100,8 @@ def train(home: Home, asked: Sequence[Training], device: str) -> dict[str, str]:
     except RefusedError:
         if not progress.finished:
             raise
-    file.unlink()
+    finally:
+        file.unlink()
     return {folders[Path(name)].run_id: cause for name, cause in progress.failures.items()}
 
 
@@ -127,7 +128,9 @@ def export(folder: Path, asked: Sequence[Training]) -> None:
     Raises:
         RefusedError: the folder is somebody else's; a sequences file is not whole.
     """
-    if folder.exists() and any(folder.iterdir()) and not (folder / JOBS).exists():
+    code = folder / "fpt_model"
+    strange = folder.exists() and any(folder.iterdir()) and not (folder / JOBS).exists()
+    if strange or code.resolve() == SOURCE.resolve():
         raise RefusedError(
             f"{folder} is in use", expected=f"a new folder, or one with {JOBS} in it"
         )
@@ -143,8 +146,8 @@ def export(folder: Path, asked: Sequence[Training]) -> None:
             for one in asked
         ],
     )
-    shutil.rmtree(folder / "fpt_model", ignore_errors=True)
-    shutil.copytree(SOURCE, folder / "fpt_model", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.rmtree(code, ignore_errors=True)
+    shutil.copytree(SOURCE, code, ignore=shutil.ignore_patterns("__pycache__"))
 
 
 @task(task_run_name="take in {training.name}")

@@ -105,6 +105,18 @@ def task_states(of: str) -> dict[str, str]:
     return asyncio.run(ask())
 
 
+def progress_artifacts() -> dict[str, float]:
+    """Description and percentage of every progress artifact."""
+    from prefect.client.orchestration import get_client
+
+    async def ask() -> dict[str, float]:
+        async with get_client() as client:
+            found = await client.read_artifacts()
+        return {one.description: one.data for one in found if one.type == "progress"}
+
+    return asyncio.run(ask())
+
+
 def test_models_and_seeds_train_in_one_process_and_a_second_time_nothing_is_done(
     train_here, copy, reports
 ):
@@ -116,6 +128,10 @@ def test_models_and_seeds_train_in_one_process_and_a_second_time_nothing_is_done
     assert reports.steps["train tisasrec cold-start"][:2] == (2, 2)
     names = {f"take in {model} cold-start seed {seed}" for model, seed in ASKED - {("sasrec", 0)}}
     assert task_states("take in") == dict.fromkeys(names, "Completed")
+    for model, seed in ASKED - {("sasrec", 0)}:
+        name = f"{model} cold-start seed {seed}: best epoch "
+        shown = [done for text, done in progress_artifacts().items() if text.startswith(name)]
+        assert shown == [100]
     assert not list((copy / "staging").iterdir())
 
     before = (copy / "published.duckdb").read_bytes()

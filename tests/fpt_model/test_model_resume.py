@@ -20,11 +20,6 @@ class GoneError(Exception):
     """The machine went down: nothing could be saved."""
 
 
-@pytest.fixture(autouse=True)
-def every_validation_is_saved(monkeypatch):
-    monkeypatch.setattr(train_module, "SAVE_EVERY_SECONDS", 0)
-
-
 @pytest.fixture
 def train_here(learnable, small_config):
     """Train into a folder, by default to the end; returns the events."""
