@@ -185,6 +185,33 @@ def plan(
     console.show_rows(rows, "Plan", as_json=as_json)
 
 
+@app.command(epilog="`fpt export to-gpu --dataset ml-1m --source ml-1m.zip --preset paper`")
+def export(
+    folder: Annotated[Path, typer.Argument(help="Folder to write, and to carry there.")],
+    dataset: Dataset = "synthetic",
+    source: Source = None,
+    retentions: Retains = ["5-core", "cold-start"],  # noqa: B006
+    models: Models = list(LADDER),  # noqa: B006
+    preset: PresetName = "quick",
+    seeds: SeedCount = 5,
+    max_rejects: MaxRejects = 0,
+    home: HomeDir = DEFAULT_HOME,
+    as_json: AsJson = False,
+) -> None:
+    """Write what `benchmark` would train into a folder, for a machine with a GPU.
+
+    There: `python -m fpt_model train-all --jobs jobs.json`. Then copy what is in its `runs` into
+    `runs` of the home, and run `fpt benchmark`.
+    """
+    from flows.run import export as flow
+
+    count = _working(
+        lambda: flow(folder, dataset, source, retentions, models, preset, seeds, max_rejects, home),
+        home,
+    )
+    console.show_rows([{"folder": str(folder), "trainings": count}], "Exported", as_json=as_json)
+
+
 @app.command(epilog='`fpt sql "SELECT * FROM mart.leaderboard" --format csv`')
 def sql(
     question: Annotated[str, typer.Argument(help="One SQL query on the published tables.")],

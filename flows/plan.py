@@ -1,12 +1,11 @@
 """What a run would do: looks, and changes nothing."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
 from flows.parameters import Experiment
 from fpt_model.config import Config, resolve
-from tasks.training import run_id, train_command
+from tasks.training import run_id
 from warehouse.database import connected, statements
 from warehouse.datasets import find
 from warehouse.home import Home
@@ -35,17 +34,15 @@ def plan(asked: Experiment) -> list[Row]:
         rows.append(_row("prepare", str(retention), snapshot, *_state(known, snapshot)))
         for model in dict.fromkeys(asked.models):
             config = resolve(str(model), asked.preset)
-            rows += [_training(place, known, snapshot, config, seed) for seed in range(asked.seeds)]
+            rows += [_training(known, snapshot, config, seed) for seed in range(asked.seeds)]
     return rows
 
 
-def _training(place: Home, known: Row, snapshot: str, config: Config, seed: int) -> Row:
+def _training(known: Row, snapshot: str, config: Config, seed: int) -> Row:
     identity = run_id(snapshot, config, seed)
-    command = train_command(place, place.sequences_file(snapshot), identity, config, seed)
     state, _ = _state(known, identity)
     seconds = None if state == "done" else known.get(f"seconds {config.model}")
-    row = _row("train", f"{config.model} seed {seed}", identity, state, seconds)
-    return row | {"command": " ".join([Path(sys.executable).name, *command])}
+    return _row("train", f"{config.model} seed {seed}", identity, state, seconds)
 
 
 def _row(step: str, what: str, identity: str, state: str, seconds: float | None) -> Row:

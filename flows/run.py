@@ -21,9 +21,10 @@ from flows.parameters import (
 )
 from flows.prepare import transform_and_audit
 from flows.train import train_and_audit
-from tasks import artifacts, publishing
-from tasks.training import trainings
+from tasks import artifacts, publishing, training
+from tasks.training import Training
 from warehouse.home import Home
+from warehouse.records import Snapshot
 
 
 @dataclass(frozen=True)
@@ -74,18 +75,46 @@ def benchmark(
     )
 
 
+@flow(flow_run_name="{dataset} export {preset}")
+def export(
+    folder: Path,
+    dataset: DatasetName = "synthetic",
+    source: Path | None = None,
+    retentions: Sequence[Retention] = ("5-core", "cold-start"),
+    models: Sequence[Model] = LADDER,
+    preset: Preset = "quick",
+    seeds: Seeds = 5,
+    max_rejects: Rejects = 0,
+    home: Path | None = None,
+) -> int:
+    """Everything of `benchmark` up to training, for another machine. Returns how many trainings."""
+    place = Home.at(home)
+    asked = Experiment(dataset, source, retentions, models, preset, seeds, "auto", max_rejects)
+    _, wanted = _prepared(place, asked)
+    missing = training.missing(place, wanted)
+    training.export(folder, missing)
+    publishing.replace_readers_copy(place)
+    return len(missing)
+
+
 def _pipeline(asked: Experiment) -> Outcome:
     place = Home.at(asked.home)
-    load_id = land_and_audit(place, asked.dataset, asked.source, asked.max_rejects)
-    snapshots = [transform_and_audit(place, load_id, kind) for kind in asked.retentions]
-    wanted = [
-        training
-        for snapshot in snapshots
-        for training in trainings(snapshot, asked.models, asked.preset, asked.seeds)
-    ]
+    snapshots, wanted = _prepared(place, asked)
     run_ids = train_and_audit(place, wanted, asked.device)
     published = publishing.replace_readers_copy(place)
     snapshot_ids = [snapshot.snapshot_id for snapshot in snapshots]
     if published.changed:
         artifacts.show_metrics(place, snapshot_ids, asked.preset)
     return Outcome(tuple(snapshot_ids), tuple(run_ids), published.changed)
+
+
+def _prepared(place: Home, asked: Experiment) -> tuple[list[Snapshot], list[Training]]:
+    """The steps before training: the snapshots, published, and the trainings wanted on them."""
+    load_id = land_and_audit(place, asked.dataset, asked.source, asked.max_rejects)
+    snapshots = [transform_and_audit(place, load_id, kind) for kind in asked.retentions]
+    wanted = [
+        one
+        for snapshot in snapshots
+        for one in training.trainings(snapshot, asked.models, asked.preset, asked.seeds)
+    ]
+    return snapshots, wanted

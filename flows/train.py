@@ -1,6 +1,7 @@
 """Models on one snapshot: train, rank, audit, publish."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from prefect import flow
@@ -10,6 +11,7 @@ from tasks import artifacts, auditing, publishing, training
 from tasks.progress import note
 from tasks.training import Training
 from warehouse.database import locked
+from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.lookup import full_id
 from warehouse.preparing import known_snapshot
@@ -40,17 +42,30 @@ def train_and_audit(place: Home, asked: Sequence[Training], device: str) -> list
     missing = training.missing(place, asked)
     if len(missing) < len(asked):
         note(f"{len(asked) - len(missing)} trainings: unchanged, published before")
-    done = [_train_and_rank(place, one, device) for one in missing]
+    done = _train_and_rank(place, missing, device)
     if done:
         auditing.audit_runs(place, done)
         publishing.publish_runs(place, done)
     return [one.run_id for one in asked]
 
 
-def _train_and_rank(place: Home, one: Training, device: str) -> TrainedRun:
-    with locked(place, f"run-{one.run_id}", wait_seconds=5):
-        if training.is_ranked(place, one):
-            note(f"{one.name}: trained before")
-            return training.trained_run(place, one)
-        training.train(place, one, device)
-        return training.rank(place, one, device)
+def _train_and_rank(place: Home, missing: Sequence[Training], device: str) -> list[TrainedRun]:
+    with ExitStack() as locks:
+        for name in dict.fromkeys(one.lock for one in missing):
+            locks.enter_context(locked(place, name, wait_seconds=5))
+        unranked = [one for one in missing if not training.is_ranked(place, one)]
+        if len(unranked) < len(missing):
+            note(f"{len(missing) - len(unranked)} trainings: trained before")
+        failures = training.train(place, unranked, device) if unranked else {}
+    states = [
+        training.take_in(place, one, failures.get(one.run_id), return_state=True) for one in missing
+    ]
+    if failures:
+        names = {one.run_id: one.name for one in missing}
+        causes = [f"{names[run_id]}: {cause}" for run_id, cause in failures.items()]
+        raise RefusedError(
+            f"{len(causes)} of {len(missing)} trainings failed, so none was published",
+            got="; ".join(causes),
+            to_do="The others are kept: the same command trains what is left",
+        )
+    return [state.result() for state in states]

@@ -1,20 +1,22 @@
-"""`python -m fpt_model train|evaluate`: progress as JSON lines on stdout."""
+"""`python -m fpt_model train|evaluate|train-all`: progress as JSON lines on stdout."""
 
 import argparse
 import json
 import os
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from fpt_model.config import PRESETS, VARIANTS, resolve
-from fpt_model.errors import ModelError
+from fpt_model.errors import InterruptedTrainingError, ModelError
 
 EXAMPLES = """examples:
   python -m fpt_model train --sequences sequences-3f2a.parquet --output run --model sas_fpt
   python -m fpt_model train --sequences S --output run --preset paper --seed 1 --set epochs=20
   python -m fpt_model train --sequences S --output 'runs/{seed}' --seed 0 1 2 3 4 --device cuda
   python -m fpt_model evaluate --sequences S --run runs/0 runs/1 runs/2 runs/3 runs/4
+  python -m fpt_model train-all --jobs jobs.json
 """
 
 
@@ -24,7 +26,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # deterministic matrix products on a GPU; read when CUDA starts
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     try:
-        return _train(asked) if asked.command == "train" else _evaluate(asked)
+        return COMMANDS[asked.command](asked)
+    except InterruptedTrainingError as error:
+        _tell({"event": "interrupted", "message": str(error)})
+        return 128 + error.number
     except ModelError as error:
         _tell({"event": "error", "message": str(error)})
         print(f"error: {error}", file=sys.stderr)
@@ -46,9 +51,6 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--model", default="sas_fpt", help=", ".join(VARIANTS))
     train.add_argument("--preset", default="quick", help=", ".join(PRESETS))
     train.add_argument("--seed", type=int, nargs="+", default=[0], help="one or several")
-    train.add_argument(
-        "--engine", choices=("auto", "plain", "fused"), default="auto", help="fused needs a GPU"
-    )
     train.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     evaluate = commands.add_parser("evaluate", help="rank held-out items with a finished run")
     evaluate.add_argument(
@@ -56,8 +58,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     evaluate.add_argument("--output", type=Path, help="of one run; default: ranks.parquet in it")
     evaluate.add_argument("--scores", type=Path, help="save the test scores of one run (.npy)")
+    train_all = commands.add_parser(
+        "train-all", help="train, or resume, and rank all that a file lists"
+    )
+    train_all.add_argument("--jobs", type=Path, required=True, help="see fpt_model/jobs.py")
     for command in (train, evaluate):
         command.add_argument("--sequences", type=Path, required=True, help="sequences file")
+    for command in (train, train_all):
+        command.add_argument(
+            "--engine", choices=("auto", "plain", "fused"), default="auto", help="fused needs a GPU"
+        )
+    for command in (train, evaluate, train_all):
         command.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
         command.add_argument("--threads", type=int, help="CPU threads")
     return parser
@@ -68,15 +79,12 @@ def _train(asked: argparse.Namespace) -> int:
     config = resolve(asked.model, asked.preset, overrides)
     import torch
 
-    from fpt_model.train import InterruptedTrainingError, device_of, train
+    from fpt_model.train import device_of, train
 
     _prepare(asked)
     device = device_of(asked.device)
     try:
         train(asked.sequences, _folders(asked), config, device, _tell, asked.engine)
-    except InterruptedTrainingError as error:
-        _tell({"event": "interrupted", "message": str(error)})
-        return 128 + error.number
     except torch.cuda.OutOfMemoryError as error:
         raise ModelError(
             "The GPU's memory is full", got=str(error).split(".")[0], to_do="Lower batch_size"
@@ -109,6 +117,25 @@ def _evaluate(asked: argparse.Namespace) -> int:
     return 0
 
 
+def _train_all(asked: argparse.Namespace) -> int:
+    began = time.monotonic()
+    from fpt_model.jobs import read_jobs, run_jobs
+    from fpt_model.train import device_name, device_of
+
+    _prepare(asked)
+    jobs, device = read_jobs(asked.jobs), device_of(asked.device)
+    failures = run_jobs(jobs, device, _tell, asked.engine)
+    seconds = time.monotonic() - began
+    counts = {"trainings": len(jobs) - len(failures), "failed": len(failures)}
+    _tell({"event": "finished", "device": device_name(device), "seconds": seconds} | counts)
+    if failures:
+        raise ModelError(
+            f"{len(failures)} of {len(jobs)} trainings failed; the others are finished",
+            got="; ".join(f"{name}: {cause}" for name, cause in failures.items()),
+        )
+    return 0
+
+
 def _prepare(asked: argparse.Namespace) -> None:
     import torch
 
@@ -127,6 +154,8 @@ def _pair(text: str) -> tuple[str, str]:
 def _tell(event: dict[str, object]) -> None:
     print(json.dumps(event), flush=True)
 
+
+COMMANDS = {"train": _train, "evaluate": _evaluate, "train-all": _train_all}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,4 +1,6 @@
-"""The one error of this package that a user can cause or must see."""
+"""What ends a command of this package: an error that a user can cause or must see, a signal."""
+
+import signal
 
 
 class ModelError(Exception):
@@ -18,3 +20,11 @@ class ModelError(Exception):
         )
         sentence = f"{what}: {seen}" if seen else what
         super().__init__(f"{sentence}. {to_do}".rstrip().removesuffix(".") + ".")
+
+
+class InterruptedTrainingError(Exception):
+    """A signal ended the training; its checkpoint is kept."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        super().__init__(f"interrupted by {signal.Signals(number).name}")

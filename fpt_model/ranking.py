@@ -39,7 +39,11 @@ def rank_run(
     Raises:
         ModelError: the run is not finished, damaged, or of other sequences.
     """
-    sequences = load(path).to(device)
+    return rank_loaded(load(path).to(device), run, output, scores)
+
+
+def rank_loaded(sequences: Sequences, run: Path, output: Path, scores: Path | None = None) -> int:
+    """`rank_run` with sequences that are loaded already, on the device to compute on."""
     model = load_model(run, sequences)
     length = model.config.max_length
     tables = [_rows(split, rank(scorer(model), sequences, split, length)) for split in SPLITS]

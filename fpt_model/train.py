@@ -19,7 +19,7 @@ import torch
 from fpt_model.checkpoint import State, read_latest, write, write_latest, write_whole
 from fpt_model.config import Config
 from fpt_model.data import Sequences, load
-from fpt_model.errors import ModelError
+from fpt_model.errors import InterruptedTrainingError, ModelError
 from fpt_model.trainer import Trainer
 from fpt_model.version import code_version
 
@@ -29,14 +29,7 @@ BEST = "best.safetensors"
 RECORD = "run.json"
 EPOCHS = "epochs.jsonl"
 ORDER = "order.json"
-
-
-class InterruptedTrainingError(Exception):
-    """A signal ended the training; its checkpoint is kept."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        super().__init__(f"interrupted by {signal.Signals(number).name}")
+SAVE_EVERY_SECONDS = 10.0  # on a GPU, validations come faster than files can be written
 
 
 @dataclass(frozen=True)
@@ -82,8 +75,15 @@ def train(
             the loss is not finite.
         InterruptedTrainingError: SIGTERM or SIGINT came; checkpoints were written.
     """
+    train_loaded(load(path).to(device), folders, config, tell, engine)
+
+
+def train_loaded(
+    sequences: Sequences, folders: Mapping[int, Path], config: Config, tell: Tell, engine: str
+) -> None:
+    """`train` with sequences that are loaded already, on the device to train on."""
+    device = sequences.items.device
     fused = uses_fused(engine, config, device)
-    sequences = load(path).to(device)
     orders = {
         seed: Order(config, seed, sequences.sha256, sequences.snapshot_id) for seed in folders
     }
@@ -189,6 +189,7 @@ class Run:
         self.folder, self.trainer, self.order = folder, trainer, order
         self.tell: Tell = lambda event: tell(event | {"seed": trainer.seed})
         self.started = ""
+        self.saved = time.monotonic()
 
     def resume(self) -> None:
         """Go on from the newest whole checkpoint, if there is one."""
@@ -210,6 +211,7 @@ class Run:
         state = self.trainer.state()
         state.facts["order"] = self.order.to_dict()
         write_latest(self.folder, state, progress.epoch * self.trainer.steps + progress.step)
+        self.saved = time.monotonic()
 
     def end_epoch(self, seconds: float) -> None:
         """Close the epoch whose steps took so long; write the results after the last."""
@@ -221,7 +223,8 @@ class Run:
         progress.seconds += seconds
         left = (epochs - progress.epoch) * progress.seconds / progress.epoch
         self.tell({"event": "epoch", "epochs": epochs, "eta_seconds": left, **record})
-        if record["valid_ndcg_10"] is not None:
+        late = time.monotonic() - self.saved >= SAVE_EVERY_SECONDS
+        if record["valid_ndcg_10"] is not None and late:
             self.save()
         if self.trainer.finished:
             self.finish()

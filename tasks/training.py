@@ -1,8 +1,10 @@
-"""Train and evaluate one configuration in a process of its own."""
+"""Train and rank any number of configurations in a process of its own."""
 
 import json
+import shutil
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -13,13 +15,17 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.context import TaskRunContext
 
 from fpt_model.config import Config, resolve
-from fpt_model.version import code_version
-from tasks.progress import report
+from fpt_model.version import SOURCE, code_version
+from tasks.progress import note, report
 from tasks.subprocesses import Event, follow
+from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.identity import identify
 from warehouse.publishing import TrainedRun, check_file, published_runs, stored_checksum
 from warehouse.records import Snapshot
+
+JOBS = "jobs.json"
+SHOW_EVERY_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -36,9 +42,19 @@ class Training:
         return run_id(self.snapshot.snapshot_id, self.config, self.seed)
 
     @property
+    def group(self) -> str:
+        """What its seeds are called together."""
+        return f"{self.config.model} {self.snapshot.retention}"
+
+    @property
+    def lock(self) -> str:
+        """Held by the one flow that trains any seed of these settings."""
+        return f"train-{self.snapshot.snapshot_id}-{self.config.model}-{self.config.preset}"
+
+    @property
     def name(self) -> str:
         """What it is called in logs and the UI."""
-        return f"{self.config.model} {self.snapshot.retention} seed {self.seed}"
+        return f"{self.group} seed {self.seed}"
 
 
 def run_id(snapshot_id: str, config: Config, seed: int) -> str:
@@ -52,15 +68,6 @@ def trainings(snapshot: Snapshot, models: Sequence[str], preset: str, seeds: int
     return [Training(snapshot, config, seed) for config in configs for seed in range(seeds)]
 
 
-def train_command(home: Home, sequences: Path, run: str, config: Config, seed: int) -> list[str]:
-    """Arguments to Python that train it; they work on any machine that has the sequences file."""
-    return [
-        *("-m", "fpt_model", "train", "--sequences", str(sequences)),
-        *("--output", str(home.run(run)), "--model", config.model),
-        *("--preset", config.preset, "--seed", str(seed)),
-    ]
-
-
 @task(task_run_name="look for trainings")
 def missing(home: Home, asked: Sequence[Training]) -> list[Training]:
     """Those that are not published yet."""
@@ -68,38 +75,93 @@ def missing(home: Home, asked: Sequence[Training]) -> list[Training]:
     return [one for one in asked if one.run_id not in known]
 
 
-@task(task_run_name="train {training.name}")
-def train(home: Home, training: Training, device: str) -> str:
-    """Train, or resume; choose the epoch on validation. Returns the run's id."""
-    check_file(training.snapshot.sequences, training.snapshot.sequences_sha256)
-    folder = home.run(training.run_id)
-    folder.mkdir(parents=True, exist_ok=True)
-    arguments = train_command(
-        home, training.snapshot.sequences, training.run_id, training.config, training.seed
+@task(task_run_name="train models")
+def train(home: Home, asked: Sequence[Training], device: str) -> dict[str, str]:
+    """Train and rank all in one process, or go on where it was; each tells its own progress.
+
+    Returns:
+        What each training that failed died of, by its run's id; the others are finished.
+
+    Raises:
+        RefusedError: a sequences file is not whole; the process ended before its work did.
+    """
+    for snapshot in dict.fromkeys(one.snapshot for one in asked):
+        check_file(snapshot.sequences, snapshot.sequences_sha256)
+    folders = {home.run(one.run_id): one for one in asked}
+    jobs = [job(one, one.snapshot.sequences, folder) for folder, one in folders.items()]
+    file = home.staging / f"jobs-{identify(*map(str, folders))}.json"
+    write_jobs(file, jobs)
+    log = home.root / "logs" / "training.log"
+    log.parent.mkdir(mode=0o750, exist_ok=True)
+    command = [sys.executable, "-m", "fpt_model", "train-all", "--jobs", str(file)]
+    progress = _Progress({str(folder): one for folder, one in folders.items()})
+    try:
+        follow([*command, "--device", device], progress, log=log)
+    except RefusedError:
+        if not progress.finished:
+            raise
+    finally:
+        file.unlink()
+    return {folders[Path(name)].run_id: cause for name, cause in progress.failures.items()}
+
+
+def job(training: Training, sequences: Path, output: Path) -> dict[str, Any]:
+    """What a jobs file says of a training; see `fpt_model/jobs.py`."""
+    return {
+        "sequences": str(sequences),
+        "output": str(output),
+        "config": training.config.to_dict(),
+        "seed": training.seed,
+    }
+
+
+def write_jobs(path: Path, jobs: Sequence[dict[str, Any]]) -> None:
+    """Write a jobs file for the models' code as it is now."""
+    text = json.dumps({"code_version": code_version(), "jobs": jobs}, indent=1)
+    path.write_text(text, encoding="utf-8")
+
+
+@task(task_run_name="export to {folder}")
+def export(folder: Path, asked: Sequence[Training]) -> None:
+    """Write all that another machine needs to train: jobs.json, sequences, the models' code.
+
+    Raises:
+        RefusedError: the folder is somebody else's; a sequences file is not whole.
+    """
+    code = folder / "fpt_model"
+    strange = folder.exists() and any(folder.iterdir()) and not (folder / JOBS).exists()
+    if strange or code.resolve() == SOURCE.resolve():
+        raise RefusedError(
+            f"{folder} is in use", expected=f"a new folder, or one with {JOBS} in it"
+        )
+    (folder / "sequences").mkdir(parents=True, exist_ok=True)
+    for snapshot in dict.fromkeys(one.snapshot for one in asked):
+        check_file(snapshot.sequences, snapshot.sequences_sha256)
+        for path in (snapshot.sequences, Path(f"{snapshot.sequences}.sha256")):
+            shutil.copy2(path, folder / "sequences")
+    write_jobs(
+        folder / JOBS,
+        [
+            job(one, Path("sequences", one.snapshot.sequences.name), Path("runs", one.run_id))
+            for one in asked
+        ],
     )
-    command = [sys.executable, *arguments, "--device", device]
-    follow(command, _Progress(training.name), log=folder / "stderr.log")
-    return training.run_id
+    shutil.rmtree(code, ignore_errors=True)
+    shutil.copytree(SOURCE, code, ignore=shutil.ignore_patterns("__pycache__"))
 
 
-@task(task_run_name="rank {training.name}")
-def rank(home: Home, training: Training, device: str) -> TrainedRun:
-    """Rank every user's held-out items with the chosen epoch."""
-    folder = home.run(training.run_id)
-    ranks = folder / "ranks.parquet"
-    command = [
-        *(sys.executable, "-m", "fpt_model", "evaluate", "--run", str(folder)),
-        *("--sequences", str(training.snapshot.sequences), "--output", str(ranks)),
-        *("--device", device),
-    ]
-    follow(command, lambda _: None, log=folder / "stderr.log")
-    return trained_run(home, training)
+@task(task_run_name="take in {training.name}")
+def take_in(home: Home, training: Training, failure: str | None) -> TrainedRun:
+    """Read what a finished training left in its folder, wherever it was made.
 
-
-def trained_run(home: Home, training: Training) -> TrainedRun:
-    """Read what a finished training left in its folder."""
+    Raises:
+        RefusedError: it failed, or the folder is another training's.
+    """
+    if failure:
+        raise RefusedError(f"{training.name} failed", got=failure)
     folder = home.run(training.run_id)
     record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    _refuse_other(folder, training, record)
     epochs = (folder / "epochs.jsonl").read_text(encoding="utf-8").splitlines()
     return TrainedRun(
         run_id=training.run_id,
@@ -121,6 +183,24 @@ def trained_run(home: Home, training: Training) -> TrainedRun:
     )
 
 
+def _refuse_other(folder: Path, training: Training, record: Mapping[str, Any]) -> None:
+    """A folder may have been carried here under a wrong name, or made by other code."""
+    expected = {
+        "config": training.config.to_dict(),
+        "seed": training.seed,
+        "sequences_sha256": training.snapshot.sequences_sha256,
+        "snapshot_id": training.snapshot.snapshot_id,
+        "code_version": code_version(),
+    }
+    wrong = [name for name, value in expected.items() if record.get(name) != value]
+    if wrong:
+        raise RefusedError(
+            f"{folder} holds another training than {training.name}",
+            got=f"another {', '.join(wrong)}",
+            to_do="Delete it and run the command again",
+        )
+
+
 def is_ranked(home: Home, training: Training) -> bool:
     """Whether the training's folder holds whole ranks, made here or on another machine."""
     ranks = home.run(training.run_id) / "ranks.parquet"
@@ -135,24 +215,55 @@ def _utc(moment: str) -> datetime:
 
 
 class _Progress:
-    """Turns a training's events into a progress artifact and reports."""
+    """Turns the events of trainings into reports, one bar a model, and an artifact a training.
 
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._artifact: Any = None
+    Args:
+        asked: the trainings by the name that events call them by.
+    """
+
+    def __init__(self, asked: Mapping[str, Training]) -> None:
+        self._asked = asked
+        self.finished = False
+        self.failures: dict[str, str] = {}
+        self._shares = dict.fromkeys(asked, 0.0)
+        self._artifacts: dict[str, Any] = {}
+        self._shown: dict[str, float] = {}
 
     def __call__(self, event: Event) -> None:
-        if event["event"] == "done":
-            report(f"train {self._name}", 1, 1, _best(event))
-        if event["event"] != "epoch":
+        kind = event["event"]
+        if kind == "finished":
+            self.finished = True
+            note(f"{event['trainings']} trainings took {event['seconds']:.1f} s, {event['device']}")
+        elif kind == "epoch":
+            self._tell(event["run"], event["epoch"] / event["epochs"], _note(event))
+        elif kind == "done":
+            self._tell(event["run"], 1.0, _best(event))
+        elif kind == "failed":
+            self.failures[event["run"]] = event["message"]
+            self._tell(event["run"], 1.0, f"failed: {event['message']}")
+
+    def _tell(self, run: str, share: float, text: str) -> None:
+        training = self._asked[run]
+        self._shares[run] = share
+        shares = [self._shares[one] for one in self._shares if self._group(one) == training.group]
+        seed = f"seed {training.seed}: {text}"
+        report(f"train {training.group}", sum(shares), len(shares), seed)
+        self._show(run, share, f"{training.name}: {text}")
+
+    def _group(self, run: str) -> str:
+        return self._asked[run].group
+
+    def _show(self, run: str, share: float, text: str) -> None:
+        """Bring the training's artifact up to date, not with each of many short epochs."""
+        now = time.monotonic()
+        early = now - self._shown.get(run, -SHOW_EVERY_SECONDS) < SHOW_EVERY_SECONDS
+        if TaskRunContext.get() is None or (early and share < 1):
             return
-        done, total = event["epoch"], event["epochs"]
-        report(f"train {self._name}", done, total, _note(event))
-        if TaskRunContext.get() is None:
-            return
-        if self._artifact is None:
-            self._artifact = create_progress_artifact(0.0, description=self._name)
-        update_progress_artifact(self._artifact, 100.0 * done / total)
+        self._shown[run] = now
+        if run in self._artifacts:
+            update_progress_artifact(self._artifacts[run], 100.0 * share, description=text)
+        else:
+            self._artifacts[run] = create_progress_artifact(100.0 * share, description=text)
 
 
 def _note(event: Event) -> str:

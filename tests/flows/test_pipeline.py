@@ -129,7 +129,6 @@ def test_plan_says_what_is_done_and_changes_nothing(finished, archive, fpt, tmp_
         ("train", "sas_fpt seed 1", "to do"),
     ]
     assert rows[3]["seconds"] > 0  # from the past run
-    assert "-m fpt_model train" in rows[3]["command"]
     nowhere = tmp_path / "nowhere"
     rows = fpt("plan", *options, home=nowhere).rows
     assert {row["state"] for row in rows} == {"to do"}

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from fpt_model import train as train_module
 from fpt_model.__main__ import main
 from fpt_model.config import VARIANTS, Config, resolve
 from fpt_model.data import SCHEMA, Sequences, Windows, load
@@ -50,6 +51,12 @@ def global_settings(monkeypatch):
     torch.set_num_threads(1)
     yield
     torch.use_deterministic_algorithms(False)
+
+
+@pytest.fixture(autouse=True)
+def every_validation_is_saved(monkeypatch):
+    """Small trainings are over before a checkpoint would be due."""
+    monkeypatch.setattr(train_module, "SAVE_EVERY_SECONDS", 0)
 
 
 @pytest.fixture

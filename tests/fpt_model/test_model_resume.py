@@ -121,6 +121,16 @@ def test_a_machine_that_goes_down_costs_the_steps_since_the_last_validation(
     assert outcome(tmp_path / "parts") == outcome(tmp_path / "whole")
 
 
+def test_validations_that_come_fast_are_not_all_saved(train_here, tmp_path, monkeypatch):
+    saved = []
+    monkeypatch.setattr(train_module, "SAVE_EVERY_SECONDS", 1.5)
+    monkeypatch.setattr(train_module, "write_latest", lambda *state: saved.append(state[2]))
+    clock = iter(range(10_000))
+    monkeypatch.setattr(train_module.time, "monotonic", lambda: next(clock) / 10)
+    train_here(tmp_path / "run")
+    assert 1 <= len(saved) < EPOCHS
+
+
 def test_a_training_that_had_stopped_early_stays_stopped(train_here, tmp_path, monkeypatch):
     falling = [0.5, 0.4] * 2
     monkeypatch.setattr("fpt_model.trainer.ndcg", lambda ranks, k: falling.pop(0))

@@ -1,0 +1,119 @@
+"""Both tables of the paper: seconds from sequences to published metrics, training and the rest.
+
+    python benchmarks/paper_tables.py --source ml-1m.zip --device cuda
+
+Landing and preparing come first and are not counted. Then `fpt benchmark` is one command, timed by
+the clock. Where a GPU machine has no Prefect, training is timed there and the rest here:
+
+    fpt export to-gpu --dataset ml-1m --source ml-1m.zip --preset paper      here
+    python -m fpt_model train-all --jobs jobs.json > events.jsonl            there, in to-gpu
+    python benchmarks/paper_tables.py … --trained to-gpu                     here, brought back
+
+Then the two are added up; carrying the folder to and fro is not in it. The figures are recorded
+when they are the paper's: MovieLens 1M, its settings, five seeds.
+"""
+
+import argparse
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from results import Result, command, cpu, record, versions
+
+EVENTS = "events.jsonl"
+TRAINED = re.compile(r"(\d+) trainings took ([\d.]+) s, (.+)")
+
+
+@dataclass(frozen=True)
+class Training:
+    """How long the process took that trained and ranked, its imports and compilation included."""
+
+    count: int
+    seconds: float
+    device: str
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--dataset", default="ml-1m")
+    parser.add_argument("--source", type=Path, required=True)
+    parser.add_argument("--preset", default="paper")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--trained", type=Path, help="exported folder that was trained elsewhere")
+    asked = parser.parse_args()
+    data = ["--dataset", asked.dataset, "--source", str(asked.source)]
+    tables = [*data, "--preset", asked.preset, "--seeds", str(asked.seeds)]
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder, "home")
+        fpt("export", str(Path(folder, "unused")), *tables, home=home)  # lands and prepares
+        if asked.trained:
+            shutil.copytree(asked.trained / "runs", home / "runs", dirs_exist_ok=True)
+        began = time.perf_counter()
+        said = fpt("benchmark", *tables, "--device", asked.device, home=home)
+        seconds = time.perf_counter() - began
+        used = used_versions(home)
+    if asked.trained:
+        training = trained_there(asked.trained / EVENTS)
+        if TRAINED.search(said):
+            raise SystemExit(f"Some trainings were not in {asked.trained} and were done here")
+        device = f"training: {training.device}; the rest on another machine: {cpu()}"
+        rest = seconds
+    else:
+        training = trained_here(said)
+        device = f"training: {training.device}; the rest: {cpu()}"
+        rest = seconds - training.seconds
+    figures = {
+        "paper_tables": training.seconds + rest,
+        "paper_tables_training": training.seconds,
+        "paper_tables_rest": rest,
+    }
+    for name, value in figures.items():
+        print(f"{name:22} {value:8.1f} s")
+    print(f"{training.count} trainings; {device}")
+    if (asked.dataset, asked.preset, asked.seeds) == ("ml-1m", "paper", 5):
+        record(*(Result(name, s, "s", device, used, command()) for name, s in figures.items()))
+
+
+def fpt(*words: str, home: Path) -> str:
+    """Run `fpt`; what it says on stderr."""
+    program = [Path(sys.executable).parent / "fpt", *words, "--home", home]
+    done = subprocess.run(program, check=False, stderr=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    return done.stderr
+
+
+def trained_here(said: str) -> Training:
+    found = TRAINED.search(said)
+    if found is None:
+        raise SystemExit("Nothing was trained")
+    return Training(int(found[1]), float(found[2]), found[3])
+
+
+def trained_there(path: Path) -> Training:
+    """What `train-all` printed, of one attempt that did all of the work."""
+    events = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    if any(event["event"] == "resumed" or event.get("already") for event in events):
+        raise SystemExit(f"{path} is of an attempt that found work of an earlier one")
+    last = events[-1]
+    if last["event"] != "finished":
+        raise SystemExit(f"{path} ends with {last}, not with a whole training")
+    return Training(last["trainings"], last["seconds"], last["device"])
+
+
+def used_versions(home: Path) -> dict[str, str]:
+    """Of the packages where training was, and of those of the rest here."""
+    run = next(home.glob("runs/*/run.json"))
+    there = json.loads(run.read_text(encoding="utf-8"))["versions"]
+    return versions("prefect", "duckdb") | {name: there[name] for name in ("torch", "cuda")}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,192 @@
+"""Many trainings in one process: read from a file, grouped by what they can share, each ranked."""
+
+import gc
+import json
+import traceback
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fpt_model.config import Config, resolve
+from fpt_model.data import Sequences, check_sha256, load
+from fpt_model.errors import InterruptedTrainingError, ModelError
+from fpt_model.ranking import rank_loaded
+from fpt_model.train import Tell, train_loaded, uses_fused
+from fpt_model.version import code_version
+
+RANKS = "ranks.parquet"
+SEEDS_TOGETHER = 8  # more of them side by side only take more of the GPU's memory
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training of a jobs file.
+
+    Attributes:
+        name: its `output` as the file has it; events say it as `run`.
+        sequences: the sequences file.
+        output: run directory.
+        config: settings.
+        seed: of everything random.
+    """
+
+    name: str
+    sequences: Path
+    output: Path
+    config: Config
+    seed: int
+
+    @property
+    def training(self) -> tuple[Path, Config, int]:
+        """What is trained, wherever it goes."""
+        return self.sequences, self.config, self.seed
+
+
+def read_jobs(path: Path) -> list[Job]:
+    """The trainings that a file asks for.
+
+        {"code_version": "…", "jobs": [
+          {"sequences": "sequences/sequences-3f2a.parquet", "output": "runs/9c41",
+           "config": {"model": "sas_fpt", "preset": "paper", "epochs": 20}, "seed": 0}]}
+
+    Paths are relative to the file. `config` overrides the settings of its preset; `code_version`
+    may be left out.
+
+    Raises:
+        ModelError: it is no such file, is for another version of this package, or asks for two
+            trainings in one place.
+    """
+    try:
+        asked = json.loads(path.read_text(encoding="utf-8"))
+        _refuse_other_code(path, asked.get("code_version", code_version()))
+        jobs = [_job(row, path.parent) for row in asked["jobs"]]
+    except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
+        raise ModelError(f"{path} lists no jobs", got=f"{type(error).__name__}: {error}") from error
+    for what in ("output", "training"):
+        seen = Counter(getattr(job, what) for job in jobs)
+        twice = [job.name for job in jobs if seen[getattr(job, what)] > 1]
+        if twice:
+            raise ModelError(f"Jobs with the same {what}", got=" and ".join(twice))
+    return jobs
+
+
+def _refuse_other_code(path: Path, version: str) -> None:
+    if version != code_version():
+        raise ModelError(
+            f"{path.name} is for another version of fpt_model",
+            got=f"version {code_version()} here",
+            expected=version,
+            to_do="Bring the fpt_model folder that belongs to the file",
+        )
+
+
+def _job(row: dict[str, Any], folder: Path) -> Job:
+    settings = dict(row["config"])
+    config = resolve(settings.pop("model"), settings.pop("preset"), settings)
+    sequences, output = (folder / row[name] for name in ("sequences", "output"))
+    return Job(row["output"], sequences, output, config, int(row["seed"]))
+
+
+def run_jobs(
+    jobs: Sequence[Job], device: torch.device, tell: Tell, engine: str = "auto"
+) -> dict[str, str]:
+    """Train and rank all; what is done is not done again, what was begun goes on.
+
+    Args:
+        jobs: the trainings.
+        device: to compute on.
+        tell: gets the events of `train`, `ranked` and `failed`, each with its `run`.
+        engine: as in `train`.
+
+    Returns:
+        What each failed job died of, by its name; the others are not disturbed.
+
+    Raises:
+        ModelError: the engine that was asked for can't train one of them.
+        InterruptedTrainingError: see `train`.
+    """
+    failures: dict[str, str] = {}
+    groups = list(_groups(jobs, device, engine))
+    for path in dict.fromkeys(job.sequences for job in jobs):
+        ours = [group for group in groups if group[0].sequences == path]
+        try:
+            sequences = load(path).to(device)
+        except ModelError as error:
+            failures |= _failed([job for group in ours for job in group], str(error), tell)
+            continue
+        for group in ours:
+            failures |= _train_and_rank(sequences, group, tell, engine)
+    return failures
+
+
+def _groups(jobs: Sequence[Job], device: torch.device, engine: str) -> Iterator[list[Job]]:
+    """Jobs that train side by side: seeds of the same settings, where the kernels fit them."""
+    alike: dict[tuple[Path, Config], list[Job]] = {}
+    for job in jobs:
+        alike.setdefault((job.sequences, job.config), []).append(job)
+    for (_, config), seeds in alike.items():
+        together = SEEDS_TOGETHER if uses_fused(engine, config, device) else 1
+        yield from (seeds[at : at + together] for at in range(0, len(seeds), together))
+
+
+def _train_and_rank(
+    sequences: Sequences, jobs: Sequence[Job], tell: Tell, engine: str
+) -> dict[str, str]:
+    """Train jobs side by side; if that fails, halves of them, until whoever fails is alone."""
+    names = {job.seed: job.name for job in jobs}
+    folders = {job.seed: job.output for job in jobs}
+
+    def tell_run(event: dict[str, Any]) -> None:
+        tell(event | {"run": names[event["seed"]]})
+
+    try:
+        train_loaded(sequences, folders, jobs[0].config, tell_run, engine)
+        for job in jobs:
+            tell({"event": "ranked", "run": job.name, "rows": _rank(sequences, job)})
+        return {}
+    except InterruptedTrainingError:
+        raise
+    except Exception as error:
+        cause = _in_words(error)
+        traceback.print_exc()
+    finally:
+        _free_memory()
+    if len(jobs) == 1:
+        return _failed(jobs, cause, tell)
+    half = len(jobs) // 2
+    return _train_and_rank(sequences, jobs[:half], tell, engine) | _train_and_rank(
+        sequences, jobs[half:], tell, engine
+    )
+
+
+def _rank(sequences: Sequences, job: Job) -> int | None:
+    """Rank, unless whole ranks are there. Returns the number of rows, if new."""
+    ranks = job.output / RANKS
+    try:
+        check_sha256(ranks)
+        return None
+    except ModelError:
+        return rank_loaded(sequences, job.output, ranks)
+
+
+def _failed(jobs: Sequence[Job], cause: str, tell: Tell) -> dict[str, str]:
+    for job in jobs:
+        tell({"event": "failed", "run": job.name, "message": cause})
+    return {job.name: cause for job in jobs}
+
+
+def _in_words(error: Exception) -> str:
+    if isinstance(error, ModelError):
+        return str(error)
+    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+
+
+def _free_memory() -> None:
+    """Give back what the last trainings held: their trainers and engine know each other."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
