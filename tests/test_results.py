@@ -1,0 +1,85 @@
+"""The file of figures: one object a name, whoever wrote it."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[1] / "benchmarks" / "results.py"
+KEYS = ["name", "ours", "reference", "ratio", "unit", "device", "versions", "date", "command"]
+
+
+@pytest.fixture(scope="module")
+def results():
+    spec = importlib.util.spec_from_file_location("results", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "results" / "speed.json"
+
+
+def figure(results, name, ours, **others):
+    fixed = {"unit": "s", "device": "a CPU", "versions": {"duckdb": "2.0.0"}, "command": "python x"}
+    return results.Result(name, ours, **(fixed | others))
+
+
+def stored(path):
+    return json.loads(path.read_text())
+
+
+def test_an_object_has_its_keys_in_order(results, path):
+    results.record(
+        figure(results, "etl", 3.0, reference=6.0, ratio=2.0, date="2020-02-03"), path=path
+    )
+    (row,) = stored(path)
+    assert list(row) == KEYS
+    assert list(row.values())[:5] == ["etl", 3.0, 6.0, 2.0, "s"]
+
+
+def test_a_name_is_replaced_and_the_others_stay_in_order(results, path):
+    results.record(figure(results, "b", 1.0), figure(results, "c", 2.0), path=path)
+    results.record(figure(results, "a", 3.0), path=path)
+    results.record(figure(results, "b", 4.0), path=path)
+    assert [(row["name"], row["ours"]) for row in stored(path)] == [
+        ("a", 3.0),
+        ("b", 4.0),
+        ("c", 2.0),
+    ]
+
+
+def test_the_same_result_leaves_the_same_bytes(results, path):
+    results.record(figure(results, "µ", 1.0), path=path)
+    before = path.read_bytes()
+    results.record(figure(results, "µ", 1.0), path=path)
+    assert path.read_bytes() == before
+    assert "µ" in before.decode()
+
+
+def test_without_a_reference_there_is_none(results, path):
+    results.record(figure(results, "etl", 3.14159265), path=path)
+    (row,) = stored(path)
+    assert (row["ours"], row["reference"], row["ratio"]) == (3.142, None, None)
+
+
+def test_a_command_keeps_folders_of_this_machine_to_itself(results):
+    called = ["/x/benchmarks/etl.py", "--source", "/home/me/ml-1m.zip", "--runs", "5"]
+    assert results.command(called) == "python benchmarks/etl.py --source ml-1m.zip --runs 5"
+
+
+def test_the_device_says_its_cores(results):
+    assert results.cpu().endswith("cores")
+
+
+def test_the_committed_file_can_be_written_again_without_a_change(results, path):
+    if not results.SPEED.exists():
+        pytest.skip("nothing was recorded yet")
+    rows = stored(results.SPEED)
+    path.parent.mkdir()
+    path.write_text(json.dumps(rows))
+    results.record(path=path)
+    assert path.read_bytes() == results.SPEED.read_bytes()
