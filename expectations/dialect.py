@@ -61,11 +61,11 @@ class BufferedConnection(ConnectionWrapper):  # type: ignore[misc]
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         super().__init__(connection)
-        self._duckdb = connection
+        self.duckdb = connection
 
     def cursor(self) -> BufferedCursor:
         """A cursor on this connection."""
-        return BufferedCursor(self._duckdb, self)
+        return BufferedCursor(self.duckdb, self)
 
 
 class BufferedDialect(Dialect):  # type: ignore[misc]
