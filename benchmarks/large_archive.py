@@ -7,7 +7,6 @@ here. Like there, lines are ordered by user, then movie, and nobody rates a movi
 """
 
 import argparse
-import itertools
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,7 +69,7 @@ def write_archive(path: Path, size: Size, seed: int) -> None:
 
 
 def draw_lengths(rng: np.random.Generator, size: Size) -> NDArray[np.int64]:
-    """(U,) ratings of each user, `size.ratings` together: half of them below 75, a few thousands."""
+    """(U,) ratings of each user, `size.ratings` together: half below 75, some thousands."""
     weights = rng.lognormal(0.0, 1.4, size.users)
     spare = size.ratings - SHORTEST * size.users
     lengths = SHORTEST + np.floor(weights * (spare / weights.sum())).astype(np.int64)
@@ -114,10 +113,8 @@ def draw_items(
     """(L,) place of the user and item of each rating, no pair twice, ordered by both."""
     n_items = len(popular)
     pairs = np.empty(0, np.int64)
-    for turn in itertools.count():
-        missing = lengths - np.bincount(pairs // n_items, minlength=len(lengths))
-        if not missing.any():
-            return pairs // n_items, pairs % n_items
+    missing, turn = lengths, 0
+    while missing.any():
         tries = np.ceil(missing * SPARE).astype(np.int64)
         place = np.repeat(np.arange(len(lengths)), tries)
         chance = rng.random(len(place))
@@ -126,6 +123,9 @@ def draw_items(
         drawn = drawn[np.diff(drawn, prepend=-1) > 0]  # many times as fast as numpy's `unique`
         new = np.setdiff1d(drawn, pairs, assume_unique=True)
         pairs = without_surplus(rng, pairs, new, missing, n_items)
+        missing = lengths - np.bincount(pairs // n_items, minlength=len(lengths))
+        turn += 1
+    return pairs // n_items, pairs % n_items
 
 
 def without_surplus(

@@ -79,6 +79,12 @@ class BufferedDialect(Dialect):  # type: ignore[misc]
         wrapper = super().connect(*arguments, **parameters)
         return BufferedConnection(wrapper._ConnectionWrapper__c)
 
+    def has_table(
+        self, connection: Connection, table_name: str, schema: str | None = None, **_: Any
+    ) -> bool:
+        """Whether there is such a table or view."""
+        return bool(self.get_columns(connection, table_name, schema))
+
     def get_columns(
         self, connection: Connection, table_name: str, schema: str | None = None, **_: Any
     ) -> list[dict[str, Any]]:
