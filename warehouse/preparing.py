@@ -28,6 +28,8 @@ SEQUENCES_SCHEMA = pa.schema(
         pa.field("test_candidates", pa.list_(pa.int32())),
     ]
 )
+USERS_A_GROUP = 2048  # of the sequences file; groups are read side by side
+ROWS_A_GROUP = 122_880  # DuckDB's own
 
 
 def snapshot_id(load_id: str, retention: str) -> str:
@@ -120,9 +122,11 @@ def _raw(home: Home, load_id: str) -> tuple[pl.DataFrame, pl.DataFrame]:
 def _write_sequences(path: Path, rows: pl.DataFrame, identity: str, n_items: int) -> str:
     """Write whole or not at all: temporary file, fsync, rename; the checksum last. Returns it."""
     metadata = {"snapshot_id": identity, "n_items": str(n_items)}
-    table = rows.select(SEQUENCES_SCHEMA.names).to_arrow().cast(SEQUENCES_SCHEMA)
+    schema = SEQUENCES_SCHEMA.with_metadata(metadata)
     partial = path.with_suffix(".partial")
-    pq.write_table(table.replace_schema_metadata(metadata), partial, compression="zstd")
+    with pq.ParquetWriter(partial, schema, compression="zstd", use_dictionary=False) as writer:
+        for group in rows.select(schema.names).iter_slices(USERS_A_GROUP):
+            writer.write_table(group.to_arrow().cast(schema))
     sha256 = sha256_of(partial)
     _replace(partial, path)
     partial.write_text(f"{sha256}  {path.name}\n")
@@ -143,11 +147,17 @@ def _stage(home: Home, snapshot: Snapshot, tables: core.CoreTables) -> None:
         connection.execute(statements("schema/core"))
         _insert_snapshot(connection, home, snapshot)
         for name in ("interactions", "items", "users", "candidates"):
-            connection.register("frame", getattr(tables, name).to_arrow())
+            connection.register("frame", _in_groups(getattr(tables, name)))
             connection.execute(statements(f"prepare/{name}"), [snapshot.snapshot_id])
             connection.unregister("frame")
         source = quoted(literal_glob(snapshot.sequences))
         connection.execute(f"CREATE VIEW core.sequences AS FROM read_parquet({source})")
+
+
+def _in_groups(frame: pl.DataFrame) -> pa.Table:
+    """Batches of the size of DuckDB's row groups, which its threads share out; no copy."""
+    table = frame.to_arrow()
+    return pa.Table.from_batches(table.to_batches(ROWS_A_GROUP), table.schema)
 
 
 def _insert_snapshot(connection: duckdb.DuckDBPyConnection, home: Home, snapshot: Snapshot) -> None:

@@ -40,8 +40,8 @@ def core_tables(ratings: pl.LazyFrame, items: pl.LazyFrame, retention: str) -> C
     Raises:
         RefusedError: nothing is left, or nobody has three interactions.
     """
-    ordered = ratings.pipe(in_total_order).collect()
-    distinct = ordered.lazy().pipe(without_repeats).collect()
+    distinct = ratings.pipe(in_total_order).pipe(without_repeats).drop("source_row").collect()
+    n_duplicates = ratings.select(pl.len()).collect().item() - distinct.height
     interactions = (
         distinct.lazy()
         .pipe(k_core, k=RETENTIONS[retention])
@@ -60,7 +60,7 @@ def core_tables(ratings: pl.LazyFrame, items: pl.LazyFrame, retention: str) -> C
         candidates=draw_candidates(
             interactions.lazy(), n_items=int(interactions["item_id"].n_unique())
         ).collect(),
-        n_duplicates=ordered.height - distinct.height,
+        n_duplicates=n_duplicates,
     )
 
 
