@@ -83,5 +83,5 @@ def _ticks(highest: float) -> list[float]:
     [0, 20, 40, 60, 80]
     """
     power = 10 ** floor(log10(highest))
-    step = next(power * part for part in (0.2, 0.5, 1) if highest / (power * part) < 8)
+    step = next(power * part for part in (0.2, 0.5, 1, 2) if highest / (power * part) < 8)
     return [round(step * number, 10) for number in range(int(highest / step) + 1)]
