@@ -85,6 +85,10 @@ class BufferedDialect(Dialect):  # type: ignore[misc]
         """Whether there is such a table or view."""
         return bool(self.get_columns(connection, table_name, schema))
 
+    def get_pk_constraint(self, *_: Any, **__: Any) -> dict[str, Any]:
+        """None: Great Expectations asks it of every table, but nothing here rests on the answer."""
+        return {"constrained_columns": [], "name": None}
+
     def get_columns(
         self, connection: Connection, table_name: str, schema: str | None = None, **_: Any
     ) -> list[dict[str, Any]]:

@@ -76,6 +76,8 @@ def _opened(database: Path) -> Iterator[SQLDatasource]:
     """A data source on the file; at the end every connection is closed, hence its lock is free."""
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
+    # else it writes its settings as YAML, to nowhere, at every table that it learns of
+    context.variables.save = lambda: None
     # The path goes past the address, where `?`, `%` and `$` would have a meaning.
     connection = {
         "database": str(database),
