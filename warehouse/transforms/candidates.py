@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 N_CANDIDATES = 100
 _BLOCK = 256
 _SEEN = 255  # above every column's mark
+_MARKS = np.arange(1, N_CANDIDATES + 1, dtype=np.uint8)
 Ints = NDArray[np.integer[Any]]
 SEED = 20200203  # any fixed number: TiSASRec's first day at WSDM 2020
 
@@ -56,8 +57,7 @@ class Histories:
 
 def _draw(users: Ints, histories: Histories, rng: np.random.Generator) -> pl.Series:
     """One list of items a user, in the order of `users`."""
-    board = np.zeros((_BLOCK, histories.n_items + 1), np.uint8)
-    board[:, 0] = _SEEN
+    board = np.zeros(_BLOCK * (histories.n_items + 1), np.uint8)
     blocks = [
         _draw_block(users[first : first + _BLOCK], histories, board, rng)
         for first in range(0, len(users), _BLOCK)
@@ -72,39 +72,44 @@ def _draw_block(
 ) -> tuple[Ints, Ints]:
     """How many items each of a few users gets, and the items, one user after the other.
 
-    `board` (_BLOCK, n_items + 1) is marked where it must be and left as it was found: a new one
-    for each block would take longer than the draw.
+    `board` (_BLOCK rows of n_items + 1, end to end: one index is found faster than two) is left
+    clean, as it was found: a new one for each block would take longer than the draw.
     """
+    starts = np.arange(len(users)) * (histories.n_items + 1)
     row, item = histories.of(users)
-    board[row, item] = _SEEN
+    seen = np.concatenate([starts, starts[row] + item])
+    board[seen] = _SEEN
     n_free = histories.n_items - np.bincount(row, minlength=len(users))
     drawn = np.zeros((len(users), N_CANDIDATES), np.int64)
     crowded = n_free < 2 * N_CANDIDATES
-    drawn[~crowded] = _draw_by_rejection(board, np.flatnonzero(~crowded), rng)
+    drawn[~crowded] = _draw_by_rejection(board, starts[~crowded], histories.n_items, rng)
     for few in np.flatnonzero(crowded):
-        chosen = rng.permutation(np.flatnonzero(board[few] == 0))[:N_CANDIDATES]
+        own = board[starts[few] : starts[few] + histories.n_items + 1]
+        chosen = rng.permutation(np.flatnonzero(own == 0))[:N_CANDIDATES]
         drawn[few, : len(chosen)] = chosen
-    board[row, item] = 0
-    board[np.arange(len(users))[:, None], drawn] = 0
-    board[:, 0] = _SEEN
+    board[seen] = 0
+    board[(starts[:, None] + drawn).ravel()] = 0
     lengths = np.minimum(n_free, N_CANDIDATES)
     return lengths, drawn[np.arange(N_CANDIDATES) < lengths[:, None]]
 
 
-def _draw_by_rejection(board: NDArray[np.uint8], rows: Ints, rng: np.random.Generator) -> Ints:
-    """(len(rows), 100) items: what was seen or stands twice is redrawn until every row is whole.
+def _draw_by_rejection(
+    board: NDArray[np.uint8], starts: Ints, n_items: int, rng: np.random.Generator
+) -> Ints:
+    """(len(starts), 100) items: what was seen or stands twice is redrawn until every row is whole.
 
     Uniform over the rest. Each drawn item is marked with its column. Of equal items in a row the
     last mark stands, and the columns that do not find their own mark draw again.
     """
-    drawn = np.zeros((len(rows), N_CANDIDATES), np.int64)
-    line, column = (place.ravel() for place in np.indices(drawn.shape))
-    while len(line):
-        row, item = rows[line], rng.integers(1, board.shape[1], len(line))
-        free = np.flatnonzero(board[row, item] == 0)
-        board[row[free], item[free]] = column[free] + 1
-        won = np.zeros(len(line), bool)
-        won[free] = board[row[free], item[free]] == column[free] + 1
-        drawn[line[won], column[won]] = item[won]
-        line, column = line[~won], column[~won]
-    return drawn
+    drawn = np.zeros(len(starts) * N_CANDIDATES, np.int64)
+    missing = np.arange(len(drawn))
+    start, mark = np.repeat(starts, N_CANDIDATES), np.tile(_MARKS, len(starts))
+    while len(missing):
+        item = rng.integers(1, n_items + 1, len(missing))
+        place = start + item
+        free = board[place] == 0
+        board[place[free]] = mark[free]
+        won = free & (board[place] == mark)
+        drawn[missing[won]] = item[won]
+        missing, start, mark = missing[~won], start[~won], mark[~won]
+    return drawn.reshape(-1, N_CANDIDATES)
