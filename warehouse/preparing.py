@@ -1,7 +1,7 @@
 """From a landed load to a staged snapshot and its sequences file."""
 
 import os
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -62,10 +62,14 @@ def prepare(home: Home, load_id: str, retention: str) -> Snapshot:
     tables = core.core_tables(*_raw(home, load_id), retention)
     path, staged = home.sequences_file(identity), home.staged(identity)
     staged.unlink(missing_ok=True)
-    # one core compresses the file while the other fills the database
+    # one core draws and compresses while the other fills the database
     with ThreadPoolExecutor(1) as pool, connected(staged) as connection:
-        written = pool.submit(_write_sequences, path, tables, identity)
-        _stage(connection, identity, tables)
+        drawn = pool.submit(core.candidates_of, tables)
+        written = pool.submit(_write_sequences, path, tables, drawn, identity)
+        connection.execute(statements("schema/core"))
+        for name in ("interactions", "items", "users"):
+            _stage(connection, name, getattr(tables, name), identity)
+        _stage(connection, "candidates", drawn.result(), identity)
         snapshot = Snapshot(
             snapshot_id=identity,
             load_id=load_id,
@@ -125,10 +129,12 @@ def _raw(home: Home, load_id: str) -> tuple[pl.LazyFrame, pl.LazyFrame]:
     return ratings.lazy(), items.lazy()
 
 
-def _write_sequences(path: Path, tables: core.CoreTables, identity: str) -> str:
+def _write_sequences(
+    path: Path, tables: core.CoreTables, drawn: Future[pl.DataFrame], identity: str
+) -> str:
     """Write whole or not at all: temporary file, fsync, rename; the checksum last. Returns it."""
     metadata = {"snapshot_id": identity, "n_items": str(tables.items.height)}
-    rows = sequences(tables).collect()
+    rows = sequences(tables, drawn.result().lazy()).collect()
     schema = SEQUENCES_SCHEMA.with_metadata(metadata)
     partial = path.with_suffix(".partial")
     with pq.ParquetWriter(partial, schema, compression="zstd", use_dictionary=False) as writer:
@@ -147,12 +153,12 @@ def _replace(partial: Path, path: Path) -> None:
     partial.replace(path)
 
 
-def _stage(connection: duckdb.DuckDBPyConnection, identity: str, tables: core.CoreTables) -> None:
-    connection.execute(statements("schema/core"))
-    for name in ("interactions", "items", "users", "candidates"):
-        connection.register("frame", _in_groups(getattr(tables, name)))
-        connection.execute(statements(f"prepare/{name}"), [identity])
-        connection.unregister("frame")
+def _stage(
+    connection: duckdb.DuckDBPyConnection, name: str, frame: pl.DataFrame, identity: str
+) -> None:
+    connection.register("frame", _in_groups(frame))
+    connection.execute(statements(f"prepare/{name}"), [identity])
+    connection.unregister("frame")
 
 
 def _in_groups(frame: pl.DataFrame) -> pa.Table:
