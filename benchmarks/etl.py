@@ -6,11 +6,15 @@ Engine time leaves out imports and Prefect's start. Each run starts from an empt
 """
 
 import argparse
+import json
 import resource
 import statistics
 import tempfile
 import time
+from dataclasses import asdict
 from pathlib import Path
+
+from results import Result, command, cpu, record, versions
 
 from expectations.facts import Facts
 from expectations.outcome import stops
@@ -21,6 +25,8 @@ from warehouse import landing, preparing, publishing
 from warehouse.datasets import find
 from warehouse.home import Home
 
+ENGINES = ("duckdb", "polars", "great-expectations")
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
@@ -28,13 +34,21 @@ def main() -> None:
     parser.add_argument("--source", type=Path, required=True)
     parser.add_argument("--retention", default="5-core")
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--json", action="store_true", help="seconds and bytes, nothing else")
+    parser.add_argument("--record", metavar="NAME", help="keep the seconds in speed.json")
     asked = parser.parse_args()
     runs = [measure(asked.dataset, asked.source, asked.retention) for _ in range(asked.runs)]
-    for step in runs[0]:
-        print(f"{step:16} {statistics.median(run[step] for run in runs):7.2f} s")
+    steps = {step: statistics.median(run[step] for run in runs) for step in runs[0]}
     total = statistics.median(sum(run.values()) for run in runs)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(f"{'total':16} {total:7.2f} s, peak memory {peak:.2f} GiB, median of {asked.runs}")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # all runs, no children
+    if asked.json:
+        print(json.dumps({"steps": steps, "seconds": total, "peak_bytes": peak}))
+    else:
+        for step, seconds in steps.items():
+            print(f"{step:16} {seconds:7.2f} s")
+        print(f"{'total':16} {total:7.2f} s, {peak / 1e9:.2f} GB at most, median of {asked.runs}")
+    if asked.record:
+        record(Result(asked.record, total, "s", cpu(), versions(*ENGINES), command()))
 
 
 def measure(dataset: str, source: Path, retention: str) -> dict[str, float]:
@@ -53,13 +67,13 @@ def measure(dataset: str, source: Path, retention: str) -> dict[str, float]:
         load_id = landing.load_id_of(find(dataset), source)
         load = landing.land(find(dataset), source, home.staged(load_id))
         lap("land")
-        check(home.staged(load_id), RAW, load_facts(load, max_rejects=0))
+        check(home, RAW, load_facts(load, max_rejects=0), load_id=load_id)
         lap("audit raw")
         publishing.publish_load(home, load_id)
         lap("publish raw")
         snapshot = preparing.prepare(home, load_id, retention)
         lap("prepare")
-        check(home.staged(snapshot.snapshot_id), CORE, snapshot_facts(snapshot))
+        check(home, CORE, snapshot_facts(snapshot), snapshot_id=snapshot.snapshot_id)
         lap("audit core")
         publishing.publish_snapshot(home, snapshot)
         publishing.replace_readers_copy(home)
@@ -67,8 +81,10 @@ def measure(dataset: str, source: Path, retention: str) -> dict[str, float]:
     return seconds
 
 
-def check(database: Path, suites: tuple[str, ...], facts: Facts) -> None:
-    outcomes = audit(database, suites, facts)
+def check(home: Home, suites: tuple[str, ...], facts: Facts, **staged: str) -> None:
+    """As a run does it: the results are stored before they stop anything."""
+    outcomes = audit(home.staged(*staged.values()), suites, facts)
+    publishing.store_outcomes(home, [asdict(outcome) for outcome in outcomes], **staged)
     if stops(outcomes):
         raise SystemExit(str([outcome for outcome in outcomes if not outcome.success]))
 

@@ -61,11 +61,11 @@ class BufferedConnection(ConnectionWrapper):  # type: ignore[misc]
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         super().__init__(connection)
-        self._duckdb = connection
+        self.duckdb = connection
 
     def cursor(self) -> BufferedCursor:
         """A cursor on this connection."""
-        return BufferedCursor(self._duckdb, self)
+        return BufferedCursor(self.duckdb, self)
 
 
 class BufferedDialect(Dialect):  # type: ignore[misc]
@@ -78,6 +78,16 @@ class BufferedDialect(Dialect):  # type: ignore[misc]
         """Open a DuckDB file."""
         wrapper = super().connect(*arguments, **parameters)
         return BufferedConnection(wrapper._ConnectionWrapper__c)
+
+    def has_table(
+        self, connection: Connection, table_name: str, schema: str | None = None, **_: Any
+    ) -> bool:
+        """Whether there is such a table or view."""
+        return bool(self.get_columns(connection, table_name, schema))
+
+    def get_pk_constraint(self, *_: Any, **__: Any) -> dict[str, Any]:
+        """None: Great Expectations asks it of every table, but nothing here rests on the answer."""
+        return {"constrained_columns": [], "name": None}
 
     def get_columns(
         self, connection: Connection, table_name: str, schema: str | None = None, **_: Any

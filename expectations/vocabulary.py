@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import great_expectations.expectations as gxe
-from great_expectations.expectations.core import UnexpectedRowsExpectation
-from great_expectations.expectations.expectation import Expectation
+from great_expectations.expectations.expectation import BatchExpectation, Expectation
+from great_expectations.validator.validator import ValidationDependencies
 
+from expectations.ahead import answer
 from expectations.outcome import Severity
 
 __all__ = [
@@ -36,6 +37,76 @@ __all__ = [
 SAMPLE_ROWS = 5
 
 
+class OffendingRows(BatchExpectation):  # type: ignore[misc]
+    """Fails when its query returns rows: shows five of them and says how many there are.
+
+    Great Expectations' own class runs every query twice, once for rows and once to count them;
+    here the rows carry their count, and the answer is there before it is asked for.
+
+    Attributes:
+        query: calls the audited table `batch`.
+        table: the audited table, told by its suite.
+    """
+
+    query: str
+    table: str = ""
+    success_keys: ClassVar[tuple[str, ...]] = ("query", "table")
+
+    @property
+    def statement(self) -> str:
+        """The whole query."""
+        return (
+            f"WITH batch AS NOT MATERIALIZED (SELECT * FROM {self.table})\n"
+            "SELECT *, count(*) OVER () AS offending_rows\n"
+            f"FROM ({self.query}) AS offending\nORDER BY ALL LIMIT {SAMPLE_ROWS}"
+        )
+
+    def _validate(
+        self,
+        metrics: Mapping[str, Any],  # noqa: ARG002
+        runtime_configuration: Any = None,  # noqa: ARG002
+        execution_engine: Any = None,  # noqa: ARG002
+    ) -> dict[str, Any]:
+        rows = answer(self.statement)
+        count = max((row.pop("offending_rows") for row in rows), default=0)
+        return {
+            "success": count == 0,
+            "result": {"unexpected_count": count, "partial_unexpected_index_list": rows},
+        }
+
+
+class CountFirst:
+    """Asks how many values offend, and for the values only where the result format is a summary.
+
+    Great Expectations' own classes ask for them in any case, a query or two more for each.
+    """
+
+    map_metric: ClassVar[str]
+
+    def get_validation_dependencies(
+        self, execution_engine: Any = None, runtime_configuration: Any = None, **others: Any
+    ) -> ValidationDependencies:
+        """What must be known to judge."""
+        needed: ValidationDependencies = super().get_validation_dependencies(  # type: ignore[misc]
+            execution_engine, runtime_configuration, **others
+        )
+        if needed.result_format["result_format"] == "BASIC":
+            needed.remove_metric_configuration(f"{self.map_metric}.unexpected_values")
+        return needed
+
+
+class NotNull(CountFirst, gxe.ExpectColumnValuesToNotBeNull):  # type: ignore[misc]
+    """No null in a column."""
+
+
+class Between(CountFirst, gxe.ExpectColumnValuesToBeBetween):  # type: ignore[misc]
+    """Every value within inclusive bounds."""
+
+
+class InSet(CountFirst, gxe.ExpectColumnValuesToBeInSet):  # type: ignore[misc]
+    """Every value is one of these."""
+
+
 @dataclass(frozen=True)
 class Suite:
     """What must be true of one table; `key` names the columns that identify a row in a sample."""
@@ -44,39 +115,19 @@ class Suite:
     key: Sequence[str]
     expectations: Sequence[Expectation]
 
+    def __post_init__(self) -> None:
+        for expectation in self.queries:
+            expectation.table = self.table
 
-class OffendingRows(UnexpectedRowsExpectation):  # type: ignore[misc]
-    """Fails when its query returns rows: shows five of them and says how many there are.
-
-    Great Expectations' own class runs every query twice, once for rows and once to count them;
-    here the rows carry their count.
-    """
-
-    metric_dependencies: ClassVar[tuple[str, ...]] = ("unexpected_rows_query.table",)
-
-    def _validate(
-        self,
-        metrics: Mapping[str, Any],
-        runtime_configuration: Any = None,  # noqa: ARG002
-        execution_engine: Any = None,  # noqa: ARG002
-    ) -> dict[str, Any]:
-        rows = [dict(row) for row in metrics["unexpected_rows_query.table"]]
-        count = max((row.pop("offending_rows") for row in rows), default=0)
-        return {
-            "success": count == 0,
-            "result": {"unexpected_count": count, "partial_unexpected_index_list": rows},
-        }
+    @property
+    def queries(self) -> list[OffendingRows]:
+        """Those that are queries of ours."""
+        return [one for one in self.expectations if isinstance(one, OffendingRows)]
 
 
 def no_rows(words: str, sql: str, *, reason: str, severity: Severity = "critical") -> Expectation:
     """No row comes of `sql`, which calls the audited table `batch`, others by their names."""
-    literal = sql.strip().replace("{", "{{").replace("}", "}}")
-    query = (
-        "WITH batch AS NOT MATERIALIZED (SELECT * FROM {batch})\n"
-        "SELECT *, count(*) OVER () AS offending_rows\n"
-        f"FROM ({literal}) AS offending\nORDER BY ALL LIMIT {SAMPLE_ROWS}"
-    )
-    return OffendingRows(unexpected_rows_query=query, **_told(words, reason, severity))
+    return OffendingRows(query=sql.strip(), **_told(words, reason, severity))
 
 
 def row_count(known: int | None, *, spare: int = 0, reason: str) -> Expectation:
@@ -134,9 +185,7 @@ def _types(table: str, columns: Mapping[str, str]) -> Expectation:
 def not_null(column: str) -> Expectation:
     """No null in a column."""
     reason = "Every row has one; comparisons with null are neither true nor false."
-    return gxe.ExpectColumnValuesToNotBeNull(
-        column=column, **_told(f"{column} not null", reason, "critical")
-    )
+    return NotNull(column=column, **_told(f"{column} not null", reason, "critical"))
 
 
 def between(
@@ -148,7 +197,7 @@ def between(
     severity: Severity = "critical",
 ) -> Expectation:
     """Every value within inclusive bounds."""
-    return gxe.ExpectColumnValuesToBeBetween(
+    return Between(
         column=column,
         min_value=low,
         max_value=high,
@@ -161,7 +210,7 @@ def in_set(
 ) -> Expectation:
     """Every value is one of these."""
     known = list(values)
-    return gxe.ExpectColumnValuesToBeInSet(
+    return InSet(
         column=column,
         value_set=known,
         **_told(f"{column} in {', '.join(known)}", reason, severity),

@@ -1,6 +1,7 @@
 """From a landed load to a staged snapshot and its sequences file."""
 
 import os
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -28,6 +29,8 @@ SEQUENCES_SCHEMA = pa.schema(
         pa.field("test_candidates", pa.list_(pa.int32())),
     ]
 )
+USERS_A_GROUP = 2048  # of the sequences file; groups are read side by side
+ROWS_A_GROUP = 122_880  # DuckDB's own
 
 
 def snapshot_id(load_id: str, retention: str) -> str:
@@ -56,22 +59,31 @@ def prepare(home: Home, load_id: str, retention: str) -> Snapshot:
         RefusedError: unknown load or retention; too little data is left.
     """
     identity = snapshot_id(load_id, retention)
-    ratings, items = _raw(home, load_id)
-    tables = core.core_tables(ratings.lazy(), items.lazy(), retention)
-    path = home.sequences_file(identity)
-    sha256 = _write_sequences(path, sequences(tables).collect(), identity, tables.items.height)
-    snapshot = Snapshot(
-        snapshot_id=identity,
-        load_id=load_id,
-        retention=retention,
-        n_users=tables.users.height,
-        n_items=tables.items.height,
-        n_interactions=tables.interactions.height,
-        n_duplicates=tables.n_duplicates,
-        sequences=path,
-        sequences_sha256=sha256,
-    )
-    _stage(home, snapshot, tables)
+    tables = core.core_tables(*_raw(home, load_id), retention)
+    path, staged = home.sequences_file(identity), home.staged(identity)
+    staged.unlink(missing_ok=True)
+    # one core draws and compresses while the other fills the database
+    with ThreadPoolExecutor(1) as pool, connected(staged) as connection:
+        drawn = pool.submit(core.candidates_of, tables)
+        written = pool.submit(_write_sequences, path, tables, drawn, identity)
+        connection.execute(statements("schema/core"))
+        for name in ("interactions", "items", "users"):
+            _stage(connection, name, getattr(tables, name), identity)
+        _stage(connection, "candidates", drawn.result(), identity)
+        snapshot = Snapshot(
+            snapshot_id=identity,
+            load_id=load_id,
+            retention=retention,
+            n_users=tables.users.height,
+            n_items=tables.items.height,
+            n_interactions=tables.interactions.height,
+            n_duplicates=tables.n_duplicates,
+            sequences=path,
+            sequences_sha256=written.result(),
+        )
+        _insert_snapshot(connection, home, snapshot)
+        source = quoted(literal_glob(path))
+        connection.execute(f"CREATE VIEW core.sequences AS FROM read_parquet({source})")
     return snapshot
 
 
@@ -104,7 +116,7 @@ def known_snapshot(home: Home, identity: str) -> Snapshot:
     return snapshot
 
 
-def _raw(home: Home, load_id: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _raw(home: Home, load_id: str) -> tuple[pl.LazyFrame, pl.LazyFrame]:
     with reading(home) as connection:
         ratings, items = (
             connection.sql(statements(f"prepare/{table}"), params=[load_id]).pl()
@@ -114,15 +126,20 @@ def _raw(home: Home, load_id: str) -> tuple[pl.DataFrame, pl.DataFrame]:
         raise RefusedError(
             "No such load", got=load_id, to_do="Run `fpt ingest` for this data set first"
         )
-    return ratings, items
+    return ratings.lazy(), items.lazy()
 
 
-def _write_sequences(path: Path, rows: pl.DataFrame, identity: str, n_items: int) -> str:
+def _write_sequences(
+    path: Path, tables: core.CoreTables, drawn: Future[pl.DataFrame], identity: str
+) -> str:
     """Write whole or not at all: temporary file, fsync, rename; the checksum last. Returns it."""
-    metadata = {"snapshot_id": identity, "n_items": str(n_items)}
-    table = rows.select(SEQUENCES_SCHEMA.names).to_arrow().cast(SEQUENCES_SCHEMA)
+    metadata = {"snapshot_id": identity, "n_items": str(tables.items.height)}
+    rows = sequences(tables, drawn.result().lazy()).collect()
+    schema = SEQUENCES_SCHEMA.with_metadata(metadata)
     partial = path.with_suffix(".partial")
-    pq.write_table(table.replace_schema_metadata(metadata), partial, compression="zstd")
+    with pq.ParquetWriter(partial, schema, compression="zstd", use_dictionary=False) as writer:
+        for group in rows.select(schema.names).iter_slices(USERS_A_GROUP):
+            writer.write_table(group.to_arrow().cast(schema))
     sha256 = sha256_of(partial)
     _replace(partial, path)
     partial.write_text(f"{sha256}  {path.name}\n")
@@ -136,18 +153,18 @@ def _replace(partial: Path, path: Path) -> None:
     partial.replace(path)
 
 
-def _stage(home: Home, snapshot: Snapshot, tables: core.CoreTables) -> None:
-    path = home.staged(snapshot.snapshot_id)
-    path.unlink(missing_ok=True)
-    with connected(path) as connection:
-        connection.execute(statements("schema/core"))
-        _insert_snapshot(connection, home, snapshot)
-        for name in ("interactions", "items", "users", "candidates"):
-            connection.register("frame", getattr(tables, name).to_arrow())
-            connection.execute(statements(f"prepare/{name}"), [snapshot.snapshot_id])
-            connection.unregister("frame")
-        source = quoted(literal_glob(snapshot.sequences))
-        connection.execute(f"CREATE VIEW core.sequences AS FROM read_parquet({source})")
+def _stage(
+    connection: duckdb.DuckDBPyConnection, name: str, frame: pl.DataFrame, identity: str
+) -> None:
+    connection.register("frame", _in_groups(frame))
+    connection.execute(statements(f"prepare/{name}"), [identity])
+    connection.unregister("frame")
+
+
+def _in_groups(frame: pl.DataFrame) -> pa.Table:
+    """Batches of the size of DuckDB's row groups, which its threads share out; no copy."""
+    table = frame.to_arrow()
+    return pa.Table.from_batches(table.to_batches(ROWS_A_GROUP), table.schema)
 
 
 def _insert_snapshot(connection: duckdb.DuckDBPyConnection, home: Home, snapshot: Snapshot) -> None:

@@ -26,6 +26,16 @@ from warehouse.home import Home
 from warehouse.identity import identify, sha256_of
 from warehouse.records import Published, Snapshot
 
+_TEXTS = ("audit_id", "table_name", "expectation", "severity", "observed", "sample", "reason")
+OUTCOMES = pa.schema(
+    [
+        *((name, pa.string()) for name in (*_TEXTS, "load_id", "snapshot_id", "run_id")),
+        ("success", pa.bool_()),
+        ("unexpected_count", pa.int64()),
+        ("checked_at", pa.timestamp("us")),
+    ]
+)
+
 
 @dataclass(frozen=True)
 class TrainedRun:
@@ -87,23 +97,14 @@ def publish_runs(home: Home, runs: Sequence[TrainedRun]) -> None:
 def store_outcomes(home: Home, outcomes: Sequence[dict[str, Any]], **ids: str | None) -> None:
     """Keep an audit's outcomes (`load_id`, `snapshot_id` or `run_id` says of what)."""
     now = datetime.now(UTC).replace(tzinfo=None)
-    audit_id = identify("audit", ids, now.isoformat())
-    scope = [ids.get("load_id"), ids.get("snapshot_id"), ids.get("run_id")]
-    rows = [
-        [
-            audit_id,
-            *(outcome[name] for name in ("table_name", "expectation", "severity", "success")),
-            outcome["observed"],
-            outcome["unexpected_count"],
-            json.dumps(outcome["sample"]),
-            outcome["reason"],
-            *scope,
-            now,
-        ]
-        for outcome in outcomes
-    ]
+    scope = {name: ids.get(name) for name in ("load_id", "snapshot_id", "run_id")}
+    audit = {"audit_id": identify("audit", ids, now.isoformat()), **scope, "checked_at": now}
+    rows = [outcome | {"sample": json.dumps(outcome["sample"])} | audit for outcome in outcomes]
     with writing(home) as connection:
-        connection.executemany(statements("publish/validation_results"), rows)
+        # one statement: one for each row takes twice as long as the whole rest
+        connection.register("frame", pa.Table.from_pylist(rows, OUTCOMES))
+        connection.execute(statements("publish/validation_results"))
+        connection.unregister("frame")
 
 
 def has_load(home: Home, load_id: str) -> bool:

@@ -79,9 +79,10 @@ def _items() -> list[Expectation]:
         no_rows(
             "candidates distinct",
             """
-            SELECT split, user_id, len(item_ids) AS candidates,
-                   list_unique(item_ids) AS distinct_candidates
-            FROM batch WHERE distinct_candidates <> list_count(item_ids)
+            SELECT split, user_id, item_id, count(*) AS times
+            FROM (SELECT split, user_id, unnest(item_ids) AS item_id FROM batch)
+            WHERE item_id IS NOT NULL
+            GROUP BY split, user_id, item_id HAVING times > 1
             """,
             reason="An item twice counts twice in the rank.",
         ),

@@ -98,16 +98,16 @@ def _agreement() -> list[Expectation]:
         no_rows(
             "histories as in core.interactions",
             """
-            SELECT user_id, batch.item_ids = stored.item_ids AS items_agree,
-                   batch.timestamps = stored.timestamps AS timestamps_agree,
-                   batch.weeks = stored.weeks AS weeks_agree
-            FROM batch JOIN (
-                SELECT user_id, list(item_id ORDER BY position) AS item_ids,
-                       list(timestamp ORDER BY position) AS timestamps,
-                       list(week ORDER BY position) AS weeks
-                FROM core.interactions GROUP BY user_id
-            ) AS stored USING (user_id)
-            WHERE NOT (items_agree AND timestamps_agree AND weeks_agree)
+            SELECT user_id, position, item_id, timestamp, week
+            FROM (
+                SELECT user_id, CAST(generate_subscripts(item_ids, 1) AS INTEGER) AS position,
+                       unnest(item_ids) AS item_id, unnest(timestamps) AS timestamp,
+                       unnest(weeks) AS week
+                FROM batch
+            ) ANTI JOIN core.interactions USING (user_id, position, item_id, timestamp, week)
+            UNION ALL
+            SELECT user_id, n_interactions, NULL, NULL, NULL
+            FROM batch JOIN core.users USING (user_id) WHERE len(item_ids) < n_interactions
             """,
             reason="What people query in SQL is what the models were trained on.",
         ),

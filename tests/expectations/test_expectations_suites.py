@@ -107,8 +107,13 @@ RAW_REJECTS = [
     Broken("raw_rejects", "source_row at least 1", REJECT.replace("7", "0"), **REJECTED),
 ]
 
+# A row that stands twice also counts twice.
+TWICE = {
+    "(user_id, position) unique": ("position from 1 without a gap for each user",),
+    "(split, user_id) unique": ("candidates distinct",),
+}
 CORE_INTERACTIONS = [
-    Broken("core_interactions", words, sql, facts=facts)
+    Broken("core_interactions", words, sql, TWICE.get(words, ()), facts)
     for words, sql, facts in [
         ("row count = 420", drop_first(3, rows=1), {}),
         (
@@ -283,7 +288,7 @@ CORE_USERS = [
 
 ONE_DRAW = "WHERE user_id = 1 AND split = 'test'"
 CORE_CANDIDATES = [
-    Broken("core_candidates", words, sql)
+    Broken("core_candidates", words, sql, TWICE.get(words, ()))
     for words, sql in {
         "row count at least 1": "DELETE FROM core.candidates;"
         "UPDATE core.interactions SET split = 'train'",

@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from warehouse.errors import RefusedError
-from warehouse.transforms.core import core_tables
+from warehouse.transforms.core import candidates_of, core_tables
 from warehouse.transforms.ids import with_ids
 from warehouse.transforms.order import in_total_order, without_repeats
 from warehouse.transforms.retention import k_core
@@ -142,6 +142,7 @@ def naive_histories(rows: list[tuple[int, int, int]]) -> dict[int, list[int]]:
     return histories
 
 
+@settings(deadline=None)  # a busy machine is no error
 @given(ratings)
 def test_core_tables_hold_the_naive_histories(rows):
     expected = naive_histories(rows)
@@ -158,6 +159,7 @@ def test_core_tables_hold_the_naive_histories(rows):
     assert tables.n_duplicates == len(rows) - sum(map(len, expected.values()))
 
 
+@settings(deadline=None)  # a busy machine is no error
 @given(ratings)
 def test_candidates_are_distinct_and_outside_the_whole_history(rows):
     expected = naive_histories(rows)
@@ -168,7 +170,7 @@ def test_candidates_are_distinct_and_outside_the_whole_history(rows):
     histories = dict(
         tables.interactions.group_by("user_id").agg(pl.col("item_id").implode().explode()).rows()
     )
-    for _, user, items in tables.candidates.rows():
+    for _, user, items in candidates_of(tables).rows():
         assert len(set(items)) == len(items) == min(100, n_items - len(histories[user]))
         assert not set(items) & set(histories[user])
         assert all(1 <= item <= n_items for item in items)
@@ -179,7 +181,7 @@ def test_candidates_are_uniform_over_the_rest():
     rows = [(user, item, item) for user in range(1, 401) for item in (1, 2, 3)]
     rows += [(401, item, item) for item in range(1, 305)]
     tables = core_tables(raw(rows), NO_ITEMS, "cold-start")
-    drawn = tables.candidates.filter((pl.col("split") == "test") & (pl.col("user_id") <= 400))
+    drawn = candidates_of(tables).filter((pl.col("split") == "test") & (pl.col("user_id") <= 400))
     counts = Counter(item for row in drawn["item_ids"].to_list() for item in row)
     assert set(counts) == set(range(4, 305))
     mean = 400 * 100 / 301
@@ -191,7 +193,9 @@ def test_candidates_are_uniform_over_the_rest():
 def test_candidates_are_the_same_every_time_and_differ_between_splits():
     rows = [(user, item, item) for user in (1, 2) for item in range(1, 4)]
     rows += [(3, item, item) for item in range(1, 500)]
-    first, second = (core_tables(raw(rows), NO_ITEMS, "cold-start").candidates for _ in range(2))
+    first, second = (
+        candidates_of(core_tables(raw(rows), NO_ITEMS, "cold-start")) for _ in range(2)
+    )
     assert_frame_equal(first, second)
     valid, test = (
         first.filter((pl.col("split") == split) & (pl.col("user_id") == 1))["item_ids"].item()
@@ -203,7 +207,7 @@ def test_candidates_are_the_same_every_time_and_differ_between_splits():
 def test_sequences_hold_one_whole_row_a_user():
     rows = [(5, 50, 10), (5, 40, 30), (5, 60, 20), (9, 40, 7), (9, 70, 8)]
     tables = core_tables(raw(rows), NO_ITEMS, "cold-start")
-    first, second = sequences(tables).collect().to_dicts()
+    first, second = sequences(tables, candidates_of(tables).lazy()).collect().to_dicts()
     assert first == {
         "user_id": 1,
         "item_ids": [2, 3, 1],

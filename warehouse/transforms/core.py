@@ -20,12 +20,11 @@ CODE_VERSION = code_version(Path(__file__).parent.glob("*.py"))
 
 @dataclass(frozen=True)
 class CoreTables:
-    """The core tables of a snapshot, without its id."""
+    """The core tables of a snapshot, without its id; candidates are drawn from them."""
 
     interactions: pl.DataFrame
     items: pl.DataFrame
     users: pl.DataFrame
-    candidates: pl.DataFrame
     n_duplicates: int
 
 
@@ -40,8 +39,8 @@ def core_tables(ratings: pl.LazyFrame, items: pl.LazyFrame, retention: str) -> C
     Raises:
         RefusedError: nothing is left, or nobody has three interactions.
     """
-    ordered = ratings.pipe(in_total_order).collect()
-    distinct = ordered.lazy().pipe(without_repeats).collect()
+    distinct = ratings.pipe(in_total_order).pipe(without_repeats).drop("source_row").collect()
+    n_duplicates = ratings.select(pl.len()).collect().item() - distinct.height
     interactions = (
         distinct.lazy()
         .pipe(k_core, k=RETENTIONS[retention])
@@ -57,11 +56,13 @@ def core_tables(ratings: pl.LazyFrame, items: pl.LazyFrame, retention: str) -> C
         interactions=interactions,
         items=_items(interactions.lazy(), items).collect(),
         users=_users(interactions.lazy()).collect(),
-        candidates=draw_candidates(
-            interactions.lazy(), n_items=int(interactions["item_id"].n_unique())
-        ).collect(),
-        n_duplicates=ordered.height - distinct.height,
+        n_duplicates=n_duplicates,
     )
+
+
+def candidates_of(tables: CoreTables) -> pl.DataFrame:
+    """The negatives that every model ranks: `core.candidates`."""
+    return draw_candidates(tables.interactions.lazy(), n_items=tables.items.height).collect()
 
 
 def _refuse_too_little(interactions: pl.DataFrame, retention: str) -> None:

@@ -19,4 +19,4 @@ def without_repeats(ratings: pl.LazyFrame) -> pl.LazyFrame:
 
     A held-out item that also stands in the training part could not be judged.
     """
-    return ratings.unique(["raw_user_id", "raw_item_id"], keep="first", maintain_order=True)
+    return ratings.filter(pl.col("raw_item_id").is_first_distinct().over("raw_user_id"))

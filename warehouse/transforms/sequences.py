@@ -5,7 +5,7 @@ import polars as pl
 from warehouse.transforms.core import CoreTables
 
 
-def sequences(tables: CoreTables) -> pl.LazyFrame:
+def sequences(tables: CoreTables, candidates: pl.LazyFrame) -> pl.LazyFrame:
     """Gather each user's history, features and candidates, ordered by `user_id`."""
     histories = (
         tables.interactions.lazy()
@@ -16,8 +16,8 @@ def sequences(tables: CoreTables) -> pl.LazyFrame:
     scales = tables.users.lazy().select("user_id", "time_scale")
     return (
         histories.join(scales, on="user_id", how="left", validate="1:1")
-        .pipe(_with_candidates, tables.candidates.lazy(), "valid")
-        .pipe(_with_candidates, tables.candidates.lazy(), "test")
+        .pipe(_with_candidates, candidates, "valid")
+        .pipe(_with_candidates, candidates, "test")
         .with_columns(pl.col("n_train").cast(pl.Int32))
         .sort("user_id")
     )

@@ -3,6 +3,7 @@
 import polars as pl
 
 MIN_INTERACTIONS = 3
+SPLIT = pl.Enum(["train", "valid", "test"])  # a byte a row
 
 
 def with_split(interactions: pl.LazyFrame) -> pl.LazyFrame:
@@ -19,5 +20,6 @@ def with_split(interactions: pl.LazyFrame) -> pl.LazyFrame:
         .then(pl.lit("test"))
         .when(evaluated & (position == length - 1))
         .then(pl.lit("valid"))
-        .otherwise(pl.lit("train")),
+        .otherwise(pl.lit("train"))
+        .cast(SPLIT),
     )

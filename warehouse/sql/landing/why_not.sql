@@ -12,8 +12,10 @@ CREATE OR REPLACE TEMP MACRO why_not(field, stars, earliest, latest) AS
         WHEN NOT is_whole(field[1], 1, 2147483647) THEN 'user is not a whole number from 1'
         WHEN NOT is_whole(field[2], 1, 2147483647) THEN 'movie is not a whole number from 1'
         WHEN NOT list_contains(stars, field[3]) THEN 'rating is not on the scale'
-        WHEN NOT is_whole(field[4], -9000000000000000, 9000000000000000)
-            THEN 'timestamp is not a whole number of seconds'
-        WHEN NOT is_whole(field[4], earliest, latest)
-            THEN 'timestamp is before 1995 or in the future'
+        WHEN NOT is_whole(field[4], earliest, latest) THEN
+            CASE
+                WHEN is_whole(field[4], -9000000000000000, 9000000000000000)
+                    THEN 'timestamp is before 1995 or in the future'
+                ELSE 'timestamp is not a whole number of seconds'
+            END
     END;

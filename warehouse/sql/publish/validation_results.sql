@@ -1,1 +1,5 @@
-INSERT INTO mart.validation_results VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+INSERT INTO mart.validation_results BY NAME
+SELECT
+    audit_id, table_name, expectation, severity, success, observed, unexpected_count, sample, reason,
+    load_id, snapshot_id, run_id, checked_at
+FROM frame

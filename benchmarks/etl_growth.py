@@ -1,0 +1,90 @@
+"""How time and memory from archive to audited, published tables grow with the ratings.
+
+    python benchmarks/etl_growth.py --millions 1 2 4 8 16 32
+
+Each size is a synthetic archive in ml-32m's layout (large_archive.py), taken in by a process of
+its own (etl.py), whose peak memory is the kernel's figure. 32 stands for ml-32m's 32,000,204.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from chart import Panel, draw
+from large_archive import RATINGS, Size, write_archive
+from results import Result, command, cpu, record, versions
+
+HERE = Path(__file__).parent
+PLOT = HERE.parent / "docs" / "images" / "etl_growth.svg"
+ENGINES = ("duckdb", "polars", "great-expectations")
+
+
+@dataclass(frozen=True)
+class Point:
+    """One size: millions of ratings, seconds, and GB (10^9 bytes) at most."""
+
+    millions: int
+    seconds: float
+    memory: float
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--millions", type=int, nargs="+", default=[1, 2, 4, 8, 16, 32])
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--folder", type=Path, help="for archives and homes; else a temporary one")
+    parser.add_argument("--plot", type=Path, default=PLOT)
+    parser.add_argument("--record", action="store_true", help="keep 32's figures in speed.json")
+    asked = parser.parse_args()
+    print(f"{'millions':>8} {'s':>8} {'s a million':>12} {'GB':>6}")
+    points = []
+    for millions in asked.millions:
+        point = measure(millions, asked.seed, asked.folder)
+        print(
+            f"{point.millions:8} {point.seconds:8.1f} {point.seconds / millions:12.2f} "
+            f"{point.memory:6.2f}",
+            flush=True,
+        )
+        points.append(point)
+    plot(points, asked.plot)
+    if asked.record:
+        keep(points[-1])
+
+
+def measure(millions: int, seed: int, folder: Path | None) -> Point:
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        archive = Path(place, "ml-32m.zip")
+        ratings = RATINGS if millions == 32 else millions * 1_000_000
+        write_archive(archive, Size.of(ratings), seed)
+        script = [sys.executable, str(HERE / "etl.py"), "--dataset", "ml-32m", "--json"]
+        words = [*script, "--source", str(archive), "--runs", "1"]
+        done = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True)
+    found = json.loads(done.stdout)
+    return Point(millions, found["seconds"], found["peak_bytes"] / 1e9)
+
+
+def plot(points: list[Point], path: Path) -> None:
+    places = [point.millions for point in points]
+    draw(
+        path,
+        "million ratings",
+        Panel("seconds", places, [point.seconds for point in points]),
+        Panel("GB of memory at most", places, [point.memory for point in points]),
+    )
+
+
+def keep(largest: Point) -> None:
+    made = {"device": cpu(), "versions": versions(*ENGINES), "command": command()}
+    name = f"etl_{largest.millions}m"
+    record(
+        Result(name, largest.seconds, "s", **made),
+        Result(f"{name}_memory", largest.memory, "GB", **made),
+    )
+
+
+if __name__ == "__main__":
+    main()
