@@ -15,7 +15,7 @@ from fpt_model.fused.scratch import Batch, Scratch
 if TYPE_CHECKING:
     from fpt_model.fused.engine import Engine
 
-BLOCK_WARPS, WARPS = 4, 8
+WARPS = 8  # of kernels that go by position
 ROWS_AT_ONCE, PLACES_AT_ONCE = 64, 16  # of a table, in sums
 STAGES = 3  # loads in flight, in sums
 
@@ -143,7 +143,7 @@ def forward(engine: "Engine", at: Scratch, batch: Batch, layer: int, masks: Tens
         **_block(engine),
         TRAIN=train,
         DROP=train and config.dropout > 0,
-        num_warps=BLOCK_WARPS,
+        num_warps=_warps(engine),
         num_stages=1,
     )
 
@@ -178,7 +178,7 @@ def _backward(engine: "Engine", at: Scratch, batch: Batch, layer: int, masks: Te
         *_shape(engine),
         **_block(engine),
         RATE=config.dropout,
-        num_warps=BLOCK_WARPS,
+        num_warps=_warps(engine),
         num_stages=1,
     )
 
@@ -209,7 +209,7 @@ def _weight_slopes(engine: "Engine", at: Scratch) -> None:
         D=engine.layout.width,
         LAYERS=layers,
         STAGES=STAGES,
-        num_warps=4 if engine.layout.width <= 64 else 8,
+        num_warps=_warps(engine),
     )
 
 
@@ -228,7 +228,7 @@ def _interval_slopes(engine: "Engine", at: Scratch, step: int) -> None:
         LAYERS=engine.config.blocks,
         RATE=engine.config.dropout,
         STAGES=STAGES,
-        num_warps=4 if engine.layout.width <= 64 else 8,
+        num_warps=_warps(engine),
     )
 
 
@@ -296,6 +296,11 @@ def _adam(engine: "Engine", step: int) -> None:
         TABLES=len(engine.spans),
         BLOCK=BLOCK,
     )
+
+
+def _warps(engine: "Engine") -> int:
+    """Of kernels with products: as few as have registers for their tiles, so that two fit in."""
+    return 4 if engine.layout.width <= 64 else 8
 
 
 def _shape(engine: "Engine") -> tuple[int, int]:
