@@ -1,0 +1,610 @@
+"""Steps of one training on a GPU, each a graph of library products and the kernels beside them.
+
+Tokens lie one after the other without padding (see tokens.py), so a step costs what its windows
+hold: on MovieLens-1M half of T = 200. A graph has fixed shapes, hence one graph for each multiple of
+`ROUNDED` tokens that occurs.
+
+Letters: B batch, N tokens, T sequence, D width, K columns, H heads, R interval rows, L blocks.
+"""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fpt_model.config import Config
+from fpt_model.data import Sequences, Windows
+from fpt_model.fused import chance
+from fpt_model.graphed import adam, attention, norms, sampled, softmax, tokens
+from fpt_model.graphed.buffers import Buffers
+from fpt_model.graphed.plan import LARGEST, ROWS, Plan
+from fpt_model.graphed.products import add_product, multiply
+from fpt_model.graphed.weights import BLOCK, Weights, aligned
+from fpt_model.model import Encoder
+from fpt_model.sampling import NegativeSampler
+
+MAX_HEAD, MAX_PAIRS = 256, 2**31  # a tile's width in registers; pairs are counted in int32
+HALF = torch.float16  # of products: as many digits as TF32; sums are float32
+ROUNDED = 512
+TILE = 64  # queries and keys of an attention tile
+ROWS_AT_ONCE, NORM_TILES = 16, 4
+SPLITS = 8  # partial sums of the items' gradient: enough programs to fill a GPU
+
+
+def fits(config: Config) -> bool:
+    """Whether the kernels cover these settings."""
+    pairs = config.batch_size * config.heads * config.max_length**2
+    return config.width // config.heads <= MAX_HEAD and pairs < MAX_PAIRS
+
+
+def power_of_two(n: int) -> int:
+    """The least one that is at least n and at least 16."""
+    return max(16, 1 << (n - 1).bit_length())
+
+
+class Source:
+    """Interactions that windows are cut from: int32 on the device, one after the other."""
+
+    def __init__(self, items: Tensor, weeks: Tensor, times: Tensor) -> None:
+        self.items, self.weeks = items.int(), weeks.int()
+        self.times = times.clamp(max=LARGEST).int()
+
+
+class Engine:
+    """A model with its optimizer, and the launches that train and apply it.
+
+    Args:
+        model: on the device; its parameters become views of `weights`.
+        key: (2,) int64, 32 bits each: of everything random.
+        sequences: on the device.
+        groups: (n_users + 1,) int64, -1 while there are none; read at every step.
+        record: (1,) float64, to which every step adds its loss.
+    """
+
+    def __init__(
+        self, model: Encoder, key: Tensor, sequences: Sequences, groups: Tensor, record: Tensor
+    ) -> None:
+        self.model, self.config, self.sequences = model, model.config, sequences
+        self.groups, self.record = groups, record
+        self.device = sequences.items.device
+        self.weights = Weights(model, HALF)
+        self.edges = model.edges.clamp(max=LARGEST).int()
+        self.n_rows = self.config.time_span + 1 + len(self.edges) if self.config.intervals else 0
+        self.source = Source(sequences.items, sequences.weeks, sequences.times)
+        self.keys = key[None].to(self.device)
+        batch = self.config.batch_size
+        self.clock, self.key = self._ints(2), self._ints(3)
+        self.now = self._ints(ROWS, batch + 1).int()
+        self.plan = self.now[None]
+        self.tokens: list[int] = []
+        self.buffers: Buffers | None = None
+        self.ranking: Buffers | None = None
+        self.graphs: dict[int, Any] = {}
+        self._index_weights()
+        self._index_negatives()
+        if self.device.type == "cuda":
+            torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
+
+    def _ints(self, *shape: int) -> Tensor:
+        return torch.zeros(shape, dtype=torch.int64, device=self.device)
+
+    def _index_weights(self) -> None:
+        weights, layers = self.weights, range(self.config.blocks)
+        spans = weights.penalised(self.model)
+        n_blocks = weights.size // BLOCK
+        table_of = torch.full((n_blocks,), -1, dtype=torch.int32)
+        for number, (first, last) in enumerate(spans):
+            table_of[first:last] = number
+        self.spans = torch.tensor(spans, dtype=torch.int32, device=self.device)
+        self.table_of = table_of.to(self.device)
+        self.norms = torch.zeros(len(spans), device=self.device)
+        self.block_squares = torch.zeros(n_blocks, device=self.device)
+        self.group_loss = torch.zeros(1, device=self.device)
+        self.scattered = self._ints(max(weights.looked_up, 1))
+        names = [f"blocks.{n}.{part}" for n in layers for part in _NORMS] + ["norm"]
+        self.norm_offsets = torch.tensor(
+            [[weights.offset(f"{name}.{part}") for part in ("weight", "bias")] for name in names],
+            device=self.device,
+        )
+        self.refresh()
+
+    def _index_negatives(self) -> None:
+        self.negative_search = 0
+        if self.config.loss != "bce":
+            return
+        sampler = NegativeSampler(self.sequences)
+        users = torch.arange(len(sampler.counts), device=self.device)
+        owners = torch.repeat_interleave(users, sampler.counts)
+        self.gaps = (sampler.keys - owners * sampler.stride).int()
+        self.firsts, self.counts = sampler.firsts.int(), sampler.counts.int()
+        largest = int(sampler.counts.max()) if len(sampler.counts) else 0
+        self.negative_search = largest.bit_length()
+
+    def refresh(self) -> None:
+        """Take over weights that something else has changed."""
+        self.weights.round()
+        self.block_squares.copy_(self.weights.params.view(-1, BLOCK).square().sum(1))
+
+    def start_epoch(self, plan: Plan, step: int, before: int) -> None:
+        """Set what steps read: the epoch's plan, its next step, and the steps before that one."""
+        if self.buffers is None or self.buffers.n_tokens < max(plan.tokens):
+            self._allocate(plan)
+        self.plan.copy_(plan.steps)
+        self.tokens = plan.tokens
+        self.clock.copy_(torch.tensor([before, step]))
+
+    def _allocate(self, plan: Plan) -> None:
+        """Memory for the longest step; graphs know its addresses, so they go with it."""
+        capacity = _rounded(max(plan.tokens) * 17 // 16)  # other epochs have longer steps
+        capacity = min(capacity, _rounded(self.config.batch_size * self.config.max_length))
+        self.graphs.clear()
+        self.buffers = self._new_buffers(capacity, self.config.batch_size, train=True)
+        self.plan = torch.zeros_like(plan.steps, device=self.device)
+
+    def _new_buffers(self, capacity: int, batch: int, *, train: bool) -> Buffers:
+        rows = aligned(self.n_rows) if self.config.intervals else 0
+        return Buffers(
+            self.config, capacity, batch, rows, HALF, self.device, train=train, splits=SPLITS,
+            n_items=self.sequences.n_items, programs=capacity // (ROWS_AT_ONCE * NORM_TILES),
+        )  # fmt: skip
+
+    def run(self, step: int) -> None:
+        """One step; on a GPU it is a graph."""
+        n = _rounded(self.tokens[step])
+        if self.device.type != "cuda":
+            self.step(n)
+            return
+        if n not in self.graphs:
+            self._capture(n)
+        self.graphs[n].replay()
+
+    def _capture(self, n: int) -> None:
+        """Record a step. Its first run compiles, hence works on a state that is put back."""
+        kept = [value.clone() for value in self._state()]
+        self.step(n)
+        torch.cuda.synchronize()
+        for value, before in zip(self._state(), kept, strict=True):
+            value.copy_(before)
+        self.graphs[n] = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graphs[n]):
+            self.step(n)
+
+    def _state(self) -> list[Tensor]:
+        weights = self.weights
+        flat = [weights.params, weights.rounded, weights.moments, weights.squares]
+        return [*flat, self.block_squares, self.clock, self.record]
+
+    def step(self, n: int) -> None:
+        """One step of up to n tokens."""
+        count = self.differentiate(n)
+        self._update(self._buffers(), count)
+
+    def differentiate(self, n: int) -> int:
+        """The next step's gradients; returns how many partial sums its loss has."""
+        at = self._buffers()
+        tokens.begin_step[(1,)](
+            *(self.plan, self.now, self.keys, self.clock, self.key),
+            PLAN=self.now.numel(),
+            P=power_of_two(self.now.numel()),
+        )
+        self._inputs(at, self.now, self.source, train=True)
+        self._forward(at, self.now, n, train=True)
+        count = self._loss(at, n)
+        self._backward(at, n)
+        self._sums(at, n)
+        return count
+
+    def _inputs(self, at: Buffers, now: Tensor, source: Source, *, train: bool) -> None:
+        """Tokens, their vectors, and what attention needs of their times and tables."""
+        config, weights = self.config, self.weights
+        batch, tile = now.shape[1] - 1, self._tile()
+        rates = (config.dropout, config.item_dropout, config.user_dropout) if train else (0.0,) * 3
+        tokens.lay_out[(batch, -(-config.max_length // tile))](
+            *(now, self.key, weights.params, *self._tables(), weights.offset("positions.0")),
+            *(source.items, source.weeks, source.times),
+            *(at.items, at.weeks, at.users, at.times, at.targets, at.owners, at.x[0]),
+            *(math.sqrt(config.width), self.sequences.n_items, self.sequences.n_users),
+            B=batch,
+            T=config.max_length,
+            BM=tile,
+            **self._widths(),
+            INPUT=chance.EMBEDDING,
+            ITEM=chance.ITEM,
+            ITEM_ID=chance.ITEM_ID,
+            USER_SITE=chance.USER,
+            USER_ID=chance.USER_ID,
+            POSITIONS=not config.intervals,
+            TRAIN=train,
+            RATE=rates[0],
+            ITEM_RATE=rates[1],
+            USER_RATE=rates[2],
+        )
+        if not config.intervals:
+            return
+        tokens.row_counts[(batch, -(-config.max_length // 16))](
+            *(now, at.times, self.edges, at.counts),
+            B=batch,
+            SPAN=config.time_span,
+            EDGES=len(self.edges),
+            C=at.counts.shape[1],
+            BM=16,
+            BR=64,
+            SEARCH=config.max_length.bit_length(),
+        )
+        table, places = at.tables[0, 0].numel(), at.places[0, 0].numel()
+        tokens.drop_tables[(-(-max(table, places) // BLOCK), 2, config.blocks)](
+            *(weights.params, self.key, at.tables, at.places, *self._pair_tables()),
+            TABLE=table,
+            PLACES=places,
+            **_SITES,
+            BLOCK=BLOCK,
+            RATE=rates[0],
+        )
+
+    def _forward(self, at: Buffers, now: Tensor, n: int, *, train: bool) -> None:
+        """Inputs to features, (N, K)."""
+        rate = self.config.dropout if train else 0.0
+        self._norm(at.x[0], None, None, at.normal[0], _norm(0, 0), n, 0.0, 0)
+        for layer in range(self.config.blocks):
+            self._attend(at, now, n, layer, rate)
+            site = chance.LAYER + chance.LAYER_SITES * layer
+            self._norm(
+                at.normal[layer], at.attended[layer], at.summed[layer], at.y[layer],
+                _norm(layer, 1), n, 0.0, 0,
+            )  # fmt: skip
+            multiply(at.y[layer][:n], self._product(layer, "pointwise_1").T, at.one[:n])
+            norms.dropped_relu[(n // ROWS_AT_ONCE,)](
+                at.one, at.hidden[layer], self.key, site + chance.HIDDEN,
+                **self._rows(), RATE=rate,
+            )  # fmt: skip
+            multiply(at.hidden[layer][:n], self._product(layer, "pointwise_2").T, at.one[:n])
+            last = layer + 1 == self.config.blocks
+            out = at.features if last else at.normal[layer + 1]
+            name = "norm" if last else _norm(layer + 1, 0)
+            self._norm(
+                at.y[layer], at.one, at.x[layer + 1], out, name, n, rate, site + chance.OUT
+            )  # fmt: skip
+
+    def _attend(self, at: Buffers, now: Tensor, n: int, layer: int, rate: float) -> None:
+        multiply(at.normal[layer][:n], self._product(layer, "query").T, at.q[layer][:n])
+        multiply(at.x[layer][:n], self._product(layer, "key", 2).T, at.kv[layer][:n])
+        if self.config.intervals:
+            keys = self._heads(at.tables[layer, 0])
+            multiply(self._heads(at.q[layer][:n]), keys.transpose(1, 2), at.by_row[:, :n])
+        attention.attend[self._attention_grid(now, clear=False)](
+            *(now, self.key, at.q[layer], at.kv[layer], at.places[layer], at.by_row, at.times),
+            *(self.edges, at.counts, at.attended[layer], at.weights[layer], at.sums),
+            *(at.on_rows[layer], self._site(layer, chance.WEIGHTS), at.n_tokens),
+            **self._attention(at, now),
+            **self._intervals(at),
+            FACTOR=attention.LOG2E.value / math.sqrt(self._head()),
+            RATE=rate,
+        )
+        if self.config.intervals:
+            out = self._heads(at.attended[layer][:n])
+            add_product(out, at.on_rows[layer][:, :n], self._heads(at.tables[layer, 1]))
+
+    def _norm(
+        self, a: Tensor, branch: Tensor | None, total: Tensor | None, out: Tensor, name: str,
+        n: int, rate: float, site: int,
+    ) -> None:  # fmt: skip
+        weights = self.weights
+        norms.add_and_norm[(n // ROWS_AT_ONCE,)](
+            *(a, a if branch is None else branch, out if total is None else total, out),
+            *(weights.params, weights.offset(f"{name}.weight"), weights.offset(f"{name}.bias")),
+            *(self.key, site),
+            **self._rows(),
+            ADD=branch is not None,
+            RATE=rate,
+        )
+
+    def _loss(self, at: Buffers, n: int) -> int:
+        """Gradients of features and items; returns how many partial sums the loss has."""
+        config, weights = self.config, self.weights
+        widths = {"W": config.item_width, "K": weights.columns, "S": aligned(config.item_width)}
+        widths |= {"WP": power_of_two(config.item_width), "B": config.batch_size}
+        if config.loss == "bce":
+            sampled.sampled_slopes[(n // ROWS_AT_ONCE,)](
+                *(self.now, self.key, at.features, weights.params, weights.offset("items.weight")),
+                *(at.targets, at.owners, at.negatives, self.gaps, self.firsts, self.counts),
+                *(at.dfeatures, self.scattered, at.losses, self.sequences.n_items),
+                **widths,
+                BM=ROWS_AT_ONCE,
+                SITE=chance.NEGATIVE,
+                SEARCH=self.negative_search,
+            )
+            return n // ROWS_AT_ONCE
+        shape = {"BM": 128, "BN": 128, "num_warps": 8, "num_stages": 3}
+        shared = (self.now, at.features, weights.rounded, at.targets)
+        softmax.feature_slopes[(n // 128,)](
+            *(*shared, at.dfeatures, at.logs, at.losses, self.sequences.n_items), **widths, **shape
+        )
+        softmax.item_slopes[(-(-(self.sequences.n_items + 1) // 128), SPLITS)](
+            *(*shared, at.logs, at.parts, self.sequences.n_items), **widths, **shape
+        )
+        return n // 128
+
+    def _backward(self, at: Buffers, n: int) -> None:
+        """Gradients of all but the tables, from that of the features."""
+        blocks, rate = self.config.blocks, self.config.dropout
+        site = self._site(blocks - 1, chance.OUT)
+        self._norm_slopes(at, n, at.dfeatures, at.x[blocks], None, at.dx, at.dz, "norm", site)
+        for layer in reversed(range(blocks)):
+            hidden = self._product(layer, "pointwise_2", slope=True)
+            multiply(at.dz[:n].T, at.hidden[layer][:n], hidden)
+            multiply(at.dz[:n], self._product(layer, "pointwise_2"), at.one[:n])
+            norms.relu_slopes[(n // ROWS_AT_ONCE,)](
+                at.one, at.hidden[layer], at.dz, **self._rows(), RATE=rate
+            )
+            multiply(
+                at.dz[:n].T, at.y[layer][:n], self._product(layer, "pointwise_1", slope=True)
+            )
+            add_product(at.dx[:n], at.dz[:n], self._product(layer, "pointwise_1"))
+            self._norm_slopes(
+                at, n, at.dx, at.summed[layer], None, at.dsum, None, _norm(layer, 1), 0
+            )
+            self._attention_slopes(at, n, layer)
+            site = self._site(layer - 1, chance.OUT)
+            self._norm_slopes(
+                at, n, at.dsum, at.x[layer], at.one, at.dx, at.dz if layer else None,
+                _norm(layer, 0), site,
+            )  # fmt: skip
+
+    def _attention_slopes(self, at: Buffers, n: int, layer: int) -> None:
+        """From the gradient of the sum in `dsum` to those of its normal part, and of the input."""
+        dout, root = at.dsum, 1 / math.sqrt(self._head())
+        intervals = self.config.intervals
+        if intervals:
+            values = self._heads(at.tables[layer, 1])
+            multiply(self._heads(dout[:n]), values.transpose(1, 2), at.by_row[:, :n])
+        shape, shared = self._attention(at, self.now), {"RATE": self.config.dropout, "ROOT": root}
+        attention.query_slopes[self._attention_grid(self.now, clear=True)](
+            *(self.now, at.kv[layer], at.places[layer], at.by_row, at.times, self.edges),
+            *(at.counts, at.attended[layer], dout, at.weights[layer], at.slopes, at.sums),
+            *(at.dq, at.row_slopes, at.n_tokens, n),
+            **shape,
+            **self._intervals(at),
+            **shared,
+        )
+        attention.key_slopes[self._attention_grid(self.now, clear=True)](
+            *(self.now, at.q[layer], dout, at.weights[layer], at.slopes, at.dkv[layer]),
+            *(at.n_tokens, n),
+            **shape,
+            **shared,
+        )
+        if intervals:
+            by_row, on_rows = at.row_slopes[:, :n], at.on_rows[layer][:, :n]
+            scale = root / attention.LARGER.value
+            add_product(self._heads(at.dq[:n]), by_row, self._heads(at.tables[layer, 0]), scale)
+            queries, slopes = self._heads(at.q[layer][:n]), self._heads(dout[:n])
+            raw = at.table_slopes[layer]
+            multiply(by_row.transpose(1, 2), queries, self._heads(raw[0]))
+            multiply(on_rows.transpose(1, 2), slopes, self._heads(raw[1]))
+        dkv, dq = at.dkv[layer][:n], at.dq[:n]
+        multiply(dq.T, at.normal[layer][:n], self._product(layer, "query", slope=True))
+        multiply(dkv.T, at.x[layer][:n], self._product(layer, "key", 2, slope=True))
+        multiply(dkv, self._product(layer, "key", 2), at.one[:n])
+        add_product(dout[:n], dq, self._product(layer, "query"))
+
+    def _norm_slopes(
+        self, at: Buffers, n: int, slope: Tensor, x: Tensor, plus: Tensor | None, dx: Tensor,
+        dropped: Tensor | None, name: str, site: int,
+    ) -> None:  # fmt: skip
+        number = self.norm_numbers[name]
+        norms.norm_slopes[(n // (ROWS_AT_ONCE * NORM_TILES),)](
+            *(self.now, slope, x, dx if plus is None else plus, dx),
+            *(dx if dropped is None else dropped, self.weights.params),
+            *(self.weights.offset(f"{name}.weight"), at.norm_parts[number], self.key, site),
+            B=self.config.batch_size,
+            **self._rows(),
+            TILES=NORM_TILES,
+            PLUS=plus is not None,
+            DROPPED=dropped is not None,
+            RATE=self.config.dropout,
+        )
+
+    def _sums(self, at: Buffers, n: int) -> None:
+        """Gradients of tables, positions and norms."""
+        config, weights, batch = self.config, self.weights, self.config.batch_size
+        width = power_of_two(min(weights.columns, 64))
+        across = -(-config.width // width)
+        tokens.embedding_slopes[(n // ROWS_AT_ONCE,)](
+            *(self.now, self.key, self.scattered, *self._tables()),
+            *(at.items, at.weeks, at.users, at.dx, math.sqrt(config.width)),
+            B=batch,
+            BM=ROWS_AT_ONCE,
+            **self._widths(),
+            INPUT=chance.EMBEDDING,
+            POSITIONS=not config.intervals,
+            RATE=config.dropout,
+        )
+        kinds = 2 if config.intervals else 1
+        tokens.place_slopes[(config.max_length, kinds, across)](
+            *(self.now, weights.grads, self.key, at.dkv if config.intervals else at.dx),
+            *(*self._pair_tables()[2:], at.n_tokens),
+            B=batch,
+            T=config.max_length,
+            D=config.width,
+            K=weights.columns,
+            KINDS=kinds,
+            LAYERS=config.blocks if config.intervals else 1,
+            **_SITES,
+            BB=power_of_two(min(batch, 64)),
+            BW=width,
+            RATE=config.dropout if config.intervals else 0.0,
+        )
+        if config.intervals:
+            table = at.tables[0, 0].numel()
+            factor = 1 / math.sqrt(self._head()) / attention.LARGER.value
+            tokens.table_slopes[(-(-table // BLOCK), 2)](
+                *(weights.grads, self.key, at.table_slopes, *self._pair_tables()[:2], factor),
+                TABLE=table,
+                LAYERS=config.blocks,
+                **_SITES,
+                BLOCK=BLOCK,
+                RATE=config.dropout,
+            )
+        norms.norm_sums[(len(self.norm_offsets), 2, across)](
+            *(weights.grads, self.norm_offsets, at.norm_parts),
+            *(n // (ROWS_AT_ONCE * NORM_TILES), at.norm_parts.shape[1]),
+            K=weights.columns,
+            D=config.width,
+            BM=32,
+            BW=width,
+        )
+
+    def _update(self, at: Buffers, count: int) -> None:
+        config, weights, batch = self.config, self.weights, self.config.batch_size
+        if config.group_weight and config.user_width:
+            sampled.group_slopes[(1,)](
+                *(self.now, self.key, weights.params, self.scattered),
+                *(weights.offset("users.weight"), self.groups, self.group_loss),
+                *(self.sequences.n_users, config.group_pairs),
+                *(config.group_margin, config.group_weight),
+                B=batch,
+                W=config.user_width,
+                WP=power_of_two(config.user_width),
+                S=aligned(config.user_width),
+                P=power_of_two(config.group_pairs),
+                FIRST=chance.FIRST,
+                SECOND=chance.SECOND,
+            )
+        adam.sum_up[(1,)](
+            *(self.now, self.block_squares, self.spans, at.losses, self.group_loss, self.norms),
+            *(self.record, count, config.l2),
+            B=batch,
+            TABLES=len(self.spans),
+            CHUNK=BLOCK,
+        )
+        adam.adam[(weights.size // BLOCK,)](
+            *(self.now, self.key, weights.params, weights.rounded, weights.moments),
+            *(weights.squares, weights.grads, self.scattered, at.parts, self.table_of),
+            *(self.norms, self.block_squares, weights.looked_up, at.parts[0].numel(), config.l2),
+            *(config.learning_rate, _log(config.beta1), _log(config.beta2)),
+            *(config.beta1, config.beta2),
+            B=batch,
+            SPLITS=SPLITS if config.loss == "softmax" else 0,
+            BLOCK=BLOCK,
+        )
+
+    @torch.no_grad()
+    def features(self, windows: Windows) -> Tensor:
+        """Of every window's last position, (B, D): what scores are products with."""
+        real = windows.items > 0
+        batch, length = real.shape
+        n = _rounded(batch * length)
+        if self.ranking is None or self.ranking.n_tokens < n:
+            self.ranking = self._new_buffers(n, batch, train=False)
+        lengths = real.sum(1)
+        first = torch.nn.functional.pad(lengths.cumsum(0), (1, 0))
+        scales = windows.scales.clamp(max=LARGEST)
+        others = [torch.nn.functional.pad(row, (0, 1)) for row in (windows.users, scales)]
+        now = torch.stack([first, first, *others]).int()
+        source = Source(windows.items[real], windows.weeks[real], windows.times[real])
+        self._inputs(self.ranking, now, source, train=False)
+        self._forward(self.ranking, now, n, train=False)
+        return self.ranking.features[first[1:] - 1, : self.config.width].float()
+
+    def _buffers(self) -> Buffers:
+        assert self.buffers is not None
+        return self.buffers
+
+    def _product(self, layer: int, part: str, count: int = 1, *, slope: bool = False) -> Tensor:
+        return self.weights.product(layer, part, count, slope=slope)
+
+    def _heads(self, x: Tensor) -> Tensor:
+        """(N, K) by head, (H, N, W); one head keeps its columns of padding, which are zero."""
+        if self.config.heads == 1:
+            return x[None]
+        return x[:, : self.config.width].unflatten(1, (self.config.heads, -1)).transpose(0, 1)
+
+    def _head(self) -> int:
+        """W, width of a head."""
+        return self.config.width // self.config.heads
+
+    def _tile(self) -> int:
+        return min(TILE, power_of_two(self.config.max_length))
+
+    @staticmethod
+    def _site(layer: int, purpose: int) -> int:
+        return chance.LAYER + chance.LAYER_SITES * layer + purpose
+
+    @property
+    def norm_numbers(self) -> dict[str, int]:
+        """Number of each LayerNorm."""
+        blocks = self.config.blocks
+        names = [_norm(layer, which) for layer in range(blocks) for which in (0, 1)]
+        return {name: number for number, name in enumerate([*names, "norm"])}
+
+    def _tables(self) -> tuple[int, int, int]:
+        """First elements of the tables that are looked up."""
+        offset = self.weights.offset
+        return offset("items.weight"), offset("weeks.weight"), offset("users.weight")
+
+    def _pair_tables(self) -> tuple[int, int, int, int]:
+        """First elements of interval and position tables, of keys and values each."""
+        offset = self.weights.offset
+        intervals = offset("intervals.0"), offset("intervals.1")
+        return *intervals, offset("positions.0"), offset("positions.1")
+
+    def _attention_grid(self, now: Tensor, *, clear: bool) -> tuple[int, int, int]:
+        tiles = -(-self.config.max_length // self._tile())
+        return tiles, now.shape[1] - 1 + clear, self.config.heads
+
+    def _attention(self, at: Buffers, now: Tensor) -> dict[str, Any]:
+        width = power_of_two(self._head())
+        return {
+            "B": now.shape[1] - 1,
+            "H": self.config.heads,
+            "T": self.config.max_length,
+            "W": self._head(),
+            "WP": width,
+            "K": self.weights.columns,
+            "BM": self._tile(),
+            "num_warps": 8 if width > 64 else 4,
+            "num_stages": 1,
+        }
+
+    def _intervals(self, at: Buffers) -> dict[str, Any]:
+        return {
+            "R": at.on_rows.shape[3],
+            "C": at.counts.shape[1],
+            "SPAN": self.config.time_span,
+            "EDGES": len(self.edges),
+            "BR": 64,
+            "INTERVALS": self.config.intervals,
+        }
+
+    def _rows(self) -> dict[str, Any]:
+        """Shapes of a tile of whole rows."""
+        columns = self.weights.columns
+        return {
+            "D": self.config.width,
+            "K": columns,
+            "BM": ROWS_AT_ONCE,
+            "P": power_of_two(columns),
+        }
+
+    def _widths(self) -> dict[str, int]:
+        config = self.config
+        widths = {"IW": config.item_width, "WW": config.week_width, "UW": config.user_width}
+        padded = {f"{name[0]}P": power_of_two(width) for name, width in widths.items()}
+        strides = {f"{name[0]}S": aligned(width) for name, width in widths.items()}
+        return widths | padded | strides | {"K": self.weights.columns}
+
+
+_NORMS = ("norm_attention", "norm_pointwise")
+_SITES = {"LAYER": chance.LAYER, "SITES": chance.LAYER_SITES}
+
+
+def _norm(layer: int, which: int) -> str:
+    return f"blocks.{layer}.{_NORMS[which]}"
+
+
+def _rounded(n: int) -> int:
+    return -(-n // ROUNDED) * ROUNDED
+
+
+def _log(beta: float) -> float:
+    return math.log(beta) if beta else -1e4

@@ -1,0 +1,139 @@
+"""Kernels between the products: residual sums, LayerNorm, dropout and ReLU, forwards and back.
+
+Letters: N tokens, D width, K columns.
+"""
+
+import triton
+import triton.language as tl
+
+from fpt_model.fused.chance import kept
+from fpt_model.graphed.tokens import words
+
+EPS: tl.constexpr = tl.constexpr(1e-8)
+
+
+@triton.jit
+def _normal(x, mask, D: tl.constexpr):
+    """Rows at mean 0 and variance 1, and 1 / deviation."""
+    mean = tl.sum(x, 1) / D
+    centred = tl.where(mask, x - mean[:, None], 0.0)
+    scale = 1 / tl.sqrt(tl.sum(centred * centred, 1) / D + EPS)
+    return centred * scale[:, None], scale
+
+
+@triton.jit
+def add_and_norm(
+    a, branch, total, out, params, o_weight, o_bias, key, site,
+    D: tl.constexpr, K: tl.constexpr, BM: tl.constexpr, P: tl.constexpr,
+    ADD: tl.constexpr, RATE: tl.constexpr,
+):  # fmt: skip
+    """`total` = `a` + dropped `branch`, where there is one, and `out` = LayerNorm(total): (N, K)."""
+    t = tl.program_id(0) * BM + tl.arange(0, BM)
+    w = tl.arange(0, P)
+    mask = (w < D)[None, :] & (t >= 0)[:, None]
+    at = t[:, None] * K + w[None, :]
+    x = tl.load(a + at, mask=mask, other=0.0).to(tl.float32)
+    if ADD:
+        own = tl.load(branch + at, mask=mask, other=0.0).to(tl.float32)
+        if RATE > 0:
+            key1, key2 = words(key)
+            own *= kept(key1, key2, site, at, RATE)
+        rounded = (x + own).to(total.dtype.element_ty)
+        tl.store(total + at, rounded, mask=mask)
+        x = rounded.to(tl.float32)  # what the backward pass will see
+    normal, _ = _normal(x, mask, D)
+    weight = tl.load(params + o_weight + w, mask=w < D, other=0.0)
+    bias = tl.load(params + o_bias + w, mask=w < D, other=0.0)
+    y = normal * weight[None, :] + bias[None, :]
+    tl.store(out + at, y.to(out.dtype.element_ty), mask=mask)
+
+
+@triton.jit
+def norm_slopes(
+    now, slope, x, plus, dx, dropped, params, o_weight, parts, key, site,
+    B: tl.constexpr, D: tl.constexpr, K: tl.constexpr, BM: tl.constexpr, TILES: tl.constexpr,
+    P: tl.constexpr, PLUS: tl.constexpr, DROPPED: tl.constexpr, RATE: tl.constexpr,
+):  # fmt: skip
+    """Back through LayerNorm(x): `dx` = its gradient (+ `plus`), and `dropped` = dx by a dropout.
+
+    Each program leaves its sums for weight and bias in `parts` (programs, 2, K). Gradients of
+    tokens that are not there become zero.
+    """
+    program = tl.program_id(0)
+    n = tl.load(now + B)
+    w = tl.arange(0, P)
+    weight = tl.load(params + o_weight + w, mask=w < D, other=0.0)
+    key1, key2 = words(key)
+    sums, biases = tl.zeros((P,), tl.float32), tl.zeros((P,), tl.float32)
+    for tile in range(TILES):
+        t = (program * TILES + tile) * BM + tl.arange(0, BM)
+        columns = (w < D)[None, :] & (t >= 0)[:, None]
+        mask = columns & (t < n)[:, None]
+        at = t[:, None] * K + w[None, :]
+        normal, scale = _normal(tl.load(x + at, mask=mask, other=0.0).to(tl.float32), mask, D)
+        own = tl.load(slope + at, mask=mask, other=0.0).to(tl.float32)
+        sums += tl.sum(own * normal, 0)
+        biases += tl.sum(own, 0)
+        own *= weight[None, :]
+        mean, along = tl.sum(own, 1) / D, tl.sum(own * normal, 1) / D
+        own = scale[:, None] * (own - mean[:, None] - normal * along[:, None])
+        if PLUS:
+            own += tl.load(plus + at, mask=mask, other=0.0).to(tl.float32)
+        own = tl.where(mask, own, 0.0)
+        tl.store(dx + at, own.to(dx.dtype.element_ty), mask=columns)
+        if DROPPED:
+            if RATE > 0:
+                own *= kept(key1, key2, site, at, RATE)
+            tl.store(dropped + at, own.to(dropped.dtype.element_ty), mask=columns)
+    tl.store(parts + program * 2 * K + w, sums, mask=w < D)
+    tl.store(parts + program * 2 * K + K + w, biases, mask=w < D)
+
+
+@triton.jit
+def norm_sums(
+    grads, offsets, parts, programs, largest,
+    K: tl.constexpr, D: tl.constexpr, BM: tl.constexpr, BW: tl.constexpr,
+):  # fmt: skip
+    """Gradients of every LayerNorm, from `parts` (norms, largest, 2, K); `offsets` (norms, 2)."""
+    number, kind = tl.program_id(0), tl.program_id(1)
+    w = tl.program_id(2) * BW + tl.arange(0, BW)
+    partial = tl.zeros((BM, BW), tl.float32)
+    for start in range(0, programs, BM):
+        program = start + tl.arange(0, BM)
+        mask = (program < programs)[:, None] & (w < D)[None, :]
+        at = ((number * largest + program) * 2 + kind)[:, None] * K + w[None, :]
+        partial += tl.load(parts + at, mask=mask, other=0.0)
+    to = grads + tl.load(offsets + 2 * number + kind)
+    tl.store(to + w, tl.sum(partial, 0), mask=w < D)
+
+
+@triton.jit
+def dropped_relu(
+    u, h, key, site, D: tl.constexpr, K: tl.constexpr, BM: tl.constexpr, P: tl.constexpr,
+    RATE: tl.constexpr,
+):  # fmt: skip
+    """h = ReLU(dropout(u)), (N, K)."""
+    t = tl.program_id(0) * BM + tl.arange(0, BM)
+    w = tl.arange(0, P)
+    mask = (w < D)[None, :] & (t >= 0)[:, None]
+    at = t[:, None] * K + w[None, :]
+    x = tl.maximum(tl.load(u + at, mask=mask, other=0.0).to(tl.float32), 0.0)
+    if RATE > 0:
+        key1, key2 = words(key)
+        x *= kept(key1, key2, site, at, RATE)
+    tl.store(h + at, x.to(h.dtype.element_ty), mask=mask)
+
+
+@triton.jit
+def relu_slopes(
+    dh, h, du, D: tl.constexpr, K: tl.constexpr, BM: tl.constexpr, P: tl.constexpr,
+    RATE: tl.constexpr,
+):  # fmt: skip
+    """Back through it: what is positive was kept."""
+    t = tl.program_id(0) * BM + tl.arange(0, BM)
+    w = tl.arange(0, P)
+    mask = (w < D)[None, :] & (t >= 0)[:, None]
+    at = t[:, None] * K + w[None, :]
+    positive = tl.load(h + at, mask=mask, other=0.0) > 0
+    slope = tl.load(dh + at, mask=mask, other=0.0).to(tl.float32) * (1 / (1 - RATE))
+    tl.store(du + at, tl.where(positive, slope, 0.0).to(du.dtype.element_ty), mask=mask)

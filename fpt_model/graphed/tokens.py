@@ -1,0 +1,304 @@
+"""Kernels at both ends of the blocks: interactions to vectors, and gradients back to tables.
+
+A step's windows lie one after the other without padding: interaction i of the step's sequence b is
+token first[b] + i. What a step needs of its sequences is `now`, (4, B + 1) int32: first token, first
+interaction in the data, user, and time scale; column B holds the number of tokens n. Tokens n to N
+are there to keep shapes fixed: their gradients are zero.
+
+Letters: B sequences, N tokens, T sequence, D width, K columns, R interval rows, L blocks.
+"""
+
+import triton
+import triton.language as tl
+
+from fpt_model.fused.chance import below, bits, kept, step_key
+
+WHOLE: tl.constexpr = tl.constexpr(4294967296.0)  # 2^32: to one, in scattered gradients
+FIRST: tl.constexpr = tl.constexpr(0)
+BEGIN: tl.constexpr = tl.constexpr(1)
+USER: tl.constexpr = tl.constexpr(2)
+SCALE: tl.constexpr = tl.constexpr(3)
+
+
+@triton.jit
+def begin_step(plan, now, keys, clock, key, PLAN: tl.constexpr, P: tl.constexpr):
+    """Take the step's row of the epoch's plan (steps, PLAN), draw its key, advance the clock.
+
+    `clock` (2,) int64: steps before, of all epochs and of this one. `key` (3,) int64: two words
+    for `chance`, and the number of the step from 1.
+    """
+    total, step = tl.load(clock), tl.load(clock + 1)
+    at = tl.arange(0, P)
+    values = tl.load(plan + step * PLAN + at, mask=at < PLAN, other=0)
+    tl.store(now + at, values, mask=at < PLAN)
+    first, second = step_key(keys, clock, 0, 0)
+    tl.store(key, first.to(tl.int64))
+    tl.store(key + 1, second.to(tl.int64))
+    tl.store(key + 2, total + 1)
+    tl.debug_barrier()
+    tl.store(clock, total + 1)
+    tl.store(clock + 1, step + 1)
+
+
+@triton.jit
+def words(key):
+    """The two words of the step's key."""
+    return tl.load(key).to(tl.uint32), tl.load(key + 1).to(tl.uint32)
+
+
+@triton.jit
+def _replaced(ids, key1, key2, site, site_id, place, n, RATE: tl.constexpr):
+    """Stochastic shared embeddings: some ids become others."""
+    if RATE > 0:
+        stays = kept(key1, key2, site, place, RATE) > 0
+        other = 1 + below(bits(key1, key2, site_id, place), n)
+        ids = tl.where(stays | (ids == 0), ids, other)
+    return ids
+
+
+@triton.jit
+def _embed(
+    x, params, table, ids, places, t, here, key1, key2, site, root, length,
+    place, WIDTH: tl.constexpr, STRIDE: tl.constexpr, AT: tl.constexpr, P: tl.constexpr,
+    K: tl.constexpr, POSITIONS: tl.constexpr, RATE: tl.constexpr,
+):  # fmt: skip
+    """Columns AT to AT + WIDTH of a tile of inputs."""
+    w = tl.arange(0, P)
+    mask = here[:, None] & (w < WIDTH)[None, :]
+    values = tl.load(params + table + ids[:, None] * STRIDE + w[None, :], mask=mask, other=0.0)
+    values = values * root
+    if POSITIONS:
+        own = places + place[:, None] * K + AT + w[None, :]
+        values += tl.load(params + own, mask=mask, other=0.0)
+    if RATE > 0:
+        values *= kept(key1, key2, site, t[:, None] * K + AT + w[None, :], RATE)
+    values = values.to(x.dtype.element_ty)
+    tl.store(x + t[:, None] * K + AT + w[None, :], values, mask=mask)
+
+
+@triton.jit
+def lay_out(
+    now, key, params, o_items, o_weeks, o_users, o_places,
+    all_items, all_weeks, all_times, items, weeks, users, times, targets, owners, x,
+    root, n_items, n_users,
+    B: tl.constexpr, T: tl.constexpr, BM: tl.constexpr, K: tl.constexpr,
+    IW: tl.constexpr, WW: tl.constexpr, UW: tl.constexpr,
+    IS: tl.constexpr, WS: tl.constexpr, US: tl.constexpr,
+    IP: tl.constexpr, WP: tl.constexpr, UP: tl.constexpr,
+    INPUT: tl.constexpr, ITEM: tl.constexpr, ITEM_ID: tl.constexpr,
+    USER_SITE: tl.constexpr, USER_ID: tl.constexpr,
+    POSITIONS: tl.constexpr, TRAIN: tl.constexpr,
+    RATE: tl.constexpr, ITEM_RATE: tl.constexpr, USER_RATE: tl.constexpr,
+):  # fmt: skip
+    """Ids, targets and inputs of a tile of a sequence's tokens."""
+    b, tile = tl.program_id(0), tl.program_id(1)
+    first = tl.load(now + b)
+    length = tl.load(now + b + 1) - first
+    i = tile * BM + tl.arange(0, BM)
+    if tile * BM >= length:
+        return
+    here = i < length
+    t = first + i
+    key1, key2 = words(key)
+    source = tl.load(now + BEGIN * (B + 1) + b) + i
+    user = tl.load(now + USER * (B + 1) + b)
+    ids = tl.load(all_items + source, mask=here, other=0)
+    ids = _replaced(ids, key1, key2, ITEM, ITEM_ID, t, n_items, ITEM_RATE)
+    tl.store(items + t, ids, mask=here)
+    place = T - length + i
+    if TRAIN:
+        tl.store(targets + t, tl.load(all_items + source + 1, mask=here, other=0), mask=here)
+        tl.store(owners + t, tl.zeros((BM,), tl.int32) + user, mask=here)
+    tl.store(times + t, tl.load(all_times + source, mask=here, other=0), mask=here)
+    _embed(
+        x, params, o_items, ids, o_places, t, here, key1, key2, INPUT, root, length, place,
+        IW, IS, 0, IP, K, POSITIONS, RATE,
+    )  # fmt: skip
+    if WW > 0:
+        week = tl.load(all_weeks + source, mask=here, other=0)
+        tl.store(weeks + t, week, mask=here)
+        _embed(
+            x, params, o_weeks, week, o_places, t, here, key1, key2, INPUT, root, length, place,
+            WW, WS, IW, WP, K, POSITIONS, RATE,
+        )  # fmt: skip
+    if UW > 0:
+        one = tl.zeros((BM,), tl.int32)
+        owner = _replaced(one + user, key1, key2, USER_SITE, USER_ID, one + b, n_users, USER_RATE)
+        tl.store(users + t, owner, mask=here)
+        _embed(
+            x, params, o_users, owner, o_places, t, here, key1, key2, INPUT, root, length, place,
+            UW, US, IW + WW, UP, K, POSITIONS, RATE,
+        )  # fmt: skip
+
+
+@triton.jit
+def add_whole(to, place, values, mask):
+    """Scatter: floating-point sums depend on their order, sums of whole numbers do not."""
+    tl.atomic_add(to + place, (values * WHOLE).to(tl.int64), mask=mask, sem="relaxed")
+
+
+@triton.jit
+def _scatter(
+    scattered, table, ids, dx, t, here, key1, key2, site, root,
+    WIDTH: tl.constexpr, STRIDE: tl.constexpr, AT: tl.constexpr, P: tl.constexpr,
+    K: tl.constexpr, POSITIONS: tl.constexpr, RATE: tl.constexpr,
+):  # fmt: skip
+    w = tl.arange(0, P)
+    mask = here[:, None] & (w < WIDTH)[None, :]
+    at = t[:, None] * K + AT + w[None, :]
+    slope = tl.load(dx + at, mask=mask, other=0.0).to(tl.float32)
+    if RATE > 0:
+        slope *= kept(key1, key2, site, at, RATE)
+    if POSITIONS:
+        tl.store(dx + at, slope.to(dx.dtype.element_ty), mask=mask)
+    add_whole(scattered, table + ids[:, None] * STRIDE + w[None, :], slope * root, mask)
+
+
+@triton.jit
+def embedding_slopes(
+    now, key, scattered, o_items, o_weeks, o_users, items, weeks, users, dx, root,
+    B: tl.constexpr, BM: tl.constexpr, K: tl.constexpr,
+    IW: tl.constexpr, WW: tl.constexpr, UW: tl.constexpr,
+    IS: tl.constexpr, WS: tl.constexpr, US: tl.constexpr,
+    IP: tl.constexpr, WP: tl.constexpr, UP: tl.constexpr,
+    INPUT: tl.constexpr, POSITIONS: tl.constexpr, RATE: tl.constexpr,
+):  # fmt: skip
+    """Gradients of inputs to those of the tables that were looked up.
+
+    Where positions are part of the input, `dx` becomes the gradient before the dropout.
+    """
+    t = tl.program_id(0) * BM + tl.arange(0, BM)
+    here = t < tl.load(now + B)
+    key1, key2 = words(key)
+    ids = tl.load(items + t, mask=here, other=0)
+    _scatter(
+        scattered, o_items, ids, dx, t, here, key1, key2, INPUT, root,
+        IW, IS, 0, IP, K, POSITIONS, RATE,
+    )  # fmt: skip
+    if WW > 0:
+        ids = tl.load(weeks + t, mask=here, other=0)
+        _scatter(
+            scattered, o_weeks, ids, dx, t, here, key1, key2, INPUT, root,
+            WW, WS, IW, WP, K, POSITIONS, RATE,
+        )  # fmt: skip
+    if UW > 0:
+        ids = tl.load(users + t, mask=here, other=0)
+        _scatter(
+            scattered, o_users, ids, dx, t, here, key1, key2, INPUT, root,
+            UW, US, IW + WW, UP, K, POSITIONS, RATE,
+        )  # fmt: skip
+
+
+@triton.jit
+def row_counts(
+    now, times, edges, counts,
+    B: tl.constexpr, SPAN: tl.constexpr, EDGES: tl.constexpr, C: tl.constexpr,
+    BM: tl.constexpr, BR: tl.constexpr, SEARCH: tl.constexpr,
+):  # fmt: skip
+    """counts[t, r], (N, C) int16: tokens up to t, from the sequence's first, of row r or above.
+
+    Times ascend, so rows descend along the keys of a query, and these tokens come first.
+    """
+    b, tile = tl.program_id(0), tl.program_id(1)
+    first = tl.load(now + b)
+    length = tl.load(now + b + 1) - first
+    if tile * BM >= length:
+        return
+    i = tile * BM + tl.arange(0, BM)
+    here = i < length
+    time = tl.load(times + first + i, mask=here, other=0).to(tl.int64)
+    scale = tl.load(now + SCALE * (B + 1) + b).to(tl.int64)
+    for start in tl.range(0, C, BR):
+        r = start + tl.arange(0, BR)
+        mask = here[:, None] & (r < C)[None, :]
+        beyond = (r > SPAN) & (r <= SPAN + EDGES)
+        edge = tl.load(edges + r - SPAN - 1, mask=beyond, other=0).to(tl.int64)
+        least = tl.where(r <= SPAN, r.to(tl.int64), edge)  # the row's shortest interval
+        latest = time[:, None] - (least * scale)[None, :]
+        low = tl.zeros((BM, BR), tl.int32)
+        high = tl.zeros((BM, BR), tl.int32) + i[:, None] + 1
+        for _ in tl.static_range(SEARCH):
+            middle = (low + high) // 2
+            open_ = (low < high) & mask
+            there = tl.load(times + first + middle, mask=open_, other=0).to(tl.int64)
+            reached = there <= latest
+            low = tl.where(open_ & reached, middle + 1, low)
+            high = tl.where(open_ & (there > latest), middle, high)
+        low = tl.where((r <= SPAN + EDGES)[None, :], low, 0)
+        at = (first + i)[:, None] * C + r[None, :]
+        tl.store(counts + at, low.to(tl.int16), mask=mask)
+
+
+@triton.jit
+def drop_tables(
+    params, key, tables, places, o_table, o_table_2, o_places, o_places_2,
+    TABLE: tl.constexpr, PLACES: tl.constexpr, LAYER: tl.constexpr, SITES: tl.constexpr,
+    BLOCK: tl.constexpr, RATE: tl.constexpr,
+):  # fmt: skip
+    """Interval and position vectors as each block sees them, (L, 2, R · K) and (L, 2, T · K)."""
+    at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    kind, layer = tl.program_id(1), tl.program_id(2)
+    key1, key2 = words(key)
+    site = LAYER + SITES * layer + kind
+    own = 2 * layer + kind
+    mask = at < TABLE
+    vectors = tl.load(params + tl.where(kind == 0, o_table, o_table_2) + at, mask=mask, other=0.0)
+    if RATE > 0:
+        vectors *= kept(key1, key2, site, at, RATE)
+    tl.store(tables + own * TABLE + at, vectors.to(tables.dtype.element_ty), mask=mask)
+    mask = at < PLACES
+    vectors = tl.load(params + tl.where(kind == 0, o_places, o_places_2) + at, mask=mask, other=0.0)
+    if RATE > 0:
+        vectors *= kept(key1, key2, site + 2, at, RATE)
+    tl.store(places + own * PLACES + at, vectors.to(places.dtype.element_ty), mask=mask)
+
+
+@triton.jit
+def table_slopes(
+    grads, key, raw, o_table, o_table_2, factor,
+    TABLE: tl.constexpr, LAYERS: tl.constexpr, LAYER: tl.constexpr, SITES: tl.constexpr,
+    BLOCK: tl.constexpr, RATE: tl.constexpr,
+):  # fmt: skip
+    """Gradients of the interval tables, from those of what each block saw (L, 2, R · K)."""
+    at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    kind = tl.program_id(1)
+    key1, key2 = words(key)
+    mask = at < TABLE
+    total = tl.zeros((BLOCK,), tl.float32)
+    for layer in tl.static_range(LAYERS):
+        slope = tl.load(raw + (2 * layer + kind) * TABLE + at, mask=mask, other=0.0)
+        if RATE > 0:
+            slope *= kept(key1, key2, LAYER + SITES * layer + kind, at, RATE)
+        total += slope
+    total *= tl.where(kind == 0, factor, 1.0)
+    tl.store(grads + tl.where(kind == 0, o_table, o_table_2) + at, total, mask=mask)
+
+
+@triton.jit
+def place_slopes(
+    now, grads, key, slopes, o_places, o_places_2, N,
+    B: tl.constexpr, T: tl.constexpr, D: tl.constexpr, K: tl.constexpr, KINDS: tl.constexpr,
+    LAYERS: tl.constexpr, LAYER: tl.constexpr, SITES: tl.constexpr,
+    BB: tl.constexpr, BW: tl.constexpr, RATE: tl.constexpr,
+):  # fmt: skip
+    """Gradients of a position's vector: sums over sequences of `slopes` (L, N, KINDS · K)."""
+    place, kind = tl.program_id(0), tl.program_id(1)
+    w = tl.program_id(2) * BW + tl.arange(0, BW)
+    key1, key2 = words(key)
+    total = tl.zeros((BW,), tl.float32)
+    for layer in tl.static_range(LAYERS):
+        partial = tl.zeros((BB, BW), tl.float32)
+        for start in range(0, B, BB):
+            b = start + tl.arange(0, BB)
+            first = tl.load(now + b, mask=b < B, other=0)
+            end = tl.load(now + b + 1, mask=b < B, other=0)
+            t = end - (T - place)
+            mask = ((b < B) & (t >= first))[:, None] & (w < D)[None, :]
+            at = (layer * N + t)[:, None] * (KINDS * K) + kind * K + w[None, :]
+            partial += tl.load(slopes + at, mask=mask, other=0.0).to(tl.float32)
+        own = tl.sum(partial, 0)
+        if RATE > 0:
+            own *= kept(key1, key2, LAYER + SITES * layer + kind + 2, place * K + w, RATE)
+        total += own
+    to = grads + tl.where(kind == 0, o_places, o_places_2)
+    tl.store(to + place * K + w, total, mask=w < D)
