@@ -39,7 +39,7 @@ def sum_up(
 
 @triton.jit
 def adam(
-    now, key, params, rounded, moments, second, grads, scattered, parts, table_of, norms, squares,
+    now, key, flat, rounded, moments, second, grads, scattered, parts, table_of, norms, squares,
     looked_up, part, l2, rate, log_beta1, log_beta2, beta1, beta2,
     B: tl.constexpr, SPLITS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
@@ -50,7 +50,7 @@ def adam(
     """
     block = tl.program_id(0)
     at = block * BLOCK + tl.arange(0, BLOCK)
-    old = tl.load(params + at)
+    old = tl.load(flat + at)
     if block * BLOCK < looked_up:
         slope = (tl.load(scattered + at).to(tl.float64) / WHOLE).to(tl.float32)
         tl.store(scattered + at, tl.zeros((BLOCK,), tl.int64))
@@ -71,6 +71,6 @@ def adam(
     new = old - rate * unbiased / deviation
     tl.store(moments + at, first)
     tl.store(second + at, square)
-    tl.store(params + at, new)
+    tl.store(flat + at, new)
     tl.store(rounded + at, new.to(rounded.dtype.element_ty))
     tl.store(squares + block, tl.sum(new * new, 0))

@@ -23,7 +23,7 @@ def _normal(x, mask, D: tl.constexpr):
 
 @triton.jit
 def add_and_norm(
-    a, branch, total, out, params, o_weight, o_bias, key, site,
+    a, branch, total, out, flat, o_weight, o_bias, key, site,
     D: tl.constexpr, K: tl.constexpr, BM: tl.constexpr, P: tl.constexpr,
     ADD: tl.constexpr, RATE: tl.constexpr,
 ):  # fmt: skip
@@ -42,15 +42,15 @@ def add_and_norm(
         tl.store(total + at, rounded, mask=mask)
         x = rounded.to(tl.float32)  # what the backward pass will see
     normal, _ = _normal(x, mask, D)
-    weight = tl.load(params + o_weight + w, mask=w < D, other=0.0)
-    bias = tl.load(params + o_bias + w, mask=w < D, other=0.0)
+    weight = tl.load(flat + o_weight + w, mask=w < D, other=0.0)
+    bias = tl.load(flat + o_bias + w, mask=w < D, other=0.0)
     y = normal * weight[None, :] + bias[None, :]
     tl.store(out + at, y.to(out.dtype.element_ty), mask=mask)
 
 
 @triton.jit
 def norm_slopes(
-    now, slope, x, plus, dx, dropped, params, o_weight, parts, key, site,
+    now, slope, x, plus, dx, dropped, flat, o_weight, parts, key, site,
     B: tl.constexpr, D: tl.constexpr, K: tl.constexpr, BM: tl.constexpr, TILES: tl.constexpr,
     P: tl.constexpr, PLUS: tl.constexpr, DROPPED: tl.constexpr, RATE: tl.constexpr,
 ):  # fmt: skip
@@ -62,7 +62,7 @@ def norm_slopes(
     program = tl.program_id(0)
     n = tl.load(now + B)
     w = tl.arange(0, P)
-    weight = tl.load(params + o_weight + w, mask=w < D, other=0.0)
+    weight = tl.load(flat + o_weight + w, mask=w < D, other=0.0)
     key1, key2 = words(key)
     sums, biases = tl.zeros((P,), tl.float32), tl.zeros((P,), tl.float32)
     for tile in range(TILES):

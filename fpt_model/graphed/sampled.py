@@ -34,7 +34,7 @@ def _softplus(x):
 
 @triton.jit
 def sampled_slopes(
-    now, key, features, params, o_items, targets, owners, negatives, gaps, firsts, counts,
+    now, key, features, flat, o_items, targets, owners, negatives, gaps, firsts, counts,
     dfeatures, scattered, losses, n_items,
     B: tl.constexpr, W: tl.constexpr, WP: tl.constexpr, K: tl.constexpr, S: tl.constexpr,
     BM: tl.constexpr, SITE: tl.constexpr, SEARCH: tl.constexpr,
@@ -52,8 +52,8 @@ def sampled_slopes(
     f = tl.load(features + t[:, None] * K + w[None, :], mask=mask, other=0.0).to(tl.float32)
     good = o_items + target[:, None] * S + w[None, :]
     bad = o_items + drawn[:, None] * S + w[None, :]
-    right, wrong = (tl.load(params + good, mask=mask, other=0.0),
-                    tl.load(params + bad, mask=mask, other=0.0))  # fmt: skip
+    right, wrong = (tl.load(flat + good, mask=mask, other=0.0),
+                    tl.load(flat + bad, mask=mask, other=0.0))  # fmt: skip
     wins, fails = tl.sum(f * right, 1), tl.sum(f * wrong, 1)
     loss = tl.where(here, _softplus(-wins) + _softplus(fails), 0.0)
     tl.store(losses + tl.program_id(0), tl.sum(loss, 0))
@@ -67,7 +67,7 @@ def sampled_slopes(
 
 @triton.jit
 def group_slopes(
-    now, key, params, scattered, o_users, groups, losses, n_users, pairs, margin, weight,
+    now, key, flat, scattered, o_users, groups, losses, n_users, pairs, margin, weight,
     B: tl.constexpr, W: tl.constexpr, WP: tl.constexpr, S: tl.constexpr, P: tl.constexpr,
     FIRST: tl.constexpr, SECOND: tl.constexpr,
 ):  # fmt: skip
@@ -84,8 +84,8 @@ def group_slopes(
     mask = there[:, None] & (w < W)[None, :]
     at_one = o_users + one[:, None] * S + w[None, :]
     at_two = o_users + two[:, None] * S + w[None, :]
-    a = tl.load(params + at_one, mask=mask, other=0.0)
-    b = tl.load(params + at_two, mask=mask, other=0.0)
+    a = tl.load(flat + at_one, mask=mask, other=0.0)
+    b = tl.load(flat + at_two, mask=mask, other=0.0)
     aa, bb = tl.maximum(tl.sum(a * a, 1), 1e-16), tl.maximum(tl.sum(b * b, 1), 1e-16)
     cosine = tl.sum(a * b, 1) / tl.sqrt(aa * bb)
     loss = tl.where(same, 1 - cosine, tl.maximum(cosine - margin, 0.0))

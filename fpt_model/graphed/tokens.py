@@ -58,18 +58,18 @@ def _replaced(ids, key1, key2, site, site_id, place, n, RATE: tl.constexpr):
 
 @triton.jit
 def _embed(
-    x, params, table, ids, places, t, here, key1, key2, site, root, length,
+    x, flat, table, ids, places, t, here, key1, key2, site, root, length,
     place, WIDTH: tl.constexpr, STRIDE: tl.constexpr, AT: tl.constexpr, P: tl.constexpr,
     K: tl.constexpr, POSITIONS: tl.constexpr, RATE: tl.constexpr,
 ):  # fmt: skip
     """Columns AT to AT + WIDTH of a tile of inputs."""
     w = tl.arange(0, P)
     mask = here[:, None] & (w < WIDTH)[None, :]
-    values = tl.load(params + table + ids[:, None] * STRIDE + w[None, :], mask=mask, other=0.0)
+    values = tl.load(flat + table + ids[:, None] * STRIDE + w[None, :], mask=mask, other=0.0)
     values = values * root
     if POSITIONS:
         own = places + place[:, None] * K + AT + w[None, :]
-        values += tl.load(params + own, mask=mask, other=0.0)
+        values += tl.load(flat + own, mask=mask, other=0.0)
     if RATE > 0:
         values *= kept(key1, key2, site, t[:, None] * K + AT + w[None, :], RATE)
     values = values.to(x.dtype.element_ty)
@@ -78,7 +78,7 @@ def _embed(
 
 @triton.jit
 def lay_out(
-    now, key, params, o_items, o_weeks, o_users, o_places,
+    now, key, flat, o_items, o_weeks, o_users, o_places,
     all_items, all_weeks, all_times, items, weeks, users, times, targets, owners, x,
     root, n_items, n_users,
     B: tl.constexpr, T: tl.constexpr, BM: tl.constexpr, K: tl.constexpr,
@@ -111,14 +111,14 @@ def lay_out(
         tl.store(owners + t, tl.zeros((BM,), tl.int32) + user, mask=here)
     tl.store(times + t, tl.load(all_times + source, mask=here, other=0), mask=here)
     _embed(
-        x, params, o_items, ids, o_places, t, here, key1, key2, INPUT, root, length, place,
+        x, flat, o_items, ids, o_places, t, here, key1, key2, INPUT, root, length, place,
         IW, IS, 0, IP, K, POSITIONS, RATE,
     )  # fmt: skip
     if WW > 0:
         week = tl.load(all_weeks + source, mask=here, other=0)
         tl.store(weeks + t, week, mask=here)
         _embed(
-            x, params, o_weeks, week, o_places, t, here, key1, key2, INPUT, root, length, place,
+            x, flat, o_weeks, week, o_places, t, here, key1, key2, INPUT, root, length, place,
             WW, WS, IW, WP, K, POSITIONS, RATE,
         )  # fmt: skip
     if UW > 0:
@@ -126,7 +126,7 @@ def lay_out(
         owner = _replaced(one + user, key1, key2, USER_SITE, USER_ID, one + b, n_users, USER_RATE)
         tl.store(users + t, owner, mask=here)
         _embed(
-            x, params, o_users, owner, o_places, t, here, key1, key2, INPUT, root, length, place,
+            x, flat, o_users, owner, o_places, t, here, key1, key2, INPUT, root, length, place,
             UW, US, IW + WW, UP, K, POSITIONS, RATE,
         )  # fmt: skip
 
@@ -231,7 +231,7 @@ def row_counts(
 
 @triton.jit
 def drop_tables(
-    params, key, tables, places, o_table, o_table_2, o_places, o_places_2,
+    flat, key, tables, places, o_table, o_table_2, o_places, o_places_2,
     TABLE: tl.constexpr, PLACES: tl.constexpr, LAYER: tl.constexpr, SITES: tl.constexpr,
     BLOCK: tl.constexpr, RATE: tl.constexpr,
 ):  # fmt: skip
@@ -242,12 +242,12 @@ def drop_tables(
     site = LAYER + SITES * layer + kind
     own = 2 * layer + kind
     mask = at < TABLE
-    vectors = tl.load(params + tl.where(kind == 0, o_table, o_table_2) + at, mask=mask, other=0.0)
+    vectors = tl.load(flat + tl.where(kind == 0, o_table, o_table_2) + at, mask=mask, other=0.0)
     if RATE > 0:
         vectors *= kept(key1, key2, site, at, RATE)
     tl.store(tables + own * TABLE + at, vectors.to(tables.dtype.element_ty), mask=mask)
     mask = at < PLACES
-    vectors = tl.load(params + tl.where(kind == 0, o_places, o_places_2) + at, mask=mask, other=0.0)
+    vectors = tl.load(flat + tl.where(kind == 0, o_places, o_places_2) + at, mask=mask, other=0.0)
     if RATE > 0:
         vectors *= kept(key1, key2, site + 2, at, RATE)
     tl.store(places + own * PLACES + at, vectors.to(places.dtype.element_ty), mask=mask)
