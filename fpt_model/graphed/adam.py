@@ -39,25 +39,32 @@ def sum_up(
 
 @triton.jit
 def adam(
-    now, key, flat, rounded, moments, second, grads, scattered, parts, table_of, norms, squares,
-    looked_up, part, l2, rate, log_beta1, log_beta2, beta1, beta2,
-    B: tl.constexpr, SPLITS: tl.constexpr, BLOCK: tl.constexpr,
+    now, key, flat, rounded, moments, second, grads, scattered, item_parts, product_parts,
+    table_of, norms, squares, o_tables, o_products, item_size, product_size, splits,
+    l2, rate, log_beta1, log_beta2, beta1, beta2,
+    B: tl.constexpr, ITEM_SPLITS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """One block: its gradient, Adam, the rounded copy, and its sum of squares for the next step.
 
-    Gradients come from `scattered` (whole numbers, zeroed again) and, for items, from `parts`
-    (SPLITS, part) where they were looked up, else from `grads`; all are sums over tokens.
+    Gradients are sums over tokens. Those before `o_tables` come from `scattered` (zeroed again),
+    for items with `item_parts` (ITEM_SPLITS, item_size); those from `o_products` on are sums of
+    `product_parts` (splits, product_size); those between stand in `grads`.
     """
     block = tl.program_id(0)
     at = block * BLOCK + tl.arange(0, BLOCK)
     old = tl.load(flat + at)
-    if block * BLOCK < looked_up:
-        slope = (tl.load(scattered + at).to(tl.float64) / WHOLE).to(tl.float32)
+    if block * BLOCK < o_tables:
+        slope = tl.load(scattered + at).to(tl.float32) / WHOLE
         tl.store(scattered + at, tl.zeros((BLOCK,), tl.int64))
-        for split in tl.static_range(SPLITS):
-            slope += tl.load(parts + split * part + at, mask=at < part, other=0.0)
-    else:
+        for split in tl.static_range(ITEM_SPLITS):
+            own = item_parts + split * item_size + at
+            slope += tl.load(own, mask=at < item_size, other=0.0)
+    elif block * BLOCK < o_products:
         slope = tl.load(grads + at)
+    else:
+        slope = tl.zeros((BLOCK,), tl.float32)
+        for split in range(splits):
+            slope += tl.load(product_parts + split * product_size + at - o_products)
     slope /= tl.load(now + B).to(tl.float32)
     table = tl.load(table_of + block)
     if table >= 0:

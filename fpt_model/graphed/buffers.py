@@ -12,6 +12,8 @@ from torch import Tensor
 from fpt_model.config import Config
 from fpt_model.graphed.weights import aligned
 
+WITH_ONES = ("x", "normal", "y", "hidden")
+
 
 class Buffers:
     """What steps of up to N tokens need.
@@ -19,68 +21,108 @@ class Buffers:
     Args:
         config: settings.
         n_tokens: N.
-        batch: sequences.
         rows: R, 0 without intervals.
         half: type of what products read.
         device: of all.
-        train: whether blocks keep what the way back needs.
-        splits: partial sums of the items' gradient.
-        n_items: I.
-        programs: partial sums of a LayerNorm's gradients.
+        train: whether blocks keep what the way back needs; else they write over each other.
+        item_parts: shape of the partial sums of the items' gradient.
+
+    Attributes:
+        arena: all that products read, one after the other.
     """
 
+    x: Tensor
+    normal: Tensor
+    y: Tensor
+    hidden: Tensor
+    q: Tensor
+    kv: Tensor
+    attended: Tensor
+    summed: Tensor
+    weights: Tensor
+    on_rows: Tensor
+    by_row: Tensor
+    one: Tensor
+    features: Tensor
+    tables: Tensor
+    places: Tensor
+    dfeatures: Tensor
+    dx: Tensor
+    two: Tensor
+    du: Tensor
+    dz: Tensor
+    dsum: Tensor
+    dq: Tensor
+    dkv: Tensor
+    row_slopes: Tensor
+    slopes: Tensor
+
     def __init__(
-        self, config: Config, n_tokens: int, batch: int, rows: int, half: torch.dtype,
-        device: torch.device, *, train: bool, splits: int, n_items: int, programs: int,
+        self, config: Config, n_tokens: int, rows: int, half: torch.dtype,
+        device: torch.device, *, train: bool, item_parts: tuple[int, ...] = (1, 1),
     ) -> None:  # fmt: skip
         self.n_tokens = N = n_tokens
-        self.half, self.device, self.width = half, device, config.width
-        K, H, T, L = aligned(config.width + 1), config.heads, config.max_length, config.blocks
-        R = max(rows, 8)
+        self.device = device
+        H, T, R = config.heads, config.max_length, max(rows, 8)
+        shapes = self._forward_shapes(config, rows, kept=train)
+        if train:
+            shapes |= self._backward_shapes(config, rows)
+        self._carve(shapes, half)
+        for name in WITH_ONES:
+            getattr(self, name)[..., config.width] = 1
+        if not train:
+            for name in (*WITH_ONES, "q", "kv", "attended", "summed", "weights", "on_rows"):
+                shared = getattr(self, name)
+                setattr(self, name, shared.expand(config.blocks + 1, *shared.shape[1:]))
         self.items, self.weeks, self.users, self.times = (self._ints(N) for _ in range(4))
         self.targets, self.owners, self.negatives = (self._ints(N) for _ in range(3))
         self.counts = self._ints(N if rows else 1, R, torch.int16)
-        self.tables, self.places = self._zeros(L, 2, R, K), self._zeros(L, 2, T, K)
-        # without a way back, blocks write over each other
-        self.x = self._kept(L + 1, train, N, K, ones=True)
-        self.normal, self.y, self.hidden = (
-            self._kept(L, train, N, K, ones=True) for _ in range(3)
-        )
-        self.q, self.attended, self.summed = (self._kept(L, train, N, K) for _ in range(3))
-        self.kv = self._kept(L, train, N, 2 * K)
-        self.weights = self._kept(L, train, H, N, T)
-        self.on_rows = self._kept(L, train, H, N if rows else 1, R)
-        self.by_row = self._zeros(H, N if rows else 1, R)
-        self.sums = self._floats(H, N if rows else 1, T)
-        self.one, self.features = self._zeros(N, K), self._zeros(N, K)
-        if not train:
-            return
-        self.dfeatures, self.dx, self.dz, self.dsum, self.dq = (
-            self._zeros(N, K) for _ in range(5)
-        )
-        self.dkv = self._zeros(L, N, 2 * K)
-        self.slopes = self._zeros(H, N, T)
-        self.row_slopes = torch.zeros_like(self.by_row)
-        self.table_slopes = self._floats(L, 2, R, K)
-        self.norm_parts = self._floats(2 * L + 1, programs, 2, K)
+        self.sums = self._floats(H, N, T)
         self.logs, self.losses = self._floats(N), self._floats(N // 16)
-        softmax = config.loss == "softmax"
-        self.parts = self._floats(
-            splits if softmax else 1, (n_items + 1) if softmax else 1, aligned(config.item_width)
-        )
+        self.item_parts = self._floats(*item_parts)
+
+    def _forward_shapes(
+        self, config: Config, rows: int, *, kept: bool
+    ) -> dict[str, tuple[int, ...]]:
+        N, K, H, T = self.n_tokens, aligned(config.width + 1), config.heads, config.max_length
+        L, R = config.blocks if kept else 1, max(rows, 8)
+        by_row = (H, N if rows else 1, R)
+        shapes: dict[str, tuple[int, ...]] = {
+            name: (L, N, K) for name in ("normal", "y", "hidden", "q", "attended", "summed")
+        }
+        return shapes | {
+            "x": (L + 1 if kept else 1, N, K),
+            "kv": (L, N, 2 * K),
+            "weights": (L, H, N, T),
+            "on_rows": (L, *by_row),
+            "by_row": by_row,
+            "one": (N, K),
+            "features": (N, K),
+            "tables": (config.blocks, 2, R, K),
+            "places": (config.blocks, 2, T, K),
+        }
+
+    def _backward_shapes(self, config: Config, rows: int) -> dict[str, tuple[int, ...]]:
+        N, K, H, T = self.n_tokens, aligned(config.width + 1), config.heads, config.max_length
+        L, R = config.blocks, max(rows, 8)
+        shapes: dict[str, tuple[int, ...]] = {name: (N, K) for name in ("dfeatures", "dx", "two")}
+        # of all blocks, since the gradients of all weights are summed at once
+        shapes |= {name: (L, N, K) for name in ("du", "dz", "dsum", "dq")}
+        return shapes | {
+            "dkv": (L, N, 2 * K),
+            "row_slopes": (L, H, N if rows else 1, R),
+            "slopes": (H, N, T),
+        }
+
+    def _carve(self, shapes: dict[str, tuple[int, ...]], half: torch.dtype) -> None:
+        sizes = {name: -(-torch.Size(shape).numel() // 64) * 64 for name, shape in shapes.items()}
+        self.arena = torch.zeros(sum(sizes.values()), dtype=half, device=self.device)
+        parts = self.arena.split(list(sizes.values()))
+        for (name, shape), part in zip(shapes.items(), parts, strict=True):
+            setattr(self, name, part[: torch.Size(shape).numel()].view(shape))
 
     def _ints(self, rows: int, columns: int = 1, kind: torch.dtype = torch.int32) -> Tensor:
         return torch.zeros(rows, columns, dtype=kind, device=self.device)
 
     def _floats(self, *shape: int) -> Tensor:
         return torch.zeros(shape, device=self.device)
-
-    def _zeros(self, *shape: int) -> Tensor:
-        return torch.zeros(shape, dtype=self.half, device=self.device)
-
-    def _kept(self, count: int, train: bool, *shape: int, ones: bool = False) -> Tensor:
-        """One for each block, or one for all of them."""
-        values = self._zeros(count if train else 1, *shape)
-        if ones:
-            values[..., self.width] = 1
-        return values if train else values.expand(count, *shape)

@@ -8,6 +8,8 @@ Letters: B batch, N tokens, T sequence, D width, K columns, H heads, R interval 
 """
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -19,23 +21,29 @@ from fpt_model.fused import chance
 from fpt_model.graphed import adam, attention, norms, sampled, softmax, tokens
 from fpt_model.graphed.buffers import Buffers
 from fpt_model.graphed.plan import LARGEST, ROWS, Plan
-from fpt_model.graphed.products import add_product, multiply
-from fpt_model.graphed.weights import BLOCK, Weights, aligned
+from fpt_model.graphed.products import FIELDS, TILE, Job, Jobs, add_product, multiply, weight_slopes
+from fpt_model.graphed.weights import BLOCK, PRODUCTS, Weights, aligned
 from fpt_model.model import Encoder
 from fpt_model.sampling import NegativeSampler
 
-MAX_HEAD, MAX_PAIRS = 256, 2**31  # a tile's width in registers; pairs are counted in int32
+MAX_PAIRS = 2**31  # pairs of tokens are counted in int32
 HALF = torch.float16  # of products: as many digits as TF32; sums are float32
 ROUNDED = 512
-TILE = 64  # queries and keys of an attention tile
-ROWS_AT_ONCE, NORM_TILES = 16, 4
-SPLITS = 8  # partial sums of the items' gradient: enough programs to fill a GPU
+QUERIES, KEYS, CHUNK = 64, 64, 64  # of an attention tile
+ATTENTION = {"num_warps": 4, "num_stages": 2}
+ROWS_AT_ONCE = 16
+# tokens and items of a tile of scores, for gradients of tokens and of items
+SOFTMAX = (
+    {"BM": 64, "BN": 128, "num_warps": 4, "num_stages": 3},
+    {"BM": 128, "BN": 64, "num_warps": 4, "num_stages": 2},
+)
+SPLITS = 8  # partial sums of the items' gradient
+PROGRAMS = 264  # two for each of a GPU's processors: what gradients of weights are split into
 
 
 def fits(config: Config) -> bool:
     """Whether the kernels cover these settings."""
-    pairs = config.batch_size * config.heads * config.max_length**2
-    return config.width // config.heads <= MAX_HEAD and pairs < MAX_PAIRS
+    return config.batch_size * config.heads * config.max_length**2 < MAX_PAIRS
 
 
 def power_of_two(n: int) -> int:
@@ -84,13 +92,14 @@ class Engine:
         self._index_weights()
         self._index_negatives()
         if self.device.type == "cuda":
+            self.side = torch.cuda.Stream()
             torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
 
     def _ints(self, *shape: int) -> Tensor:
         return torch.zeros(shape, dtype=torch.int64, device=self.device)
 
     def _index_weights(self) -> None:
-        weights, layers = self.weights, range(self.config.blocks)
+        weights = self.weights
         spans = weights.penalised(self.model)
         n_blocks = weights.size // BLOCK
         table_of = torch.full((n_blocks,), -1, dtype=torch.int32)
@@ -101,12 +110,7 @@ class Engine:
         self.norms = torch.zeros(len(spans), device=self.device)
         self.block_squares = torch.zeros(n_blocks, device=self.device)
         self.group_loss = torch.zeros(1, device=self.device)
-        self.scattered = self._ints(max(weights.looked_up, 1))
-        names = [f"blocks.{n}.{part}" for n in layers for part in _NORMS] + ["norm"]
-        self.norm_offsets = torch.tensor(
-            [[weights.offset(f"{name}.{part}") for part in ("weight", "bias")] for name in names],
-            device=self.device,
-        )
+        self.scattered = self._ints(weights.scattered)
         self.refresh()
 
     def _index_negatives(self) -> None:
@@ -139,15 +143,51 @@ class Engine:
         capacity = _rounded(max(plan.tokens) * 17 // 16)  # other epochs have longer steps
         capacity = min(capacity, _rounded(self.config.batch_size * self.config.max_length))
         self.graphs.clear()
-        self.buffers = self._new_buffers(capacity, self.config.batch_size, train=True)
+        self.buffers = self._new_buffers(capacity, train=True)
         self.plan = torch.zeros_like(plan.steps, device=self.device)
+        self.jobs = Jobs(self._jobs(self.buffers))
+        raw = self.buffers.tables.numel()
+        self.splits = max(1, PROGRAMS // len(self.jobs.table))
+        self.product_size = self.weights.size - self.weights.o_products + raw
+        self.product_parts = torch.zeros(self.splits, self.product_size, device=self.device)
 
-    def _new_buffers(self, capacity: int, batch: int, *, train: bool) -> Buffers:
-        rows = aligned(self.n_rows) if self.config.intervals else 0
+    def _new_buffers(self, capacity: int, *, train: bool) -> Buffers:
+        items, width = self.sequences.n_items + 1, aligned(self.config.item_width)
         return Buffers(
-            self.config, capacity, batch, rows, HALF, self.device, train=train, splits=SPLITS,
-            n_items=self.sequences.n_items, programs=capacity // (ROWS_AT_ONCE * NORM_TILES),
-        )  # fmt: skip
+            *(self.config, capacity, aligned(self.n_rows), HALF, self.device),
+            train=train,
+            item_parts=(SPLITS, items, width) if self.config.loss == "softmax" else (1, 1),
+        )
+
+    def _jobs(self, at: Buffers) -> list[Job]:
+        """The gradients of weights that are products over tokens."""
+        config, weights, columns = self.config, self.weights, self.weights.columns
+        jobs = []
+        for layer in range(config.blocks):
+            dk, dv = at.dkv[layer].split(columns, 1)
+            pairs = (
+                *((at.dq[layer], at.normal[layer]), (dk, at.x[layer]), (dv, at.x[layer])),
+                *((at.du[layer], at.y[layer]), (at.dz[layer], at.hidden[layer])),
+            )
+            for part, (left, right) in zip(PRODUCTS, pairs, strict=True):
+                offset = weights.o_product(layer, part) - weights.o_products
+                jobs.append(Job(left[:, : config.width], right, offset, columns))
+            if config.intervals:
+                jobs += self._table_jobs(at, layer)
+        return jobs
+
+    def _table_jobs(self, at: Buffers, layer: int) -> list[Job]:
+        """Gradients of the interval tables as a block saw them; they follow those of matrices."""
+        first = self.weights.size - self.weights.o_products + at.tables[:layer].numel()
+        by_head = (at.row_slopes[layer], at.q[layer]), (at.on_rows[layer], at.dsum[layer])
+        return [
+            Job(left[:, : self.n_rows], right, offset, stride)
+            for kind, (lefts, rights) in enumerate(by_head)
+            for head, (left, right) in enumerate(zip(lefts, self._heads(rights), strict=True))
+            for offset, stride in [
+                (first + kind * at.tables[0, 0].numel() + head * self._head(), self.weights.columns)
+            ]
+        ]
 
     def run(self, step: int) -> None:
         """One step; on a GPU it is a graph."""
@@ -188,17 +228,35 @@ class Engine:
             PLAN=self.now.numel(),
             P=power_of_two(self.now.numel()),
         )
+        with self._aside():
+            self._groups()
         self._inputs(at, self.now, self.source, train=True)
         self._forward(at, self.now, n, train=True)
         count = self._loss(at, n)
         self._backward(at, n)
         self._sums(at, n)
+        self._together()
         return count
+
+    @contextmanager
+    def _aside(self) -> Iterator[None]:
+        """Launches that may run beside those after them, up to the next `_together`."""
+        if self.device.type != "cuda":
+            yield
+            return
+        self.side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self.side):
+            yield
+
+    def _together(self) -> None:
+        """What follows waits for what was put aside."""
+        if self.device.type == "cuda":
+            torch.cuda.current_stream().wait_stream(self.side)
 
     def _inputs(self, at: Buffers, now: Tensor, source: Source, *, train: bool) -> None:
         """Tokens, their vectors, and what attention needs of their times and tables."""
         config, weights = self.config, self.weights
-        batch, tile = now.shape[1] - 1, self._tile()
+        batch, tile = now.shape[1] - 1, 32
         rates = (config.dropout, config.item_dropout, config.user_dropout) if train else (0.0,) * 3
         tokens.lay_out[(batch, -(-config.max_length // tile))](
             *(now, self.key, weights.params, *self._tables(), weights.offset("positions.0")),
@@ -222,16 +280,17 @@ class Engine:
         )
         if not config.intervals:
             return
-        tokens.row_counts[(batch, -(-config.max_length // 16))](
-            *(now, at.times, self.edges, at.counts),
-            B=batch,
-            SPAN=config.time_span,
-            EDGES=len(self.edges),
-            C=at.counts.shape[1],
-            BM=16,
-            BR=64,
-            SEARCH=config.max_length.bit_length(),
-        )
+        with self._aside():
+            tokens.row_counts[(batch, -(-config.max_length // 16))](
+                *(now, at.times, self.edges, at.counts),
+                B=batch,
+                SPAN=config.time_span,
+                EDGES=len(self.edges),
+                C=at.counts.shape[1],
+                BM=16,
+                BR=64,
+                SEARCH=config.max_length.bit_length(),
+            )
         table, places = at.tables[0, 0].numel(), at.places[0, 0].numel()
         tokens.drop_tables[(-(-max(table, places) // BLOCK), 2, config.blocks)](
             *(weights.params, self.key, at.tables, at.places, *self._pair_tables()),
@@ -272,18 +331,51 @@ class Engine:
         if self.config.intervals:
             keys = self._heads(at.tables[layer, 0])
             multiply(self._heads(at.q[layer][:n]), keys.transpose(1, 2), at.by_row[:, :n])
-        attention.attend[self._attention_grid(now, clear=False)](
+        shape = self._attention(now)
+        attention.weigh[self._attention_grid(now, shape["BM"])](
             *(now, self.key, at.q[layer], at.kv[layer], at.places[layer], at.by_row, at.times),
-            *(self.edges, at.counts, at.attended[layer], at.weights[layer], at.sums),
-            *(at.on_rows[layer], self._site(layer, chance.WEIGHTS), at.n_tokens),
-            **self._attention(at, now),
+            *(self.edges, at.weights[layer], at.sums),
+            *(self._site(layer, chance.WEIGHTS), at.n_tokens),
+            **shape,
             **self._intervals(at),
             FACTOR=attention.LOG2E.value / math.sqrt(self._head()),
             RATE=rate,
         )
+        places, left = at.places[layer, 1], 1 / (1 - rate)
+        self._combine(at, now, (at.weights[layer], at.kv[layer], places), at.attended[layer], left)
         if self.config.intervals:
+            self._together()
+            self._sum_rows(at, now, n, at.on_rows[layer], left)
             out = self._heads(at.attended[layer][:n])
             add_product(out, at.on_rows[layer][:, :n], self._heads(at.tables[layer, 1]))
+
+    def _combine(
+        self, at: Buffers, now: Tensor, inputs: tuple[Tensor, Tensor, Tensor], out: Tensor,
+        factor: float, *, values: bool = True,
+    ) -> None:  # fmt: skip
+        """Weighted sums of values, or sums of keys by the slopes of scores."""
+        shape = self._attention(now)
+        attention.combine[self._attention_grid(now, shape["BM"], shape["WC"])](
+            *(now, *inputs, out, factor, at.n_tokens),
+            **shape,
+            AT=self.weights.columns if values else 0,
+            PLACES=self.config.intervals,
+            POSITIVE=values,
+        )
+
+    def _sum_rows(
+        self, at: Buffers, now: Tensor, n: int, out: Tensor, factor: float
+    ) -> None:
+        rows = out.shape[2]
+        attention.sum_rows[(n // ROWS_AT_ONCE, -(-rows // 128), self.config.heads)](
+            *(now, at.sums, at.counts, out, factor, at.n_tokens, n),
+            B=now.shape[1] - 1,
+            T=self.config.max_length,
+            R=rows,
+            C=at.counts.shape[1],
+            BM=ROWS_AT_ONCE,
+            BR=128,
+        )
 
     def _norm(
         self, a: Tensor, branch: Tensor | None, total: Tensor | None, out: Tensor, name: str,
@@ -315,161 +407,166 @@ class Engine:
                 SEARCH=self.negative_search,
             )
             return n // ROWS_AT_ONCE
-        shape = {"BM": 128, "BN": 128, "num_warps": 8, "num_stages": 3}
         shared = (self.now, at.features, weights.rounded, at.targets)
-        softmax.feature_slopes[(n // 128,)](
-            *(*shared, at.dfeatures, at.logs, at.losses, self.sequences.n_items), **widths, **shape
+        softmax.feature_slopes[(n // SOFTMAX[0]["BM"],)](
+            *(*shared, at.dfeatures, at.logs, at.losses, self.sequences.n_items),
+            **widths | SOFTMAX[0],
         )
-        softmax.item_slopes[(-(-(self.sequences.n_items + 1) // 128), SPLITS)](
-            *(*shared, at.logs, at.parts, self.sequences.n_items), **widths, **shape
-        )
-        return n // 128
+        with self._aside():
+            softmax.item_slopes[(-(-(self.sequences.n_items + 1) // SOFTMAX[1]["BN"]), SPLITS)](
+                *(*shared, at.logs, at.item_parts, self.sequences.n_items), **widths | SOFTMAX[1]
+            )
+        return n // SOFTMAX[0]["BM"]
 
     def _backward(self, at: Buffers, n: int) -> None:
         """Gradients of all but the tables, from that of the features."""
         blocks, rate = self.config.blocks, self.config.dropout
         site = self._site(blocks - 1, chance.OUT)
-        self._norm_slopes(at, n, at.dfeatures, at.x[blocks], None, at.dx, at.dz, "norm", site)
+        dz = at.dz[blocks - 1]
+        self._norm_slopes(n, at.dfeatures, at.x[blocks], None, at.dx, dz, "norm", site)
         for layer in reversed(range(blocks)):
-            hidden = self._product(layer, "pointwise_2", slope=True)
-            multiply(at.dz[:n].T, at.hidden[layer][:n], hidden)
-            multiply(at.dz[:n], self._product(layer, "pointwise_2"), at.one[:n])
+            multiply(at.dz[layer][:n], self._product(layer, "pointwise_2"), at.one[:n])
             norms.relu_slopes[(n // ROWS_AT_ONCE,)](
-                at.one, at.hidden[layer], at.dz, **self._rows(), RATE=rate
+                at.one, at.hidden[layer], at.du[layer], **self._rows(), RATE=rate
             )
-            multiply(
-                at.dz[:n].T, at.y[layer][:n], self._product(layer, "pointwise_1", slope=True)
-            )
-            add_product(at.dx[:n], at.dz[:n], self._product(layer, "pointwise_1"))
-            self._norm_slopes(
-                at, n, at.dx, at.summed[layer], None, at.dsum, None, _norm(layer, 1), 0
-            )
+            add_product(at.dx[:n], at.du[layer][:n], self._product(layer, "pointwise_1"))
+            dsum = at.dsum[layer]
+            self._norm_slopes(n, at.dx, at.summed[layer], None, dsum, None, _norm(layer, 1), 0)
             self._attention_slopes(at, n, layer)
-            site = self._site(layer - 1, chance.OUT)
-            self._norm_slopes(
-                at, n, at.dsum, at.x[layer], at.one, at.dx, at.dz if layer else None,
-                _norm(layer, 0), site,
-            )  # fmt: skip
+            dz, site = at.dz[layer - 1] if layer else None, self._site(layer - 1, chance.OUT)
+            name = _norm(layer, 0)
+            self._norm_slopes(n, dsum, at.x[layer], (at.two, at.one), at.dx, dz, name, site)
 
     def _attention_slopes(self, at: Buffers, n: int, layer: int) -> None:
-        """From the gradient of the sum in `dsum` to those of its normal part, and of the input."""
-        dout, root = at.dsum, 1 / math.sqrt(self._head())
+        """From the gradient of the sum, in `dsum`, to those of the block's input.
+
+        What is to be added to `dsum` for the normalised input comes to stand in `two`, the part of
+        the input itself in `one`.
+        """
+        dout, dq, root = at.dsum[layer], at.dq[layer], 1 / math.sqrt(self._head())
         intervals = self.config.intervals
         if intervals:
             values = self._heads(at.tables[layer, 1])
             multiply(self._heads(dout[:n]), values.transpose(1, 2), at.by_row[:, :n])
-        shape, shared = self._attention(at, self.now), {"RATE": self.config.dropout, "ROOT": root}
-        attention.query_slopes[self._attention_grid(self.now, clear=True)](
+        shape, rate = self._attention(self.now), self.config.dropout
+        attention.pair_slopes[self._attention_grid(self.now, shape["BM"])](
             *(self.now, at.kv[layer], at.places[layer], at.by_row, at.times, self.edges),
-            *(at.counts, at.attended[layer], dout, at.weights[layer], at.slopes, at.sums),
-            *(at.dq, at.row_slopes, at.n_tokens, n),
+            *(at.attended[layer], dout, at.weights[layer], at.slopes, at.sums, at.n_tokens),
             **shape,
             **self._intervals(at),
-            **shared,
+            RATE=rate,
         )
-        attention.key_slopes[self._attention_grid(self.now, clear=True)](
-            *(self.now, at.q[layer], dout, at.weights[layer], at.slopes, at.dkv[layer]),
-            *(at.n_tokens, n),
-            **shape,
-            **shared,
-        )
+        scale, left = root / attention.LARGER.value, 1 / (1 - rate)
+        inputs = at.slopes, at.kv[layer], at.places[layer, 0]
+        self._combine(at, self.now, inputs, dq, scale, values=False)
+        ways = ((at.slopes, at.q[layer], scale, False), (at.weights[layer], dout, left, True))
+        for pairs, x, factor, values in ways:
+            attention.gather_up[self._attention_grid(self.now, shape["BN"], shape["WC"])](
+                *(self.now, pairs, x, at.dkv[layer], factor, at.n_tokens),
+                **shape,
+                AT=self.weights.columns if values else 0,
+                POSITIVE=values,
+            )
         if intervals:
-            by_row, on_rows = at.row_slopes[:, :n], at.on_rows[layer][:, :n]
-            scale = root / attention.LARGER.value
-            add_product(self._heads(at.dq[:n]), by_row, self._heads(at.tables[layer, 0]), scale)
-            queries, slopes = self._heads(at.q[layer][:n]), self._heads(dout[:n])
-            raw = at.table_slopes[layer]
-            multiply(by_row.transpose(1, 2), queries, self._heads(raw[0]))
-            multiply(on_rows.transpose(1, 2), slopes, self._heads(raw[1]))
-        dkv, dq = at.dkv[layer][:n], at.dq[:n]
-        multiply(dq.T, at.normal[layer][:n], self._product(layer, "query", slope=True))
-        multiply(dkv.T, at.x[layer][:n], self._product(layer, "key", 2, slope=True))
-        multiply(dkv, self._product(layer, "key", 2), at.one[:n])
-        add_product(dout[:n], dq, self._product(layer, "query"))
+            by_row = at.row_slopes[layer]
+            self._sum_rows(at, self.now, n, by_row, 1.0)
+            keys = self._heads(at.tables[layer, 0])
+            add_product(self._heads(dq[:n]), by_row[:, :n], keys, scale)
+        multiply(at.dkv[layer][:n], self._product(layer, "key", 2), at.one[:n])
+        multiply(dq[:n], self._product(layer, "query"), at.two[:n])
 
     def _norm_slopes(
-        self, at: Buffers, n: int, slope: Tensor, x: Tensor, plus: Tensor | None, dx: Tensor,
+        self, n: int, slope: Tensor, x: Tensor, plus: tuple[Tensor, Tensor] | None, dx: Tensor,
         dropped: Tensor | None, name: str, site: int,
     ) -> None:  # fmt: skip
-        number = self.norm_numbers[name]
-        norms.norm_slopes[(n // (ROWS_AT_ONCE * NORM_TILES),)](
-            *(self.now, slope, x, dx if plus is None else plus, dx),
-            *(dx if dropped is None else dropped, self.weights.params),
-            *(self.weights.offset(f"{name}.weight"), at.norm_parts[number], self.key, site),
+        offset = self.weights.offset
+        norms.norm_slopes[(n // ROWS_AT_ONCE,)](
+            *(self.now, slope, slope if plus is None else plus[0], x),
+            *(dx if plus is None else plus[1], dx, dx if dropped is None else dropped, self.weights.params, offset(f"{name}.weight")),
+            *(self.scattered, offset(f"{name}.bias"), self.key, site),
             B=self.config.batch_size,
             **self._rows(),
-            TILES=NORM_TILES,
             PLUS=plus is not None,
             DROPPED=dropped is not None,
             RATE=self.config.dropout,
         )
 
     def _sums(self, at: Buffers, n: int) -> None:
-        """Gradients of tables, positions and norms."""
+        """From gradients of activations to those of weights."""
         config, weights, batch = self.config, self.weights, self.config.batch_size
         width = power_of_two(min(weights.columns, 64))
         across = -(-config.width // width)
-        tokens.embedding_slopes[(n // ROWS_AT_ONCE,)](
-            *(self.now, self.key, self.scattered, *self._tables()),
-            *(at.items, at.weeks, at.users, at.dx, math.sqrt(config.width)),
+        with self._aside():
+            tokens.embedding_slopes[(batch, -(-config.max_length // 32))](
+                *(self.now, self.key, self.scattered, *self._tables()),
+                *(at.items, at.weeks, at.users, at.dx, math.sqrt(config.width)),
+                BM=32,
+                **self._widths(),
+                INPUT=chance.EMBEDDING,
+                POSITIONS=not config.intervals,
+                RATE=config.dropout,
+            )
+            kinds = 2 if config.intervals else 1
+            tokens.place_slopes[(config.max_length, kinds, across)](
+                *(self.now, weights.grads, self.key, at.dkv if config.intervals else at.dx),
+                *(*self._pair_tables()[2:], at.n_tokens),
+                B=batch,
+                T=config.max_length,
+                D=config.width,
+                K=weights.columns,
+                KINDS=kinds,
+                LAYERS=config.blocks if config.intervals else 1,
+                **_SITES,
+                BB=power_of_two(min(batch, 64)),
+                BW=width,
+                RATE=config.dropout if config.intervals else 0.0,
+            )
+        jobs = self.jobs
+        weight_slopes[(len(jobs.table), self.splits)](
+            *(self.now, at.arena, jobs.table, self.product_parts, self.product_size),
             B=batch,
-            BM=ROWS_AT_ONCE,
-            **self._widths(),
-            INPUT=chance.EMBEDDING,
-            POSITIONS=not config.intervals,
-            RATE=config.dropout,
-        )
-        kinds = 2 if config.intervals else 1
-        tokens.place_slopes[(config.max_length, kinds, across)](
-            *(self.now, weights.grads, self.key, at.dkv if config.intervals else at.dx),
-            *(*self._pair_tables()[2:], at.n_tokens),
-            B=batch,
-            T=config.max_length,
-            D=config.width,
-            K=weights.columns,
-            KINDS=kinds,
-            LAYERS=config.blocks if config.intervals else 1,
-            **_SITES,
-            BB=power_of_two(min(batch, 64)),
-            BW=width,
-            RATE=config.dropout if config.intervals else 0.0,
+            BM=TILE,
+            BT=64,
+            P=power_of_two(weights.columns),
+            FIELDS=FIELDS,
+            ALIGNED=jobs.aligned,
+            num_warps=8,
         )
         if config.intervals:
             table = at.tables[0, 0].numel()
             factor = 1 / math.sqrt(self._head()) / attention.LARGER.value
+            raw = self.product_parts[0, weights.size - weights.o_products :]
             tokens.table_slopes[(-(-table // BLOCK), 2)](
-                *(weights.grads, self.key, at.table_slopes, *self._pair_tables()[:2], factor),
+                *(weights.grads, self.key, raw, *self._pair_tables()[:2], factor),
+                *(self.splits, self.product_size),
                 TABLE=table,
                 LAYERS=config.blocks,
                 **_SITES,
                 BLOCK=BLOCK,
                 RATE=config.dropout,
             )
-        norms.norm_sums[(len(self.norm_offsets), 2, across)](
-            *(weights.grads, self.norm_offsets, at.norm_parts),
-            *(n // (ROWS_AT_ONCE * NORM_TILES), at.norm_parts.shape[1]),
-            K=weights.columns,
-            D=config.width,
-            BM=32,
-            BW=width,
+
+    def _groups(self) -> None:
+        """The group loss and its gradients."""
+        config = self.config
+        if not (config.group_weight and config.user_width):
+            return
+        sampled.group_slopes[(1,)](
+            *(self.now, self.key, self.weights.params, self.scattered),
+            *(self.weights.offset("users.weight"), self.groups, self.group_loss),
+            *(self.sequences.n_users, config.group_pairs),
+            *(config.group_margin, config.group_weight),
+            B=config.batch_size,
+            W=config.user_width,
+            WP=power_of_two(config.user_width),
+            S=aligned(config.user_width),
+            P=power_of_two(config.group_pairs),
+            FIRST=chance.FIRST,
+            SECOND=chance.SECOND,
         )
 
     def _update(self, at: Buffers, count: int) -> None:
         config, weights, batch = self.config, self.weights, self.config.batch_size
-        if config.group_weight and config.user_width:
-            sampled.group_slopes[(1,)](
-                *(self.now, self.key, weights.params, self.scattered),
-                *(weights.offset("users.weight"), self.groups, self.group_loss),
-                *(self.sequences.n_users, config.group_pairs),
-                *(config.group_margin, config.group_weight),
-                B=batch,
-                W=config.user_width,
-                WP=power_of_two(config.user_width),
-                S=aligned(config.user_width),
-                P=power_of_two(config.group_pairs),
-                FIRST=chance.FIRST,
-                SECOND=chance.SECOND,
-            )
         adam.sum_up[(1,)](
             *(self.now, self.block_squares, self.spans, at.losses, self.group_loss, self.norms),
             *(self.record, count, config.l2),
@@ -479,12 +576,13 @@ class Engine:
         )
         adam.adam[(weights.size // BLOCK,)](
             *(self.now, self.key, weights.params, weights.rounded, weights.moments),
-            *(weights.squares, weights.grads, self.scattered, at.parts, self.table_of),
-            *(self.norms, self.block_squares, weights.looked_up, at.parts[0].numel(), config.l2),
-            *(config.learning_rate, _log(config.beta1), _log(config.beta2)),
+            *(weights.squares, weights.grads, self.scattered, at.item_parts, self.product_parts),
+            *(self.table_of, self.norms, self.block_squares, weights.scattered),
+            *(weights.o_products, at.item_parts[0].numel(), self.product_size, self.splits),
+            *(config.l2, config.learning_rate, _log(config.beta1), _log(config.beta2)),
             *(config.beta1, config.beta2),
             B=batch,
-            SPLITS=SPLITS if config.loss == "softmax" else 0,
+            ITEM_SPLITS=SPLITS if config.loss == "softmax" else 0,
             BLOCK=BLOCK,
         )
 
@@ -495,7 +593,7 @@ class Engine:
         batch, length = real.shape
         n = _rounded(batch * length)
         if self.ranking is None or self.ranking.n_tokens < n:
-            self.ranking = self._new_buffers(n, batch, train=False)
+            self.ranking = self._new_buffers(n, train=False)
         lengths = real.sum(1)
         first = torch.nn.functional.pad(lengths.cumsum(0), (1, 0))
         scales = windows.scales.clamp(max=LARGEST)
@@ -510,8 +608,8 @@ class Engine:
         assert self.buffers is not None
         return self.buffers
 
-    def _product(self, layer: int, part: str, count: int = 1, *, slope: bool = False) -> Tensor:
-        return self.weights.product(layer, part, count, slope=slope)
+    def _product(self, layer: int, part: str, count: int = 1) -> Tensor:
+        return self.weights.product(layer, part, count)
 
     def _heads(self, x: Tensor) -> Tensor:
         """(N, K) by head, (H, N, W); one head keeps its columns of padding, which are zero."""
@@ -523,19 +621,9 @@ class Engine:
         """W, width of a head."""
         return self.config.width // self.config.heads
 
-    def _tile(self) -> int:
-        return min(TILE, power_of_two(self.config.max_length))
-
     @staticmethod
     def _site(layer: int, purpose: int) -> int:
         return chance.LAYER + chance.LAYER_SITES * layer + purpose
-
-    @property
-    def norm_numbers(self) -> dict[str, int]:
-        """Number of each LayerNorm."""
-        blocks = self.config.blocks
-        names = [_norm(layer, which) for layer in range(blocks) for which in (0, 1)]
-        return {name: number for number, name in enumerate([*names, "norm"])}
 
     def _tables(self) -> tuple[int, int, int]:
         """First elements of the tables that are looked up."""
@@ -548,31 +636,29 @@ class Engine:
         intervals = offset("intervals.0"), offset("intervals.1")
         return *intervals, offset("positions.0"), offset("positions.1")
 
-    def _attention_grid(self, now: Tensor, *, clear: bool) -> tuple[int, int, int]:
-        tiles = -(-self.config.max_length // self._tile())
-        return tiles, now.shape[1] - 1 + clear, self.config.heads
+    def _attention_grid(self, now: Tensor, tile: int, chunk: int = 0) -> tuple[int, int, int]:
+        """Programs: tiles of a sequence, sequences, and heads, or chunks of heads."""
+        chunks = -(-self._head() // chunk) if chunk else 1
+        return -(-self.config.max_length // tile), now.shape[1] - 1, self.config.heads * chunks
 
-    def _attention(self, at: Buffers, now: Tensor) -> dict[str, Any]:
-        width = power_of_two(self._head())
+    def _attention(self, now: Tensor) -> dict[str, Any]:
         return {
             "B": now.shape[1] - 1,
             "H": self.config.heads,
             "T": self.config.max_length,
             "W": self._head(),
-            "WP": width,
+            "WC": min(CHUNK, power_of_two(self._head())),
             "K": self.weights.columns,
-            "BM": self._tile(),
-            "num_warps": 8 if width > 64 else 4,
-            "num_stages": 1,
+            "BM": min(QUERIES, power_of_two(self.config.max_length)),
+            "BN": min(KEYS, power_of_two(self.config.max_length)),
+            **ATTENTION,
         }
 
     def _intervals(self, at: Buffers) -> dict[str, Any]:
         return {
             "R": at.on_rows.shape[3],
-            "C": at.counts.shape[1],
             "SPAN": self.config.time_span,
             "EDGES": len(self.edges),
-            "BR": 64,
             "INTERVALS": self.config.intervals,
         }
 

@@ -7,7 +7,7 @@ import triton
 import triton.language as tl
 
 from fpt_model.fused.chance import kept
-from fpt_model.graphed.tokens import words
+from fpt_model.graphed.tokens import add_whole, words
 
 EPS: tl.constexpr = tl.constexpr(1e-8)
 
@@ -50,61 +50,40 @@ def add_and_norm(
 
 @triton.jit
 def norm_slopes(
-    now, slope, x, plus, dx, dropped, flat, o_weight, parts, key, site,
-    B: tl.constexpr, D: tl.constexpr, K: tl.constexpr, BM: tl.constexpr, TILES: tl.constexpr,
+    now, slope, more, x, plus, dx, dropped, flat, o_weight, scattered, o_bias, key, site,
+    B: tl.constexpr, D: tl.constexpr, K: tl.constexpr, BM: tl.constexpr,
     P: tl.constexpr, PLUS: tl.constexpr, DROPPED: tl.constexpr, RATE: tl.constexpr,
 ):  # fmt: skip
-    """Back through LayerNorm(x): `dx` = its gradient (+ `plus`), and `dropped` = dx by a dropout.
+    """Back through LayerNorm(x): `dx` = its gradient, and `dropped` = dx by a dropout.
 
-    Each program leaves its sums for weight and bias in `parts` (programs, 2, K). Gradients of
-    tokens that are not there become zero.
+    With PLUS, `more` is added to the result's gradient `slope`, and `plus` to that of x.
+
+    Those of weight and bias are added to `scattered`. Tokens that are not there get zeros.
     """
-    program = tl.program_id(0)
-    n = tl.load(now + B)
+    t = tl.program_id(0) * BM + tl.arange(0, BM)
     w = tl.arange(0, P)
     weight = tl.load(flat + o_weight + w, mask=w < D, other=0.0)
-    key1, key2 = words(key)
-    sums, biases = tl.zeros((P,), tl.float32), tl.zeros((P,), tl.float32)
-    for tile in range(TILES):
-        t = (program * TILES + tile) * BM + tl.arange(0, BM)
-        columns = (w < D)[None, :] & (t >= 0)[:, None]
-        mask = columns & (t < n)[:, None]
-        at = t[:, None] * K + w[None, :]
-        normal, scale = _normal(tl.load(x + at, mask=mask, other=0.0).to(tl.float32), mask, D)
-        own = tl.load(slope + at, mask=mask, other=0.0).to(tl.float32)
-        sums += tl.sum(own * normal, 0)
-        biases += tl.sum(own, 0)
-        own *= weight[None, :]
-        mean, along = tl.sum(own, 1) / D, tl.sum(own * normal, 1) / D
-        own = scale[:, None] * (own - mean[:, None] - normal * along[:, None])
-        if PLUS:
-            own += tl.load(plus + at, mask=mask, other=0.0).to(tl.float32)
-        own = tl.where(mask, own, 0.0)
-        tl.store(dx + at, own.to(dx.dtype.element_ty), mask=columns)
-        if DROPPED:
-            if RATE > 0:
-                own *= kept(key1, key2, site, at, RATE)
-            tl.store(dropped + at, own.to(dropped.dtype.element_ty), mask=columns)
-    tl.store(parts + program * 2 * K + w, sums, mask=w < D)
-    tl.store(parts + program * 2 * K + K + w, biases, mask=w < D)
-
-
-@triton.jit
-def norm_sums(
-    grads, offsets, parts, programs, largest,
-    K: tl.constexpr, D: tl.constexpr, BM: tl.constexpr, BW: tl.constexpr,
-):  # fmt: skip
-    """Gradients of every LayerNorm, from `parts` (norms, largest, 2, K); `offsets` (norms, 2)."""
-    number, kind = tl.program_id(0), tl.program_id(1)
-    w = tl.program_id(2) * BW + tl.arange(0, BW)
-    partial = tl.zeros((BM, BW), tl.float32)
-    for start in range(0, programs, BM):
-        program = start + tl.arange(0, BM)
-        mask = (program < programs)[:, None] & (w < D)[None, :]
-        at = ((number * largest + program) * 2 + kind)[:, None] * K + w[None, :]
-        partial += tl.load(parts + at, mask=mask, other=0.0)
-    to = grads + tl.load(offsets + 2 * number + kind)
-    tl.store(to + w, tl.sum(partial, 0), mask=w < D)
+    columns = (w < D)[None, :] & (t >= 0)[:, None]
+    mask = columns & (t < tl.load(now + B))[:, None]
+    at = t[:, None] * K + w[None, :]
+    normal, scale = _normal(tl.load(x + at, mask=mask, other=0.0).to(tl.float32), mask, D)
+    own = tl.load(slope + at, mask=mask, other=0.0).to(tl.float32)
+    if PLUS:
+        own += tl.load(more + at, mask=mask, other=0.0).to(tl.float32)
+    add_whole(scattered, o_weight + w, tl.sum(own * normal, 0), w < D)
+    add_whole(scattered, o_bias + w, tl.sum(own, 0), w < D)
+    own *= weight[None, :]
+    mean, along = tl.sum(own, 1) / D, tl.sum(own * normal, 1) / D
+    own = scale[:, None] * (own - mean[:, None] - normal * along[:, None])
+    if PLUS:
+        own += tl.load(plus + at, mask=mask, other=0.0).to(tl.float32)
+    own = tl.where(mask, own, 0.0)
+    tl.store(dx + at, own.to(dx.dtype.element_ty), mask=columns)
+    if DROPPED:
+        if RATE > 0:
+            key1, key2 = words(key)
+            own *= kept(key1, key2, site, at, RATE)
+        tl.store(dropped + at, own.to(dropped.dtype.element_ty), mask=columns)
 
 
 @triton.jit

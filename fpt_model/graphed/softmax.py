@@ -49,7 +49,7 @@ def feature_slopes(
     slope = tl.where(mask, mean / total[:, None] - own, 0.0)
     to = dfeatures + t[:, None] * K + w[None, :]
     tl.store(to, slope.to(dfeatures.dtype.element_ty), mask=(t >= 0)[:, None] & (w < W)[None, :])
-    tl.store(logs + t, log)
+    tl.store(logs + t, tl.where(here, log, 1e30))
     tl.store(losses + tl.program_id(0), loss)
 
 
@@ -71,11 +71,9 @@ def item_slopes(
     slope = tl.zeros((BN, WP), tl.float32)
     for start in tl.range(split * share, tl.minimum(split * share + share, n), BM):
         t = start + tl.arange(0, BM)
-        here = t < n
-        mask = here[:, None] & (w < W)[None, :]
-        f = tl.load(features + t[:, None] * K + w[None, :], mask=mask, other=0.0)
-        log = tl.load(logs + t, mask=here, other=1e30)
-        target = tl.load(targets + t, mask=here, other=0)
+        f = tl.load(features + t[:, None] * K + w[None, :], mask=(w < W)[None, :], other=0.0)
+        log = tl.load(logs + t)  # of a token that is not there, so large that its part is zero
+        target = tl.load(targets + t, mask=t < n, other=-1)
         scores = tl.dot(vectors, tl.trans(f), input_precision="ieee") * LOG2E
         part = tl.exp2(scores - log[None, :])
         part = tl.where(item[:, None] == target[None, :], part - 1, part)

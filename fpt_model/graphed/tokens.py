@@ -138,11 +138,11 @@ def add_whole(to, place, values, mask):
 
 
 @triton.jit
-def _scatter(
-    scattered, table, ids, dx, t, here, key1, key2, site, root,
-    WIDTH: tl.constexpr, STRIDE: tl.constexpr, AT: tl.constexpr, P: tl.constexpr,
+def _slopes(
+    dx, t, here, key1, key2, site, root, WIDTH: tl.constexpr, AT: tl.constexpr, P: tl.constexpr,
     K: tl.constexpr, POSITIONS: tl.constexpr, RATE: tl.constexpr,
 ):  # fmt: skip
+    """Gradients of columns AT to AT + WIDTH of a tile of inputs, before their dropout."""
     w = tl.arange(0, P)
     mask = here[:, None] & (w < WIDTH)[None, :]
     at = t[:, None] * K + AT + w[None, :]
@@ -151,42 +151,51 @@ def _scatter(
         slope *= kept(key1, key2, site, at, RATE)
     if POSITIONS:
         tl.store(dx + at, slope.to(dx.dtype.element_ty), mask=mask)
-    add_whole(scattered, table + ids[:, None] * STRIDE + w[None, :], slope * root, mask)
+    return slope * root
 
 
 @triton.jit
 def embedding_slopes(
     now, key, scattered, o_items, o_weeks, o_users, items, weeks, users, dx, root,
-    B: tl.constexpr, BM: tl.constexpr, K: tl.constexpr,
+    BM: tl.constexpr, K: tl.constexpr,
     IW: tl.constexpr, WW: tl.constexpr, UW: tl.constexpr,
     IS: tl.constexpr, WS: tl.constexpr, US: tl.constexpr,
     IP: tl.constexpr, WP: tl.constexpr, UP: tl.constexpr,
     INPUT: tl.constexpr, POSITIONS: tl.constexpr, RATE: tl.constexpr,
 ):  # fmt: skip
-    """Gradients of inputs to those of the tables that were looked up.
+    """Gradients of a tile of a sequence's inputs to those of the tables that were looked up.
 
     Where positions are part of the input, `dx` becomes the gradient before the dropout.
     """
-    t = tl.program_id(0) * BM + tl.arange(0, BM)
-    here = t < tl.load(now + B)
+    b, tile = tl.program_id(0), tl.program_id(1)
+    first = tl.load(now + b)
+    length = tl.load(now + b + 1) - first
+    if tile * BM >= length:
+        return
+    i = tile * BM + tl.arange(0, BM)
+    here = i < length
+    t = first + i
     key1, key2 = words(key)
     ids = tl.load(items + t, mask=here, other=0)
-    _scatter(
-        scattered, o_items, ids, dx, t, here, key1, key2, INPUT, root,
-        IW, IS, 0, IP, K, POSITIONS, RATE,
-    )  # fmt: skip
+    own = _slopes(dx, t, here, key1, key2, INPUT, root, IW, 0, IP, K, POSITIONS, RATE)
+    w = tl.arange(0, IP)
+    mask = here[:, None] & (w < IW)[None, :]
+    add_whole(scattered, o_items + ids[:, None] * IS + w[None, :], own, mask)
     if WW > 0:
         ids = tl.load(weeks + t, mask=here, other=0)
-        _scatter(
-            scattered, o_weeks, ids, dx, t, here, key1, key2, INPUT, root,
-            WW, WS, IW, WP, K, POSITIONS, RATE,
-        )  # fmt: skip
+        own = _slopes(dx, t, here, key1, key2, INPUT, root, WW, IW, WP, K, POSITIONS, RATE)
+        column = tl.arange(0, WP)
+        one = tl.max(ids, 0)
+        if tl.min(tl.where(here, ids, one), 0) == one:  # as usual: many additions to one place wait
+            add_whole(scattered, o_weeks + one * WS + column, tl.sum(own, 0), column < WW)
+        else:
+            some = here[:, None] & (column < WW)[None, :]
+            add_whole(scattered, o_weeks + ids[:, None] * WS + column[None, :], own, some)
     if UW > 0:
-        ids = tl.load(users + t, mask=here, other=0)
-        _scatter(
-            scattered, o_users, ids, dx, t, here, key1, key2, INPUT, root,
-            UW, US, IW + WW, UP, K, POSITIONS, RATE,
-        )  # fmt: skip
+        one = tl.load(users + first)
+        own = _slopes(dx, t, here, key1, key2, INPUT, root, UW, IW + WW, UP, K, POSITIONS, RATE)
+        w = tl.arange(0, UP)
+        add_whole(scattered, o_users + one * US + w, tl.sum(own, 0), w < UW)
 
 
 @triton.jit
@@ -210,23 +219,19 @@ def row_counts(
     scale = tl.load(now + SCALE * (B + 1) + b).to(tl.int64)
     for start in tl.range(0, C, BR):
         r = start + tl.arange(0, BR)
-        mask = here[:, None] & (r < C)[None, :]
         beyond = (r > SPAN) & (r <= SPAN + EDGES)
         edge = tl.load(edges + r - SPAN - 1, mask=beyond, other=0).to(tl.int64)
         least = tl.where(r <= SPAN, r.to(tl.int64), edge)  # the row's shortest interval
-        latest = time[:, None] - (least * scale)[None, :]
-        low = tl.zeros((BM, BR), tl.int32)
-        high = tl.zeros((BM, BR), tl.int32) + i[:, None] + 1
-        for _ in tl.static_range(SEARCH):
-            middle = (low + high) // 2
-            open_ = (low < high) & mask
-            there = tl.load(times + first + middle, mask=open_, other=0).to(tl.int64)
-            reached = there <= latest
-            low = tl.where(open_ & reached, middle + 1, low)
-            high = tl.where(open_ & (there > latest), middle, high)
-        low = tl.where((r <= SPAN + EDGES)[None, :], low, 0)
+        latest = tl.maximum(time[:, None] - (least * scale)[None, :], -1).to(tl.int32)
+        latest = tl.where((r <= SPAN + EDGES)[None, :], latest, -1)
+        count = tl.zeros((BM, BR), tl.int32)
+        for bit in tl.static_range(SEARCH):
+            more = count + (1 << (SEARCH - 1 - bit))
+            known = more <= (i + 1)[:, None]
+            there = tl.load(times + first + more - 1, mask=known & here[:, None], other=0)
+            count = tl.where(known & (there <= latest), more, count)
         at = (first + i)[:, None] * C + r[None, :]
-        tl.store(counts + at, low.to(tl.int16), mask=mask)
+        tl.store(counts + at, count.to(tl.int16), mask=here[:, None] & (r < C)[None, :])
 
 
 @triton.jit
@@ -255,18 +260,24 @@ def drop_tables(
 
 @triton.jit
 def table_slopes(
-    grads, key, raw, o_table, o_table_2, factor,
+    grads, key, raw, o_table, o_table_2, factor, splits, size,
     TABLE: tl.constexpr, LAYERS: tl.constexpr, LAYER: tl.constexpr, SITES: tl.constexpr,
     BLOCK: tl.constexpr, RATE: tl.constexpr,
 ):  # fmt: skip
-    """Gradients of the interval tables, from those of what each block saw (L, 2, R · K)."""
+    """Gradients of the interval tables, from those of what each block saw (L, 2, R · K).
+
+    These come as `splits` partial sums, `size` elements apart.
+    """
     at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     kind = tl.program_id(1)
     key1, key2 = words(key)
     mask = at < TABLE
     total = tl.zeros((BLOCK,), tl.float32)
     for layer in tl.static_range(LAYERS):
-        slope = tl.load(raw + (2 * layer + kind) * TABLE + at, mask=mask, other=0.0)
+        own = raw + (2 * layer + kind) * TABLE + at
+        slope = tl.zeros((BLOCK,), tl.float32)
+        for split in range(splits):
+            slope += tl.load(own + split * size, mask=mask, other=0.0)
         if RATE > 0:
             slope *= kept(key1, key2, LAYER + SITES * layer + kind, at, RATE)
         total += slope

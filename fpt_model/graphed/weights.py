@@ -54,7 +54,8 @@ class Weights:
         params, grads, moments, squares: (P,) float32.
         rounded: (P,) `half`, what products read.
         places: by the name in the model's state dict.
-        looked_up: elements of the tables that come first; their gradients are scattered.
+        scattered: elements of looked-up tables and vectors, first; their gradients are scattered.
+        o_products: first element of the products' matrices, which are last.
         columns: K, of every matrix that goes through the blocks.
     """
 
@@ -63,9 +64,11 @@ class Weights:
         self.places: dict[str, Place] = {}
         self.size = 0
         shapes = {name: tuple(value.shape) for name, value in model.named_parameters()}
-        self.looked_up = self._place_tables(shapes)
+        self._place_looked_up(shapes)
+        self.scattered = self.size
+        self._place_tables(shapes)
+        self.o_products = self.size
         self._place_products(model.config.blocks, model.config.width)
-        self._place_vectors(shapes)
         device = next(model.parameters()).device
         self.params, self.grads, self.moments, self.squares = (
             torch.zeros(self.size, device=device) for _ in range(4)
@@ -77,15 +80,18 @@ class Weights:
             parameter.data = view
         self.round()
 
-    def _place_tables(self, shapes: Mapping[str, tuple[int, ...]]) -> int:
+    def _place_looked_up(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
         for name in LOOKED_UP:
             if name in shapes:
                 self._add(name, shapes[name], aligned(shapes[name][1]))
-        looked_up = self.size
+        for name, shape in shapes.items():
+            if "norm" in name:
+                self._add(name, shape, 1)
+
+    def _place_tables(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
         for name, shape in shapes.items():
             if name.startswith(("positions", "intervals")):
                 self._add(name, shape, self.columns, rows=aligned(shape[0]))
-        return looked_up
 
     def _place_products(self, blocks: int, width: int) -> None:
         for block in range(blocks):
@@ -96,11 +102,6 @@ class Weights:
                 self.places[f"{name}.weight"] = Place((width, width), self.columns, offset)
                 self.places[f"{name}.bias"] = Place((width,), self.columns, offset + width)
             self.size += _blocks(len(PRODUCTS) * self.columns**2)
-
-    def _place_vectors(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
-        for name, shape in shapes.items():
-            if name not in self.places:
-                self._add(name, shape, 1)
 
     def _add(self, name: str, shape: tuple[int, ...], stride: int, rows: int = 0) -> None:
         self.places[name] = Place(shape, stride, self.size)
@@ -114,11 +115,15 @@ class Weights:
         """First element of a tensor; 0 for one that the model lacks."""
         return self.places[name].offset if name in self.places else 0
 
-    def product(self, block: int, part: str, count: int = 1, *, slope: bool = False) -> Tensor:
-        """The rounded matrix of a product, (count · K, K), or its gradient."""
-        flat, offset = self.grads if slope else self.rounded, self.offset(_matrix(block, part))
+    def product(self, block: int, part: str, count: int = 1) -> Tensor:
+        """The rounded matrix of a product and of those after it, (count · K, K)."""
+        offset = self.o_product(block, part)
         size = count * self.columns**2
-        return flat[offset : offset + size].view(-1, self.columns)
+        return self.rounded[offset : offset + size].view(-1, self.columns)
+
+    def o_product(self, block: int, part: str) -> int:
+        """First element of a product's matrix."""
+        return self.offset(f"blocks.{block}.{part}.weight")
 
     def moments_by_name(self) -> Iterator[tuple[str, Tensor, Tensor]]:
         """Views of Adam's first and second moment of every parameter."""
@@ -135,10 +140,6 @@ class Weights:
             rows = self.places[name].shape[0] * self.places[name].stride
             spans.append((first, first + _blocks(rows) // BLOCK))
         return spans
-
-
-def _matrix(block: int, part: str) -> str:
-    return f"blocks.{block}.{part}.weight"
 
 
 def _blocks(elements: int) -> int:

@@ -54,7 +54,7 @@ def slow(*values):
 def exact(monkeypatch):
     """Products in float32, and sizes at which tiles have neighbours but the interpreter is quick."""
     monkeypatch.setattr(engine, "HALF", torch.float32)
-    monkeypatch.setattr(engine, "TILE", 16)
+    monkeypatch.setattr(engine, "KEYS", 16)
     monkeypatch.setattr(engine, "ROUNDED", 128)
     monkeypatch.setattr(engine, "SPLITS", 2)
 
@@ -102,11 +102,13 @@ class Step:
         own.clock.copy_(torch.tensor([BEFORE, 1]))
         self.count = own.differentiate(self.tokens)
         flat = weights.grads.double()
-        flat[: weights.looked_up] += own.scattered.double() / 2**32
+        flat[: weights.scattered] = own.scattered.double() / 2**32
         own.scattered.zero_()
-        parts = self.at.parts.double().sum(0)
         if self.config.loss == "softmax":
+            parts = self.at.item_parts.double().sum(0)
             flat[: parts.numel()] += parts.flatten()
+        products = own.product_parts.double().sum(0)[: len(flat) - weights.o_products]
+        flat[weights.o_products :] = products
         flat /= int((self.targets > 0).sum())
         return {name: place.view(flat).clone() for name, place in weights.places.items()}
 
