@@ -13,7 +13,10 @@ nothing has to be added atomically. Running sums of a tile are a product with a 
 Each kernel does one thing to a tile of BM queries by BN keys, in chunks of WC of the width, so that
 many fit on a processor side by side: windows are short, and what costs time is waiting.
 
-Letters: N tokens, H heads, T sequence, W width of a head, K columns, R columns of by_row, C of
+Entries of pairs that a query may not see are zero up to the end of its last tile of keys, so tiles
+are read and written whole.
+
+Letters: N tokens, H heads, T sequence, TS its stride, W width of a head, K columns, R columns of by_row, C of
 counts.
 """
 
@@ -31,7 +34,11 @@ LARGER: tl.constexpr = tl.constexpr(256.0)
 @triton.jit
 def _pair_rows(time_i, time_j, scale, edges, SPAN: tl.constexpr, EDGES: tl.constexpr):
     """Rows of the interval tables for a tile of pairs; see `intervals.interval_rows`."""
-    interval = tl.maximum(time_i[:, None] - time_j[None, :], 0) // scale
+    gap = tl.maximum(time_i[:, None] - time_j[None, :], 0)
+    # gap // scale by a multiplication, at most one too small
+    inverse = tl.where(scale > 1, (4294967296 // scale.to(tl.int64)), 4294967295).to(tl.uint32)
+    interval = tl.umulhi(gap.to(tl.uint32), inverse).to(tl.int32)
+    interval += (gap - interval * scale >= scale).to(tl.int32)
     row = tl.minimum(interval, SPAN)
     for edge in tl.static_range(EDGES):
         row += (interval >= tl.load(edges + edge)).to(tl.int32)
@@ -55,22 +62,22 @@ def _vectors(
 
 
 @triton.jit
-def _gathered(by_row, times, time_i, scale, edges, first, length, t, j, h, seen, N,
+def _gathered(by_row, times, time_i, scale, edges, first, length, t, j, h, tokens, N,
               R: tl.constexpr, SPAN: tl.constexpr, EDGES: tl.constexpr):  # fmt: skip
     """Entries of `by_row` (H, N, R) for a tile of pairs."""
     time_j = tl.load(times + first + j, mask=j < length, other=0)
     row = _pair_rows(time_i, time_j, scale, edges, SPAN, EDGES)
     at = (h * N + t)[:, None] * R + row
-    return tl.load(by_row + at, mask=seen, other=0.0).to(tl.float32)
+    return tl.load(by_row + at, mask=tokens, other=0.0).to(tl.float32)
 
 
 @triton.jit
 def sum_rows(
     now, sums, counts, out, factor, N, LIMIT,
-    B: tl.constexpr, T: tl.constexpr, R: tl.constexpr, C: tl.constexpr,
+    B: tl.constexpr, TS: tl.constexpr, R: tl.constexpr, C: tl.constexpr,
     BM: tl.constexpr, BR: tl.constexpr,
 ):  # fmt: skip
-    """Running sums (H, N, T) to `factor` · sums by row, (H, N, R)."""
+    """Running sums (H, N, TS) to `factor` · sums by row, (H, N, R)."""
     t = tl.program_id(0) * BM + tl.arange(0, BM)
     r = tl.program_id(1) * BR + tl.arange(0, BR)
     h = tl.program_id(2)
@@ -79,7 +86,7 @@ def sum_rows(
     upper = tl.load(counts + at, mask=here, other=0).to(tl.int32)
     lower = tl.load(counts + at + 1, mask=here & (r + 1 < C)[None, :], other=0).to(tl.int32)
     some = here & (upper > lower)
-    own = sums + (h * N + t)[:, None] * T - 1
+    own = sums + (h * N + t)[:, None] * TS - 1
     value = tl.load(own + upper, mask=some, other=0.0)
     value -= tl.load(own + lower, mask=some & (lower > 0), other=0.0)
     to = out + (h * N + t)[:, None] * R + r[None, :]
@@ -89,14 +96,14 @@ def sum_rows(
 @triton.jit
 def weigh(
     now, key, q, kv, places, by_row, times, edges, weights, sums, site, N,
-    B: tl.constexpr, H: tl.constexpr, T: tl.constexpr, W: tl.constexpr, WC: tl.constexpr,
+    B: tl.constexpr, H: tl.constexpr, T: tl.constexpr, TS: tl.constexpr, W: tl.constexpr, WC: tl.constexpr,
     K: tl.constexpr, R: tl.constexpr, SPAN: tl.constexpr, EDGES: tl.constexpr,
     BM: tl.constexpr, BN: tl.constexpr, FACTOR: tl.constexpr, INTERVALS: tl.constexpr,
     RATE: tl.constexpr,
 ):  # fmt: skip
-    """Attention weights of a tile of queries, (H, N, T), negative where they were dropped.
+    """Attention weights of a tile of queries, (H, N, TS), negative where they were dropped.
 
-    `sums` (H, N, T) gets running sums of those that are left, and holds scores before.
+    `sums` (H, N, TS) gets running sums of those that are left, and holds scores before.
     """
     tile, b, h = tl.num_programs(0) - 1 - tl.program_id(0), tl.program_id(1), tl.program_id(2)
     first = tl.load(now + b)
@@ -121,12 +128,12 @@ def weigh(
             scores = tl.dot(queries, tl.trans(keys), scores, input_precision="ieee")
         if INTERVALS:
             scores += _gathered(
-                by_row, times, time_i, scale, edges, first, length, t, j, h, seen, N,
+                by_row, times, time_i, scale, edges, first, length, t, j, h, tokens, N,
                 R, SPAN, EDGES,
             )  # fmt: skip
         scores = tl.where(seen, scores * FACTOR, float("-inf"))
-        at = (h * N + t)[:, None] * T + j[None, :]
-        tl.store(sums + at, scores, mask=tokens & (j < length)[None, :])
+        at = (h * N + t)[:, None] * TS + j[None, :]
+        tl.store(sums + at, scores, mask=tokens & (j < TS)[None, :])
         higher = tl.maximum(top, tl.max(scores, 1))
         total = total * tl.exp2(top - higher) + tl.sum(tl.exp2(scores - higher[:, None]), 1)
         top = higher
@@ -138,8 +145,8 @@ def weigh(
     sofar = tl.zeros((BM,), tl.float32)
     for start in range(0, end, BN):
         j = start + tl.arange(0, BN)
-        at = (h * N + t)[:, None] * T + j[None, :]
-        mask = tokens & (j < length)[None, :]
+        at = (h * N + t)[:, None] * TS + j[None, :]
+        mask = tokens & (j < TS)[None, :]
         scores = tl.load(sums + at, mask=mask, other=float("-inf"))
         weight = tl.exp2(scores - least[:, None]).to(half)
         left = weight
@@ -157,13 +164,13 @@ def weigh(
 @triton.jit
 def combine(
     now, pairs, kv, places, out, factor, N,
-    B: tl.constexpr, H: tl.constexpr, T: tl.constexpr, W: tl.constexpr, WC: tl.constexpr,
+    B: tl.constexpr, H: tl.constexpr, T: tl.constexpr, TS: tl.constexpr, W: tl.constexpr, WC: tl.constexpr,
     K: tl.constexpr, AT: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr, PLACES: tl.constexpr,
     POSITIVE: tl.constexpr,
 ):  # fmt: skip
     """A tile of `factor` · pairs · vectors, of keys (AT = 0) or values (AT = K): (N, K).
 
-    With POSITIVE, negative entries of `pairs` (H, N, T) count as zero.
+    With POSITIVE, negative entries of `pairs` (H, N, TS) count as zero.
     """
     tile, b = tl.num_programs(0) - 1 - tl.program_id(0), tl.program_id(1)
     h, c = tl.program_id(2) % H, tl.program_id(2) // H
@@ -176,10 +183,10 @@ def combine(
     total = tl.zeros((BM, WC), tl.float32)
     for start in range(0, tl.minimum(tile * BM + BM, length), BN):
         j = start + tl.arange(0, BN)
-        seen = (j[None, :] <= i[:, None]) & (i < length)[:, None]
-        own = tl.load(pairs + (h * N + t)[:, None] * T + j[None, :], mask=seen, other=0.0)
+        mask = (i < length)[:, None] & (j < TS)[None, :]
+        own = tl.load(pairs + (h * N + t)[:, None] * TS + j[None, :], mask=mask, other=0.0)
         if POSITIVE:
-            own = tl.maximum(own, 0.0)
+            own = tl.maximum(own, 0.0).to(pairs.dtype.element_ty)
         values = _vectors(kv, places, first, length, j, h, c, AT, 2 * K, T, W, WC, K, PLACES)
         total = tl.dot(own, values, total, input_precision="ieee")
     w = c * WC + tl.arange(0, WC)
@@ -191,7 +198,7 @@ def combine(
 @triton.jit
 def pair_slopes(
     now, kv, places, by_row, times, edges, out, dout, weights, slopes, sums, N,
-    B: tl.constexpr, H: tl.constexpr, T: tl.constexpr, W: tl.constexpr, WC: tl.constexpr,
+    B: tl.constexpr, H: tl.constexpr, T: tl.constexpr, TS: tl.constexpr, W: tl.constexpr, WC: tl.constexpr,
     K: tl.constexpr, R: tl.constexpr, SPAN: tl.constexpr, EDGES: tl.constexpr,
     BM: tl.constexpr, BN: tl.constexpr, INTERVALS: tl.constexpr, RATE: tl.constexpr,
 ):  # fmt: skip
@@ -219,7 +226,6 @@ def pair_slopes(
     sofar = tl.zeros((BM,), tl.float32)
     for start in range(0, tl.minimum(tile * BM + BM, length), BN):
         j = start + tl.arange(0, BN)
-        seen = (j[None, :] <= i[:, None]) & (j < length)[None, :] & tokens
         dweight = tl.zeros((BM, BN), tl.float32)
         for c in tl.static_range((W + WC - 1) // WC):
             slope = _vectors(dout, places, first, length, i, h, c, 0, K, T, W, WC, K, False)
@@ -229,16 +235,16 @@ def pair_slopes(
             dweight = tl.dot(slope, tl.trans(values), dweight, input_precision="ieee")
         if INTERVALS:
             dweight += _gathered(
-                by_row, times, time_i, scale, edges, first, length, t, j, h, seen, N,
+                by_row, times, time_i, scale, edges, first, length, t, j, h, tokens, N,
                 R, SPAN, EDGES,
             )  # fmt: skip
-        at = (h * N + t)[:, None] * T + j[None, :]
-        weight = tl.load(weights + at, mask=seen, other=0.0).to(tl.float32)
+        at = (h * N + t)[:, None] * TS + j[None, :]
+        mask = tokens & (j < TS)[None, :]
+        weight = tl.load(weights + at, mask=mask, other=0.0).to(tl.float32)
         if RATE > 0:
             dweight = tl.where(weight > 0, dweight * (1 / (1 - RATE)), 0.0)
             weight = tl.abs(weight)
         dscore = (weight * (dweight - along[:, None]) * LARGER).to(half)
-        mask = tokens & (j < length)[None, :]
         tl.store(slopes + at, dscore, mask=mask)
         if INTERVALS:
             running = tl.dot(dscore, triangle, input_precision="ieee") + sofar[:, None]
@@ -249,7 +255,7 @@ def pair_slopes(
 @triton.jit
 def gather_up(
     now, pairs, x, out, factor, N,
-    B: tl.constexpr, H: tl.constexpr, T: tl.constexpr, W: tl.constexpr, WC: tl.constexpr,
+    B: tl.constexpr, H: tl.constexpr, T: tl.constexpr, TS: tl.constexpr, W: tl.constexpr, WC: tl.constexpr,
     K: tl.constexpr, AT: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr, POSITIVE: tl.constexpr,
 ):  # fmt: skip
     """`combine` the other way: a tile of `factor` · pairsᵀ · x, into columns AT on of (N, 2K)."""
@@ -263,10 +269,10 @@ def gather_up(
     total = tl.zeros((BN, WC), tl.float32)
     for start in range(tile * BN // BM * BM, length, BM):
         i = start + tl.arange(0, BM)
-        seen = (j[None, :] <= i[:, None]) & (i < length)[:, None]
-        own = tl.load(pairs + (h * N + first + i)[:, None] * T + j[None, :], mask=seen, other=0.0)
+        mask = (i < length)[:, None] & (j < TS)[None, :]
+        own = tl.load(pairs + (h * N + first + i)[:, None] * TS + j[None, :], mask=mask, other=0.0)
         if POSITIVE:
-            own = tl.maximum(own, 0.0)
+            own = tl.maximum(own, 0.0).to(pairs.dtype.element_ty)
         values = _vectors(x, x, first, length, i, h, c, 0, K, T, W, WC, K, False)
         total = tl.dot(tl.trans(own), values, total, input_precision="ieee")
     w = c * WC + tl.arange(0, WC)

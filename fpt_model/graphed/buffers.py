@@ -77,7 +77,7 @@ class Buffers:
         self.items, self.weeks, self.users, self.times = (self._ints(N) for _ in range(4))
         self.targets, self.owners, self.negatives = (self._ints(N) for _ in range(3))
         self.counts = self._ints(N if rows else 1, R, torch.int16)
-        self.sums = self._floats(H, N, T)
+        self.sums = self._floats(H, N, aligned(T))
         self.logs, self.losses = self._floats(N), self._floats(N // 16)
         self.item_parts = self._floats(*item_parts)
 
@@ -93,7 +93,7 @@ class Buffers:
         return shapes | {
             "x": (L + 1 if kept else 1, N, K),
             "kv": (L, N, 2 * K),
-            "weights": (L, H, N, T),
+            "weights": (L, H, N, aligned(T)),
             "on_rows": (L, *by_row),
             "by_row": by_row,
             "one": (N, K),
@@ -111,7 +111,7 @@ class Buffers:
         return shapes | {
             "dkv": (L, N, 2 * K),
             "row_slopes": (L, H, N if rows else 1, R),
-            "slopes": (H, N, T),
+            "slopes": (H, N, aligned(T)),
         }
 
     def _carve(self, shapes: dict[str, tuple[int, ...]], half: torch.dtype) -> None:

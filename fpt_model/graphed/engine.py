@@ -29,7 +29,7 @@ from fpt_model.sampling import NegativeSampler
 MAX_PAIRS = 2**31  # pairs of tokens are counted in int32
 HALF = torch.float16  # of products: as many digits as TF32; sums are float32
 ROUNDED = 512
-QUERIES, KEYS, CHUNK = 64, 64, 64  # of an attention tile
+QUERIES, KEYS, CHUNK = 32, 64, 64  # of an attention tile
 ATTENTION = {"num_warps": 4, "num_stages": 2}
 ROWS_AT_ONCE = 16
 # tokens and items of a tile of scores, for gradients of tokens and of items
@@ -181,7 +181,7 @@ class Engine:
         first = self.weights.size - self.weights.o_products + at.tables[:layer].numel()
         by_head = (at.row_slopes[layer], at.q[layer]), (at.on_rows[layer], at.dsum[layer])
         return [
-            Job(left[:, : self.n_rows], right, offset, stride)
+            Job(left, right, offset, stride)
             for kind, (lefts, rights) in enumerate(by_head)
             for head, (left, right) in enumerate(zip(lefts, self._heads(rights), strict=True))
             for offset, stride in [
@@ -370,7 +370,7 @@ class Engine:
         attention.sum_rows[(n // ROWS_AT_ONCE, -(-rows // 128), self.config.heads)](
             *(now, at.sums, at.counts, out, factor, at.n_tokens, n),
             B=now.shape[1] - 1,
-            T=self.config.max_length,
+            TS=aligned(self.config.max_length),
             R=rows,
             C=at.counts.shape[1],
             BM=ROWS_AT_ONCE,
@@ -646,6 +646,7 @@ class Engine:
             "B": now.shape[1] - 1,
             "H": self.config.heads,
             "T": self.config.max_length,
+            "TS": aligned(self.config.max_length),
             "W": self._head(),
             "WC": min(CHUNK, power_of_two(self._head())),
             "K": self.weights.columns,

@@ -70,13 +70,13 @@ class Jobs:
 
     Attributes:
         table: (tiles, FIELDS) int64.
-        aligned: elements that every place is a multiple of.
+        aligned: elements that every place and width is a multiple of.
     """
 
     def __init__(self, jobs: list[Job]) -> None:
         table = torch.tensor([tile for job in jobs for tile in job.tiles()])
         self.table = table.to(jobs[0].left.device)
-        self.aligned = 1 if (table[:, [0, 1, 3, 4]] % ALIGNED).any() else ALIGNED
+        self.aligned = 1 if (table[:, :6] % ALIGNED).any() else ALIGNED
 
 
 @triton.jit
@@ -93,7 +93,8 @@ def weight_slopes(
     right = arena + tl.multiple_of(tl.load(job + 3), ALIGNED)
     left_stride = tl.multiple_of(tl.load(job + 1), ALIGNED)
     right_stride = tl.multiple_of(tl.load(job + 4), ALIGNED)
-    rows, columns = tl.load(job + 2), tl.load(job + 5)
+    rows = tl.multiple_of(tl.load(job + 2), ALIGNED)
+    columns = tl.multiple_of(tl.load(job + 5), ALIGNED)
     m, w = tl.arange(0, BM), tl.arange(0, P)
     total = tl.zeros((BM, P), tl.float32)
     for start in tl.range(split * share, tl.minimum(split * share + share, n), BT):

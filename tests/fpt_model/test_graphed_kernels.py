@@ -17,6 +17,7 @@ from fpt_model.data import Windows, load
 from fpt_model.fused import chance
 from fpt_model.graphed import engine
 from fpt_model.graphed.plan import Histories
+from fpt_model.graphed.weights import aligned
 from fpt_model.intervals import (
     attention_weights,
     interval_rows,
@@ -150,7 +151,8 @@ class Masked:
         """(B, H, T, T)."""
         heads = torch.arange(self.config.heads, device=DEVICE)[:, None, None]
         query = heads * self.capacity + self.token[:, None, :, None]
-        return self.kept(site, query * self.config.max_length + self.place[:, None, None, :])
+        stride = aligned(self.config.max_length)
+        return self.kept(site, query * stride + self.place[:, None, None, :])
 
     def replaced(self, ids, site: int, site_id: int, place, rate: float, n: int):
         other = 1 + (self.drawn(site_id, place) * n >> 32)
