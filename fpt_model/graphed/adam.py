@@ -6,7 +6,7 @@ Letters: P elements, S splits of the items' gradient.
 import triton
 import triton.language as tl
 
-from fpt_model.graphed.tokens import WHOLE
+from fpt_model.graphed.dropout import WHOLE
 
 
 @triton.jit

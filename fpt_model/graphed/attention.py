@@ -23,7 +23,7 @@ counts.
 import triton
 import triton.language as tl
 
-from fpt_model.fused.chance import kept
+from fpt_model.graphed.dropout import WHOLE, left
 from fpt_model.graphed.tokens import SCALE, words
 
 LOG2E: tl.constexpr = tl.constexpr(1.4426950408889634)
@@ -149,16 +149,16 @@ def weigh(
         mask = tokens & (j < TS)[None, :]
         scores = tl.load(sums + at, mask=mask, other=float("-inf"))
         weight = tl.exp2(scores - least[:, None]).to(half)
-        left = weight
+        stays = weight
         if RATE > 0:
-            there = kept(key1, key2, site, at, RATE) > 0
-            left = tl.where(there, weight, 0.0)
+            there = left(key1, key2, site, at, RATE)
+            stays = tl.where(there, weight, 0.0)
             weight = tl.where(there, weight, -weight)
         tl.store(weights + at, weight, mask=mask)
         if INTERVALS:
-            running = tl.dot(left, triangle, input_precision="ieee") + sofar[:, None]
+            running = tl.dot(stays, triangle, input_precision="ieee") + sofar[:, None]
             tl.store(sums + at, running, mask=mask)
-            sofar += tl.sum(left.to(tl.float32), 1)
+            sofar += tl.sum(stays.to(tl.float32), 1)
 
 
 @triton.jit
@@ -242,7 +242,7 @@ def pair_slopes(
         mask = tokens & (j < TS)[None, :]
         weight = tl.load(weights + at, mask=mask, other=0.0).to(tl.float32)
         if RATE > 0:
-            dweight = tl.where(weight > 0, dweight * (1 / (1 - RATE)), 0.0)
+            dweight = tl.where(weight > 0, dweight * (WHOLE / (WHOLE - RATE)), 0.0)
             weight = tl.abs(weight)
         dscore = (weight * (dweight - along[:, None]) * LARGER).to(half)
         tl.store(slopes + at, dscore, mask=mask)

@@ -78,6 +78,7 @@ class Buffers:
         self.targets, self.owners, self.negatives = (self._ints(N) for _ in range(3))
         self.counts = self._ints(N if rows else 1, R, torch.int16)
         self.sums = self._floats(H, N, aligned(T))
+        self.means, self.scales = (self._floats(2 * config.blocks + 1, N) for _ in range(2))
         self.logs, self.losses = self._floats(N), self._floats(N // 16)
         self.item_parts = self._floats(*item_parts)
 

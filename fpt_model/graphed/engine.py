@@ -20,6 +20,7 @@ from fpt_model.data import Sequences, Windows
 from fpt_model.fused import chance
 from fpt_model.graphed import adam, attention, norms, sampled, softmax, tokens
 from fpt_model.graphed.buffers import Buffers
+from fpt_model.graphed.dropout import in_parts
 from fpt_model.graphed.plan import LARGEST, ROWS, Plan
 from fpt_model.graphed.products import FIELDS, TILE, Job, Jobs, add_product, multiply, weight_slopes
 from fpt_model.graphed.weights import BLOCK, PRODUCTS, Weights, aligned
@@ -28,10 +29,10 @@ from fpt_model.sampling import NegativeSampler
 
 MAX_PAIRS = 2**31  # pairs of tokens are counted in int32
 HALF = torch.float16  # of products: as many digits as TF32; sums are float32
-ROUNDED = 512
+ROUNDED = 1024
 QUERIES, KEYS, CHUNK = 32, 64, 64  # of an attention tile
 ATTENTION = {"num_warps": 4, "num_stages": 2}
-ROWS_AT_ONCE = 16
+ROWS_AT_ONCE, NORM_TILES = 16, 2
 # tokens and items of a tile of scores, for gradients of tokens and of items
 SOFTMAX = (
     {"BM": 64, "BN": 128, "num_warps": 4, "num_stages": 3},
@@ -257,7 +258,8 @@ class Engine:
         """Tokens, their vectors, and what attention needs of their times and tables."""
         config, weights = self.config, self.weights
         batch, tile = now.shape[1] - 1, 32
-        rates = (config.dropout, config.item_dropout, config.user_dropout) if train else (0.0,) * 3
+        rates = config.dropout, config.item_dropout, config.user_dropout
+        rates = tuple(in_parts(rate) if train else 0 for rate in rates)
         tokens.lay_out[(batch, -(-config.max_length // tile))](
             *(now, self.key, weights.params, *self._tables(), weights.offset("positions.0")),
             *(source.items, source.weeks, source.times),
@@ -304,25 +306,25 @@ class Engine:
     def _forward(self, at: Buffers, now: Tensor, n: int, *, train: bool) -> None:
         """Inputs to features, (N, K)."""
         rate = self.config.dropout if train else 0.0
-        self._norm(at.x[0], None, None, at.normal[0], _norm(0, 0), n, 0.0, 0)
+        self._norm(at, at.x[0], None, None, at.normal[0], _norm(0, 0), n, 0.0, 0)
         for layer in range(self.config.blocks):
             self._attend(at, now, n, layer, rate)
             site = chance.LAYER + chance.LAYER_SITES * layer
             self._norm(
-                at.normal[layer], at.attended[layer], at.summed[layer], at.y[layer],
+                at, at.normal[layer], at.attended[layer], at.summed[layer], at.y[layer],
                 _norm(layer, 1), n, 0.0, 0,
             )  # fmt: skip
             multiply(at.y[layer][:n], self._product(layer, "pointwise_1").T, at.one[:n])
             norms.dropped_relu[(n // ROWS_AT_ONCE,)](
                 at.one, at.hidden[layer], self.key, site + chance.HIDDEN,
-                **self._rows(), RATE=rate,
+                **self._rows(), RATE=in_parts(rate),
             )  # fmt: skip
             multiply(at.hidden[layer][:n], self._product(layer, "pointwise_2").T, at.one[:n])
             last = layer + 1 == self.config.blocks
             out = at.features if last else at.normal[layer + 1]
             name = "norm" if last else _norm(layer + 1, 0)
             self._norm(
-                at.y[layer], at.one, at.x[layer + 1], out, name, n, rate, site + chance.OUT
+                at, at.y[layer], at.one, at.x[layer + 1], out, name, n, rate, site + chance.OUT
             )  # fmt: skip
 
     def _attend(self, at: Buffers, now: Tensor, n: int, layer: int, rate: float) -> None:
@@ -339,7 +341,7 @@ class Engine:
             **shape,
             **self._intervals(at),
             FACTOR=attention.LOG2E.value / math.sqrt(self._head()),
-            RATE=rate,
+            RATE=in_parts(rate),
         )
         places, left = at.places[layer, 1], 1 / (1 - rate)
         self._combine(at, now, (at.weights[layer], at.kv[layer], places), at.attended[layer], left)
@@ -367,28 +369,29 @@ class Engine:
         self, at: Buffers, now: Tensor, n: int, out: Tensor, factor: float
     ) -> None:
         rows = out.shape[2]
-        attention.sum_rows[(n // ROWS_AT_ONCE, -(-rows // 128), self.config.heads)](
+        attention.sum_rows[(n // ROWS_AT_ONCE, -(-rows // 64), self.config.heads)](
             *(now, at.sums, at.counts, out, factor, at.n_tokens, n),
             B=now.shape[1] - 1,
             TS=aligned(self.config.max_length),
             R=rows,
             C=at.counts.shape[1],
             BM=ROWS_AT_ONCE,
-            BR=128,
+            BR=64,
         )
 
     def _norm(
-        self, a: Tensor, branch: Tensor | None, total: Tensor | None, out: Tensor, name: str,
-        n: int, rate: float, site: int,
+        self, at: Buffers, a: Tensor, branch: Tensor | None, total: Tensor | None, out: Tensor,
+        name: str, n: int, rate: float, site: int,
     ) -> None:  # fmt: skip
         weights = self.weights
         norms.add_and_norm[(n // ROWS_AT_ONCE,)](
             *(a, a if branch is None else branch, out if total is None else total, out),
+            *self._statistics(at, name),
             *(weights.params, weights.offset(f"{name}.weight"), weights.offset(f"{name}.bias")),
             *(self.key, site),
             **self._rows(),
             ADD=branch is not None,
-            RATE=rate,
+            RATE=in_parts(rate),
         )
 
     def _loss(self, at: Buffers, n: int) -> int:
@@ -423,19 +426,21 @@ class Engine:
         blocks, rate = self.config.blocks, self.config.dropout
         site = self._site(blocks - 1, chance.OUT)
         dz = at.dz[blocks - 1]
-        self._norm_slopes(n, at.dfeatures, at.x[blocks], None, at.dx, dz, "norm", site)
+        self._norm_slopes(n, (at.dfeatures, None), at.x[blocks], None, at.dx, dz, "norm", site)
         for layer in reversed(range(blocks)):
             multiply(at.dz[layer][:n], self._product(layer, "pointwise_2"), at.one[:n])
             norms.relu_slopes[(n // ROWS_AT_ONCE,)](
-                at.one, at.hidden[layer], at.du[layer], **self._rows(), RATE=rate
+                at.one, at.hidden[layer], at.du[layer], **self._rows(), RATE=in_parts(rate)
             )
-            add_product(at.dx[:n], at.du[layer][:n], self._product(layer, "pointwise_1"))
+            multiply(at.du[layer][:n], self._product(layer, "pointwise_1"), at.two[:n])
             dsum = at.dsum[layer]
-            self._norm_slopes(n, at.dx, at.summed[layer], None, dsum, None, _norm(layer, 1), 0)
+            self._norm_slopes(
+                n, (at.dx, at.two), at.summed[layer], None, dsum, None, _norm(layer, 1), 0
+            )
             self._attention_slopes(at, n, layer)
             dz, site = at.dz[layer - 1] if layer else None, self._site(layer - 1, chance.OUT)
             name = _norm(layer, 0)
-            self._norm_slopes(n, dsum, at.x[layer], (at.two, at.one), at.dx, dz, name, site)
+            self._norm_slopes(n, (dsum, at.two), at.x[layer], at.one, at.dx, dz, name, site)
 
     def _attention_slopes(self, at: Buffers, n: int, layer: int) -> None:
         """From the gradient of the sum, in `dsum`, to those of the block's input.
@@ -454,7 +459,7 @@ class Engine:
             *(at.attended[layer], dout, at.weights[layer], at.slopes, at.sums, at.n_tokens),
             **shape,
             **self._intervals(at),
-            RATE=rate,
+            RATE=in_parts(rate),
         )
         scale, left = root / attention.LARGER.value, 1 / (1 - rate)
         inputs = at.slopes, at.kv[layer], at.places[layer, 0]
@@ -476,19 +481,23 @@ class Engine:
         multiply(dq[:n], self._product(layer, "query"), at.two[:n])
 
     def _norm_slopes(
-        self, n: int, slope: Tensor, x: Tensor, plus: tuple[Tensor, Tensor] | None, dx: Tensor,
-        dropped: Tensor | None, name: str, site: int,
+        self, n: int, slopes: tuple[Tensor, Tensor | None], x: Tensor, plus: Tensor | None,
+        dx: Tensor, dropped: Tensor | None, name: str, site: int,
     ) -> None:  # fmt: skip
-        offset = self.weights.offset
-        norms.norm_slopes[(n // ROWS_AT_ONCE,)](
-            *(self.now, slope, slope if plus is None else plus[0], x),
-            *(dx if plus is None else plus[1], dx, dx if dropped is None else dropped, self.weights.params, offset(f"{name}.weight")),
+        (slope, more), offset = slopes, self.weights.offset
+        norms.norm_slopes[(n // (ROWS_AT_ONCE * NORM_TILES),)](
+            *(self.now, slope, slope if more is None else more, x),
+            *(dx if plus is None else plus, dx, dx if dropped is None else dropped),
+            *(*self._statistics(self._buffers(), name), self.weights.params),
+            offset(f"{name}.weight"),
             *(self.scattered, offset(f"{name}.bias"), self.key, site),
             B=self.config.batch_size,
             **self._rows(),
+            TILES=NORM_TILES,
+            MORE=more is not None,
             PLUS=plus is not None,
             DROPPED=dropped is not None,
-            RATE=self.config.dropout,
+            RATE=in_parts(self.config.dropout),
         )
 
     def _sums(self, at: Buffers, n: int) -> None:
@@ -504,7 +513,7 @@ class Engine:
                 **self._widths(),
                 INPUT=chance.EMBEDDING,
                 POSITIONS=not config.intervals,
-                RATE=config.dropout,
+                RATE=in_parts(config.dropout),
             )
             kinds = 2 if config.intervals else 1
             tokens.place_slopes[(config.max_length, kinds, across)](
@@ -519,7 +528,7 @@ class Engine:
                 **_SITES,
                 BB=power_of_two(min(batch, 64)),
                 BW=width,
-                RATE=config.dropout if config.intervals else 0.0,
+                RATE=in_parts(config.dropout) if config.intervals else 0,
             )
         jobs = self.jobs
         weight_slopes[(len(jobs.table), self.splits)](
@@ -543,7 +552,7 @@ class Engine:
                 LAYERS=config.blocks,
                 **_SITES,
                 BLOCK=BLOCK,
-                RATE=config.dropout,
+                RATE=in_parts(config.dropout),
             )
 
     def _groups(self) -> None:
@@ -624,6 +633,12 @@ class Engine:
     @staticmethod
     def _site(layer: int, purpose: int) -> int:
         return chance.LAYER + chance.LAYER_SITES * layer + purpose
+
+    def _statistics(self, at: Buffers, name: str) -> tuple[Tensor, Tensor]:
+        """Where a LayerNorm keeps means and scales of its rows."""
+        names = [_norm(layer, which) for layer in range(self.config.blocks) for which in (0, 1)]
+        number = [*names, "norm"].index(name)
+        return at.means[number], at.scales[number]
 
     def _tables(self) -> tuple[int, int, int]:
         """First elements of the tables that are looked up."""

@@ -6,28 +6,22 @@ Letters: N tokens, D width, K columns.
 import triton
 import triton.language as tl
 
-from fpt_model.fused.chance import kept
+from fpt_model.graphed.dropout import WHOLE, times_left
 from fpt_model.graphed.tokens import add_whole, words
 
 EPS: tl.constexpr = tl.constexpr(1e-8)
 
 
 @triton.jit
-def _normal(x, mask, D: tl.constexpr):
-    """Rows at mean 0 and variance 1, and 1 / deviation."""
-    mean = tl.sum(x, 1) / D
-    centred = tl.where(mask, x - mean[:, None], 0.0)
-    scale = 1 / tl.sqrt(tl.sum(centred * centred, 1) / D + EPS)
-    return centred * scale[:, None], scale
-
-
-@triton.jit
 def add_and_norm(
-    a, branch, total, out, flat, o_weight, o_bias, key, site,
+    a, branch, total, out, means, scales, flat, o_weight, o_bias, key, site,
     D: tl.constexpr, K: tl.constexpr, BM: tl.constexpr, P: tl.constexpr,
     ADD: tl.constexpr, RATE: tl.constexpr,
 ):  # fmt: skip
-    """`total` = `a` + dropped `branch`, where there is one, and `out` = LayerNorm(total): (N, K)."""
+    """`total` = `a` + dropped `branch`, where there is one, and `out` = LayerNorm(total): (N, K).
+
+    `means` (N,) and `scales` (N,), one by the deviation, are what the way back needs.
+    """
     t = tl.program_id(0) * BM + tl.arange(0, BM)
     w = tl.arange(0, P)
     mask = (w < D)[None, :] & (t >= 0)[:, None]
@@ -37,53 +31,65 @@ def add_and_norm(
         own = tl.load(branch + at, mask=mask, other=0.0).to(tl.float32)
         if RATE > 0:
             key1, key2 = words(key)
-            own *= kept(key1, key2, site, at, RATE)
+            own = times_left(own, key1, key2, site, at, RATE)
         rounded = (x + own).to(total.dtype.element_ty)
         tl.store(total + at, rounded, mask=mask)
         x = rounded.to(tl.float32)  # what the backward pass will see
-    normal, _ = _normal(x, mask, D)
+    mean = tl.sum(x, 1) / D
+    centred = tl.where(mask, x - mean[:, None], 0.0)
+    scale = 1 / tl.sqrt(tl.sum(centred * centred, 1) / D + EPS)
+    tl.store(means + t, mean)
+    tl.store(scales + t, scale)
     weight = tl.load(flat + o_weight + w, mask=w < D, other=0.0)
     bias = tl.load(flat + o_bias + w, mask=w < D, other=0.0)
-    y = normal * weight[None, :] + bias[None, :]
+    y = centred * scale[:, None] * weight[None, :] + bias[None, :]
     tl.store(out + at, y.to(out.dtype.element_ty), mask=mask)
 
 
 @triton.jit
 def norm_slopes(
-    now, slope, more, x, plus, dx, dropped, flat, o_weight, scattered, o_bias, key, site,
-    B: tl.constexpr, D: tl.constexpr, K: tl.constexpr, BM: tl.constexpr,
-    P: tl.constexpr, PLUS: tl.constexpr, DROPPED: tl.constexpr, RATE: tl.constexpr,
+    now, slope, more, x, plus, dx, dropped, means, scales, flat, o_weight, scattered, o_bias,
+    key, site,
+    B: tl.constexpr, D: tl.constexpr, K: tl.constexpr, BM: tl.constexpr, TILES: tl.constexpr,
+    P: tl.constexpr, MORE: tl.constexpr, PLUS: tl.constexpr, DROPPED: tl.constexpr,
+    RATE: tl.constexpr,
 ):  # fmt: skip
     """Back through LayerNorm(x): `dx` = its gradient, and `dropped` = dx by a dropout.
 
-    With PLUS, `more` is added to the result's gradient `slope`, and `plus` to that of x.
-
+    With MORE, `more` is added to the result's gradient `slope`; with PLUS, `plus` to that of x.
     Those of weight and bias are added to `scattered`. Tokens that are not there get zeros.
     """
-    t = tl.program_id(0) * BM + tl.arange(0, BM)
+    n = tl.load(now + B)
     w = tl.arange(0, P)
     weight = tl.load(flat + o_weight + w, mask=w < D, other=0.0)
-    columns = (w < D)[None, :] & (t >= 0)[:, None]
-    mask = columns & (t < tl.load(now + B))[:, None]
-    at = t[:, None] * K + w[None, :]
-    normal, scale = _normal(tl.load(x + at, mask=mask, other=0.0).to(tl.float32), mask, D)
-    own = tl.load(slope + at, mask=mask, other=0.0).to(tl.float32)
-    if PLUS:
-        own += tl.load(more + at, mask=mask, other=0.0).to(tl.float32)
-    add_whole(scattered, o_weight + w, tl.sum(own * normal, 0), w < D)
-    add_whole(scattered, o_bias + w, tl.sum(own, 0), w < D)
-    own *= weight[None, :]
-    mean, along = tl.sum(own, 1) / D, tl.sum(own * normal, 1) / D
-    own = scale[:, None] * (own - mean[:, None] - normal * along[:, None])
-    if PLUS:
-        own += tl.load(plus + at, mask=mask, other=0.0).to(tl.float32)
-    own = tl.where(mask, own, 0.0)
-    tl.store(dx + at, own.to(dx.dtype.element_ty), mask=columns)
-    if DROPPED:
-        if RATE > 0:
-            key1, key2 = words(key)
-            own *= kept(key1, key2, site, at, RATE)
-        tl.store(dropped + at, own.to(dropped.dtype.element_ty), mask=columns)
+    weights, biases = tl.zeros((BM, P), tl.float32), tl.zeros((BM, P), tl.float32)
+    for tile in range(TILES):
+        t = (tl.program_id(0) * TILES + tile) * BM + tl.arange(0, BM)
+        columns = (w < D)[None, :] & (t >= 0)[:, None]
+        mask = columns & (t < n)[:, None]
+        at = t[:, None] * K + w[None, :]
+        centred = tl.load(x + at, mask=mask, other=0.0).to(tl.float32) - tl.load(means + t)[:, None]
+        scale = tl.load(scales + t)
+        normal = tl.where(mask, centred * scale[:, None], 0.0)
+        own = tl.load(slope + at, mask=mask, other=0.0).to(tl.float32)
+        if MORE:
+            own += tl.load(more + at, mask=mask, other=0.0).to(tl.float32)
+        weights += own * normal
+        biases += own
+        own *= weight[None, :]
+        mean, along = tl.sum(own, 1) / D, tl.sum(own * normal, 1) / D
+        own = scale[:, None] * (own - mean[:, None] - normal * along[:, None])
+        if PLUS:
+            own += tl.load(plus + at, mask=mask, other=0.0).to(tl.float32)
+        own = tl.where(mask, own, 0.0)
+        tl.store(dx + at, own.to(dx.dtype.element_ty), mask=columns)
+        if DROPPED:
+            if RATE > 0:
+                key1, key2 = words(key)
+                own = times_left(own, key1, key2, site, at, RATE)
+            tl.store(dropped + at, own.to(dropped.dtype.element_ty), mask=columns)
+    add_whole(scattered, o_weight + w, tl.sum(weights, 0), w < D)
+    add_whole(scattered, o_bias + w, tl.sum(biases, 0), w < D)
 
 
 @triton.jit
@@ -99,7 +105,7 @@ def dropped_relu(
     x = tl.maximum(tl.load(u + at, mask=mask, other=0.0).to(tl.float32), 0.0)
     if RATE > 0:
         key1, key2 = words(key)
-        x *= kept(key1, key2, site, at, RATE)
+        x = times_left(x, key1, key2, site, at, RATE)
     tl.store(h + at, x.to(h.dtype.element_ty), mask=mask)
 
 
@@ -114,5 +120,5 @@ def relu_slopes(
     mask = (w < D)[None, :] & (t >= 0)[:, None]
     at = t[:, None] * K + w[None, :]
     positive = tl.load(h + at, mask=mask, other=0.0) > 0
-    slope = tl.load(dh + at, mask=mask, other=0.0).to(tl.float32) * (1 / (1 - RATE))
+    slope = tl.load(dh + at, mask=mask, other=0.0).to(tl.float32) * (WHOLE / (WHOLE - RATE))
     tl.store(du + at, tl.where(positive, slope, 0.0).to(du.dtype.element_ty), mask=mask)

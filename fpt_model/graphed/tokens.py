@@ -11,9 +11,9 @@ Letters: B sequences, N tokens, T sequence, D width, K columns, R interval rows,
 import triton
 import triton.language as tl
 
-from fpt_model.fused.chance import below, bits, kept, step_key
+from fpt_model.fused.chance import below, bits, step_key
+from fpt_model.graphed.dropout import WHOLE, left, times_left
 
-WHOLE: tl.constexpr = tl.constexpr(4294967296.0)  # 2^32: to one, in scattered gradients
 FIRST: tl.constexpr = tl.constexpr(0)
 BEGIN: tl.constexpr = tl.constexpr(1)
 USER: tl.constexpr = tl.constexpr(2)
@@ -50,7 +50,7 @@ def words(key):
 def _replaced(ids, key1, key2, site, site_id, place, n, RATE: tl.constexpr):
     """Stochastic shared embeddings: some ids become others."""
     if RATE > 0:
-        stays = kept(key1, key2, site, place, RATE) > 0
+        stays = left(key1, key2, site, place, RATE)
         other = 1 + below(bits(key1, key2, site_id, place), n)
         ids = tl.where(stays | (ids == 0), ids, other)
     return ids
@@ -71,7 +71,8 @@ def _embed(
         own = places + place[:, None] * K + AT + w[None, :]
         values += tl.load(flat + own, mask=mask, other=0.0)
     if RATE > 0:
-        values *= kept(key1, key2, site, t[:, None] * K + AT + w[None, :], RATE)
+        at = t[:, None] * K + AT + w[None, :]
+        values = times_left(values, key1, key2, site, at, RATE)
     values = values.to(x.dtype.element_ty)
     tl.store(x + t[:, None] * K + AT + w[None, :], values, mask=mask)
 
@@ -133,7 +134,7 @@ def lay_out(
 
 @triton.jit
 def add_whole(to, place, values, mask):
-    """Scatter: floating-point sums depend on their order, sums of whole numbers do not."""
+    """Scatter, `WHOLE` to one: floating-point sums depend on their order, sums of whole numbers do not."""
     tl.atomic_add(to + place, (values * WHOLE).to(tl.int64), mask=mask, sem="relaxed")
 
 
@@ -148,7 +149,7 @@ def _slopes(
     at = t[:, None] * K + AT + w[None, :]
     slope = tl.load(dx + at, mask=mask, other=0.0).to(tl.float32)
     if RATE > 0:
-        slope *= kept(key1, key2, site, at, RATE)
+        slope = times_left(slope, key1, key2, site, at, RATE)
     if POSITIONS:
         tl.store(dx + at, slope.to(dx.dtype.element_ty), mask=mask)
     return slope * root
@@ -249,12 +250,12 @@ def drop_tables(
     mask = at < TABLE
     vectors = tl.load(flat + tl.where(kind == 0, o_table, o_table_2) + at, mask=mask, other=0.0)
     if RATE > 0:
-        vectors *= kept(key1, key2, site, at, RATE)
+        vectors = times_left(vectors, key1, key2, site, at, RATE)
     tl.store(tables + own * TABLE + at, vectors.to(tables.dtype.element_ty), mask=mask)
     mask = at < PLACES
     vectors = tl.load(flat + tl.where(kind == 0, o_places, o_places_2) + at, mask=mask, other=0.0)
     if RATE > 0:
-        vectors *= kept(key1, key2, site + 2, at, RATE)
+        vectors = times_left(vectors, key1, key2, site + 2, at, RATE)
     tl.store(places + own * PLACES + at, vectors.to(places.dtype.element_ty), mask=mask)
 
 
@@ -279,7 +280,7 @@ def table_slopes(
         for split in range(splits):
             slope += tl.load(own + split * size, mask=mask, other=0.0)
         if RATE > 0:
-            slope *= kept(key1, key2, LAYER + SITES * layer + kind, at, RATE)
+            slope = times_left(slope, key1, key2, LAYER + SITES * layer + kind, at, RATE)
         total += slope
     total *= tl.where(kind == 0, factor, 1.0)
     tl.store(grads + tl.where(kind == 0, o_table, o_table_2) + at, total, mask=mask)
@@ -309,7 +310,8 @@ def place_slopes(
             partial += tl.load(slopes + at, mask=mask, other=0.0).to(tl.float32)
         own = tl.sum(partial, 0)
         if RATE > 0:
-            own *= kept(key1, key2, LAYER + SITES * layer + kind + 2, place * K + w, RATE)
+            site = LAYER + SITES * layer + kind + 2
+            own = times_left(own, key1, key2, site, place * K + w, RATE)
         total += own
     to = grads + tl.where(kind == 0, o_places, o_places_2)
     tl.store(to + place * K + w, total, mask=w < D)

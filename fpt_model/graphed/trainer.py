@@ -32,6 +32,7 @@ class GraphedTrainer(Trainer):
         key = torch.randint(2**32, (2,), generator=generator(seed, _KEYS, 0))
         self.engine = Engine(self.model, key, sequences, self.groups, self.loss_sum)
         self.histories = Histories(sequences)
+        self.users, self.ends = self.rows.cpu(), self.last.cpu()
         self.planned = -1  # the epoch whose steps the engine knows
 
     def step(self) -> None:
@@ -47,13 +48,12 @@ class GraphedTrainer(Trainer):
 
     def _plan(self) -> Plan:
         config, order = self.config, self.epoch_order()
-        ends = self.last.cpu()
+        ends = self.ends
         if config.windows == "random":
             draw = generator(self.seed, _WINDOWS, self.progress.epoch)
             chance = torch.rand(ends.shape, dtype=torch.float64, generator=draw)
             ends = random_ends(ends, config.max_length, chance)
-        rows = self.rows.cpu()[order]
-        return self.histories.plan(rows, ends[order], config.max_length, config.batch_size)
+        return self.histories.plan(self.users[order], ends[order], config.max_length, config.batch_size)
 
     def _steps_before(self) -> int:
         return self.progress.epoch * self.steps + self.progress.step

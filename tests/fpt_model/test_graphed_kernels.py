@@ -16,6 +16,7 @@ from fpt_model.config import resolve
 from fpt_model.data import Windows, load
 from fpt_model.fused import chance
 from fpt_model.graphed import engine
+from fpt_model.graphed.dropout import torch_left
 from fpt_model.graphed.plan import Histories
 from fpt_model.graphed.weights import aligned
 from fpt_model.intervals import (
@@ -135,8 +136,8 @@ class Masked:
         rate = self.config.dropout if rate is None else rate
         if not rate:
             return torch.ones(place.shape, dtype=torch.float64, device=DEVICE)
-        chances = (self.drawn(site, place) >> 8).float() / 16777216
-        return torch.where(chances >= rate, 1 / (1 - rate), 0.0).double()
+        stays = torch_left(KEY, BEFORE, site, place.cpu(), rate).to(DEVICE)
+        return stays.double() / (1 - rate)
 
     def of_tokens(self, site: int) -> torch.Tensor:
         """(B, T, D)."""
