@@ -55,6 +55,7 @@ def adam(
     old = tl.load(flat + at)
     if block * BLOCK < o_tables:
         slope = tl.load(scattered + at).to(tl.float32) / WHOLE
+        tl.debug_barrier()  # another thread may zero what this one reads
         tl.store(scattered + at, tl.zeros((BLOCK,), tl.int64))
         for split in tl.static_range(ITEM_SPLITS):
             own = item_parts + split * item_size + at

@@ -148,13 +148,11 @@ def weigh(
         at = (h * N + t)[:, None] * TS + j[None, :]
         mask = tokens & (j < TS)[None, :]
         scores = tl.load(sums + at, mask=mask, other=float("-inf"))
-        weight = tl.exp2(scores - least[:, None]).to(half)
-        stays = weight
+        weight = tl.exp2(scores - least[:, None])
         if RATE > 0:
-            there = left(key1, key2, site, at, RATE)
-            stays = tl.where(there, weight, 0.0)
-            weight = tl.where(there, weight, -weight)
-        tl.store(weights + at, weight, mask=mask)
+            weight = tl.where(left(key1, key2, site, at, RATE), weight, -weight)
+        tl.store(weights + at, weight.to(half), mask=mask)
+        stays = tl.maximum(weight, 0.0).to(half)
         if INTERVALS:
             running = tl.dot(stays, triangle, input_precision="ieee") + sofar[:, None]
             tl.store(sums + at, running, mask=mask)

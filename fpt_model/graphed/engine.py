@@ -32,7 +32,8 @@ HALF = torch.float16  # of products: as many digits as TF32; sums are float32
 ROUNDED = 1024
 QUERIES, KEYS, CHUNK = 32, 64, 64  # of an attention tile
 ATTENTION = {"num_warps": 4, "num_stages": 2}
-ROWS_AT_ONCE, NORM_TILES = 16, 2
+ROWS_AT_ONCE = 16
+NORM = {"BM": 8, "TILES": 8, "num_warps": 4}  # rows of a tile, tiles of a program
 # tokens and items of a tile of scores, for gradients of tokens and of items
 SOFTMAX = (
     {"BM": 64, "BN": 128, "num_warps": 4, "num_stages": 3},
@@ -229,8 +230,6 @@ class Engine:
             PLAN=self.now.numel(),
             P=power_of_two(self.now.numel()),
         )
-        with self._aside():
-            self._groups()
         self._inputs(at, self.now, self.source, train=True)
         self._forward(at, self.now, n, train=True)
         count = self._loss(at, n)
@@ -258,6 +257,10 @@ class Engine:
         """Tokens, their vectors, and what attention needs of their times and tables."""
         config, weights = self.config, self.weights
         batch, tile = now.shape[1] - 1, 32
+        with self._aside():
+            self._drop_tables(at, config.dropout if train else 0.0)
+            if train:
+                self._groups()
         rates = config.dropout, config.item_dropout, config.user_dropout
         rates = tuple(in_parts(rate) if train else 0 for rate in rates)
         tokens.lay_out[(batch, -(-config.max_length // tile))](
@@ -280,6 +283,7 @@ class Engine:
             ITEM_RATE=rates[1],
             USER_RATE=rates[2],
         )
+        self._together()
         if not config.intervals:
             return
         with self._aside():
@@ -293,6 +297,12 @@ class Engine:
                 BR=64,
                 SEARCH=config.max_length.bit_length(),
             )
+
+    def _drop_tables(self, at: Buffers, rate: float) -> None:
+        """Interval and position vectors as each block sees them."""
+        config, weights = self.config, self.weights
+        if not config.intervals:
+            return
         table, places = at.tables[0, 0].numel(), at.places[0, 0].numel()
         tokens.drop_tables[(-(-max(table, places) // BLOCK), 2, config.blocks)](
             *(weights.params, self.key, at.tables, at.places, *self._pair_tables()),
@@ -300,7 +310,7 @@ class Engine:
             PLACES=places,
             **_SITES,
             BLOCK=BLOCK,
-            RATE=rates[0],
+            RATE=in_parts(rate),
         )
 
     def _forward(self, at: Buffers, now: Tensor, n: int, *, train: bool) -> None:
@@ -485,15 +495,14 @@ class Engine:
         dx: Tensor, dropped: Tensor | None, name: str, site: int,
     ) -> None:  # fmt: skip
         (slope, more), offset = slopes, self.weights.offset
-        norms.norm_slopes[(n // (ROWS_AT_ONCE * NORM_TILES),)](
+        norms.norm_slopes[(n // (NORM["BM"] * NORM["TILES"]),)](
             *(self.now, slope, slope if more is None else more, x),
             *(dx if plus is None else plus, dx, dx if dropped is None else dropped),
             *(*self._statistics(self._buffers(), name), self.weights.params),
             offset(f"{name}.weight"),
             *(self.scattered, offset(f"{name}.bias"), self.key, site),
             B=self.config.batch_size,
-            **self._rows(),
-            TILES=NORM_TILES,
+            **self._rows() | NORM,
             MORE=more is not None,
             PLUS=plus is not None,
             DROPPED=dropped is not None,
