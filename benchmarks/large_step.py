@@ -21,6 +21,7 @@ from fpt_model.graphed.trainer import GraphedTrainer
 from fpt_model.train import device_name, device_of
 from fpt_model.trainer import Trainer
 
+WARM = 5  # epochs; each can have steps of a length that is new, and is recorded
 LARGE = {
     "max_length": 200,
     "item_width": 128,
@@ -70,6 +71,8 @@ def measure(
     trainer = kind(config, 0, sequences)
     run_epoch(trainer)  # compiles and records
     ready = time.perf_counter() - began
+    for _ in range(WARM):
+        run_epoch(trainer)
     full_steps = len(trainer.rows) / config.batch_size
     step = statistics.median(run_epoch(trainer) for _ in range(epochs)) / full_steps * 1e6
     print(

@@ -47,7 +47,10 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--preset", default="quick", help=", ".join(PRESETS))
     train.add_argument("--seed", type=int, nargs="+", default=[0], help="one or several")
     train.add_argument(
-        "--engine", choices=("auto", "plain", "fused"), default="auto", help="fused needs a GPU"
+        "--engine",
+        choices=("auto", "plain", "fused", "graphed"),
+        default="auto",
+        help="fused and graphed need a GPU",
     )
     train.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     evaluate = commands.add_parser("evaluate", help="rank held-out items with a finished run")

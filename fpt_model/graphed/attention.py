@@ -16,8 +16,8 @@ many fit on a processor side by side: windows are short, and what costs time is 
 Entries of pairs that a query may not see are zero up to the end of its last tile of keys, so tiles
 are read and written whole.
 
-Letters: N tokens, H heads, T sequence, TS its stride, W width of a head, K columns, R columns of by_row, C of
-counts.
+Letters: N tokens, H heads, T sequence, TS its stride, W width of a head, K columns, R columns of
+by_row, C of counts.
 """
 
 import triton
@@ -27,7 +27,7 @@ from fpt_model.graphed.dropout import WHOLE, left
 from fpt_model.graphed.tokens import SCALE, words
 
 LOG2E: tl.constexpr = tl.constexpr(1.4426950408889634)
-# Slopes of scores are small beside half precision's least number: they are kept so many times larger
+# Slopes of scores are small beside half precision's least number: kept so many times larger
 LARGER: tl.constexpr = tl.constexpr(256.0)
 
 
@@ -90,14 +90,16 @@ def sum_rows(
     value = tl.load(own + upper, mask=some, other=0.0)
     value -= tl.load(own + lower, mask=some & (lower > 0), other=0.0)
     to = out + (h * N + t)[:, None] * R + r[None, :]
-    tl.store(to, (value * factor).to(out.dtype.element_ty), mask=(t < LIMIT)[:, None] & (r < R)[None, :])
+    tl.store(
+        to, (value * factor).to(out.dtype.element_ty), mask=(t < LIMIT)[:, None] & (r < R)[None, :]
+    )
 
 
 @triton.jit
 def weigh(
     now, key, q, kv, places, by_row, times, edges, weights, sums, site, N,
-    B: tl.constexpr, H: tl.constexpr, T: tl.constexpr, TS: tl.constexpr, W: tl.constexpr, WC: tl.constexpr,
-    K: tl.constexpr, R: tl.constexpr, SPAN: tl.constexpr, EDGES: tl.constexpr,
+    B: tl.constexpr, H: tl.constexpr, T: tl.constexpr, TS: tl.constexpr, W: tl.constexpr,
+    WC: tl.constexpr, K: tl.constexpr, R: tl.constexpr, SPAN: tl.constexpr, EDGES: tl.constexpr,
     BM: tl.constexpr, BN: tl.constexpr, FACTOR: tl.constexpr, INTERVALS: tl.constexpr,
     RATE: tl.constexpr,
 ):  # fmt: skip
@@ -162,8 +164,9 @@ def weigh(
 @triton.jit
 def combine(
     now, pairs, kv, places, out, factor, N,
-    B: tl.constexpr, H: tl.constexpr, T: tl.constexpr, TS: tl.constexpr, W: tl.constexpr, WC: tl.constexpr,
-    K: tl.constexpr, AT: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr, PLACES: tl.constexpr,
+    B: tl.constexpr, H: tl.constexpr, T: tl.constexpr, TS: tl.constexpr, W: tl.constexpr,
+    WC: tl.constexpr, K: tl.constexpr, AT: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
+    PLACES: tl.constexpr,
     POSITIVE: tl.constexpr,
 ):  # fmt: skip
     """A tile of `factor` · pairs · vectors, of keys (AT = 0) or values (AT = K): (N, K).
@@ -196,8 +199,8 @@ def combine(
 @triton.jit
 def pair_slopes(
     now, kv, places, by_row, times, edges, out, dout, weights, slopes, sums, N,
-    B: tl.constexpr, H: tl.constexpr, T: tl.constexpr, TS: tl.constexpr, W: tl.constexpr, WC: tl.constexpr,
-    K: tl.constexpr, R: tl.constexpr, SPAN: tl.constexpr, EDGES: tl.constexpr,
+    B: tl.constexpr, H: tl.constexpr, T: tl.constexpr, TS: tl.constexpr, W: tl.constexpr,
+    WC: tl.constexpr, K: tl.constexpr, R: tl.constexpr, SPAN: tl.constexpr, EDGES: tl.constexpr,
     BM: tl.constexpr, BN: tl.constexpr, INTERVALS: tl.constexpr, RATE: tl.constexpr,
 ):  # fmt: skip
     """Slopes of the unscaled scores of a tile of queries, `LARGER` times, and their running sums.
@@ -253,8 +256,9 @@ def pair_slopes(
 @triton.jit
 def gather_up(
     now, pairs, x, out, factor, N,
-    B: tl.constexpr, H: tl.constexpr, T: tl.constexpr, TS: tl.constexpr, W: tl.constexpr, WC: tl.constexpr,
-    K: tl.constexpr, AT: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr, POSITIVE: tl.constexpr,
+    B: tl.constexpr, H: tl.constexpr, T: tl.constexpr, TS: tl.constexpr, W: tl.constexpr,
+    WC: tl.constexpr, K: tl.constexpr, AT: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
+    POSITIVE: tl.constexpr,
 ):  # fmt: skip
     """`combine` the other way: a tile of `factor` · pairsᵀ · x, into columns AT on of (N, 2K)."""
     tile, b = tl.program_id(0), tl.program_id(1)

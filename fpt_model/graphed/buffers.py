@@ -88,9 +88,8 @@ class Buffers:
         N, K, H, T = self.n_tokens, aligned(config.width + 1), config.heads, config.max_length
         L, R = config.blocks if kept else 1, max(rows, 8)
         by_row = (H, N if rows else 1, R)
-        shapes: dict[str, tuple[int, ...]] = {
-            name: (L, N, K) for name in ("normal", "y", "hidden", "q", "attended", "summed")
-        }
+        names = ("normal", "y", "hidden", "q", "attended", "summed")
+        shapes: dict[str, tuple[int, ...]] = dict.fromkeys(names, (L, N, K))
         return shapes | {
             "x": (L + 1 if kept else 1, N, K),
             "kv": (L, N, 2 * K),
@@ -106,9 +105,9 @@ class Buffers:
     def _backward_shapes(self, config: Config, rows: int) -> dict[str, tuple[int, ...]]:
         N, K, H, T = self.n_tokens, aligned(config.width + 1), config.heads, config.max_length
         L, R = config.blocks, max(rows, 8)
-        shapes: dict[str, tuple[int, ...]] = {name: (N, K) for name in ("dfeatures", "dx", "two")}
+        shapes: dict[str, tuple[int, ...]] = dict.fromkeys(("dfeatures", "dx", "two"), (N, K))
         # of all blocks, since the gradients of all weights are summed at once
-        shapes |= {name: (L, N, K) for name in ("du", "dz", "dsum", "dq")}
+        shapes |= dict.fromkeys(("du", "dz", "dsum", "dq"), (L, N, K))
         return shapes | {
             "dkv": (L, N, 2 * K),
             "row_slopes": (L, H, N if rows else 1, R),

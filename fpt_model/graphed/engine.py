@@ -1,8 +1,8 @@
 """Steps of one training on a GPU, each a graph of library products and the kernels beside them.
 
 Tokens lie one after the other without padding (see tokens.py), so a step costs what its windows
-hold: on MovieLens-1M half of T = 200. A graph has fixed shapes, hence one graph for each multiple of
-`ROUNDED` tokens that occurs.
+hold: on MovieLens-1M half of T = 200. A graph has fixed shapes, hence one graph for each multiple
+of `ROUNDED` tokens that occurs.
 
 Letters: B batch, N tokens, T sequence, D width, K columns, H heads, R interval rows, L blocks.
 """
@@ -234,7 +234,7 @@ class Engine:
         self._forward(at, self.now, n, train=True)
         count = self._loss(at, n)
         self._backward(at, n)
-        self._sums(at, n)
+        self._sums(at)
         self._together()
         return count
 
@@ -261,8 +261,8 @@ class Engine:
             self._drop_tables(at, config.dropout if train else 0.0)
             if train:
                 self._groups()
-        rates = config.dropout, config.item_dropout, config.user_dropout
-        rates = tuple(in_parts(rate) if train else 0 for rate in rates)
+        chances = config.dropout, config.item_dropout, config.user_dropout
+        rates = [in_parts(one) if train else 0 for one in chances]
         tokens.lay_out[(batch, -(-config.max_length // tile))](
             *(now, self.key, weights.params, *self._tables(), weights.offset("positions.0")),
             *(source.items, source.weeks, source.times),
@@ -375,9 +375,7 @@ class Engine:
             POSITIVE=values,
         )
 
-    def _sum_rows(
-        self, at: Buffers, now: Tensor, n: int, out: Tensor, factor: float
-    ) -> None:
+    def _sum_rows(self, at: Buffers, now: Tensor, n: int, out: Tensor, factor: float) -> None:
         rows = out.shape[2]
         attention.sum_rows[(n // ROWS_AT_ONCE, -(-rows // 64), self.config.heads)](
             *(now, at.sums, at.counts, out, factor, at.n_tokens, n),
@@ -448,9 +446,9 @@ class Engine:
                 n, (at.dx, at.two), at.summed[layer], None, dsum, None, _norm(layer, 1), 0
             )
             self._attention_slopes(at, n, layer)
-            dz, site = at.dz[layer - 1] if layer else None, self._site(layer - 1, chance.OUT)
+            before, site = at.dz[layer - 1] if layer else None, self._site(layer - 1, chance.OUT)
             name = _norm(layer, 0)
-            self._norm_slopes(n, (dsum, at.two), at.x[layer], at.one, at.dx, dz, name, site)
+            self._norm_slopes(n, (dsum, at.two), at.x[layer], at.one, at.dx, before, name, site)
 
     def _attention_slopes(self, at: Buffers, n: int, layer: int) -> None:
         """From the gradient of the sum, in `dsum`, to those of the block's input.
@@ -475,12 +473,12 @@ class Engine:
         inputs = at.slopes, at.kv[layer], at.places[layer, 0]
         self._combine(at, self.now, inputs, dq, scale, values=False)
         ways = ((at.slopes, at.q[layer], scale, False), (at.weights[layer], dout, left, True))
-        for pairs, x, factor, values in ways:
+        for pairs, x, factor, positive in ways:
             attention.gather_up[self._attention_grid(self.now, shape["BN"], shape["WC"])](
                 *(self.now, pairs, x, at.dkv[layer], factor, at.n_tokens),
                 **shape,
-                AT=self.weights.columns if values else 0,
-                POSITIVE=values,
+                AT=self.weights.columns if positive else 0,
+                POSITIVE=positive,
             )
         if intervals:
             by_row = at.row_slopes[layer]
@@ -509,7 +507,7 @@ class Engine:
             RATE=in_parts(self.config.dropout),
         )
 
-    def _sums(self, at: Buffers, n: int) -> None:
+    def _sums(self, at: Buffers) -> None:
         """From gradients of activations to those of weights."""
         config, weights, batch = self.config, self.weights, self.config.batch_size
         width = power_of_two(min(weights.columns, 64))

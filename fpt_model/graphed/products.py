@@ -57,8 +57,8 @@ class Job:
         columns = self.left.shape[1]
         return [
             [
-                self.left.storage_offset() + start, self.left.stride(0), columns - start,
-                self.right.storage_offset(), self.right.stride(0), self.right.shape[1],
+                int(self.left.storage_offset()) + start, self.left.stride(0), columns - start,
+                int(self.right.storage_offset()), self.right.stride(0), self.right.shape[1],
                 self.offset + start * self.stride, self.stride,
             ]
             for start in range(0, columns, TILE)

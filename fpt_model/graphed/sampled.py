@@ -7,7 +7,7 @@ import triton
 import triton.language as tl
 
 from fpt_model.fused.chance import below, bits
-from fpt_model.graphed.tokens import USER, add_whole, words
+from fpt_model.graphed.tokens import add_whole, words
 
 
 @triton.jit

@@ -1,9 +1,9 @@
 """Kernels at both ends of the blocks: interactions to vectors, and gradients back to tables.
 
 A step's windows lie one after the other without padding: interaction i of the step's sequence b is
-token first[b] + i. What a step needs of its sequences is `now`, (4, B + 1) int32: first token, first
-interaction in the data, user, and time scale; column B holds the number of tokens n. Tokens n to N
-are there to keep shapes fixed: their gradients are zero.
+token first[b] + i. What a step needs of its sequences is `now`, (4, B + 1) int32: first token,
+first interaction in the data, user, and time scale; column B holds the number of tokens n. Tokens n
+to N are there to keep shapes fixed: their gradients are zero.
 
 Letters: B sequences, N tokens, T sequence, D width, K columns, R interval rows, L blocks.
 """
@@ -134,7 +134,7 @@ def lay_out(
 
 @triton.jit
 def add_whole(to, place, values, mask):
-    """Scatter, `WHOLE` to one: floating-point sums depend on their order, sums of whole numbers do not."""
+    """Scatter, `WHOLE` to one: floating-point sums depend on their order, whole ones do not."""
     tl.atomic_add(to + place, (values * WHOLE).to(tl.int64), mask=mask, sem="relaxed")
 
 

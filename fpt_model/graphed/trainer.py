@@ -53,7 +53,9 @@ class GraphedTrainer(Trainer):
             draw = generator(self.seed, _WINDOWS, self.progress.epoch)
             chance = torch.rand(ends.shape, dtype=torch.float64, generator=draw)
             ends = random_ends(ends, config.max_length, chance)
-        return self.histories.plan(self.users[order], ends[order], config.max_length, config.batch_size)
+        return self.histories.plan(
+            self.users[order], ends[order], config.max_length, config.batch_size
+        )
 
     def _steps_before(self) -> int:
         return self.progress.epoch * self.steps + self.progress.step

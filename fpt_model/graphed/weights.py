@@ -1,4 +1,4 @@
-"""All weights of a model in one tensor, so that one kernel updates them and rounds them for products.
+"""All weights of a model in one tensor, so that one kernel updates and rounds them.
 
 A product's input carries a column of ones, and its weight the bias in that column: the product
 adds the bias, and its gradient is the bias's too. Letters: D width, K columns, P elements.
@@ -145,4 +145,3 @@ class Weights:
 def _blocks(elements: int) -> int:
     """So many elements, rounded up to whole blocks."""
     return -(-elements // BLOCK) * BLOCK
-

@@ -54,7 +54,7 @@ def slow(*values):
 
 @pytest.fixture(autouse=True)
 def exact(monkeypatch):
-    """Products in float32, and sizes at which tiles have neighbours but the interpreter is quick."""
+    """Products in float32, and tiles that have neighbours at sizes the interpreter can do."""
     monkeypatch.setattr(engine, "HALF", torch.float32)
     monkeypatch.setattr(engine, "KEYS", 16)
     monkeypatch.setattr(engine, "ROUNDED", 128)
@@ -243,3 +243,30 @@ def test_gradients_are_those_of_the_plain_model(variant, settings, long_historie
     for name, parameter in step.plain.named_parameters():
         expected = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
         assert torch.allclose(slopes[name], expected, rtol=1e-3, atol=2e-6), name
+
+
+def test_the_group_loss_is_the_plain_models(long_histories):
+    step = Step(long_histories, "sas_fpt", group_weight=0.3, group_pairs=7)
+    at, config, n_users = step.engine, step.config, step.sequences.n_users
+    step.groups.copy_(torch.arange(n_users + 1, device=DEVICE) % 3)
+    at.clock.copy_(torch.tensor([BEFORE, 1]))
+    at.key.copy_(torch.tensor([11, 12, 1]))
+    at.now[0, -1] = 5  # tokens, by which gradients are divided in the end
+    at._groups()
+    place = torch.arange(config.group_pairs)
+    first, second = (
+        (1 + (_bits(11, 12, site, place) * n_users >> 32)).to(DEVICE)
+        for site in (chance.FIRST, chance.SECOND)
+    )
+    same = step.groups[first] == step.groups[second]
+    users = step.plain.users.weight
+    pulled = config.group_weight * group_loss(users, first, second, same, config.group_margin)
+    pulled.backward()
+    assert at.group_loss.item() == pytest.approx(pulled.item(), rel=1e-5)
+    found = at.weights.places["users.weight"].view(at.scattered.double() / 2**32 / 5)
+    assert torch.allclose(found, users.grad, atol=1e-6)
+
+
+def _bits(key1: int, key2: int, site: int, place: torch.Tensor) -> torch.Tensor:
+    own = chance.torch_mix(torch.tensor(key1 + site))
+    return chance.torch_mix(chance.torch_mix((place + own) & 0xFFFFFFFF) ^ key2)
