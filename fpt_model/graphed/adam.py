@@ -10,6 +10,14 @@ from fpt_model.graphed.dropout import WHOLE
 
 
 @triton.jit
+def sum_squares(flat, squares, BLOCK: tl.constexpr):
+    """Sums of squares by block, (P / BLOCK,): of the weights a step begins with, resumed or not."""
+    block = tl.program_id(0)
+    own = tl.load(flat + block * BLOCK + tl.arange(0, BLOCK))
+    tl.store(squares + block, tl.sum(own * own, 0))
+
+
+@triton.jit
 def sum_up(
     now, squares, spans, losses, group_loss, norms, record, count, l2,
     B: tl.constexpr, TABLES: tl.constexpr, CHUNK: tl.constexpr,
@@ -40,11 +48,11 @@ def sum_up(
 @triton.jit
 def adam(
     now, key, flat, rounded, moments, second, grads, scattered, item_parts, product_parts,
-    table_of, norms, squares, o_tables, o_products, item_size, product_size, splits,
+    table_of, norms, o_tables, o_products, item_size, product_size, splits,
     l2, rate, log_beta1, log_beta2, beta1, beta2,
     B: tl.constexpr, ITEM_SPLITS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """One block: its gradient, Adam, the rounded copy, and its sum of squares for the next step.
+    """One block: its gradient, Adam, and the rounded copy.
 
     Gradients are sums over tokens. Those before `o_tables` come from `scattered` (zeroed again),
     for items with `item_parts` (ITEM_SPLITS, item_size); those from `o_products` on are sums of
@@ -81,4 +89,3 @@ def adam(
     tl.store(second + at, square)
     tl.store(flat + at, new)
     tl.store(rounded + at, new.to(rounded.dtype.element_ty))
-    tl.store(squares + block, tl.sum(new * new, 0))

@@ -33,7 +33,7 @@ ROUNDED = 1024
 QUERIES, KEYS, CHUNK = 32, 64, 64  # of an attention tile
 ATTENTION = {"num_warps": 4, "num_stages": 2}
 ROWS_AT_ONCE = 16
-NORM = {"BM": 8, "TILES": 8, "num_warps": 4}  # rows of a tile, tiles of a program
+NORM = {"BM": 16, "TILES": 4, "num_warps": 4}  # rows of a tile, tiles of a program
 # tokens and items of a tile of scores, for gradients of tokens and of items
 SOFTMAX = (
     {"BM": 64, "BN": 128, "num_warps": 4, "num_stages": 3},
@@ -113,7 +113,6 @@ class Engine:
         self.block_squares = torch.zeros(n_blocks, device=self.device)
         self.group_loss = torch.zeros(1, device=self.device)
         self.scattered = self._ints(weights.scattered)
-        self.refresh()
 
     def _index_negatives(self) -> None:
         self.negative_search = 0
@@ -126,11 +125,6 @@ class Engine:
         self.firsts, self.counts = sampler.firsts.int(), sampler.counts.int()
         largest = int(sampler.counts.max()) if len(sampler.counts) else 0
         self.negative_search = largest.bit_length()
-
-    def refresh(self) -> None:
-        """Take over weights that something else has changed."""
-        self.weights.round()
-        self.block_squares.copy_(self.weights.params.view(-1, BLOCK).square().sum(1))
 
     def start_epoch(self, plan: Plan, step: int, before: int) -> None:
         """Set what steps read: the epoch's plan, its next step, and the steps before that one."""
@@ -215,7 +209,7 @@ class Engine:
     def _state(self) -> list[Tensor]:
         weights = self.weights
         flat = [weights.params, weights.rounded, weights.moments, weights.squares]
-        return [*flat, self.block_squares, self.clock, self.record]
+        return [*flat, self.clock, self.record]
 
     def step(self, n: int) -> None:
         """One step of up to n tokens."""
@@ -260,6 +254,8 @@ class Engine:
         with self._aside():
             self._drop_tables(at, config.dropout if train else 0.0)
             if train:
+                squares = self.block_squares
+                adam.sum_squares[(len(squares),)](self.weights.params, squares, BLOCK=BLOCK)
                 self._groups()
         chances = config.dropout, config.item_dropout, config.user_dropout
         rates = [in_parts(one) if train else 0 for one in chances]
@@ -593,7 +589,7 @@ class Engine:
         adam.adam[(weights.size // BLOCK,)](
             *(self.now, self.key, weights.params, weights.rounded, weights.moments),
             *(weights.squares, weights.grads, self.scattered, at.item_parts, self.product_parts),
-            *(self.table_of, self.norms, self.block_squares, weights.scattered),
+            *(self.table_of, self.norms, weights.scattered),
             *(weights.o_products, at.item_parts[0].numel(), self.product_size, self.splits),
             *(config.l2, config.learning_rate, _log(config.beta1), _log(config.beta2)),
             *(config.beta1, config.beta2),

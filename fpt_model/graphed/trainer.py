@@ -85,7 +85,7 @@ class GraphedTrainer(Trainer):
             if name in first:
                 moment.copy_(first[name])
                 square.copy_(second[name])
-        self.engine.refresh()
+        self.engine.weights.round()
         self.planned = -1
 
     def _scorer(self) -> Scorer:
