@@ -49,7 +49,8 @@ def same(first: dict, second: dict) -> bool:
     return first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)
 
 
-@pytest.mark.parametrize("windows", ["latest", pytest.param("random", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("windows", ["latest", "random"])
 def test_it_learns_and_repeats_itself_to_the_bit(trainer, windows):
     first, again = (trainer(windows=windows, dropout=0.1) for _ in range(2))
     losses = [record["train_loss"] for record in run(first, 3 * first.steps)]
@@ -85,13 +86,13 @@ def test_its_checkpoints_are_the_plain_trainers(trainer):
     run(back, 1)
 
 
+@pytest.mark.slow
 def test_both_start_from_the_same_weights_and_validate_alike(trainer):
     captured, plain = trainer(), trainer(Trainer)
     assert same(plain.weights(), captured.weights())
     assert captured._validate() == pytest.approx(plain._validate())
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["bce", "softmax"])
 def test_a_step_without_chance_is_the_plain_trainers(trainer, loss):
     """Norm penalty, Adam and order of users; a sampled negative is chance."""
