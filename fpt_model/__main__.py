@@ -66,7 +66,10 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--sequences", type=Path, required=True, help="sequences file")
     for command in (train, train_all):
         command.add_argument(
-            "--engine", choices=("auto", "plain", "fused"), default="auto", help="fused needs a GPU"
+            "--engine",
+            choices=("auto", "plain", "fused", "graphed"),
+            default="auto",
+            help="fused and graphed need a GPU",
         )
     for command in (train, evaluate, train_all):
         command.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")

@@ -68,10 +68,11 @@ def train(
         config: settings.
         device: to train on.
         tell: gets the events (`start`, `resumed`, `epoch`, `done`), each with its seed.
-        engine: `plain`; `fused`, all seeds side by side in fused kernels; `auto`, what fits.
+        engine: `plain`; `fused`, all seeds side by side in fused kernels; `graphed`, one seed after
+            the other by captured steps; `auto`, the fastest that fits.
 
     Raises:
-        ModelError: see `load`, `Trainer` and `uses_fused`; a directory is of another training;
+        ModelError: see `load`, `Trainer` and `engine_of`; a directory is of another training;
             the loss is not finite.
         InterruptedTrainingError: SIGTERM or SIGINT came; checkpoints were written.
     """
@@ -83,7 +84,7 @@ def train_loaded(
 ) -> None:
     """`train` with sequences that are loaded already, on the device to train on."""
     device = sequences.items.device
-    fused = uses_fused(engine, config, device)
+    chosen = engine_of(engine, config, device)
     orders = {
         seed: Order(config, seed, sequences.sha256, sequences.snapshot_id) for seed in folders
     }
@@ -98,14 +99,36 @@ def train_loaded(
         return
     runs = [
         Run(folders[trainer.seed], trainer, orders[trainer.seed], tell)
-        for trainer in _trainers(config, missing, sequences, fused=fused)
+        for trainer in _trainers(config, missing, sequences, chosen)
     ]
     for run in runs:
         run.resume()
         start = {"model": config.model, "seed": run.trainer.seed, "device": device_name(device)}
-        tell({"event": "start", "engine": "fused" if fused else "plain", **start})
+        tell({"event": "start", "engine": chosen, **start})
     with _Signals() as signals:
         _loop(runs, signals)
+
+
+def engine_of(engine: str, config: Config, device: torch.device) -> str:
+    """The engine that trains this: `fused`, `graphed` or `plain`.
+
+    Raises:
+        ModelError: the engine that was asked for can't.
+    """
+    if uses_fused(engine, config, device):
+        return "fused"
+    if engine not in ("auto", "graphed"):
+        return "plain"
+    able = _has_triton(device) and _fits_graphed(config)
+    if engine == "graphed" and not able:
+        raise ModelError(
+            "The graphed engine can't train this",
+            got=f"device {device.type}, batch_size {config.batch_size}, heads {config.heads}, "
+            f"max_length {config.max_length}",
+            expected="a GPU with Triton, batch_size x heads x max_length² below 2^31",
+            to_do="Use --engine plain",
+        )
+    return "graphed" if able else "plain"
 
 
 def uses_fused(engine: str, config: Config, device: torch.device) -> bool:
@@ -114,35 +137,48 @@ def uses_fused(engine: str, config: Config, device: torch.device) -> bool:
     Raises:
         ModelError: they were asked for and can't.
     """
-    if engine == "plain" or (engine == "auto" and device.type != "cuda"):
+    if engine not in ("auto", "fused"):
         return False
-    there = device.type == "cuda" and find_spec("triton") is not None
-    able = there and _fits(config)
+    able = _has_triton(device) and _fits_fused(config)
     if engine == "fused" and not able:
         raise ModelError(
             "The fused engine can't train this",
             got=f"device {device.type}, heads {config.heads}, loss {config.loss}, "
             f"width {config.width}, max_length {config.max_length}",
             expected="a GPU with Triton, one head, bce, width to 128, max_length to 64",
-            to_do="Use --engine plain",
+            to_do="Use --engine graphed or plain",
         )
     return able
 
 
-def _fits(config: Config) -> bool:
+def _has_triton(device: torch.device) -> bool:
+    return device.type == "cuda" and find_spec("triton") is not None
+
+
+def _fits_fused(config: Config) -> bool:
     from fpt_model.fused.engine import fits
 
     return fits(config)
 
 
-def _trainers(
-    config: Config, seeds: Sequence[int], sequences: Sequences, *, fused: bool
-) -> Sequence[Trainer]:
-    if not fused:
-        return [Trainer(config, seed, sequences) for seed in seeds]
-    from fpt_model.fused.trainer import FusedGroup
+def _fits_graphed(config: Config) -> bool:
+    from fpt_model.graphed.engine import fits
 
-    return FusedGroup(config, seeds, sequences).members
+    return fits(config)
+
+
+def _trainers(
+    config: Config, seeds: Sequence[int], sequences: Sequences, engine: str
+) -> Sequence[Trainer]:
+    if engine == "fused":
+        from fpt_model.fused.trainer import FusedGroup
+
+        return FusedGroup(config, seeds, sequences).members
+    if engine == "graphed":
+        from fpt_model.graphed.trainer import GraphedTrainer
+
+        return [GraphedTrainer(config, seed, sequences) for seed in seeds]
+    return [Trainer(config, seed, sequences) for seed in seeds]
 
 
 def device_of(name: str) -> torch.device:

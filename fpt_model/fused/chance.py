@@ -11,9 +11,9 @@ import triton.language as tl
 from torch import Tensor
 
 # Sites: what a draw is for. A layer's sites start at `LAYER + LAYER_SITES * layer`.
-DROPOUT, NEGATIVE, ITEM, ITEM_ID, USER, USER_ID, FIRST, SECOND = range(8)
+DROPOUT, NEGATIVE, ITEM, ITEM_ID, USER, USER_ID, FIRST, SECOND, EMBEDDING = range(9)
 LAYER, LAYER_SITES = 16, 8
-KEY_TABLE, VALUE_TABLE, KEY_PLACE, VALUE_PLACE = range(4)
+KEY_TABLE, VALUE_TABLE, KEY_PLACE, VALUE_PLACE, WEIGHTS, HIDDEN, OUT = range(7)
 
 
 @triton.jit
