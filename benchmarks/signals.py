@@ -41,7 +41,7 @@ SMALL: dict[str, Setting] = {
     "windows": "random",
     "epochs": 100,
     "validate_every": 5,
-    "patience": 4,
+    "patience": 8,  # groups show after 30 epochs; with 4 a lucky first validation ends it before
 }
 WIDTHS: dict[str, Setting] = {"week_width": 12, "user_width": 12}
 T_975 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 8: 2.365, 10: 2.262}
