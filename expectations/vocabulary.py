@@ -54,11 +54,16 @@ class OffendingRows(BatchExpectation):  # type: ignore[misc]
 
     @property
     def statement(self) -> str:
-        """The whole query."""
+        """The whole query.
+
+        The rows are counted once they are all there: a window over them would hold DuckDB to one
+        thread.
+        """
         return (
-            f"WITH batch AS NOT MATERIALIZED (SELECT * FROM {self.table})\n"
-            "SELECT *, count(*) OVER () AS offending_rows\n"
-            f"FROM ({self.query}) AS offending\nORDER BY ALL LIMIT {SAMPLE_ROWS}"
+            f"WITH batch AS NOT MATERIALIZED (SELECT * FROM {self.table}),\n"
+            f"offending AS MATERIALIZED ({self.query})\n"
+            "SELECT *, (SELECT count(*) FROM offending) AS offending_rows\n"
+            f"FROM offending ORDER BY ALL LIMIT {SAMPLE_ROWS}"
         )
 
     def _validate(
