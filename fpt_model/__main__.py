@@ -143,6 +143,8 @@ def _prepare(asked: argparse.Namespace) -> None:
     import torch
 
     torch.use_deterministic_algorithms(True)
+    # it would fill every new tensor with NaN first; every one is written before it is read
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     if asked.threads:
         torch.set_num_threads(asked.threads)
 
