@@ -4,18 +4,20 @@ import gc
 import json
 import traceback
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from fpt_model.compiling import compile_ahead
 from fpt_model.config import Config, resolve
 from fpt_model.data import Sequences, check_sha256, load
 from fpt_model.errors import InterruptedTrainingError, ModelError
-from fpt_model.ranking import rank_loaded
-from fpt_model.train import Tell, train_loaded, uses_fused
+from fpt_model.ranking import rank_loaded, rank_trained
+from fpt_model.train import RECORD, Tell, train_loaded, uses_fused
+from fpt_model.trainer import Trainer
 from fpt_model.version import code_version
 
 RANKS = "ranks.parquet"
@@ -44,6 +46,11 @@ class Job:
     def training(self) -> tuple[Path, Config, int]:
         """What is trained, wherever it goes."""
         return self.sequences, self.config, self.seed
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether nothing of it is left to train."""
+        return (self.output / RECORD).exists()
 
 
 def read_jobs(path: Path) -> list[Job]:
@@ -110,6 +117,7 @@ def run_jobs(
         InterruptedTrainingError: see `train`.
     """
     failures: dict[str, str] = {}
+    compiled: set[Config] = set()  # other sequences are trained on by the same kernels
     groups = list(_groups(jobs, device, engine))
     for path in dict.fromkeys(job.sequences for job in jobs):
         ours = [group for group in groups if group[0].sequences == path]
@@ -118,6 +126,9 @@ def run_jobs(
         except ModelError as error:
             failures |= _failed([job for group in ours for job in group], str(error), tell)
             continue
+        new = {job.config for group in ours for job in group if not job.is_trained} - compiled
+        compile_ahead(new, sequences, engine)
+        compiled |= new
         for group in ours:
             failures |= _train_and_rank(sequences, group, tell, engine)
     return failures
@@ -144,9 +155,9 @@ def _train_and_rank(
         tell(event | {"run": names[event["seed"]]})
 
     try:
-        train_loaded(sequences, folders, jobs[0].config, tell_run, engine)
-        for job in jobs:
-            tell({"event": "ranked", "run": job.name, "rows": _rank(sequences, job)})
+        trained = train_loaded(sequences, folders, jobs[0].config, tell_run, engine)
+        for name, rows in _rank(sequences, jobs, trained):
+            tell({"event": "ranked", "run": name, "rows": rows})
         return {}
     except InterruptedTrainingError:
         raise
@@ -163,8 +174,20 @@ def _train_and_rank(
     )
 
 
-def _rank(sequences: Sequences, job: Job) -> int | None:
-    """Rank, unless whole ranks are there. Returns the number of rows, if new."""
+def _rank(
+    sequences: Sequences, jobs: Sequence[Job], trained: Mapping[int, Trainer]
+) -> Iterator[tuple[str, int | None]]:
+    """Rank those trained just now, and who has no whole ranks: name and number of rows, if new."""
+    here = [job for job in jobs if job.seed in trained]
+    rows = rank_trained({job.output / RANKS: trained[job.seed] for job in here})
+    yield from zip((job.name for job in here), rows, strict=True)
+    for job in jobs:
+        if job not in here:
+            yield job.name, _rank_again(sequences, job)
+
+
+def _rank_again(sequences: Sequences, job: Job) -> int | None:
+    """Rank a training that was finished before, unless whole ranks are there."""
     ranks = job.output / RANKS
     try:
         check_sha256(ranks)

@@ -247,8 +247,18 @@ class Trainer:
 
     def ranked(self, split: Split, protocols: tuple[Protocol, ...] = PROTOCOLS) -> Ranks:
         """Ranks by the weights as they are now; see `rank`."""
-        score = scorer(self.model)
-        return rank(score, self.sequences, split, self.config.max_length, protocols)
+        return rank(self._scorer(), self.sequences, split, self.config.max_length, protocols)
+
+    def _scorer(self) -> Scorer:
+        return scorer(self.model)
+
+    def use_best(self) -> None:
+        """Take the chosen weights; what is ranked from here on is ranked by them.
+
+        Raises:
+            ModelError: there are none yet.
+        """
+        load_weights(self.model, self.best, "The chosen weights")
 
 
 def examples(

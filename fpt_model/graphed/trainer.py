@@ -88,6 +88,11 @@ class GraphedTrainer(Trainer):
         self.engine.weights.round()
         self.planned = -1
 
+    def use_best(self) -> None:
+        """See `Trainer.use_best`."""
+        super().use_best()
+        self.engine.weights.round()
+
     def _scorer(self) -> Scorer:
         width = self.config.item_width
         items = self.model.items.weight.detach()
