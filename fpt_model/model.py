@@ -99,6 +99,7 @@ class Encoder(nn.Module):
     def _near(self, windows: Windows, real: Tensor, latest: int) -> list[Near]:
         config, padded = self.config, (~real).sum(1)
         return near_pairs(
+            windows.asked,
             windows.times,
             windows.scales,
             padded,

@@ -45,7 +45,7 @@ def rank_run(
 def rank_loaded(sequences: Sequences, run: Path, output: Path, scores: Path | None = None) -> int:
     """`rank_run` with sequences that are loaded already, on the device to compute on."""
     model = load_model(run, sequences)
-    length = model.config.max_length
+    sequences, length = sequences.seen_at(model.config.moment), model.config.max_length
     tables = [_rows(split, rank(scorer(model), sequences, split, length)) for split in SPLITS]
     table = pa.concat_tables(tables)
     _write(output, table)
