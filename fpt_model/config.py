@@ -37,6 +37,8 @@ class Config:
         groups: number of clusters of users.
         group_margin: cosine below which users of different groups cost nothing.
         group_refresh: epochs between clusterings; the loss starts with the first.
+        mask: which padding attention leaves out: `keys`, so that it is never looked at, or
+            `queries`, as the authors' code has it; see `Encoder`.
         windows: `latest`, every user's last T + 1 training interactions (the papers' sampler), or
             `random`, any T + 1 in a row, drawn anew each epoch.
         loss: `bce` with one sampled negative a position, or `softmax` over all items.
@@ -69,6 +71,7 @@ class Config:
     groups: int = 4
     group_margin: float = 0.0
     group_refresh: int = 5
+    mask: Literal["keys", "queries"] = "keys"
     windows: Literal["latest", "random"] = "latest"
     loss: Literal["bce", "softmax"] = "bce"
     batch_size: int = 128
@@ -105,7 +108,11 @@ class Config:
         return asdict(self)
 
 
-_WORDS = {"windows": ("latest", "random"), "loss": ("bce", "softmax")}
+_WORDS = {
+    "mask": ("keys", "queries"),
+    "windows": ("latest", "random"),
+    "loss": ("bce", "softmax"),
+}
 _RANGES: tuple[tuple[str, float, float], ...] = (
     *((name, 1, 4096) for name in ("item_width", "blocks", "heads", "groups", "validate_every")),
     *((name, 0, 4096) for name in ("week_width", "user_width", "overflow_rows")),
