@@ -42,6 +42,8 @@ class Config:
             knows (HSTU's relative time, Zhai et al. 2024); see `Sequences.seen_at`.
         average: share of the weights' average over epochs that an epoch keeps; validated, chosen
             and ranked are the averaged weights. 0 leaves averaging out.
+        mask: which padding attention leaves out: `keys`, so that it is never looked at, or
+            `queries`, as the authors' code has it; see `Encoder`.
         windows: `latest`, every user's last T + 1 training interactions (the papers' sampler), or
             `random`, any T + 1 in a row, drawn anew each epoch.
         loss: `bce` with one sampled negative a position, or `softmax` over all items.
@@ -76,6 +78,7 @@ class Config:
     group_refresh: int = 5
     moment: Literal["last", "request"] = "last"
     average: float = 0.0
+    mask: Literal["keys", "queries"] = "keys"
     windows: Literal["latest", "random"] = "latest"
     loss: Literal["bce", "softmax"] = "bce"
     batch_size: int = 128
@@ -114,6 +117,7 @@ class Config:
 
 _WORDS = {
     "moment": ("last", "request"),
+    "mask": ("keys", "queries"),
     "windows": ("latest", "random"),
     "loss": ("bce", "softmax"),
 }

@@ -45,7 +45,8 @@ PROGRAMS = 264  # two for each of a GPU's processors: what gradients of weights 
 
 def fits(config: Config) -> bool:
     """Whether the kernels cover these settings."""
-    return config.batch_size * config.heads * config.max_length**2 < MAX_PAIRS
+    pairs = config.batch_size * config.heads * config.max_length**2
+    return config.mask == "keys" and pairs < MAX_PAIRS
 
 
 def power_of_two(n: int) -> int:
