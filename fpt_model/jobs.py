@@ -13,14 +13,13 @@ import torch
 
 from fpt_model.compiling import compile_ahead
 from fpt_model.config import Config, resolve
-from fpt_model.data import Sequences, check_sha256, load
+from fpt_model.data import Sequences, Split, check_sha256, load
 from fpt_model.errors import InterruptedTrainingError, ModelError
-from fpt_model.ranking import rank_loaded, rank_trained
+from fpt_model.ranking import SPLITS, rank_loaded, rank_trained
 from fpt_model.train import RECORD, Tell, train_loaded, uses_fused
 from fpt_model.trainer import Trainer
 from fpt_model.version import code_version
 
-RANKS = "ranks.parquet"
 SEEDS_TOGETHER = 8  # more of them side by side only take more of the GPU's memory
 
 
@@ -34,6 +33,7 @@ class Job:
         output: run directory.
         config: settings.
         seed: of everything random.
+        splits: whose held-out items are ranked at the end.
     """
 
     name: str
@@ -41,11 +41,18 @@ class Job:
     output: Path
     config: Config
     seed: int
+    splits: tuple[Split, ...] = SPLITS
 
     @property
     def training(self) -> tuple[Path, Config, int]:
         """What is trained, wherever it goes."""
         return self.sequences, self.config, self.seed
+
+    @property
+    def ranks(self) -> Path:
+        """Where its ranks go. Those of one split can't be taken for those of both."""
+        only = "" if self.splits == SPLITS else f"-{'-'.join(self.splits)}"
+        return self.output / f"ranks{only}.parquet"
 
     @property
     def is_trained(self) -> bool:
@@ -61,7 +68,8 @@ def read_jobs(path: Path) -> list[Job]:
            "config": {"model": "sas_fpt", "preset": "paper", "epochs": 20}, "seed": 0}]}
 
     Paths are relative to the file. `config` overrides the settings of its preset; `code_version`
-    may be left out.
+    may be left out. `"rank": ["valid"]` beside it leaves the test split alone, which trials must
+    not read; `"rank": false` ranks nobody.
 
     Raises:
         ModelError: it is no such file, is for another version of this package, or asks for two
@@ -70,7 +78,8 @@ def read_jobs(path: Path) -> list[Job]:
     try:
         asked = json.loads(path.read_text(encoding="utf-8"))
         _refuse_other_code(path, asked.get("code_version", code_version()))
-        jobs = [_job(row, path.parent) for row in asked["jobs"]]
+        splits = _splits(asked.get("rank", SPLITS))
+        jobs = [_job(row, path.parent, splits) for row in asked["jobs"]]
     except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
         raise ModelError(f"{path} lists no jobs", got=f"{type(error).__name__}: {error}") from error
     for what in ("output", "training"):
@@ -91,11 +100,18 @@ def _refuse_other_code(path: Path, version: str) -> None:
         )
 
 
-def _job(row: dict[str, Any], folder: Path) -> Job:
+def _splits(asked: Any) -> tuple[Split, ...]:
+    wanted = asked or ()
+    if set(wanted) - set(SPLITS):
+        raise ModelError("Unknown split to rank", got=asked, expected=f"some of {list(SPLITS)}")
+    return tuple(split for split in SPLITS if split in wanted)
+
+
+def _job(row: dict[str, Any], folder: Path, splits: tuple[Split, ...]) -> Job:
     settings = dict(row["config"])
     config = resolve(settings.pop("model"), settings.pop("preset"), settings)
     sequences, output = (folder / row[name] for name in ("sequences", "output"))
-    return Job(row["output"], sequences, output, config, int(row["seed"]))
+    return Job(row["output"], sequences, output, config, int(row["seed"]), splits)
 
 
 def run_jobs(
@@ -178,8 +194,11 @@ def _rank(
     sequences: Sequences, jobs: Sequence[Job], trained: Mapping[int, Trainer]
 ) -> Iterator[tuple[str, int | None]]:
     """Rank those trained just now, and who has no whole ranks: name and number of rows, if new."""
+    jobs = [job for job in jobs if job.splits]
+    if not jobs:
+        return
     here = [job for job in jobs if job.seed in trained]
-    rows = rank_trained({job.output / RANKS: trained[job.seed] for job in here})
+    rows = rank_trained({job.ranks: trained[job.seed] for job in here}, jobs[0].splits)
     yield from zip((job.name for job in here), rows, strict=True)
     for job in jobs:
         if job not in here:
@@ -188,12 +207,11 @@ def _rank(
 
 def _rank_again(sequences: Sequences, job: Job) -> int | None:
     """Rank a training that was finished before, unless whole ranks are there."""
-    ranks = job.output / RANKS
     try:
-        check_sha256(ranks)
+        check_sha256(job.ranks)
         return None
     except ModelError:
-        return rank_loaded(sequences, job.output, ranks)
+        return rank_loaded(sequences, job.output, job.ranks, splits=job.splits)
 
 
 def _failed(jobs: Sequence[Job], cause: str, tell: Tell) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """A finished training's ranks, as a file."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -43,11 +43,20 @@ def rank_run(
     return rank_loaded(load(path).to(device), run, output, scores)
 
 
-def rank_loaded(sequences: Sequences, run: Path, output: Path, scores: Path | None = None) -> int:
-    """`rank_run` with sequences that are loaded already, on the device to compute on."""
+def rank_loaded(
+    sequences: Sequences,
+    run: Path,
+    output: Path,
+    scores: Path | None = None,
+    splits: Sequence[Split] = SPLITS,
+) -> int:
+    """`rank_run` with sequences that are loaded already, on the device to compute on.
+
+    Of `splits` other than both, only those are computed.
+    """
     model = load_model(run, sequences)
-    length = model.config.max_length
-    tables = [_rows(split, rank(scorer(model), sequences, split, length)) for split in SPLITS]
+    sequences, length = sequences.seen_at(model.config.moment), model.config.max_length
+    tables = [_rows(split, rank(scorer(model), sequences, split, length)) for split in splits]
     table = pa.concat_tables(tables)
     _write(output, table)
     if scores is not None:
@@ -55,13 +64,14 @@ def rank_loaded(sequences: Sequences, run: Path, output: Path, scores: Path | No
     return int(table.num_rows)
 
 
-def rank_trained(trainers: Mapping[Path, Trainer]) -> list[int]:
+def rank_trained(trainers: Mapping[Path, Trainer], splits: Sequence[Split] = SPLITS) -> list[int]:
     """Rank with the chosen weights of trainings that just ended, by the engine that trained them.
 
     Seeds that were trained side by side are ranked side by side.
 
     Args:
         trainers: by the Parquet file to write; see `rank_run`.
+        splits: only these are computed.
 
     Returns:
         The number of rows of each.
@@ -70,7 +80,7 @@ def rank_trained(trainers: Mapping[Path, Trainer]) -> list[int]:
         trainer.use_best()
     # one split of all before the next: what a group shares, it computes for one split at a time
     by_split = [
-        [_rows(split, trainer.ranked(split)) for trainer in trainers.values()] for split in SPLITS
+        [_rows(split, trainer.ranked(split)) for trainer in trainers.values()] for split in splits
     ]
     tables = [pa.concat_tables(parts) for parts in zip(*by_split, strict=True)]
     for output, table in zip(trainers, tables, strict=True):

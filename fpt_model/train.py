@@ -126,9 +126,9 @@ def engine_of(engine: str, config: Config, device: torch.device) -> str:
     if engine == "graphed" and not able:
         raise ModelError(
             "The graphed engine can't train this",
-            got=f"device {device.type}, batch_size {config.batch_size}, heads {config.heads}, "
-            f"max_length {config.max_length}",
-            expected="a GPU with Triton, batch_size x heads x max_length² below 2^31",
+            got=f"device {device.type}, mask {config.mask}, batch_size {config.batch_size}, "
+            f"heads {config.heads}, max_length {config.max_length}",
+            expected="a GPU with Triton, mask keys, batch_size x heads x max_length² below 2^31",
             to_do="Use --engine plain",
         )
     return "graphed" if able else "plain"
@@ -146,9 +146,9 @@ def uses_fused(engine: str, config: Config, device: torch.device) -> bool:
     if engine == "fused" and not able:
         raise ModelError(
             "The fused engine can't train this",
-            got=f"device {device.type}, heads {config.heads}, loss {config.loss}, "
-            f"width {config.width}, max_length {config.max_length}",
-            expected="a GPU with Triton, one head, bce, width to 128, max_length to 64",
+            got=f"device {device.type}, mask {config.mask}, heads {config.heads}, "
+            f"loss {config.loss}, width {config.width}, max_length {config.max_length}",
+            expected="a GPU with Triton, mask keys, one head, bce, width to 128, max_length to 64",
             to_do="Use --engine graphed or plain",
         )
     return able

@@ -8,7 +8,7 @@ from torch import Tensor
 from fpt_model.checkpoint import State
 from fpt_model.config import Config
 from fpt_model.data import Sequences, Split
-from fpt_model.evaluate import PROTOCOLS, Protocol, Ranks, evaluated
+from fpt_model.evaluate import Protocol, Ranks, evaluated
 from fpt_model.fused.engine import Engine
 from fpt_model.fused.places import Rivals, compare, joined
 from fpt_model.fused.scratch import Batch
@@ -81,13 +81,13 @@ class FusedTrainer(Trainer):
                 layout.pack(kept, flat[self.number])
         engine.take_over()
 
-    def use_best(self) -> None:
-        """See `Trainer.use_best`."""
-        super().use_best()
+    def use(self, weights: dict[str, Tensor]) -> None:
+        """See `Trainer.use`."""
+        super().use(weights)
         self.engine.layout.pack(self.model.state_dict(), self.engine.params[self.number])
         self.engine.take_over()
 
-    def ranked(self, split: Split, protocols: tuple[Protocol, ...] = PROTOCOLS) -> Ranks:
+    def _ranked(self, split: Split, protocols: tuple[Protocol, ...]) -> Ranks:
         """See `Trainer.ranked`; the features are computed for the whole group at once."""
         rivals = self.group.rivals(split)
         features = self.group.features(split)[self.number]
@@ -124,7 +124,7 @@ class FusedGroup:
         self.engine = Engine(models, keys, sequences, len(self.members[0].rows))
         for number, member in enumerate(self.members):
             member.engine, member.number, member.group = self.engine, number, self
-        self.config, self.sequences = config, sequences
+        self.config, self.sequences = config, self.members[0].sequences
         self._batches: dict[Split, Batch] = {}
         self._rivals: dict[Split, list[Rivals]] = {}
         self._features: tuple[tuple[Split, int], Tensor] | None = None

@@ -88,9 +88,9 @@ class GraphedTrainer(Trainer):
         self.engine.weights.round()
         self.planned = -1
 
-    def use_best(self) -> None:
-        """See `Trainer.use_best`."""
-        super().use_best()
+    def use(self, weights: dict[str, Tensor]) -> None:
+        """See `Trainer.use`."""
+        super().use(weights)
         self.engine.weights.round()
 
     def _scorer(self) -> Scorer:
