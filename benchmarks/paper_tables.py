@@ -1,16 +1,18 @@
 """Both tables of the paper: seconds from sequences to published metrics, training and the rest.
 
-    python benchmarks/paper_tables.py --source ml-1m.zip --device cuda
+    python benchmarks/paper_tables.py --source ml-1m.zip --device cuda --record
 
-Landing and preparing come first and are not counted. Then `fpt benchmark` is one command, timed by
-the clock. Where a GPU machine has no Prefect, training is timed there and the rest here:
+The tables have 30 trainings: TiSASRec, TiSASRec+, TiSASRec++ and SAS-FPT on 5-core data, TiSASRec
+and SAS-FPT on cold-start data, five seeds each (`--model` names others, on both). Landing and
+preparing come first and are not counted. Then `fpt benchmark` is one command, timed by the clock.
+Where a GPU machine has no Prefect, training is timed there and the rest here:
 
     fpt export to-gpu --dataset ml-1m --source ml-1m.zip --preset paper      here
     python -m fpt_model train-all --jobs jobs.json > events.jsonl            there, in to-gpu
     python benchmarks/paper_tables.py … --trained to-gpu                     here, brought back
 
-Then the two are added up; carrying the folder to and fro is not in it. The figures are recorded
-when they are the paper's: MovieLens 1M, its settings, five seeds.
+Then the two are added up; carrying the folder to and fro is not in it. Only the paper's figures can
+be recorded: MovieLens 1M, its models and settings, five seeds.
 """
 
 import argparse
@@ -24,7 +26,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from results import Result, command, cpu, record, versions
+from results import Result, add_arguments, command, cpu, keep, versions
 
 EVENTS = "events.jsonl"
 TRAINED = re.compile(r"(\d+) trainings took ([\d.]+) s, (.+)")
@@ -45,11 +47,17 @@ def main() -> None:
     parser.add_argument("--source", type=Path, required=True)
     parser.add_argument("--preset", default="paper")
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--model", action="append", default=[], help="instead of the paper's")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--trained", type=Path, help="exported folder that was trained elsewhere")
+    add_arguments(parser)
     asked = parser.parse_args()
-    data = ["--dataset", asked.dataset, "--source", str(asked.source)]
-    tables = [*data, "--preset", asked.preset, "--seeds", str(asked.seeds)]
+    papers = (asked.dataset, asked.preset, asked.seeds, asked.model) == ("ml-1m", "paper", 5, [])
+    if (asked.record or asked.record_to) and not papers:
+        parser.error("only the paper's figures are recorded: ml-1m, paper, 5 seeds, no --model")
+    tables = ["--dataset", asked.dataset, "--source", str(asked.source)]
+    tables += ["--preset", asked.preset, "--seeds", str(asked.seeds)]
+    tables += [word for model in asked.model for word in ("--model", model)]
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder, "home")
         fpt("export", str(Path(folder, "unused")), *tables, home=home)  # lands and prepares
@@ -77,8 +85,7 @@ def main() -> None:
     for name, value in figures.items():
         print(f"{name:22} {value:8.1f} s")
     print(f"{training.count} trainings; {device}")
-    if (asked.dataset, asked.preset, asked.seeds) == ("ml-1m", "paper", 5):
-        record(*(Result(name, s, "s", device, used, command()) for name, s in figures.items()))
+    keep(asked, *(Result(name, s, "s", device, used, command()) for name, s in figures.items()))
 
 
 def fpt(*words: str, home: Path) -> str:

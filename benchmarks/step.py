@@ -74,7 +74,9 @@ def step_result(model: str, ours: float, reference: float | None) -> Result:
     beside = f", reference {reference:.0f} µs, {ratio:.0f} times" if reference else ""
     print(f"{model}: {ours:.0f} µs a step{beside}")
     name = f"{model}_step"
-    return Result(name, ours, "µs", command=command(), reference=reference, ratio=ratio, **facts())
+    return Result(
+        name, ours, "µs a step", command=command(), reference=reference, ratio=ratio, **facts()
+    )
 
 
 def seed_steps(asked: argparse.Namespace, sequences: Sequences) -> list[Result]:

@@ -32,7 +32,7 @@ def plan(asked: Experiment) -> list[Row]:
     for retention in asked.retentions:
         snapshot = snapshot_id(load_id, retention)
         rows.append(_row("prepare", str(retention), snapshot, *_state(known, snapshot)))
-        for model in dict.fromkeys(asked.models):
+        for model in dict.fromkeys(asked.models_on(retention)):
             config = resolve(str(model), asked.preset)
             rows += [_training(known, snapshot, config, seed) for seed in range(asked.seeds)]
     return rows

@@ -9,7 +9,6 @@ from prefect import flow
 from flows.ingest import land_and_audit
 from flows.parameters import (
     HEADLINE,
-    LADDER,
     DatasetName,
     Device,
     Experiment,
@@ -62,14 +61,14 @@ def benchmark(
     dataset: DatasetName = "synthetic",
     source: Path | None = None,
     retentions: Sequence[Retention] = ("5-core", "cold-start"),
-    models: Sequence[Model] = LADDER,
+    models: Sequence[Model] | None = None,
     preset: Preset = "quick",
     seeds: Seeds = 5,
     device: Device = "auto",
     max_rejects: Rejects = 0,
     home: Path | None = None,
 ) -> Outcome:
-    """The pipeline for variants × retentions × seeds: both tables of the paper, all or nothing."""
+    """Both tables of the paper, or variants × retentions × seeds; all or nothing."""
     return _pipeline(
         Experiment(dataset, source, retentions, models, preset, seeds, device, max_rejects, home)
     )
@@ -81,7 +80,7 @@ def export(
     dataset: DatasetName = "synthetic",
     source: Path | None = None,
     retentions: Sequence[Retention] = ("5-core", "cold-start"),
-    models: Sequence[Model] = LADDER,
+    models: Sequence[Model] | None = None,
     preset: Preset = "quick",
     seeds: Seeds = 5,
     max_rejects: Rejects = 0,
@@ -114,7 +113,7 @@ def _prepared(place: Home, asked: Experiment) -> tuple[list[Snapshot], list[Trai
     snapshots = [transform_and_audit(place, load_id, kind) for kind in asked.retentions]
     wanted = [
         one
-        for snapshot in snapshots
-        for one in training.trainings(snapshot, asked.models, asked.preset, asked.seeds)
+        for kind, snapshot in zip(asked.retentions, snapshots, strict=True)
+        for one in training.trainings(snapshot, asked.models_on(kind), asked.preset, asked.seeds)
     ]
     return snapshots, wanted
