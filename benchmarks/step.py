@@ -71,8 +71,8 @@ def steps(asked: argparse.Namespace, sequences: Sequences) -> list[Result]:
 
 def step_result(model: str, ours: float, reference: float | None) -> Result:
     ratio = reference / ours if reference else None
-    beside = f", reference {reference:.0f} µs, {ratio:.0f} times" if reference else ""
-    print(f"{model}: {ours:.0f} µs a step{beside}")
+    print(f"{model}: {ours:.0f} µs a step", end="")
+    print(f", reference {reference:.0f} µs, {ratio:.0f} times" if reference else "")
     name = f"{model}_step"
     return Result(
         name, ours, "µs a step", command=command(), reference=reference, ratio=ratio, **facts()
