@@ -37,6 +37,13 @@ class Config:
         groups: number of clusters of users.
         group_margin: cosine below which users of different groups cost nothing.
         group_refresh: epochs between clusterings; the loss starts with the first.
+        moment: when a window is looked back at, for intervals and weeks: `last`, at its latest
+            interaction, or `request`, when the next item is asked for, which a running system
+            knows (HSTU's relative time, Zhai et al. 2024); see `Sequences.seen_at`.
+        average: share of the weights' average over epochs that an epoch keeps; validated, chosen
+            and ranked are the averaged weights. 0 leaves averaging out.
+        mask: which padding attention leaves out: `keys`, so that it is never looked at, or
+            `queries`, as the authors' code has it; see `Encoder`.
         windows: `latest`, every user's last T + 1 training interactions (the papers' sampler), or
             `random`, any T + 1 in a row, drawn anew each epoch.
         loss: `bce` with one sampled negative a position, or `softmax` over all items.
@@ -69,6 +76,9 @@ class Config:
     groups: int = 4
     group_margin: float = 0.0
     group_refresh: int = 5
+    moment: Literal["last", "request"] = "last"
+    average: float = 0.0
+    mask: Literal["keys", "queries"] = "keys"
     windows: Literal["latest", "random"] = "latest"
     loss: Literal["bce", "softmax"] = "bce"
     batch_size: int = 128
@@ -105,11 +115,16 @@ class Config:
         return asdict(self)
 
 
-_WORDS = {"windows": ("latest", "random"), "loss": ("bce", "softmax")}
+_WORDS = {
+    "moment": ("last", "request"),
+    "mask": ("keys", "queries"),
+    "windows": ("latest", "random"),
+    "loss": ("bce", "softmax"),
+}
 _RANGES: tuple[tuple[str, float, float], ...] = (
     *((name, 1, 4096) for name in ("item_width", "blocks", "heads", "groups", "validate_every")),
     *((name, 0, 4096) for name in ("week_width", "user_width", "overflow_rows")),
-    *((name, 0, 0.99) for name in ("dropout", "user_dropout", "item_dropout")),
+    *((name, 0, 0.99) for name in ("dropout", "user_dropout", "item_dropout", "average")),
     *((name, 0, 1e6) for name in ("group_weight", "group_pairs", "l2")),
     *((name, 1, 1e6) for name in ("time_span", "batch_size", "epochs", "patience")),
     *((name, 0, 0.9999) for name in ("beta1", "beta2")),

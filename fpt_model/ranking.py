@@ -55,7 +55,7 @@ def rank_loaded(
     Of `splits` other than both, only those are computed.
     """
     model = load_model(run, sequences)
-    length = model.config.max_length
+    sequences, length = sequences.seen_at(model.config.moment), model.config.max_length
     tables = [_rows(split, rank(scorer(model), sequences, split, length)) for split in splits]
     table = pa.concat_tables(tables)
     _write(output, table)

@@ -99,7 +99,7 @@ def train_loaded(
         return
     runs = [
         Run(folders[trainer.seed], trainer, orders[trainer.seed], tell)
-        for trainer in _trainers(config, missing, sequences, chosen)
+        for trainer in trainers(config, missing, sequences, chosen)
     ]
     for run in runs:
         run.resume()
@@ -123,9 +123,9 @@ def engine_of(engine: str, config: Config, device: torch.device) -> str:
     if engine == "graphed" and not able:
         raise ModelError(
             "The graphed engine can't train this",
-            got=f"device {device.type}, batch_size {config.batch_size}, heads {config.heads}, "
-            f"max_length {config.max_length}",
-            expected="a GPU with Triton, batch_size x heads x max_length² below 2^31",
+            got=f"device {device.type}, mask {config.mask}, batch_size {config.batch_size}, "
+            f"heads {config.heads}, max_length {config.max_length}",
+            expected="a GPU with Triton, mask keys, batch_size x heads x max_length² below 2^31",
             to_do="Use --engine plain",
         )
     return "graphed" if able else "plain"
@@ -143,9 +143,9 @@ def uses_fused(engine: str, config: Config, device: torch.device) -> bool:
     if engine == "fused" and not able:
         raise ModelError(
             "The fused engine can't train this",
-            got=f"device {device.type}, heads {config.heads}, loss {config.loss}, "
-            f"width {config.width}, max_length {config.max_length}",
-            expected="a GPU with Triton, one head, bce, width to 128, max_length to 64",
+            got=f"device {device.type}, mask {config.mask}, heads {config.heads}, "
+            f"loss {config.loss}, width {config.width}, max_length {config.max_length}",
+            expected="a GPU with Triton, mask keys, one head, bce, width to 128, max_length to 64",
             to_do="Use --engine graphed or plain",
         )
     return able
@@ -167,9 +167,10 @@ def _fits_graphed(config: Config) -> bool:
     return fits(config)
 
 
-def _trainers(
+def trainers(
     config: Config, seeds: Sequence[int], sequences: Sequences, engine: str
 ) -> Sequence[Trainer]:
+    """A trainer for each seed, by an engine that `engine_of` named."""
     if engine == "fused":
         from fpt_model.fused.trainer import FusedGroup
 
