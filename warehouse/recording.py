@@ -70,8 +70,8 @@ def merged(stored: Sequence[Row], new: Sequence[Row], key: Sequence[str]) -> lis
 
 def as_lines(rows: Sequence[Row]) -> str:
     """A JSON list with a line for each object, so that a change is one line of a diff."""
-    lines = ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
-    return f"[\n{lines}\n]\n"
+    lines = ",".join(f"\n{json.dumps(row, ensure_ascii=False)}" for row in rows)
+    return f"[{lines}\n]\n"
 
 
 def _rows(home: Home, kind: Kind, dataset: str, preset: str) -> list[Row]:

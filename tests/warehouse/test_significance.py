@@ -114,9 +114,8 @@ def test_the_interval_covers_the_truth_in_19_of_20_worlds(home, published_snapsh
 def insert(connection, snapshot_id: str, ranks: np.ndarray) -> None:
     """Ranks by world, model, seed and user as published trainings."""
     worlds, _, seeds, users = ranks.shape
-    runs = pl.DataFrame(
-        list(np.ndindex(worlds, 2, seeds)), ["world", "model", "seed"], orient="row"
-    )
+    names = ["world", "model", "seed"]
+    runs = pl.DataFrame(list(np.ndindex(worlds, 2, seeds)), names, orient="row")
     runs = runs.with_columns(run=pl.format("{} {} {}", *names))
     ranks_by_run = pl.DataFrame(  # noqa: F841 - DuckDB finds both by name
         {"run": np.repeat(runs["run"], users), "rank": ranks.reshape(-1)}
