@@ -1,7 +1,7 @@
 """A finished training's ranks, as a file."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from fpt_model.errors import ModelError
 from fpt_model.evaluate import Ranks, rank, scored
 from fpt_model.model import Encoder
 from fpt_model.train import BEST
-from fpt_model.trainer import scorer
+from fpt_model.trainer import Trainer, scorer
 
 SPLITS: tuple[Split, ...] = ("valid", "test")
 
@@ -62,6 +62,30 @@ def rank_loaded(
     if scores is not None:
         np.save(scores, _all_scores(model, sequences))
     return int(table.num_rows)
+
+
+def rank_trained(trainers: Mapping[Path, Trainer], splits: Sequence[Split] = SPLITS) -> list[int]:
+    """Rank with the chosen weights of trainings that just ended, by the engine that trained them.
+
+    Seeds that were trained side by side are ranked side by side.
+
+    Args:
+        trainers: by the Parquet file to write; see `rank_run`.
+        splits: only these are computed.
+
+    Returns:
+        The number of rows of each.
+    """
+    for trainer in trainers.values():
+        trainer.use_best()
+    # one split of all before the next: what a group shares, it computes for one split at a time
+    by_split = [
+        [_rows(split, trainer.ranked(split)) for trainer in trainers.values()] for split in splits
+    ]
+    tables = [pa.concat_tables(parts) for parts in zip(*by_split, strict=True)]
+    for output, table in zip(trainers, tables, strict=True):
+        _write(output, table)
+    return [int(table.num_rows) for table in tables]
 
 
 def load_model(run: Path, sequences: Sequences) -> Encoder:

@@ -81,8 +81,12 @@ def train(
 
 def train_loaded(
     sequences: Sequences, folders: Mapping[int, Path], config: Config, tell: Tell, engine: str
-) -> None:
-    """`train` with sequences that are loaded already, on the device to train on."""
+) -> dict[int, Trainer]:
+    """`train` with sequences that are loaded already, on the device to train on.
+
+    Returns:
+        By seed the trainings that were not finished before, finished now.
+    """
     device = sequences.items.device
     chosen = engine_of(engine, config, device)
     orders = {
@@ -96,17 +100,16 @@ def train_loaded(
         else:
             missing.append(seed)
     if not missing:
-        return
-    runs = [
-        Run(folders[trainer.seed], trainer, orders[trainer.seed], tell)
-        for trainer in trainers(config, missing, sequences, chosen)
-    ]
+        return {}
+    trainers = trainers_of(config, missing, sequences, chosen)
+    runs = [Run(folders[one.seed], one, orders[one.seed], tell) for one in trainers]
     for run in runs:
         run.resume()
         start = {"model": config.model, "seed": run.trainer.seed, "device": device_name(device)}
         tell({"event": "start", "engine": chosen, **start})
     with _Signals() as signals:
         _loop(runs, signals)
+    return {trainer.seed: trainer for trainer in trainers}
 
 
 def engine_of(engine: str, config: Config, device: torch.device) -> str:
@@ -167,10 +170,10 @@ def _fits_graphed(config: Config) -> bool:
     return fits(config)
 
 
-def trainers(
+def trainers_of(
     config: Config, seeds: Sequence[int], sequences: Sequences, engine: str
 ) -> Sequence[Trainer]:
-    """A trainer for each seed, by an engine that `engine_of` named."""
+    """A trainer for each seed; `engine` as `engine_of` says."""
     if engine == "fused":
         from fpt_model.fused.trainer import FusedGroup
 

@@ -265,22 +265,34 @@ class Trainer:
         """The model's state dict as it is now."""
         return {name: value.detach() for name, value in self.model.state_dict().items()}
 
-    @cached_property
-    def average_model(self) -> Encoder:
-        """A model for the averaged weights."""
-        model = Encoder(
-            self.config, self.sequences.n_items, self.sequences.n_users, self.model.edges.cpu()
-        )
-        return model.to(self.rows.device)
-
     def ranked(self, split: Split, protocols: tuple[Protocol, ...] = PROTOCOLS) -> Ranks:
         """Ranks by the averaged weights where there are such, else those of now; see `rank`."""
-        model = self.model
-        if self.averaged:
-            model = self.average_model
-            model.load_state_dict(self.averaged)
-        score = scorer(model)
-        return rank(score, self.sequences, split, self.config.max_length, protocols)
+        if not self.averaged:
+            return self._ranked(split, protocols)
+        now = {name: value.clone() for name, value in self.weights().items()}
+        self.use(self.averaged)
+        ranks = self._ranked(split, protocols)
+        self.use(now)
+        return ranks
+
+    def _ranked(self, split: Split, protocols: tuple[Protocol, ...]) -> Ranks:
+        return rank(self._scorer(), self.sequences, split, self.config.max_length, protocols)
+
+    def _scorer(self) -> Scorer:
+        return scorer(self.model)
+
+    def use(self, weights: dict[str, Tensor]) -> None:
+        """Take weights; what is ranked from here on is ranked by them.
+
+        Raises:
+            ModelError: they are another model's, or none.
+        """
+        load_weights(self.model, weights, "The weights")
+
+    def use_best(self) -> None:
+        """Take the chosen weights. It is trained no further."""
+        self.use(self.best)
+        self.averaged = {}
 
 
 def examples(
