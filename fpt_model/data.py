@@ -61,6 +61,16 @@ class Windows:
             self.scales[chosen],
         )
 
+    def latest(self, length: int) -> "Windows":
+        """The latest `length` places of each window."""
+        return Windows(
+            self.items[:, -length:],
+            self.times[:, -length:],
+            self.weeks[:, -length:],
+            self.users,
+            self.scales,
+        )
+
 
 @dataclass(frozen=True)
 class Sequences:

@@ -123,10 +123,10 @@ def near_pairs(
     at_most = max(1, PART // (heads * latest * times.shape[1]))
     size = -(-len(times) // -(-len(times) // at_most))
     parts = zip(times.split(size), scales.split(size), padded.split(size), strict=True)
-    return [_near_pairs(*part, time_span, edges, heads, latest) for part in parts]
+    return [near_part(*part, time_span, edges, heads, latest) for part in parts]
 
 
-def _near_pairs(
+def near_part(
     times: Tensor,
     scales: Tensor,
     padded: Tensor,
@@ -135,7 +135,7 @@ def _near_pairs(
     heads: int,
     latest: int,
 ) -> Near:
-    """Times ascend, so what is near to i are the latest j, up to i itself."""
+    """`near_pairs`, not in parts: times ascend, so near to i are the latest j, up to i itself."""
     (batch, length), device = times.shape, times.device
     place = torch.arange(length, device=device)
     limit = (edges[-1] if len(edges) else time_span) * scales.double()  # (B,) exact to 2^53

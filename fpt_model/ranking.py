@@ -12,8 +12,9 @@ from fpt_model.checkpoint import load_weights, read, write_whole
 from fpt_model.config import from_dict
 from fpt_model.data import Sequences, Split, load
 from fpt_model.errors import ModelError
-from fpt_model.evaluate import Ranks, rank, scored
+from fpt_model.evaluate import PROTOCOLS, Ranks, rank, scored
 from fpt_model.model import Encoder
+from fpt_model.threaded import ranking as threaded
 from fpt_model.train import BEST
 from fpt_model.trainer import scorer
 
@@ -45,8 +46,7 @@ def rank_run(
 def rank_loaded(sequences: Sequences, run: Path, output: Path, scores: Path | None = None) -> int:
     """`rank_run` with sequences that are loaded already, on the device to compute on."""
     model = load_model(run, sequences)
-    length = model.config.max_length
-    tables = [_rows(split, rank(scorer(model), sequences, split, length)) for split in SPLITS]
+    tables = [_rows(split, _ranks(model, sequences, split)) for split in SPLITS]
     table = pa.concat_tables(tables)
     _write(output, table)
     if scores is not None:
@@ -75,6 +75,12 @@ def load_model(run: Path, sequences: Sequences) -> Encoder:
     model = Encoder(config, sequences.n_items, sequences.n_users, edges)
     load_weights(model, state.tensors, BEST)
     return model.to(sequences.items.device)
+
+
+def _ranks(model: Encoder, sequences: Sequences, split: Split) -> Ranks:
+    if sequences.items.device.type == "cpu":
+        return threaded.rank(model, sequences, split, PROTOCOLS)
+    return rank(scorer(model), sequences, split, model.config.max_length)
 
 
 def _rows(split: Split, ranks: Ranks) -> pa.Table:
