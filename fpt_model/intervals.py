@@ -123,10 +123,10 @@ def near_pairs(
     at_most = max(1, PART // (heads * latest * times.shape[1]))
     size = -(-len(times) // -(-len(times) // at_most))
     parts = zip(times.split(size), scales.split(size), padded.split(size), strict=True)
-    return [near_part(*part, time_span, edges, heads, latest) for part in parts]
+    return [_near_pairs(*part, time_span, edges, heads, latest) for part in parts]
 
 
-def near_part(
+def _near_pairs(
     times: Tensor,
     scales: Tensor,
     padded: Tensor,

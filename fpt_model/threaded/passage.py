@@ -11,11 +11,10 @@ from torch import Tensor
 
 from fpt_model.config import Config
 from fpt_model.data import Windows
-from fpt_model.intervals import near_part
 from fpt_model.threaded.attention import Attention, attention_mask
 from fpt_model.threaded.chance import Chance, scale_of
 from fpt_model.threaded.layers import Affine, Dropout, Norm, Product
-from fpt_model.threaded.near import Near
+from fpt_model.threaded.near import Near, near_of
 from fpt_model.threaded.weights import BlockWeights, Weights
 
 
@@ -115,17 +114,10 @@ class Passage:
         return items, weeks, users
 
     def _near(self, padded: Tensor, latest: int) -> Near:
-        windows, config = self.windows, self.config
-        near = near_part(
-            windows.times,
-            windows.scales,
-            padded,
-            config.time_span,
-            self.edges,
-            config.heads,
-            latest,
+        config = self.config
+        return near_of(
+            self.windows, padded, config.time_span, self.edges, config.heads, latest
         )
-        return Near(near)
 
 
 class BlockPass:

@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 
+from fpt_model.data import Windows
 from fpt_model.errors import ModelError
 from fpt_model.evaluate import rank
 from fpt_model.intervals import near_pairs
@@ -13,7 +14,7 @@ from fpt_model.threaded import ranking
 from fpt_model.threaded import trainer as threaded_module
 from fpt_model.threaded.chance import Chance
 from fpt_model.threaded.loss import bce, softmax
-from fpt_model.threaded.near import Near
+from fpt_model.threaded.near import near_of
 from fpt_model.threaded.passage import Passage
 from fpt_model.threaded.trainer import ThreadedTrainer, divided
 from fpt_model.threaded.weights import weights_of
@@ -134,21 +135,25 @@ def test_losses_and_their_slopes_are_the_plain_ones(kind, encoder, small_config)
     torch.testing.assert_close(found[2][1:], of_items[1:])
 
 
+@pytest.mark.parametrize("latest", [1, 7])
+@pytest.mark.parametrize("edges", [[], [8, 11]])
 @pytest.mark.parametrize("heads", [1, 3])
-def test_groups_of_near_pairs_sum_what_the_pairs_do(heads):
+def test_groups_of_near_pairs_sum_what_the_pairs_do(heads, edges, latest):
     g = torch.Generator().manual_seed(heads)
-    times = torch.randint(0, 3, (4, 7), generator=g).cumsum(1)  # many share a row
-    padded = torch.tensor([0, 3, 6, 1])
-    edges = torch.empty(0, dtype=torch.int64)
-    (pairs,) = near_pairs(times, torch.ones(4, dtype=torch.int64), padded, 5, edges, heads)
-    near, rows = Near(pairs), pairs.pairs.rows.long()
+    times = torch.randint(0, 6, (4, 7), generator=g).cumsum(1)  # many share a row
+    padded, scales = torch.tensor([0, 3, 6, 1]), torch.tensor([2, 2, 1, 3])
+    windows = Windows(times, times, times, scales, scales)
+    known = 5, torch.tensor(edges, dtype=torch.int64), heads, latest
+    (pairs,) = near_pairs(times, scales, padded, *known)
+    near, rows = near_of(windows, padded, *known), pairs.pairs.rows.long()
     places, queries = pairs.places.long(), pairs.pairs.queries.long()
     assert len(near.groups.rows) < len(rows)
+    assert near.places.equal(pairs.places)
     assert near.groups.rows.index_select(0, near.group).equal(pairs.pairs.rows)
     assert near.groups.queries.index_select(0, near.group).equal(pairs.pairs.queries)
-    x = torch.randn(4 * heads * 7, 3, generator=g, dtype=torch.float64)
-    table = torch.randn(heads * 5, 3, generator=g, dtype=torch.float64)
-    scores = torch.randn(4 * heads, 7, 7, generator=g, dtype=torch.float64)
+    x = torch.randn(4 * heads * latest, 3, generator=g, dtype=torch.float64)
+    table = torch.randn(heads * (5 + len(edges)), 3, generator=g, dtype=torch.float64)
+    scores = torch.randn(4 * heads, latest, 7, generator=g, dtype=torch.float64)
     weights = scores.flatten()[places]
     expected = scores.flatten().index_add(0, places, (x[queries] * table[rows]).sum(1))
     by_query = torch.zeros_like(x).index_add(0, queries, weights[:, None] * table[rows])
