@@ -10,7 +10,7 @@ from fpt_model.threaded.passage import Passage
 from fpt_model.threaded.threads import each, undivided
 from fpt_model.threaded.weights import weights_of
 
-BATCH = 64  # see `fpt_model.evaluate`
+BATCH = 128  # see `fpt_model.evaluate`
 
 
 def rank(
