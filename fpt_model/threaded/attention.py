@@ -75,11 +75,15 @@ class Attention:
         return self._join(of_q), self._join(of_k), self._join(of_v)
 
     def _split(self, x: Tensor) -> Tensor:
-        """(B, T, D) to (B·H, T, W); not copied if there is one head."""
+        """(B, T, D) to (B·H, T, W)."""
+        if self.heads == 1:
+            return x
         return x.unflatten(2, (self.heads, -1)).transpose(1, 2).flatten(0, 1)
 
     def _join(self, x: Tensor) -> Tensor:
         """(B·H, T, W) to (B·T, D)."""
+        if self.heads == 1:
+            return x.flatten(0, 1)
         return x.unflatten(0, (-1, self.heads)).transpose(1, 2).flatten(2).flatten(0, 1)
 
 

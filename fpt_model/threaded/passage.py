@@ -66,8 +66,13 @@ class Passage:
             self.blocks.append(block)
         return self.norm.forward(x.flatten(0, 1))
 
-    def back(self, slopes: Tensor) -> Weights:
-        """Slopes (B·T, D) of the features to those of the weights."""
+    def back(self, slopes: Tensor, items: Tensor) -> Weights:
+        """Slopes (B·T, D) of the features to those of the weights.
+
+        Args:
+            slopes: used up.
+            items: (I + 1, item_width) slopes by the scores; those by the inputs are added.
+        """
         slopes = self.norm.back(slopes)
         for block in reversed(self.blocks):
             slopes = block.back(slopes)
@@ -75,7 +80,7 @@ class Passage:
         places = _placed(slopes, self.weights.places)
         norm, shift = self.norm.slopes
         return Weights(
-            *self._of_tables(slopes * self.scale),
+            *self._of_tables(slopes * self.scale, items),
             places=places,
             blocks=tuple(block.slopes for block in self.blocks),
             norm=norm,
@@ -97,15 +102,13 @@ class Passage:
             x += weights.places[-shape[1] :]
         return self.dropout.forward(x)
 
-    def _of_tables(self, slopes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _of_tables(self, slopes: Tensor, items: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Slopes (B, T, D) of the inputs to those of items, weeks and users."""
         weights, windows, config = self.weights, self.windows, self.config
         of_items, of_weeks, of_users = slopes.split(
             (config.item_width, config.week_width, config.user_width), 2
         )
-        items, weeks, users = (
-            torch.zeros_like(x) for x in (weights.items, weights.weeks, weights.users)
-        )
+        weeks, users = torch.zeros_like(weights.weeks), torch.zeros_like(weights.users)
         items.index_add_(0, windows.items.flatten(), of_items.flatten(0, 1))
         if len(weeks):
             weeks.index_add_(0, windows.weeks.flatten(), of_weeks.flatten(0, 1))
@@ -115,9 +118,7 @@ class Passage:
 
     def _near(self, padded: Tensor, latest: int) -> Near:
         config = self.config
-        return near_of(
-            self.windows, padded, config.time_span, self.edges, config.heads, latest
-        )
+        return near_of(self.windows, padded, config.time_span, self.edges, config.heads, latest)
 
 
 class BlockPass:

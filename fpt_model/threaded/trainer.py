@@ -106,9 +106,7 @@ class ThreadedTrainer(Trainer):
             shape = part.targets.shape
             drawn = self.negatives.draw(part.windows.users, shape, chance.uniform(shape))
             loss, slopes, items = bce(features, weights.items, targets, drawn.flatten(), count)
-        found = passage.back(slopes)
-        found.items.add_(items)
-        return Learned(loss, found)
+        return Learned(loss, passage.back(slopes, items))
 
 
 def divided(windows: Windows, targets: Tensor, config: Config) -> list[Part]:

@@ -29,7 +29,7 @@ def slopes_by_hand(model, windows, upstream, chance=None):
     with torch.no_grad():
         passage = Passage(model.config, model.edges, weights.detached(), windows, chance)
         features = passage.forward()
-        slopes = passage.back(upstream.flatten(0, 1).clone())
+        slopes = passage.back(upstream.flatten(0, 1).clone(), torch.zeros_like(model.items.weight))
     pairs = zip(weights.tensors(), slopes.tensors(), strict=True)
     followed = [pair for pair in pairs if pair[0].requires_grad]
     torch.autograd.backward(*map(list, zip(*followed, strict=True)))
