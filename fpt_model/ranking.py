@@ -13,8 +13,9 @@ from fpt_model.checkpoint import load_weights, read, write_whole
 from fpt_model.config import from_dict
 from fpt_model.data import Sequences, Split, load
 from fpt_model.errors import ModelError
-from fpt_model.evaluate import Ranks, rank, scored
+from fpt_model.evaluate import PROTOCOLS, Ranks, rank, scored
 from fpt_model.model import Encoder
+from fpt_model.threaded import ranking as threaded
 from fpt_model.train import BEST
 from fpt_model.trainer import Trainer, scorer
 
@@ -55,8 +56,8 @@ def rank_loaded(
     Of `splits` other than both, only those are computed.
     """
     model = load_model(run, sequences)
-    sequences, length = sequences.seen_at(model.config.moment), model.config.max_length
-    tables = [_rows(split, rank(scorer(model), sequences, split, length)) for split in splits]
+    sequences = sequences.seen_at(model.config.moment)
+    tables = [_rows(split, _ranks(model, sequences, split)) for split in splits]
     table = pa.concat_tables(tables)
     _write(output, table)
     if scores is not None:
@@ -109,6 +110,12 @@ def load_model(run: Path, sequences: Sequences) -> Encoder:
     model = Encoder(config, sequences.n_items, sequences.n_users, edges)
     load_weights(model, state.tensors, BEST)
     return model.to(sequences.items.device)
+
+
+def _ranks(model: Encoder, sequences: Sequences, split: Split) -> Ranks:
+    if sequences.items.device.type == "cpu" and model.config.mask == "keys":
+        return threaded.rank(model, sequences, split, PROTOCOLS)
+    return rank(scorer(model), sequences, split, model.config.max_length)
 
 
 def _rows(split: Split, ranks: Ranks) -> pa.Table:

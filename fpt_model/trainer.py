@@ -113,11 +113,8 @@ class Trainer:
         chosen = self.epoch_order()[progress.step * config.batch_size :][: config.batch_size]
         chosen = chosen.to(self.rows.device)
         self.model.train()
-        loss = self._loss(*self._windows(chosen))
-        self.optimizer.zero_grad()
-        loss.backward()
+        self.loss_sum += self._slopes(*self._windows(chosen))
         self.optimizer.step()
-        self.loss_sum += loss.detach()
         progress.step += 1
 
     def end_epoch(self) -> dict[str, Any]:
@@ -221,15 +218,25 @@ class Trainer:
         ends = random_ends(last, length, chance)
         return examples(self.sequences, self.rows[chosen], ends, length)
 
+    def _slopes(self, windows: Windows, targets: Tensor) -> Tensor:
+        """Leave each parameter's slope where Adam looks for it; returns the loss."""
+        loss = self._loss(windows, targets) + self._penalties()
+        self.optimizer.zero_grad()
+        loss.backward()
+        return loss.detach()
+
     def _loss(self, windows: Windows, targets: Tensor) -> Tensor:
         config, model = self.config, self.model
-        features = model(_replaced(windows, config, self.sequences))
+        features = model(replaced(windows, config, self.sequences))
         if config.loss == "softmax":
-            loss = softmax_loss(model, features, targets)
-        else:
-            negatives = self.negatives.draw(windows.users, tuple(targets.shape))
-            loss = bce_loss(model, features, targets, negatives)
-        loss = loss + config.l2 * sum(table.norm() for table in model.regularised())
+            return softmax_loss(model, features, targets)
+        negatives = self.negatives.draw(windows.users, tuple(targets.shape))
+        return bce_loss(model, features, targets, negatives)
+
+    def _penalties(self) -> Tensor:
+        """What the loss has besides that of the next items."""
+        config, model = self.config, self.model
+        loss = config.l2 * torch.stack([table.norm() for table in model.regularised()]).sum()
         if config.group_weight and model.users is not None and int(self.groups[1]) >= 0:
             loss = loss + config.group_weight * self._group_loss(model.users.weight)
         return loss
@@ -323,7 +330,7 @@ def scorer(model: Encoder) -> Scorer:
     return score
 
 
-def _replaced(windows: Windows, config: Config, sequences: Sequences) -> Windows:
+def replaced(windows: Windows, config: Config, sequences: Sequences) -> Windows:
     """Windows with stochastic shared embeddings (SSE-PT)."""
     if not (config.user_dropout or config.item_dropout):
         return windows
