@@ -100,9 +100,9 @@ def _opened(database: Path) -> Iterator[SQLDatasource]:
 @contextmanager
 def _asked_ahead(source: SQLDatasource, suites: Sequence[Suite]) -> Iterator[None]:
     connection = source.get_engine().raw_connection()
-    statements = [query.statement for suite in suites for query in suite.queries]
+    wanted = [query.rows for suite in suites for query in suite.queries]
     try:
-        with asked_ahead(connection.driver_connection.duckdb, statements):
+        with asked_ahead(connection.driver_connection.duckdb, wanted):
             yield
     finally:
         connection.close()

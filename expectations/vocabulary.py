@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import great_expectations.expectations as gxe
+from great_expectations.compatibility.pydantic import PrivateAttr
 from great_expectations.expectations.expectation import BatchExpectation, Expectation
 from great_expectations.validator.validator import ValidationDependencies
 
-from expectations.ahead import answer
+from expectations.ahead import Rows, ahead
 from expectations.outcome import Severity
 
 __all__ = [
@@ -37,34 +38,47 @@ __all__ = [
 SAMPLE_ROWS = 5
 
 
-class OffendingRows(BatchExpectation):  # type: ignore[misc]
-    """Fails when its query returns rows: shows five of them and says how many there are.
+class ConfiguredOnce:
+    """Keeps its configuration, which Great Expectations asks for some forty times an audit.
+
+    Its classes give it `_kept`, a private attribute: pydantic takes none from a plain class.
+    """
+
+    _kept: Any
+
+    @property
+    def configuration(self) -> Any:
+        """As Great Expectations makes it, of fields that no longer change."""
+        if self._kept is None:
+            self._kept = super().configuration  # type: ignore[misc]
+        return self._kept
+
+
+class OffendingRows(ConfiguredOnce, BatchExpectation):  # type: ignore[misc]
+    """Fails when a query returns rows that it looks for: counts them and shows five.
 
     Great Expectations' own class runs every query twice, once for rows and once to count them;
-    here the rows carry their count, and the answer is there before it is asked for.
+    here the count is there before it is asked for, and good data have no rows to show.
 
     Attributes:
         query: calls the audited table `batch`.
+        where: which of its rows offend. Checks of one query with several conditions are counted
+            together.
+        shown: columns of a sample.
         table: the audited table, told by its suite.
     """
 
     query: str
+    where: str
+    shown: str
     table: str = ""
-    success_keys: ClassVar[tuple[str, ...]] = ("query", "table")
+    _kept: Any = PrivateAttr(None)
+    success_keys: ClassVar[tuple[str, ...]] = ("query", "where", "shown", "table")
 
     @property
-    def statement(self) -> str:
-        """The whole query.
-
-        The rows are counted once they are all there: a window over them would hold DuckDB to one
-        thread.
-        """
-        return (
-            f"WITH batch AS NOT MATERIALIZED (SELECT * FROM {self.table}),\n"
-            f"offending AS MATERIALIZED ({self.query})\n"
-            "SELECT *, (SELECT count(*) FROM offending) AS offending_rows\n"
-            f"FROM offending ORDER BY ALL LIMIT {SAMPLE_ROWS}"
-        )
+    def rows(self) -> Rows:
+        """Those that are looked for."""
+        return Rows(self.table, self.query, self.where)
 
     def _validate(
         self,
@@ -72,15 +86,15 @@ class OffendingRows(BatchExpectation):  # type: ignore[misc]
         runtime_configuration: Any = None,  # noqa: ARG002
         execution_engine: Any = None,  # noqa: ARG002
     ) -> dict[str, Any]:
-        rows = answer(self.statement)
-        count = max((row.pop("offending_rows") for row in rows), default=0)
+        count = ahead().count(self.rows)
+        sample = ahead().sample(self.rows, self.shown, SAMPLE_ROWS) if count else []
         return {
             "success": count == 0,
-            "result": {"unexpected_count": count, "partial_unexpected_index_list": rows},
+            "result": {"unexpected_count": count, "partial_unexpected_index_list": sample},
         }
 
 
-class CountFirst:
+class CountFirst(ConfiguredOnce):
     """Asks how many values offend, and for the values only where the result format is a summary.
 
     Great Expectations' own classes ask for them in any case, a query or two more for each.
@@ -103,13 +117,19 @@ class CountFirst:
 class NotNull(CountFirst, gxe.ExpectColumnValuesToNotBeNull):  # type: ignore[misc]
     """No null in a column."""
 
+    _kept: Any = PrivateAttr(None)
+
 
 class Between(CountFirst, gxe.ExpectColumnValuesToBeBetween):  # type: ignore[misc]
     """Every value within inclusive bounds."""
 
+    _kept: Any = PrivateAttr(None)
+
 
 class InSet(CountFirst, gxe.ExpectColumnValuesToBeInSet):  # type: ignore[misc]
     """Every value is one of these."""
+
+    _kept: Any = PrivateAttr(None)
 
 
 @dataclass(frozen=True)
@@ -130,9 +150,21 @@ class Suite:
         return [one for one in self.expectations if isinstance(one, OffendingRows)]
 
 
-def no_rows(words: str, sql: str, *, reason: str, severity: Severity = "critical") -> Expectation:
-    """No row comes of `sql`, which calls the audited table `batch`, others by their names."""
-    return OffendingRows(query=sql.strip(), **_told(words, reason, severity))
+def no_rows(
+    words: str,
+    sql: str,
+    *,
+    where: str = "true",
+    shown: str = "*",
+    reason: str,
+    severity: Severity = "critical",
+) -> Expectation:
+    """No row of `sql` is one of `where`; `sql` calls the audited table `batch`.
+
+    Checks of the same `sql` are one query. `shown` are the columns of a sample.
+    """
+    told = _told(words, reason, severity)
+    return OffendingRows(query=sql.strip(), where=where, shown=shown, **told)
 
 
 def row_count(known: int | None, *, spare: int = 0, reason: str) -> Expectation:
@@ -249,7 +281,8 @@ def on_step(column: str, step: float, *, reason: str) -> Expectation:
     """Every value is a whole multiple of `step`."""
     return no_rows(
         f"{column} a multiple of {step:g}",
-        f"SELECT * FROM batch WHERE abs({column} / {step} - round({column} / {step})) > 1e-6",
+        "FROM batch",
+        where=f"abs({column} / {step} - round({column} / {step})) > 1e-6",
         reason=reason,
     )
 

@@ -22,6 +22,21 @@ COLUMNS = {
     "n_train": "BIGINT",
     "time_scale": "BIGINT",
 }
+_HISTORIES = """
+SELECT batch.*, coalesce(interactions, 0) AS interactions, coalesce(trained, 0) AS trained,
+       coalesce(shortest, 1) AS shortest
+FROM batch LEFT JOIN (
+    SELECT user_id, count(*) AS interactions, count(*) FILTER (training) AS trained,
+           min(gap) FILTER (training AND gap > 0) AS shortest
+    FROM (
+        SELECT user_id, split = 'train' AS training,
+               timestamp - lag(timestamp) OVER (
+                   PARTITION BY user_id, split = 'train' ORDER BY position
+               ) AS gap
+        FROM core.interactions
+    ) GROUP BY user_id
+) USING (user_id)
+"""
 
 
 def suite(facts: Facts) -> Suite:
@@ -58,26 +73,18 @@ def suite(facts: Facts) -> Suite:
 
 
 def _counts() -> list[Expectation]:
-    def counted(column: str, count: str, reason: str) -> Expectation:
-        return no_rows(
+    return [
+        no_rows(
             f"{column} as counted in core.interactions",
-            f"""
-            SELECT user_id, {column}, coalesce(counted, 0) AS counted
-            FROM batch LEFT JOIN (
-                SELECT user_id, {count} AS counted FROM core.interactions GROUP BY user_id
-            ) USING (user_id)
-            WHERE {column} <> coalesce(counted, 0)
-            """,
+            _HISTORIES,
+            where=f"{column} <> {counted}",
+            shown=f"user_id, {column}, {counted} AS counted",
             reason=reason,
         )
-
-    return [
-        counted("n_interactions", "count(*)", "Slices by history length rest on it."),
-        counted(
-            "n_train",
-            "count(*) FILTER (split = 'train')",
-            "It says where the training part of a history ends.",
-        ),
+        for column, counted, reason in (
+            ("n_interactions", "interactions", "Slices by history length rest on it."),
+            ("n_train", "trained", "It says where the training part of a history ends."),
+        )
     ]
 
 
@@ -86,19 +93,9 @@ def _time_scale() -> list[Expectation]:
         between("time_scale", 1, None, reason="Intervals are divided by it."),
         no_rows(
             "time_scale = shortest non-zero gap of the training part, else 1",
-            """
-            SELECT user_id, time_scale, coalesce(shortest, 1) AS recomputed
-            FROM batch JOIN (
-                SELECT user_id, min(gap) FILTER (gap > 0) AS shortest
-                FROM (
-                    SELECT user_id, timestamp - lag(timestamp) OVER (
-                               PARTITION BY user_id ORDER BY position
-                           ) AS gap
-                    FROM core.interactions WHERE split = 'train'
-                ) GROUP BY user_id
-            ) USING (user_id)
-            WHERE time_scale >= 1 AND time_scale <> recomputed
-            """,
+            _HISTORIES,
+            where="interactions > 0 AND time_scale >= 1 AND time_scale <> shortest",
+            shown="user_id, time_scale, shortest AS recomputed",
             reason="Taken over the whole history it would leak the held-out times.",
         ),
     ]
