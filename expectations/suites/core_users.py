@@ -23,18 +23,10 @@ COLUMNS = {
     "time_scale": "BIGINT",
 }
 _HISTORIES = """
-SELECT batch.*, coalesce(interactions, 0) AS interactions, coalesce(trained, 0) AS trained,
-       coalesce(shortest, 1) AS shortest
+SELECT batch.*, coalesce(interactions, 0) AS interactions, coalesce(trained, 0) AS trained
 FROM batch LEFT JOIN (
-    SELECT user_id, count(*) AS interactions, count(*) FILTER (training) AS trained,
-           min(gap) FILTER (training AND gap > 0) AS shortest
-    FROM (
-        SELECT user_id, split = 'train' AS training,
-               timestamp - lag(timestamp) OVER (
-                   PARTITION BY user_id, split = 'train' ORDER BY position
-               ) AS gap
-        FROM core.interactions
-    ) GROUP BY user_id
+    SELECT user_id, count(*) AS interactions, count(*) FILTER (split = 'train') AS trained
+    FROM core.interactions GROUP BY user_id
 ) USING (user_id)
 """
 
@@ -93,9 +85,19 @@ def _time_scale() -> list[Expectation]:
         between("time_scale", 1, None, reason="Intervals are divided by it."),
         no_rows(
             "time_scale = shortest non-zero gap of the training part, else 1",
-            _HISTORIES,
-            where="interactions > 0 AND time_scale >= 1 AND time_scale <> shortest",
-            shown="user_id, time_scale, shortest AS recomputed",
+            # neighbours by a join, which takes less than a sort
+            """
+            SELECT user_id, time_scale, coalesce(shortest, 1) AS recomputed
+            FROM batch JOIN (SELECT DISTINCT user_id FROM core.interactions) USING (user_id)
+            LEFT JOIN (
+                SELECT user_id, min(after.timestamp - before.timestamp) AS shortest
+                FROM core.interactions AS after JOIN core.interactions AS before USING (user_id)
+                WHERE before.position = after.position - 1 AND before.timestamp < after.timestamp
+                  AND before.split = 'train' AND after.split = 'train'
+                GROUP BY user_id
+            ) USING (user_id)
+            WHERE time_scale >= 1 AND time_scale <> recomputed
+            """,
             reason="Taken over the whole history it would leak the held-out times.",
         ),
     ]
