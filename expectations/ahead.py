@@ -44,7 +44,10 @@ class Ahead:
         Raises:
             duckdb.Error: of the query.
         """
-        return self.counts[rows.table, rows.query].result()[rows.where]
+        try:
+            return self.counts[rows.table, rows.query].result()[rows.where]
+        except duckdb.BinderException:  # a column is missing: only those that need it fail
+            return self._count(rows.table, rows.query, [rows.where])[rows.where]
 
     def sample(self, rows: Rows, shown: str, limit: int) -> list[dict[str, Any]]:
         """The first of the rows, in the order of all that is shown."""

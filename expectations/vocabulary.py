@@ -12,7 +12,6 @@ from typing import Any, ClassVar
 import great_expectations.expectations as gxe
 from great_expectations.compatibility.pydantic import PrivateAttr
 from great_expectations.expectations.expectation import BatchExpectation, Expectation
-from great_expectations.validator.validator import ValidationDependencies
 
 from expectations.ahead import Rows, ahead
 from expectations.outcome import Severity
@@ -38,33 +37,17 @@ __all__ = [
 SAMPLE_ROWS = 5
 
 
-class ConfiguredOnce:
-    """Keeps its configuration, which Great Expectations asks for some forty times an audit.
-
-    Its classes give it `_kept`, a private attribute: pydantic takes none from a plain class.
-    """
-
-    _kept: Any
-
-    @property
-    def configuration(self) -> Any:
-        """As Great Expectations makes it, of fields that no longer change."""
-        if self._kept is None:
-            self._kept = super().configuration  # type: ignore[misc]
-        return self._kept
-
-
-class OffendingRows(ConfiguredOnce, BatchExpectation):  # type: ignore[misc]
+class OffendingRows(BatchExpectation):  # type: ignore[misc]
     """Fails when a query returns rows that it looks for: counts them and shows five.
 
-    Great Expectations' own class runs every query twice, once for rows and once to count them;
-    here the count is there before it is asked for, and good data have no rows to show.
+    Great Expectations' own classes for columns take 4 ms each to find out what to ask, and the one
+    for queries runs each of them twice; here the count is there before it is asked for.
 
     Attributes:
         query: calls the audited table `batch`.
         where: which of its rows offend. Checks of one query with several conditions are counted
             together.
-        shown: columns of a sample.
+        shown: columns of a sample; `{key}` stands for those that identify a row of the table.
         table: the audited table, told by its suite.
     """
 
@@ -80,6 +63,13 @@ class OffendingRows(ConfiguredOnce, BatchExpectation):  # type: ignore[misc]
         """Those that are looked for."""
         return Rows(self.table, self.query, self.where)
 
+    @property
+    def configuration(self) -> Any:
+        """Made once, of fields that no longer change: it is asked for some ten times an audit."""
+        if self._kept is None:
+            self._kept = super().configuration
+        return self._kept
+
     def _validate(
         self,
         metrics: Mapping[str, Any],  # noqa: ARG002
@@ -94,44 +84,6 @@ class OffendingRows(ConfiguredOnce, BatchExpectation):  # type: ignore[misc]
         }
 
 
-class CountFirst(ConfiguredOnce):
-    """Asks how many values offend, and for the values only where the result format is a summary.
-
-    Great Expectations' own classes ask for them in any case, a query or two more for each.
-    """
-
-    map_metric: ClassVar[str]
-
-    def get_validation_dependencies(
-        self, execution_engine: Any = None, runtime_configuration: Any = None, **others: Any
-    ) -> ValidationDependencies:
-        """What must be known to judge."""
-        needed: ValidationDependencies = super().get_validation_dependencies(  # type: ignore[misc]
-            execution_engine, runtime_configuration, **others
-        )
-        if needed.result_format["result_format"] == "BASIC":
-            needed.remove_metric_configuration(f"{self.map_metric}.unexpected_values")
-        return needed
-
-
-class NotNull(CountFirst, gxe.ExpectColumnValuesToNotBeNull):  # type: ignore[misc]
-    """No null in a column."""
-
-    _kept: Any = PrivateAttr(None)
-
-
-class Between(CountFirst, gxe.ExpectColumnValuesToBeBetween):  # type: ignore[misc]
-    """Every value within inclusive bounds."""
-
-    _kept: Any = PrivateAttr(None)
-
-
-class InSet(CountFirst, gxe.ExpectColumnValuesToBeInSet):  # type: ignore[misc]
-    """Every value is one of these."""
-
-    _kept: Any = PrivateAttr(None)
-
-
 @dataclass(frozen=True)
 class Suite:
     """What must be true of one table; `key` names the columns that identify a row in a sample."""
@@ -143,6 +95,7 @@ class Suite:
     def __post_init__(self) -> None:
         for expectation in self.queries:
             expectation.table = self.table
+            expectation.shown = expectation.shown.replace("{key}", ", ".join(self.key))
 
     @property
     def queries(self) -> list[OffendingRows]:
@@ -222,7 +175,7 @@ def _types(table: str, columns: Mapping[str, str]) -> Expectation:
 def not_null(column: str) -> Expectation:
     """No null in a column."""
     reason = "Every row has one; comparisons with null are neither true nor false."
-    return NotNull(column=column, **_told(f"{column} not null", reason, "critical"))
+    return _values(f"{column} not null", f"{column} IS NULL", column, reason, "critical")
 
 
 def between(
@@ -234,12 +187,11 @@ def between(
     severity: Severity = "critical",
 ) -> Expectation:
     """Every value within inclusive bounds."""
-    return Between(
-        column=column,
-        min_value=low,
-        max_value=high,
-        **_told(f"{column} {_span(low, high)}", reason, severity),
-    )
+    limits = [
+        f"{column} {sign} {limit}" for sign, limit in (("<", low), (">", high)) if limit is not None
+    ]
+    outside = " OR ".join(limits)
+    return _values(f"{column} {_span(low, high)}", outside, column, reason, severity)
 
 
 def in_set(
@@ -247,11 +199,8 @@ def in_set(
 ) -> Expectation:
     """Every value is one of these."""
     known = list(values)
-    return InSet(
-        column=column,
-        value_set=known,
-        **_told(f"{column} in {', '.join(known)}", reason, severity),
-    )
+    others = f"{column} NOT IN ({', '.join(_quoted(value) for value in known)})"
+    return _values(f"{column} in {', '.join(known)}", others, column, reason, severity)
 
 
 def exactly_set(column: str, values: Iterable[str], *, reason: str) -> Expectation:
@@ -299,6 +248,16 @@ def contiguous(column: str) -> Expectation:
         """,
         reason="Ids are rows of an embedding table: 0 is padding, a gap is a row nobody trains.",
     )
+
+
+def _values(words: str, where: str, column: str, reason: str, severity: Severity) -> Expectation:
+    """No value of a column is one of `where`; all such checks of a table are one query."""
+    shown = f"{{key}}, {column}"
+    return no_rows(words, "FROM batch", where=where, shown=shown, reason=reason, severity=severity)
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 def _told(words: str, reason: str, severity: Severity) -> dict[str, Any]:
