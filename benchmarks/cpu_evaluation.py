@@ -30,7 +30,7 @@ def main() -> None:
     asked = parser.parse_args()
     sequences = load(asked.sequences)
     config = resolve("tisasrec", "paper")
-    score = scorer(Trainer(config, 0, sequences).model)
+    score = scorer(Trainer(config, 0, sequences).model, sequences)
 
     def evaluate() -> None:
         rank(score, sequences, "test", config.max_length, ("uniform_100",))

@@ -46,7 +46,8 @@ def rank_loaded(sequences: Sequences, run: Path, output: Path, scores: Path | No
     """`rank_run` with sequences that are loaded already, on the device to compute on."""
     model = load_model(run, sequences)
     length = model.config.max_length
-    tables = [_rows(split, rank(scorer(model), sequences, split, length)) for split in SPLITS]
+    score = scorer(model, sequences)
+    tables = [_rows(split, rank(score, sequences, split, length)) for split in SPLITS]
     table = pa.concat_tables(tables)
     _write(output, table)
     if scores is not None:
@@ -104,6 +105,7 @@ def _write(output: Path, table: pa.Table) -> None:
 def _all_scores(model: Encoder, sequences: Sequences) -> np.ndarray:
     found = np.full((sequences.n_users, sequences.n_items + 1), np.nan, np.float32)
     rows, length = sequences.evaluated(), model.config.max_length
-    for chosen, scores in scored(scorer(model), sequences, rows, "test", length):
+    score = scorer(model, sequences)
+    for chosen, scores in scored(score, sequences, rows, "test", length):
         found[chosen.cpu().numpy()] = scores.cpu().numpy()
     return found

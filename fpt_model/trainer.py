@@ -19,6 +19,7 @@ from fpt_model.losses import bce_loss, group_loss, softmax_loss
 from fpt_model.metrics import ndcg, recall
 from fpt_model.model import Encoder
 from fpt_model.sampling import NegativeSampler, generator, replace_some, seed_step
+from fpt_model.unseen import Unseen
 
 # What a draw is for: keys of `sampling.generator` and of `seed_step`
 _WEIGHTS, _ORDER, _GROUPS = 1, 2, 3
@@ -247,7 +248,7 @@ class Trainer:
 
     def ranked(self, split: Split, protocols: tuple[Protocol, ...] = PROTOCOLS) -> Ranks:
         """Ranks by the weights as they are now; see `rank`."""
-        score = scorer(self.model)
+        score = scorer(self.model, self.sequences)
         return rank(score, self.sequences, split, self.config.max_length, protocols)
 
 
@@ -269,12 +270,19 @@ def random_ends(last: Tensor, length: int, chance: Tensor) -> Tensor:
     return first + (chance * (last - first + 1)).long().clamp(max=last - first)
 
 
-def scorer(model: Encoder) -> Scorer:
-    """Scores by the features of a window's last position."""
+def scorer(model: Encoder, sequences: Sequences) -> Scorer:
+    """Scores by the features of a window's last position; see `Unseen` for users without training.
+
+    Args:
+        model: its weights as they are now.
+        sequences: what it was trained on.
+    """
+    unseen = Unseen(model, sequences)
 
     def score(windows: Windows) -> Tensor:
         model.eval()
-        return model.score_all(model(windows, latest=1)[:, -1])
+        features = model(windows, latest=1, users=unseen.vectors(windows))
+        return model.score_all(features[:, -1])
 
     return score
 

@@ -1,6 +1,7 @@
 """Trainings side by side in one engine, each with the interface of `fpt_model.trainer.Trainer`."""
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -8,11 +9,11 @@ from torch import Tensor
 from fpt_model.checkpoint import State
 from fpt_model.config import Config
 from fpt_model.data import Sequences, Split
-from fpt_model.evaluate import PROTOCOLS, Protocol, Ranks, compare, evaluated
+from fpt_model.evaluate import PROTOCOLS, Protocol, Ranks, Scored, compare, evaluated, scored
 from fpt_model.fused.engine import Engine
 from fpt_model.fused.scratch import Batch
 from fpt_model.sampling import generator
-from fpt_model.trainer import Trainer, examples, random_ends, under
+from fpt_model.trainer import Trainer, examples, random_ends, scorer, under
 
 RANKED = 8192  # users whose scores of all items are held at a time
 _KEYS, _WINDOWS = 4, 5  # purposes of draws, beside those of the plain trainer
@@ -87,7 +88,25 @@ class FusedTrainer(Trainer):
         items = self.weights()["items.weight"]
         parts = zip(rows.split(RANKED), features.split(RANKED), strict=True)
         batches = ((some, own[:, : items.shape[1]] @ items.T) for some, own in parts)
+        if self.strangers:
+            batches = (self._with_strangers(some, scores, split) for some, scores in batches)
         return compare(batches, self.sequences, split, protocols)
+
+    @cached_property
+    def strangers(self) -> bool:
+        """Whether somebody is ranked whose vector is not trained, so that `Unseen` gives it."""
+        rows = evaluated(self.sequences)
+        return bool(self.config.user_width and (self.sequences.n_train[rows] < 2).any())
+
+    def _with_strangers(self, rows: Tensor, scores: Tensor, split: Split) -> Scored:
+        """Scores (B, I + 1) of users `rows`, the strangers' among them by the plain model."""
+        strange = self.sequences.n_train[rows] < 2
+        self.model.load_state_dict(self.weights())
+        score = scorer(self.model, self.sequences)
+        length = self.config.max_length
+        for some, theirs in scored(score, self.sequences, rows[strange], split, length):
+            scores[torch.isin(rows, some)] = theirs
+        return rows, scores
 
 
 class FusedGroup:
