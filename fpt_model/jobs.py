@@ -12,13 +12,12 @@ from typing import Any
 import torch
 
 from fpt_model.config import Config, resolve
-from fpt_model.data import Sequences, check_sha256, load
+from fpt_model.data import Sequences, Split, check_sha256, load
 from fpt_model.errors import InterruptedTrainingError, ModelError
-from fpt_model.ranking import rank_loaded
+from fpt_model.ranking import SPLITS, rank_loaded
 from fpt_model.train import Tell, train_loaded, uses_fused
 from fpt_model.version import code_version
 
-RANKS = "ranks.parquet"
 SEEDS_TOGETHER = 8  # more of them side by side only take more of the GPU's memory
 
 
@@ -32,6 +31,7 @@ class Job:
         output: run directory.
         config: settings.
         seed: of everything random.
+        splits: whose held-out items are ranked at the end.
     """
 
     name: str
@@ -39,11 +39,18 @@ class Job:
     output: Path
     config: Config
     seed: int
+    splits: tuple[Split, ...] = SPLITS
 
     @property
     def training(self) -> tuple[Path, Config, int]:
         """What is trained, wherever it goes."""
         return self.sequences, self.config, self.seed
+
+    @property
+    def ranks(self) -> Path:
+        """Where its ranks go. Those of one split can't be taken for those of both."""
+        only = "" if self.splits == SPLITS else f"-{'-'.join(self.splits)}"
+        return self.output / f"ranks{only}.parquet"
 
 
 def read_jobs(path: Path) -> list[Job]:
@@ -54,7 +61,8 @@ def read_jobs(path: Path) -> list[Job]:
            "config": {"model": "sas_fpt", "preset": "paper", "epochs": 20}, "seed": 0}]}
 
     Paths are relative to the file. `config` overrides the settings of its preset; `code_version`
-    may be left out.
+    may be left out. `"rank": ["valid"]` beside it leaves the test split alone, which trials must
+    not read; `"rank": false` ranks nobody.
 
     Raises:
         ModelError: it is no such file, is for another version of this package, or asks for two
@@ -63,7 +71,8 @@ def read_jobs(path: Path) -> list[Job]:
     try:
         asked = json.loads(path.read_text(encoding="utf-8"))
         _refuse_other_code(path, asked.get("code_version", code_version()))
-        jobs = [_job(row, path.parent) for row in asked["jobs"]]
+        splits = _splits(asked.get("rank", SPLITS))
+        jobs = [_job(row, path.parent, splits) for row in asked["jobs"]]
     except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
         raise ModelError(f"{path} lists no jobs", got=f"{type(error).__name__}: {error}") from error
     for what in ("output", "training"):
@@ -84,11 +93,18 @@ def _refuse_other_code(path: Path, version: str) -> None:
         )
 
 
-def _job(row: dict[str, Any], folder: Path) -> Job:
+def _splits(asked: Any) -> tuple[Split, ...]:
+    wanted = asked or ()
+    if set(wanted) - set(SPLITS):
+        raise ModelError("Unknown split to rank", got=asked, expected=f"some of {list(SPLITS)}")
+    return tuple(split for split in SPLITS if split in wanted)
+
+
+def _job(row: dict[str, Any], folder: Path, splits: tuple[Split, ...]) -> Job:
     settings = dict(row["config"])
     config = resolve(settings.pop("model"), settings.pop("preset"), settings)
     sequences, output = (folder / row[name] for name in ("sequences", "output"))
-    return Job(row["output"], sequences, output, config, int(row["seed"]))
+    return Job(row["output"], sequences, output, config, int(row["seed"]), splits)
 
 
 def run_jobs(
@@ -146,7 +162,8 @@ def _train_and_rank(
     try:
         train_loaded(sequences, folders, jobs[0].config, tell_run, engine)
         for job in jobs:
-            tell({"event": "ranked", "run": job.name, "rows": _rank(sequences, job)})
+            if job.splits:
+                tell({"event": "ranked", "run": job.name, "rows": _rank(sequences, job)})
         return {}
     except InterruptedTrainingError:
         raise
@@ -165,12 +182,11 @@ def _train_and_rank(
 
 def _rank(sequences: Sequences, job: Job) -> int | None:
     """Rank, unless whole ranks are there. Returns the number of rows, if new."""
-    ranks = job.output / RANKS
     try:
-        check_sha256(ranks)
+        check_sha256(job.ranks)
         return None
     except ModelError:
-        return rank_loaded(sequences, job.output, ranks)
+        return rank_loaded(sequences, job.output, job.ranks, splits=job.splits)
 
 
 def _failed(jobs: Sequence[Job], cause: str, tell: Tell) -> dict[str, str]:

@@ -124,6 +124,7 @@ class Encoder(nn.Module):
             times = torch.where(real, times, -windows.scales[:, None])
             padded = torch.zeros_like(padded)
         return near_pairs(
+            windows.asked,
             times,
             windows.scales,
             padded,

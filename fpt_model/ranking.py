@@ -1,6 +1,7 @@
 """A finished training's ranks, as a file."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -42,12 +43,21 @@ def rank_run(
     return rank_loaded(load(path).to(device), run, output, scores)
 
 
-def rank_loaded(sequences: Sequences, run: Path, output: Path, scores: Path | None = None) -> int:
-    """`rank_run` with sequences that are loaded already, on the device to compute on."""
+def rank_loaded(
+    sequences: Sequences,
+    run: Path,
+    output: Path,
+    scores: Path | None = None,
+    splits: Sequence[Split] = SPLITS,
+) -> int:
+    """`rank_run` with sequences that are loaded already, on the device to compute on.
+
+    Of `splits` other than both, only those are computed.
+    """
     model = load_model(run, sequences)
-    length = model.config.max_length
+    sequences, length = sequences.seen_at(model.config.moment), model.config.max_length
     score = scorer(model, sequences)
-    tables = [_rows(split, rank(score, sequences, split, length)) for split in SPLITS]
+    tables = [_rows(split, rank(score, sequences, split, length)) for split in splits]
     table = pa.concat_tables(tables)
     _write(output, table)
     if scores is not None:

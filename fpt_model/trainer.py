@@ -1,7 +1,7 @@
 """One training: its steps, its validations, and the state that makes it resumable."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -59,6 +59,7 @@ class Trainer:
     """
 
     def __init__(self, config: Config, seed: int, sequences: Sequences) -> None:
+        sequences = sequences.seen_at(config.moment)
         self.config, self.seed, self.sequences = config, seed, sequences
         device = sequences.items.device
         seed_step(seed, -_WEIGHTS)
@@ -79,6 +80,7 @@ class Trainer:
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=device)
         self.progress = Progress()
         self.best: dict[str, Tensor] = {}
+        self.averaged: dict[str, Tensor] = {}
 
     @cached_property
     def negatives(self) -> NegativeSampler:
@@ -129,6 +131,7 @@ class Trainer:
         loss = float(self.loss_sum) / self.steps
         progress.epoch += 1
         progress.step = 0
+        self._average()
         if not math.isfinite(loss):
             raise ModelError(
                 f"The loss of epoch {progress.epoch} is {loss}",
@@ -145,6 +148,7 @@ class Trainer:
         """All that another process needs to go on from here to the same weights, to the bit."""
         tensors = {f"model.{name}": value for name, value in self.weights().items()}
         tensors |= {f"best.{name}": value for name, value in self.best.items()}
+        tensors |= {f"averaged.{name}": value for name, value in self.averaged.items()}
         tensors |= self._moments() | {"groups": self.groups, "loss_sum": self.loss_sum}
         return State(tensors, {"progress": vars(self.progress)})
 
@@ -181,9 +185,12 @@ class Trainer:
             ModelError: it is of another model.
         """
         load_weights(self.model, under("model.", state.tensors), "The checkpoint")
+        device = self.rows.device
         self.best = under("best.", state.tensors)
-        self.groups = state.tensors["groups"].to(self.rows.device)
-        self.loss_sum = state.tensors["loss_sum"].to(self.rows.device)
+        averaged = under("averaged.", state.tensors)
+        self.averaged = {name: value.to(device) for name, value in averaged.items()}
+        self.groups = state.tensors["groups"].to(device)
+        self.loss_sum = state.tensors["loss_sum"].to(device)
         self.progress = Progress(**state.facts["progress"])
 
     def _begin_epoch(self) -> None:
@@ -239,16 +246,41 @@ class Trainer:
         found = {"valid_recall_10": recall(ranks, 10), "valid_ndcg_10": ndcg(ranks, 10)}
         if found["valid_ndcg_10"] > progress.best_ndcg:
             progress.best_ndcg, progress.best_epoch = found["valid_ndcg_10"], progress.epoch
-            self.best = {name: value.clone() for name, value in self.weights().items()}
+            chosen = self.averaged or self.weights()
+            self.best = {name: value.clone() for name, value in chosen.items()}
         return found
+
+    def _average(self) -> None:
+        """Take the epoch's weights into their average; the first epoch's are its beginning."""
+        share = self.config.average
+        if not share:
+            return
+        weights = self.weights()
+        if not self.averaged:
+            self.averaged = {name: value.clone() for name, value in weights.items()}
+        for name, mean in self.averaged.items():
+            if mean.is_floating_point():
+                mean.lerp_(weights[name], 1 - share)
 
     def weights(self) -> dict[str, Tensor]:
         """The model's state dict as it is now."""
         return {name: value.detach() for name, value in self.model.state_dict().items()}
 
+    @cached_property
+    def average_model(self) -> Encoder:
+        """A model for the averaged weights."""
+        model = Encoder(
+            self.config, self.sequences.n_items, self.sequences.n_users, self.model.edges.cpu()
+        )
+        return model.to(self.rows.device)
+
     def ranked(self, split: Split, protocols: tuple[Protocol, ...] = PROTOCOLS) -> Ranks:
-        """Ranks by the weights as they are now; see `rank`."""
-        score = scorer(self.model, self.sequences)
+        """Ranks by the averaged weights where there are such, else those of now; see `rank`."""
+        model = self.model
+        if self.averaged:
+            model = self.average_model
+            model.load_state_dict(self.averaged)
+        score = scorer(model, self.sequences)
         return rank(score, self.sequences, split, self.config.max_length, protocols)
 
 
@@ -291,12 +323,10 @@ def _replaced(windows: Windows, config: Config, sequences: Sequences) -> Windows
     """Windows with stochastic shared embeddings (SSE-PT)."""
     if not (config.user_dropout or config.item_dropout):
         return windows
-    return Windows(
+    return replace(
+        windows,
         items=replace_some(windows.items, config.item_dropout, sequences.n_items),
-        times=windows.times,
-        weeks=windows.weeks,
         users=replace_some(windows.users, config.user_dropout, sequences.n_users),
-        scales=windows.scales,
     )
 
 

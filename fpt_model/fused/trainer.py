@@ -83,6 +83,8 @@ class FusedTrainer(Trainer):
 
     def ranked(self, split: Split, protocols: tuple[Protocol, ...] = PROTOCOLS) -> Ranks:
         """See `Trainer.ranked`; the features are computed for the whole group at once."""
+        if self.averaged:
+            return super().ranked(split, protocols)
         rows = evaluated(self.sequences)
         features = self.group.features(split, rows)[self.number]
         items = self.weights()["items.weight"]
