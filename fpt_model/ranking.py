@@ -65,6 +65,33 @@ def rank_loaded(
     return int(table.num_rows)
 
 
+def rank_ahead(path: Path, ahead: Path, run: Path, output: Path, device: torch.device) -> int:
+    """Rank what really came after the sequences that a run was trained on.
+
+    Args:
+        path: the sequences file that the run was trained on.
+        ahead: one of the same users and items whose test items came later.
+        run: its directory.
+        output: Parquet file to write, as of `rank_run`, with the split `next`.
+        device: to compute on.
+
+    Returns:
+        The number of rows.
+
+    Raises:
+        ModelError: see `load_model`; the files are not of the same users and items.
+    """
+    before, after = load(path).to(device), load(ahead).to(device)
+    ours, theirs = ((x.snapshot_id, x.n_users, x.n_items) for x in (before, after))
+    if ours != theirs:
+        raise ModelError(f"{ahead.name} is not of {path.name}", got=theirs, expected=ours)
+    model = load_model(run, before)
+    length, after = model.config.max_length, after.seen_at(model.config.moment)
+    table = _rows("next", rank(scorer(model, before), after, "test", length))
+    _write(output, table)
+    return int(table.num_rows)
+
+
 def load_model(run: Path, sequences: Sequences) -> Encoder:
     """The chosen weights of a finished training, ready to score on the sequences' device.
 
@@ -88,7 +115,7 @@ def load_model(run: Path, sequences: Sequences) -> Encoder:
     return model.to(sequences.items.device)
 
 
-def _rows(split: Split, ranks: Ranks) -> pa.Table:
+def _rows(split: str, ranks: Ranks) -> pa.Table:
     tables = []
     for protocol, values in ranks.ranks.items():
         n = len(values)
