@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -37,6 +38,7 @@ class Experiment:
         device: `auto` takes a GPU where there is one.
         max_rejects: how many lines may be unreadable before the run stops.
         home: folder of the pipeline.
+        as_of: only ratings before this day (UTC) are known; all of them without one.
     """
 
     dataset: DatasetName = "synthetic"
@@ -48,6 +50,7 @@ class Experiment:
     device: Device = "auto"
     max_rejects: Rejects = 0
     home: Path | None = None
+    as_of: date | None = None
 
     def models_on(self, retention: Retention) -> Sequence[Model]:
         """Variants to train where these users and items stay."""

@@ -20,6 +20,7 @@ from fpt_model.checkpoint import State, read_latest, write, write_latest, write_
 from fpt_model.config import Config
 from fpt_model.data import Sequences, load
 from fpt_model.errors import InterruptedTrainingError, ModelError
+from fpt_model.threaded.trainer import ThreadedTrainer
 from fpt_model.trainer import Trainer
 from fpt_model.version import code_version
 
@@ -68,8 +69,9 @@ def train(
         config: settings.
         device: to train on.
         tell: gets the events (`start`, `resumed`, `epoch`, `done`), each with its seed.
-        engine: `plain`; `fused`, all seeds side by side in fused kernels; `graphed`, one seed after
-            the other by captured steps; `auto`, the fastest that fits.
+        engine: `plain`; `threaded`, parts of a batch side by side on a CPU; `fused`, all seeds side
+            by side in fused kernels; `graphed`, one seed after the other by captured steps; `auto`,
+            the fastest that fits.
 
     Raises:
         ModelError: see `load`, `Trainer` and `engine_of`; a directory is of another training;
@@ -113,15 +115,24 @@ def train_loaded(
 
 
 def engine_of(engine: str, config: Config, device: torch.device) -> str:
-    """The engine that trains this: `fused`, `graphed` or `plain`.
+    """The engine that trains this: `fused`, `graphed`, `threaded` or `plain`.
 
     Raises:
         ModelError: the engine that was asked for can't.
     """
     if uses_fused(engine, config, device):
         return "fused"
-    if engine not in ("auto", "graphed"):
+    if engine == "plain":
         return "plain"
+    if engine in ("auto", "threaded") and device.type == "cpu" and config.mask == "keys":
+        return "threaded"
+    if engine == "threaded":
+        raise ModelError(
+            "The threaded engine can't train this",
+            got=f"device {device.type}, mask {config.mask}",
+            expected="a CPU, mask keys",
+            to_do="Use --engine plain",
+        )
     able = _has_triton(device) and _fits_graphed(config)
     if engine == "graphed" and not able:
         raise ModelError(
@@ -182,7 +193,8 @@ def trainers_of(
         from fpt_model.graphed.trainer import GraphedTrainer
 
         return [GraphedTrainer(config, seed, sequences) for seed in seeds]
-    return [Trainer(config, seed, sequences) for seed in seeds]
+    kind = ThreadedTrainer if engine == "threaded" else Trainer
+    return [kind(config, seed, sequences) for seed in seeds]
 
 
 def device_of(name: str) -> torch.device:
