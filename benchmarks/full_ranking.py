@@ -36,11 +36,10 @@ def main() -> None:
     sequences = load(asked.sequences).to(device_of("cuda"))
     (member,) = FusedGroup(config, [0], sequences).members
     member.step()
-    member.best = member.weights()
-    member.use_best()  # now the plain model has the weights too
+    member.use(member.weights())  # now the plain model has them too
 
     def plain() -> Ranks:
-        return rank(scorer(member.model), sequences, asked.split, config.max_length)
+        return rank(scorer(member.model, sequences), sequences, asked.split, config.max_length)
 
     def fused() -> Ranks:
         return member.ranked(asked.split)
