@@ -25,7 +25,7 @@ from fpt_model.data import load
 from fpt_model.evaluate import Ranks
 from fpt_model.jobs import Job, read_jobs
 from fpt_model.metrics import ndcg
-from fpt_model.train import device_of, engine_of, trainers
+from fpt_model.train import device_of, engine_of, trainers_of
 from fpt_model.trainer import Trainer
 
 JOBS = "jobs-on-test.json"
@@ -94,7 +94,7 @@ def train(jobs: Sequence[Job], device: torch.device) -> None:
     folders = {job.seed: job.output for job in jobs}
     active = [
         Watched(trainer, folders[trainer.seed])
-        for trainer in trainers(config, list(folders), sequences, engine)
+        for trainer in trainers_of(config, list(folders), sequences, engine)
     ]
     while active:
         for one in active:

@@ -165,9 +165,9 @@ def rows_of(trials: Trials, folder: Path) -> list[Row]:
 
 
 def _is_of(record: Row, trial: Trial, seed: int) -> bool:
-    """Whether a run is of that trial; settings that its code did not know yet don't count."""
-    settings = trial.config.to_dict() | record["config"]
-    return record["seed"] == seed and settings == trial.config.to_dict()
+    """Whether a run is of that trial; a setting that its code did not know yet was the default."""
+    defaults = Config(trial.model, trial.preset).to_dict()
+    return record["seed"] == seed and defaults | record["config"] == trial.config.to_dict()
 
 
 def _row(trials: Trials, trial: Trial, run: Path, record: Row) -> Row:
@@ -234,7 +234,7 @@ def shown(results: Path) -> str:
             for trial in dict.fromkeys(row["trial"] for row in rows)
         ]
         sections.append(f"## {trials.question}\n\n{_made_with(rows)}\n\n{table(HEADER, lines)}")
-    return "\n\n".join(sections)
+    return "\n\n".join(sections) or "No trial is kept yet."
 
 
 HEADER = (

@@ -75,9 +75,9 @@ def _parser() -> argparse.ArgumentParser:
     for command in (train, train_all):
         command.add_argument(
             "--engine",
-            choices=("auto", "plain", "fused", "graphed"),
+            choices=("auto", "plain", "threaded", "fused", "graphed"),
             default="auto",
-            help="fused and graphed need a GPU",
+            help="threaded is for a CPU; fused and graphed need a GPU",
         )
     for command in (train, evaluate, train_all):
         command.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")

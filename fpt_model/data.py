@@ -64,6 +64,17 @@ class Windows:
             self.asked[chosen],
         )
 
+    def latest(self, length: int) -> "Windows":
+        """The latest `length` places of each window."""
+        return Windows(
+            self.items[:, -length:],
+            self.times[:, -length:],
+            self.weeks[:, -length:],
+            self.users,
+            self.scales,
+            self.asked[:, -length:],
+        )
+
 
 @dataclass(frozen=True)
 class Sequences:

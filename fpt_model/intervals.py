@@ -143,7 +143,7 @@ def _near_pairs(
     heads: int,
     latest: int,
 ) -> Near:
-    """Times ascend, so what is near to i are the latest j, up to i itself if it is near."""
+    """`near_pairs`, not in parts: near to i are the latest j, up to i itself if it is near."""
     (batch, length), device = times.shape, times.device
     place = torch.arange(length, device=device)
     limit = (edges[-1] if len(edges) else time_span) * scales.double()  # (B,) exact to 2^53

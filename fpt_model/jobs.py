@@ -4,18 +4,20 @@ import gc
 import json
 import traceback
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from fpt_model.compiling import compile_ahead
 from fpt_model.config import Config, resolve
 from fpt_model.data import Sequences, Split, check_sha256, load
 from fpt_model.errors import InterruptedTrainingError, ModelError
-from fpt_model.ranking import SPLITS, rank_loaded
-from fpt_model.train import Tell, train_loaded, uses_fused
+from fpt_model.ranking import SPLITS, rank_loaded, rank_trained
+from fpt_model.train import RECORD, Tell, train_loaded, uses_fused
+from fpt_model.trainer import Trainer
 from fpt_model.version import code_version
 
 SEEDS_TOGETHER = 8  # more of them side by side only take more of the GPU's memory
@@ -51,6 +53,11 @@ class Job:
         """Where its ranks go. Those of one split can't be taken for those of both."""
         only = "" if self.splits == SPLITS else f"-{'-'.join(self.splits)}"
         return self.output / f"ranks{only}.parquet"
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether nothing of it is left to train."""
+        return (self.output / RECORD).exists()
 
 
 def read_jobs(path: Path) -> list[Job]:
@@ -126,6 +133,7 @@ def run_jobs(
         InterruptedTrainingError: see `train`.
     """
     failures: dict[str, str] = {}
+    compiled: set[Config] = set()  # other sequences are trained on by the same kernels
     groups = list(_groups(jobs, device, engine))
     for path in dict.fromkeys(job.sequences for job in jobs):
         ours = [group for group in groups if group[0].sequences == path]
@@ -134,6 +142,9 @@ def run_jobs(
         except ModelError as error:
             failures |= _failed([job for group in ours for job in group], str(error), tell)
             continue
+        new = {job.config for group in ours for job in group if not job.is_trained} - compiled
+        compile_ahead(new, sequences, engine)
+        compiled |= new
         for group in ours:
             failures |= _train_and_rank(sequences, group, tell, engine)
     return failures
@@ -160,10 +171,9 @@ def _train_and_rank(
         tell(event | {"run": names[event["seed"]]})
 
     try:
-        train_loaded(sequences, folders, jobs[0].config, tell_run, engine)
-        for job in jobs:
-            if job.splits:
-                tell({"event": "ranked", "run": job.name, "rows": _rank(sequences, job)})
+        trained = train_loaded(sequences, folders, jobs[0].config, tell_run, engine)
+        for name, rows in _rank(sequences, jobs, trained):
+            tell({"event": "ranked", "run": name, "rows": rows})
         return {}
     except InterruptedTrainingError:
         raise
@@ -180,8 +190,23 @@ def _train_and_rank(
     )
 
 
-def _rank(sequences: Sequences, job: Job) -> int | None:
-    """Rank, unless whole ranks are there. Returns the number of rows, if new."""
+def _rank(
+    sequences: Sequences, jobs: Sequence[Job], trained: Mapping[int, Trainer]
+) -> Iterator[tuple[str, int | None]]:
+    """Rank those trained just now, and who has no whole ranks: name and number of rows, if new."""
+    jobs = [job for job in jobs if job.splits]
+    if not jobs:
+        return
+    here = [job for job in jobs if job.seed in trained]
+    rows = rank_trained({job.ranks: trained[job.seed] for job in here}, jobs[0].splits)
+    yield from zip((job.name for job in here), rows, strict=True)
+    for job in jobs:
+        if job not in here:
+            yield job.name, _rank_again(sequences, job)
+
+
+def _rank_again(sequences: Sequences, job: Job) -> int | None:
+    """Rank a training that was finished before, unless whole ranks are there."""
     try:
         check_sha256(job.ranks)
         return None

@@ -1,7 +1,7 @@
 """A finished training's ranks, as a file."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +13,12 @@ from fpt_model.checkpoint import load_weights, read, write_whole
 from fpt_model.config import from_dict
 from fpt_model.data import Sequences, Split, load
 from fpt_model.errors import ModelError
-from fpt_model.evaluate import Ranks, rank, scored
+from fpt_model.evaluate import PROTOCOLS, Ranks, rank, scored
 from fpt_model.model import Encoder
+from fpt_model.threaded import ranking as threaded
 from fpt_model.train import BEST
-from fpt_model.trainer import scorer
+from fpt_model.trainer import Trainer, scorer
+from fpt_model.unseen import has_strangers
 
 SPLITS: tuple[Split, ...] = ("valid", "test")
 
@@ -55,14 +57,37 @@ def rank_loaded(
     Of `splits` other than both, only those are computed.
     """
     model = load_model(run, sequences)
-    sequences, length = sequences.seen_at(model.config.moment), model.config.max_length
-    score = scorer(model, sequences)
-    tables = [_rows(split, rank(score, sequences, split, length)) for split in splits]
+    sequences = sequences.seen_at(model.config.moment)
+    tables = [_rows(split, _ranks(model, sequences, split)) for split in splits]
     table = pa.concat_tables(tables)
     _write(output, table)
     if scores is not None:
         np.save(scores, _all_scores(model, sequences))
     return int(table.num_rows)
+
+
+def rank_trained(trainers: Mapping[Path, Trainer], splits: Sequence[Split] = SPLITS) -> list[int]:
+    """Rank with the chosen weights of trainings that just ended, by the engine that trained them.
+
+    Seeds that were trained side by side are ranked side by side.
+
+    Args:
+        trainers: by the Parquet file to write; see `rank_run`.
+        splits: only these are computed.
+
+    Returns:
+        The number of rows of each.
+    """
+    for trainer in trainers.values():
+        trainer.use_best()
+    # one split of all before the next: what a group shares, it computes for one split at a time
+    by_split = [
+        [_rows(split, trainer.ranked(split)) for trainer in trainers.values()] for split in splits
+    ]
+    tables = [pa.concat_tables(parts) for parts in zip(*by_split, strict=True)]
+    for output, table in zip(trainers, tables, strict=True):
+        _write(output, table)
+    return [int(table.num_rows) for table in tables]
 
 
 def rank_ahead(path: Path, ahead: Path, run: Path, output: Path, device: torch.device) -> int:
@@ -113,6 +138,13 @@ def load_model(run: Path, sequences: Sequences) -> Encoder:
     model = Encoder(config, sequences.n_items, sequences.n_users, edges)
     load_weights(model, state.tensors, BEST)
     return model.to(sequences.items.device)
+
+
+def _ranks(model: Encoder, sequences: Sequences, split: Split) -> Ranks:
+    own = model.config.mask == "keys" and not has_strangers(model.config, sequences)
+    if sequences.items.device.type == "cpu" and own:
+        return threaded.rank(model, sequences, split, PROTOCOLS)
+    return rank(scorer(model, sequences), sequences, split, model.config.max_length)
 
 
 def _rows(split: str, ranks: Ranks) -> pa.Table:

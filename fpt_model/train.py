@@ -20,6 +20,7 @@ from fpt_model.checkpoint import State, read_latest, write, write_latest, write_
 from fpt_model.config import Config
 from fpt_model.data import Sequences, load
 from fpt_model.errors import InterruptedTrainingError, ModelError
+from fpt_model.threaded.trainer import ThreadedTrainer
 from fpt_model.trainer import Trainer
 from fpt_model.version import code_version
 
@@ -68,8 +69,9 @@ def train(
         config: settings.
         device: to train on.
         tell: gets the events (`start`, `resumed`, `epoch`, `done`), each with its seed.
-        engine: `plain`; `fused`, all seeds side by side in fused kernels; `graphed`, one seed after
-            the other by captured steps; `auto`, the fastest that fits.
+        engine: `plain`; `threaded`, parts of a batch side by side on a CPU; `fused`, all seeds side
+            by side in fused kernels; `graphed`, one seed after the other by captured steps; `auto`,
+            the fastest that fits.
 
     Raises:
         ModelError: see `load`, `Trainer` and `engine_of`; a directory is of another training;
@@ -81,8 +83,12 @@ def train(
 
 def train_loaded(
     sequences: Sequences, folders: Mapping[int, Path], config: Config, tell: Tell, engine: str
-) -> None:
-    """`train` with sequences that are loaded already, on the device to train on."""
+) -> dict[int, Trainer]:
+    """`train` with sequences that are loaded already, on the device to train on.
+
+    Returns:
+        By seed the trainings that were not finished before, finished now.
+    """
     device = sequences.items.device
     chosen = engine_of(engine, config, device)
     orders = {
@@ -96,29 +102,37 @@ def train_loaded(
         else:
             missing.append(seed)
     if not missing:
-        return
-    runs = [
-        Run(folders[trainer.seed], trainer, orders[trainer.seed], tell)
-        for trainer in trainers(config, missing, sequences, chosen)
-    ]
+        return {}
+    trainers = trainers_of(config, missing, sequences, chosen)
+    runs = [Run(folders[one.seed], one, orders[one.seed], tell) for one in trainers]
     for run in runs:
         run.resume()
         start = {"model": config.model, "seed": run.trainer.seed, "device": device_name(device)}
         tell({"event": "start", "engine": chosen, **start})
     with _Signals() as signals:
         _loop(runs, signals)
+    return {trainer.seed: trainer for trainer in trainers}
 
 
 def engine_of(engine: str, config: Config, device: torch.device) -> str:
-    """The engine that trains this: `fused`, `graphed` or `plain`.
+    """The engine that trains this: `fused`, `graphed`, `threaded` or `plain`.
 
     Raises:
         ModelError: the engine that was asked for can't.
     """
     if uses_fused(engine, config, device):
         return "fused"
-    if engine not in ("auto", "graphed"):
+    if engine == "plain":
         return "plain"
+    if engine in ("auto", "threaded") and device.type == "cpu" and config.mask == "keys":
+        return "threaded"
+    if engine == "threaded":
+        raise ModelError(
+            "The threaded engine can't train this",
+            got=f"device {device.type}, mask {config.mask}",
+            expected="a CPU, mask keys",
+            to_do="Use --engine plain",
+        )
     able = _has_triton(device) and _fits_graphed(config)
     if engine == "graphed" and not able:
         raise ModelError(
@@ -167,10 +181,10 @@ def _fits_graphed(config: Config) -> bool:
     return fits(config)
 
 
-def trainers(
+def trainers_of(
     config: Config, seeds: Sequence[int], sequences: Sequences, engine: str
 ) -> Sequence[Trainer]:
-    """A trainer for each seed, by an engine that `engine_of` named."""
+    """A trainer for each seed; `engine` as `engine_of` says."""
     if engine == "fused":
         from fpt_model.fused.trainer import FusedGroup
 
@@ -179,7 +193,8 @@ def trainers(
         from fpt_model.graphed.trainer import GraphedTrainer
 
         return [GraphedTrainer(config, seed, sequences) for seed in seeds]
-    return [Trainer(config, seed, sequences) for seed in seeds]
+    kind = ThreadedTrainer if engine == "threaded" else Trainer
+    return [kind(config, seed, sequences) for seed in seeds]
 
 
 def device_of(name: str) -> torch.device:

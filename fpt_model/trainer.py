@@ -19,7 +19,7 @@ from fpt_model.losses import bce_loss, group_loss, softmax_loss
 from fpt_model.metrics import ndcg, recall
 from fpt_model.model import Encoder
 from fpt_model.sampling import NegativeSampler, generator, replace_some, seed_step
-from fpt_model.unseen import Unseen
+from fpt_model.unseen import Unseen, has_strangers
 
 # What a draw is for: keys of `sampling.generator` and of `seed_step`
 _WEIGHTS, _ORDER, _GROUPS = 1, 2, 3
@@ -114,11 +114,8 @@ class Trainer:
         chosen = self.epoch_order()[progress.step * config.batch_size :][: config.batch_size]
         chosen = chosen.to(self.rows.device)
         self.model.train()
-        loss = self._loss(*self._windows(chosen))
-        self.optimizer.zero_grad()
-        loss.backward()
+        self.loss_sum += self._slopes(*self._windows(chosen))
         self.optimizer.step()
-        self.loss_sum += loss.detach()
         progress.step += 1
 
     def end_epoch(self) -> dict[str, Any]:
@@ -222,15 +219,25 @@ class Trainer:
         ends = random_ends(last, length, chance)
         return examples(self.sequences, self.rows[chosen], ends, length)
 
+    def _slopes(self, windows: Windows, targets: Tensor) -> Tensor:
+        """Leave each parameter's slope where Adam looks for it; returns the loss."""
+        loss = self._loss(windows, targets) + self._penalties()
+        self.optimizer.zero_grad()
+        loss.backward()
+        return loss.detach()
+
     def _loss(self, windows: Windows, targets: Tensor) -> Tensor:
         config, model = self.config, self.model
-        features = model(_replaced(windows, config, self.sequences))
+        features = model(replaced(windows, config, self.sequences))
         if config.loss == "softmax":
-            loss = softmax_loss(model, features, targets)
-        else:
-            negatives = self.negatives.draw(windows.users, tuple(targets.shape))
-            loss = bce_loss(model, features, targets, negatives)
-        loss = loss + config.l2 * sum(table.norm() for table in model.regularised())
+            return softmax_loss(model, features, targets)
+        negatives = self.negatives.draw(windows.users, tuple(targets.shape))
+        return bce_loss(model, features, targets, negatives)
+
+    def _penalties(self) -> Tensor:
+        """What the loss has besides that of the next items."""
+        config, model = self.config, self.model
+        loss = config.l2 * torch.stack([table.norm() for table in model.regularised()]).sum()
         if config.group_weight and model.users is not None and int(self.groups[1]) >= 0:
             loss = loss + config.group_weight * self._group_loss(model.users.weight)
         return loss
@@ -266,22 +273,47 @@ class Trainer:
         """The model's state dict as it is now."""
         return {name: value.detach() for name, value in self.model.state_dict().items()}
 
-    @cached_property
-    def average_model(self) -> Encoder:
-        """A model for the averaged weights."""
-        model = Encoder(
-            self.config, self.sequences.n_items, self.sequences.n_users, self.model.edges.cpu()
-        )
-        return model.to(self.rows.device)
-
     def ranked(self, split: Split, protocols: tuple[Protocol, ...] = PROTOCOLS) -> Ranks:
         """Ranks by the averaged weights where there are such, else those of now; see `rank`."""
-        model = self.model
-        if self.averaged:
-            model = self.average_model
-            model.load_state_dict(self.averaged)
-        score = scorer(model, self.sequences)
+        ranks = self._plainly_ranked if self.strangers else self._ranked
+        if not self.averaged:
+            return ranks(split, protocols)
+        now = {name: value.clone() for name, value in self.weights().items()}
+        self.use(self.averaged)
+        found = ranks(split, protocols)
+        self.use(now)
+        return found
+
+    @cached_property
+    def strangers(self) -> bool:
+        """See `has_strangers`."""
+        return has_strangers(self.config, self.sequences)
+
+    def _plainly_ranked(self, split: Split, protocols: tuple[Protocol, ...]) -> Ranks:
+        """By the plain model, which knows of strangers, whatever engine trains."""
+        self.model.load_state_dict(self.weights())
+        score = scorer(self.model, self.sequences)
         return rank(score, self.sequences, split, self.config.max_length, protocols)
+
+    def _ranked(self, split: Split, protocols: tuple[Protocol, ...]) -> Ranks:
+        """Where all that are ranked were trained; engines have ways of their own."""
+        return rank(self._scorer(), self.sequences, split, self.config.max_length, protocols)
+
+    def _scorer(self) -> Scorer:
+        return scorer(self.model, self.sequences)
+
+    def use(self, weights: dict[str, Tensor]) -> None:
+        """Take weights; what is ranked from here on is ranked by them.
+
+        Raises:
+            ModelError: they are another model's, or none.
+        """
+        load_weights(self.model, weights, "The weights")
+
+    def use_best(self) -> None:
+        """Take the chosen weights. It is trained no further."""
+        self.use(self.best)
+        self.averaged = {}
 
 
 def examples(
@@ -319,7 +351,7 @@ def scorer(model: Encoder, sequences: Sequences) -> Scorer:
     return score
 
 
-def _replaced(windows: Windows, config: Config, sequences: Sequences) -> Windows:
+def replaced(windows: Windows, config: Config, sequences: Sequences) -> Windows:
     """Windows with stochastic shared embeddings (SSE-PT)."""
     if not (config.user_dropout or config.item_dropout):
         return windows

@@ -12,9 +12,16 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from fpt_model.config import Config
 from fpt_model.data import Sequences, Windows
 from fpt_model.groups import cluster
 from fpt_model.model import Encoder
+
+
+def has_strangers(config: Config, sequences: Sequences) -> bool:
+    """Whether somebody is ranked whose vector was not trained, so that `Unseen` gives it."""
+    rows = sequences.evaluated()
+    return bool(config.user_width and (sequences.n_train[rows] < 2).any())
 
 
 class Unseen:

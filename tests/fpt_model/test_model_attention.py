@@ -28,10 +28,10 @@ def draw(seed: int, batch: int, heads: int, length: int, width: int, time_span: 
     gaps = torch.randint(0, 3 * time_span, (batch, length + 1), generator=g)
     times, later = gaps.cumsum(1)[:, :-1], gaps.cumsum(1)[:, 1:]
     scales = torch.randint(1, 4, (batch,), generator=g)
-    asked = later if seed % 2 else times
-    rows = interval_rows(scaled_intervals(asked, times, scales), time_span, edges)
     paddings = torch.randint(0, padded + 1, (batch,), generator=g)
     real = torch.arange(length) >= paddings[:, None]
+    asked = later.where(real, times) if seed % 2 else times
+    rows = interval_rows(scaled_intervals(asked, times, scales), time_span, edges)
     causal = torch.ones(length, length, dtype=torch.bool).tril()
     itself = torch.eye(length, dtype=torch.bool)
     mask = (causal & real[:, None, :] | itself)[:, None]

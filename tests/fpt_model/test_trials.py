@@ -78,6 +78,18 @@ def test_the_figures_are_those_of_validation(trials, small, trained):
             assert row[f"{name}valid_ndcg_10"] == pytest.approx(sum(gains) / len(gains), abs=1e-6)
 
 
+def test_a_run_of_older_code_counts_with_the_defaults_of_what_it_did_not_know(
+    trials, small, trained
+):
+    path = next(trained.glob("runs/*/run.json"))
+    record = json.loads(path.read_text())
+    assert record["config"].pop("windows") == "latest"
+    path.write_text(json.dumps(record))
+    assert len(trials.rows_of(trials.read_table(small), trained)) == 3
+    small.write_text(TABLE.replace("epochs = 2", 'epochs = 2, windows = "random"'))
+    assert trials.rows_of(trials.read_table(small), trained) == []
+
+
 def test_ranks_of_validation_alone_are_not_taken_for_those_of_both(trained, run_command):
     jobs = json.loads((trained / "jobs.json").read_text())
     (trained / "both.json").write_text(json.dumps(jobs | {"rank": ["test", "valid"]}))

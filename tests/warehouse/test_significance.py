@@ -1,7 +1,6 @@
 """A beats B, by how much, with which interval: paired over users, over seeds of both."""
 
 import math
-from datetime import datetime
 
 import numpy as np
 import polars as pl
@@ -114,15 +113,20 @@ def test_the_interval_covers_the_truth_in_19_of_20_worlds(home, published_snapsh
 
 def insert(connection, snapshot_id: str, ranks: np.ndarray) -> None:
     """Ranks by world, model, seed and user as published trainings."""
-    runs, rows = [], []
-    for world, model, seed in np.ndindex(ranks.shape[:3]):
-        name, moment = ("tisasrec", "sas_fpt")[model], datetime(2026, 1, 1)
-        run = f"{world} {model} {seed}"
-        facts = ["{}", "cpu", "c0de", "{}", moment, moment, 1.0, 1, "abc", "published", None]
-        runs.append([run, snapshot_id, name, str(world), seed, *facts])
-        rows.append(pl.DataFrame({"rank": ranks[world, model, seed]}).with_columns(run=pl.lit(run)))
-    connection.executemany(f"INSERT INTO mart.training_runs VALUES ({', '.join('?' * 16)})", runs)
-    ranks_by_run = pl.concat(rows).to_arrow()  # noqa: F841 - DuckDB finds it by name
+    worlds, _, seeds, users = ranks.shape
+    names = ["world", "model", "seed"]
+    runs = pl.DataFrame(list(np.ndindex(worlds, 2, seeds)), names, orient="row")
+    runs = runs.with_columns(run=pl.format("{} {} {}", *names))
+    ranks_by_run = pl.DataFrame(  # noqa: F841 - DuckDB finds both by name
+        {"run": np.repeat(runs["run"], users), "rank": ranks.reshape(-1)}
+    ).to_arrow()
+    runs = runs.to_arrow()
+    connection.execute(
+        "INSERT INTO mart.training_runs SELECT run, $1, ['tisasrec', 'sas_fpt'][model + 1], world,"
+        " seed, '{}', 'cpu', 'c0de', '{}', TIMESTAMP '2026-01-01', TIMESTAMP '2026-01-01', 1, 1,"
+        " 'abc', 'published', NULL FROM runs",
+        [snapshot_id],
+    )
     connection.execute(
         "INSERT INTO mart.user_ranks SELECT run, 'test', 'full',"
         " row_number() OVER (PARTITION BY run), rank, 101 FROM ranks_by_run"
