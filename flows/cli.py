@@ -2,25 +2,30 @@
 
 import os
 import sys
-import traceback
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import typer
 
-from flows import console
-from flows.parameters import (
-    HEADLINE,
-    LADDER,
-    DatasetName,
-    Device,
-    Experiment,
-    Model,
-    Preset,
-    Retention,
+from flows import backtest_command, console
+from flows.guard import guarded, working
+from flows.options import (
+    DEFAULT_HOME,
+    AsJson,
+    AsOf,
+    Dataset,
+    DeviceName,
+    HomeDir,
+    MaxRejects,
+    Models,
+    PresetName,
+    Retain,
+    Retains,
+    SeedCount,
+    Source,
+    day,
 )
-from warehouse.errors import RefusedError
+from flows.parameters import HEADLINE, LADDER, Experiment
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -29,38 +34,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Raw MovieLens ratings to sequential recommenders and metrics in SQL.",
 )
-
-Dataset = Annotated[DatasetName, typer.Option(help="Data set; `synthetic` needs no network.")]
-Source = Annotated[
-    Path | None, typer.Option(help="Archive on this machine, instead of fetching it.")
-]
-Retain = Annotated[Retention, typer.Option(help="Which users and items stay.")]
-
-
-def _repeatable(name: str, words: tuple[str, ...], text: str) -> Any:
-    """An option that can be given several times; Typer itself takes no list of a Literal."""
-
-    def parse(word: str) -> str:
-        if word not in words:
-            raise typer.BadParameter(f"{word!r} is not one of {', '.join(words)}")
-        return word
-
-    return typer.Option(f"--{name}", parser=parse, metavar=f"[{'|'.join(words)}]", help=text)
-
-
-Retains = Annotated[
-    list[Any], _repeatable("retention", get_args(Retention), "Repeatable: one table each.")
-]
-Models = Annotated[list[Any], _repeatable("model", get_args(Model), "Variant; repeatable.")]
-PresetName = Annotated[Preset, typer.Option(help="Named settings of a training.")]
-SeedCount = Annotated[int, typer.Option("--seeds", min=1, max=1000, help="Seeds 0 to N - 1.")]
-DeviceName = Annotated[Device, typer.Option(help="`auto` takes a GPU where there is one.")]
-MaxRejects = Annotated[int, typer.Option(min=0, help="Unreadable lines allowed in the archive.")]
-HomeDir = Annotated[
-    Path, typer.Option("--home", envvar="FPT_HOME", help="Folder of the pipeline's files.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
-DEFAULT_HOME = Path(".fpt")
 
 
 @app.command(epilog="`fpt run --dataset ml-1m --source ml-1m.zip --model sas_fpt --preset paper`")
@@ -73,16 +46,15 @@ def run(
     seeds: SeedCount = 1,
     device: DeviceName = "auto",
     max_rejects: MaxRejects = 0,
+    as_of: AsOf = None,
     home: HomeDir = DEFAULT_HOME,
     as_json: AsJson = False,
 ) -> None:
     """Ingest, audit, prepare, audit, train, evaluate, publish; then show the metrics."""
     from flows.run import run as flow
 
-    outcome = _working(
-        lambda: flow(dataset, source, retention, models, preset, seeds, device, max_rejects, home),
-        home,
-    )
+    asked = (dataset, source, retention, models, preset, seeds, device, max_rejects, home)
+    outcome = working(lambda: flow(*asked, day(as_of)), home)
     _show_metrics(outcome, preset, home, as_json)
 
 
@@ -96,16 +68,15 @@ def benchmark(
     seeds: SeedCount = 5,
     device: DeviceName = "auto",
     max_rejects: MaxRejects = 0,
+    as_of: AsOf = None,
     home: HomeDir = DEFAULT_HOME,
     as_json: AsJson = False,
 ) -> None:
     """Variants × retentions × seeds: both tables of the paper, published together."""
     from flows.run import benchmark as flow
 
-    outcome = _working(
-        lambda: flow(dataset, source, retentions, models, preset, seeds, device, max_rejects, home),
-        home,
-    )
+    asked = (dataset, source, retentions, models, preset, seeds, device, max_rejects, home)
+    outcome = working(lambda: flow(*asked, day(as_of)), home)
     _show_metrics(outcome, preset, home, as_json)
 
 
@@ -120,7 +91,7 @@ def ingest(
     """Land one archive in `raw`, audited."""
     from flows.ingest import ingest as flow
 
-    load_id = _working(lambda: flow(dataset, source, max_rejects, home), home)
+    load_id = working(lambda: flow(dataset, source, max_rejects, home), home)
     question = "SELECT * FROM raw.loads WHERE load_id = ?"
     _show_answer(home, question, [load_id], "Landed", as_json)
 
@@ -131,13 +102,14 @@ def prepare(
         str, typer.Argument(help="A load, as `fpt ingest` names it, or how it begins.")
     ],
     retention: Retain = "5-core",
+    as_of: AsOf = None,
     home: HomeDir = DEFAULT_HOME,
     as_json: AsJson = False,
 ) -> None:
     """Make core tables and sequences from a load, audited."""
     from flows.prepare import prepare as flow
 
-    snapshot_id = _working(lambda: flow(load_id, retention, home), home)
+    snapshot_id = working(lambda: flow(load_id, retention, home, day(as_of)), home)
     question = "SELECT * FROM core.snapshots WHERE snapshot_id = ?"
     _show_answer(home, question, [snapshot_id], "Prepared", as_json)
 
@@ -157,7 +129,7 @@ def train(
     """Train on a snapshot, rank, audit, publish."""
     from flows.train import train as flow
 
-    run_ids = _working(lambda: flow(snapshot_id, models, preset, seeds, device, home), home)
+    run_ids = working(lambda: flow(snapshot_id, models, preset, seeds, device, home), home)
     question = (
         "SELECT display_name AS model, seed, run_id, protocol, recall, ndcg, mrr "
         "FROM mart.metrics WHERE list_contains(?, run_id) AND split = 'test' AND k = 10 "
@@ -174,14 +146,16 @@ def plan(
     models: Models = list(HEADLINE),  # noqa: B006
     preset: PresetName = "quick",
     seeds: SeedCount = 1,
+    as_of: AsOf = None,
     home: HomeDir = DEFAULT_HOME,
     as_json: AsJson = False,
 ) -> None:
     """Show what would run, what is already there and how long it may take; changes nothing."""
     from flows.plan import plan as make_plan
 
-    asked = Experiment(dataset, source, retentions, models, preset, seeds, home=home)
-    rows = _guarded(lambda: make_plan(asked), home)
+    asked = (dataset, source, retentions, models, preset, seeds)
+    asked_for = Experiment(*asked, home=home, as_of=day(as_of))
+    rows = guarded(lambda: make_plan(asked_for), home)
     console.show_rows(rows, "Plan", as_json=as_json)
 
 
@@ -195,6 +169,7 @@ def export(
     preset: PresetName = "quick",
     seeds: SeedCount = 5,
     max_rejects: MaxRejects = 0,
+    as_of: AsOf = None,
     home: HomeDir = DEFAULT_HOME,
     as_json: AsJson = False,
 ) -> None:
@@ -205,10 +180,8 @@ def export(
     """
     from flows.run import export as flow
 
-    count = _working(
-        lambda: flow(folder, dataset, source, retentions, models, preset, seeds, max_rejects, home),
-        home,
-    )
+    asked = (dataset, source, retentions, models, preset, seeds, max_rejects, home)
+    count = working(lambda: flow(folder, *asked, day(as_of)), home)
     console.show_rows([{"folder": str(folder), "trainings": count}], "Exported", as_json=as_json)
 
 
@@ -223,11 +196,31 @@ def sql(
     from warehouse.home import Home
     from warehouse.questions import ask
 
-    answer = _guarded(lambda: ask(Home(home.resolve()), question), home)
+    answer = guarded(lambda: ask(Home(home.resolve()), question), home)
     if format == "csv":
         sys.stdout.write(answer.write_csv())
     else:
         console.show_rows(answer.to_dicts(), "", as_json=as_json or format == "json")
+
+
+@app.command(epilog="`fpt records docs/results --dataset ml-1m --preset paper`")
+def records(
+    folder: Annotated[Path, typer.Argument(help="Folder of runs.json and its companions.")],
+    dataset: Dataset = "synthetic",
+    preset: PresetName = "quick",
+    home: HomeDir = DEFAULT_HOME,
+    as_json: AsJson = False,
+) -> None:
+    """Keep the figures of published trainings as JSON, without any user's data.
+
+    What the folder has of other data sets and presets stays.
+    """
+    from warehouse.home import Home
+    from warehouse.recording import record
+
+    counts = guarded(lambda: record(Home(home.resolve()), folder, dataset, preset), home)
+    rows = [{"file": str(folder / name), "rows": count} for name, count in counts.items()]
+    console.show_rows(rows, "Recorded", as_json=as_json)
 
 
 @app.command()
@@ -235,10 +228,13 @@ def doctor(home: HomeDir = DEFAULT_HOME, as_json: AsJson = False) -> None:
     """Check this machine and the pipeline's files."""
     from flows.doctor import examine
 
-    findings = _guarded(lambda: examine(home), home)
+    findings = guarded(lambda: examine(home), home)
     console.show_rows(findings, "Doctor", as_json=as_json)
     if any(finding["state"] == "bad" for finding in findings):
         raise typer.Exit(1)
+
+
+app.add_typer(backtest_command.app)
 
 
 def main() -> None:
@@ -251,38 +247,6 @@ def main() -> None:
     os.environ.setdefault("DO_NOT_TRACK", "1")
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     app()
-
-
-def _working(flow: Callable[[], Any], home: Path) -> Any:
-    """Run a flow with progress bars; its log, tracebacks included, goes to `logs/fpt.log`."""
-
-    def logged() -> Any:
-        from flows.logs import log_to
-
-        log_to(home)
-        with console.progress_bars():
-            return flow()
-
-    return _guarded(logged, home)
-
-
-def _guarded(action: Callable[[], Any], home: Path) -> Any:
-    """Run `action`; end the process with one clear message when it fails."""
-    try:
-        return action()
-    except RefusedError as error:
-        # Prefect keeps the error; its frames would keep open connections to the end and past it.
-        traceback.clear_frames(error.__traceback__)
-        message, code = str(error), 1
-    except KeyboardInterrupt:
-        message, code = "interrupted; what was finished is kept", 130
-    except Exception as error:
-        from flows.logs import keep_traceback
-
-        log = keep_traceback(home)
-        message, code = f"{type(error).__name__}: {error} (traceback in {log})", 1
-    console.fail(message)
-    raise typer.Exit(code)
 
 
 def _show_metrics(outcome: Any, preset: str, home: Path, as_json: bool) -> None:

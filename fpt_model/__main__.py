@@ -1,4 +1,4 @@
-"""`python -m fpt_model train|evaluate|train-all`: progress as JSON lines on stdout."""
+"""`python -m fpt_model train|evaluate|train-all|import`: progress as JSON lines on stdout."""
 
 import argparse
 import json
@@ -17,6 +17,7 @@ EXAMPLES = """examples:
   python -m fpt_model train --sequences S --output 'runs/{seed}' --seed 0 1 2 3 4 --device cuda
   python -m fpt_model evaluate --sequences S --run runs/0 runs/1 runs/2 runs/3 runs/4
   python -m fpt_model train-all --jobs jobs.json
+  python -m fpt_model import --checkpoint TiSASRec.pth --sequences S --output run
 """
 
 
@@ -57,12 +58,19 @@ def _parser() -> argparse.ArgumentParser:
         "--run", type=Path, nargs="+", required=True, help="run directory, or several"
     )
     evaluate.add_argument("--output", type=Path, help="of one run; default: ranks.parquet in it")
+    evaluate.add_argument(
+        "--ahead", type=Path, help="sequences of what came later: rank that, into ahead.parquet"
+    )
     evaluate.add_argument("--scores", type=Path, help="save the test scores of one run (.npy)")
     train_all = commands.add_parser(
         "train-all", help="train, or resume, and rank all that a file lists"
     )
     train_all.add_argument("--jobs", type=Path, required=True, help="see fpt_model/jobs.py")
-    for command in (train, evaluate):
+    foreign = commands.add_parser("import", help="a checkpoint of the public TiSASRec.pytorch")
+    foreign.add_argument("--checkpoint", type=Path, required=True, help="its state dict (.pth)")
+    foreign.add_argument("--output", type=Path, required=True, help="run directory to make")
+    foreign.add_argument("--heads", type=int, default=1, help="the file does not say them")
+    for command in (train, evaluate, foreign):
         command.add_argument("--sequences", type=Path, required=True, help="sequences file")
     for command in (train, train_all):
         command.add_argument(
@@ -107,15 +115,20 @@ def _folders(asked: argparse.Namespace) -> dict[int, Path]:
 
 
 def _evaluate(asked: argparse.Namespace) -> int:
-    from fpt_model.ranking import rank_run
+    from fpt_model.ranking import rank_ahead, rank_run
     from fpt_model.train import device_of
 
     _prepare(asked)
     if len(asked.run) > 1 and (asked.output or asked.scores):
         raise ModelError("--output and --scores are of one run", got=f"{len(asked.run)} runs")
+    device = device_of(asked.device)
     for run in asked.run:
-        output = asked.output or run / "ranks.parquet"
-        rows = rank_run(asked.sequences, run, output, device_of(asked.device), asked.scores)
+        if asked.ahead:
+            output = asked.output or run / "ahead.parquet"
+            rows = rank_ahead(asked.sequences, asked.ahead, run, output, device)
+        else:
+            output = asked.output or run / "ranks.parquet"
+            rows = rank_run(asked.sequences, run, output, device, asked.scores)
         _tell({"event": "done", "run": str(run), "rows": rows})
     return 0
 
@@ -136,6 +149,14 @@ def _train_all(asked: argparse.Namespace) -> int:
             f"{len(failures)} of {len(jobs)} trainings failed; the others are finished",
             got="; ".join(f"{name}: {cause}" for name, cause in failures.items()),
         )
+    return 0
+
+
+def _import(asked: argparse.Namespace) -> int:
+    from fpt_model.importer import import_run
+
+    import_run(asked.checkpoint, asked.sequences, asked.output, asked.heads)
+    _tell({"event": "done", "run": str(asked.output)})
     return 0
 
 
@@ -160,7 +181,12 @@ def _tell(event: dict[str, object]) -> None:
     print(json.dumps(event), flush=True)
 
 
-COMMANDS = {"train": _train, "evaluate": _evaluate, "train-all": _train_all}
+COMMANDS = {
+    "train": _train,
+    "evaluate": _evaluate,
+    "train-all": _train_all,
+    "import": _import,
+}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,6 +1,7 @@
 """A finished training's ranks, as a file."""
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,8 @@ from fpt_model.evaluate import PROTOCOLS, Ranks, rank, scored
 from fpt_model.model import Encoder
 from fpt_model.threaded import ranking as threaded
 from fpt_model.train import BEST
-from fpt_model.trainer import scorer
+from fpt_model.trainer import Trainer, scorer
+from fpt_model.unseen import has_strangers
 
 SPLITS: tuple[Split, ...] = ("valid", "test")
 
@@ -43,14 +45,75 @@ def rank_run(
     return rank_loaded(load(path).to(device), run, output, scores)
 
 
-def rank_loaded(sequences: Sequences, run: Path, output: Path, scores: Path | None = None) -> int:
-    """`rank_run` with sequences that are loaded already, on the device to compute on."""
+def rank_loaded(
+    sequences: Sequences,
+    run: Path,
+    output: Path,
+    scores: Path | None = None,
+    splits: Sequence[Split] = SPLITS,
+) -> int:
+    """`rank_run` with sequences that are loaded already, on the device to compute on.
+
+    Of `splits` other than both, only those are computed.
+    """
     model = load_model(run, sequences)
-    tables = [_rows(split, _ranks(model, sequences, split)) for split in SPLITS]
+    sequences = sequences.seen_at(model.config.moment)
+    tables = [_rows(split, _ranks(model, sequences, split)) for split in splits]
     table = pa.concat_tables(tables)
     _write(output, table)
     if scores is not None:
         np.save(scores, _all_scores(model, sequences))
+    return int(table.num_rows)
+
+
+def rank_trained(trainers: Mapping[Path, Trainer], splits: Sequence[Split] = SPLITS) -> list[int]:
+    """Rank with the chosen weights of trainings that just ended, by the engine that trained them.
+
+    Seeds that were trained side by side are ranked side by side.
+
+    Args:
+        trainers: by the Parquet file to write; see `rank_run`.
+        splits: only these are computed.
+
+    Returns:
+        The number of rows of each.
+    """
+    for trainer in trainers.values():
+        trainer.use_best()
+    # one split of all before the next: what a group shares, it computes for one split at a time
+    by_split = [
+        [_rows(split, trainer.ranked(split)) for trainer in trainers.values()] for split in splits
+    ]
+    tables = [pa.concat_tables(parts) for parts in zip(*by_split, strict=True)]
+    for output, table in zip(trainers, tables, strict=True):
+        _write(output, table)
+    return [int(table.num_rows) for table in tables]
+
+
+def rank_ahead(path: Path, ahead: Path, run: Path, output: Path, device: torch.device) -> int:
+    """Rank what really came after the sequences that a run was trained on.
+
+    Args:
+        path: the sequences file that the run was trained on.
+        ahead: one of the same users and items whose test items came later.
+        run: its directory.
+        output: Parquet file to write, as of `rank_run`, with the split `next`.
+        device: to compute on.
+
+    Returns:
+        The number of rows.
+
+    Raises:
+        ModelError: see `load_model`; the files are not of the same users and items.
+    """
+    before, after = load(path).to(device), load(ahead).to(device)
+    ours, theirs = ((x.snapshot_id, x.n_users, x.n_items) for x in (before, after))
+    if ours != theirs:
+        raise ModelError(f"{ahead.name} is not of {path.name}", got=theirs, expected=ours)
+    model = load_model(run, before)
+    length, after = model.config.max_length, after.seen_at(model.config.moment)
+    table = _rows("next", rank(scorer(model, before), after, "test", length))
+    _write(output, table)
     return int(table.num_rows)
 
 
@@ -78,12 +141,13 @@ def load_model(run: Path, sequences: Sequences) -> Encoder:
 
 
 def _ranks(model: Encoder, sequences: Sequences, split: Split) -> Ranks:
-    if sequences.items.device.type == "cpu":
+    own = model.config.mask == "keys" and not has_strangers(model.config, sequences)
+    if sequences.items.device.type == "cpu" and own:
         return threaded.rank(model, sequences, split, PROTOCOLS)
-    return rank(scorer(model), sequences, split, model.config.max_length)
+    return rank(scorer(model, sequences), sequences, split, model.config.max_length)
 
 
-def _rows(split: Split, ranks: Ranks) -> pa.Table:
+def _rows(split: str, ranks: Ranks) -> pa.Table:
     tables = []
     for protocol, values in ranks.ranks.items():
         n = len(values)
@@ -110,6 +174,7 @@ def _write(output: Path, table: pa.Table) -> None:
 def _all_scores(model: Encoder, sequences: Sequences) -> np.ndarray:
     found = np.full((sequences.n_users, sequences.n_items + 1), np.nan, np.float32)
     rows, length = sequences.evaluated(), model.config.max_length
-    for chosen, scores in scored(scorer(model), sequences, rows, "test", length):
+    score = scorer(model, sequences)
+    for chosen, scores in scored(score, sequences, rows, "test", length):
         found[chosen.cpu().numpy()] = scores.cpu().numpy()
     return found

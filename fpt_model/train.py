@@ -83,8 +83,12 @@ def train(
 
 def train_loaded(
     sequences: Sequences, folders: Mapping[int, Path], config: Config, tell: Tell, engine: str
-) -> None:
-    """`train` with sequences that are loaded already, on the device to train on."""
+) -> dict[int, Trainer]:
+    """`train` with sequences that are loaded already, on the device to train on.
+
+    Returns:
+        By seed the trainings that were not finished before, finished now.
+    """
     device = sequences.items.device
     chosen = engine_of(engine, config, device)
     orders = {
@@ -98,17 +102,16 @@ def train_loaded(
         else:
             missing.append(seed)
     if not missing:
-        return
-    runs = [
-        Run(folders[trainer.seed], trainer, orders[trainer.seed], tell)
-        for trainer in _trainers(config, missing, sequences, chosen)
-    ]
+        return {}
+    trainers = trainers_of(config, missing, sequences, chosen)
+    runs = [Run(folders[one.seed], one, orders[one.seed], tell) for one in trainers]
     for run in runs:
         run.resume()
         start = {"model": config.model, "seed": run.trainer.seed, "device": device_name(device)}
         tell({"event": "start", "engine": chosen, **start})
     with _Signals() as signals:
         _loop(runs, signals)
+    return {trainer.seed: trainer for trainer in trainers}
 
 
 def engine_of(engine: str, config: Config, device: torch.device) -> str:
@@ -121,22 +124,22 @@ def engine_of(engine: str, config: Config, device: torch.device) -> str:
         return "fused"
     if engine == "plain":
         return "plain"
-    if engine in ("auto", "threaded") and device.type == "cpu":
+    if engine in ("auto", "threaded") and device.type == "cpu" and config.mask == "keys":
         return "threaded"
     if engine == "threaded":
         raise ModelError(
             "The threaded engine can't train this",
-            got=f"device {device.type}",
-            expected="a CPU",
-            to_do="Use --device cpu, or another --engine",
+            got=f"device {device.type}, mask {config.mask}",
+            expected="a CPU, mask keys",
+            to_do="Use --engine plain",
         )
     able = _has_triton(device) and _fits_graphed(config)
     if engine == "graphed" and not able:
         raise ModelError(
             "The graphed engine can't train this",
-            got=f"device {device.type}, batch_size {config.batch_size}, heads {config.heads}, "
-            f"max_length {config.max_length}",
-            expected="a GPU with Triton, batch_size x heads x max_length² below 2^31",
+            got=f"device {device.type}, mask {config.mask}, batch_size {config.batch_size}, "
+            f"heads {config.heads}, max_length {config.max_length}",
+            expected="a GPU with Triton, mask keys, batch_size x heads x max_length² below 2^31",
             to_do="Use --engine plain",
         )
     return "graphed" if able else "plain"
@@ -154,9 +157,9 @@ def uses_fused(engine: str, config: Config, device: torch.device) -> bool:
     if engine == "fused" and not able:
         raise ModelError(
             "The fused engine can't train this",
-            got=f"device {device.type}, heads {config.heads}, loss {config.loss}, "
-            f"width {config.width}, max_length {config.max_length}",
-            expected="a GPU with Triton, one head, bce, width to 128, max_length to 64",
+            got=f"device {device.type}, mask {config.mask}, heads {config.heads}, "
+            f"loss {config.loss}, width {config.width}, max_length {config.max_length}",
+            expected="a GPU with Triton, mask keys, one head, bce, width to 128, max_length to 64",
             to_do="Use --engine graphed or plain",
         )
     return able
@@ -178,9 +181,10 @@ def _fits_graphed(config: Config) -> bool:
     return fits(config)
 
 
-def _trainers(
+def trainers_of(
     config: Config, seeds: Sequence[int], sequences: Sequences, engine: str
 ) -> Sequence[Trainer]:
+    """A trainer for each seed; `engine` as `engine_of` says."""
     if engine == "fused":
         from fpt_model.fused.trainer import FusedGroup
 

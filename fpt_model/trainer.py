@@ -1,7 +1,7 @@
 """One training: its steps, its validations, and the state that makes it resumable."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -19,6 +19,7 @@ from fpt_model.losses import bce_loss, group_loss, softmax_loss
 from fpt_model.metrics import ndcg, recall
 from fpt_model.model import Encoder
 from fpt_model.sampling import NegativeSampler, generator, replace_some, seed_step
+from fpt_model.unseen import Unseen, has_strangers
 
 # What a draw is for: keys of `sampling.generator` and of `seed_step`
 _WEIGHTS, _ORDER, _GROUPS = 1, 2, 3
@@ -58,6 +59,7 @@ class Trainer:
     """
 
     def __init__(self, config: Config, seed: int, sequences: Sequences) -> None:
+        sequences = sequences.seen_at(config.moment)
         self.config, self.seed, self.sequences = config, seed, sequences
         device = sequences.items.device
         seed_step(seed, -_WEIGHTS)
@@ -78,6 +80,7 @@ class Trainer:
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=device)
         self.progress = Progress()
         self.best: dict[str, Tensor] = {}
+        self.averaged: dict[str, Tensor] = {}
 
     @cached_property
     def negatives(self) -> NegativeSampler:
@@ -125,6 +128,7 @@ class Trainer:
         loss = float(self.loss_sum) / self.steps
         progress.epoch += 1
         progress.step = 0
+        self._average()
         if not math.isfinite(loss):
             raise ModelError(
                 f"The loss of epoch {progress.epoch} is {loss}",
@@ -141,6 +145,7 @@ class Trainer:
         """All that another process needs to go on from here to the same weights, to the bit."""
         tensors = {f"model.{name}": value for name, value in self.weights().items()}
         tensors |= {f"best.{name}": value for name, value in self.best.items()}
+        tensors |= {f"averaged.{name}": value for name, value in self.averaged.items()}
         tensors |= self._moments() | {"groups": self.groups, "loss_sum": self.loss_sum}
         return State(tensors, {"progress": vars(self.progress)})
 
@@ -177,9 +182,12 @@ class Trainer:
             ModelError: it is of another model.
         """
         load_weights(self.model, under("model.", state.tensors), "The checkpoint")
+        device = self.rows.device
         self.best = under("best.", state.tensors)
-        self.groups = state.tensors["groups"].to(self.rows.device)
-        self.loss_sum = state.tensors["loss_sum"].to(self.rows.device)
+        averaged = under("averaged.", state.tensors)
+        self.averaged = {name: value.to(device) for name, value in averaged.items()}
+        self.groups = state.tensors["groups"].to(device)
+        self.loss_sum = state.tensors["loss_sum"].to(device)
         self.progress = Progress(**state.facts["progress"])
 
     def _begin_epoch(self) -> None:
@@ -245,17 +253,67 @@ class Trainer:
         found = {"valid_recall_10": recall(ranks, 10), "valid_ndcg_10": ndcg(ranks, 10)}
         if found["valid_ndcg_10"] > progress.best_ndcg:
             progress.best_ndcg, progress.best_epoch = found["valid_ndcg_10"], progress.epoch
-            self.best = {name: value.clone() for name, value in self.weights().items()}
+            chosen = self.averaged or self.weights()
+            self.best = {name: value.clone() for name, value in chosen.items()}
         return found
+
+    def _average(self) -> None:
+        """Take the epoch's weights into their average; the first epoch's are its beginning."""
+        share = self.config.average
+        if not share:
+            return
+        weights = self.weights()
+        if not self.averaged:
+            self.averaged = {name: value.clone() for name, value in weights.items()}
+        for name, mean in self.averaged.items():
+            if mean.is_floating_point():
+                mean.lerp_(weights[name], 1 - share)
 
     def weights(self) -> dict[str, Tensor]:
         """The model's state dict as it is now."""
         return {name: value.detach() for name, value in self.model.state_dict().items()}
 
     def ranked(self, split: Split, protocols: tuple[Protocol, ...] = PROTOCOLS) -> Ranks:
-        """Ranks by the weights as they are now; see `rank`."""
-        score = scorer(self.model)
+        """Ranks by the averaged weights where there are such, else those of now; see `rank`."""
+        ranks = self._plainly_ranked if self.strangers else self._ranked
+        if not self.averaged:
+            return ranks(split, protocols)
+        now = {name: value.clone() for name, value in self.weights().items()}
+        self.use(self.averaged)
+        found = ranks(split, protocols)
+        self.use(now)
+        return found
+
+    @cached_property
+    def strangers(self) -> bool:
+        """See `has_strangers`."""
+        return has_strangers(self.config, self.sequences)
+
+    def _plainly_ranked(self, split: Split, protocols: tuple[Protocol, ...]) -> Ranks:
+        """By the plain model, which knows of strangers, whatever engine trains."""
+        self.model.load_state_dict(self.weights())
+        score = scorer(self.model, self.sequences)
         return rank(score, self.sequences, split, self.config.max_length, protocols)
+
+    def _ranked(self, split: Split, protocols: tuple[Protocol, ...]) -> Ranks:
+        """Where all that are ranked were trained; engines have ways of their own."""
+        return rank(self._scorer(), self.sequences, split, self.config.max_length, protocols)
+
+    def _scorer(self) -> Scorer:
+        return scorer(self.model, self.sequences)
+
+    def use(self, weights: dict[str, Tensor]) -> None:
+        """Take weights; what is ranked from here on is ranked by them.
+
+        Raises:
+            ModelError: they are another model's, or none.
+        """
+        load_weights(self.model, weights, "The weights")
+
+    def use_best(self) -> None:
+        """Take the chosen weights. It is trained no further."""
+        self.use(self.best)
+        self.averaged = {}
 
 
 def examples(
@@ -276,12 +334,19 @@ def random_ends(last: Tensor, length: int, chance: Tensor) -> Tensor:
     return first + (chance * (last - first + 1)).long().clamp(max=last - first)
 
 
-def scorer(model: Encoder) -> Scorer:
-    """Scores by the features of a window's last position."""
+def scorer(model: Encoder, sequences: Sequences) -> Scorer:
+    """Scores by the features of a window's last position; see `Unseen` for users without training.
+
+    Args:
+        model: its weights as they are now.
+        sequences: what it was trained on.
+    """
+    unseen = Unseen(model, sequences)
 
     def score(windows: Windows) -> Tensor:
         model.eval()
-        return model.score_all(model(windows, latest=1)[:, -1])
+        features = model(windows, latest=1, users=unseen.vectors(windows))
+        return model.score_all(features[:, -1])
 
     return score
 
@@ -290,12 +355,10 @@ def replaced(windows: Windows, config: Config, sequences: Sequences) -> Windows:
     """Windows with stochastic shared embeddings (SSE-PT)."""
     if not (config.user_dropout or config.item_dropout):
         return windows
-    return Windows(
+    return replace(
+        windows,
         items=replace_some(windows.items, config.item_dropout, sequences.n_items),
-        times=windows.times,
-        weeks=windows.weeks,
         users=replace_some(windows.users, config.user_dropout, sequences.n_users),
-        scales=windows.scales,
     )
 
 

@@ -86,10 +86,11 @@ def near_of(
     batch, length = windows.times.shape
     place, every = torch.arange(length), (batch, heads, latest)
     seconds, scales = windows.times.double(), windows.scales.double()
-    hidden = seconds.masked_fill(place < padded[:, None], float("-inf"))
+    real, asked = place >= padded[:, None], windows.asked.double()
+    hidden, until = (x.masked_fill(~real, float("-inf")) for x in (seconds, asked))
     limit = (edges[-1] if len(edges) else time_span) * scales
-    first = torch.searchsorted(hidden, hidden - limit[:, None], right=True)  # (B, T)
-    first = first.maximum(padded[:, None]).minimum(place)[:, None, -latest:]  # (B, 1, N)
+    first = torch.searchsorted(hidden, until - limit[:, None], right=True)  # (B, T)
+    first = first.maximum(padded[:, None]).minimum(place + real)[:, None, -latest:]  # (B, 1, N)
     counts = (place[-latest:] + 1 - first).expand(every).flatten()  # (Q,)
     starts = F.pad(counts.cumsum(0, dtype=torch.int32), (1, 0))
     query = torch.arange(len(counts), dtype=torch.int32)
@@ -103,7 +104,7 @@ def near_of(
     shift = first.int() - starts[:-1].view(every)  # from a pair's number to its key's place
     user = torch.arange(batch, dtype=torch.int32)[:, None, None]
     keys = pair + of_query(shift + length * user)  # in (B·T)
-    gaps = of_query(seconds[:, None, -latest:]) - seconds.flatten().index_select(0, keys)
+    gaps = of_query(asked[:, None, -latest:]) - seconds.flatten().index_select(0, keys)
     rows = gaps.div_(of_query(scales[:, None, None])).long()
     if len(edges):
         rows = interval_rows(rows, time_span, edges)

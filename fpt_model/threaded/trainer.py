@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fpt_model.config import Config
 from fpt_model.data import Sequences, Split, Windows
-from fpt_model.evaluate import PROTOCOLS, Protocol, Ranks
+from fpt_model.evaluate import Protocol, Ranks
 from fpt_model.threaded.chance import Chance
 from fpt_model.threaded.loss import bce, softmax
 from fpt_model.threaded.passage import Passage
@@ -67,8 +67,7 @@ class ThreadedTrainer(Trainer):
         with undivided():
             super().step()
 
-    def ranked(self, split: Split, protocols: tuple[Protocol, ...] = PROTOCOLS) -> Ranks:
-        """See `Trainer`."""
+    def _ranked(self, split: Split, protocols: tuple[Protocol, ...]) -> Ranks:
         return rank(self.model, self.sequences, split, protocols)
 
     def _slopes(self, windows: Windows, targets: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ COMMENT ON TABLE mart.training_runs IS 'One row a training; published ones have 
 COMMENT ON COLUMN mart.training_runs.run_id IS 'Hash of the sequences, the configuration, the seed and the model''s code.';
 COMMENT ON COLUMN mart.training_runs.snapshot_id IS 'What it was trained on (core.snapshots).';
 COMMENT ON COLUMN mart.training_runs.model IS 'Slug of the variant, e.g. sas_fpt.';
-COMMENT ON COLUMN mart.training_runs.preset IS 'Named settings it started from: quick or paper.';
+COMMENT ON COLUMN mart.training_runs.preset IS 'Named settings it started from, e.g. paper.';
 COMMENT ON COLUMN mart.training_runs.seed IS 'Seed of everything random in the training.';
 COMMENT ON COLUMN mart.training_runs.config IS 'Every setting, as used.';
 COMMENT ON COLUMN mart.training_runs.device IS 'Device it ran on, e.g. cpu or the GPU''s name.';
@@ -102,3 +102,33 @@ COMMENT ON COLUMN mart.validation_results.load_id IS 'The load that was checked;
 COMMENT ON COLUMN mart.validation_results.snapshot_id IS 'The snapshot that was checked; null for other audits.';
 COMMENT ON COLUMN mart.validation_results.run_id IS 'The training that was checked; null for other audits.';
 COMMENT ON COLUMN mart.validation_results.checked_at IS 'When (UTC).';
+
+CREATE TABLE IF NOT EXISTS mart.next_targets (
+    snapshot_id VARCHAR NOT NULL,
+    user_id INTEGER NOT NULL,
+    raw_item_id BIGINT NOT NULL,
+    item_id INTEGER,
+    timestamp BIGINT NOT NULL,
+    waited_seconds BIGINT NOT NULL
+);
+COMMENT ON TABLE mart.next_targets IS 'What really came next after a snapshot as of some day: one row for each user who came back.';
+COMMENT ON COLUMN mart.next_targets.snapshot_id IS 'The snapshot, which knows nothing of it (core.snapshots).';
+COMMENT ON COLUMN mart.next_targets.user_id IS 'User id in the snapshot.';
+COMMENT ON COLUMN mart.next_targets.raw_item_id IS 'Movie number of the archive.';
+COMMENT ON COLUMN mart.next_targets.item_id IS 'Item id in the snapshot; null where it does not know the item, so that no model of it can name it.';
+COMMENT ON COLUMN mart.next_targets.timestamp IS 'When it came, seconds since 1970-01-01 00:00 UTC.';
+COMMENT ON COLUMN mart.next_targets.waited_seconds IS 'Seconds since the user''s last interaction in the snapshot.';
+
+CREATE TABLE IF NOT EXISTS mart.next_ranks (
+    run_id VARCHAR NOT NULL,
+    protocol VARCHAR NOT NULL,
+    user_id INTEGER NOT NULL,
+    rank FLOAT NOT NULL,
+    n_candidates INTEGER NOT NULL
+);
+COMMENT ON TABLE mart.next_ranks IS 'Rank of what really came next (mart.next_targets), where the snapshot knows the item.';
+COMMENT ON COLUMN mart.next_ranks.run_id IS 'The training (mart.training_runs), of a snapshot as of some day.';
+COMMENT ON COLUMN mart.next_ranks.protocol IS 'uniform_100: against a hundred drawn items; full: against every item outside the user''s history.';
+COMMENT ON COLUMN mart.next_ranks.user_id IS 'User id in the snapshot.';
+COMMENT ON COLUMN mart.next_ranks.rank IS '1 + candidates scored higher + half of those scored equal.';
+COMMENT ON COLUMN mart.next_ranks.n_candidates IS 'Items ranked, the one that came included.';
