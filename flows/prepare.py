@@ -6,6 +6,7 @@ from prefect import flow
 
 from flows.parameters import Retention
 from tasks import auditing, preparing, publishing
+from tasks.flow_runs import operated, tag
 from tasks.progress import note
 from warehouse.database import locked
 from warehouse.home import Home
@@ -15,9 +16,11 @@ from warehouse.records import Snapshot
 
 
 @flow(flow_run_name="prepare {retention} of {load_id}")
+@operated
 def prepare(load_id: str, retention: Retention = "5-core", home: Path | None = None) -> str:
     """Turn a published load into a snapshot of `core`, audited. Returns its snapshot id."""
     place = Home.at(home)
+    tag(retention)
     snapshot = transform_and_audit(place, full_id(place, "load", load_id), retention)
     publishing.replace_readers_copy(place)
     return snapshot.snapshot_id
