@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from warehouse.errors import RefusedError
+
 GRACE_SECONDS = 5.0  # for flow runs and their workers, to save and to report
 SERVER_SECONDS = 2.5  # then for the server
 _PR_SET_PDEATHSIG = 1
@@ -26,7 +28,7 @@ class Processes:
     logs: Path
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
-    def start(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
+    def start(self, name: str, command: Sequence[str]) -> None:
         """Start one, in a session of its own: a Ctrl-C at the terminal is ours to pass on."""
         with self.log(name).open("ab") as log:
             self.running[name] = subprocess.Popen(
@@ -34,10 +36,28 @@ class Processes:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=dict(environment),
                 start_new_session=True,
                 preexec_fn=_end_with_parent,  # noqa: PLW1509 - it takes no lock
             )
+
+    def run(self, name: str, command: Sequence[str]) -> None:
+        """Run one to its end.
+
+        Raises:
+            RefusedError: it failed, or another ended meanwhile; with its last words.
+        """
+        self.start(name, command)
+        while self.running[name].poll() is None:
+            time.sleep(0.1)
+            if (dead := self.dead()) not in (None, name):
+                raise RefusedError(f"{dead} ended by itself", got=self.last_words(str(dead)))
+        if self.running.pop(name).returncode != 0:
+            raise RefusedError(self.last_words(name))
+
+    def last_words(self, name: str) -> str:
+        """The end of what it printed, and where the rest is."""
+        lines = self.log(name).read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        return f"{lines[-1] if lines else 'nothing'} (all of it in {self.log(name)})"
 
     def log(self, name: str) -> Path:
         """Where the process writes."""

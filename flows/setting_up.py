@@ -1,9 +1,12 @@
 """What a Prefect server needs before schedules run: pools, limits, deployments, an alarm."""
 
+import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Collection
+from pathlib import Path
 from uuid import UUID
 
 from prefect.blocks.webhook import Webhook
@@ -16,13 +19,47 @@ from prefect.events.schemas.automations import AutomationCore, EventTrigger, Pos
 from prefect.exceptions import ObjectNotFound
 from pydantic import SecretStr
 
-from flows.serving import FILE, GPU, Table
+from flows.serving import FILE, GPU, Served, Table, read_table
+from flows.up_check import check_parts
 from tasks.alarms import EVENTS
+from tasks.findings import bad
 from warehouse.errors import RefusedError
 
 ALARM = "fpt-alarm"  # the automation, and the webhook block that it calls when there is one
 WEBHOOK = "FPT_ALARM_WEBHOOK"
 PAYLOAD = '{"text": "{{ event.resource.name }}", "event": "{{ event.event }}"}'
+
+
+START_SECONDS = 120.0
+
+
+def set_up(served: Served) -> None:
+    """All that prefect.yaml asks for; returns when every part of it answers.
+
+    Raises:
+        RefusedError: prefect.yaml is refused, or a part does not answer.
+    """
+    table = read_table(Path(served.folder))
+    make_pools(table)
+    deploy(table)
+    pause_what_nobody_runs(table, served.pools)
+    make_alarm()
+    wait_until_whole(table, served)
+    start_monitoring()
+
+
+def wait_until_whole(table: Table, served: Served) -> None:
+    """Workers report, and the scheduler plans, some seconds after they started.
+
+    Raises:
+        RefusedError: a part does not answer in time.
+    """
+    deadline = time.monotonic() + START_SECONDS
+    while wrong := bad(check_parts(served, table)):
+        if time.monotonic() > deadline:
+            seen = "; ".join(f"{one['check']}: {one['seen']}" for one in wrong)
+            raise RefusedError("Not all of it started", got=seen)
+        time.sleep(0.5)
 
 
 def make_pools(table: Table) -> None:
@@ -106,3 +143,10 @@ def start_monitoring() -> None:
     with get_client(sync_client=True) as client:
         for deployment in deployed(client, ["monitoring"]):
             client.create_flow_run_from_deployment(deployment.id)
+
+
+if __name__ == "__main__":
+    try:
+        set_up(Served(**json.loads(sys.argv[1])))
+    except RefusedError as error:
+        sys.exit(str(error))

@@ -1,13 +1,18 @@
 """`fpt up`: a Prefect server, what our schedules need, and workers; until it is interrupted."""
 
+import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
+from http import HTTPStatus
 from pathlib import Path
 from types import FrameType
+from urllib.request import urlopen
 
 from flows.processes import Processes
 from flows.serving import (
@@ -22,8 +27,6 @@ from flows.serving import (
     refuse_open_door,
     write_served,
 )
-from flows.up_check import check_parts
-from tasks.findings import bad
 from warehouse.database import is_held, locked
 from warehouse.errors import RefusedError
 from warehouse.home import Home
@@ -55,7 +58,7 @@ def up(home: Home, host: str, port: int | None, on_ready: Callable[[Served], Non
         processes = Processes(home.root / "logs")
         processes.logs.mkdir(mode=0o750, exist_ok=True)
         try:
-            _start(processes, table, served, host, port)
+            _start(processes, served, host, port)
             write_served(home, served)
             on_ready(served)
             _watch(processes)
@@ -67,58 +70,46 @@ def up(home: Home, host: str, port: int | None, on_ready: Callable[[Served], Non
             processes.stop(last=SERVER)
 
 
-def _start(processes: Processes, table: Table, served: Served, host: str, port: int) -> None:
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", host]
-    processes.start(SERVER, [*command, "--port", str(port)], os.environ)
-    from flows import setting_up  # seconds, while the server starts
-
-    _wait_for_server(processes)
-    setting_up.make_pools(table)
+def _start(processes: Processes, served: Served, host: str, port: int) -> None:
+    """A light process starts the heavy ones, so that its own end takes no time."""
+    prefect = [sys.executable, "-m", "prefect"]
+    processes.start(SERVER, [*prefect, "server", "start", "--host", host, "--port", str(port)])
+    _wait_for_server(processes, served)
     for pool in served.pools:
-        worker = [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool]
-        processes.start(f"worker-{pool}", [*worker, "--name", f"{pool}-here"], os.environ)
-    setting_up.deploy(table)
-    setting_up.pause_what_nobody_runs(table, served.pools)
-    setting_up.make_alarm()
-    _wait_until_whole(processes, table, served)
-    setting_up.start_monitoring()
+        worker = [*prefect, "worker", "start", "--pool", pool, "--type", "process"]
+        processes.start(f"worker-{pool}", [*worker, "--name", f"{pool}-here"])
+    setting_up = [sys.executable, "-m", "flows.setting_up", json.dumps(asdict(served))]
+    processes.run("setting-up", setting_up)
 
 
-def _wait_for_server(processes: Processes) -> None:
-    from prefect.client.orchestration import get_client
-
+def _wait_for_server(processes: Processes, served: Served) -> None:
     deadline = time.monotonic() + START_SECONDS
-    with get_client(sync_client=True) as client:
-        while client.api_healthcheck() is not None:
-            if processes.dead() or time.monotonic() > deadline:
-                log = processes.log(SERVER)
-                raise RefusedError("The Prefect server did not start", to_do=f"See {log}")
-            time.sleep(0.1)
+    while not _answers(f"{served.api}/health"):
+        if processes.dead() or time.monotonic() > deadline:
+            said = processes.last_words(SERVER)
+            raise RefusedError("The Prefect server did not start", got=said)
+        time.sleep(0.1)
 
 
-def _wait_until_whole(processes: Processes, table: Table, served: Served) -> None:
-    """Workers report, and the scheduler plans, some seconds after they started."""
-    deadline = time.monotonic() + START_SECONDS
-    while wrong := bad(check_parts(served, table)):
-        if processes.dead():
-            return  # `_watch` says which
-        if time.monotonic() > deadline:
-            seen = "; ".join(f"{one['check']}: {one['seen']}" for one in wrong)
-            raise RefusedError("Not all of it started", got=seen, to_do=f"See {processes.logs}")
-        time.sleep(0.5)
+def _answers(address: str) -> bool:
+    try:
+        with urlopen(address, timeout=5) as answer:
+            return bool(answer.status == HTTPStatus.OK)
+    except OSError:
+        return False
 
 
 def _watch(processes: Processes) -> None:
     while (dead := processes.dead()) is None:
         time.sleep(0.2)
-    raise RefusedError(f"{dead} ended by itself", to_do=f"See {processes.log(dead)}")
+    raise RefusedError(f"{dead} ended by itself", got=processes.last_words(dead))
 
 
 def _pools(table: Table) -> list[str]:
     """The pools that get a worker here: that for a GPU only where there is one."""
-    import torch
-
-    return [pool for pool in table.pools if pool != GPU or torch.cuda.is_available()]
+    look = [sys.executable, "-c", "import sys, torch; sys.exit(not torch.cuda.is_available())"]
+    has_gpu = GPU in table.pools and subprocess.run(look, check=False).returncode == 0
+    return [pool for pool in table.pools if pool != GPU or has_gpu]
 
 
 def _environment(home: Home, served: Served) -> dict[str, str]:

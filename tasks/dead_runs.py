@@ -14,6 +14,7 @@ from prefect import task
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import (
     FlowRunFilter,
+    FlowRunFilterId,
     FlowRunFilterState,
     FlowRunFilterStateType,
     WorkPoolFilter,
@@ -73,11 +74,22 @@ def _settle(client: SyncPrefectClient, run: FlowRun) -> Iterator[Finding]:
         client.set_flow_run_state(run.id, Cancelled(message="Its process is gone"), force=True)
         yield finding("runs", "note", f"{run.name}: cancelled")
     elif kind in AT_WORK:
+        _end_tasks(client, run)
         gone: State[Any] = Crashed(message="Its process died without a word")
         client.set_flow_run_state(run.id, gone, force=True)
         yield _start_again(client, run)
     elif kind == StateType.CRASHED:
+        _end_tasks(client, run)
         yield _start_again(client, run)
+
+
+def _end_tasks(client: SyncPrefectClient, run: FlowRun) -> None:
+    """Its tasks died with it; otherwise they would be shown as running for good."""
+    of_this = FlowRunFilter(id=FlowRunFilterId(any_=[run.id]))
+    for task_run in client.read_task_runs(flow_run_filter=of_this):
+        if task_run.state_type in AT_WORK:
+            gone: State[Any] = Crashed(message="Its flow run's process died")
+            client.set_task_run_state(task_run.id, gone, force=True)
 
 
 def _start_again(client: SyncPrefectClient, run: FlowRun) -> Finding:

@@ -1,6 +1,7 @@
 """What every flow run does besides its steps: a sign of life, its tags, its failure's cause."""
 
 import inspect
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -8,6 +9,7 @@ from typing import ParamSpec, TypeVar, cast
 
 from prefect.artifacts import create_markdown_artifact
 from prefect.client.orchestration import get_client
+from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.states import Failed
 
@@ -35,6 +37,9 @@ def operated(function: Callable[P, R]) -> Callable[P, R]:
             with alive(home):
                 return function(*args, **kwargs)
         except RefusedError as error:
+            traceback.clear_frames(
+                error.__traceback__
+            )  # Prefect keeps the error, and so its frames
             _explain(error)
             return cast(R, Failed(message=str(error), data=error))
 
@@ -76,7 +81,8 @@ def tag(*words: str) -> None:
 
 
 def _explain(error: RefusedError) -> None:
-    """An artifact that says first what was refused, then what to do."""
+    """The cause as the log's first error, and as an artifact: what was refused, what to do."""
+    get_run_logger().error(str(error))
     lines = [f"## {error.what}", ""]
     facts = {"got": error.got, "expected": error.expected, "to do": error.to_do}
     lines += [f"- **{name}** {_quoted(text)}" for name, text in facts.items() if text]
