@@ -19,6 +19,7 @@ from warehouse.identity import identify
 from warehouse.watching import failed_audits, odd_metrics
 
 EVENTS = "fpt.alarm."
+PAGE = 50  # the most that a server gives at once
 LOOK_BACK = timedelta(days=7)  # as long as a server surely keeps its events
 
 
@@ -94,7 +95,7 @@ def _raised(resources: list[str]) -> set[str]:
     )
     found: set[str] = set()
     with get_client(sync_client=True) as client:
-        page = client.read_events(asked)
+        page = client.read_events(asked, limit=PAGE)
         while True:
             found |= {event.resource.id for event in page.events}
             if not page.next_page:
