@@ -14,6 +14,7 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import StateType
 from prefect.client.schemas.responses import DeploymentResponse
+from pydantic import TypeAdapter
 
 from flows.parameters import Experiment
 from flows.plan import plan
@@ -63,14 +64,18 @@ def _up_to_date(home: Home, deployment: DeploymentResponse) -> Finding:
 def experiment(home: Home, parameters: dict[str, Any]) -> Experiment:
     """What a deployment of `run` or `benchmark` asks for.
 
-    >>> experiment(Home(Path("/h")), {"dataset": "ml-1m", "retention": "5-core"}).retentions
-    ('5-core',)
+    >>> from pathlib import Path
+    >>> asked = {"retention": "5-core", "source": "a.zip"}
+    >>> one = experiment(Home(Path("/h")), asked)
+    >>> one.retentions, one.source == Path("a.zip"), one.home == Path("/h")
+    (['5-core'], True, True)
     """
     known = set(inspect.signature(Experiment).parameters)
     asked = {name: value for name, value in parameters.items() if name in known}
     if "retention" in parameters:
-        asked["retentions"] = (parameters["retention"],)
-    return Experiment(**asked | {"home": asked.get("home") or home.root})
+        asked["retentions"] = [parameters["retention"]]
+    asked["home"] = asked.get("home") or home.root
+    return TypeAdapter(Experiment).validate_python(asked)  # a path is a text in a deployment
 
 
 def _late(client: SyncPrefectClient) -> Iterator[Finding]:

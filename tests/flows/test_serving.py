@@ -66,12 +66,12 @@ def test_what_needs_a_gpu_says_so():
 def test_a_pool_that_is_not_there_is_refused(tmp_path):
     content = {"pools": {"cpu": {}}, "deployments": [{"name": "x", "work_pool": {"name": "gp"}}]}
     (tmp_path / "prefect.yaml").write_text(yaml.safe_dump(content))
-    with pytest.raises(RefusedError, match="x in prefect.yaml .* got gp, expected cpu"):
+    with pytest.raises(RefusedError, match=r"x in prefect\.yaml .* got gp, expected cpu"):
         read_table(tmp_path)
 
 
 def test_a_folder_without_a_table_is_refused(tmp_path):
-    with pytest.raises(RefusedError, match=r"No prefect.yaml in .* clone"):
+    with pytest.raises(RefusedError, match=r"No prefect\.yaml in .* clone"):
         read_table(tmp_path)
 
 

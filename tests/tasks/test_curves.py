@@ -22,14 +22,16 @@ def row(model, seed, epoch, ndcg, loss, retention="5-core"):
 
 def lines(rows):
     drawn = ET.fromstring(curves.draw(rows))
-    return [
-        (line.get("stroke"), [tuple(map(float, at.split(","))) for at in line.get("points").split()])
-        for line in drawn.iter(f"{SVG}polyline")
-    ]
+    return [(line.get("stroke"), points(line)) for line in drawn.iter(f"{SVG}polyline")]
+
+
+def points(line):
+    return [tuple(map(float, at.split(","))) for at in line.get("points").split()]
 
 
 def test_points_stand_between_the_extremes():
-    rows = [row("SASRec", 0, 1, 0.1, 3.0), row("SASRec", 0, 2, 0.2, 2.0), row("SASRec", 0, 5, 0.3, 1)]
+    course = ((1, 0.1, 3.0), (2, 0.2, 2.0), (5, 0.3, 1.0))
+    rows = [row("SASRec", 0, *values) for values in course]
     (_, ndcg), (_, loss) = lines(rows)
     left, right = curves.LEFT, curves.WIDTH - curves.RIGHT
     top, bottom = curves.TOP, curves.HEIGHT - curves.BOTTOM

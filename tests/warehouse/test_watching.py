@@ -27,7 +27,7 @@ def home(tmp_path) -> Home:
 
 
 def train(home: Home, ranks: list[float], *, model: str = "sas_fpt") -> None:
-    """A training an hour each, with one user whose item has that rank: NDCG is 1 / log2(rank + 1)."""
+    """A training an hour, each with one user and that rank: its NDCG is 1 / log2(rank + 1)."""
     with writing(home) as connection:
         for place, rank in enumerate(ranks):
             run_id, at = f"{model} {place}", NOON + timedelta(hours=place)
