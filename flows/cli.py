@@ -190,6 +190,38 @@ def export(
     console.show_rows([{"folder": str(folder), "trainings": count}], "Exported", as_json=as_json)
 
 
+@app.command(epilog="`fpt up`, and beside it `fpt up --check`")
+def up(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Default: 4200, or a free one.")
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Ask each part of a running `fpt up`, and end.")
+    ] = False,
+    home: HomeDir = DEFAULT_HOME,
+    as_json: AsJson = False,
+) -> None:
+    """Serve the schedules of prefect.yaml: Prefect's server and UI, deployments, workers.
+
+    Ctrl-C ends all of it; `--check` is for another terminal.
+    """
+    from flows.up import up as serve
+    from flows.up_check import check as check_up
+    from warehouse.home import Home
+
+    def announce(served: Any) -> None:
+        ready = {"ui": served.url, "workers": ", ".join(served.pools), "home": str(home)}
+        console.show_rows([ready], "Up: schedules run until Ctrl-C", as_json=as_json)
+        sys.stdout.flush()
+
+    if check:
+        findings = guarded(lambda: check_up(Home.at(home)), home)
+        _show_findings(findings, "Up", as_json)
+    else:
+        guarded(lambda: serve(Home.at(home), host, port, announce), home)
+
+
 @app.command(epilog='`fpt sql "SELECT * FROM mart.leaderboard" --format csv`')
 def sql(
     question: Annotated[str, typer.Argument(help="One SQL query on the published tables.")],
@@ -233,10 +265,7 @@ def doctor(home: HomeDir = DEFAULT_HOME, as_json: AsJson = False) -> None:
     """Check this machine and the pipeline's files."""
     from flows.doctor import examine
 
-    findings = guarded(lambda: examine(home), home)
-    console.show_rows(findings, "Doctor", as_json=as_json)
-    if any(finding["state"] == "bad" for finding in findings):
-        raise typer.Exit(1)
+    _show_findings(guarded(lambda: examine(home), home), "Doctor", as_json)
 
 
 app.add_typer(backtest_command.app)
@@ -264,6 +293,12 @@ def _show_metrics(outcome: Any, preset: str, home: Path, as_json: bool) -> None:
         console.err.print("Nothing to do: all of it is published already.")
     rows = leaderboard(Home.at(home), outcome.snapshot_ids, preset)
     console.show_rows(rows, f"Test metrics, preset {preset}", as_json=as_json)
+
+
+def _show_findings(findings: list[dict[str, str]], title: str, as_json: bool) -> None:
+    console.show_rows(findings, title, as_json=as_json)
+    if any(finding["state"] == "bad" for finding in findings):
+        raise typer.Exit(1)
 
 
 def _show_answer(

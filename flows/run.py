@@ -7,6 +7,7 @@ from pathlib import Path
 
 from prefect import flow
 
+from flows import names
 from flows.ingest import land_and_audit
 from flows.parameters import (
     HEADLINE,
@@ -22,6 +23,8 @@ from flows.parameters import (
 from flows.prepare import transform_and_audit
 from flows.train import train_and_audit
 from tasks import artifacts, publishing, training
+from tasks.flow_runs import operated, tag
+from tasks.progress import note
 from tasks.training import Training
 from warehouse.home import Home
 from warehouse.records import Snapshot
@@ -37,7 +40,8 @@ class Outcome:
     changed: bool
 
 
-@flow(flow_run_name="{dataset} {retention} {preset}")
+@flow(flow_run_name=names.pipeline)
+@operated
 def run(
     dataset: DatasetName = "synthetic",
     source: Path | None = None,
@@ -58,7 +62,8 @@ def run(
     return _pipeline(Experiment(*asked, as_of))
 
 
-@flow(flow_run_name="{dataset} benchmark {preset}")
+@flow(flow_run_name=names.pipeline)
+@operated
 def benchmark(
     dataset: DatasetName = "synthetic",
     source: Path | None = None,
@@ -76,7 +81,8 @@ def benchmark(
     return _pipeline(Experiment(*asked, as_of))
 
 
-@flow(flow_run_name="{dataset} export {preset}")
+@flow(flow_run_name=names.export)
+@operated
 def export(
     folder: Path,
     dataset: DatasetName = "synthetic",
@@ -103,12 +109,14 @@ def export(
 
 def _pipeline(asked: Experiment) -> Outcome:
     place = Home.at(asked.home)
+    tag(asked.dataset, *asked.retentions, asked.preset)
     snapshots, wanted = prepared(place, asked)
     run_ids = train_and_audit(place, wanted, asked.device)
     published = publishing.replace_readers_copy(place)
     snapshot_ids = [snapshot.snapshot_id for snapshot in snapshots]
-    if published.changed:
-        artifacts.show_metrics(place, snapshot_ids, asked.preset)
+    if not published.changed:
+        note("nothing to do: all of it is published already")
+    artifacts.show_results(place, snapshot_ids, asked.preset, run_ids)
     return Outcome(tuple(snapshot_ids), tuple(run_ids), published.changed)
 
 
