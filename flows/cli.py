@@ -1,15 +1,14 @@
 """The command line `fpt`: each command is one flow or one query."""
 
 import os
-import sys
-import traceback
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, get_args
 
 import typer
 
-from flows import console
+from flows import console, readers
+from flows.guard import guarded, working
+from flows.options import DEFAULT_HOME, AsJson, HomeDir
 from flows.parameters import (
     HEADLINE,
     LADDER,
@@ -20,7 +19,6 @@ from flows.parameters import (
     Preset,
     Retention,
 )
-from warehouse.errors import RefusedError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -56,11 +54,6 @@ PresetName = Annotated[Preset, typer.Option(help="Named settings of a training."
 SeedCount = Annotated[int, typer.Option("--seeds", min=1, max=1000, help="Seeds 0 to N - 1.")]
 DeviceName = Annotated[Device, typer.Option(help="`auto` takes a GPU where there is one.")]
 MaxRejects = Annotated[int, typer.Option(min=0, help="Unreadable lines allowed in the archive.")]
-HomeDir = Annotated[
-    Path, typer.Option("--home", envvar="FPT_HOME", help="Folder of the pipeline's files.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
-DEFAULT_HOME = Path(".fpt")
 
 
 @app.command(epilog="`fpt run --dataset ml-1m --source ml-1m.zip --model sas_fpt --preset paper`")
@@ -79,7 +72,7 @@ def run(
     """Ingest, audit, prepare, audit, train, evaluate, publish; then show the metrics."""
     from flows.run import run as flow
 
-    outcome = _working(
+    outcome = working(
         lambda: flow(dataset, source, retention, models, preset, seeds, device, max_rejects, home),
         home,
     )
@@ -102,7 +95,7 @@ def benchmark(
     """Variants × retentions × seeds: both tables of the paper, published together."""
     from flows.run import benchmark as flow
 
-    outcome = _working(
+    outcome = working(
         lambda: flow(dataset, source, retentions, models, preset, seeds, device, max_rejects, home),
         home,
     )
@@ -120,7 +113,7 @@ def ingest(
     """Land one archive in `raw`, audited."""
     from flows.ingest import ingest as flow
 
-    load_id = _working(lambda: flow(dataset, source, max_rejects, home), home)
+    load_id = working(lambda: flow(dataset, source, max_rejects, home), home)
     question = "SELECT * FROM raw.loads WHERE load_id = ?"
     _show_answer(home, question, [load_id], "Landed", as_json)
 
@@ -137,7 +130,7 @@ def prepare(
     """Make core tables and sequences from a load, audited."""
     from flows.prepare import prepare as flow
 
-    snapshot_id = _working(lambda: flow(load_id, retention, home), home)
+    snapshot_id = working(lambda: flow(load_id, retention, home), home)
     question = "SELECT * FROM core.snapshots WHERE snapshot_id = ?"
     _show_answer(home, question, [snapshot_id], "Prepared", as_json)
 
@@ -157,7 +150,7 @@ def train(
     """Train on a snapshot, rank, audit, publish."""
     from flows.train import train as flow
 
-    run_ids = _working(lambda: flow(snapshot_id, models, preset, seeds, device, home), home)
+    run_ids = working(lambda: flow(snapshot_id, models, preset, seeds, device, home), home)
     question = (
         "SELECT display_name AS model, seed, run_id, protocol, recall, ndcg, mrr "
         "FROM mart.metrics WHERE list_contains(?, run_id) AND split = 'test' AND k = 10 "
@@ -181,7 +174,7 @@ def plan(
     from flows.plan import plan as make_plan
 
     asked = Experiment(dataset, source, retentions, models, preset, seeds, home=home)
-    rows = _guarded(lambda: make_plan(asked), home)
+    rows = guarded(lambda: make_plan(asked), home)
     console.show_rows(rows, "Plan", as_json=as_json)
 
 
@@ -205,29 +198,11 @@ def export(
     """
     from flows.run import export as flow
 
-    count = _working(
+    count = working(
         lambda: flow(folder, dataset, source, retentions, models, preset, seeds, max_rejects, home),
         home,
     )
     console.show_rows([{"folder": str(folder), "trainings": count}], "Exported", as_json=as_json)
-
-
-@app.command(epilog='`fpt sql "SELECT * FROM mart.leaderboard" --format csv`')
-def sql(
-    question: Annotated[str, typer.Argument(help="One SQL query on the published tables.")],
-    format: Annotated[Literal["table", "json", "csv"], typer.Option()] = "table",
-    home: HomeDir = DEFAULT_HOME,
-    as_json: AsJson = False,
-) -> None:
-    """Ask the published tables; read-only."""
-    from warehouse.home import Home
-    from warehouse.questions import ask
-
-    answer = _guarded(lambda: ask(Home(home.resolve()), question), home)
-    if format == "csv":
-        sys.stdout.write(answer.write_csv())
-    else:
-        console.show_rows(answer.to_dicts(), "", as_json=as_json or format == "json")
 
 
 @app.command()
@@ -235,10 +210,13 @@ def doctor(home: HomeDir = DEFAULT_HOME, as_json: AsJson = False) -> None:
     """Check this machine and the pipeline's files."""
     from flows.doctor import examine
 
-    findings = _guarded(lambda: examine(home), home)
+    findings = guarded(lambda: examine(home), home)
     console.show_rows(findings, "Doctor", as_json=as_json)
     if any(finding["state"] == "bad" for finding in findings):
         raise typer.Exit(1)
+
+
+app.add_typer(readers.app)
 
 
 def main() -> None:
@@ -251,38 +229,6 @@ def main() -> None:
     os.environ.setdefault("DO_NOT_TRACK", "1")
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     app()
-
-
-def _working(flow: Callable[[], Any], home: Path) -> Any:
-    """Run a flow with progress bars; its log, tracebacks included, goes to `logs/fpt.log`."""
-
-    def logged() -> Any:
-        from flows.logs import log_to
-
-        log_to(home)
-        with console.progress_bars():
-            return flow()
-
-    return _guarded(logged, home)
-
-
-def _guarded(action: Callable[[], Any], home: Path) -> Any:
-    """Run `action`; end the process with one clear message when it fails."""
-    try:
-        return action()
-    except RefusedError as error:
-        # Prefect keeps the error; its frames would keep open connections to the end and past it.
-        traceback.clear_frames(error.__traceback__)
-        message, code = str(error), 1
-    except KeyboardInterrupt:
-        message, code = "interrupted; what was finished is kept", 130
-    except Exception as error:
-        from flows.logs import keep_traceback
-
-        log = keep_traceback(home)
-        message, code = f"{type(error).__name__}: {error} (traceback in {log})", 1
-    console.fail(message)
-    raise typer.Exit(code)
 
 
 def _show_metrics(outcome: Any, preset: str, home: Path, as_json: bool) -> None:
