@@ -14,6 +14,7 @@ from rich.measure import Measurement
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+_ENDLESS = 100_000
 _WIDE = 160  # for a file or a pipe, which don't tell their width
 
 
@@ -71,7 +72,8 @@ def show_rows(rows: Sequence[Mapping[str, Any]], title: str, *, as_json: bool = 
 def show_answer(rows: Sequence[Mapping[str, Any]], *, as_json: bool = False) -> None:
     """`show_rows`, but one value a line where a table would break words (ids, checksums)."""
     table = _table(rows, "")
-    if as_json or Measurement.get(out, out.options, table).minimum <= out.width:
+    unbound = out.options.update(max_width=_ENDLESS)  # Rich would cut the measure to the screen
+    if as_json or Measurement.get(out, unbound, table).minimum <= out.width:
         show_rows(rows, "", as_json=as_json)
         return
     width = max(len(printable(name)) for name in rows[0])

@@ -1,4 +1,4 @@
-"""`python -m fpt_model train|evaluate|train-all`: progress as JSON lines on stdout."""
+"""`python -m fpt_model train|evaluate|train-all|recommend|explain`: JSON lines on stdout."""
 
 import argparse
 import json
@@ -17,6 +17,7 @@ EXAMPLES = """examples:
   python -m fpt_model train --sequences S --output 'runs/{seed}' --seed 0 1 2 3 4 --device cuda
   python -m fpt_model evaluate --sequences S --run runs/0 runs/1 runs/2 runs/3 runs/4
   python -m fpt_model train-all --jobs jobs.json
+  python -m fpt_model recommend --sequences S --run run --asked asked.json --output top.parquet
 """
 
 
@@ -62,7 +63,14 @@ def _parser() -> argparse.ArgumentParser:
         "train-all", help="train, or resume, and rank all that a file lists"
     )
     train_all.add_argument("--jobs", type=Path, required=True, help="see fpt_model/jobs.py")
-    for command in (train, evaluate):
+    recommend = commands.add_parser("recommend", help="what comes after whole histories")
+    recommend.add_argument("--top", type=int, default=10, help="items for each")
+    explain = commands.add_parser("explain", help="which past items the model looks at")
+    for command in (recommend, explain):
+        command.add_argument("--run", type=Path, required=True, help="run directory")
+        command.add_argument("--asked", type=Path, required=True, help="see histories.py")
+        command.add_argument("--output", type=Path, required=True, help="Parquet file to write")
+    for command in (train, evaluate, recommend, explain):
         command.add_argument("--sequences", type=Path, required=True, help="sequences file")
     for command in (train, train_all):
         command.add_argument(
@@ -71,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
             default="auto",
             help="fused and graphed need a GPU",
         )
-    for command in (train, evaluate, train_all):
+    for command in (train, evaluate, train_all, recommend, explain):
         command.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
         command.add_argument("--threads", type=int, help="CPU threads")
     return parser
@@ -139,6 +147,28 @@ def _train_all(asked: argparse.Namespace) -> int:
     return 0
 
 
+def _recommend(asked: argparse.Namespace) -> int:
+    from fpt_model.recommend import recommend_run
+    from fpt_model.train import device_of
+
+    _prepare(asked)
+    device = device_of(asked.device)
+    rows = recommend_run(asked.sequences, asked.run, asked.asked, asked.top, asked.output, device)
+    _tell({"event": "done", "run": str(asked.run), "rows": rows})
+    return 0
+
+
+def _explain(asked: argparse.Namespace) -> int:
+    from fpt_model.recommend import explain_run
+    from fpt_model.train import device_of
+
+    _prepare(asked)
+    device = device_of(asked.device)
+    rows = explain_run(asked.sequences, asked.run, asked.asked, asked.output, device)
+    _tell({"event": "done", "run": str(asked.run), "rows": rows})
+    return 0
+
+
 def _prepare(asked: argparse.Namespace) -> None:
     import torch
 
@@ -160,7 +190,13 @@ def _tell(event: dict[str, object]) -> None:
     print(json.dumps(event), flush=True)
 
 
-COMMANDS = {"train": _train, "evaluate": _evaluate, "train-all": _train_all}
+COMMANDS = {
+    "train": _train,
+    "evaluate": _evaluate,
+    "train-all": _train_all,
+    "recommend": _recommend,
+    "explain": _explain,
+}
 
 if __name__ == "__main__":
     sys.exit(main())

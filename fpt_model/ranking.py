@@ -48,7 +48,7 @@ def rank_loaded(sequences: Sequences, run: Path, output: Path, scores: Path | No
     length = model.config.max_length
     tables = [_rows(split, rank(scorer(model), sequences, split, length)) for split in SPLITS]
     table = pa.concat_tables(tables)
-    _write(output, table)
+    write_table(output, table)
     if scores is not None:
         np.save(scores, _all_scores(model, sequences))
     return int(table.num_rows)
@@ -92,7 +92,8 @@ def _rows(split: Split, ranks: Ranks) -> pa.Table:
     return pa.concat_tables(tables)
 
 
-def _write(output: Path, table: pa.Table) -> None:
+def write_table(output: Path, table: pa.Table) -> None:
+    """Write a table as Parquet, whole or not at all, with its checksum beside it."""
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd")
     data = sink.getvalue().to_pybytes()

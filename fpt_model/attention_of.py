@@ -1,0 +1,57 @@
+"""What a model looks at: the attention weights of the latest position, block by block.
+
+A forward pass keeps no weights, so they are computed again, for one query, from what each block
+was given. Letters: B batch, H heads, T sequence, W width of a head.
+"""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fpt_model.data import Windows
+from fpt_model.intervals import interval_rows
+from fpt_model.model import Block, Encoder, Time
+
+
+@torch.no_grad()
+def attention_of(model: Encoder, windows: Windows) -> Tensor:
+    """Weights with which the last position of each window attends to every position.
+
+    Returns:
+        (B, blocks, H, T); each row sums to 1, padded positions have 0.
+    """
+    given: list[tuple[Any, ...]] = []
+    hooks = [
+        block.register_forward_pre_hook(lambda _, inputs: given.append(inputs))
+        for block in model.blocks
+    ]
+    try:
+        model.eval()(windows, latest=1)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    rows = _rows(model, windows)
+    weights = [
+        _weights(block, x, time, windows, rows)
+        for block, (x, _, time) in zip(model.blocks, given, strict=True)
+    ]
+    return torch.stack(weights, dim=1)
+
+
+def _rows(model: Encoder, windows: Windows) -> Tensor:
+    """Row of the interval table between each position and the last, (B, T)."""
+    gaps = (windows.times[:, -1:] - windows.times) // windows.scales[:, None]
+    return interval_rows(gaps, model.config.time_span, model.edges)
+
+
+def _weights(block: Block, x: Tensor, time: Time | None, windows: Windows, rows: Tensor) -> Tensor:
+    """(B, H, T) of one block that was given x (B, T, D)."""
+    q = block.query(block.norm_attention(x[:, -1:]))  # (B, 1, D)
+    k = block.key(x)
+    if time is not None:
+        k = k + time.positions[0] + time.intervals[0][rows]
+    q, k = (part.unflatten(2, (block.heads, -1)).transpose(1, 2) for part in (q, k))
+    scores = (q @ k.transpose(2, 3))[:, :, 0] / math.sqrt(q.shape[3])  # (B, H, T)
+    return scores.masked_fill((windows.items == 0)[:, None], float("-inf")).softmax(2)

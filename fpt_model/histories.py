@@ -1,0 +1,109 @@
+"""Histories to go on from: those of known users, and those of users that no training has seen."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from fpt_model.data import WEEKS, Sequences, Windows
+from fpt_model.errors import ModelError
+from fpt_model.newcomers import NOBODY
+
+_LISTS = ("item_ids", "timestamps", "weeks")
+
+
+@dataclass(frozen=True)
+class History:
+    """All that one user did, in order.
+
+    Attributes:
+        user: row of the user table; `NOBODY` for one that was not trained on.
+        items, times, weeks: (L,) int64; times in seconds.
+        scale: the user's time scale in seconds.
+    """
+
+    user: int
+    items: Tensor
+    times: Tensor
+    weeks: Tensor
+    scale: int
+
+
+def read_asked(path: Path, sequences: Sequences) -> list[History]:
+    """The histories that a file asks about; other keys of its objects are the asker's own.
+
+        [{"user_id": 7},
+         {"item_ids": [3, 1], "timestamps": [978300000, 978300060], "weeks": [52, 52],
+          "time_scale": 60}]
+
+    Raises:
+        ModelError: it is no such file, or names users or items that the sequences don't have.
+    """
+    try:
+        asked = json.loads(path.read_text(encoding="utf-8"))
+        histories = [_history(one, sequences) for one in asked]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ModelError(
+            f"{path} asks about no users", got=f"{type(error).__name__}: {error}"
+        ) from error
+    if not histories:
+        raise ModelError(f"{path} asks about nobody")
+    return histories
+
+
+def _history(one: dict[str, Any], sequences: Sequences) -> History:
+    if "user_id" in one:
+        return _known(int(one["user_id"]), sequences)
+    items, times, weeks = (torch.tensor(one[name], dtype=torch.int64) for name in _LISTS)
+    wrong = {
+        "empty or uneven lists": not 0 < len(items) == len(times) == len(weeks),
+        f"items outside 1 to {sequences.n_items}": _outside(items, sequences.n_items),
+        f"weeks outside 1 to {WEEKS}": _outside(weeks, WEEKS),
+        "timestamps that go back": bool((times.diff() < 0).any()),
+        "a time scale under one second": one["time_scale"] < 1,
+    }
+    found = [name for name, is_so in wrong.items() if is_so]
+    if found:
+        raise ModelError("A history says what can't be", got="; ".join(found))
+    return History(NOBODY, items, times, weeks, int(one["time_scale"]))
+
+
+def _known(user: int, sequences: Sequences) -> History:
+    """A user of the sequences; one without a target to train on counts as unseen."""
+    if not 1 <= user <= sequences.n_users:
+        raise ModelError("No such user", got=user, expected=f"1 to {sequences.n_users}")
+    own = slice(int(sequences.starts[user - 1]), int(sequences.starts[user]))
+    return History(
+        user if sequences.n_train[user - 1] >= 2 else NOBODY,
+        sequences.items[own],
+        sequences.times[own],
+        sequences.weeks[own],
+        int(sequences.scales[user - 1]),
+    )
+
+
+def windows_of(histories: Sequence[History], length: int) -> Windows:
+    """The last `length` interactions of each, padded on the left."""
+
+    def cut(name: str) -> Tensor:
+        rows = [getattr(one, name)[-length:] for one in histories]
+        return torch.stack([F.pad(row, (length - len(row), 0)) for row in rows])
+
+    items, times = cut("items"), cut("times")
+    first = torch.stack([one.times[0] for one in histories])[:, None]
+    return Windows(
+        items=items,
+        times=torch.where(items > 0, times - first, 0),
+        weeks=cut("weeks"),
+        users=torch.tensor([one.user for one in histories], device=items.device),
+        scales=torch.tensor([one.scale for one in histories], device=items.device),
+    )
+
+
+def _outside(values: Tensor, high: int) -> bool:
+    return bool(((values < 1) | (values > high)).any())
