@@ -98,9 +98,25 @@ def explain(
     """Which past items the model attends to when it recommends, and how long ago they were."""
     from flows.recommend import explain as explained
 
-    name, rows = guarded(lambda: explained(user, run_id, home), home)
-    rows.sort(key=lambda row: -row["weight"])
-    console.show_rows(rows[:top], f"User {user}: {name}", as_json=as_json)
+    attention = guarded(lambda: explained(home, user, run_id), home)
+    rows = sorted(attention.rows, key=lambda row: -row["weight"])
+    console.show_rows(rows[:top], f"User {user}: {attention.by}", as_json=as_json)
+
+
+@app.command(epilog="`fpt report`, `fpt report --output week-12.html --user 7`")
+def report(
+    output: Annotated[Path, typer.Option(help="File to write.")] = Path("report.html"),
+    user: Annotated[
+        int | None, typer.Option(help="Whose history the model is asked about; else a typical one.")
+    ] = None,
+    home: HomeDir = DEFAULT_HOME,
+    as_json: AsJson = False,
+) -> None:
+    """Write all that was measured into one HTML file, readable without network or script."""
+    from flows.report import report as written
+
+    path = guarded(lambda: written(home, output, user), home)
+    console.show_rows([{"report": str(path)}], "Written", as_json=as_json)
 
 
 def _words(history: str) -> list[str]:

@@ -12,7 +12,8 @@ from tasks import publishing, recommending
 from tasks.recommending import Advice
 from warehouse.attended import attended
 from warehouse.home import Home
-from warehouse.recommending import adviser, history_of, request
+from warehouse.recommending import adviser, history_of, request, sample_user
+from warehouse.report.facts import Attention
 
 Row = dict[str, Any]
 Top = Annotated[int, Field(ge=1, le=1000)]
@@ -57,9 +58,10 @@ def recommend_after(
     return rows.select("rank", "title", "genres", movie="raw_item_id", score="score").to_dicts()
 
 
-def explain(user: int, run_id: str, home: Path) -> tuple[str, list[Row]]:
-    """Which of a user's past items the model attends to: its name, and a row an item."""
+def explain(home: Path, user: int | None = None, run_id: str = "") -> Attention:
+    """Which of a user's past items the model attends to; without a user, one is chosen."""
     place = Home.at(home)
     of = adviser(place, run_id)
-    rows = recommending.answer(place, of, request(place, of, [user]), ["explain"])
-    return of.name, attended(rows).to_dicts()
+    number = sample_user(place, of) if user is None else user
+    rows = recommending.answer(place, of, request(place, of, [number]), ["explain"])
+    return Attention(number, of.name, attended(rows).to_dicts())

@@ -94,6 +94,11 @@ def request(home: Home, of: Adviser, users: Sequence[int] | None) -> list[dict[s
     return able
 
 
+def sample_user(home: Home, of: Adviser) -> int:
+    """The number of a user whose history fits on a page."""
+    return int(ask(home, statements("recommend/sample_user"), [of.snapshot_id]).item())
+
+
 def history_of(home: Home, of: Adviser, words: Sequence[str]) -> dict[str, Any]:
     """What is asked about somebody new, who names items; see `written_history`."""
     return written_history(words, ask(home, statements("recommend/items"), [of.snapshot_id]))

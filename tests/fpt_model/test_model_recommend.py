@@ -172,8 +172,7 @@ def test_a_given_history_is_answered_like_that_of_an_unseen_user(trained, ask, l
 
 
 def test_an_explanation_says_item_time_and_weight(trained, ask, learnable_rows):
-    path, run = trained
-    sequences = load(path)
+    sequences = load(trained[0])
     user = next(u for u in range(1, 25) if sequences.lengths[u - 1] > 8)  # longer than the window
     rows = ask("explain", [{"user_id": 2}, {"user_id": user}])
     history = learnable_rows[user - 1]
