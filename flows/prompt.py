@@ -2,6 +2,7 @@
 
 import readline
 from collections.abc import Callable
+from functools import partial
 
 from flows import console
 from warehouse.errors import RefusedError
@@ -24,7 +25,7 @@ def converse(answer: Callable[[str], None], show_names: Callable[[], None]) -> N
         answer: prints the answer to a question.
         show_names: prints the questions with a name.
     """
-    commands = {
+    commands: dict[str, Callable[[], None]] = {
         ".help": lambda: console.out.print(HELP),
         ".list": show_names,
         ".tables": lambda: answer(TABLES),
@@ -32,7 +33,7 @@ def converse(answer: Callable[[str], None], show_names: Callable[[], None]) -> N
     _complete([*commands, ".quit", *(named.name for named in named_questions())])
     console.out.print("The published tables, read-only. .help tells what can be asked.")
     while (question := _read()) is not None:
-        _survive(commands.get(question, lambda asked=question: answer(asked)))
+        _survive(commands.get(question, partial(answer, question)))
 
 
 def _read() -> str | None:

@@ -8,11 +8,11 @@ import math
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fpt_model.data import Windows
 from fpt_model.intervals import interval_rows
-from fpt_model.model import Block, Encoder, Time
+from fpt_model.model import Encoder, Time
 
 
 @torch.no_grad()
@@ -46,7 +46,9 @@ def _rows(model: Encoder, windows: Windows) -> Tensor:
     return interval_rows(gaps, model.config.time_span, model.edges)
 
 
-def _weights(block: Block, x: Tensor, time: Time | None, windows: Windows, rows: Tensor) -> Tensor:
+def _weights(
+    block: nn.Module, x: Tensor, time: Time | None, windows: Windows, rows: Tensor
+) -> Tensor:
     """(B, H, T) of one block that was given x (B, T, D)."""
     q = block.query(block.norm_attention(x[:, -1:]))  # (B, 1, D)
     k = block.key(x)

@@ -4,6 +4,7 @@ Letters: B users of a batch, K items, I items of all.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -57,7 +58,7 @@ def recommend_run(
     """
     if top < 1:
         raise ModelError("--top is too small", got=top, expected="at least 1")
-    return _answer(path, run, asked, output, device, lambda *given: _best(*given, top))
+    return _answer(path, run, asked, output, device, partial(_best, top=top))
 
 
 def explain_run(path: Path, run: Path, asked: Path, output: Path, device: torch.device) -> int:

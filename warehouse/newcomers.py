@@ -49,8 +49,8 @@ def written_history(words: Sequence[str], items: pl.DataFrame) -> dict[str, Any]
         RefusedError: no words, or one that is no item of the snapshot.
     """
     by_number = dict(zip(items["raw_item_id"].cast(str), items["item_id"], strict=True))
-    titles = items["title"].fill_null("").str.to_lowercase()
-    by_title = dict(zip(titles, items["item_id"], strict=True))
+    titled = items.drop_nulls("title")
+    by_title = dict(zip(titled["title"].str.to_lowercase(), titled["item_id"], strict=True))
     found = {word: by_number.get(word, by_title.get(word.lower())) for word in words}
     unknown = [word for word, item in found.items() if item is None]
     if unknown or not found:

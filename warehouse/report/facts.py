@@ -77,7 +77,9 @@ def gather(home: Home, attention: Attention | None = None, why_not: str = "") ->
     ]
     return Facts(
         experiments,
-        *(_rows(home, f"questions/named/{name}") for name in ("audits", "worst-audits", "lineage")),
+        audits=_rows(home, "questions/named/audits"),
+        failures=_rows(home, "questions/named/worst-audits"),
+        lineage=_rows(home, "questions/named/lineage"),
         attention=attention,
         why_not=why_not,
     )
