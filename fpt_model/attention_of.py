@@ -5,14 +5,14 @@ was given. Letters: B batch, H heads, T sequence, W width of a head.
 """
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from fpt_model.data import Windows
 from fpt_model.intervals import interval_rows
-from fpt_model.model import Encoder, Time
+from fpt_model.model import Block, Encoder, Time
 
 
 @torch.no_grad()
@@ -34,7 +34,7 @@ def attention_of(model: Encoder, windows: Windows) -> Tensor:
             hook.remove()
     rows = _rows(model, windows)
     weights = [
-        _weights(block, x, time, windows, rows)
+        _weights(cast(Block, block), x, time, windows, rows)
         for block, (x, _, time) in zip(model.blocks, given, strict=True)
     ]
     return torch.stack(weights, dim=1)
@@ -46,9 +46,7 @@ def _rows(model: Encoder, windows: Windows) -> Tensor:
     return interval_rows(gaps, model.config.time_span, model.edges)
 
 
-def _weights(
-    block: nn.Module, x: Tensor, time: Time | None, windows: Windows, rows: Tensor
-) -> Tensor:
+def _weights(block: Block, x: Tensor, time: Time | None, windows: Windows, rows: Tensor) -> Tensor:
     """(B, H, T) of one block that was given x (B, T, D)."""
     q = block.query(block.norm_attention(x[:, -1:]))  # (B, 1, D)
     k = block.key(x)

@@ -31,8 +31,7 @@ def checkout(finished, archive, tmp_path) -> Path:
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     shutil.copytree(finished[0], tmp_path / ".fpt")
     shutil.copy(archive, tmp_path / "ml-1m.zip")
-    (tmp_path / ".venv").mkdir()
-    (tmp_path / ".venv" / "bin").symlink_to(Path(sys.executable).parent)
+    (tmp_path / ".venv").symlink_to(sys.prefix)
     with zipfile.ZipFile(tmp_path / "film-club.zip", "w") as club:
         ratings = [f"{user},{film},4.5,{10**9 + film}" for user in (1, 2) for film in (1, 2, 3)]
         films = [f'{film},"Film {film} (1999)",Drama' for film in (1, 2, 3)]
@@ -47,6 +46,7 @@ def do(checkout, tmp_path_factory):
     """Run a command in the copy, whose packages come before the installed ones."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "FPT_"))}
     path = f"{checkout / '.venv' / 'bin'}{os.pathsep}{kept['PATH']}"
+    kept["PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"] = "120"
     kept |= {"PREFECT_HOME": str(tmp_path_factory.mktemp("prefect")), "PYTHONPATH": "."}
 
     def run(*words: str, **more) -> str:
