@@ -3,6 +3,8 @@
 #   make test    linters, types and the tests
 PYTHON ?= python3
 BIN := .venv/bin
+# Two workers with a thread each: more threads than cores make PyTorch wait for itself.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist worksteal
 
 .PHONY: install run test test-slow lint clean
 
@@ -24,10 +26,10 @@ lint: install
 	$(BIN)/mypy
 
 test: lint
-	$(BIN)/pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-slow: install
-	$(BIN)/pytest -m slow
+	$(PYTEST) -m slow
 
 clean:
 	rm -rf .venv .fpt build *.egg-info

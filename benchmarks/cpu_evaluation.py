@@ -17,8 +17,7 @@ from results import Result, command, cpu, record, versions
 
 from fpt_model.config import resolve
 from fpt_model.data import load
-from fpt_model.evaluate import rank
-from fpt_model.trainer import Trainer, scorer
+from fpt_model.threaded.trainer import ThreadedTrainer
 
 
 def main() -> None:
@@ -29,11 +28,10 @@ def main() -> None:
     parser.add_argument("--record", action="store_true", help="write docs/results/speed.json")
     asked = parser.parse_args()
     sequences = load(asked.sequences)
-    config = resolve("tisasrec", "paper")
-    score = scorer(Trainer(config, 0, sequences).model)
+    trainer = ThreadedTrainer(resolve("tisasrec", "paper"), 0, sequences)
 
     def evaluate() -> None:
-        rank(score, sequences, "test", config.max_length, ("uniform_100",))
+        trainer.ranked("test", ("uniform_100",))
 
     theirs, ours = [], []
     with Reference(asked.reference, sequences, torch.device("cpu")) as reference:

@@ -40,9 +40,11 @@ def main() -> None:
     runs = [measure(asked.dataset, asked.source, asked.retention) for _ in range(asked.runs)]
     steps = {step: statistics.median(run[step] for run in runs) for step in runs[0]}
     total = statistics.median(sum(run.values()) for run in runs)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # all runs, no children
+    used = resource.getrusage(resource.RUSAGE_SELF)  # all runs, no children
+    peak, busy = used.ru_maxrss * 1024, used.ru_utime + used.ru_stime
     if asked.json:
-        print(json.dumps({"steps": steps, "seconds": total, "peak_bytes": peak}))
+        told = {"steps": steps, "seconds": total, "cpu_seconds": busy, "peak_bytes": peak}
+        print(json.dumps(told))
     else:
         for step, seconds in steps.items():
             print(f"{step:16} {seconds:7.2f} s")

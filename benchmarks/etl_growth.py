@@ -25,10 +25,11 @@ ENGINES = ("duckdb", "polars", "great-expectations")
 
 @dataclass(frozen=True)
 class Point:
-    """One size: millions of ratings, seconds, and GB (10^9 bytes) at most."""
+    """One size: millions of ratings, seconds, seconds of all cores, GB (10^9 bytes) at most."""
 
     millions: int
     seconds: float
+    cpu_seconds: float
     memory: float
 
 
@@ -40,13 +41,13 @@ def main() -> None:
     parser.add_argument("--plot", type=Path, default=PLOT)
     parser.add_argument("--record", action="store_true", help="keep 32's figures in speed.json")
     asked = parser.parse_args()
-    print(f"{'millions':>8} {'s':>8} {'s a million':>12} {'GB':>6}")
+    print(f"{'millions':>8} {'s':>8} {'s a million':>12} {'CPU s':>8} {'GB':>6}")
     points = []
     for millions in asked.millions:
         point = measure(millions, asked.seed, asked.folder)
         print(
             f"{point.millions:8} {point.seconds:8.1f} {point.seconds / millions:12.2f} "
-            f"{point.memory:6.2f}",
+            f"{point.cpu_seconds:8.1f} {point.memory:6.2f}",
             flush=True,
         )
         points.append(point)
@@ -64,7 +65,7 @@ def measure(millions: int, seed: int, folder: Path | None) -> Point:
         words = [*script, "--source", str(archive), "--runs", "1"]
         done = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True)
     found = json.loads(done.stdout)
-    return Point(millions, found["seconds"], found["peak_bytes"] / 1e9)
+    return Point(millions, found["seconds"], found["cpu_seconds"], found["peak_bytes"] / 1e9)
 
 
 def plot(points: list[Point], path: Path) -> None:

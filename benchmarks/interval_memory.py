@@ -87,7 +87,9 @@ def our_attention(asked: argparse.Namespace, windows: Windows) -> Callable[[], t
 
     def run() -> torch.Tensor:
         padded = (~real).sum(1)
-        near = near_pairs(windows.times, windows.scales, padded, SPAN, NO_EDGES.to(device))
+        near = near_pairs(
+            windows.asked, windows.times, windows.scales, padded, SPAN, NO_EDGES.to(device)
+        )
         return interval_attention(q, k, v, mask, near, (keys, values), DROPOUT)[:, 0]
 
     return run
@@ -100,7 +102,7 @@ def their_attention(asked: argparse.Namespace, windows: Windows) -> Callable[[],
         .TimeAwareMultiHeadAttention(WIDTH, 1, DROPOUT, asked.device)
         .to(device)
     )
-    intervals = scaled_intervals(windows.times, windows.scales)
+    intervals = scaled_intervals(windows.asked, windows.times, windows.scales)
     rows = interval_rows(intervals, SPAN, NO_EDGES.to(device))
     tables = [torch.nn.Embedding(SPAN + 1, WIDTH, device=device) for _ in range(2)]
     shape = (len(rows), length, WIDTH)

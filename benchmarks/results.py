@@ -3,8 +3,13 @@
 A script in this folder imports it as `results`:
 
     record(Result("etl_1m", 3.0, "s", "CPU, 2 cores", versions("duckdb"), command()))
+
+What was recorded on another machine (`--record-to FILE` there) is taken in by
+
+    python benchmarks/results.py merge FILE
 """
 
+import argparse
 import json
 import os
 import platform
@@ -56,6 +61,26 @@ def record(*results: Result, path: Path = SPEED) -> None:
     path.write_text(text + "\n", encoding="utf-8")
 
 
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Whether and where to record; see `keep`."""
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--record", action="store_true", help="write docs/results/speed.json")
+    where.add_argument("--record-to", type=Path, metavar="FILE", help="write another such file")
+
+
+def keep(asked: argparse.Namespace, *results: Result) -> None:
+    """Record what was measured, if that was asked for."""
+    if asked.record or asked.record_to:
+        record(*results, path=asked.record_to or SPEED)
+
+
+def merge(file: Path, path: Path = SPEED) -> list[str]:
+    """Take the figures of another such file over. Returns their names."""
+    results = [Result(**row) for row in json.loads(file.read_text(encoding="utf-8"))]
+    record(*results, path=path)
+    return [result.name for result in results]
+
+
 def _row(result: Result) -> dict[str, object]:
     row = asdict(result)
     figures = {name: row[name] for name in ("ours", "reference", "ratio")}
@@ -93,3 +118,14 @@ def cpu() -> str:
     name = names[0] if names else platform.machine()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return f"{name}, {cores} cores"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=["merge"])
+    parser.add_argument("file", type=Path, help="written elsewhere by --record-to")
+    print("taken over:", ", ".join(merge(parser.parse_args().file)))
+
+
+if __name__ == "__main__":
+    main()

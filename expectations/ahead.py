@@ -1,45 +1,96 @@
-"""The queries of an audit, asked two at a time before Great Expectations comes to them.
+"""The counts of an audit, asked two at a time before Great Expectations comes to them.
 
 It asks one at a time, and between two answers it is busy with itself: half the machine would wait.
+Checks that look at the same rows are counted in one query.
 """
 
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import duckdb
 
 AT_A_TIME = 2  # each may fill its share of the memory limit
-Rows = list[dict[str, Any]]
 
-_answers: dict[str, Future[Rows]] = {}
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of `query` that `where` picks; the query calls the audited `table` "batch"."""
+
+    table: str
+    query: str
+    where: str
+
+
+class Ahead:
+    """Counts that were asked for, by query; rows are asked for once a count is not zero."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, wanted: Iterable[Rows]) -> None:
+        self.connection = connection
+        self.pool = ThreadPoolExecutor(AT_A_TIME, thread_name_prefix="audit")
+        together: dict[tuple[str, str], list[str]] = {}
+        for rows in wanted:
+            together.setdefault((rows.table, rows.query), []).append(rows.where)
+        self.counts = {
+            asked: self.pool.submit(self._count, *asked, conditions)
+            for asked, conditions in together.items()
+        }
+
+    def count(self, rows: Rows) -> int:
+        """How many rows there are.
+
+        Raises:
+            duckdb.Error: of the query.
+        """
+        try:
+            return self.counts[rows.table, rows.query].result()[rows.where]
+        except duckdb.BinderException:  # a column is missing: only those that need it fail
+            return self._count(rows.table, rows.query, [rows.where])[rows.where]
+
+    def sample(self, rows: Rows, shown: str, limit: int) -> list[dict[str, Any]]:
+        """The first of the rows, in the order of all that is shown."""
+        names, found = self._ask(
+            f"{_from(rows.table)} SELECT {shown} FROM ({rows.query}) WHERE {rows.where}\n"
+            f"ORDER BY ALL LIMIT {limit}"
+        )
+        return [dict(zip(names, row, strict=True)) for row in found]
+
+    def close(self) -> None:
+        """Nothing is asked any more."""
+        self.pool.shutdown(cancel_futures=True)
+
+    def _count(self, table: str, query: str, conditions: Sequence[str]) -> dict[str, int]:
+        counts = ", ".join(f"count(*) FILTER ({where})" for where in conditions)
+        _, (row,) = self._ask(f"{_from(table)} SELECT {counts} FROM ({query})")
+        return dict(zip(conditions, row, strict=True))
+
+    def _ask(self, statement: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+        with self.connection.cursor() as cursor:
+            cursor.execute(statement)
+            return [column[0] for column in cursor.description], cursor.fetchall()
+
+
+_current: list[Ahead] = []  # Great Expectations builds expectations anew: they find it here
 
 
 @contextmanager
-def asked_ahead(connection: duckdb.DuckDBPyConnection, statements: Iterable[str]) -> Iterator[None]:
-    """Ask in the background, in this order; at the end nothing is asked any more."""
-    pool = ThreadPoolExecutor(AT_A_TIME, thread_name_prefix="audit")
+def asked_ahead(connection: duckdb.DuckDBPyConnection, wanted: Iterable[Rows]) -> Iterator[None]:
+    """Count in the background, in this order; at the end nothing is asked any more."""
+    ahead = Ahead(connection, wanted)
+    _current.append(ahead)
     try:
-        for statement in statements:
-            _answers[statement] = pool.submit(_ask, connection, statement)
         yield
     finally:
-        pool.shutdown(cancel_futures=True)
-        _answers.clear()
+        _current.clear()
+        ahead.close()
 
 
-def answer(statement: str) -> Rows:
-    """What came of a statement that was asked ahead.
-
-    Raises:
-        duckdb.Error: of that statement.
-    """
-    return _answers[statement].result()
+def ahead() -> Ahead:
+    """The one of the audit that is under way."""
+    return _current[-1]
 
 
-def _ask(connection: duckdb.DuckDBPyConnection, statement: str) -> Rows:
-    with connection.cursor() as cursor:
-        cursor.execute(statement)
-        names = [column[0] for column in cursor.description]
-        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+def _from(table: str) -> str:
+    return f"WITH batch AS NOT MATERIALIZED (SELECT * FROM {table})\n"

@@ -13,14 +13,13 @@ from typing import Any
 
 import great_expectations as gx
 from great_expectations.datasource.fluent import SQLDatasource
-from great_expectations.datasource.fluent.interfaces import Batch
 from great_expectations.expectations.expectation import Expectation
 
 from expectations.ahead import asked_ahead
 from expectations.dialect import ADDRESS
 from expectations.facts import Facts
 from expectations.outcome import Outcome, stops
-from expectations.vocabulary import SAMPLE_ROWS, CountFirst, Suite
+from expectations.vocabulary import SAMPLE_ROWS, Suite
 
 __all__ = ["Outcome", "audit", "stops"]
 
@@ -100,9 +99,9 @@ def _opened(database: Path) -> Iterator[SQLDatasource]:
 @contextmanager
 def _asked_ahead(source: SQLDatasource, suites: Sequence[Suite]) -> Iterator[None]:
     connection = source.get_engine().raw_connection()
-    statements = [query.statement for suite in suites for query in suite.queries]
+    wanted = [query.rows for suite in suites for query in suite.queries]
     try:
-        with asked_ahead(connection.driver_connection.duckdb, statements):
+        with asked_ahead(connection.driver_connection.duckdb, wanted):
             yield
     finally:
         connection.close()
@@ -124,31 +123,9 @@ def _results(source: SQLDatasource, suite: Suite) -> dict[str, Any]:
     schema, table = suite.table.split(".")
     asset = source.add_table_asset(suite.table, table_name=table, schema_name=schema)
     batch = asset.add_batch_definition_whole_table("all").get_batch()
-    counted = _validated(batch, suite.table, suite.expectations, {"result_format": "BASIC"})
-    shown = {
-        "result_format": "SUMMARY",
-        "partial_unexpected_count": SAMPLE_ROWS,
-        "unexpected_index_column_names": list(suite.key),
-    }
-    failed = [
-        expectation
-        for expectation in suite.expectations
-        if isinstance(expectation, CountFirst) and not _held(counted, expectation)
-    ]
-    return counted | (_validated(batch, suite.table, failed, shown) if failed else {})
-
-
-def _validated(
-    batch: Batch, name: str, expectations: Sequence[Expectation], result_format: dict[str, Any]
-) -> dict[str, Any]:
-    suite = gx.ExpectationSuite(name=name, expectations=list(expectations))
-    validation = batch.validate(suite, result_format=result_format)
+    wanted = gx.ExpectationSuite(name=suite.table, expectations=list(suite.expectations))
+    validation = batch.validate(wanted, result_format="BASIC")
     return {result.expectation_config.meta["words"]: result for result in validation.results}
-
-
-def _held(results: dict[str, Any], expectation: Expectation) -> bool:
-    result = results.get(expectation.meta["words"])
-    return result is not None and bool(result.success)
 
 
 def _outcome(table: str, expectation: Expectation, answer: Any) -> Outcome:
@@ -199,8 +176,6 @@ def _observed(result: dict[str, Any]) -> str | None:
     if result.get("observed_value") is not None:
         return str(result["observed_value"])
     count = result.get("unexpected_count")
-    if "element_count" in result:
-        return f"{count} of {result['element_count']} rows"
     if "partial_missing_list" in result:
         unexpected, missing = result["partial_unexpected_list"], result["partial_missing_list"]
         return f"unexpected {unexpected}, missing {missing}"

@@ -205,6 +205,26 @@ def export(
     console.show_rows([{"folder": str(folder), "trainings": count}], "Exported", as_json=as_json)
 
 
+@app.command(epilog="`fpt records docs/results --dataset ml-1m --preset paper`")
+def records(
+    folder: Annotated[Path, typer.Argument(help="Folder of runs.json and its companions.")],
+    dataset: Dataset = "synthetic",
+    preset: PresetName = "quick",
+    home: HomeDir = DEFAULT_HOME,
+    as_json: AsJson = False,
+) -> None:
+    """Keep the figures of published trainings as JSON, without any user's data.
+
+    What the folder has of other data sets and presets stays.
+    """
+    from warehouse.home import Home
+    from warehouse.recording import record
+
+    counts = guarded(lambda: record(Home(home.resolve()), folder, dataset, preset), home)
+    rows = [{"file": str(folder / name), "rows": count} for name, count in counts.items()]
+    console.show_rows(rows, "Recorded", as_json=as_json)
+
+
 @app.command()
 def doctor(home: HomeDir = DEFAULT_HOME, as_json: AsJson = False) -> None:
     """Check this machine and the pipeline's files."""

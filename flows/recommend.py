@@ -8,6 +8,7 @@ from prefect import flow
 from pydantic import Field
 
 from flows.parameters import Device
+from fpt_model.version import code_version
 from tasks import publishing, recommending
 from tasks.recommending import Advice
 from warehouse.attended import attended
@@ -40,7 +41,9 @@ def recommend(
         home: folder of the pipeline.
     """
     place = Home.at(home)
-    done = recommending.recommend(place, adviser(place, run_id), users, top, device, output)
+    done = recommending.recommend(
+        place, adviser(place, run_id, code_version()), users, top, device, output
+    )
     publishing.replace_readers_copy(place)
     return done
 
@@ -50,7 +53,7 @@ def recommend_after(
 ) -> list[Row]:
     """The best items after a history of items that somebody new gives; nothing is published."""
     place = Home.at(home)
-    of = adviser(place, run_id)
+    of = adviser(place, run_id, code_version())
     asked = [history_of(place, of, words)]
     rows = recommending.answer(place, of, asked, ["recommend", "--top", str(top)])
     if output is not None:
@@ -61,7 +64,7 @@ def recommend_after(
 def explain(home: Path, user: int | None = None, run_id: str = "") -> Attention:
     """Which of a user's past items the model attends to; without a user, one is chosen."""
     place = Home.at(home)
-    of = adviser(place, run_id)
+    of = adviser(place, run_id, code_version())
     number = sample_user(place, of) if user is None else user
     rows = recommending.answer(place, of, request(place, of, [number]), ["explain"])
     return Attention(number, of.name, attended(rows).to_dicts())

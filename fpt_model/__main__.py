@@ -1,4 +1,4 @@
-"""`python -m fpt_model train|evaluate|train-all|recommend|explain`: JSON lines on stdout."""
+"""`python -m fpt_model train|evaluate|train-all|recommend|explain|import`: JSON lines out."""
 
 import argparse
 import json
@@ -18,6 +18,7 @@ EXAMPLES = """examples:
   python -m fpt_model evaluate --sequences S --run runs/0 runs/1 runs/2 runs/3 runs/4
   python -m fpt_model train-all --jobs jobs.json
   python -m fpt_model recommend --sequences S --run run --asked asked.json --output top.parquet
+  python -m fpt_model import --checkpoint TiSASRec.pth --sequences S --output run
 """
 
 
@@ -70,14 +71,18 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--run", type=Path, required=True, help="run directory")
         command.add_argument("--asked", type=Path, required=True, help="see histories.py")
         command.add_argument("--output", type=Path, required=True, help="Parquet file to write")
-    for command in (train, evaluate, recommend, explain):
+    foreign = commands.add_parser("import", help="a checkpoint of the public TiSASRec.pytorch")
+    foreign.add_argument("--checkpoint", type=Path, required=True, help="its state dict (.pth)")
+    foreign.add_argument("--output", type=Path, required=True, help="run directory to make")
+    foreign.add_argument("--heads", type=int, default=1, help="the file does not say them")
+    for command in (train, evaluate, recommend, explain, foreign):
         command.add_argument("--sequences", type=Path, required=True, help="sequences file")
     for command in (train, train_all):
         command.add_argument(
             "--engine",
-            choices=("auto", "plain", "fused", "graphed"),
+            choices=("auto", "plain", "threaded", "fused", "graphed"),
             default="auto",
-            help="fused and graphed need a GPU",
+            help="threaded is for a CPU; fused and graphed need a GPU",
         )
     for command in (train, evaluate, train_all, recommend, explain):
         command.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
@@ -169,6 +174,14 @@ def _explain(asked: argparse.Namespace) -> int:
     return 0
 
 
+def _import(asked: argparse.Namespace) -> int:
+    from fpt_model.importer import import_run
+
+    import_run(asked.checkpoint, asked.sequences, asked.output, asked.heads)
+    _tell({"event": "done", "run": str(asked.output)})
+    return 0
+
+
 def _prepare(asked: argparse.Namespace) -> None:
     import torch
 
@@ -196,6 +209,7 @@ COMMANDS = {
     "train-all": _train_all,
     "recommend": _recommend,
     "explain": _explain,
+    "import": _import,
 }
 
 if __name__ == "__main__":

@@ -20,7 +20,8 @@ def attention_of(model: Encoder, windows: Windows) -> Tensor:
     """Weights with which the last position of each window attends to every position.
 
     Returns:
-        (B, blocks, H, T); each row sums to 1, padded positions have 0.
+        (B, blocks, H, T); each row sums to 1. Padded positions have 0, unless the model looks at
+        them (mask `queries`).
     """
     given: list[tuple[Any, ...]] = []
     hooks = [
@@ -34,24 +35,26 @@ def attention_of(model: Encoder, windows: Windows) -> Tensor:
             hook.remove()
     rows = _rows(model, windows)
     weights = [
-        _weights(cast(Block, block), x, time, windows, rows)
-        for block, (x, _, time) in zip(model.blocks, given, strict=True)
+        _weights(cast(Block, block), x, mask[:, :, -1], time, rows)
+        for block, (x, mask, time) in zip(model.blocks, given, strict=True)
     ]
     return torch.stack(weights, dim=1)
 
 
 def _rows(model: Encoder, windows: Windows) -> Tensor:
     """Row of the interval table between each position and the last, (B, T)."""
-    gaps = (windows.times[:, -1:] - windows.times) // windows.scales[:, None]
+    # where padding is looked at, it lies one unit before the first interaction
+    times = torch.where(windows.items > 0, windows.times, -windows.scales[:, None])
+    gaps = (windows.asked[:, -1:] - times) // windows.scales[:, None]
     return interval_rows(gaps, model.config.time_span, model.edges)
 
 
-def _weights(block: Block, x: Tensor, time: Time | None, windows: Windows, rows: Tensor) -> Tensor:
-    """(B, H, T) of one block that was given x (B, T, D)."""
+def _weights(block: Block, x: Tensor, mask: Tensor, time: Time | None, rows: Tensor) -> Tensor:
+    """(B, H, T) of one block that was given x (B, T, D) and may look where mask (B, 1, T) is."""
     q = block.query(block.norm_attention(x[:, -1:]))  # (B, 1, D)
     k = block.key(x)
     if time is not None:
         k = k + time.positions[0] + time.intervals[0][rows]
     q, k = (part.unflatten(2, (block.heads, -1)).transpose(1, 2) for part in (q, k))
     scores = (q @ k.transpose(2, 3))[:, :, 0] / math.sqrt(q.shape[3])  # (B, H, T)
-    return scores.masked_fill((windows.items == 0)[:, None], float("-inf")).softmax(2)
+    return scores.masked_fill(~mask, float("-inf")).softmax(2)

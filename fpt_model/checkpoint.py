@@ -97,9 +97,9 @@ def load_weights(model: torch.nn.Module, tensors: dict[str, Tensor], source: str
         *(f"{name} is missing" for name in expected if name not in tensors),
         *(f"{name} is unknown" for name in tensors if name not in expected),
         *(
-            f"{name} is {_kind(tensors[name])} instead of {_kind(value)}"
+            f"{name} is {kind(tensors[name])} instead of {kind(value)}"
             for name, value in expected.items()
-            if name in tensors and _kind(tensors[name]) != _kind(value)
+            if name in tensors and kind(tensors[name]) != kind(value)
         ),
         *(f"{name} is not finite" for name, value in tensors.items() if not _is_finite(value)),
     ]
@@ -113,7 +113,8 @@ def _checkpoints(folder: Path) -> list[Path]:
     return sorted(folder.glob("checkpoint-*.safetensors"), reverse=True)
 
 
-def _kind(value: Tensor) -> str:
+def kind(value: Tensor) -> str:
+    """Type and shape, in short."""
     return f"{str(value.dtype).removeprefix('torch.')}{list(value.shape)}"
 
 

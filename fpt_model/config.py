@@ -1,7 +1,7 @@
 """Every setting of a training, the variants and the presets: values only."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, TypeVar
 
 from fpt_model.errors import ModelError
@@ -37,6 +37,13 @@ class Config:
         groups: number of clusters of users.
         group_margin: cosine below which users of different groups cost nothing.
         group_refresh: epochs between clusterings; the loss starts with the first.
+        moment: when a window is looked back at, for intervals and weeks: `last`, at its latest
+            interaction, or `request`, when the next item is asked for, which a running system
+            knows (HSTU's relative time, Zhai et al. 2024); see `Sequences.seen_at`.
+        average: share of the weights' average over epochs that an epoch keeps; validated, chosen
+            and ranked are the averaged weights. 0 leaves averaging out.
+        mask: which padding attention leaves out: `keys`, so that it is never looked at, or
+            `queries`, as the authors' code has it; see `Encoder`.
         windows: `latest`, every user's last T + 1 training interactions (the papers' sampler), or
             `random`, any T + 1 in a row, drawn anew each epoch.
         loss: `bce` with one sampled negative a position, or `softmax` over all items.
@@ -69,6 +76,9 @@ class Config:
     groups: int = 4
     group_margin: float = 0.0
     group_refresh: int = 5
+    moment: Literal["last", "request"] = "last"
+    average: float = 0.0
+    mask: Literal["keys", "queries"] = "keys"
     windows: Literal["latest", "random"] = "latest"
     loss: Literal["bce", "softmax"] = "bce"
     batch_size: int = 128
@@ -105,11 +115,16 @@ class Config:
         return asdict(self)
 
 
-_WORDS = {"windows": ("latest", "random"), "loss": ("bce", "softmax")}
+_WORDS = {
+    "moment": ("last", "request"),
+    "mask": ("keys", "queries"),
+    "windows": ("latest", "random"),
+    "loss": ("bce", "softmax"),
+}
 _RANGES: tuple[tuple[str, float, float], ...] = (
     *((name, 1, 4096) for name in ("item_width", "blocks", "heads", "groups", "validate_every")),
     *((name, 0, 4096) for name in ("week_width", "user_width", "overflow_rows")),
-    *((name, 0, 0.99) for name in ("dropout", "user_dropout", "item_dropout")),
+    *((name, 0, 0.99) for name in ("dropout", "user_dropout", "item_dropout", "average")),
     *((name, 0, 1e6) for name in ("group_weight", "group_pairs", "l2")),
     *((name, 1, 1e6) for name in ("time_span", "batch_size", "epochs", "patience")),
     *((name, 0, 0.9999) for name in ("beta1", "beta2")),
@@ -144,7 +159,7 @@ VARIANTS = {
 
 # What a part sets when a variant has it. SSE-PT's width and chances are those of its authors'
 # command for MovieLens-1M (they state what is kept: 0.08 of users, 0.9 of items).
-_PARTS: dict[str, dict[str, Setting]] = {
+_PARTS: dict[str, Mapping[str, Setting]] = {
     "intervals": {"intervals": True},
     "overflow": {"overflow_rows": 3},  # as many as the authors' code adds, and never reaches
     "week": {"week_width": 25},
@@ -153,16 +168,67 @@ _PARTS: dict[str, dict[str, Setting]] = {
     "stochastic": {"user_width": 50, "user_dropout": 0.92, "item_dropout": 0.1},
 }
 
-# A preset changes sizes and schedule, never which parts a variant has.
-PRESETS: dict[str, dict[str, Setting]] = {
-    "paper": {},
-    "quick": {
-        "learning_rate": 3e-3,
-        "batch_size": 64,
-        "epochs": 40,
-        "validate_every": 4,
-        "patience": 3,
-    },
+
+@dataclass(frozen=True)
+class Preset:
+    """Sizes and schedule, never which parts a variant has.
+
+    Attributes:
+        base: settings of every variant.
+        parts: settings that go with a part, in place of those of `_PARTS`, where a variant has it.
+    """
+
+    base: Mapping[str, Setting] = field(default_factory=dict)
+    parts: Mapping[str, Mapping[str, Setting]] = field(default_factory=dict)
+
+
+# The paper weighs the group loss by 0.01 and leaves open how many pairs a step it sums over. With
+# 100 pairs the user vectors overfit; 500 pairs at weight 1, which is 50,000 at 0.01 in expectation,
+# keep them from it (docs/experiments.md, chosen on validation).
+_STRONG_GROUPS: Mapping[str, Setting] = {"group_weight": 1.0, "group_pairs": 500}
+
+PRESETS = {
+    "paper": Preset(parts={"groups": _STRONG_GROUPS}),
+    "quick": Preset(
+        {
+            "learning_rate": 3e-3,
+            "batch_size": 64,
+            "epochs": 40,
+            "validate_every": 4,
+            "patience": 3,
+        }
+    ),
+    # The paper compares width 50 (TiSASRec) with width 100 (SAS-FPT). Here every variant has 100:
+    # SAS-FPT as in the paper, and the item's part takes what a variant's other parts leave.
+    "matched": Preset(
+        {"item_width": 100},
+        {
+            "week": {"item_width": 75},
+            "user": {"item_width": 50},
+            "groups": _STRONG_GROUPS,
+        },
+    ),
+    # What the field has learnt since: long windows, cross-entropy over all items (gSASRec,
+    # RecTools), stochastic shared users (SSE-PT), averaged weights; windows anywhere in a history.
+    # Chosen on validation (docs/experiments.md).
+    "best": Preset(
+        {
+            "item_width": 128,
+            "max_length": 200,
+            "blocks": 3,
+            "heads": 4,
+            "dropout": 0.3,
+            "loss": "softmax",
+            "windows": "random",
+            "average": 0.9,
+            "epochs": 120,
+        },
+        {
+            "week": {"week_width": 32},
+            "user": {"user_width": 32, "user_dropout": 0.9},
+            "stochastic": {"user_width": 32},
+        },
+    ),
 }
 
 
@@ -179,11 +245,10 @@ def resolve(
     Raises:
         ModelError: unknown model, preset or setting, or a value that is out of range.
     """
-    settings = _known("model", model, VARIANTS), _known("preset", preset, PRESETS)
-    values: dict[str, Any] = {}
-    for part in settings[0].parts:
-        values |= _PARTS[part]
-    values |= settings[1]
+    variant, sizes = _known("model", model, VARIANTS), _known("preset", preset, PRESETS)
+    values: dict[str, Any] = dict(sizes.base)
+    for part in variant.parts:
+        values |= {**_PARTS[part], **sizes.parts.get(part, {})}
     for name, value in (overrides or {}).items():
         kind = _known("setting", name, _kinds())
         values[name] = _cast(name, value, kind)

@@ -4,7 +4,7 @@ Letters: N users, T window, L all interactions.
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -43,6 +43,7 @@ class Windows:
         weeks: (N, T) int64, 0 where padded.
         users: (N,) int64.
         scales: (N,) int64, the user's time scale in seconds.
+        asked: (N, T) int64, when each place looks back, likewise; never before its `times`.
     """
 
     items: Tensor
@@ -50,6 +51,7 @@ class Windows:
     weeks: Tensor
     users: Tensor
     scales: Tensor
+    asked: Tensor
 
     def rows(self, chosen: Tensor) -> "Windows":
         """The windows of some users, by row."""
@@ -59,6 +61,18 @@ class Windows:
             self.weeks[chosen],
             self.users[chosen],
             self.scales[chosen],
+            self.asked[chosen],
+        )
+
+    def latest(self, length: int) -> "Windows":
+        """The latest `length` places of each window."""
+        return Windows(
+            self.items[:, -length:],
+            self.times[:, -length:],
+            self.weeks[:, -length:],
+            self.users,
+            self.scales,
+            self.asked[:, -length:],
         )
 
 
@@ -75,6 +89,7 @@ class Sequences:
         n_train: (N,) int64, length of each training part.
         scales: (N,) int64.
         candidates: for each split (N, 100) int64, 0 where there are fewer.
+        asked: (L,) int64, when the next item is asked for; see `seen_at`.
     """
 
     snapshot_id: str
@@ -87,6 +102,7 @@ class Sequences:
     n_train: Tensor
     scales: Tensor
     candidates: dict[Split, Tensor]
+    asked: Tensor
 
     @property
     def n_users(self) -> int:
@@ -106,6 +122,20 @@ class Sequences:
         }
         moved["candidates"] = {name: rows.to(device) for name, rows in self.candidates.items()}
         return Sequences(**moved)
+
+    def seen_at(self, moment: str) -> "Sequences":
+        """The same, looked back at from another moment.
+
+        Args:
+            moment: `last`, each interaction's own time and week; `request`, those of the next
+                one, that is when the recommendation is asked for. Behind the latest interaction
+                nothing is known, and it is asked for at once.
+        """
+        if moment == "last":
+            return self
+        later = torch.arange(1, len(self.items) + 1, device=self.items.device)
+        later[self.starts[1:] - 1] -= 1  # the latest of each history
+        return replace(self, asked=self.times[later], weeks=self.weeks[later])
 
     def trainable(self) -> Tensor:
         """Rows of the users with something to predict in their training part."""
@@ -128,6 +158,7 @@ class Sequences:
             weeks=torch.where(real, self.weeks[place], 0),
             users=rows + 1,
             scales=self.scales[rows],
+            asked=torch.where(real, self.asked[place], first),
         )
 
     def held_out(self, rows: Tensor, split: Split) -> Tensor:
@@ -196,12 +227,14 @@ def _tensors(path: Path, table: pa.Table, sha256: str) -> Sequences:
         stamps[torch.from_numpy(starts[:-1]).clamp(max=max(len(stamps) - 1, 0))],
         torch.from_numpy(lengths),
     )
+    times = stamps - firsts
     return Sequences(
         snapshot_id=snapshot_id,
         sha256=sha256,
         n_items=n_items,
         items=_flat(table, "item_ids"),
-        times=stamps - firsts,
+        times=times,
+        asked=times,
         weeks=_flat(table, "weeks"),
         starts=torch.from_numpy(starts),
         n_train=_column(table, "n_train"),

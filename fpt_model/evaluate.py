@@ -3,7 +3,7 @@
 Letters: B users of a batch, I items, C candidates.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -84,27 +84,65 @@ def compare(
     Raises:
         ModelError: a score is NaN.
     """
-    users: list[Tensor] = []
-    parts: dict[Protocol, list[Tensor]] = {name: [] for name in protocols}
-    counts: dict[Protocol, list[Tensor]] = {name: [] for name in protocols}
+    parts = []
     for chosen, scores in batches:
-        if not torch.isfinite(torch.stack(scores.aminmax())).all():
-            raise ModelError("A score is not a number", to_do="Train again with a lower rate")
-        users.append(chosen + 1)
-        target = sequences.items[sequences.starts[chosen] + sequences.held_out(chosen, split)]
-        own = scores.gather(1, target[:, None])  # (B, 1)
+        _refuse_nan(scores)
+        own = scores.gather(1, _targets(sequences, chosen, split))
+        others = {}
         for protocol in protocols:
             of = _scores_of_drawn if protocol == "uniform_100" else _scores_of_unseen
-            values = of(sequences, chosen, split, scores)
-            # higher less lower, of all columns: higher + equal / 2 is half of them and the columns
-            lead = torch.sub(values, own).sign_().sum(1)
-            parts[protocol].append(1 + (lead + values.shape[1]) / 2)
-            counts[protocol].append(1 + (values > float("-inf")).sum(1))
+            others[protocol] = of(sequences, chosen, split, scores)
+        parts.append(_ranks(chosen, own, others))
+    return joined(parts)
+
+
+def compare_drawn(
+    chosen: Tensor, score: Callable[[Tensor], Tensor], sequences: Sequences, split: Split
+) -> Ranks:
+    """`compare` among the drawn candidates, which alone are scored.
+
+    Args:
+        chosen: (B,) rows of users.
+        score: items (B, C), a row for each of these users, to their scores.
+        sequences, split: see `compare`.
+    """
+    candidates = sequences.candidates[split][chosen]
+    scores = score(torch.cat([_targets(sequences, chosen, split), candidates], 1))
+    _refuse_nan(scores)
+    others = scores[:, 1:].masked_fill(candidates == 0, float("-inf"))
+    return _ranks(chosen, scores[:, :1], {"uniform_100": others})
+
+
+def joined(parts: Sequence[Ranks]) -> Ranks:
+    """Ranks of several batches of users, in order."""
     return Ranks(
-        users=torch.cat(users),
-        ranks={name: torch.cat(values).float() for name, values in parts.items()},
-        n_candidates={name: torch.cat(values) for name, values in counts.items()},
+        users=torch.cat([part.users for part in parts]),
+        ranks={name: torch.cat([part.ranks[name] for part in parts]) for name in parts[0].ranks},
+        n_candidates={
+            name: torch.cat([part.n_candidates[name] for part in parts]) for name in parts[0].ranks
+        },
     )
+
+
+def _ranks(chosen: Tensor, own: Tensor, others: dict[Protocol, Tensor]) -> Ranks:
+    """Of own scores (B, 1) among others (B, C), -inf where there is none."""
+    ranks, counts = {}, {}
+    for protocol, values in others.items():
+        # higher less lower, of all columns: higher + equal / 2 is half of them and the columns
+        lead = torch.sub(values, own).sign_().sum(1)
+        ranks[protocol] = (1 + (lead + values.shape[1]) / 2).float()
+        counts[protocol] = 1 + (values > float("-inf")).sum(1)
+    return Ranks(chosen + 1, ranks, counts)
+
+
+def _targets(sequences: Sequences, rows: Tensor, split: Split) -> Tensor:
+    """Held-out items, (B, 1)."""
+    return sequences.items[sequences.starts[rows] + sequences.held_out(rows, split)][:, None]
+
+
+def _refuse_nan(scores: Tensor) -> None:
+    if not torch.isfinite(torch.stack(scores.aminmax())).all():
+        raise ModelError("A score is not a number", to_do="Train again with a lower rate")
 
 
 @torch.no_grad()
@@ -113,9 +151,14 @@ def scored(
 ) -> Iterator[Scored]:
     """Batches of user rows with the scores of every item by the `length` interactions before."""
     for chosen in rows.split(BATCH):
-        filled = torch.cat([chosen, chosen[:1].expand(BATCH - len(chosen))])
-        windows = sequences.windows(filled, sequences.held_out(filled, split), length)
+        whole = filled(chosen, BATCH)
+        windows = sequences.windows(whole, sequences.held_out(whole, split), length)
         yield chosen, score(windows)[: len(chosen)]
+
+
+def filled(rows: Tensor, size: int) -> Tensor:
+    """Rows (B,) and the first of them again, up to a size."""
+    return torch.cat([rows, rows[:1].expand(size - len(rows))])
 
 
 def evaluated(sequences: Sequences) -> Tensor:

@@ -24,12 +24,9 @@ def cluster(vectors: Tensor, n_groups: int, generator: torch.Generator) -> Tenso
     points = torch.nn.functional.normalize(vectors.detach(), dim=1)
     centres = points[_seeds(points, min(n_groups, len(points)), generator)]
     groups = _nearest(points, centres)
-    for _ in range(ROUNDS):
-        before = groups
+    for _ in range(ROUNDS):  # all of them: to ask whether any is left, a GPU has to be waited for
         centres = _means(points, groups, centres)
         groups = _nearest(points, centres)
-        if torch.equal(groups, before):
-            break
     return groups
 
 
@@ -50,6 +47,7 @@ def _nearest(points: Tensor, centres: Tensor) -> Tensor:
 
 def _means(points: Tensor, groups: Tensor, before: Tensor) -> Tensor:
     """Mean of each group; an empty group keeps its centre."""
-    members = torch.nn.functional.one_hot(groups, len(before)).to(points.dtype)  # (N, K)
+    numbers = torch.arange(len(before), device=points.device)
+    members = (groups[:, None] == numbers).to(points.dtype)  # (N, K)
     counts = members.sum(0)[:, None]
     return torch.where(counts > 0, members.T @ points / counts.clamp(min=1), before)

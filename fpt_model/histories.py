@@ -87,22 +87,33 @@ def _known(user: int, sequences: Sequences) -> History:
     )
 
 
-def windows_of(histories: Sequence[History], length: int) -> Windows:
-    """The last `length` interactions of each, padded on the left."""
+def windows_of(histories: Sequence[History], length: int, moment: str) -> Windows:
+    """The last `length` interactions of each, padded on the left.
 
-    def cut(name: str) -> Tensor:
-        rows = [getattr(one, name)[-length:] for one in histories]
-        return torch.stack([F.pad(row, (length - len(row), 0)) for row in rows])
-
-    items, times = cut("items"), cut("times")
-    first = torch.stack([one.times[0] for one in histories])[:, None]
+    Args:
+        histories: N of them.
+        length: T.
+        moment: when they are looked back at, see `Config`; behind the latest interaction nothing
+            is known.
+    """
+    rows = [_row(one, length, moment) for one in histories]
+    items, times, weeks, asked = (torch.stack(column) for column in zip(*rows, strict=True))
     return Windows(
         items=items,
-        times=torch.where(items > 0, times - first, 0),
-        weeks=cut("weeks"),
+        times=times,
+        weeks=weeks,
         users=torch.tensor([one.user for one in histories], device=items.device),
         scales=torch.tensor([one.scale for one in histories], device=items.device),
+        asked=asked,
     )
+
+
+def _row(one: History, length: int, moment: str) -> list[Tensor]:
+    """Items, times, weeks and moments of one window, (T,) each."""
+    times, place = one.times - one.times[0], torch.arange(len(one.items), device=one.items.device)
+    seen = place if moment == "last" else (place + 1).clamp(max=len(place) - 1)
+    parts = (one.items, times, one.weeks[seen], times[seen])
+    return [F.pad(part[-length:], (max(length - len(part), 0), 0)) for part in parts]
 
 
 def _outside(values: Tensor, high: int) -> bool:

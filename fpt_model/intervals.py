@@ -30,17 +30,18 @@ PART = 128 * 50 * 50  # scores at once: those of the papers' batch, 1.3 MB
 SAMPLED_USERS = 4096  # enough for a handful of quantiles
 
 
-def scaled_intervals(times: Tensor, scales: Tensor) -> Tensor:
+def scaled_intervals(asked: Tensor, times: Tensor, scales: Tensor) -> Tensor:
     """Whole multiples of the user's time scale between all pairs.
 
     Args:
+        asked: (B, T) seconds, when i looks back: its own time, or a later one (`Windows`).
         times: (B, T) seconds.
         scales: (B,) seconds.
 
     Returns:
-        (B, T, T) int64: floor(|t_i - t_j| / scale).
+        (B, T, T) int64: floor(|asked_i - t_j| / scale).
     """
-    gaps = (times[:, :, None] - times[:, None, :]).abs()
+    gaps = (asked[:, :, None] - times[:, None, :]).abs()
     return gaps // scales[:, None, None]
 
 
@@ -76,7 +77,7 @@ def overflow_edges(sequences: Sequences, config: Config) -> Tensor:
     beyond = []
     for part in torch.arange(len(users), device=device).split(config.batch_size):
         some = windows.rows(part)
-        intervals = scaled_intervals(some.times, some.scales)
+        intervals = scaled_intervals(some.asked, some.times, some.scales)
         real = some.items > 0
         past = (intervals > config.time_span) & real[:, :, None] & real[:, None, :]
         beyond.append(intervals[past.tril()])
@@ -101,6 +102,7 @@ class Near:
 
 
 def near_pairs(
+    asked: Tensor,
     times: Tensor,
     scales: Tensor,
     padded: Tensor,
@@ -112,7 +114,8 @@ def near_pairs(
     """What is near, in parts of the batch that bound the memory of `interval_attention`.
 
     Args:
-        times: (B, T) seconds, ascending where not padded.
+        asked: (B, T) seconds, see `scaled_intervals`; ascending where not padded.
+        times: (B, T) seconds, likewise.
         scales: (B,) seconds.
         padded: (B,) number of padded places, which see only themselves.
         time_span, edges: see `interval_rows`.
@@ -122,11 +125,16 @@ def near_pairs(
     latest = latest or times.shape[1]
     at_most = max(1, PART // (heads * latest * times.shape[1]))
     size = -(-len(times) // -(-len(times) // at_most))
-    parts = zip(times.split(size), scales.split(size), padded.split(size), strict=True)
-    return [_near_pairs(*part, time_span, edges, heads, latest) for part in parts]
+    moments = zip(asked.split(size), times.split(size), strict=True)
+    users = zip(scales.split(size), padded.split(size), strict=True)
+    return [
+        _near_pairs(*moment, *user, time_span, edges, heads, latest)
+        for moment, user in zip(moments, users, strict=True)
+    ]
 
 
 def _near_pairs(
+    asked: Tensor,
     times: Tensor,
     scales: Tensor,
     padded: Tensor,
@@ -135,13 +143,16 @@ def _near_pairs(
     heads: int,
     latest: int,
 ) -> Near:
-    """Times ascend, so what is near to i are the latest j, up to i itself."""
+    """`near_pairs`, not in parts: near to i are the latest j, up to i itself if it is near."""
     (batch, length), device = times.shape, times.device
     place = torch.arange(length, device=device)
     limit = (edges[-1] if len(edges) else time_span) * scales.double()  # (B,) exact to 2^53
-    seconds = times.double().masked_fill(place < padded[:, None], float("-inf"))
-    first = torch.searchsorted(seconds, seconds - limit[:, None], right=True)
-    first = first.maximum(padded[:, None]).minimum(place)[:, -latest:]  # (B, N)
+    real = place >= padded[:, None]
+    seconds, until = (
+        x.double().masked_fill(~real, float("-inf")).contiguous() for x in (times, asked)
+    )
+    first = torch.searchsorted(seconds, until - limit[:, None], right=True)
+    first = first.maximum(padded[:, None]).minimum(place + real)[:, -latest:]  # (B, N)
     first = first[:, None].expand(-1, heads, -1)  # (B, H, N)
     counts = (place[-latest:] + 1 - first).flatten()
     starts = F.pad(counts.cumsum(0), (1, 0))
@@ -155,7 +166,7 @@ def _near_pairs(
         first - starts[:-1].view(batch, heads, latest)
     )  # j
     user = of_query(torch.arange(batch, device=device)[:, None, None])
-    gaps = of_query(times[:, None, -latest:]) - times.flatten().index_select(
+    gaps = of_query(asked[:, None, -latest:]) - times.flatten().index_select(
         0, user * length + past
     )
     rows = interval_rows(gaps // of_query(scales[:, None, None]), time_span, edges)

@@ -4,21 +4,22 @@ import gc
 import json
 import traceback
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from fpt_model.compiling import compile_ahead
 from fpt_model.config import Config, resolve
-from fpt_model.data import Sequences, check_sha256, load
+from fpt_model.data import Sequences, Split, check_sha256, load
 from fpt_model.errors import InterruptedTrainingError, ModelError
-from fpt_model.ranking import rank_loaded
-from fpt_model.train import Tell, train_loaded, uses_fused
+from fpt_model.ranking import SPLITS, rank_loaded, rank_trained
+from fpt_model.train import RECORD, Tell, train_loaded, uses_fused
+from fpt_model.trainer import Trainer
 from fpt_model.version import code_version
 
-RANKS = "ranks.parquet"
 SEEDS_TOGETHER = 8  # more of them side by side only take more of the GPU's memory
 
 
@@ -32,6 +33,7 @@ class Job:
         output: run directory.
         config: settings.
         seed: of everything random.
+        splits: whose held-out items are ranked at the end.
     """
 
     name: str
@@ -39,11 +41,23 @@ class Job:
     output: Path
     config: Config
     seed: int
+    splits: tuple[Split, ...] = SPLITS
 
     @property
     def training(self) -> tuple[Path, Config, int]:
         """What is trained, wherever it goes."""
         return self.sequences, self.config, self.seed
+
+    @property
+    def ranks(self) -> Path:
+        """Where its ranks go. Those of one split can't be taken for those of both."""
+        only = "" if self.splits == SPLITS else f"-{'-'.join(self.splits)}"
+        return self.output / f"ranks{only}.parquet"
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether nothing of it is left to train."""
+        return (self.output / RECORD).exists()
 
 
 def read_jobs(path: Path) -> list[Job]:
@@ -54,7 +68,8 @@ def read_jobs(path: Path) -> list[Job]:
            "config": {"model": "sas_fpt", "preset": "paper", "epochs": 20}, "seed": 0}]}
 
     Paths are relative to the file. `config` overrides the settings of its preset; `code_version`
-    may be left out.
+    may be left out. `"rank": ["valid"]` beside it leaves the test split alone, which trials must
+    not read; `"rank": false` ranks nobody.
 
     Raises:
         ModelError: it is no such file, is for another version of this package, or asks for two
@@ -63,7 +78,8 @@ def read_jobs(path: Path) -> list[Job]:
     try:
         asked = json.loads(path.read_text(encoding="utf-8"))
         _refuse_other_code(path, asked.get("code_version", code_version()))
-        jobs = [_job(row, path.parent) for row in asked["jobs"]]
+        splits = _splits(asked.get("rank", SPLITS))
+        jobs = [_job(row, path.parent, splits) for row in asked["jobs"]]
     except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
         raise ModelError(f"{path} lists no jobs", got=f"{type(error).__name__}: {error}") from error
     for what in ("output", "training"):
@@ -84,11 +100,18 @@ def _refuse_other_code(path: Path, version: str) -> None:
         )
 
 
-def _job(row: dict[str, Any], folder: Path) -> Job:
+def _splits(asked: Any) -> tuple[Split, ...]:
+    wanted = asked or ()
+    if set(wanted) - set(SPLITS):
+        raise ModelError("Unknown split to rank", got=asked, expected=f"some of {list(SPLITS)}")
+    return tuple(split for split in SPLITS if split in wanted)
+
+
+def _job(row: dict[str, Any], folder: Path, splits: tuple[Split, ...]) -> Job:
     settings = dict(row["config"])
     config = resolve(settings.pop("model"), settings.pop("preset"), settings)
     sequences, output = (folder / row[name] for name in ("sequences", "output"))
-    return Job(row["output"], sequences, output, config, int(row["seed"]))
+    return Job(row["output"], sequences, output, config, int(row["seed"]), splits)
 
 
 def run_jobs(
@@ -110,6 +133,7 @@ def run_jobs(
         InterruptedTrainingError: see `train`.
     """
     failures: dict[str, str] = {}
+    compiled: set[Config] = set()  # other sequences are trained on by the same kernels
     groups = list(_groups(jobs, device, engine))
     for path in dict.fromkeys(job.sequences for job in jobs):
         ours = [group for group in groups if group[0].sequences == path]
@@ -118,6 +142,9 @@ def run_jobs(
         except ModelError as error:
             failures |= _failed([job for group in ours for job in group], str(error), tell)
             continue
+        new = {job.config for group in ours for job in group if not job.is_trained} - compiled
+        compile_ahead(new, sequences, engine)
+        compiled |= new
         for group in ours:
             failures |= _train_and_rank(sequences, group, tell, engine)
     return failures
@@ -144,9 +171,9 @@ def _train_and_rank(
         tell(event | {"run": names[event["seed"]]})
 
     try:
-        train_loaded(sequences, folders, jobs[0].config, tell_run, engine)
-        for job in jobs:
-            tell({"event": "ranked", "run": job.name, "rows": _rank(sequences, job)})
+        trained = train_loaded(sequences, folders, jobs[0].config, tell_run, engine)
+        for name, rows in _rank(sequences, jobs, trained):
+            tell({"event": "ranked", "run": name, "rows": rows})
         return {}
     except InterruptedTrainingError:
         raise
@@ -163,14 +190,28 @@ def _train_and_rank(
     )
 
 
-def _rank(sequences: Sequences, job: Job) -> int | None:
-    """Rank, unless whole ranks are there. Returns the number of rows, if new."""
-    ranks = job.output / RANKS
+def _rank(
+    sequences: Sequences, jobs: Sequence[Job], trained: Mapping[int, Trainer]
+) -> Iterator[tuple[str, int | None]]:
+    """Rank those trained just now, and who has no whole ranks: name and number of rows, if new."""
+    jobs = [job for job in jobs if job.splits]
+    if not jobs:
+        return
+    here = [job for job in jobs if job.seed in trained]
+    rows = rank_trained({job.ranks: trained[job.seed] for job in here}, jobs[0].splits)
+    yield from zip((job.name for job in here), rows, strict=True)
+    for job in jobs:
+        if job not in here:
+            yield job.name, _rank_again(sequences, job)
+
+
+def _rank_again(sequences: Sequences, job: Job) -> int | None:
+    """Rank a training that was finished before, unless whole ranks are there."""
     try:
-        check_sha256(ranks)
+        check_sha256(job.ranks)
         return None
     except ModelError:
-        return rank_loaded(sequences, job.output, ranks)
+        return rank_loaded(sequences, job.output, job.ranks, splits=job.splits)
 
 
 def _failed(jobs: Sequence[Job], cause: str, tell: Tell) -> dict[str, str]:

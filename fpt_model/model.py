@@ -10,8 +10,9 @@ al., RecSys 2020), SAS-FPT (the paper: sections 3.2 to 3.4). What differs from a
   to 8); without, positions are added to the input (SASRec);
 - no output projection; the pointwise layers keep the width; one more LayerNorm at the end.
 
-What differs from the authors' code: padded *keys* are masked, not padded queries; dropout falls on
-the elements of the interval table, not on each pair's copy of them; user 17 has row 17.
+What differs from the authors' code: padded *keys* are masked, not padded queries (mask `queries`
+does as they do); dropout falls on the elements of the interval table, not on each pair's copy of
+them; user 17 has row 17.
 
 Letters: B batch, T sequence, D width, H heads, W = D / H, R interval rows, I items, N negatives.
 """
@@ -82,24 +83,46 @@ class Encoder(nn.Module):
         config = self.config
         real = windows.items > 0  # (B, T)
         length = windows.items.shape[1]
-        causal = torch.ones(length, length, dtype=torch.bool, device=real.device).tril()
-        itself = torch.eye(length, dtype=torch.bool, device=real.device)
-        mask = (causal & real[:, None, :] | itself)[:, None]  # (B, 1, T, T)
+        mask = self._mask(real)
         x = self._inputs(windows)  # (B, T, D)
         if not config.intervals:
             x = x + self._position_vectors(0, real)
-        x = self._dropped(x)
+        x = self._padded(self._dropped(x), real)
         seen = [length] * (config.blocks - 1) + [latest or length]
         near = {n: self._near(windows, real, n) for n in set(seen)} if config.intervals else {}
         for block, n in zip(self.blocks, seen, strict=True):
             time = self._time(near[n], real) if near else None
-            x = block(x, mask[:, :, -n:], time)
+            x = self._padded(block(x, mask[:, :, -n:], time), real)
         return self.norm(x)
 
+    def _mask(self, real: Tensor) -> Tensor:
+        """(B, 1, T, T), true where i may look at j."""
+        batch, length = real.shape
+        causal = torch.ones(length, length, dtype=torch.bool, device=real.device).tril()
+        if self.config.mask == "queries":
+            return causal.expand(batch, 1, length, length)
+        itself = torch.eye(length, dtype=torch.bool, device=real.device)
+        return (causal & real[:, None, :] | itself)[:, None]
+
+    def _padded(self, x: Tensor, real: Tensor) -> Tensor:
+        """What a block gets, (B, N, D) of the latest N positions.
+
+        Where padded keys are looked at, the authors make their inputs zero before each block: a
+        padded key is then the bias of the product and the vectors of its place and interval. What
+        a padded query sees is lost with that.
+        """
+        if self.config.mask == "keys":
+            return x
+        return x * real[:, -x.shape[1] :, None]
+
     def _near(self, windows: Windows, real: Tensor, latest: int) -> list[Near]:
-        config, padded = self.config, (~real).sum(1)
+        config, times, padded = self.config, windows.times, (~real).sum(1)
+        if config.mask == "queries":  # padding lies one unit before the first interaction
+            times = torch.where(real, times, -windows.scales[:, None])
+            padded = torch.zeros_like(padded)
         return near_pairs(
-            windows.times,
+            windows.asked,
+            times,
             windows.scales,
             padded,
             config.time_span,

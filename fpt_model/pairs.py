@@ -60,7 +60,7 @@ def products(pairs: Pairs, queries: Tensor, table: Tensor) -> Tensor:
 
 def sums_by_query(pairs: Pairs, weights: Tensor, table: Tensor) -> Tensor:
     """Weights (P,) times the rows (R, W) they belong to, added up by query: (Q, W)."""
-    return _weighted(pairs.rows, table, pairs.starts, weights)
+    return bags(pairs.rows, table, pairs.starts, weights)
 
 
 def sums_by_row(pairs: Pairs, weights: Tensor, queries: Tensor) -> Tensor:
@@ -68,12 +68,13 @@ def sums_by_row(pairs: Pairs, weights: Tensor, queries: Tensor) -> Tensor:
     chosen = pairs.queries.index_select(0, pairs.by_row)
     weights = weights.index_select(0, pairs.by_row)
     starts, firsts = pairs.row_bags
-    bags = _weighted(chosen, queries, starts, weights)
-    every = torch.arange(len(bags), device=bags.device)
-    return F.embedding_bag(every, bags, firsts, mode="sum", include_last_offset=True)
+    sums = bags(chosen, queries, starts, weights)
+    every = torch.arange(len(sums), device=sums.device)
+    return F.embedding_bag(every, sums, firsts, mode="sum", include_last_offset=True)
 
 
-def _weighted(chosen: Tensor, table: Tensor, starts: Tensor, weights: Tensor) -> Tensor:
+def bags(chosen: Tensor, table: Tensor, starts: Tensor, weights: Tensor) -> Tensor:
+    """Chosen rows (P,) of a table (R, W) times their weights (P,), added up between starts."""
     return F.embedding_bag(
         chosen, table, starts, mode="sum", per_sample_weights=weights, include_last_offset=True
     )

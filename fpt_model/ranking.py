@@ -1,6 +1,7 @@
 """A finished training's ranks, as a file."""
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,11 @@ from fpt_model.checkpoint import load_weights, read, write_whole
 from fpt_model.config import from_dict
 from fpt_model.data import Sequences, Split, load
 from fpt_model.errors import ModelError
-from fpt_model.evaluate import Ranks, rank, scored
+from fpt_model.evaluate import PROTOCOLS, Ranks, rank, scored
 from fpt_model.model import Encoder
+from fpt_model.threaded import ranking as threaded
 from fpt_model.train import BEST
-from fpt_model.trainer import scorer
+from fpt_model.trainer import Trainer, scorer
 
 SPLITS: tuple[Split, ...] = ("valid", "test")
 
@@ -42,16 +44,49 @@ def rank_run(
     return rank_loaded(load(path).to(device), run, output, scores)
 
 
-def rank_loaded(sequences: Sequences, run: Path, output: Path, scores: Path | None = None) -> int:
-    """`rank_run` with sequences that are loaded already, on the device to compute on."""
+def rank_loaded(
+    sequences: Sequences,
+    run: Path,
+    output: Path,
+    scores: Path | None = None,
+    splits: Sequence[Split] = SPLITS,
+) -> int:
+    """`rank_run` with sequences that are loaded already, on the device to compute on.
+
+    Of `splits` other than both, only those are computed.
+    """
     model = load_model(run, sequences)
-    length = model.config.max_length
-    tables = [_rows(split, rank(scorer(model), sequences, split, length)) for split in SPLITS]
+    sequences = sequences.seen_at(model.config.moment)
+    tables = [_rows(split, _ranks(model, sequences, split)) for split in splits]
     table = pa.concat_tables(tables)
     write_table(output, table)
     if scores is not None:
         np.save(scores, _all_scores(model, sequences))
     return int(table.num_rows)
+
+
+def rank_trained(trainers: Mapping[Path, Trainer], splits: Sequence[Split] = SPLITS) -> list[int]:
+    """Rank with the chosen weights of trainings that just ended, by the engine that trained them.
+
+    Seeds that were trained side by side are ranked side by side.
+
+    Args:
+        trainers: by the Parquet file to write; see `rank_run`.
+        splits: only these are computed.
+
+    Returns:
+        The number of rows of each.
+    """
+    for trainer in trainers.values():
+        trainer.use_best()
+    # one split of all before the next: what a group shares, it computes for one split at a time
+    by_split = [
+        [_rows(split, trainer.ranked(split)) for trainer in trainers.values()] for split in splits
+    ]
+    tables = [pa.concat_tables(parts) for parts in zip(*by_split, strict=True)]
+    for output, table in zip(trainers, tables, strict=True):
+        write_table(output, table)
+    return [int(table.num_rows) for table in tables]
 
 
 def load_model(run: Path, sequences: Sequences) -> Encoder:
@@ -75,6 +110,12 @@ def load_model(run: Path, sequences: Sequences) -> Encoder:
     model = Encoder(config, sequences.n_items, sequences.n_users, edges)
     load_weights(model, state.tensors, BEST)
     return model.to(sequences.items.device)
+
+
+def _ranks(model: Encoder, sequences: Sequences, split: Split) -> Ranks:
+    if sequences.items.device.type == "cpu" and model.config.mask == "keys":
+        return threaded.rank(model, sequences, split, PROTOCOLS)
+    return rank(scorer(model), sequences, split, model.config.max_length)
 
 
 def _rows(split: Split, ranks: Ranks) -> pa.Table:

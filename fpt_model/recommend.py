@@ -91,11 +91,12 @@ def _answer(
 
 @torch.no_grad()
 def _best(model: Encoder, histories: Sequence[History], top: int) -> Iterator[pa.Table]:
-    score, length = scorer(model), model.config.max_length
+    score, config = scorer(model), model.config
     for first in range(0, len(histories), BATCH):
         some = histories[first : first + BATCH]
         filled = [*some, *[some[0]] * (BATCH - len(some))]  # see `evaluate.BATCH`
-        scores = score(windows_of(filled, length))[: len(some)]  # (B, I + 1)
+        windows = windows_of(filled, config.max_length, config.moment)
+        scores = score(windows)[: len(some)]  # (B, I + 1)
         values, items = best(scores, [one.items for one in some], top)
         found = values > float("-inf")  # (B, K)
         asked, rank = found.nonzero(as_tuple=True)
@@ -131,9 +132,9 @@ def best(scores: Tensor, seen: Sequence[Tensor], top: int) -> tuple[Tensor, Tens
 
 
 def _attention(model: Encoder, histories: Sequence[History]) -> Iterator[pa.Table]:
-    length = model.config.max_length
+    length, moment = model.config.max_length, model.config.moment
     for asked, one in enumerate(histories):
-        weights = attention_of(model, windows_of([one], length))[0].mean(1)  # (blocks, T)
+        weights = attention_of(model, windows_of([one], length, moment))[0].mean(1)  # (blocks, T)
         shown = min(len(one.items), length)
         first = len(one.items) - shown
         block, place = torch.ones_like(weights[:, -shown:]).nonzero(as_tuple=True)

@@ -55,10 +55,17 @@ class NegativeSampler:
         self.keys = owners * self.stride + (keys % (n_items + 1) - rank - 1)
         self._n_unseen = n_items - self.counts
 
-    def draw(self, users: Tensor, shape: tuple[int, ...]) -> Tensor:
-        """Items of `shape`, whose first dimension is that of `users` (B,), ids from 1."""
+    def draw(self, users: Tensor, shape: tuple[int, ...], chance: Tensor | None = None) -> Tensor:
+        """Items of `shape`, whose first dimension is that of `users` (B,), ids from 1.
+
+        Args:
+            users: (B,).
+            shape: of the draw.
+            chance: float64 of that shape, uniform in [0, 1); torch's generator when not given.
+        """
         rows = (users - 1).view(-1, *[1] * (len(shape) - 1)).expand(shape)
-        chance = torch.rand(shape, device=users.device, dtype=torch.float64)
+        if chance is None:
+            chance = torch.rand(shape, device=users.device, dtype=torch.float64)
         unseen = self._n_unseen[rows]
         place = (chance * unseen).long().clamp(max=(unseen - 1).clamp(min=0))
         before = torch.searchsorted(self.keys, rows * self.stride + place, right=True)

@@ -20,6 +20,7 @@ from fpt_model.checkpoint import State, read_latest, write, write_latest, write_
 from fpt_model.config import Config
 from fpt_model.data import Sequences, load
 from fpt_model.errors import InterruptedTrainingError, ModelError
+from fpt_model.threaded.trainer import ThreadedTrainer
 from fpt_model.trainer import Trainer
 from fpt_model.version import code_version
 
@@ -68,8 +69,9 @@ def train(
         config: settings.
         device: to train on.
         tell: gets the events (`start`, `resumed`, `epoch`, `done`), each with its seed.
-        engine: `plain`; `fused`, all seeds side by side in fused kernels; `graphed`, one seed after
-            the other by captured steps; `auto`, the fastest that fits.
+        engine: `plain`; `threaded`, parts of a batch side by side on a CPU; `fused`, all seeds side
+            by side in fused kernels; `graphed`, one seed after the other by captured steps; `auto`,
+            the fastest that fits.
 
     Raises:
         ModelError: see `load`, `Trainer` and `engine_of`; a directory is of another training;
@@ -81,8 +83,12 @@ def train(
 
 def train_loaded(
     sequences: Sequences, folders: Mapping[int, Path], config: Config, tell: Tell, engine: str
-) -> None:
-    """`train` with sequences that are loaded already, on the device to train on."""
+) -> dict[int, Trainer]:
+    """`train` with sequences that are loaded already, on the device to train on.
+
+    Returns:
+        By seed the trainings that were not finished before, finished now.
+    """
     device = sequences.items.device
     chosen = engine_of(engine, config, device)
     orders = {
@@ -96,36 +102,44 @@ def train_loaded(
         else:
             missing.append(seed)
     if not missing:
-        return
-    runs = [
-        Run(folders[trainer.seed], trainer, orders[trainer.seed], tell)
-        for trainer in _trainers(config, missing, sequences, chosen)
-    ]
+        return {}
+    trainers = trainers_of(config, missing, sequences, chosen)
+    runs = [Run(folders[one.seed], one, orders[one.seed], tell) for one in trainers]
     for run in runs:
         run.resume()
         start = {"model": config.model, "seed": run.trainer.seed, "device": device_name(device)}
         tell({"event": "start", "engine": chosen, **start})
     with _Signals() as signals:
         _loop(runs, signals)
+    return {trainer.seed: trainer for trainer in trainers}
 
 
 def engine_of(engine: str, config: Config, device: torch.device) -> str:
-    """The engine that trains this: `fused`, `graphed` or `plain`.
+    """The engine that trains this: `fused`, `graphed`, `threaded` or `plain`.
 
     Raises:
         ModelError: the engine that was asked for can't.
     """
     if uses_fused(engine, config, device):
         return "fused"
-    if engine not in ("auto", "graphed"):
+    if engine == "plain":
         return "plain"
+    if engine in ("auto", "threaded") and device.type == "cpu" and config.mask == "keys":
+        return "threaded"
+    if engine == "threaded":
+        raise ModelError(
+            "The threaded engine can't train this",
+            got=f"device {device.type}, mask {config.mask}",
+            expected="a CPU, mask keys",
+            to_do="Use --engine plain",
+        )
     able = _has_triton(device) and _fits_graphed(config)
     if engine == "graphed" and not able:
         raise ModelError(
             "The graphed engine can't train this",
-            got=f"device {device.type}, batch_size {config.batch_size}, heads {config.heads}, "
-            f"max_length {config.max_length}",
-            expected="a GPU with Triton, batch_size x heads x max_length² below 2^31",
+            got=f"device {device.type}, mask {config.mask}, batch_size {config.batch_size}, "
+            f"heads {config.heads}, max_length {config.max_length}",
+            expected="a GPU with Triton, mask keys, batch_size x heads x max_length² below 2^31",
             to_do="Use --engine plain",
         )
     return "graphed" if able else "plain"
@@ -143,9 +157,9 @@ def uses_fused(engine: str, config: Config, device: torch.device) -> bool:
     if engine == "fused" and not able:
         raise ModelError(
             "The fused engine can't train this",
-            got=f"device {device.type}, heads {config.heads}, loss {config.loss}, "
-            f"width {config.width}, max_length {config.max_length}",
-            expected="a GPU with Triton, one head, bce, width to 128, max_length to 64",
+            got=f"device {device.type}, mask {config.mask}, heads {config.heads}, "
+            f"loss {config.loss}, width {config.width}, max_length {config.max_length}",
+            expected="a GPU with Triton, mask keys, one head, bce, width to 128, max_length to 64",
             to_do="Use --engine graphed or plain",
         )
     return able
@@ -167,9 +181,10 @@ def _fits_graphed(config: Config) -> bool:
     return fits(config)
 
 
-def _trainers(
+def trainers_of(
     config: Config, seeds: Sequence[int], sequences: Sequences, engine: str
 ) -> Sequence[Trainer]:
+    """A trainer for each seed; `engine` as `engine_of` says."""
     if engine == "fused":
         from fpt_model.fused.trainer import FusedGroup
 
@@ -178,7 +193,8 @@ def _trainers(
         from fpt_model.graphed.trainer import GraphedTrainer
 
         return [GraphedTrainer(config, seed, sequences) for seed in seeds]
-    return [Trainer(config, seed, sequences) for seed in seeds]
+    kind = ThreadedTrainer if engine == "threaded" else Trainer
+    return [kind(config, seed, sequences) for seed in seeds]
 
 
 def device_of(name: str) -> torch.device:

@@ -1,7 +1,7 @@
 """One training: its steps, its validations, and the state that makes it resumable."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -58,6 +58,7 @@ class Trainer:
     """
 
     def __init__(self, config: Config, seed: int, sequences: Sequences) -> None:
+        sequences = sequences.seen_at(config.moment)
         self.config, self.seed, self.sequences = config, seed, sequences
         device = sequences.items.device
         seed_step(seed, -_WEIGHTS)
@@ -78,6 +79,7 @@ class Trainer:
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=device)
         self.progress = Progress()
         self.best: dict[str, Tensor] = {}
+        self.averaged: dict[str, Tensor] = {}
 
     @cached_property
     def negatives(self) -> NegativeSampler:
@@ -111,11 +113,8 @@ class Trainer:
         chosen = self.epoch_order()[progress.step * config.batch_size :][: config.batch_size]
         chosen = chosen.to(self.rows.device)
         self.model.train()
-        loss = self._loss(*self._windows(chosen))
-        self.optimizer.zero_grad()
-        loss.backward()
+        self.loss_sum += self._slopes(*self._windows(chosen))
         self.optimizer.step()
-        self.loss_sum += loss.detach()
         progress.step += 1
 
     def end_epoch(self) -> dict[str, Any]:
@@ -128,6 +127,7 @@ class Trainer:
         loss = float(self.loss_sum) / self.steps
         progress.epoch += 1
         progress.step = 0
+        self._average()
         if not math.isfinite(loss):
             raise ModelError(
                 f"The loss of epoch {progress.epoch} is {loss}",
@@ -144,6 +144,7 @@ class Trainer:
         """All that another process needs to go on from here to the same weights, to the bit."""
         tensors = {f"model.{name}": value for name, value in self.weights().items()}
         tensors |= {f"best.{name}": value for name, value in self.best.items()}
+        tensors |= {f"averaged.{name}": value for name, value in self.averaged.items()}
         tensors |= self._moments() | {"groups": self.groups, "loss_sum": self.loss_sum}
         return State(tensors, {"progress": vars(self.progress)})
 
@@ -180,9 +181,12 @@ class Trainer:
             ModelError: it is of another model.
         """
         load_weights(self.model, under("model.", state.tensors), "The checkpoint")
+        device = self.rows.device
         self.best = under("best.", state.tensors)
-        self.groups = state.tensors["groups"].to(self.rows.device)
-        self.loss_sum = state.tensors["loss_sum"].to(self.rows.device)
+        averaged = under("averaged.", state.tensors)
+        self.averaged = {name: value.to(device) for name, value in averaged.items()}
+        self.groups = state.tensors["groups"].to(device)
+        self.loss_sum = state.tensors["loss_sum"].to(device)
         self.progress = Progress(**state.facts["progress"])
 
     def _begin_epoch(self) -> None:
@@ -214,15 +218,25 @@ class Trainer:
         ends = random_ends(last, length, chance)
         return examples(self.sequences, self.rows[chosen], ends, length)
 
+    def _slopes(self, windows: Windows, targets: Tensor) -> Tensor:
+        """Leave each parameter's slope where Adam looks for it; returns the loss."""
+        loss = self._loss(windows, targets) + self._penalties()
+        self.optimizer.zero_grad()
+        loss.backward()
+        return loss.detach()
+
     def _loss(self, windows: Windows, targets: Tensor) -> Tensor:
         config, model = self.config, self.model
-        features = model(_replaced(windows, config, self.sequences))
+        features = model(replaced(windows, config, self.sequences))
         if config.loss == "softmax":
-            loss = softmax_loss(model, features, targets)
-        else:
-            negatives = self.negatives.draw(windows.users, tuple(targets.shape))
-            loss = bce_loss(model, features, targets, negatives)
-        loss = loss + config.l2 * sum(table.norm() for table in model.regularised())
+            return softmax_loss(model, features, targets)
+        negatives = self.negatives.draw(windows.users, tuple(targets.shape))
+        return bce_loss(model, features, targets, negatives)
+
+    def _penalties(self) -> Tensor:
+        """What the loss has besides that of the next items."""
+        config, model = self.config, self.model
+        loss = config.l2 * torch.stack([table.norm() for table in model.regularised()]).sum()
         if config.group_weight and model.users is not None and int(self.groups[1]) >= 0:
             loss = loss + config.group_weight * self._group_loss(model.users.weight)
         return loss
@@ -238,17 +252,54 @@ class Trainer:
         found = {"valid_recall_10": recall(ranks, 10), "valid_ndcg_10": ndcg(ranks, 10)}
         if found["valid_ndcg_10"] > progress.best_ndcg:
             progress.best_ndcg, progress.best_epoch = found["valid_ndcg_10"], progress.epoch
-            self.best = {name: value.clone() for name, value in self.weights().items()}
+            chosen = self.averaged or self.weights()
+            self.best = {name: value.clone() for name, value in chosen.items()}
         return found
+
+    def _average(self) -> None:
+        """Take the epoch's weights into their average; the first epoch's are its beginning."""
+        share = self.config.average
+        if not share:
+            return
+        weights = self.weights()
+        if not self.averaged:
+            self.averaged = {name: value.clone() for name, value in weights.items()}
+        for name, mean in self.averaged.items():
+            if mean.is_floating_point():
+                mean.lerp_(weights[name], 1 - share)
 
     def weights(self) -> dict[str, Tensor]:
         """The model's state dict as it is now."""
         return {name: value.detach() for name, value in self.model.state_dict().items()}
 
     def ranked(self, split: Split, protocols: tuple[Protocol, ...] = PROTOCOLS) -> Ranks:
-        """Ranks by the weights as they are now; see `rank`."""
-        score = scorer(self.model)
-        return rank(score, self.sequences, split, self.config.max_length, protocols)
+        """Ranks by the averaged weights where there are such, else those of now; see `rank`."""
+        if not self.averaged:
+            return self._ranked(split, protocols)
+        now = {name: value.clone() for name, value in self.weights().items()}
+        self.use(self.averaged)
+        ranks = self._ranked(split, protocols)
+        self.use(now)
+        return ranks
+
+    def _ranked(self, split: Split, protocols: tuple[Protocol, ...]) -> Ranks:
+        return rank(self._scorer(), self.sequences, split, self.config.max_length, protocols)
+
+    def _scorer(self) -> Scorer:
+        return scorer(self.model)
+
+    def use(self, weights: dict[str, Tensor]) -> None:
+        """Take weights; what is ranked from here on is ranked by them.
+
+        Raises:
+            ModelError: they are another model's, or none.
+        """
+        load_weights(self.model, weights, "The weights")
+
+    def use_best(self) -> None:
+        """Take the chosen weights. It is trained no further."""
+        self.use(self.best)
+        self.averaged = {}
 
 
 def examples(
@@ -279,16 +330,14 @@ def scorer(model: Encoder) -> Scorer:
     return score
 
 
-def _replaced(windows: Windows, config: Config, sequences: Sequences) -> Windows:
+def replaced(windows: Windows, config: Config, sequences: Sequences) -> Windows:
     """Windows with stochastic shared embeddings (SSE-PT)."""
     if not (config.user_dropout or config.item_dropout):
         return windows
-    return Windows(
+    return replace(
+        windows,
         items=replace_some(windows.items, config.item_dropout, sequences.n_items),
-        times=windows.times,
-        weeks=windows.weeks,
         users=replace_some(windows.users, config.user_dropout, sequences.n_users),
-        scales=windows.scales,
     )
 
 

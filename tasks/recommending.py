@@ -7,13 +7,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import polars as pl
 from prefect import task
 
 from tasks.subprocesses import follow
 from warehouse import recommending
 from warehouse.home import Home
-from warehouse.recommending import Adviser
+from warehouse.recommending import Adviser, Answer
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ def answer(
     asked: Sequence[dict[str, Any]],
     command: Sequence[str],
     device: str = "auto",
-) -> pl.DataFrame:
+) -> Answer:
     """What the model says of each that is asked about, with titles.
 
     Args:

@@ -1,5 +1,6 @@
 """The file of figures: one object a name, whoever wrote it."""
 
+import argparse
 import importlib.util
 import json
 from pathlib import Path
@@ -58,6 +59,27 @@ def test_the_same_result_leaves_the_same_bytes(results, path):
     results.record(figure(results, "µ", 1.0), path=path)
     assert path.read_bytes() == before
     assert "µ" in before.decode()
+
+
+def test_figures_of_another_machine_are_taken_over(results, path, tmp_path):
+    there = tmp_path / "there.json"
+    results.record(figure(results, "a", 1.0, date="2020-02-03"), path=there)
+    results.record(figure(results, "a", 9.0), figure(results, "b", 2.0), path=path)
+    assert results.merge(there, path) == ["a"]
+    assert [(row["name"], row["ours"]) for row in stored(path)] == [("a", 1.0), ("b", 2.0)]
+    assert stored(path)[0] == stored(there)[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "names"), [([], None), (["--record-to", "x.json"], ["a"]), (["--record"], ["a"])]
+)
+def test_a_figure_goes_where_it_was_asked_to(words, names, results, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(results, "SPEED", Path("x.json"))
+    parser = argparse.ArgumentParser()
+    results.add_arguments(parser)
+    results.keep(parser.parse_args(words), figure(results, "a", 1.0))
+    assert names == ([row["name"] for row in stored(Path("x.json"))] if words else None)
 
 
 def test_without_a_reference_there_is_none(results, path):

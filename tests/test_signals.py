@@ -1,13 +1,19 @@
-"""The models see what was planted and nothing else: the claim that the default world stands for."""
+"""The models see what was planted and nothing else: the claim that the default world stands for.
+
+Three seeds show differences that are ten times as wide as their intervals; the benchmark has five.
+"""
 
 import importlib.util
 from pathlib import Path
 
 import pytest
 
+from fpt_model.config import VARIANTS
+
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "signals.py"
-SEEDS = range(5)
+SEEDS = range(3)
+PLANTED = ["gaps", "season", "groups"]
 
 
 @pytest.fixture(scope="module")
@@ -25,8 +31,17 @@ def signals():
     del sys.modules["signals"]
 
 
-@pytest.mark.parametrize("planted", ["gaps", "season", "groups", "nothing"])
+@pytest.mark.parametrize("planted", PLANTED)
 def test_who_sees_the_signal_wins(signals, planted):
     truths = [truth for truth in signals.TRUTHS if truth.name == planted]
-    rows = signals.measure(truths, SEEDS, "test", signals.SMALL, processes=2)
-    assert [row for row in rows if not row["holds"]] == []
+    rows = signals.measure(truths, SEEDS, "test", signals.SMALL, processes=1)
+    assert [row["holds"] for row in rows] == [True], rows
+
+
+@pytest.mark.parametrize("model", VARIANTS)
+def test_without_a_signal_nobody_beats_popularity(signals, model):
+    """There is nothing to wait for, so trainings end sooner."""
+    truths = [one for one in signals.TRUTHS if (one.name, one.loser) == ("nothing", model)]
+    settings = signals.SMALL | {"patience": 4}
+    rows = signals.measure(truths, SEEDS, "test", settings, processes=1)
+    assert [row["holds"] for row in rows] == [True], rows

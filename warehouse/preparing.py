@@ -16,6 +16,7 @@ from warehouse.home import Home
 from warehouse.identity import identify, sha256_of
 from warehouse.records import Snapshot
 from warehouse.transforms import candidates, core
+from warehouse.transforms.options import Options
 from warehouse.transforms.sequences import sequences
 
 _LISTS = {"item_ids": pa.int32(), "timestamps": pa.int64(), "weeks": pa.int8()}
@@ -33,7 +34,7 @@ USERS_A_GROUP = 2048  # of the sequences file; groups are read side by side
 ROWS_A_GROUP = 122_880  # DuckDB's own
 
 
-def snapshot_id(load_id: str, retention: str) -> str:
+def snapshot_id(load_id: str, retention: str, options: Options = core.CORRECT) -> str:
     """Id of the snapshot that `prepare` would make.
 
     Raises:
@@ -48,18 +49,19 @@ def snapshot_id(load_id: str, retention: str) -> str:
         "k": core.RETENTIONS[retention],
         "candidates": candidates.N_CANDIDATES,
         "seed": candidates.SEED,
+        **options.changes(),
     }
     return identify("snapshot", load_id, settings, core.CODE_VERSION)
 
 
-def prepare(home: Home, load_id: str, retention: str) -> Snapshot:
+def prepare(home: Home, load_id: str, retention: str, options: Options = core.CORRECT) -> Snapshot:
     """Transform a published load into `staging/<snapshot_id>.duckdb` and a sequences file.
 
     Raises:
         RefusedError: unknown load or retention; too little data is left.
     """
-    identity = snapshot_id(load_id, retention)
-    tables = core.core_tables(*_raw(home, load_id), retention)
+    identity = snapshot_id(load_id, retention, options)
+    tables = core.core_tables(*_raw(home, load_id), retention, options)
     path, staged = home.sequences_file(identity), home.staged(identity)
     staged.unlink(missing_ok=True)
     # one core draws and compresses while the other fills the database

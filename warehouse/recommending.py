@@ -20,6 +20,7 @@ from warehouse.questions import ask
 SOME = 5  # users that are shown when nobody is named
 PUBLISHED = ("raw_user_id", "user_id", "rank", "item_id", "score")
 BEST = "best.safetensors"
+Answer = pl.DataFrame  # what a model said, a row a user and item
 ASKED = pa.schema([("asked", pa.int32()), ("raw_user_id", pa.int64()), ("user_id", pa.int32())])
 
 
@@ -45,13 +46,18 @@ class Adviser:
         return f"{self.display_name} seed {self.seed}, {self.preset}, {self.data} {self.retention}"
 
 
-def adviser(home: Home, beginning: str = "") -> Adviser:
-    """The training whose id begins so; of the newest snapshot the best on validation, if none.
+def adviser(home: Home, beginning: str = "", code_version: str = "") -> Adviser:
+    """The training whose id begins so, else the best on validation, of the newest snapshot.
+
+    Args:
+        home: where it is published.
+        beginning: of its id; empty for the best.
+        code_version: of the models; trainings by this code are preferred.
 
     Raises:
         RefusedError: none or several begin so; its weights or sequences are not whole.
     """
-    rows = ask(home, statements("recommend/run"), [beginning]).rows(named=True)
+    rows = ask(home, statements("recommend/run"), [beginning, code_version]).rows(named=True)
     if not rows:
         raise RefusedError("No such training", got=beginning or "none", to_do="Run `fpt run` first")
     if beginning and len(rows) > 1:
@@ -106,7 +112,7 @@ def history_of(home: Home, of: Adviser, words: Sequence[str]) -> dict[str, Any]:
 
 def with_titles(
     home: Home, of: Adviser, asked: Sequence[dict[str, Any]], answer: Path
-) -> pl.DataFrame:
+) -> Answer:
     """A model's answer with the users' numbers and the items' titles, in its order.
 
     Raises:
@@ -123,7 +129,7 @@ def with_titles(
         return connection.sql(statements("recommend/answer"), params=[of.snapshot_id]).pl()
 
 
-def publish_recommendations(home: Home, of: Adviser, rows: pl.DataFrame) -> None:
+def publish_recommendations(home: Home, of: Adviser, rows: Answer) -> None:
     """Check recommendations of one training and write them; a user's earlier ones go.
 
     Raises:

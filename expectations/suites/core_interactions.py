@@ -25,6 +25,26 @@ COLUMNS = {
     "scaled_interval": "BIGINT",
     "week": "TINYINT",
 }
+# Checks of the same query are counted together: one window and one grouping for all of them.
+_PLACES = """
+FROM (
+    SELECT user_id, item_id, position, timestamp, scaled_interval,
+           lag(position) OVER history AS position_before,
+           lag(timestamp) OVER history AS timestamp_before,
+           timestamp - timestamp_before AS gap
+    FROM batch WINDOW history AS (PARTITION BY user_id ORDER BY position, timestamp)
+)
+LEFT JOIN (SELECT user_id, user_id AS known_user, time_scale FROM core.users) USING (user_id)
+LEFT JOIN (SELECT item_id, item_id AS known_item FROM core.items) USING (item_id)
+"""
+_USERS = """
+SELECT user_id, count(*) AS interactions, min(position) AS lowest, max(position) AS highest,
+       count(*) FILTER (split = 'valid') AS valid, count(*) FILTER (split = 'test') AS test,
+       max(position) FILTER (split = 'valid') AS valid_position,
+       max(position) FILTER (split = 'test') AS test_position
+FROM batch GROUP BY user_id
+"""
+_ITEMS = "SELECT item_id, count(*) AS interactions FROM batch GROUP BY item_id"
 
 
 def suite(facts: Facts) -> Suite:
@@ -51,8 +71,8 @@ def _values(facts: Facts) -> list[Expectation]:
             [facts.snapshot_id],
             reason="Staging holds one snapshot; rows of another are a mix.",
         ),
-        _known("user_id", "core.users"),
-        _known("item_id", "core.items"),
+        _known("user_id", "core.users", "known_user"),
+        _known("item_id", "core.items", "known_item"),
         between(
             "rating",
             facts.rating_min,
@@ -69,39 +89,37 @@ def _values(facts: Facts) -> list[Expectation]:
     ]
 
 
-def _known(column: str, other: str) -> Expectation:
+def _known(column: str, other: str, known: str) -> Expectation:
     return no_rows(
         f"{column} in {other}",
-        f"""
-        SELECT user_id, position, {column} FROM batch ANTI JOIN {other} USING ({column})
-        WHERE {column} IS NOT NULL
-        """,
+        _PLACES,
+        where=f"{column} IS NOT NULL AND {known} IS NULL",
+        shown=f"user_id, position, {column}",
         reason="Ids there are contiguous; any other would index past an embedding table.",
     )
 
 
 def _order() -> list[Expectation]:
     return [
-        unique("user_id", "position", reason="Two rows in one place have no order."),
+        no_rows(
+            "(user_id, position) unique",
+            _PLACES,
+            where="position = position_before",
+            shown="user_id, position",
+            reason="Two rows in one place have no order.",
+        ),
         no_rows(
             "position from 1 without a gap for each user",
-            """
-            SELECT user_id, min(position) AS lowest, max(position) AS highest,
-                   count(*) AS places
-            FROM batch GROUP BY user_id
-            HAVING lowest <> 1 OR highest <> places
-            """,
+            _USERS,
+            where="lowest <> 1 OR highest <> interactions",
+            shown="user_id, lowest, highest, interactions",
             reason="Position is the place in the history: a gap is a lost interaction.",
         ),
         no_rows(
             "timestamp ascending with position",
-            """
-            SELECT * FROM (
-                SELECT user_id, position, timestamp,
-                       lag(timestamp) OVER (PARTITION BY user_id ORDER BY position) AS before
-                FROM batch
-            ) WHERE timestamp < before
-            """,
+            _PLACES,
+            where="gap < 0",
+            shown="user_id, position, timestamp, timestamp_before",
             reason="Out of order, the model is asked for the past and trained on the future.",
         ),
         unique(
@@ -117,14 +135,9 @@ def _split() -> list[Expectation]:
         in_set("split", ["train", "valid", "test"], reason="There is no fourth part."),
         no_rows(
             "one valid and one test for users with 3 interactions or more, else none",
-            """
-            SELECT user_id, count(*) AS interactions,
-                   count(*) FILTER (split = 'valid') AS valid,
-                   count(*) FILTER (split = 'test') AS test
-            FROM batch GROUP BY user_id
-            HAVING valid <> CAST(interactions >= 3 AS INTEGER)
-                OR test <> CAST(interactions >= 3 AS INTEGER)
-            """,
+            _USERS,
+            where="valid <> CAST(interactions >= 3 AS INTEGER) OR test <> valid",
+            shown="user_id, interactions, valid, test",
             reason="Leave-one-out: each user counts once in every metric.",
         ),
         _last_but("test", 0),
@@ -137,12 +150,9 @@ def _last_but(split: str, after: int) -> Expectation:
     place = "last" if after == 0 else "last but one"
     return no_rows(
         f"{split} is the {place} position",
-        f"""
-        SELECT user_id, max(position) FILTER (split = '{split}') AS held_out,
-               max(position) AS last_position
-        FROM batch GROUP BY user_id
-        HAVING held_out <> last_position - {after}
-        """,
+        _USERS,
+        where=f"{split}_position <> highest - {after}",
+        shown=f"user_id, {split}_position, highest AS last_position",
         reason="What comes after a held-out item must not be in what the model has seen.",
     )
 
@@ -153,13 +163,12 @@ def _retention(retention: str) -> list[Expectation]:
     return [
         no_rows(
             f"5 interactions or more for each {column}",
-            f"""
-            SELECT {column}, count(*) AS interactions FROM batch GROUP BY {column}
-            HAVING interactions < 5
-            """,
+            query,
+            where="interactions < 5",
+            shown=f"{column}, interactions",
             reason="5-core is a fixed point: what is left still satisfies it.",
         )
-        for column in ("user_id", "item_id")
+        for column, query in (("user_id", _USERS), ("item_id", _ITEMS))
     ]
 
 
@@ -168,28 +177,18 @@ def _time_features() -> list[Expectation]:
         between("week", 1, 52, reason="Rows of the week table; week 53 counts as 52."),
         no_rows(
             "week is the ISO week in UTC",
-            """
-            SELECT user_id, position, timestamp, week,
-                   least(weekofyear(make_timestamp(timestamp * 1000000)), 52) AS recomputed
-            FROM batch
-            WHERE week BETWEEN 1 AND 52 AND week <> recomputed
-            """,
+            "FROM batch",
+            where="week BETWEEN 1 AND 52"
+            " AND week <> least(weekofyear(make_timestamp(timestamp * 1000000)), 52)",
+            shown="user_id, position, timestamp, week",
             reason="A local time zone shifts what is near a week's end.",
         ),
         no_rows(
             "scaled_interval = floor(gap / time_scale), null for the first",
-            """
-            SELECT user_id, position, gap, time_scale, scaled_interval
-            FROM (
-                SELECT user_id, position, scaled_interval,
-                       timestamp - lag(timestamp) OVER (
-                           PARTITION BY user_id ORDER BY position
-                       ) AS gap
-                FROM batch
-            ) JOIN core.users USING (user_id)
-            WHERE coalesce(gap, 0) >= 0
-              AND scaled_interval IS DISTINCT FROM gap // nullif(time_scale, 0)
-            """,
+            _PLACES,
+            where="known_user IS NOT NULL AND coalesce(gap, 0) >= 0"
+            " AND scaled_interval IS DISTINCT FROM gap // nullif(time_scale, 0)",
+            shown="user_id, position, gap, time_scale, scaled_interval",
             reason="Intervals are counted in the user's own pace (TiSASRec, section 3.2).",
         ),
     ]

@@ -21,6 +21,12 @@ COLUMNS = {
     "genres": "VARCHAR",
     "n_train": "BIGINT",
 }
+_TOUCHED = """
+FROM batch LEFT JOIN (
+    SELECT item_id, count(*) AS interactions, count(*) FILTER (split = 'train') AS trained
+    FROM core.interactions GROUP BY item_id
+) USING (item_id)
+"""
 
 
 def suite(facts: Facts) -> Suite:
@@ -65,22 +71,16 @@ def _counts() -> list[Expectation]:
     return [
         no_rows(
             "item_id in core.interactions",
-            """
-            SELECT item_id, raw_item_id FROM batch ANTI JOIN core.interactions USING (item_id)
-            WHERE item_id IS NOT NULL
-            """,
+            _TOUCHED,
+            where="item_id IS NOT NULL AND interactions IS NULL",
+            shown="item_id, raw_item_id",
             reason="An item that nobody touched could be ranked, but never be learned.",
         ),
         no_rows(
             "n_train as counted in core.interactions",
-            """
-            SELECT item_id, n_train, counted
-            FROM batch JOIN (
-                SELECT item_id, count(*) FILTER (split = 'train') AS counted
-                FROM core.interactions GROUP BY item_id
-            ) USING (item_id)
-            WHERE n_train <> counted
-            """,
+            _TOUCHED,
+            where="n_train <> trained",
+            shown="item_id, n_train, trained AS counted",
             reason="Popularity comes from the training part only.",
         ),
     ]

@@ -14,6 +14,11 @@ COLUMNS = {
     "valid_candidates": "INTEGER[]",
     "test_candidates": "INTEGER[]",
 }
+_LISTS = """
+SELECT *, len(item_ids) AS items, len(timestamps) AS times, len(weeks) AS week_numbers,
+       (SELECT count(*) FROM core.items) AS n_items
+FROM batch
+"""
 
 
 def suite(facts: Facts) -> Suite:
@@ -46,19 +51,16 @@ def _shape() -> list[Expectation]:
     return [
         no_rows(
             "item_ids, timestamps and weeks of the same length",
-            """
-            SELECT user_id, len(item_ids) AS items, len(timestamps) AS times,
-                   len(weeks) AS week_numbers
-            FROM batch WHERE items <> times OR items <> week_numbers
-            """,
+            _LISTS,
+            where="items <> times OR items <> week_numbers",
+            shown="user_id, items, times, week_numbers",
             reason="They are read side by side.",
         ),
         no_rows(
             "n_train = length - 2, or the length below 3",
-            """
-            SELECT user_id, n_train, len(item_ids) AS length FROM batch
-            WHERE n_train <> if(length < 3, length, length - 2)
-            """,
+            _LISTS,
+            where="n_train <> if(items < 3, items, items - 2)",
+            shown="user_id, n_train, items AS length",
             reason="One too many and the validation item is trained on.",
         ),
     ]
@@ -66,31 +68,33 @@ def _shape() -> list[Expectation]:
 
 def _ranges() -> list[Expectation]:
     return [
-        no_rows(
-            "item_ids between 1 and the number of items",
-            """
-            SELECT user_id, list_min(item_ids) AS lowest, list_max(item_ids) AS highest,
-                   len(item_ids) - list_count(item_ids) AS nulls
-            FROM batch
-            WHERE lowest < 1 OR highest > (SELECT count(*) FROM core.items) OR nulls > 0
-            """,
-            reason="0 is padding; past the end there is no row of the embedding table.",
+        _within(
+            "item_ids",
+            "the number of items",
+            "n_items",
+            "0 is padding; past the end there is no row of the embedding table.",
         ),
-        no_rows(
-            "weeks between 1 and 52",
-            """
-            SELECT user_id, list_min(weeks) AS lowest, list_max(weeks) AS highest,
-                   len(weeks) - list_count(weeks) AS nulls
-            FROM batch WHERE lowest < 1 OR highest > 52 OR nulls > 0
-            """,
-            reason="Rows of the week table.",
-        ),
+        _within("weeks", "52", "52", "Rows of the week table."),
         no_rows(
             "timestamps ascending",
-            "SELECT user_id FROM batch WHERE timestamps <> list_sort(timestamps)",
+            _LISTS,
+            where="timestamps <> list_sort(timestamps)",
+            shown="user_id",
             reason="Intervals are differences of neighbours.",
         ),
     ]
+
+
+def _within(column: str, words: str, limit: str, reason: str) -> Expectation:
+    nulls = f"len({column}) - list_count({column})"
+    return no_rows(
+        f"{column} between 1 and {words}",
+        _LISTS,
+        where=f"list_min({column}) < 1 OR list_max({column}) > {limit} OR {nulls} > 0",
+        shown=f"user_id, list_min({column}) AS lowest, list_max({column}) AS highest, "
+        f"{nulls} AS nulls",
+        reason=reason,
+    )
 
 
 def _agreement() -> list[Expectation]:

@@ -30,6 +30,7 @@ def fits(config: Config) -> bool:
     """Whether the kernels cover these settings."""
     return (
         config.heads == 1
+        and config.mask == "keys"
         and config.loss == "bce"
         and config.width <= MAX_WIDTH
         and config.max_length <= MAX_LENGTH

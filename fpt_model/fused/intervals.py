@@ -35,7 +35,9 @@ def look_ups(windows: Windows, edges: Tensor, time_span: int, length: int) -> Te
     key = torch.arange(own, device=device)
     for some in torch.arange(n, device=device).split(AT_ONCE):
         part = windows.rows(some)
-        rows = interval_rows(scaled_intervals(part.times, part.scales), time_span, edges)
+        rows = interval_rows(
+            scaled_intervals(part.asked, part.times, part.scales), time_span, edges
+        )
         changes = rows[..., 1:] != rows[..., :-1]
         first = torch.nn.functional.pad(changes, (1, 0), value=True)
         last = torch.nn.functional.pad(changes, (0, 1), value=True) & (key < key[:, None])

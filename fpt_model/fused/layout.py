@@ -99,14 +99,16 @@ class Layout:
 
     def pack(self, tensors: Mapping[str, Tensor], flat: Tensor) -> None:
         """Write a state dict into `flat`, (P,)."""
-        for name, place in self.places.items():
-            self._view(flat, place).copy_(tensors[name])
+        for name in self.places:
+            self.view(flat, name).copy_(tensors[name])
 
     def unpack(self, flat: Tensor) -> dict[str, Tensor]:
         """The tensors of `flat`, (P,), by name."""
-        return {name: self._view(flat, place).clone() for name, place in self.places.items()}
+        return {name: self.view(flat, name).clone() for name in self.places}
 
-    def _view(self, flat: Tensor, place: Place) -> Tensor:
+    def view(self, flat: Tensor, name: str) -> Tensor:
+        """A tensor within `flat`, (P,)."""
+        place = self.places[name]
         count = torch.Size(place.padded).numel()
         whole = flat[place.offset : place.offset + count].view(place.padded)
         return whole[tuple(slice(0, size) for size in place.shape)]

@@ -8,8 +8,9 @@ from torch import Tensor
 from fpt_model.checkpoint import State
 from fpt_model.config import Config
 from fpt_model.data import Sequences, Split
-from fpt_model.evaluate import PROTOCOLS, Protocol, Ranks, compare, evaluated
+from fpt_model.evaluate import Protocol, Ranks, evaluated
 from fpt_model.fused.engine import Engine
+from fpt_model.fused.places import Rivals, compare, joined
 from fpt_model.fused.scratch import Batch
 from fpt_model.sampling import generator
 from fpt_model.trainer import Trainer, examples, random_ends, under
@@ -80,14 +81,24 @@ class FusedTrainer(Trainer):
                 layout.pack(kept, flat[self.number])
         engine.take_over()
 
-    def ranked(self, split: Split, protocols: tuple[Protocol, ...] = PROTOCOLS) -> Ranks:
+    def use(self, weights: dict[str, Tensor]) -> None:
+        """See `Trainer.use`."""
+        super().use(weights)
+        self.engine.layout.pack(self.model.state_dict(), self.engine.params[self.number])
+        self.engine.take_over()
+
+    def _ranked(self, split: Split, protocols: tuple[Protocol, ...]) -> Ranks:
         """See `Trainer.ranked`; the features are computed for the whole group at once."""
-        rows = evaluated(self.sequences)
-        features = self.group.features(split, rows)[self.number]
-        items = self.weights()["items.weight"]
-        parts = zip(rows.split(RANKED), features.split(RANKED), strict=True)
-        batches = ((some, own[:, : items.shape[1]] @ items.T) for some, own in parts)
-        return compare(batches, self.sequences, split, protocols)
+        rivals = self.group.rivals(split)
+        features = self.group.features(split)[self.number]
+        items = self.engine.layout.view(self.engine.params[self.number], "items.weight")
+        width, parts = items.shape[1], features.split(RANKED)
+        return joined(
+            [
+                compare(some, own[:, :width] @ items.T, protocols)
+                for some, own in zip(rivals, parts, strict=True)
+            ]
+        )
 
 
 class FusedGroup:
@@ -113,19 +124,21 @@ class FusedGroup:
         self.engine = Engine(models, keys, sequences, len(self.members[0].rows))
         for number, member in enumerate(self.members):
             member.engine, member.number, member.group = self.engine, number, self
-        self.config, self.sequences = config, sequences
+        self.config, self.sequences = config, self.members[0].sequences
         self._batches: dict[Split, Batch] = {}
+        self._rivals: dict[Split, list[Rivals]] = {}
         self._features: tuple[tuple[Split, int], Tensor] | None = None
         latest = config.windows == "latest"
         windows = self.members[0].latest if latest else None
         self.latest = self.engine.windows(*windows, shared=True) if windows else None
 
-    def features(self, split: Split, rows: Tensor) -> Tensor:
-        """Every member's features of the users `rows` before their held-out item, (S, N, D).
+    def features(self, split: Split) -> Tensor:
+        """Every member's features of all users with a held-out item, before it, (S, N, D).
 
         Kept until the weights change: the members ask one after the other.
         """
         if split not in self._batches:
+            rows = evaluated(self.sequences)
             ends = self.sequences.held_out(rows, split)
             windows = self.sequences.windows(rows, ends, self.config.max_length)
             self._batches[split] = self.engine.windows(windows, None, shared=True)
@@ -133,6 +146,13 @@ class FusedGroup:
             found = self.engine.features(self._batches[split])
             self._features = (split, self.engine.version), found
         return self._features[1]
+
+    def rivals(self, split: Split) -> list[Rivals]:
+        """Whom those users' items are compared with, `RANKED` users at a time."""
+        if split not in self._rivals:
+            parts = evaluated(self.sequences).split(RANKED)
+            self._rivals[split] = [Rivals(self.sequences, rows, split) for rows in parts]
+        return self._rivals[split]
 
     def run_epoch(self) -> None:
         """One epoch of every member but those that wait for the end of theirs."""

@@ -97,7 +97,7 @@ def sum_rows(
 
 @triton.jit
 def weigh(
-    now, key, q, kv, places, by_row, times, edges, weights, sums, site, N,
+    now, key, q, kv, places, by_row, asked, times, edges, weights, sums, site, N,
     B: tl.constexpr, H: tl.constexpr, T: tl.constexpr, TS: tl.constexpr, W: tl.constexpr,
     WC: tl.constexpr, K: tl.constexpr, R: tl.constexpr, SPAN: tl.constexpr, EDGES: tl.constexpr,
     BM: tl.constexpr, BN: tl.constexpr, FACTOR: tl.constexpr, INTERVALS: tl.constexpr,
@@ -116,7 +116,7 @@ def weigh(
     i = tile * BM + tl.arange(0, BM)
     tokens = (i < length)[:, None]
     t = first + i
-    time_i = tl.load(times + t, mask=i < length, other=0)
+    time_i = tl.load(asked + t, mask=i < length, other=0)
     end = tl.minimum(tile * BM + BM, length)
     top = tl.full((BM,), -1e30, tl.float32)
     total = tl.zeros((BM,), tl.float32)
@@ -198,7 +198,7 @@ def combine(
 
 @triton.jit
 def pair_slopes(
-    now, kv, places, by_row, times, edges, out, dout, weights, slopes, sums, N,
+    now, kv, places, by_row, asked, times, edges, out, dout, weights, slopes, sums, N,
     B: tl.constexpr, H: tl.constexpr, T: tl.constexpr, TS: tl.constexpr, W: tl.constexpr,
     WC: tl.constexpr, K: tl.constexpr, R: tl.constexpr, SPAN: tl.constexpr, EDGES: tl.constexpr,
     BM: tl.constexpr, BN: tl.constexpr, INTERVALS: tl.constexpr, RATE: tl.constexpr,
@@ -221,7 +221,7 @@ def pair_slopes(
         slope = _vectors(dout, places, first, length, i, h, c, 0, K, T, W, WC, K, False)
         result = _vectors(out, places, first, length, i, h, c, 0, K, T, W, WC, K, False)
         along += tl.sum(slope.to(tl.float32) * result.to(tl.float32), 1)
-    time_i = tl.load(times + t, mask=i < length, other=0)
+    time_i = tl.load(asked + t, mask=i < length, other=0)
     half = slopes.dtype.element_ty
     triangle = (tl.arange(0, BN)[:, None] <= tl.arange(0, BN)[None, :]).to(half)
     sofar = tl.zeros((BM,), tl.float32)

@@ -45,7 +45,8 @@ PROGRAMS = 264  # two for each of a GPU's processors: what gradients of weights 
 
 def fits(config: Config) -> bool:
     """Whether the kernels cover these settings."""
-    return config.batch_size * config.heads * config.max_length**2 < MAX_PAIRS
+    pairs = config.batch_size * config.heads * config.max_length**2
+    return config.mask == "keys" and pairs < MAX_PAIRS
 
 
 def power_of_two(n: int) -> int:
@@ -56,9 +57,9 @@ def power_of_two(n: int) -> int:
 class Source:
     """Interactions that windows are cut from: int32 on the device, one after the other."""
 
-    def __init__(self, items: Tensor, weeks: Tensor, times: Tensor) -> None:
+    def __init__(self, items: Tensor, weeks: Tensor, times: Tensor, asked: Tensor) -> None:
         self.items, self.weeks = items.int(), weeks.int()
-        self.times = times.clamp(max=LARGEST).int()
+        self.times, self.asked = (x.clamp(max=LARGEST).int() for x in (times, asked))
 
 
 class Engine:
@@ -81,7 +82,7 @@ class Engine:
         self.weights = Weights(model, HALF)
         self.edges = model.edges.clamp(max=LARGEST).int()
         self.n_rows = self.config.time_span + 1 + len(self.edges) if self.config.intervals else 0
-        self.source = Source(sequences.items, sequences.weeks, sequences.times)
+        self.source = Source(sequences.items, sequences.weeks, sequences.times, sequences.asked)
         self.keys = key[None].to(self.device)
         batch = self.config.batch_size
         self.clock, self.key = self._ints(2), self._ints(3)
@@ -261,8 +262,8 @@ class Engine:
         rates = [in_parts(one) if train else 0 for one in chances]
         tokens.lay_out[(batch, -(-config.max_length // tile))](
             *(now, self.key, weights.params, *self._tables(), weights.offset("positions.0")),
-            *(source.items, source.weeks, source.times),
-            *(at.items, at.weeks, at.users, at.times, at.targets, at.owners, at.x[0]),
+            *(source.items, source.weeks, source.times, source.asked),
+            *(at.items, at.weeks, at.users, at.times, at.asked, at.targets, at.owners, at.x[0]),
             *(math.sqrt(config.width), self.sequences.n_items, self.sequences.n_users),
             B=batch,
             T=config.max_length,
@@ -284,7 +285,7 @@ class Engine:
             return
         with self._aside():
             tokens.row_counts[(batch, -(-config.max_length // 16))](
-                *(now, at.times, self.edges, at.counts),
+                *(now, at.asked, at.times, self.edges, at.counts),
                 B=batch,
                 SPAN=config.time_span,
                 EDGES=len(self.edges),
@@ -341,8 +342,8 @@ class Engine:
             multiply(self._heads(at.q[layer][:n]), keys.transpose(1, 2), at.by_row[:, :n])
         shape = self._attention(now)
         attention.weigh[self._attention_grid(now, shape["BM"])](
-            *(now, self.key, at.q[layer], at.kv[layer], at.places[layer], at.by_row, at.times),
-            *(self.edges, at.weights[layer], at.sums),
+            *(now, self.key, at.q[layer], at.kv[layer], at.places[layer], at.by_row),
+            *(at.asked, at.times, self.edges, at.weights[layer], at.sums),
             *(self._site(layer, chance.WEIGHTS), at.n_tokens),
             **shape,
             **self._intervals(at),
@@ -459,7 +460,7 @@ class Engine:
             multiply(self._heads(dout[:n]), values.transpose(1, 2), at.by_row[:, :n])
         shape, rate = self._attention(self.now), self.config.dropout
         attention.pair_slopes[self._attention_grid(self.now, shape["BM"])](
-            *(self.now, at.kv[layer], at.places[layer], at.by_row, at.times, self.edges),
+            *(self.now, at.kv[layer], at.places[layer], at.by_row, at.asked, at.times, self.edges),
             *(at.attended[layer], dout, at.weights[layer], at.slopes, at.sums, at.n_tokens),
             **shape,
             **self._intervals(at),
@@ -611,7 +612,8 @@ class Engine:
         scales = windows.scales.clamp(max=LARGEST)
         others = [torch.nn.functional.pad(row, (0, 1)) for row in (windows.users, scales)]
         now = torch.stack([first, first, *others]).int()
-        source = Source(windows.items[real], windows.weeks[real], windows.times[real])
+        flat = (windows.items, windows.weeks, windows.times, windows.asked)
+        source = Source(*(x[real] for x in flat))
         self._inputs(self.ranking, now, source, train=False)
         self._forward(self.ranking, now, n, train=False)
         return self.ranking.features[first[1:] - 1, : self.config.width].float()

@@ -80,7 +80,8 @@ def _embed(
 @triton.jit
 def lay_out(
     now, key, flat, o_items, o_weeks, o_users, o_places,
-    all_items, all_weeks, all_times, items, weeks, users, times, targets, owners, x,
+    all_items, all_weeks, all_times, all_asked,
+    items, weeks, users, times, asked, targets, owners, x,
     root, n_items, n_users,
     B: tl.constexpr, T: tl.constexpr, BM: tl.constexpr, K: tl.constexpr,
     IW: tl.constexpr, WW: tl.constexpr, UW: tl.constexpr,
@@ -111,6 +112,7 @@ def lay_out(
         tl.store(targets + t, tl.load(all_items + source + 1, mask=here, other=0), mask=here)
         tl.store(owners + t, tl.zeros((BM,), tl.int32) + user, mask=here)
     tl.store(times + t, tl.load(all_times + source, mask=here, other=0), mask=here)
+    tl.store(asked + t, tl.load(all_asked + source, mask=here, other=0), mask=here)
     _embed(
         x, flat, o_items, ids, o_places, t, here, key1, key2, INPUT, root, length, place,
         IW, IS, 0, IP, K, POSITIONS, RATE,
@@ -201,7 +203,7 @@ def embedding_slopes(
 
 @triton.jit
 def row_counts(
-    now, times, edges, counts,
+    now, asked, times, edges, counts,
     B: tl.constexpr, SPAN: tl.constexpr, EDGES: tl.constexpr, C: tl.constexpr,
     BM: tl.constexpr, BR: tl.constexpr, SEARCH: tl.constexpr,
 ):  # fmt: skip
@@ -216,7 +218,7 @@ def row_counts(
         return
     i = tile * BM + tl.arange(0, BM)
     here = i < length
-    time = tl.load(times + first + i, mask=here, other=0).to(tl.int64)
+    time = tl.load(asked + first + i, mask=here, other=0).to(tl.int64)
     scale = tl.load(now + SCALE * (B + 1) + b).to(tl.int64)
     for start in tl.range(0, C, BR):
         r = start + tl.arange(0, BR)

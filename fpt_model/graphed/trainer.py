@@ -88,6 +88,11 @@ class GraphedTrainer(Trainer):
         self.engine.weights.round()
         self.planned = -1
 
+    def use(self, weights: dict[str, Tensor]) -> None:
+        """See `Trainer.use`."""
+        super().use(weights)
+        self.engine.weights.round()
+
     def _scorer(self) -> Scorer:
         width = self.config.item_width
         items = self.model.items.weight.detach()

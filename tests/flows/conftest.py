@@ -3,14 +3,16 @@
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 FPT = Path(sys.executable).parent / "fpt"
 N_USERS, N_ITEMS, LENGTH = 60, 140, 14
@@ -65,8 +67,19 @@ def write_archive() -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
-def archive(tmp_path_factory, write_archive, lines) -> Path:
-    return write_archive(tmp_path_factory.mktemp("archive") / "small.zip", lines)
+def shared(tmp_path_factory) -> Path:
+    """A folder of all pytest-xdist workers: what takes long is made by the first that needs it."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def archive(shared, write_archive, lines) -> Path:
+    path = shared / "small.zip"  # the same bytes for all: a zip file holds the time of its making
+    with FileLock(shared / "archive.lock"):
+        return path if path.exists() else write_archive(path, lines)
 
 
 @pytest.fixture(scope="session")
@@ -91,22 +104,24 @@ def fpt(tmp_path_factory) -> Callable[..., Answer]:
 
 
 @pytest.fixture(scope="session")
-def finished(archive, fpt, tmp_path_factory) -> tuple[Path, Answer]:
+def finished(archive, fpt, shared, tmp_path_factory) -> tuple[Path, Answer]:
     """The home that one `fpt run` on the small archive left, and what it said. Don't change it."""
-    home = tmp_path_factory.mktemp("pipeline") / "home"
-    answer = fpt(
-        *("run", "--dataset", "ml-1m", "--source", archive, "--retention", "cold-start"),
-        *("--model", "sas_fpt", "--model", "sasrec", "--json"),
-        home=home,
-    )
-    return home, answer
+    made, said = shared / "home", shared / "answer.json"
+    with FileLock(shared / "home.lock"):
+        if not said.exists():
+            answer = fpt(
+                *("run", "--dataset", "ml-1m", "--source", archive, "--retention", "cold-start"),
+                *("--model", "sas_fpt", "--model", "sasrec", "--json"),
+                home=made,
+            )
+            said.write_text(json.dumps(asdict(answer)))
+    home = shutil.copytree(made, tmp_path_factory.mktemp("pipeline") / "home")
+    return home, Answer(**json.loads(said.read_text()))
 
 
 @pytest.fixture
 def copy(finished, tmp_path) -> Path:
     """A copy of that home, to be changed."""
-    import shutil
-
     return shutil.copytree(finished[0], tmp_path / "home")
 
 

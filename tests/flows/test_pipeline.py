@@ -167,6 +167,21 @@ def test_sql_refuses_in_one_clear_line(finished, fpt):
     assert "Traceback" not in answer.err
 
 
+def test_records_keep_the_figures_and_no_user(finished, fpt, tmp_path):
+    home = finished[0]
+    words = ("records", tmp_path / "results", "--dataset", "ml-1m", "--json")
+    answer = fpt(*words, "--preset", "quick", home=home)
+    assert [row["rows"] for row in answer.rows] == [2, 2, 0]
+    runs = json.loads((tmp_path / "results" / "runs.json").read_text())
+    question = "SELECT ndcg FROM mart.metrics WHERE split = 'test' AND k = 10 AND protocol = 'full'"
+    ndcg = fpt("sql", f"{question} ORDER BY model", "--format", "json", home=home).rows
+    assert [row["variant"] for row in runs] == ["sas_fpt", "sasrec"]
+    assert [row["full_ndcg_10"] for row in runs] == [round(row["ndcg"], 6) for row in ndcg]
+    refused = fpt(*words, "--preset", "paper", home=home)
+    assert refused.code == 1
+    assert "No training on ml-1m with preset paper is published" in refused.err
+
+
 def test_doctor_finds_a_finished_home_well(finished, fpt):
     home, _ = finished
     answer = fpt("doctor", "--json", home=home)

@@ -182,9 +182,12 @@ def random_windows():
             return torch.randint(low, high, shape, generator=g)
 
         padded = torch.arange(length) < draw(length - real + 1, batch, 1)
+        items = draw(21, batch, length, low=1).masked_fill(padded, 0)
+        times = draw(400, batch, length).cumsum(1).masked_fill(padded, 0)
         return Windows(
-            items=draw(21, batch, length, low=1).masked_fill(padded, 0),
-            times=draw(400, batch, length).cumsum(1).masked_fill(padded, 0),
+            items=items,
+            times=times,
+            asked=times,
             weeks=draw(53, batch, length, low=1).masked_fill(padded, 0),
             users=draw(6, batch, low=1),
             scales=draw(20, batch, low=1),

@@ -19,7 +19,7 @@ def windows() -> Windows:
     times = torch.tensor(TIMES)
     n = len(times)
     items = torch.ones_like(times)
-    return Windows(items, times, items, torch.arange(n) + 1, torch.tensor([1, 1, 2, 50]))
+    return Windows(items, times, items, torch.arange(n) + 1, torch.tensor([1, 1, 2, 50]), times)
 
 
 def row_of(gap: int, span: int, edges: list[int]) -> int:

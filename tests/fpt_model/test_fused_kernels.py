@@ -2,6 +2,7 @@
 
 import math
 import os
+from dataclasses import replace
 
 import pytest
 import torch
@@ -43,7 +44,7 @@ class Step:
         paper = resolve(slug, "paper")
         widths = {name: width for name, width in WIDTHS.items() if getattr(paper, name)}
         self.config = resolve(slug, "paper", SIZES | widths | settings)
-        self.sequences = load(path).to(DEVICE)
+        self.sequences = load(path).to(DEVICE).seen_at(self.config.moment)
         torch.manual_seed(1)
         edges = overflow_edges(self.sequences, self.config).cpu()
         self.models = [self._model(edges) for _ in range(SEEDS)]
@@ -126,14 +127,14 @@ class Masked:
         if model.users is not None:
             n_users = model.users.num_embeddings - 1
             users = self.replaced(users, sites[1], tile[:1], config.user_dropout, n_users)
-        x = model._inputs(Windows(items, w.times, w.weeks, users, w.scales))
+        x = model._inputs(replace(w, items=items, users=users))
         if not config.intervals:
             x = x + model.positions[0]
         masks = iter(self.masks)
         x = x * next(masks)[:n, :length, :width]
         causal = torch.ones(length, length, dtype=torch.bool, device=DEVICE).tril()
         mask = causal & real[:, None, :] | torch.eye(length, dtype=torch.bool, device=DEVICE)
-        intervals = scaled_intervals(w.times, w.scales)
+        intervals = scaled_intervals(w.asked, w.times, w.scales)
         rows = interval_rows(intervals, config.time_span, model.edges)
         for number, block in enumerate(model.blocks):
             site = chance.LAYER + chance.LAYER_SITES * number
@@ -218,7 +219,8 @@ PAPER = {"max_length": 50, "time_span": 256, "item_width": 50}
 
 
 @pytest.mark.parametrize(
-    ("variant", "sizes"), [("sas_fpt", {}), ("sasrec", {}), ("tisasrec_plus", PAPER)]
+    ("variant", "sizes"),
+    [("sas_fpt", {"moment": "request"}), ("sasrec", {}), ("tisasrec_plus", PAPER)],
 )
 def test_features_to_rank_by_are_those_of_the_plain_model(variant, sizes, learnable):
     step = Step(learnable, variant, dropout=0.3, **sizes)

@@ -3,6 +3,7 @@
 import itertools
 import os
 import random
+from dataclasses import replace
 
 import pytest
 import torch
@@ -68,7 +69,7 @@ class Step:
         paper = resolve(slug, "paper")
         widths = {name: width for name, width in WIDTHS.items() if getattr(paper, name)}
         self.config = resolve(slug, "paper", SIZES | widths | settings)
-        self.sequences = load(path).to(DEVICE)
+        self.sequences = load(path).to(DEVICE).seen_at(self.config.moment)
         torch.manual_seed(1)
         edges = overflow_edges(self.sequences, self.config).cpu()
         n_items, n_users = self.sequences.n_items, self.sequences.n_users
@@ -171,7 +172,7 @@ class Masked:
             sites = chance.USER, chance.USER_ID, place
             n_users = model.users.num_embeddings - 1
             users = self.replaced(users, *sites, config.user_dropout, n_users)
-        x = model._inputs(Windows(items, w.times, w.weeks, users, w.scales))
+        x = model._inputs(replace(w, items=items, users=users))
         if not config.intervals:
             x = x + model.positions[0]
         x = x * self.of_tokens(chance.EMBEDDING)
@@ -179,7 +180,7 @@ class Masked:
         causal = torch.ones(length, length, dtype=torch.bool, device=DEVICE).tril()
         mask = causal & self.real[:, None, :]
         mask = (mask | torch.eye(length, dtype=torch.bool, device=DEVICE))[:, None]
-        intervals = scaled_intervals(w.times, w.scales)
+        intervals = scaled_intervals(w.asked, w.times, w.scales)
         rows = interval_rows(intervals, config.time_span, model.edges)
         for number, block in enumerate(model.blocks):
             x = self.block(block, x, mask, rows, chance.LAYER + chance.LAYER_SITES * number)
@@ -221,7 +222,7 @@ def plain_loss(step: Step, features: torch.Tensor) -> torch.Tensor:
 
 
 SETTINGS = [
-    ("sas_fpt", {"heads": 2, "loss": "softmax"}),
+    ("sas_fpt", {"heads": 2, "loss": "softmax", "moment": "request"}),
     ("sse_pt", {"heads": 3, "user_width": 5}),
     slow("sas_fpt", {}),
     slow("tisasrec", {"loss": "softmax", "blocks": 1}),

@@ -25,15 +25,17 @@ def draw(seed: int, batch: int, heads: int, length: int, width: int, time_span: 
     leaves = [
         torch.randn(shape, generator=g, dtype=torch.float64).requires_grad_() for shape in shapes
     ]
-    times = torch.randint(0, 3 * time_span, (batch, length), generator=g).cumsum(1)
+    gaps = torch.randint(0, 3 * time_span, (batch, length + 1), generator=g)
+    times, later = gaps.cumsum(1)[:, :-1], gaps.cumsum(1)[:, 1:]
     scales = torch.randint(1, 4, (batch,), generator=g)
-    rows = interval_rows(scaled_intervals(times, scales), time_span, edges)
     paddings = torch.randint(0, padded + 1, (batch,), generator=g)
     real = torch.arange(length) >= paddings[:, None]
+    asked = later.where(real, times) if seed % 2 else times
+    rows = interval_rows(scaled_intervals(asked, times, scales), time_span, edges)
     causal = torch.ones(length, length, dtype=torch.bool).tril()
     itself = torch.eye(length, dtype=torch.bool)
     mask = (causal & real[:, None, :] | itself)[:, None]
-    near = near_pairs(times, scales, paddings, time_span, edges, heads)
+    near = near_pairs(asked, times, scales, paddings, time_span, edges, heads)
     return leaves, mask, rows, near
 
 
@@ -125,7 +127,7 @@ def test_the_latest_queries_alone_give_their_rows(latest):
     q, k, v, *tables = leaves
     g = torch.Generator().manual_seed(1)
     times = torch.randint(0, 9, (3, 6), generator=g).cumsum(1)
-    known = (times, torch.ones(3, dtype=torch.int64), torch.tensor([0, 2, 3]), 5)
+    known = (times, times, torch.ones(3, dtype=torch.int64), torch.tensor([0, 2, 3]), 5)
     edges = torch.tensor([11, 22])
     every = near_pairs(*known, edges, heads=2)
     few = near_pairs(*known, edges, heads=2, latest=latest)
@@ -161,7 +163,7 @@ def test_dropout_scales_what_is_left():
 
 def test_intervals_are_whole_multiples_of_the_users_scale():
     times = torch.tensor([[0, 59, 60, 200], [0, 59, 60, 200]])
-    intervals = scaled_intervals(times, torch.tensor([60, 1]))
+    intervals = scaled_intervals(times, times, torch.tensor([60, 1]))
     assert intervals[0].tolist() == [[0, 0, 1, 3], [0, 0, 0, 2], [1, 0, 0, 2], [3, 2, 2, 0]]
     assert intervals[1, 0].tolist() == [0, 59, 60, 200]
 

@@ -42,7 +42,13 @@ def cut(windows, length: int):
         items=windows.items[:, -length:],
         times=windows.times[:, -length:],
         weeks=windows.weeks[:, -length:],
+        asked=windows.asked[:, -length:],
     )
+
+
+def moved(windows, times: torch.Tensor, **others: torch.Tensor):
+    """The windows at other times, each place looking back from its own."""
+    return replace(windows, times=times, asked=times, **others)
 
 
 def reference(model, windows, b: int) -> torch.Tensor:
@@ -51,7 +57,9 @@ def reference(model, windows, b: int) -> torch.Tensor:
     width = config.width // config.heads
     places = [t for t in range(windows.items.shape[1]) if windows.items[b, t]]
     rows = interval_rows(
-        scaled_intervals(windows.times, windows.scales), config.time_span, model.edges
+        scaled_intervals(windows.asked, windows.times, windows.scales),
+        config.time_span,
+        model.edges,
     )[b]
     first_position = config.max_length - windows.items.shape[1]
     parts = [model.items.weight[windows.items[b, places]]]
@@ -103,10 +111,10 @@ def test_what_comes_later_never_changes_an_earlier_output(slug, model_of, random
         windows = random_windows(seed, real=6)
         for place in range(1, 6):
             early = torch.arange(6) < place
-            changed = replace(
+            changed = moved(
                 windows,
+                windows.times.where(early, windows.times * 3 + 50),
                 items=windows.items.where(early, windows.items % 20 + 1),
-                times=windows.times.where(early, windows.times * 3 + 50),
                 weeks=windows.weeks.where(early, windows.weeks % 52 + 1),
             )
             with torch.no_grad():
@@ -138,10 +146,10 @@ def test_padding_on_the_left_changes_nothing(slug, length, model_of, random_wind
     for seed in SEEDS:
         short = cut(random_windows(seed, real=6), length)
         padding = torch.zeros(3, 6 - length, dtype=torch.int64)
-        padded = replace(
+        padded = moved(
             short,
+            torch.cat([padding, short.times], 1),
             items=torch.cat([padding, short.items], 1),
-            times=torch.cat([padding, short.times], 1),
             weeks=torch.cat([padding, short.weeks], 1),
         )
         with torch.no_grad():
@@ -155,9 +163,9 @@ def test_what_stands_under_padding_changes_nothing(slug, model_of, random_window
     windows = random_windows(1, batch=8)
     padded = windows.items == 0
     assert padded.any()
-    noise = replace(
+    noise = moved(
         windows,
-        times=windows.times.where(~padded, 77_777),
+        windows.times.where(~padded, 77_777),
         weeks=windows.weeks.where(~padded, 9),
     )
     with torch.no_grad():
@@ -178,23 +186,23 @@ def test_neighbours_in_the_batch_change_nothing(slug, model_of, random_windows):
 
 def test_gaps_matter_to_those_with_intervals(slug, model_of, differs, random_windows):
     model, windows = model_of(slug), random_windows(4, real=6)
-    steady = replace(windows, times=torch.arange(6) * windows.scales[:, None])
-    pause = replace(windows, times=steady.times + (torch.arange(6) > 2) * windows.scales[:, None])
+    steady = moved(windows, torch.arange(6) * windows.scales[:, None])
+    pause = moved(windows, steady.times + (torch.arange(6) > 2) * windows.scales[:, None])
     assert differs(model, steady, pause).tolist() == [slug in WITH_INTERVALS] * 3
 
 
 def test_the_time_scale_matters_to_those_with_intervals(slug, model_of, differs, random_windows):
     model, windows = model_of(slug), random_windows(4, real=6)
-    windows = replace(windows, times=torch.tensor([[0, 4, 8, 16, 32, 40]] * 3))
+    windows = moved(windows, torch.tensor([[0, 4, 8, 16, 32, 40]] * 3))
     one, two = (replace(windows, scales=torch.full((3,), scale)) for scale in (4, 8))
     assert differs(model, one, two).tolist() == [slug in WITH_INTERVALS] * 3
-    doubled = replace(two, times=windows.times * 2)
+    doubled = moved(two, windows.times * 2)
     assert not differs(model, one, doubled).any()
 
 
 def test_the_date_itself_matters_to_nobody(slug, model_of, differs, random_windows):
     windows = random_windows(4, real=6)
-    later = replace(windows, times=windows.times + 10**9)
+    later = moved(windows, windows.times + 10**9)
     assert not differs(model_of(slug), windows, later).any()
 
 
@@ -205,7 +213,7 @@ def test_intervals_past_the_clip_differ_only_with_overflow_rows(
     windows = replace(random_windows(4, real=6), scales=torch.ones(3, dtype=torch.int64))
 
     def last_gap(gap: int):
-        return replace(windows, times=torch.tensor([[0, 0, 0, 0, 0, gap]] * 3))
+        return moved(windows, torch.tensor([[0, 0, 0, 0, 0, gap]] * 3))
 
     model = model_of(slug)
     assert not differs(model, last_gap(20), last_gap(23)).any()
@@ -329,3 +337,13 @@ def test_weeks_start_no_larger_than_items(small_config):
     for table in (model.items, model.weeks):
         largest = table.weight.abs().max().item()
         assert 0.9 * bound < largest <= bound
+
+
+def test_only_models_with_intervals_see_when_they_are_asked(
+    slug, model_of, differs, random_windows
+):
+    model, windows = model_of(slug), random_windows(4, real=6)
+    scale = windows.scales[:, None]
+    windows = moved(windows, torch.arange(6) * scale)
+    later = replace(windows, asked=windows.asked + 3 * scale)
+    assert differs(model, windows, later).tolist() == [slug in WITH_INTERVALS] * 3

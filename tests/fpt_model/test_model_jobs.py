@@ -130,7 +130,7 @@ def test_a_group_that_fails_is_halved_until_the_culprit_is_alone(
         together.append(list(folders))
         if 7 in folders:
             raise RuntimeError("out of luck\nand more")
-        original(sequences, folders, *others)
+        return original(sequences, folders, *others)
 
     monkeypatch.setattr(jobs_module, "uses_fused", lambda *_: True)
     monkeypatch.setattr(jobs_module, "train_loaded", train_loaded)
@@ -142,6 +142,19 @@ def test_a_group_that_fails_is_halved_until_the_culprit_is_alone(
     assert "Traceback" in ended.stderr
     for seed in (5, 6, 8):
         assert (tmp_path / f"runs/{seed}/ranks.parquet").exists()
+
+
+def test_settings_that_are_still_to_be_trained_are_compiled_ahead(rows, train_all, monkeypatch):
+    asked, compiled = rows(), []
+
+    def compile_ahead(configs, sequences, engine):
+        compiled.append(sorted(config.model for config in configs))
+
+    monkeypatch.setattr(jobs_module, "compile_ahead", compile_ahead)
+    train_all(asked[:1])
+    train_all(asked)
+    train_all(asked)
+    assert compiled == [["sasrec"], ["sas_fpt", "sasrec"], []]
 
 
 def test_a_process_that_is_terminated_goes_on_where_it_was(rows, write_jobs, train_all, tmp_path):

@@ -23,7 +23,7 @@ def naive_weights(model, windows: Windows, b: int) -> torch.Tensor:
     config = model.config
     width = config.width // config.heads
     places = [t for t in range(windows.items.shape[1]) if windows.items[b, t]]
-    intervals = scaled_intervals(windows.times, windows.scales)
+    intervals = scaled_intervals(windows.asked, windows.times, windows.scales)
     rows = interval_rows(intervals, config.time_span, model.edges)[b]
     parts = [model.items.weight[windows.items[b, places]]]
     if config.week_width:
@@ -73,6 +73,32 @@ def test_weights_are_those_of_the_papers(slug, heads, small_config, encoder, ran
             assert not weights[b][..., ~real].any()
 
 
+def test_attention_to_padding_is_told_where_a_model_looks_there(
+    small_config, encoder, random_windows
+):
+    """Weights times values are what the block attends to, whatever the mask."""
+    model = encoder(small_config("tisasrec", max_length=6, mask="queries"))
+    windows = random_windows(5, batch=4)
+    heard = []
+    hook = model.blocks[0].register_forward_hook(lambda _, given, out: heard.append(given))
+    with torch.no_grad():
+        weights = attention_of(model, windows)
+        hook.remove()
+        x, _, time = heard[0]
+        times = torch.where(windows.items > 0, windows.times, -windows.scales[:, None])
+        rows = interval_rows(
+            (windows.asked[:, -1:] - times) // windows.scales[:, None], 16, model.edges
+        )
+        block = model.blocks[0]
+        keys = block.key(x) + time.positions[0] + time.intervals[0][rows]  # (B, T, D)
+        query = block.query(block.norm_attention(x[:, -1]))  # (B, D)
+        naive = (keys @ query[:, :, None])[..., 0] / math.sqrt(query.shape[1])
+    torch.testing.assert_close(weights[:, 0, 0], naive.softmax(1))
+    padded = windows.items == 0
+    assert padded.any()
+    assert (weights[:, 0, 0][padded] > 0).all()
+
+
 def test_a_forward_pass_leaves_no_hook_behind(small_config, encoder, random_windows):
     model = encoder(small_config("sas_fpt", max_length=6))
     attention_of(model, random_windows(1))
@@ -88,15 +114,16 @@ def test_the_best_are_unseen_and_equal_ones_stand_by_item():
     assert values[1].tolist() == [2.0, -math.inf, -math.inf]
 
 
-def test_windows_of_known_users_are_those_of_the_sequences(learnable, tmp_path):
+@pytest.mark.parametrize("moment", ["last", "request"])
+def test_windows_of_known_users_are_those_of_the_sequences(moment, learnable, tmp_path):
     sequences = load(learnable)
     asked = tmp_path / "asked.json"
     asked.write_text(json.dumps([{"user_id": user} for user in range(1, sequences.n_users + 1)]))
-    ours = windows_of(read_asked(asked, sequences), 8)
+    ours = windows_of(read_asked(asked, sequences), 8, moment)
     rows = torch.arange(sequences.n_users)
-    theirs = sequences.windows(rows, sequences.lengths, 8)
+    theirs = sequences.seen_at(moment).windows(rows, sequences.lengths, 8)
     trained = sequences.n_train >= 2
-    for name in ("items", "times", "weeks", "scales"):
+    for name in ("items", "times", "weeks", "scales", "asked"):
         assert torch.equal(getattr(ours, name), getattr(theirs, name)), name
     assert torch.equal(ours.users, torch.where(trained, theirs.users, 0))
     assert not trained.all()

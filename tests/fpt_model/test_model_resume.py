@@ -96,7 +96,10 @@ def test_a_signal_during_any_step_costs_nothing(place, train_here, signal_at, tm
     assert outcome(tmp_path / "parts") == outcome(tmp_path / "whole")
 
 
-@pytest.mark.parametrize("settings", [{}, {"loss": "softmax", "windows": "random"}])
+SETTINGS = [{}, {"loss": "softmax", "windows": "random", "moment": "request", "average": 0.5}]
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
 def test_every_variant_may_be_interrupted_twice(slug, settings, train_here, signal_at, tmp_path):
     train_here(tmp_path / "whole", slug, **settings)
     for number, place in ((signal.SIGTERM, 6), (signal.SIGINT, 3)):

@@ -1,6 +1,7 @@
 """Reading metrics: right numbers, and no way out of the published tables."""
 
 import math
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -46,22 +47,17 @@ def test_paper_gap_is_ours_minus_the_papers(home, publish):
     assert (row["model"], row["retention"]) == ("sas_fpt", "cold-start")
     assert row["recall_gap"] == pytest.approx(0.5 - 0.8030)
     assert row["ndcg_gap"] == pytest.approx(0.5 - 0.5778)
+    assert row["reached"] is False
 
 
-def test_significance_pairs_users(home, publish):
-    publish("a", [1.0, 1.0, 1.0, 50.0], model="sas_fpt")
-    publish("b", [1.0, 1.0, 50.0, 50.0], model="tisasrec")
+def test_a_training_done_again_replaces_the_one_before_in_means(home, publish):
+    publish("old", [50.0] * 4, finished_at=datetime(2026, 1, 1))
+    publish("new", [1.0] * 4, finished_at=datetime(2026, 1, 2), code_version="0ther")
     replace_readers_copy(home)
-    row = ask(
-        home,
-        "SELECT * FROM mart.significance WHERE model = 'sas_fpt' AND split = 'test'"
-        " AND protocol = 'full' AND metric = 'recall_10'",
-    ).row(0, named=True)
-    assert row["baseline"] == "tisasrec"
-    assert row["difference"] == pytest.approx(0.25)  # differences 0, 0, 1, 0: sd 0.5
-    assert row["standard_error"] == pytest.approx(0.25)
-    assert row["low"] == pytest.approx(0.25 - 1.96 * 0.25)
-    assert row["n_users"] == 4
+    question = (
+        "SELECT DISTINCT run_id, n_seeds, l.recall FROM mart.leaderboard AS l, mart.latest_runs"
+    )
+    assert ask(home, question).rows() == [("new", 1, 1.0)]
 
 
 def test_slices_add_up_to_the_users(home, publish):

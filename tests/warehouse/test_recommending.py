@@ -56,10 +56,14 @@ def trained(home, five_core, make_run):
 def test_the_best_on_validation_is_asked_unless_one_is_named(home, trained):
     trained("aa1", 3.0)
     trained("ab2", 2.0, seed=1)
+    trained("ac3", 2.5, seed=2, code_version="newer")
     assert adviser(home).run_id == "ab2"
+    assert adviser(home, code_version="newer").run_id == "ac3"
     assert adviser(home, "aa").run_id == "aa1"
     assert adviser(home).name == "SAS-FPT seed 1, quick, ml-1m 5-core"
-    with pytest.raises(RefusedError, match="Several trainings begin so: got a, expected a"):
+    with pytest.raises(
+        RefusedError, match="Several trainings begin so: got a, expected ab2 or ac3 or aa1"
+    ):
         adviser(home, "a")
     with pytest.raises(RefusedError, match="No such training: got x"):
         adviser(home, "x")

@@ -9,6 +9,7 @@ from warehouse.errors import RefusedError
 from warehouse.identity import code_version
 from warehouse.transforms.candidates import draw_candidates
 from warehouse.transforms.ids import with_ids
+from warehouse.transforms.options import Options, known_by
 from warehouse.transforms.order import in_total_order, without_repeats
 from warehouse.transforms.retention import k_core
 from warehouse.transforms.split import with_split
@@ -16,6 +17,7 @@ from warehouse.transforms.time_features import with_scaled_interval, with_time_s
 
 RETENTIONS = {"5-core": 5, "cold-start": 1}
 CODE_VERSION = code_version(Path(__file__).parent.glob("*.py"))
+CORRECT = Options()
 
 
 @dataclass(frozen=True)
@@ -28,27 +30,32 @@ class CoreTables:
     n_duplicates: int
 
 
-def core_tables(ratings: pl.LazyFrame, items: pl.LazyFrame, retention: str) -> CoreTables:
+def core_tables(
+    ratings: pl.LazyFrame, items: pl.LazyFrame, retention: str, options: Options = CORRECT
+) -> CoreTables:
     """Prepare what the models are trained on.
 
     Args:
         ratings: as `raw.ratings`, any order.
         items: as `raw.items`.
         retention: a key of `RETENTIONS`.
+        options: the rest of the settings.
 
     Raises:
         RefusedError: nothing is left, or nobody has three interactions.
     """
-    distinct = ratings.pipe(in_total_order).pipe(without_repeats).drop("source_row").collect()
+    ratings = ratings.pipe(known_by, options.as_of)
+    ordered = ratings.pipe(in_total_order, options.ties, options.tie_seed)
+    distinct = ordered.pipe(without_repeats).drop("source_row").collect()
     n_duplicates = ratings.select(pl.len()).collect().item() - distinct.height
     interactions = (
         distinct.lazy()
         .pipe(k_core, k=RETENTIONS[retention])
         .pipe(with_ids)
         .pipe(with_split)
-        .pipe(with_time_scale)
+        .pipe(with_time_scale, options.time_scale)
         .pipe(with_scaled_interval)
-        .pipe(with_week)
+        .pipe(with_week, options.calendar, options.time_zone)
         .collect()
     )
     _refuse_too_little(interactions, retention)

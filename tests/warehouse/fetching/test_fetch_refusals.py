@@ -9,6 +9,7 @@ from warehouse.errors import RefusedError
 from warehouse.fetch import Patience, fetch
 
 SHORT = Patience(attempts=3, stall=0.15, total=5.0, pause=0.01)
+SOON = 10.0  # long before the 30 s of no patience given, on a busy machine too
 ELSEWHERE = "publisher.invalid"  # a name that no one can have
 
 
@@ -50,14 +51,14 @@ def test_attempts_are_counted_and_the_last_trouble_is_told(publisher, refused, f
     assert reason in error
     assert "after 3 attempts" in error
     assert publisher.url in error
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < SOON
 
 
 def test_a_stalled_publisher_is_given_up_within_the_patience(publisher, refused):
     publisher.will("stall")
     started = time.monotonic()
     assert "ReadTimeout" in str(refused(patience=replace(SHORT, attempts=1)))
-    assert 0.1 < time.monotonic() - started < 1
+    assert 0.1 < time.monotonic() - started < SOON
 
 
 def test_a_slow_publisher_is_given_up_after_the_total_time_and_gone_on_with(
@@ -66,7 +67,7 @@ def test_a_slow_publisher_is_given_up_after_the_total_time_and_gone_on_with(
     publisher.will("drip")  # a byte every 10 ms: it never stalls
     started = time.monotonic()
     error = str(refused(patience=replace(SHORT, total=0.2)))
-    assert 0.2 < time.monotonic() - started < 1.5
+    assert 0.2 < time.monotonic() - started < SOON
     assert "takes too long" in error
     assert fetch(dataset, home, patience=SHORT).read_bytes() == publisher.body
     start = int(publisher.ranges[1].removeprefix("bytes=").removesuffix("-"))
@@ -83,7 +84,7 @@ def test_pauses_grow_twofold(publisher, refused):
     publisher.will(*[("status", 503)] * 4)
     started = time.monotonic()
     refused(patience=replace(SHORT, attempts=4, pause=0.05))
-    assert 0.35 <= time.monotonic() - started < 1.5  # 0.05 + 0.1 + 0.2
+    assert 0.35 <= time.monotonic() - started < SOON  # 0.05 + 0.1 + 0.2
 
 
 def test_a_port_where_nobody_listens_is_told(publisher, refused, dataset):

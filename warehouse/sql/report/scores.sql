@@ -6,7 +6,7 @@ WITH users AS (
         avg(CASE WHEN rank <= 10 THEN 1.0 / log2(rank::DOUBLE + 1.0) ELSE 0.0 END) AS ndcg,
         count(*) AS n_seeds
     FROM mart.user_ranks
-    JOIN (SELECT * FROM mart.training_runs WHERE status = 'published') USING (run_id)
+    JOIN mart.latest_runs USING (run_id)
     WHERE split = 'test'
     GROUP BY ALL
 ), scores AS (

@@ -11,3 +11,16 @@ COMMENT ON VIEW mart.models IS 'The variants, by the names that the papers use.'
 COMMENT ON COLUMN mart.models.model IS 'Slug, as given to --model.';
 COMMENT ON COLUMN mart.models.display_name IS 'Name in tables and figures.';
 COMMENT ON COLUMN mart.models.rung IS 'Order in tables: each of the paper''s rungs is the one below plus one idea.';
+
+CREATE OR REPLACE VIEW mart.rungs AS
+SELECT * FROM (VALUES
+    ('sse_pt', 'sasrec'),
+    ('tisasrec', 'sasrec'),
+    ('tisasrec_plus', 'tisasrec'),
+    ('tisasrec_plus_plus', 'tisasrec_plus'),
+    ('sas_fpt', 'tisasrec_plus_plus'),
+    ('sas_fpt', 'tisasrec')
+) AS rungs (model, baseline);
+COMMENT ON VIEW mart.rungs IS 'The claims of the ladder: each variant against the one below, and SAS-FPT against TiSASRec.';
+COMMENT ON COLUMN mart.rungs.model IS 'Slug of the variant that is claimed to be better.';
+COMMENT ON COLUMN mart.rungs.baseline IS 'Slug of the one that it is compared with.';

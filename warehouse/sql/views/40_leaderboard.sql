@@ -6,8 +6,9 @@ SELECT
     avg(mrr) AS mrr, stddev_samp(mrr) AS mrr_sd,
     count(*) AS n_seeds, any_value(n_users) AS n_users
 FROM mart.metrics
+JOIN (SELECT run_id FROM mart.latest_runs) USING (run_id)
 GROUP BY ALL;
-COMMENT ON VIEW mart.leaderboard IS 'Mean and standard deviation over seeds of every published variant.';
+COMMENT ON VIEW mart.leaderboard IS 'Mean and standard deviation over seeds of every published variant, each seed as it was trained last.';
 COMMENT ON COLUMN mart.leaderboard.dataset IS 'Name of the data set.';
 COMMENT ON COLUMN mart.leaderboard.data IS 'The data set, marked where its archive is unverified.';
 COMMENT ON COLUMN mart.leaderboard.verified IS 'Whether the archive is the publisher''s own or was made by us from a seed.';
@@ -25,5 +26,5 @@ COMMENT ON COLUMN mart.leaderboard.ndcg IS 'Mean NDCG over seeds.';
 COMMENT ON COLUMN mart.leaderboard.ndcg_sd IS 'Sample standard deviation of NDCG over seeds; null for one seed.';
 COMMENT ON COLUMN mart.leaderboard.mrr IS 'Mean MRR over seeds.';
 COMMENT ON COLUMN mart.leaderboard.mrr_sd IS 'Sample standard deviation of MRR over seeds; null for one seed.';
-COMMENT ON COLUMN mart.leaderboard.n_seeds IS 'Trainings averaged over (seeds, and versions of the code where several were published).';
+COMMENT ON COLUMN mart.leaderboard.n_seeds IS 'Seeds averaged over.';
 COMMENT ON COLUMN mart.leaderboard.n_users IS 'Users in each.';

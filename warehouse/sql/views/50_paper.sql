@@ -19,7 +19,8 @@ SELECT
     paper.recall_10 AS paper_recall_10, ours.recall AS recall_10,
     ours.recall - paper.recall_10 AS recall_gap,
     paper.ndcg_10 AS paper_ndcg_10, ours.ndcg AS ndcg_10,
-    ours.ndcg - paper.ndcg_10 AS ndcg_gap
+    ours.ndcg - paper.ndcg_10 AS ndcg_gap,
+    recall_gap >= 0 AND ndcg_gap >= 0 AS reached
 FROM mart.paper_results AS paper
 JOIN mart.leaderboard AS ours
     ON ours.model = paper.model AND ours.retention = paper.retention
@@ -38,3 +39,4 @@ COMMENT ON COLUMN mart.paper_gap.recall_gap IS 'Ours minus the paper''s.';
 COMMENT ON COLUMN mart.paper_gap.paper_ndcg_10 IS 'NDCG@10 of the paper.';
 COMMENT ON COLUMN mart.paper_gap.ndcg_10 IS 'Our mean NDCG@10.';
 COMMENT ON COLUMN mart.paper_gap.ndcg_gap IS 'Ours minus the paper''s.';
+COMMENT ON COLUMN mart.paper_gap.reached IS 'Whether both our means are at least the paper''s.';

@@ -1,44 +1,94 @@
--- Paired: for each user, the mean over seeds of each model's score, then the difference.
+-- For each user the mean over seeds of each model's score, then the paired difference. Two things
+-- could have come out otherwise: who was asked (users), and how training went (seeds of both models).
 CREATE OR REPLACE VIEW mart.significance AS
 WITH scores AS (
     SELECT
-        snapshot_id, preset, model, split, protocol, user_id,
-        avg(CASE WHEN rank <= 10 THEN 1.0 ELSE 0.0 END) AS recall_10,
-        avg(CASE WHEN rank <= 10 THEN 1.0 / log2(rank::DOUBLE + 1.0) ELSE 0.0 END) AS ndcg_10,
-        count(*) AS n_seeds
+        snapshot_id, preset, model, split, protocol, run_id, user_id,
+        CASE WHEN rank <= 10 THEN 1.0::DOUBLE ELSE 0.0 END AS recall_10,
+        CASE WHEN rank <= 10 THEN 1.0 / log2(rank::DOUBLE + 1.0) ELSE 0.0 END AS ndcg_10
     FROM mart.user_ranks
-    JOIN (SELECT * FROM mart.training_runs WHERE status = 'published') USING (run_id)
-    GROUP BY ALL
+    JOIN mart.latest_runs USING (run_id)
 ), long AS (
     UNPIVOT scores ON recall_10, ndcg_10 INTO NAME metric VALUE score
-), pairs AS (
+), by_user AS (
     SELECT
-        a.snapshot_id, a.preset, a.split, a.protocol, a.metric,
-        a.model AS model, b.model AS baseline,
+        snapshot_id, preset, model, split, protocol, metric, user_id,
+        avg(score) AS score, var_samp(score) AS spread
+    FROM long
+    GROUP BY ALL
+), by_seed AS (
+    SELECT snapshot_id, preset, model, split, protocol, metric, run_id, avg(score) AS score
+    FROM long
+    GROUP BY ALL
+), means AS (
+    SELECT snapshot_id, preset, model, split, protocol, metric, count(*) AS n, var_samp(score) AS spread
+    FROM by_seed
+    GROUP BY ALL
+), seeds AS (
+    -- How much seeds differ beyond what single users' ups and downs between them explain, which
+    -- are in the users' part already: a component of variance, never below zero.
+    SELECT
+        snapshot_id, preset, model, split, protocol, metric, any_value(n) AS n,
+        any_value(means.spread) AS spread,
+        (avg(by_user.spread) - any_value(means.spread)) / nullif(count(*) - 1, 0) AS explained
+    FROM by_user
+    JOIN means USING (snapshot_id, preset, model, split, protocol, metric)
+    GROUP BY ALL
+), parts AS (
+    SELECT *, coalesce(greatest(spread - explained, 0) / n, 0) AS variance FROM seeds
+), users AS (
+    SELECT
+        snapshot_id, preset, split, protocol, metric, a.model AS model, b.model AS baseline,
         avg(a.score - b.score) AS difference,
-        stddev_samp(a.score - b.score) / sqrt(count(*)) AS standard_error,
-        count(*) AS n_users, min(least(a.n_seeds, b.n_seeds)) AS n_seeds
-    FROM long AS a
-    JOIN long AS b USING (snapshot_id, preset, split, protocol, metric, user_id)
+        count(*) AS n, var_samp(a.score - b.score) / count(*) AS variance
+    FROM by_user AS a
+    JOIN by_user AS b USING (snapshot_id, preset, split, protocol, metric, user_id)
     WHERE a.model <> b.model
     GROUP BY ALL
+), errors AS (
+    SELECT
+        snapshot_id, preset, split, protocol, metric, users.model, baseline, difference,
+        sqrt(users.variance) AS user_error,
+        CASE WHEN a.n > 1 AND b.n > 1 THEN sqrt(a.variance + b.variance) END AS seed_error,
+        users.variance + a.variance + b.variance AS total,
+        -- Welch and Satterthwaite: the degrees of freedom of a sum of variances
+        total ** 2 / nullif(
+            users.variance ** 2 / (users.n - 1)
+            + coalesce(a.variance ** 2 / nullif(a.n - 1, 0), 0)
+            + coalesce(b.variance ** 2 / nullif(b.n - 1, 0), 0), 0
+        ) AS freedom,
+        users.n AS n_users, least(a.n, b.n) AS n_seeds
+    FROM users
+    JOIN parts AS a USING (snapshot_id, preset, split, protocol, metric, model)
+    JOIN parts AS b USING (snapshot_id, preset, split, protocol, metric)
+    WHERE b.model = users.baseline
+), intervals AS (
+    -- half of Student's 95 % interval, by Cornish and Fisher's expansion of its quantile
+    SELECT *, sqrt(total) * (
+        1.95996 + coalesce(2.37227 / freedom + 2.82250 / freedom ** 2 + 2.55585 / freedom ** 3, 0)
+    ) AS half
+    FROM errors
 )
 SELECT
-    *,
-    difference - 1.96 * standard_error AS low,
-    difference + 1.96 * standard_error AS high
-FROM pairs;
-COMMENT ON VIEW mart.significance IS 'Does one model beat another? Paired over users, averaged over seeds, with normal 95 % intervals. They cover the choice of users, not the choice of seeds.';
+    snapshot_id, preset, model, baseline, split, protocol, metric, difference,
+    difference - half AS low, difference + half AS high,
+    CASE WHEN low > 0 THEN 'better' WHEN high < 0 THEN 'worse' ELSE 'undecided' END AS verdict,
+    sqrt(total) AS standard_error, user_error, seed_error, n_users, n_seeds
+FROM intervals;
+COMMENT ON VIEW mart.significance IS 'Does one model beat another, and by how much? Paired over users, averaged over seeds, with 95 % intervals that cover the choice of users and, from two seeds on, of seeds.';
 COMMENT ON COLUMN mart.significance.snapshot_id IS 'What both were trained on (core.snapshots).';
 COMMENT ON COLUMN mart.significance.preset IS 'Named settings of both.';
+COMMENT ON COLUMN mart.significance.model IS 'Slug of the variant in question.';
+COMMENT ON COLUMN mart.significance.baseline IS 'Slug of the variant it is compared with.';
 COMMENT ON COLUMN mart.significance.split IS 'valid or test.';
 COMMENT ON COLUMN mart.significance.protocol IS 'uniform_100 or full.';
 COMMENT ON COLUMN mart.significance.metric IS 'recall_10 or ndcg_10.';
-COMMENT ON COLUMN mart.significance.model IS 'Slug of the variant in question.';
-COMMENT ON COLUMN mart.significance.baseline IS 'Slug of the variant it is compared with.';
 COMMENT ON COLUMN mart.significance.difference IS 'Mean over users of model minus baseline.';
-COMMENT ON COLUMN mart.significance.standard_error IS 'Standard error of that mean over users.';
-COMMENT ON COLUMN mart.significance.n_users IS 'Users paired.';
-COMMENT ON COLUMN mart.significance.n_seeds IS 'Seeds of the model that has fewer.';
 COMMENT ON COLUMN mart.significance.low IS 'Lower end of the 95 % interval of the difference.';
 COMMENT ON COLUMN mart.significance.high IS 'Upper end of the 95 % interval of the difference.';
+COMMENT ON COLUMN mart.significance.verdict IS 'better or worse when the interval leaves out zero, else undecided.';
+COMMENT ON COLUMN mart.significance.standard_error IS 'Standard error of the difference, over users and seeds.';
+COMMENT ON COLUMN mart.significance.user_error IS 'The part of it that comes from the choice of users, and from each user''s ups and downs between seeds.';
+COMMENT ON COLUMN mart.significance.seed_error IS 'The part of it that comes from whole trainings'' being better or worse, beyond that; null when a model has one seed, and then not covered.';
+COMMENT ON COLUMN mart.significance.n_users IS 'Users paired.';
+COMMENT ON COLUMN mart.significance.n_seeds IS 'Seeds of the model that has fewer.';

@@ -7,11 +7,11 @@ SELECT
     round(avg(CASE WHEN rank <= 10 THEN 1.0 ELSE 0.0 END), 4) AS recall_10,
     round(avg(CASE WHEN rank <= 10 THEN 1.0 / log2(rank::DOUBLE + 1.0) ELSE 0.0 END), 4) AS ndcg_10
 FROM mart.user_ranks
-JOIN mart.training_runs AS runs USING (run_id)
+JOIN mart.latest_runs AS runs USING (run_id)
 JOIN core.users USING (snapshot_id, user_id)
 JOIN core.snapshots USING (snapshot_id)
 JOIN raw.loads USING (load_id)
 JOIN mart.models USING (model)
-WHERE retention = 'cold-start' AND split = 'test' AND protocol = 'uniform_100' AND status = 'published'
+WHERE retention = 'cold-start' AND split = 'test' AND protocol = 'uniform_100'
 GROUP BY dataset, snapshot_id, runs.preset, display_name, rung, trained_on
 ORDER BY dataset, snapshot_id, runs.preset, trained_on, rung

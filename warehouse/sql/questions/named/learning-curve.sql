@@ -5,7 +5,7 @@ SELECT
     round(avg(valid_recall_10), 4) AS valid_recall_10, round(avg(valid_ndcg_10), 4) AS valid_ndcg_10,
     count(*) AS seeds
 FROM mart.epochs
-JOIN mart.training_runs AS runs USING (run_id)
+JOIN mart.latest_runs AS runs USING (run_id)
 JOIN mart.models USING (model)
 JOIN core.snapshots USING (snapshot_id)
 JOIN raw.loads USING (load_id)

@@ -4,6 +4,7 @@ SELECT
     round(avg(recall_10), 4) AS recall_10, round(avg(ndcg_10), 4) AS ndcg_10,
     any_value(slices.n_users) AS users
 FROM mart.slices AS slices
+SEMI JOIN mart.latest_runs USING (run_id)
 JOIN mart.models USING (model)
 JOIN core.snapshots USING (snapshot_id)
 JOIN raw.loads USING (load_id)

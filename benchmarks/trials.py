@@ -1,0 +1,267 @@
+"""Trials: settings compared by their validation figures. A table of them is a TOML file.
+
+    python benchmarks/trials.py write benchmarks/trials/width.toml --sequences S --folder F
+    python -m fpt_model train-all --jobs F/jobs.json
+    python benchmarks/trials.py read benchmarks/trials/width.toml --folder F
+
+The second command may run on a GPU machine; of what it leaves `read` needs run.json, epochs.jsonl
+and ranks-valid.parquet of each folder in F/runs. The test split is not computed at any step.
+`read` puts a row a training into docs/results/trials.json, in place of the row of the same trial
+and seed, and makes the tables of docs/experiments.md from them; `show` makes these alone.
+
+A table names its question, what the trials share, and each trial's own settings (a line each):
+
+    question = "How wide should the item's part be?"
+    data = "ML-1M 5-core"
+    model = "sas_fpt"
+    preset = "paper"
+    seeds = [0, 1, 2]
+    set = { epochs = 100 }
+
+    [trials]
+    "item 50" = {}
+    "item 60, one seed" = { item_width = 60, seeds = [0] }
+    "without the user" = { model = "tisasrec_plus_plus" }
+"""
+
+import argparse
+import hashlib
+import json
+import shutil
+import sys
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import pyarrow.parquet as pq
+import torch
+from tables import over_seeds, replaced, table
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))  # a GPU machine's checkout is not installed
+
+from fpt_model.config import Config, resolve  # noqa: E402
+from fpt_model.data import check_sha256  # noqa: E402
+from fpt_model.metrics import ndcg, recall  # noqa: E402
+from fpt_model.version import code_version  # noqa: E402
+
+TABLES = ROOT / "benchmarks" / "trials"
+RESULTS = ROOT / "docs" / "results" / "trials.json"
+PAGE = ROOT / "docs" / "experiments.md"
+FIGURES = ("valid_recall_10", "valid_ndcg_10", "full_valid_recall_10", "full_valid_ndcg_10")
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One setting of a table: what differs from its model under its preset, and its seeds."""
+
+    name: str
+    model: str
+    preset: str
+    settings: dict[str, Any]
+    seeds: tuple[int, ...]
+
+    @property
+    def config(self) -> Config:
+        """All its settings."""
+        return resolve(self.model, self.preset, self.settings)
+
+
+@dataclass(frozen=True)
+class Trials:
+    """A table of them."""
+
+    name: str
+    question: str
+    data: str
+    trials: tuple[Trial, ...]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    write = commands.add_parser("write", help="write the jobs file")
+    read = commands.add_parser("read", help="take the figures in")
+    commands.add_parser("show", help="make the tables of docs/experiments.md")
+    for command in (write, read):
+        command.add_argument("table", type=Path, nargs="+", help="TOML files")
+        command.add_argument("--folder", type=Path, required=True)
+    write.add_argument("--sequences", type=Path, required=True, help="with its .sha256 beside it")
+    asked = parser.parse_args()
+    if asked.command == "write":
+        write_jobs([read_table(path) for path in asked.table], asked.sequences, asked.folder)
+    elif asked.command == "read":
+        for path in asked.table:
+            merge(RESULTS, rows_of(read_table(path), asked.folder))
+    if asked.command != "write":
+        show(RESULTS, PAGE)
+
+
+def read_table(path: Path) -> Trials:
+    """The trials of a TOML file.
+
+    Raises:
+        ModelError: a trial has a model, preset or setting that there is not.
+    """
+    shared = tomllib.loads(path.read_text(encoding="utf-8"))
+    trials = tuple(_trial(name, own, shared) for name, own in shared["trials"].items())
+    for trial in trials:
+        _ = trial.config  # refuses what can't be
+    return Trials(path.stem, shared["question"], shared["data"], trials)
+
+
+def _trial(name: str, own: Mapping[str, Any], shared: Mapping[str, Any]) -> Trial:
+    words = {key: own.get(key, shared[key]) for key in ("model", "preset", "seeds")}
+    settings = shared.get("set", {}) | {k: v for k, v in own.items() if k not in words}
+    return Trial(name, words["model"], words["preset"], settings, tuple(words["seeds"]))
+
+
+def write_jobs(tables: Sequence[Trials], sequences: Path, folder: Path) -> None:
+    """A folder with sequences and jobs.json; a training that several tables ask for is one job."""
+    (folder / "sequences").mkdir(parents=True, exist_ok=True)
+    for path in (sequences, Path(f"{sequences}.sha256")):
+        shutil.copy2(path, folder / "sequences")
+    jobs = {}
+    for trial in (trial for one in tables for trial in one.trials):
+        for seed in trial.seeds:
+            output = f"runs/{_short_hash(trial.config)}-{seed}"
+            jobs[output] = {
+                "sequences": f"sequences/{sequences.name}",
+                "output": output,
+                "config": trial.config.to_dict(),
+                "seed": seed,
+            }
+    asked = {"code_version": code_version(), "rank": ["valid"], "jobs": list(jobs.values())}
+    (folder / "jobs.json").write_text(json.dumps(asked, indent=1), encoding="utf-8")
+    print(f"{len(jobs)} trainings in {folder / 'jobs.json'}")
+
+
+def _short_hash(config: Config) -> str:
+    text = json.dumps([config.to_dict(), code_version()], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def rows_of(trials: Trials, folder: Path) -> list[Row]:
+    """The figures of every training of the table that is finished in the folder."""
+    finished = {
+        path.parent: json.loads(path.read_text(encoding="utf-8"))
+        for path in sorted(folder.glob("runs/*/run.json"))
+    }
+    rows = []
+    for trial in trials.trials:
+        for seed in trial.seeds:
+            runs = [run for run, record in finished.items() if _is_of(record, trial, seed)]
+            if len(runs) == 1:
+                rows.append(_row(trials, trial, runs[0], finished[runs[0]]))
+            else:
+                print(f"{len(runs)} runs of {trial.name}, seed {seed}, not one", file=sys.stderr)
+    return rows
+
+
+def _is_of(record: Row, trial: Trial, seed: int) -> bool:
+    """Whether a run is of that trial; a setting that its code did not know yet was the default."""
+    defaults = Config(trial.model, trial.preset).to_dict()
+    return record["seed"] == seed and defaults | record["config"] == trial.config.to_dict()
+
+
+def _row(trials: Trials, trial: Trial, run: Path, record: Row) -> Row:
+    lines = (run / "epochs.jsonl").read_text(encoding="utf-8").splitlines()
+    epochs = [json.loads(line) for line in lines]
+    best = next(epoch for epoch in epochs if epoch["epoch"] == record["best_epoch"])
+    figures = {name: best[name] for name in FIGURES[:2]} | _full(run / "ranks-valid.parquet")
+    return {
+        "table": trials.name,
+        "trial": trial.name,
+        "model": trial.model,
+        "preset": trial.preset,
+        "settings": trial.settings,
+        "data": trials.data,
+        "sequences_sha256": record["sequences_sha256"],
+        "seed": record["seed"],
+        **{name: round(value, 6) for name, value in figures.items()},
+        "best_epoch": record["best_epoch"],
+        "epochs": len(epochs),
+        "train_seconds": round(record["train_seconds"], 1),
+        "device": record["device"],
+        "code_version": record["code_version"],
+    }
+
+
+def _full(path: Path) -> dict[str, float]:
+    """Validation among all items, by the weights that were chosen."""
+    check_sha256(path)
+    rows = pq.read_table(path, filters=[("split", "=", "valid"), ("protocol", "=", "full")])
+    ranks = torch.tensor(rows["rank"].to_pylist())
+    return {"full_valid_recall_10": recall(ranks, 10), "full_valid_ndcg_10": ndcg(ranks, 10)}
+
+
+def merge(path: Path, rows: Sequence[Row]) -> None:
+    """Add rows to the file; a trial's older rows go if its settings or data were others."""
+    stored = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    new = {(row["table"], row["trial"]): _made_by(row) for row in rows}
+    kept = [row for row in stored if new.get((row["table"], row["trial"])) in (None, _made_by(row))]
+    by_key = {(row["table"], row["trial"], row["seed"]): row for row in [*kept, *rows]}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(list(by_key.values()), indent=1, ensure_ascii=False)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def _made_by(row: Row) -> list[Any]:
+    return [row[name] for name in ("model", "preset", "settings", "sequences_sha256")]
+
+
+def show(results: Path, page: Path) -> None:
+    """Bring the page's tables up to date with the results."""
+    text = page.read_text(encoding="utf-8")
+    page.write_text(replaced(text, "trials", shown(results)), encoding="utf-8")
+
+
+def shown(results: Path) -> str:
+    """A section for each table with results, a line for each trial."""
+    stored = json.loads(results.read_text(encoding="utf-8")) if results.exists() else []
+    sections = []
+    for name in dict.fromkeys(row["table"] for row in stored):
+        trials = read_table(TABLES / f"{name}.toml")
+        rows = [row for row in stored if row["table"] == name]
+        lines = [
+            _line([row for row in rows if row["trial"] == trial])
+            for trial in dict.fromkeys(row["trial"] for row in rows)
+        ]
+        sections.append(f"## {trials.question}\n\n{_made_with(rows)}\n\n{table(HEADER, lines)}")
+    return "\n\n".join(sections) or "No trial is kept yet."
+
+
+HEADER = (
+    "trial", "settings", "seeds", "Recall@10", "NDCG@10", "Recall@10, all items",
+    "NDCG@10, all items", "best epoch", "s",
+)  # fmt: skip
+
+
+def _made_with(rows: Sequence[Row]) -> str:
+    data, devices = ({row[name] for row in rows} for name in ("data", "device"))
+    where = f"{' and '.join(sorted(data))}; {' and '.join(sorted(devices))}"
+    return f"`benchmarks/trials/{rows[0]['table']}.toml` on {where}:"
+
+
+def _line(seeds: Sequence[Row]) -> list[str]:
+    first = seeds[0]
+    settings = {"model": first["model"], "preset": first["preset"]} | first["settings"]
+    epochs = [row["best_epoch"] for row in seeds]
+    return [
+        first["trial"],
+        ", ".join(f"{name} {value}" for name, value in settings.items()),
+        str(len(seeds)),
+        *(over_seeds([row[name] for row in seeds]) for name in FIGURES),
+        f"{min(epochs)} to {max(epochs)}" if len(seeds) > 1 else str(epochs[0]),
+        f"{mean(row['train_seconds'] for row in seeds):.0f}",
+    ]
+
+
+if __name__ == "__main__":
+    main()

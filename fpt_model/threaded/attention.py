@@ -1,0 +1,110 @@
+"""Attention with intervals, forwards and back.
+
+See `fpt_model.intervals` for how the papers' (B, T, T, W) tensors are taken apart.
+
+Letters: B batch, H heads, N queries of a window, T sequence, W width of a head, D = H·W.
+"""
+
+import torch
+from torch import Tensor
+
+from fpt_model.threaded.chance import Chance
+from fpt_model.threaded.layers import Dropout
+from fpt_model.threaded.near import Near
+
+
+class Attention:
+    """Used once, like the layers.
+
+    Args:
+        heads: H.
+        mask: (B·H, N, T), zero where a query may look, else minus infinity.
+        near: near pairs, None without intervals.
+        keys, values: rows of the interval tables less the last, (H·(R - 1), W).
+        chance: of dropout; None outside of training.
+    """
+
+    def __init__(
+        self,
+        heads: int,
+        mask: Tensor,
+        near: Near | None,
+        keys: Tensor,
+        values: Tensor,
+        chance: Chance | None,
+    ) -> None:
+        self.heads, self.mask, self.near = heads, mask, near
+        self.keys, self.values, self.dropout = keys, values, Dropout(chance)
+
+    def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Queries (B, N, D), scaled by 1/√W, keys and values (B, T, D) to (B·N, D)."""
+        self.q, self.k, self.v = (self._split(x) for x in (q, k, v))
+        scores = torch.baddbmm(self.mask, self.q, self.k.transpose(1, 2))
+        if self.near is not None:
+            self.near.add_products(scores, _rows(self.q), self.keys)
+        self.weights = scores.softmax(2)
+        self.kept = self.dropout.copied(self.weights)
+        if self.near is None:
+            return self._join(self.kept @ self.v)
+        self.kept_near = self.near.by_group(self.kept)
+        extra = self.near.sums_by_query(self.kept_near, self.values).view_as(self.q)
+        return self._join(extra.baddbmm_(self.kept, self.v))
+
+    def back(self, slopes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Slopes (B·T, D) of the output to those of q, k and v, (B·T, D) each."""
+        near = self.near
+        above = self._split(slopes.view(-1, self.mask.shape[1], slopes.shape[1]))
+        of_v = self.kept.transpose(1, 2) @ above
+        inner = above @ self.v.transpose(1, 2)
+        if near is not None:
+            near.add_products(inner, _rows(above), self.values)
+        inner = self.dropout.back(inner)
+        inner = torch.ops.aten._softmax_backward_data(inner, self.weights, 2, inner.dtype)
+        of_k = inner.transpose(1, 2) @ self.q
+        if near is None:
+            of_q = inner @ self.k
+            self.slopes = torch.zeros_like(self.keys), torch.zeros_like(self.values)
+        else:
+            inner_near = near.by_group(inner)
+            of_q = near.sums_by_query(inner_near, self.keys).view_as(self.q)
+            of_q.baddbmm_(inner, self.k)
+            self.slopes = (
+                near.sums_by_row(inner_near, _rows(self.q)),
+                near.sums_by_row(self.kept_near, _rows(above)),
+            )
+        return self._join(of_q), self._join(of_k), self._join(of_v)
+
+    def _split(self, x: Tensor) -> Tensor:
+        """(B, T, D) to (B·H, T, W)."""
+        if self.heads == 1:
+            return x
+        return x.unflatten(2, (self.heads, -1)).transpose(1, 2).flatten(0, 1)
+
+    def _join(self, x: Tensor) -> Tensor:
+        """(B·H, T, W) to (B·T, D)."""
+        if self.heads == 1:
+            return x.flatten(0, 1)
+        return x.unflatten(0, (-1, self.heads)).transpose(1, 2).flatten(2).flatten(0, 1)
+
+
+def _rows(x: Tensor) -> Tensor:
+    """(B·H, N, W) to (B·H·N, W)."""
+    return x.flatten(0, 1)
+
+
+def attention_mask(padded: Tensor, length: int, heads: int, dtype: torch.dtype) -> Tensor:
+    """(B·H, T, T): zero where i may look at j, else minus infinity.
+
+    Args:
+        padded: (B,) number of padded places, which see only themselves and are seen by no other.
+        length: T.
+        heads: H.
+        dtype: of the scores.
+    """
+    place = torch.arange(length)
+    ahead = torch.full((length, length), float("-inf"), dtype=dtype).triu(1)  # (T, T)
+    padding = torch.zeros(len(padded), length, dtype=dtype)
+    padding.masked_fill_(place < padded[:, None], float("-inf"))  # (B, T)
+    mask = ahead + padding[:, None]  # (B, T, T)
+    mask.diagonal(dim1=1, dim2=2).zero_()
+    return mask.repeat_interleave(heads, 0) if heads > 1 else mask

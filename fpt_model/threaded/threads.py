@@ -1,0 +1,40 @@
+"""Several threads, each with work of its own, instead of all within each operation.
+
+Operations on a part of a batch are too short to be divided: all threads would have to wait for the
+slowest after each of them, and other processes on the machine make that worse.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import TypeVar
+
+import torch
+
+Work = TypeVar("Work")
+Found = TypeVar("Found")
+
+
+def each(do: Callable[[Work], Found], works: Iterable[Work], threads: int) -> list[Found]:
+    """What comes of each work, in their order.
+
+    They must not draw from PyTorch's own generators: which of them comes first is chance.
+    """
+    return list(map(do, works) if threads == 1 else _pool(threads).map(do, works))
+
+
+@contextlib.contextmanager
+def undivided() -> Iterator[None]:
+    """Within it this thread's operations are not divided either, so that no other one waits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, "part", initializer=lambda: torch.set_num_threads(1))

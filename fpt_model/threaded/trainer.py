@@ -1,0 +1,121 @@
+"""The plain trainer with its steps in parts, side by side on a CPU's threads.
+
+Which user is in which part, what each part draws and the order in which slopes are added depend on
+settings, seed and step alone: any number of threads gives the same weights to the bit.
+"""
+
+from itertools import compress
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from fpt_model.config import Config
+from fpt_model.data import Sequences, Split, Windows
+from fpt_model.evaluate import Protocol, Ranks
+from fpt_model.threaded.chance import Chance
+from fpt_model.threaded.loss import bce, softmax
+from fpt_model.threaded.passage import Passage
+from fpt_model.threaded.ranking import rank
+from fpt_model.threaded.threads import each, undivided
+from fpt_model.threaded.weights import Weights, weights_of
+from fpt_model.trainer import Trainer, replaced
+
+SCORES = 32 * 50 * 50  # of a part: its tensors stay in a core's cache
+FEWEST = 8  # users of a part, however long their windows are
+
+
+class Part(NamedTuple):
+    """Some users of a batch; B of them.
+
+    Attributes:
+        number: of the part.
+        windows: (B, T), T the longest of them.
+        targets: (B, T).
+    """
+
+    number: int
+    windows: Windows
+    targets: Tensor
+
+
+class Learned(NamedTuple):
+    """What a part finds: its share of the loss, and slopes."""
+
+    loss: Tensor
+    slopes: Weights
+
+
+class ThreadedTrainer(Trainer):
+    """A model on its way, on a CPU.
+
+    Args:
+        config: settings.
+        seed: of everything random.
+        sequences: on the CPU.
+
+    Raises:
+        ModelError: nobody has two interactions to train on.
+    """
+
+    def __init__(self, config: Config, seed: int, sequences: Sequences) -> None:
+        super().__init__(config, seed, sequences)
+        self.threads = torch.get_num_threads()
+
+    def step(self) -> None:
+        """See `Trainer`."""
+        with undivided():
+            super().step()
+
+    def _ranked(self, split: Split, protocols: tuple[Protocol, ...]) -> Ranks:
+        return rank(self.model, self.sequences, split, protocols)
+
+    def _slopes(self, windows: Windows, targets: Tensor) -> Tensor:
+        windows = replaced(windows, self.config, self.sequences)
+        weights = weights_of(self.model, training=True)
+        plain, count = weights.detached(), int((targets > 0).sum())
+
+        def learn(part: Part) -> Learned:
+            return self._learn(part, plain, count)
+
+        found = each(learn, divided(windows, targets, self.config), self.threads)
+        slopes = list(found[0].slopes.tensors())
+        for one in found[1:]:
+            torch._foreach_add_(slopes, list(one.slopes.tensors()))
+        followed = [x.requires_grad for x in weights.tensors()]
+        penalties = self._penalties()
+        self.optimizer.zero_grad()
+        torch.autograd.backward(
+            [penalties, *compress(weights.tensors(), followed)],
+            [None, *compress(slopes, followed)],
+        )
+        return penalties.detach() + sum(one.loss for one in found)
+
+    @torch.no_grad()
+    def _learn(self, part: Part, weights: Weights, count: int) -> Learned:
+        config, progress = self.config, self.progress
+        step = progress.epoch * self.steps + progress.step
+        chance = Chance(config.dropout, self.seed, step, part.number)
+        passage = Passage(config, self.model.edges, weights, part.windows, chance)
+        features = passage.forward()
+        targets = part.targets.flatten()
+        if config.loss == "softmax":
+            loss, slopes, items = softmax(features, weights.items, targets, count)
+        else:
+            shape = part.targets.shape
+            drawn = self.negatives.draw(part.windows.users, shape, chance.uniform(shape))
+            loss, slopes, items = bce(features, weights.items, targets, drawn.flatten(), count)
+        return Learned(loss, passage.back(slopes, items))
+
+
+def divided(windows: Windows, targets: Tensor, config: Config) -> list[Part]:
+    """A batch in parts of users with windows of like length, the longest first."""
+    lengths = (windows.items > 0).sum(1)
+    size = max(FEWEST, SCORES // (config.heads * config.max_length**2))
+    size = -(-len(lengths) // -(-len(lengths) // size))
+    parts = []
+    for number, chosen in enumerate(lengths.argsort(descending=True, stable=True).split(size)):
+        length = int(lengths[chosen[0]])
+        some = windows.rows(chosen).latest(length)
+        parts.append(Part(number, some, targets[chosen][:, -length:]))
+    return parts

@@ -1,0 +1,43 @@
+"""From when a window is looked back at: its own interactions, or the moments of the next ones."""
+
+import torch
+
+from fpt_model.intervals import scaled_intervals
+
+
+def test_a_request_has_the_time_and_week_of_the_next_interaction(user, make_sequences):
+    rows = [
+        user([1, 2, 3, 4], times=[100, 100, 160, 400], weeks=[1, 1, 1, 2]),
+        user([5, 6], times=[50, 90], weeks=[7, 8]),
+    ]
+    known = make_sequences(rows, 6)
+    asked = known.seen_at("request")
+    # seconds since the first interaction; behind the latest one nothing is known
+    assert asked.asked.tolist() == [0, 60, 300, 300, 40, 40]
+    assert asked.weeks.tolist() == [1, 1, 2, 2, 8, 8]
+    assert asked.times.tolist() == known.times.tolist() == [0, 0, 60, 300, 0, 40]
+    assert known.seen_at("last") is known
+    assert known.asked is known.times
+
+
+def test_a_held_out_item_is_asked_for_at_its_own_time(user, make_sequences):
+    rows = [user([1, 2, 3, 4], times=[100, 110, 160, 400], time_scale=10)]
+    known = make_sequences(rows, 4)
+    row = torch.tensor([0])
+    for moment, expected in (("last", [0, 5, 6]), ("request", [24, 29, 30])):
+        seen = known.seen_at(moment)
+        windows = seen.windows(row, seen.held_out(row, "test"), 4)
+        assert windows.items.tolist() == [[0, 1, 2, 3]]
+        intervals = scaled_intervals(windows.asked, windows.times, windows.scales)
+        assert intervals[0, 3, [3, 2, 1]].tolist() == expected
+
+
+def test_no_later_interaction_changes_a_request(user, make_sequences):
+    times = [100, 110, 160, 400, 900]
+    rows = [user([1, 2, 3, 4, 5], times=times), user([1, 2, 3, 4, 5], times=[*times[:-1], 5000])]
+    seen = make_sequences(rows, 5).seen_at("request")
+    both = torch.tensor([0, 1])
+    windows = seen.windows(both, seen.held_out(both, "valid"), 4)
+    for name in ("items", "times", "weeks", "asked"):
+        value = getattr(windows, name)
+        assert value[0].tolist() == value[1].tolist()

@@ -1,0 +1,46 @@
+"""Presets: sizes as values, by variant and by part."""
+
+from fpt_model.config import PRESETS, VARIANTS, resolve
+
+PARTS = {"intervals", "overflow_rows", "week_width", "user_width"}
+
+
+def widths(preset: str) -> dict[str, tuple[int, int, int]]:
+    configs = {slug: resolve(slug, preset) for slug in VARIANTS}
+    return {slug: (c.item_width, c.week_width, c.user_width) for slug, c in configs.items()}
+
+
+def test_widths_of_the_paper():
+    assert widths("paper") == {
+        "sasrec": (50, 0, 0),
+        "tisasrec": (50, 0, 0),
+        "tisasrec_plus": (50, 0, 0),
+        "tisasrec_plus_plus": (50, 25, 0),
+        "sas_fpt": (50, 25, 25),
+        "sse_pt": (50, 0, 50),
+    }
+
+
+def test_matched_is_the_paper_at_one_width():
+    assert {sum(parts) for parts in widths("matched").values()} == {100}
+    for slug in VARIANTS:
+        matched, paper = resolve(slug, "matched"), resolve(slug, "paper")
+        changed = {k for k, v in matched.to_dict().items() if v != paper.to_dict()[k]}
+        assert changed <= {"preset", "item_width"}
+    assert widths("matched")["sas_fpt"] == widths("paper")["sas_fpt"]
+
+
+def test_a_preset_says_how_a_part_is_where_a_variant_has_it():
+    best = widths("best")
+    assert best["sas_fpt"][2] != widths("paper")["sas_fpt"][2]
+    assert best["tisasrec_plus_plus"] == (*best["sas_fpt"][:2], 0)
+    assert resolve("sas_fpt", "best").user_dropout > 0
+    assert resolve("tisasrec_plus_plus", "best").user_dropout == 0
+
+
+def test_no_preset_adds_or_takes_a_part(slug):
+    paper = resolve(slug, "paper")
+    for preset in PRESETS:
+        config = resolve(slug, preset)
+        for part in PARTS:
+            assert bool(getattr(config, part)) == bool(getattr(paper, part))

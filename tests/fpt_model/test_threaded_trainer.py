@@ -1,0 +1,294 @@
+"""The hand-written step against the plain one, and its promises: seeds, threads, resuming."""
+
+import copy
+from dataclasses import replace
+
+import pytest
+import torch
+
+from fpt_model.data import Windows
+from fpt_model.errors import ModelError
+from fpt_model.evaluate import rank
+from fpt_model.intervals import near_pairs
+from fpt_model.losses import bce_loss, softmax_loss
+from fpt_model.threaded import ranking
+from fpt_model.threaded import trainer as threaded_module
+from fpt_model.threaded.chance import Chance
+from fpt_model.threaded.loss import bce, softmax
+from fpt_model.threaded.near import near_of
+from fpt_model.threaded.passage import Passage
+from fpt_model.threaded.trainer import ThreadedTrainer, divided
+from fpt_model.threaded.weights import weights_of
+from fpt_model.train import engine_of
+from fpt_model.trainer import Trainer, scorer
+
+
+def slopes_by_hand(model, windows, upstream, chance=None):
+    """Features and, by name, the slopes of parameters, of one part."""
+    model.zero_grad()
+    weights = weights_of(model, training=chance is not None)
+    with torch.no_grad():
+        passage = Passage(model.config, model.edges, weights.detached(), windows, chance)
+        features = passage.forward()
+        slopes = passage.back(upstream.flatten(0, 1).clone(), torch.zeros_like(model.items.weight))
+    pairs = zip(weights.tensors(), slopes.tensors(), strict=True)
+    followed = [pair for pair in pairs if pair[0].requires_grad]
+    torch.autograd.backward(*map(list, zip(*followed, strict=True)))
+    return features.view_as(upstream), {n: p.grad.clone() for n, p in model.named_parameters()}
+
+
+@pytest.mark.parametrize("heads", [1, 2])
+def test_features_and_slopes_are_those_of_the_plain_model(
+    slug, heads, encoder, small_config, random_windows
+):
+    model = encoder(small_config(slug, heads=heads))
+    windows = random_windows(3, batch=5)
+    if heads > 1:  # looked back at from a later moment
+        windows = replace(windows, asked=windows.times + 9 * (windows.items > 0))
+    features = model(windows)
+    upstream = torch.randn_like(features) * (windows.items > 0)[..., None]
+    model.zero_grad()
+    features.backward(upstream)
+    plain = {name: p.grad.clone() for name, p in model.named_parameters()}
+    found, slopes = slopes_by_hand(model, windows, upstream)
+    real = windows.items > 0
+    torch.testing.assert_close(found[real], features[real].detach())
+    for name, expected in plain.items():
+        torch.testing.assert_close(slopes[name], expected, msg=name)
+
+
+def test_slopes_with_dropout_are_those_of_differences(slug, encoder, small_config, random_windows):
+    model = encoder(small_config(slug, dropout=0.3, heads=2)).train()
+    windows = random_windows(1, batch=4)
+    upstream = torch.randn(4, 6, model.config.width, dtype=torch.float64)
+    upstream *= (windows.items > 0)[..., None]
+
+    def run():
+        torch.manual_seed(7)  # of the tables' dropout
+        return slopes_by_hand(model, windows, upstream, Chance(0.3, 1, 2))
+
+    _, slopes = run()
+    for number, (name, parameter) in enumerate(model.named_parameters()):
+        torch.manual_seed(number)
+        way = torch.randn_like(parameter)
+        if name in ("items.weight", "weeks.weight", "users.weight"):
+            way[0] = 0
+        sums = []
+        for side in (1e-6, -1e-6):
+            with torch.no_grad():
+                parameter.add_(way, alpha=side)
+            sums.append((run()[0] * upstream).sum())
+            with torch.no_grad():
+                parameter.sub_(way, alpha=side)
+        change = (sums[0] - sums[1]) / 2e-6
+        torch.testing.assert_close((slopes[name] * way).sum(), change, rtol=1e-4, atol=1e-6)
+
+
+def test_chance_keeps_the_share_asked_for_by_its_key():
+    like = torch.empty(300, 700)
+    kept = Chance(0.2, 1, 2, 3).kept(like)
+    assert set(kept.unique().tolist()) == {0.0, 1.0}
+    # five standard deviations of a share
+    assert kept.mean().item() == pytest.approx(0.8, abs=5 * (0.16 / like.numel()) ** 0.5)
+    assert kept.equal(Chance(0.2, 1, 2, 3).kept(like))
+    for key in ((1, 2, 4), (2, 1, 3), (1, 2)):
+        agree = (kept == Chance(0.2, *key).kept(like)).float().mean().item()
+        assert agree == pytest.approx(0.8**2 + 0.2**2, abs=0.01)
+    drawn = Chance(0.0, 5).uniform((200, 500))
+    assert 0 <= drawn.min() < 0.001
+    assert 0.999 < drawn.max() < 1
+
+
+def test_every_site_has_dropout_of_its_own(encoder, small_config, random_windows):
+    model = encoder(small_config("tisasrec", dropout=0.5))
+    weights = weights_of(model, training=True).detached()
+    windows = random_windows(2, batch=40, real=6)
+    passage = Passage(model.config, model.edges, weights, windows, Chance(0.5, 3))
+    with torch.no_grad():
+        passage.forward()
+    sites = [passage.dropout]
+    for block in passage.blocks:
+        sites += [block.attention.dropout, block.inner_dropout, block.outer_dropout]
+    masks = [site.kept.flatten()[:1000] for site in sites]
+    assert all(0.4 < mask.mean().item() < 0.6 for mask in masks)
+    for number, mask in enumerate(masks):
+        for other in masks[:number]:
+            assert 0.4 < (mask == other).double().mean().item() < 0.6
+
+
+@pytest.mark.parametrize("kind", ["bce", "softmax"])
+def test_losses_and_their_slopes_are_the_plain_ones(kind, encoder, small_config):
+    model = encoder(small_config("sas_fpt"))
+    g = torch.Generator().manual_seed(4)
+    features = torch.randn(3, 6, model.config.width, generator=g, dtype=torch.float64)
+    features.requires_grad_()
+    targets = torch.randint(0, 21, (3, 6), generator=g)
+    negatives = torch.randint(1, 21, (3, 6), generator=g)
+    count, items = int((targets > 0).sum()), model.items.weight
+    flat = features.detach().flatten(0, 1), items.detach(), targets.flatten()
+    if kind == "bce":
+        expected = bce_loss(model, features, targets, negatives)
+        found = bce(*flat, negatives.flatten(), count)
+    else:
+        expected = softmax_loss(model, features, targets)
+        found = softmax(*flat, count)
+    of_features, of_items = torch.autograd.grad(expected, (features, items))
+    torch.testing.assert_close(found[0], expected.detach())
+    torch.testing.assert_close(found[1].view_as(features), of_features)
+    torch.testing.assert_close(found[2][1:], of_items[1:])
+
+
+@pytest.mark.parametrize("latest", [1, 7])
+@pytest.mark.parametrize("edges", [[], [8, 11]])
+@pytest.mark.parametrize("heads", [1, 3])
+def test_groups_of_near_pairs_sum_what_the_pairs_do(heads, edges, latest):
+    g = torch.Generator().manual_seed(heads)
+    moments = torch.randint(0, 6, (4, 8), generator=g).cumsum(1)  # many share a row
+    times, asked = moments[:, :-1], moments[:, 1:] if latest > 1 else moments[:, :-1]
+    padded, scales = torch.tensor([0, 3, 6, 1]), torch.tensor([2, 2, 1, 3])
+    asked = asked.where(torch.arange(7) >= padded[:, None], times)
+    windows = Windows(times, times, times, scales, scales, asked)
+    known = 5, torch.tensor(edges, dtype=torch.int64), heads, latest
+    (pairs,) = near_pairs(asked, times, scales, padded, *known)
+    near, rows = near_of(windows, padded, *known), pairs.pairs.rows.long()
+    places, queries = pairs.places.long(), pairs.pairs.queries.long()
+    assert len(near.groups.rows) < len(rows)
+    assert near.places.equal(pairs.places)
+    assert near.groups.rows.index_select(0, near.group).equal(pairs.pairs.rows)
+    assert near.groups.queries.index_select(0, near.group).equal(pairs.pairs.queries)
+    x = torch.randn(4 * heads * latest, 3, generator=g, dtype=torch.float64)
+    table = torch.randn(heads * (5 + len(edges)), 3, generator=g, dtype=torch.float64)
+    scores = torch.randn(4 * heads, latest, 7, generator=g, dtype=torch.float64)
+    weights = scores.flatten()[places]
+    expected = scores.flatten().index_add(0, places, (x[queries] * table[rows]).sum(1))
+    by_query = torch.zeros_like(x).index_add(0, queries, weights[:, None] * table[rows])
+    by_row = torch.zeros_like(table).index_add(0, rows, weights[:, None] * x[queries])
+    grouped = near.by_group(scores)
+    torch.testing.assert_close(near.sums_by_query(grouped, table), by_query)
+    torch.testing.assert_close(near.sums_by_row(grouped, x), by_row)
+    near.add_products(scores, x, table)
+    torch.testing.assert_close(scores.flatten(), expected)
+
+
+@pytest.fixture
+def trainer_of(learnable_rows, make_sequences, small_config, monkeypatch):
+    """A training of `learnable` in parts of two users, not begun."""
+    monkeypatch.setattr(threaded_module, "SCORES", 2 * 8 * 8)
+    monkeypatch.setattr(threaded_module, "FEWEST", 1)
+    sequences = make_sequences(learnable_rows, 30)
+
+    def make(model="sas_fpt", kind=ThreadedTrainer, seed=0, **settings):
+        return kind(small_config(model, **settings), seed, sequences)
+
+    return make
+
+
+def finish(trainer):
+    while not trainer.finished:
+        while trainer.progress.step < trainer.steps:
+            trainer.step()
+        trainer.end_epoch()
+    return trainer
+
+
+def same(one, other) -> bool:
+    weights = one.weights(), other.weights()
+    return all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+@pytest.mark.parametrize("loss", ["bce", "softmax"])
+def test_a_training_without_dropout_is_that_of_the_plain_trainer(
+    slug, loss, trainer_of, monkeypatch
+):
+    """Negatives apart, whose draws differ: every draw is made the first new item."""
+    settings = {"dropout": 0.0, "loss": loss, "user_dropout": 0.0, "item_dropout": 0.0}
+    plain = trainer_of(slug, Trainer, **settings)
+    threaded = trainer_of(slug, **settings)
+    for trainer in (plain, threaded):
+        trainer.model.double()
+        sampler, draw = trainer.negatives, trainer.negatives.draw
+        monkeypatch.setattr(
+            sampler,
+            "draw",
+            lambda users, shape, chance=None, draw=draw: draw(
+                users, shape, torch.zeros(shape, dtype=torch.float64)
+            ),
+        )
+        finish(trainer)
+    assert plain.progress.epochs[-1]["train_loss"] == pytest.approx(
+        threaded.progress.epochs[-1]["train_loss"], rel=1e-9
+    )
+    for name, expected in plain.weights().items():
+        torch.testing.assert_close(threaded.weights()[name], expected, msg=name)
+
+
+def test_the_number_of_threads_changes_no_bit(slug, trainer_of):
+    alone, beside = trainer_of(slug), trainer_of(slug)
+    beside.threads = 3
+    assert same(finish(alone), finish(beside))
+
+
+def test_a_training_goes_on_to_the_same_bits(slug, trainer_of):
+    whole, first, second = (trainer_of(slug, epochs=3) for _ in range(3))
+    for _ in range(whole.steps):
+        first.step()
+    first.end_epoch()
+    first.step()
+    second.restore(copy.deepcopy(first.state()))
+    assert same(finish(whole), finish(second))
+
+
+def test_seeds_differ(slug, trainer_of):
+    one, other = (finish(trainer_of(slug, seed=seed)) for seed in (0, 1))
+    assert not same(one, other)
+
+
+def test_parts_are_of_like_length_and_have_everybody_once(random_windows, small_config):
+    windows = random_windows(0, batch=50)
+    targets = windows.items + 1
+    config = small_config("sasrec", max_length=100)  # so that parts are as small as can be
+    parts = divided(windows, targets, config)
+    assert [part.number for part in parts] == list(range(len(parts)))
+    assert len(parts) > 3
+    lengths = [part.windows.items.shape[1] for part in parts]
+    assert lengths == sorted(lengths, reverse=True)
+    assert lengths[-1] < 6
+    rows = [row for part in parts for row in part.windows.items.tolist()]
+    shown = [[item for item in row if item] for row in rows]
+    expected = [[item for item in row if item] for row in windows.items.tolist()]
+    assert sorted(shown) == sorted(expected)
+    assert all((part.targets == part.windows.items + 1).all() for part in parts)
+
+
+@pytest.mark.parametrize("protocols", [("uniform_100",), ("uniform_100", "full")])
+@pytest.mark.parametrize("batch", [5, 64])
+def test_ranks_are_the_plain_ones(slug, protocols, batch, trainer_of, monkeypatch):
+    monkeypatch.setattr(ranking, "BATCH", batch)
+    trainer = trainer_of(slug)
+    trainer.model.double()
+    found = ranking.rank(trainer.model, trainer.sequences, "valid", protocols)
+    plain = rank(scorer(trainer.model), trainer.sequences, "valid", 8, protocols)
+    assert found.users.equal(plain.users)
+    for protocol in protocols:
+        assert found.ranks[protocol].equal(plain.ranks[protocol])
+        assert found.n_candidates[protocol].equal(plain.n_candidates[protocol])
+
+
+def test_a_score_that_is_no_number_is_refused(trainer_of):
+    trainer = trainer_of()
+    with torch.no_grad():
+        trainer.model.items.weight[3] = float("nan")
+    for protocols in (("uniform_100",), ("uniform_100", "full")):
+        with pytest.raises(ModelError, match="score is not a number"):
+            trainer.ranked("test", protocols)
+
+
+def test_a_cpu_takes_it_and_a_gpu_cannot(small_config):
+    config, cpu, gpu = small_config("tisasrec"), torch.device("cpu"), torch.device("cuda")
+    assert [engine_of(name, config, cpu) for name in ("auto", "threaded", "plain")] == [
+        "threaded",
+        "threaded",
+        "plain",
+    ]
+    with pytest.raises(ModelError, match="threaded engine can't"):
+        engine_of("threaded", config, gpu)

@@ -1,0 +1,175 @@
+"""A beats B, by how much, with which interval: paired over users, over seeds of both."""
+
+import math
+
+import numpy as np
+import polars as pl
+import pytest
+
+from warehouse.database import writing
+from warehouse.publishing import replace_readers_copy
+from warehouse.questions import ask
+
+HIT, MISS = 1.0, 50.0
+
+
+@pytest.fixture
+def publish_seeds(publish):
+    """Publish a training for each seed's list of hits, by user."""
+
+    def go(model: str, *seeds: list[int], **changes) -> None:
+        for seed, hits in enumerate(seeds):
+            ranks = [HIT if hit else MISS for hit in hits]
+            publish(f"{model}-{seed}", ranks, model=model, seed=seed, **changes)
+
+    return go
+
+
+@pytest.fixture
+def compare(home):
+    """SAS-FPT against TiSASRec on test, full, recall@10."""
+
+    def go(view: str = "significance") -> dict:
+        replace_readers_copy(home)
+        return ask(
+            home,
+            f"SELECT * FROM mart.{view} WHERE model = 'sas_fpt' AND baseline = 'tisasrec'"
+            " AND split = 'test' AND protocol = 'full' AND metric = 'recall_10'",
+        ).row(0, named=True)
+
+    return go
+
+
+def test_by_hand(publish_seeds, compare):
+    publish_seeds("sas_fpt", [1, 1, 1, 0], [1, 0, 0, 0])
+    publish_seeds("tisasrec", [1, 0, 0, 0], [0, 0, 1, 0])
+    row = compare()
+    # users: means over seeds 1, .5, .5, 0 less .5, 0, .5, 0, hence .5, .5, 0, 0
+    assert row["difference"] == pytest.approx(0.25)
+    users = 4 * 0.25**2 / 3 / 4
+    assert row["user_error"] == pytest.approx(math.sqrt(users))
+    # SAS-FPT's seeds .75 and .25 spread by 1/8, its users by 0, 1/2, 1/2, 0, on average by 1/4:
+    # (1/4 - 1/8) / 3 of the 1/8 is theirs, and the mean of two seeds has half of the rest.
+    # TiSASRec's seeds are alike.
+    seeds = (1 / 8 - (1 / 4 - 1 / 8) / 3) / 2
+    assert row["seed_error"] == pytest.approx(math.sqrt(seeds))
+    assert row["standard_error"] == pytest.approx(math.sqrt(users + seeds))
+    freedom = (users + seeds) ** 2 / (users**2 / 3 + seeds**2 / 1)
+    assert freedom == pytest.approx(2.077, abs=0.001)
+    students = 4.15  # its quantile there
+    assert row["high"] - 0.25 == pytest.approx(students * row["standard_error"], rel=0.03)
+    assert row["low"] == pytest.approx(2 * 0.25 - row["high"])
+    assert (row["verdict"], row["n_users"], row["n_seeds"]) == ("undecided", 4, 2)
+
+
+@pytest.mark.parametrize(("users", "quantile"), [(5, 2.7764), (9, 2.3060), (31, 2.0423)])
+def test_with_one_seed_the_interval_is_students_over_users(publish_seeds, compare, users, quantile):
+    publish_seeds("sas_fpt", [1, 0, *[1] * (users - 2)])
+    publish_seeds("tisasrec", [0, 1, *[0] * (users - 2)])
+    row = compare()
+    deviation = np.std([1, -1, *[1] * (users - 2)], ddof=1)
+    assert row["standard_error"] == pytest.approx(deviation / math.sqrt(users))
+    assert row["high"] - row["difference"] == pytest.approx(
+        quantile * row["standard_error"], rel=4e-3
+    )
+    assert row["seed_error"] is None
+    assert row["verdict"] == ("better" if row["low"] > 0 else "undecided")
+
+
+def test_the_users_error_is_that_of_a_paired_bootstrap(publish_seeds, compare):
+    chance = np.random.default_rng(0)
+    ease = chance.random(300)
+    ours, theirs = (chance.random((2, 3, 300)) < ease).astype(int)
+    publish_seeds("sas_fpt", *ours.tolist())
+    publish_seeds("tisasrec", *theirs.tolist())
+    differences = (ours - theirs).mean(0)
+    drawn = [chance.choice(differences, 300).mean() for _ in range(4000)]
+    assert compare()["user_error"] == pytest.approx(np.std(drawn), rel=0.04)
+
+
+@pytest.mark.parametrize("seed_effect", [0.0, 0.03])
+def test_the_interval_covers_the_truth_in_19_of_20_worlds(home, published_snapshot, seed_effect):
+    """Each preset is a world of its own: users who differ, and seeds that do, or don't."""
+    worlds, seeds, users, truth = 300, 5, 200, 0.05
+    chance = np.random.default_rng(1)
+    ease = chance.uniform(0.2, 0.8, (worlds, 1, 1, users))
+    luck = seed_effect * chance.normal(size=(worlds, 2, seeds, 1))
+    better = np.array([0.0, truth])[:, None, None]
+    hits = chance.random((worlds, 2, seeds, users)) < ease + luck + better
+    with writing(home) as connection:
+        insert(connection, published_snapshot.snapshot_id, np.where(hits, HIT, MISS))
+    replace_readers_copy(home)
+    found = ask(
+        home,
+        "SELECT difference, low, high, standard_error FROM mart.significance"
+        " WHERE model = 'sas_fpt' AND metric = 'recall_10'",
+    )
+    assert len(found) == worlds
+    covered = ((found["low"] <= truth) & (truth <= found["high"])).mean()
+    assert 0.92 < covered < 0.98
+    errors = math.sqrt((found["standard_error"] ** 2).mean())
+    assert errors == pytest.approx(found["difference"].std(), rel=0.12)
+
+
+def insert(connection, snapshot_id: str, ranks: np.ndarray) -> None:
+    """Ranks by world, model, seed and user as published trainings."""
+    worlds, _, seeds, users = ranks.shape
+    names = ["world", "model", "seed"]
+    runs = pl.DataFrame(list(np.ndindex(worlds, 2, seeds)), names, orient="row")
+    runs = runs.with_columns(run=pl.format("{} {} {}", *names))
+    ranks_by_run = pl.DataFrame(  # noqa: F841 - DuckDB finds both by name
+        {"run": np.repeat(runs["run"], users), "rank": ranks.reshape(-1)}
+    ).to_arrow()
+    runs = runs.to_arrow()
+    connection.execute(
+        "INSERT INTO mart.training_runs SELECT run, $1, ['tisasrec', 'sas_fpt'][model + 1], world,"
+        " seed, '{}', 'cpu', 'c0de', '{}', TIMESTAMP '2026-01-01', TIMESTAMP '2026-01-01', 1, 1,"
+        " 'abc', 'published', NULL FROM runs",
+        [snapshot_id],
+    )
+    connection.execute(
+        "INSERT INTO mart.user_ranks SELECT run, 'test', 'full',"
+        " row_number() OVER (PARTITION BY run), rank, 101 FROM ranks_by_run"
+    )
+
+
+def test_equal_models_are_undecided(publish_seeds, compare):
+    publish_seeds("sas_fpt", [1, 0, 1, 0], [1, 0, 1, 0])
+    publish_seeds("tisasrec", [1, 0, 1, 0], [1, 0, 1, 0])
+    row = compare()
+    assert (row["difference"], row["low"], row["high"]) == (0, 0, 0)
+    assert row["verdict"] == "undecided"
+
+
+def test_presets_are_not_mixed(publish_seeds, compare):
+    publish_seeds("sas_fpt", [1, 1, 1, 0], preset="paper")
+    publish_seeds("tisasrec", [0, 0, 0, 0], preset="paper")
+    publish_seeds("tisasrec_plus", [0, 0, 0, 0], preset="best")
+    row = compare()
+    assert (row["preset"], row["difference"]) == ("paper", 0.75)
+
+
+def test_the_ladder_has_its_rungs_beside_the_papers_differences(home, publish_seeds, compare):
+    for model in ("sasrec", "tisasrec", "tisasrec_plus", "tisasrec_plus_plus", "sas_fpt"):
+        publish_seeds(model, [1, 1, 1, 0])
+    assert compare("ladder")["paper_difference"] is None  # of the full ranking it prints none
+    rows = ask(
+        home,
+        "SELECT model, baseline, paper_difference FROM mart.ladder WHERE split = 'test'"
+        " AND protocol = 'uniform_100' AND metric = 'ndcg_10' ORDER BY model, baseline",
+    ).rows()
+    assert [row[:2] for row in rows] == [
+        ("sas_fpt", "tisasrec"),
+        ("sas_fpt", "tisasrec_plus_plus"),
+        ("tisasrec", "sasrec"),
+        ("tisasrec_plus", "tisasrec"),
+        ("tisasrec_plus_plus", "tisasrec_plus"),
+    ]
+    assert [row[2] for row in rows] == [pytest.approx(0.5778 - 0.5645), None, None, None, None]
+
+
+def test_one_user_has_no_interval(publish_seeds, compare):
+    publish_seeds("sas_fpt", [1])
+    publish_seeds("tisasrec", [0])
+    row = compare()
+    assert (row["difference"], row["low"], row["verdict"]) == (1.0, None, "undecided")
