@@ -153,7 +153,7 @@ def _score(
             trainer.step()
         trainer.end_epoch()
     trainer.model.load_state_dict(trainer.best)
-    ranks = rank(scorer(trainer.model), sequences, split, config.max_length)
+    ranks = rank(scorer(trainer.model, sequences), sequences, split, config.max_length)
     return ndcg(ranks.ranks["uniform_100"], 10)
 
 

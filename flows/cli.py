@@ -2,23 +2,29 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 
 import typer
 
-from flows import console, readers
+from flows import backtest_command, console, readers
 from flows.guard import guarded, working
-from flows.options import DEFAULT_HOME, AsJson, HomeDir
-from flows.parameters import (
-    HEADLINE,
-    LADDER,
-    DatasetName,
-    Device,
-    Experiment,
-    Model,
-    Preset,
-    Retention,
+from flows.options import (
+    DEFAULT_HOME,
+    AsJson,
+    AsOf,
+    Dataset,
+    DeviceName,
+    HomeDir,
+    MaxRejects,
+    Models,
+    PresetName,
+    Retain,
+    Retains,
+    SeedCount,
+    Source,
+    day,
 )
+from flows.parameters import HEADLINE, LADDER, Experiment
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -27,33 +33,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Raw MovieLens ratings to sequential recommenders and metrics in SQL.",
 )
-
-Dataset = Annotated[DatasetName, typer.Option(help="Data set; `synthetic` needs no network.")]
-Source = Annotated[
-    Path | None, typer.Option(help="Archive on this machine, instead of fetching it.")
-]
-Retain = Annotated[Retention, typer.Option(help="Which users and items stay.")]
-
-
-def _repeatable(name: str, words: tuple[str, ...], text: str) -> Any:
-    """An option that can be given several times; Typer itself takes no list of a Literal."""
-
-    def parse(word: str) -> str:
-        if word not in words:
-            raise typer.BadParameter(f"{word!r} is not one of {', '.join(words)}")
-        return word
-
-    return typer.Option(f"--{name}", parser=parse, metavar=f"[{'|'.join(words)}]", help=text)
-
-
-Retains = Annotated[
-    list[Any], _repeatable("retention", get_args(Retention), "Repeatable: one table each.")
-]
-Models = Annotated[list[Any], _repeatable("model", get_args(Model), "Variant; repeatable.")]
-PresetName = Annotated[Preset, typer.Option(help="Named settings of a training.")]
-SeedCount = Annotated[int, typer.Option("--seeds", min=1, max=1000, help="Seeds 0 to N - 1.")]
-DeviceName = Annotated[Device, typer.Option(help="`auto` takes a GPU where there is one.")]
-MaxRejects = Annotated[int, typer.Option(min=0, help="Unreadable lines allowed in the archive.")]
 
 
 @app.command(epilog="`fpt run --dataset ml-1m --source ml-1m.zip --model sas_fpt --preset paper`")
@@ -66,16 +45,15 @@ def run(
     seeds: SeedCount = 1,
     device: DeviceName = "auto",
     max_rejects: MaxRejects = 0,
+    as_of: AsOf = None,
     home: HomeDir = DEFAULT_HOME,
     as_json: AsJson = False,
 ) -> None:
     """Ingest, audit, prepare, audit, train, evaluate, publish; then show the metrics."""
     from flows.run import run as flow
 
-    outcome = working(
-        lambda: flow(dataset, source, retention, models, preset, seeds, device, max_rejects, home),
-        home,
-    )
+    asked = (dataset, source, retention, models, preset, seeds, device, max_rejects, home)
+    outcome = working(lambda: flow(*asked, day(as_of)), home)
     _show_metrics(outcome, preset, home, as_json)
 
 
@@ -89,16 +67,15 @@ def benchmark(
     seeds: SeedCount = 5,
     device: DeviceName = "auto",
     max_rejects: MaxRejects = 0,
+    as_of: AsOf = None,
     home: HomeDir = DEFAULT_HOME,
     as_json: AsJson = False,
 ) -> None:
     """Variants × retentions × seeds: both tables of the paper, published together."""
     from flows.run import benchmark as flow
 
-    outcome = working(
-        lambda: flow(dataset, source, retentions, models, preset, seeds, device, max_rejects, home),
-        home,
-    )
+    asked = (dataset, source, retentions, models, preset, seeds, device, max_rejects, home)
+    outcome = working(lambda: flow(*asked, day(as_of)), home)
     _show_metrics(outcome, preset, home, as_json)
 
 
@@ -124,13 +101,14 @@ def prepare(
         str, typer.Argument(help="A load, as `fpt ingest` names it, or how it begins.")
     ],
     retention: Retain = "5-core",
+    as_of: AsOf = None,
     home: HomeDir = DEFAULT_HOME,
     as_json: AsJson = False,
 ) -> None:
     """Make core tables and sequences from a load, audited."""
     from flows.prepare import prepare as flow
 
-    snapshot_id = working(lambda: flow(load_id, retention, home), home)
+    snapshot_id = working(lambda: flow(load_id, retention, home, day(as_of)), home)
     question = "SELECT * FROM core.snapshots WHERE snapshot_id = ?"
     _show_answer(home, question, [snapshot_id], "Prepared", as_json)
 
@@ -167,14 +145,16 @@ def plan(
     models: Models = list(HEADLINE),  # noqa: B006
     preset: PresetName = "quick",
     seeds: SeedCount = 1,
+    as_of: AsOf = None,
     home: HomeDir = DEFAULT_HOME,
     as_json: AsJson = False,
 ) -> None:
     """Show what would run, what is already there and how long it may take; changes nothing."""
     from flows.plan import plan as make_plan
 
-    asked = Experiment(dataset, source, retentions, models, preset, seeds, home=home)
-    rows = guarded(lambda: make_plan(asked), home)
+    asked = (dataset, source, retentions, models, preset, seeds)
+    asked_for = Experiment(*asked, home=home, as_of=day(as_of))
+    rows = guarded(lambda: make_plan(asked_for), home)
     console.show_rows(rows, "Plan", as_json=as_json)
 
 
@@ -188,6 +168,7 @@ def export(
     preset: PresetName = "quick",
     seeds: SeedCount = 5,
     max_rejects: MaxRejects = 0,
+    as_of: AsOf = None,
     home: HomeDir = DEFAULT_HOME,
     as_json: AsJson = False,
 ) -> None:
@@ -198,10 +179,8 @@ def export(
     """
     from flows.run import export as flow
 
-    count = working(
-        lambda: flow(folder, dataset, source, retentions, models, preset, seeds, max_rejects, home),
-        home,
-    )
+    asked = (dataset, source, retentions, models, preset, seeds, max_rejects, home)
+    count = working(lambda: flow(folder, *asked, day(as_of)), home)
     console.show_rows([{"folder": str(folder), "trainings": count}], "Exported", as_json=as_json)
 
 
@@ -236,6 +215,7 @@ def doctor(home: HomeDir = DEFAULT_HOME, as_json: AsJson = False) -> None:
         raise typer.Exit(1)
 
 
+app.add_typer(backtest_command.app)
 app.add_typer(readers.app)
 
 

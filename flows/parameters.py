@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -35,6 +36,7 @@ class Experiment:
         device: `auto` takes a GPU where there is one.
         max_rejects: how many lines may be unreadable before the run stops.
         home: folder of the pipeline.
+        as_of: only ratings before this day (UTC) are known; all of them without one.
     """
 
     dataset: DatasetName = "synthetic"
@@ -46,3 +48,4 @@ class Experiment:
     device: Device = "auto"
     max_rejects: Rejects = 0
     home: Path | None = None
+    as_of: date | None = None

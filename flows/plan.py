@@ -11,6 +11,7 @@ from warehouse.datasets import find
 from warehouse.home import Home
 from warehouse.landing import load_id_of
 from warehouse.preparing import snapshot_id
+from warehouse.transforms.options import Options
 
 Row = dict[str, Any]
 
@@ -30,8 +31,9 @@ def plan(asked: Experiment) -> list[Row]:
     load_id = load_id_of(find(asked.dataset), archive)
     rows = [_row("land", f"{asked.dataset} from {archive.name}", load_id, *_state(known, load_id))]
     for retention in asked.retentions:
-        snapshot = snapshot_id(load_id, retention)
-        rows.append(_row("prepare", str(retention), snapshot, *_state(known, snapshot)))
+        snapshot = snapshot_id(load_id, retention, Options(asked.as_of))
+        what = f"{retention} as of {asked.as_of}" if asked.as_of else str(retention)
+        rows.append(_row("prepare", what, snapshot, *_state(known, snapshot)))
         for model in dict.fromkeys(asked.models):
             config = resolve(str(model), asked.preset)
             rows += [_training(known, snapshot, config, seed) for seed in range(asked.seeds)]

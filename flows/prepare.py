@@ -1,5 +1,6 @@
 """Core tables and sequences: transform, audit, publish."""
 
+from datetime import date
 from pathlib import Path
 
 from prefect import flow
@@ -12,26 +13,33 @@ from warehouse.home import Home
 from warehouse.lookup import full_id
 from warehouse.preparing import snapshot_id
 from warehouse.records import Snapshot
+from warehouse.transforms.options import Options
 
 
 @flow(flow_run_name="prepare {retention} of {load_id}")
-def prepare(load_id: str, retention: Retention = "5-core", home: Path | None = None) -> str:
+def prepare(
+    load_id: str,
+    retention: Retention = "5-core",
+    home: Path | None = None,
+    as_of: date | None = None,
+) -> str:
     """Turn a published load into a snapshot of `core`, audited. Returns its snapshot id."""
     place = Home.at(home)
-    snapshot = transform_and_audit(place, full_id(place, "load", load_id), retention)
+    load_id = full_id(place, "load", load_id)
+    snapshot = transform_and_audit(place, load_id, retention, Options(as_of))
     publishing.replace_readers_copy(place)
     return snapshot.snapshot_id
 
 
-def transform_and_audit(place: Home, load_id: str, retention: str) -> Snapshot:
+def transform_and_audit(place: Home, load_id: str, retention: str, options: Options) -> Snapshot:
     """The steps of `prepare`; a snapshot that is published and whole is not made again."""
-    identity = snapshot_id(load_id, retention)
+    identity = snapshot_id(load_id, retention, options)
     with locked(place, f"snapshot-{identity}"):
         known = preparing.find_snapshot(place, identity)
         if known is not None:
-            note(f"{retention}: unchanged, prepared before as {identity}")
+            note(f"{known.label}: unchanged, prepared before as {identity}")
             return known
-        snapshot = preparing.prepare(place, load_id, retention)
+        snapshot = preparing.prepare(place, load_id, retention, options)
         auditing.audit_snapshot(place, snapshot)
         publishing.publish_snapshot(place, snapshot)
     return snapshot

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 from prefect import flow
@@ -25,6 +26,7 @@ from tasks import artifacts, publishing, training
 from tasks.training import Training
 from warehouse.home import Home
 from warehouse.records import Snapshot
+from warehouse.transforms.options import Options
 
 
 @dataclass(frozen=True)
@@ -47,14 +49,14 @@ def run(
     device: Device = "auto",
     max_rejects: Rejects = 0,
     home: Path | None = None,
+    as_of: date | None = None,
 ) -> Outcome:
     """Ingest, audit, prepare, audit, train, evaluate, publish; parameters as in `Experiment`.
 
     Steps that are done already are not done again; the hash of their content tells.
     """
-    return _pipeline(
-        Experiment(dataset, source, (retention,), models, preset, seeds, device, max_rejects, home)
-    )
+    asked = (dataset, source, (retention,), models, preset, seeds, device, max_rejects, home)
+    return _pipeline(Experiment(*asked, as_of))
 
 
 @flow(flow_run_name="{dataset} benchmark {preset}")
@@ -68,11 +70,11 @@ def benchmark(
     device: Device = "auto",
     max_rejects: Rejects = 0,
     home: Path | None = None,
+    as_of: date | None = None,
 ) -> Outcome:
     """The pipeline for variants × retentions × seeds: both tables of the paper, all or nothing."""
-    return _pipeline(
-        Experiment(dataset, source, retentions, models, preset, seeds, device, max_rejects, home)
-    )
+    asked = (dataset, source, retentions, models, preset, seeds, device, max_rejects, home)
+    return _pipeline(Experiment(*asked, as_of))
 
 
 @flow(flow_run_name="{dataset} export {preset}")
@@ -86,11 +88,14 @@ def export(
     seeds: Seeds = 5,
     max_rejects: Rejects = 0,
     home: Path | None = None,
+    as_of: date | None = None,
 ) -> int:
     """Everything of `benchmark` up to training, for another machine. Returns how many trainings."""
     place = Home.at(home)
-    asked = Experiment(dataset, source, retentions, models, preset, seeds, "auto", max_rejects)
-    _, wanted = _prepared(place, asked)
+    asked = Experiment(
+        dataset, source, retentions, models, preset, seeds, max_rejects=max_rejects, as_of=as_of
+    )
+    _, wanted = prepared(place, asked)
     missing = training.missing(place, wanted)
     training.export(folder, missing)
     publishing.replace_readers_copy(place)
@@ -99,7 +104,7 @@ def export(
 
 def _pipeline(asked: Experiment) -> Outcome:
     place = Home.at(asked.home)
-    snapshots, wanted = _prepared(place, asked)
+    snapshots, wanted = prepared(place, asked)
     run_ids = train_and_audit(place, wanted, asked.device)
     published = publishing.replace_readers_copy(place)
     snapshot_ids = [snapshot.snapshot_id for snapshot in snapshots]
@@ -108,10 +113,11 @@ def _pipeline(asked: Experiment) -> Outcome:
     return Outcome(tuple(snapshot_ids), tuple(run_ids), published.changed)
 
 
-def _prepared(place: Home, asked: Experiment) -> tuple[list[Snapshot], list[Training]]:
+def prepared(place: Home, asked: Experiment) -> tuple[list[Snapshot], list[Training]]:
     """The steps before training: the snapshots, published, and the trainings wanted on them."""
     load_id = land_and_audit(place, asked.dataset, asked.source, asked.max_rejects)
-    snapshots = [transform_and_audit(place, load_id, kind) for kind in asked.retentions]
+    options = Options(asked.as_of)
+    snapshots = [transform_and_audit(place, load_id, kind, options) for kind in asked.retentions]
     wanted = [
         one
         for snapshot in snapshots

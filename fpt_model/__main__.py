@@ -59,6 +59,9 @@ def _parser() -> argparse.ArgumentParser:
         "--run", type=Path, nargs="+", required=True, help="run directory, or several"
     )
     evaluate.add_argument("--output", type=Path, help="of one run; default: ranks.parquet in it")
+    evaluate.add_argument(
+        "--ahead", type=Path, help="sequences of what came later: rank that, into ahead.parquet"
+    )
     evaluate.add_argument("--scores", type=Path, help="save the test scores of one run (.npy)")
     train_all = commands.add_parser(
         "train-all", help="train, or resume, and rank all that a file lists"
@@ -120,15 +123,20 @@ def _folders(asked: argparse.Namespace) -> dict[int, Path]:
 
 
 def _evaluate(asked: argparse.Namespace) -> int:
-    from fpt_model.ranking import rank_run
+    from fpt_model.ranking import rank_ahead, rank_run
     from fpt_model.train import device_of
 
     _prepare(asked)
     if len(asked.run) > 1 and (asked.output or asked.scores):
         raise ModelError("--output and --scores are of one run", got=f"{len(asked.run)} runs")
+    device = device_of(asked.device)
     for run in asked.run:
-        output = asked.output or run / "ranks.parquet"
-        rows = rank_run(asked.sequences, run, output, device_of(asked.device), asked.scores)
+        if asked.ahead:
+            output = asked.output or run / "ahead.parquet"
+            rows = rank_ahead(asked.sequences, asked.ahead, run, output, device)
+        else:
+            output = asked.output or run / "ranks.parquet"
+            rows = rank_run(asked.sequences, run, output, device, asked.scores)
         _tell({"event": "done", "run": str(run), "rows": rows})
     return 0
 

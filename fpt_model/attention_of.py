@@ -16,8 +16,13 @@ from fpt_model.model import Block, Encoder, Time
 
 
 @torch.no_grad()
-def attention_of(model: Encoder, windows: Windows) -> Tensor:
+def attention_of(model: Encoder, windows: Windows, users: Tensor | None = None) -> Tensor:
     """Weights with which the last position of each window attends to every position.
+
+    Args:
+        model: the plain encoder.
+        windows: B of them.
+        users: as in `Encoder.forward`.
 
     Returns:
         (B, blocks, H, T); each row sums to 1. Padded positions have 0, unless the model looks at
@@ -29,7 +34,7 @@ def attention_of(model: Encoder, windows: Windows) -> Tensor:
         for block in model.blocks
     ]
     try:
-        model.eval()(windows, latest=1)
+        model.eval()(windows, latest=1, users=users)
     finally:
         for hook in hooks:
             hook.remove()

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from fpt_model.data import WEEKS, Sequences, Windows
 from fpt_model.errors import ModelError
-from fpt_model.newcomers import NOBODY
 
+NOBODY = 0  # the row of the user table of those that the snapshot does not know; see `unseen`
 _LISTS = ("item_ids", "timestamps", "weeks")
 
 
@@ -22,7 +22,7 @@ class History:
     """All that one user did, in order.
 
     Attributes:
-        user: row of the user table; `NOBODY` for one that was not trained on.
+        user: id, or `NOBODY`.
         items, times, weeks: (L,) int64; times in seconds.
         scale: the user's time scale in seconds.
     """
@@ -74,12 +74,11 @@ def _history(one: dict[str, Any], sequences: Sequences) -> History:
 
 
 def _known(user: int, sequences: Sequences) -> History:
-    """A user of the sequences; one without a target to train on counts as unseen."""
     if not 1 <= user <= sequences.n_users:
         raise ModelError("No such user", got=user, expected=f"1 to {sequences.n_users}")
     own = slice(int(sequences.starts[user - 1]), int(sequences.starts[user]))
     return History(
-        user if sequences.n_train[user - 1] >= 2 else NOBODY,
+        user,
         sequences.items[own],
         sequences.times[own],
         sequences.weeks[own],

@@ -73,18 +73,21 @@ class Encoder(nn.Module):
                 if table is not None:
                     table.weight[0] = 0
 
-    def forward(self, windows: Windows, latest: int | None = None) -> Tensor:
+    def forward(
+        self, windows: Windows, latest: int | None = None, users: Tensor | None = None
+    ) -> Tensor:
         """Features of every position, (B, T, D); those of padded positions mean nothing.
 
         Args:
             windows: B of them.
             latest: how many positions of the last block are asked for, all when not said.
+            users: (B, user_width), in place of the vectors of `windows.users`.
         """
         config = self.config
         real = windows.items > 0  # (B, T)
         length = windows.items.shape[1]
         mask = self._mask(real)
-        x = self._inputs(windows)  # (B, T, D)
+        x = self._inputs(windows, users)  # (B, T, D)
         if not config.intervals:
             x = x + self._position_vectors(0, real)
         x = self._padded(self._dropped(x), real)
@@ -164,14 +167,14 @@ class Encoder(nn.Module):
         """The tables whose norm is penalised (TiSASRec's code: item, position, interval)."""
         return [self.items.weight, *self.positions, *self.intervals]
 
-    def _inputs(self, windows: Windows) -> Tensor:
+    def _inputs(self, windows: Windows, users: Tensor | None) -> Tensor:
         """r = concat(item, week, user), scaled as in SASRec: (B, T, D)."""
         parts = [self.items(windows.items)]
         if self.weeks is not None:
             parts.append(self.weeks(windows.weeks))
         if self.users is not None:
-            users = self.users(windows.users)[:, None]  # (B, 1, user_width)
-            parts.append(users.expand(-1, windows.items.shape[1], -1))
+            users = self.users(windows.users) if users is None else users
+            parts.append(users[:, None].expand(-1, windows.items.shape[1], -1))
         return torch.cat(parts, dim=2) * math.sqrt(self.config.width)
 
     def _position_vectors(self, table: int, real: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from fpt_model.model import Encoder
 from fpt_model.threaded import ranking as threaded
 from fpt_model.train import BEST
 from fpt_model.trainer import Trainer, scorer
+from fpt_model.unseen import has_strangers
 
 SPLITS: tuple[Split, ...] = ("valid", "test")
 
@@ -89,6 +90,33 @@ def rank_trained(trainers: Mapping[Path, Trainer], splits: Sequence[Split] = SPL
     return [int(table.num_rows) for table in tables]
 
 
+def rank_ahead(path: Path, ahead: Path, run: Path, output: Path, device: torch.device) -> int:
+    """Rank what really came after the sequences that a run was trained on.
+
+    Args:
+        path: the sequences file that the run was trained on.
+        ahead: one of the same users and items whose test items came later.
+        run: its directory.
+        output: Parquet file to write, as of `rank_run`, with the split `next`.
+        device: to compute on.
+
+    Returns:
+        The number of rows.
+
+    Raises:
+        ModelError: see `load_model`; the files are not of the same users and items.
+    """
+    before, after = load(path).to(device), load(ahead).to(device)
+    ours, theirs = ((x.snapshot_id, x.n_users, x.n_items) for x in (before, after))
+    if ours != theirs:
+        raise ModelError(f"{ahead.name} is not of {path.name}", got=theirs, expected=ours)
+    model = load_model(run, before)
+    length, after = model.config.max_length, after.seen_at(model.config.moment)
+    table = _rows("next", rank(scorer(model, before), after, "test", length))
+    write_table(output, table)
+    return int(table.num_rows)
+
+
 def load_model(run: Path, sequences: Sequences) -> Encoder:
     """The chosen weights of a finished training, ready to score on the sequences' device.
 
@@ -113,12 +141,13 @@ def load_model(run: Path, sequences: Sequences) -> Encoder:
 
 
 def _ranks(model: Encoder, sequences: Sequences, split: Split) -> Ranks:
-    if sequences.items.device.type == "cpu" and model.config.mask == "keys":
+    own = model.config.mask == "keys" and not has_strangers(model.config, sequences)
+    if sequences.items.device.type == "cpu" and own:
         return threaded.rank(model, sequences, split, PROTOCOLS)
-    return rank(scorer(model), sequences, split, model.config.max_length)
+    return rank(scorer(model, sequences), sequences, split, model.config.max_length)
 
 
-def _rows(split: Split, ranks: Ranks) -> pa.Table:
+def _rows(split: str, ranks: Ranks) -> pa.Table:
     tables = []
     for protocol, values in ranks.ranks.items():
         n = len(values)
@@ -146,6 +175,7 @@ def write_table(output: Path, table: pa.Table) -> None:
 def _all_scores(model: Encoder, sequences: Sequences) -> np.ndarray:
     found = np.full((sequences.n_users, sequences.n_items + 1), np.nan, np.float32)
     rows, length = sequences.evaluated(), model.config.max_length
-    for chosen, scores in scored(scorer(model), sequences, rows, "test", length):
+    score = scorer(model, sequences)
+    for chosen, scores in scored(score, sequences, rows, "test", length):
         found[chosen.cpu().numpy()] = scores.cpu().numpy()
     return found

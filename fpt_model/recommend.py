@@ -17,11 +17,11 @@ from fpt_model.errors import ModelError
 from fpt_model.evaluate import BATCH
 from fpt_model.histories import History, read_asked, windows_of
 from fpt_model.model import Encoder
-from fpt_model.newcomers import welcome
 from fpt_model.ranking import load_model, write_table
 from fpt_model.trainer import scorer
+from fpt_model.unseen import Unseen
 
-Answer = Callable[[Encoder, Sequence[History]], Iterator[pa.Table]]
+Answer = Callable[[Encoder, Sequences, Sequence[History]], Iterator[pa.Table]]
 TOP = pa.schema(
     [("asked", pa.int32()), ("rank", pa.int32()), ("item_id", pa.int32()), ("score", pa.float32())]
 )
@@ -83,15 +83,16 @@ def _answer(
 ) -> int:
     sequences: Sequences = load(path).to(device)
     model = load_model(run, sequences)
-    welcome(model, sequences)
-    table = pa.concat_tables(answer(model, read_asked(asked, sequences)))
+    table = pa.concat_tables(answer(model, sequences, read_asked(asked, sequences)))
     write_table(output, table)
     return int(table.num_rows)
 
 
 @torch.no_grad()
-def _best(model: Encoder, histories: Sequence[History], top: int) -> Iterator[pa.Table]:
-    score, config = scorer(model), model.config
+def _best(
+    model: Encoder, sequences: Sequences, histories: Sequence[History], top: int
+) -> Iterator[pa.Table]:
+    score, config = scorer(model, sequences), model.config
     for first in range(0, len(histories), BATCH):
         some = histories[first : first + BATCH]
         filled = [*some, *[some[0]] * (BATCH - len(some))]  # see `evaluate.BATCH`
@@ -131,10 +132,13 @@ def best(scores: Tensor, seen: Sequence[Tensor], top: int) -> tuple[Tensor, Tens
     return values.gather(1, by_value), items.gather(1, by_value)
 
 
-def _attention(model: Encoder, histories: Sequence[History]) -> Iterator[pa.Table]:
-    length, moment = model.config.max_length, model.config.moment
+def _attention(
+    model: Encoder, sequences: Sequences, histories: Sequence[History]
+) -> Iterator[pa.Table]:
+    length, unseen = model.config.max_length, Unseen(model, sequences)
     for asked, one in enumerate(histories):
-        weights = attention_of(model, windows_of([one], length, moment))[0].mean(1)  # (blocks, T)
+        windows = windows_of([one], length, model.config.moment)
+        weights = attention_of(model, windows, unseen.vectors(windows))[0].mean(1)  # (blocks, T)
         shown = min(len(one.items), length)
         first = len(one.items) - shown
         block, place = torch.ones_like(weights[:, -shown:]).nonzero(as_tuple=True)

@@ -19,6 +19,7 @@ from fpt_model.losses import bce_loss, group_loss, softmax_loss
 from fpt_model.metrics import ndcg, recall
 from fpt_model.model import Encoder
 from fpt_model.sampling import NegativeSampler, generator, replace_some, seed_step
+from fpt_model.unseen import Unseen, has_strangers
 
 # What a draw is for: keys of `sampling.generator` and of `seed_step`
 _WEIGHTS, _ORDER, _GROUPS = 1, 2, 3
@@ -274,19 +275,32 @@ class Trainer:
 
     def ranked(self, split: Split, protocols: tuple[Protocol, ...] = PROTOCOLS) -> Ranks:
         """Ranks by the averaged weights where there are such, else those of now; see `rank`."""
+        ranks = self._plainly_ranked if self.strangers else self._ranked
         if not self.averaged:
-            return self._ranked(split, protocols)
+            return ranks(split, protocols)
         now = {name: value.clone() for name, value in self.weights().items()}
         self.use(self.averaged)
-        ranks = self._ranked(split, protocols)
+        found = ranks(split, protocols)
         self.use(now)
-        return ranks
+        return found
+
+    @cached_property
+    def strangers(self) -> bool:
+        """See `has_strangers`."""
+        return has_strangers(self.config, self.sequences)
+
+    def _plainly_ranked(self, split: Split, protocols: tuple[Protocol, ...]) -> Ranks:
+        """By the plain model, which knows of strangers, whatever engine trains."""
+        self.model.load_state_dict(self.weights())
+        score = scorer(self.model, self.sequences)
+        return rank(score, self.sequences, split, self.config.max_length, protocols)
 
     def _ranked(self, split: Split, protocols: tuple[Protocol, ...]) -> Ranks:
+        """Where all that are ranked were trained; engines have ways of their own."""
         return rank(self._scorer(), self.sequences, split, self.config.max_length, protocols)
 
     def _scorer(self) -> Scorer:
-        return scorer(self.model)
+        return scorer(self.model, self.sequences)
 
     def use(self, weights: dict[str, Tensor]) -> None:
         """Take weights; what is ranked from here on is ranked by them.
@@ -320,12 +334,19 @@ def random_ends(last: Tensor, length: int, chance: Tensor) -> Tensor:
     return first + (chance * (last - first + 1)).long().clamp(max=last - first)
 
 
-def scorer(model: Encoder) -> Scorer:
-    """Scores by the features of a window's last position."""
+def scorer(model: Encoder, sequences: Sequences) -> Scorer:
+    """Scores by the features of a window's last position; see `Unseen` for users without training.
+
+    Args:
+        model: its weights as they are now.
+        sequences: what it was trained on.
+    """
+    unseen = Unseen(model, sequences)
 
     def score(windows: Windows) -> Tensor:
         model.eval()
-        return model.score_all(model(windows, latest=1)[:, -1])
+        features = model(windows, latest=1, users=unseen.vectors(windows))
+        return model.score_all(features[:, -1])
 
     return score
 

@@ -1,7 +1,7 @@
 """Check staged content; keep the outcomes before a failure stops the run."""
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +9,10 @@ from prefect import task
 
 from expectations.facts import Facts
 from expectations.outcome import Outcome, stops
-from expectations.suites import CORE, RANKS, RAW
+from expectations.suites import AHEAD, CORE, RANKS, RAW
 from tasks.artifacts import show_audit
 from tasks.progress import note
+from warehouse.ahead import AheadFile, stage_next_ranks
 from warehouse.datasets import find
 from warehouse.errors import RefusedError
 from warehouse.home import Home
@@ -19,6 +20,7 @@ from warehouse.landing import Load
 from warehouse.publishing import TrainedRun, store_outcomes
 from warehouse.ranks import stage_ranks
 from warehouse.records import Snapshot
+from warehouse.transforms.options import Options
 
 
 @task(task_run_name="audit load {load.load_id}")
@@ -28,7 +30,7 @@ def audit_load(home: Home, load: Load, max_rejects: int) -> None:
     _audit(home, home.staged(load.load_id), RAW, facts, load_id=load.load_id)
 
 
-@task(task_run_name="audit snapshot {snapshot.retention}")
+@task(task_run_name="audit snapshot {snapshot.label}")
 def audit_snapshot(home: Home, snapshot: Snapshot) -> None:
     """Core tables of a staged snapshot and the sequences file made from them."""
     staged = home.staged(snapshot.snapshot_id)
@@ -52,8 +54,8 @@ def load_facts(load: Load, max_rejects: int) -> Facts:
 
 
 def snapshot_facts(snapshot: Snapshot) -> Facts:
-    """What the tables of a snapshot must agree with."""
-    return Facts(
+    """What the tables of a snapshot must agree with; nothing in it is later than it is of."""
+    facts = Facts(
         load_id=snapshot.load_id,
         snapshot_id=snapshot.snapshot_id,
         retention=snapshot.retention,
@@ -61,6 +63,9 @@ def snapshot_facts(snapshot: Snapshot) -> Facts:
         n_kept_users=snapshot.n_users,
         n_kept_items=snapshot.n_items,
     )
+    if snapshot.as_of is None:
+        return facts
+    return replace(facts, timestamp_max=Options(snapshot.as_of).midnight - 1)
 
 
 @task(task_run_name="audit ranks")
@@ -72,6 +77,19 @@ def audit_runs(home: Home, runs: Sequence[TrainedRun]) -> None:
         staged = stage_ranks(home, snapshot_id, ours)
         _audit(home, staged, RANKS, facts, snapshot_id=snapshot_id)
         staged.unlink()
+
+
+@task(task_run_name="audit what came after {ahead.snapshot.label}")
+def audit_ahead(home: Home, ahead: AheadFile, ranks: Mapping[str, Path]) -> None:
+    """What came next and how it was ranked, against the snapshot that knew nothing of it."""
+    facts = Facts(
+        snapshot_id=ahead.snapshot.snapshot_id,
+        run_ids=tuple(ranks),
+        timestamp_min=Options(ahead.snapshot.as_of).midnight,
+    )
+    staged = stage_next_ranks(home, ahead, ranks)
+    _audit(home, staged, AHEAD, facts, snapshot_id=ahead.snapshot.snapshot_id)
+    staged.unlink()
 
 
 def _audit(

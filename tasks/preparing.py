@@ -5,6 +5,7 @@ from prefect import task
 from warehouse import preparing
 from warehouse.home import Home
 from warehouse.records import Snapshot
+from warehouse.transforms.options import Options
 
 
 @task(task_run_name="look for {snapshot_id}")
@@ -14,6 +15,6 @@ def find_snapshot(home: Home, snapshot_id: str) -> Snapshot | None:
 
 
 @task(task_run_name="prepare {retention}", timeout_seconds=3600)
-def prepare(home: Home, load_id: str, retention: str) -> Snapshot:
+def prepare(home: Home, load_id: str, retention: str, options: Options) -> Snapshot:
     """Core tables into `staging/<snapshot_id>.duckdb`, and the sequences file."""
-    return preparing.prepare(home, load_id, retention)
+    return preparing.prepare(home, load_id, retention, options)

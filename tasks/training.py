@@ -44,7 +44,7 @@ class Training:
     @property
     def group(self) -> str:
         """What its seeds are called together."""
-        return f"{self.config.model} {self.snapshot.retention}"
+        return f"{self.config.model} {self.snapshot.label}"
 
     @property
     def lock(self) -> str:

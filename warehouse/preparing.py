@@ -1,7 +1,7 @@
 """From a landed load to a staged snapshot and its sequences file."""
 
 import os
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -61,13 +61,13 @@ def prepare(home: Home, load_id: str, retention: str, options: Options = core.CO
         RefusedError: unknown load or retention; too little data is left.
     """
     identity = snapshot_id(load_id, retention, options)
-    tables = core.core_tables(*_raw(home, load_id), retention, options)
+    tables = core.core_tables(*raw_tables(home, load_id), retention, options)
     path, staged = home.sequences_file(identity), home.staged(identity)
     staged.unlink(missing_ok=True)
     # one core draws and compresses while the other fills the database
     with ThreadPoolExecutor(1) as pool, connected(staged) as connection:
         drawn = pool.submit(core.candidates_of, tables)
-        written = pool.submit(_write_sequences, path, tables, drawn, identity)
+        written = pool.submit(lambda: write_sequences(path, tables, drawn.result(), identity))
         connection.execute(statements("schema/core"))
         for name in ("interactions", "items", "users"):
             _stage(connection, name, getattr(tables, name), identity)
@@ -82,6 +82,7 @@ def prepare(home: Home, load_id: str, retention: str, options: Options = core.CO
             n_duplicates=tables.n_duplicates,
             sequences=path,
             sequences_sha256=written.result(),
+            as_of=options.as_of,
         )
         _insert_snapshot(connection, home, snapshot)
         source = quoted(literal_glob(path))
@@ -94,14 +95,14 @@ def find_snapshot(home: Home, identity: str) -> Snapshot | None:
     with reading(home) as connection:
         row = connection.execute(
             "SELECT snapshot_id, load_id, retention, n_users, n_items, n_interactions, "
-            "n_duplicates, sequences_path, sequences_sha256 FROM core.snapshots "
+            "n_duplicates, sequences_path, sequences_sha256, as_of FROM core.snapshots "
             "WHERE snapshot_id = ?",
             [identity],
         ).fetchone()
     if row is None:
         return None
-    path, sha256 = row[7:]
-    snapshot = Snapshot(*row[:7], home.root / path, sha256)  # type: ignore[call-arg]
+    path, sha256, as_of = row[7:]
+    snapshot = Snapshot(*row[:7], home.root / path, sha256, as_of)  # type: ignore[call-arg]
     whole = snapshot.sequences.exists() and sha256_of(snapshot.sequences) == sha256
     return snapshot if whole else None
 
@@ -118,7 +119,12 @@ def known_snapshot(home: Home, identity: str) -> Snapshot:
     return snapshot
 
 
-def _raw(home: Home, load_id: str) -> tuple[pl.LazyFrame, pl.LazyFrame]:
+def raw_tables(home: Home, load_id: str) -> tuple[pl.LazyFrame, pl.LazyFrame]:
+    """Ratings and items of a published load.
+
+    Raises:
+        RefusedError: there is none.
+    """
     with reading(home) as connection:
         ratings, items = (
             connection.sql(statements(f"prepare/{table}"), params=[load_id]).pl()
@@ -131,12 +137,10 @@ def _raw(home: Home, load_id: str) -> tuple[pl.LazyFrame, pl.LazyFrame]:
     return ratings.lazy(), items.lazy()
 
 
-def _write_sequences(
-    path: Path, tables: core.CoreTables, drawn: Future[pl.DataFrame], identity: str
-) -> str:
+def write_sequences(path: Path, tables: core.CoreTables, drawn: pl.DataFrame, identity: str) -> str:
     """Write whole or not at all: temporary file, fsync, rename; the checksum last. Returns it."""
     metadata = {"snapshot_id": identity, "n_items": str(tables.items.height)}
-    rows = sequences(tables, drawn.result().lazy()).collect()
+    rows = sequences(tables, drawn.lazy()).collect()
     schema = SEQUENCES_SCHEMA.with_metadata(metadata)
     partial = path.with_suffix(".partial")
     with pq.ParquetWriter(partial, schema, compression="zstd", use_dictionary=False) as writer:
@@ -171,7 +175,7 @@ def _in_groups(frame: pl.DataFrame) -> pa.Table:
 
 def _insert_snapshot(connection: duckdb.DuckDBPyConnection, home: Home, snapshot: Snapshot) -> None:
     connection.execute(
-        "INSERT INTO core.snapshots VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO core.snapshots VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             snapshot.snapshot_id,
             snapshot.load_id,
@@ -183,5 +187,6 @@ def _insert_snapshot(connection: duckdb.DuckDBPyConnection, home: Home, snapshot
             str(snapshot.sequences.relative_to(home.root)),
             snapshot.sequences_sha256,
             datetime.now(UTC).replace(tzinfo=None),
+            snapshot.as_of,
         ],
     )

@@ -30,7 +30,6 @@ class Adviser:
 
     run_id: str
     snapshot_id: str
-    load_id: str
     display_name: str
     preset: str
     seed: int
@@ -78,13 +77,14 @@ def request(home: Home, of: Adviser, users: Sequence[int] | None) -> list[dict[s
     Raises:
         RefusedError: a number that nobody has; a user without an item that the training knows.
     """
-    place = [of.load_id, of.snapshot_id]
     numbers = sorted(set(users)) if users else None
-    known = ask(home, statements("recommend/users"), [*place, numbers]).rows()
+    known = ask(home, statements("recommend/users"), [of.snapshot_id, numbers]).rows()
     if users is not None and not users:
         known = known[:SOME]
     left_out = [number for number, user_id in known if user_id is None]
-    given = histories(ask(home, statements("recommend/left_out"), [*place, left_out]).lazy())
+    given = histories(
+        ask(home, statements("recommend/left_out"), [of.snapshot_id, left_out]).lazy()
+    )
     asked = [
         {"raw_user_id": number} | ({"user_id": user_id} if user_id else given.get(number, {}))
         for number, user_id in known
@@ -110,9 +110,7 @@ def history_of(home: Home, of: Adviser, words: Sequence[str]) -> dict[str, Any]:
     return written_history(words, ask(home, statements("recommend/items"), [of.snapshot_id]))
 
 
-def with_titles(
-    home: Home, of: Adviser, asked: Sequence[dict[str, Any]], answer: Path
-) -> Answer:
+def with_titles(home: Home, of: Adviser, asked: Sequence[dict[str, Any]], answer: Path) -> Answer:
     """A model's answer with the users' numbers and the items' titles, in its order.
 
     Raises:
@@ -138,7 +136,7 @@ def publish_recommendations(home: Home, of: Adviser, rows: Answer) -> None:
     now = datetime.now(UTC).replace(tzinfo=None)
     with writing(home) as connection:
         connection.register("frame", rows.select(PUBLISHED).to_arrow())
-        wrong = connection.sql(statements("recommend/wrong"), params=[of.snapshot_id, of.load_id])
+        wrong = connection.sql(statements("recommend/wrong"), params=[of.snapshot_id])
         if offending := wrong.fetchall():
             seen = "; ".join(
                 f"user {user}, rank {rank}: item {item} {problem}"

@@ -1,6 +1,7 @@
 """The small values that cross a step's boundary: ids, counts and paths, never data."""
 
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 
@@ -17,6 +18,12 @@ class Snapshot:
     n_duplicates: int
     sequences: Path
     sequences_sha256: str
+    as_of: date | None = None
+
+    @property
+    def label(self) -> str:
+        """What tells it from other snapshots of the same data set."""
+        return self.retention + (f" as of {self.as_of}" if self.as_of else "")
 
 
 @dataclass(frozen=True)

@@ -3,4 +3,5 @@
 RAW = ("raw_ratings", "raw_items", "raw_users", "raw_rejects")
 CORE = ("core_interactions", "core_items", "core_users", "core_candidates", "sequences")
 RANKS = ("user_ranks",)
-ALL = RAW + CORE + RANKS
+AHEAD = ("next_targets", "next_ranks")
+ALL = RAW + CORE + RANKS + AHEAD

@@ -43,7 +43,7 @@ def test_evaluating_ranks_as_training_validated(slug, learnable, train_small, ev
     sequences = load(learnable)
     model = load_model(run, sequences)
     for split in ("valid", "test"):
-        found = rank(scorer(model), sequences, split, 8)
+        found = rank(scorer(model, sequences), sequences, split, 8)
         for protocol, expected in found.ranks.items():
             part = [r for r in rows if (r["split"], r["protocol"]) == (split, protocol)]
             assert [r["rank"] for r in part] == expected.tolist()

@@ -87,12 +87,14 @@ def windows(reals: list[int], seed: int = 1) -> Windows:
         items[row, : LENGTH - real] = 0
         steps[row] = np.where(items[row] > 0, steps[row] - steps[row, LENGTH - real], 0)
     scales = chance.integers(1, 9, len(reals))
+    times = torch.from_numpy(steps * scales[:, None])
     return Windows(
         items=torch.from_numpy(items),
-        times=torch.from_numpy(steps * scales[:, None]),
+        times=times,
         weeks=torch.zeros(items.shape, dtype=torch.int64),
         users=torch.ones(len(reals), dtype=torch.int64),
         scales=torch.from_numpy(scales),
+        asked=times,
     )
 
 

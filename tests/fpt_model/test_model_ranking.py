@@ -135,7 +135,7 @@ def test_the_size_of_a_batch_changes_no_rank(
 ):
     from fpt_model.trainer import scorer
 
-    score = scorer(encoder(small_config("sas_fpt"), n_items=30, n_users=26))
+    score = scorer(encoder(small_config("sas_fpt"), n_items=30, n_users=26), learnable_sequences)
     usual = rank(score, learnable_sequences, split, 8)
     monkeypatch.setattr(evaluate, "BATCH", batch)
     other = rank(score, learnable_sequences, split, 8)

@@ -13,7 +13,6 @@ from fpt_model.attention_of import attention_of
 from fpt_model.data import Windows, check_sha256, load
 from fpt_model.histories import read_asked, windows_of
 from fpt_model.intervals import interval_rows, scaled_intervals
-from fpt_model.newcomers import welcome
 from fpt_model.ranking import load_model
 from fpt_model.recommend import best
 
@@ -122,11 +121,8 @@ def test_windows_of_known_users_are_those_of_the_sequences(moment, learnable, tm
     ours = windows_of(read_asked(asked, sequences), 8, moment)
     rows = torch.arange(sequences.n_users)
     theirs = sequences.seen_at(moment).windows(rows, sequences.lengths, 8)
-    trained = sequences.n_train >= 2
-    for name in ("items", "times", "weeks", "scales", "asked"):
+    for name in ("items", "times", "weeks", "scales", "asked", "users"):
         assert torch.equal(getattr(ours, name), getattr(theirs, name)), name
-    assert torch.equal(ours.users, torch.where(trained, theirs.users, 0))
-    assert not trained.all()
 
 
 @pytest.fixture
@@ -173,19 +169,6 @@ def test_recommendations_equal_a_naive_computation(trained, ask):
         ours = [row for row in rows if row["asked"] == asked]
         assert [row["item_id"] for row in ours] == naive
         np.testing.assert_allclose([row["score"] for row in ours], scores[naive], rtol=1e-4)
-
-
-def test_an_unseen_user_has_the_mean_of_the_trained_vectors(trained):
-    path, run = trained
-    sequences = load(path)
-    model = load_model(run, sequences)
-    assert not model.users.weight[0].any()
-    vectors = model.users.weight.detach().clone()
-    welcome(model, sequences)
-    trained_on = [user for user in range(1, 27) if sequences.n_train[user - 1] >= 2]
-    assert 0 < len(trained_on) < 26
-    torch.testing.assert_close(model.users.weight[0], vectors[trained_on].mean(0))
-    assert torch.equal(model.users.weight[1:], vectors[1:])
 
 
 def test_a_given_history_is_answered_like_that_of_an_unseen_user(trained, ask, learnable_rows):

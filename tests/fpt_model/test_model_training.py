@@ -59,7 +59,9 @@ def test_every_variant_learns_what_follows_what(slug, loss, trainer_of):
     first = run_epoch(trainer)["train_loss"]
     finish(trainer)
     assert trainer.progress.epochs[-1]["train_loss"] < 0.75 * first
-    ranks = rank(scorer(trainer.model), trainer.sequences, "test", 8).ranks["uniform_100"]
+    ranks = rank(scorer(trainer.model, trainer.sequences), trainer.sequences, "test", 8).ranks[
+        "uniform_100"
+    ]
     # chance is 8.5 of 16, so about 0.6
     assert recall(ranks, 10) > 0.8
 
@@ -124,7 +126,9 @@ def test_validation_comes_when_due_and_after_the_last_epoch(trainer_of):
 def test_a_validation_is_the_rank_of_the_validation_item(trainer_of):
     trainer = trainer_of(epochs=1)
     record = run_epoch(trainer)
-    ranks = rank(scorer(trainer.model), trainer.sequences, "valid", 8).ranks["uniform_100"]
+    ranks = rank(scorer(trainer.model, trainer.sequences), trainer.sequences, "valid", 8).ranks[
+        "uniform_100"
+    ]
     assert record["valid_ndcg_10"] == ndcg(ranks, 10)
     assert record["valid_recall_10"] == recall(ranks, 10)
     assert 0 < record["valid_ndcg_10"] < record["valid_recall_10"] <= 1
@@ -153,5 +157,8 @@ def test_the_test_items_and_their_candidates_are_never_read(
 
 def test_user_and_item_replacement_is_for_training_only(trainer_of):
     trainer = trainer_of("sse_pt", user_dropout=0.99, item_dropout=0.99)
-    first, second = (rank(scorer(trainer.model), trainer.sequences, "test", 8) for _ in range(2))
+    first, second = (
+        rank(scorer(trainer.model, trainer.sequences), trainer.sequences, "test", 8)
+        for _ in range(2)
+    )
     assert torch.equal(first.ranks["full"], second.ranks["full"])

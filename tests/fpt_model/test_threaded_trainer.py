@@ -267,7 +267,7 @@ def test_ranks_are_the_plain_ones(slug, protocols, batch, trainer_of, monkeypatc
     trainer = trainer_of(slug)
     trainer.model.double()
     found = ranking.rank(trainer.model, trainer.sequences, "valid", protocols)
-    plain = rank(scorer(trainer.model), trainer.sequences, "valid", 8, protocols)
+    plain = rank(scorer(trainer.model, trainer.sequences), trainer.sequences, "valid", 8, protocols)
     assert found.users.equal(plain.users)
     for protocol in protocols:
         assert found.ranks[protocol].equal(plain.ranks[protocol])

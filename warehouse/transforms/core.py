@@ -44,7 +44,7 @@ def core_tables(
     Raises:
         RefusedError: nothing is left, or nobody has three interactions.
     """
-    ratings = ratings.pipe(known_by, options.as_of)
+    ratings = ratings.pipe(known_by, options)
     ordered = ratings.pipe(in_total_order, options.ties, options.tie_seed)
     distinct = ordered.pipe(without_repeats).drop("source_row").collect()
     n_duplicates = ratings.select(pl.len()).collect().item() - distinct.height

@@ -52,6 +52,13 @@ class Options:
             expected = "a name such as America/Chicago"
             raise RefusedError("Unknown time zone", got=repr(self.time_zone), expected=expected)
 
+    @property
+    def midnight(self) -> int:
+        """When the day of `as_of` begins in UTC, in seconds; without one, past all times."""
+        if self.as_of is None:
+            return 2**62
+        return int(datetime.combine(self.as_of, time(), UTC).timestamp())
+
     def changes(self) -> dict[str, Any]:
         """What is not the default, as JSON can hold it: the part of a snapshot's id."""
         defaults = {field.name: field.default for field in fields(self)}
@@ -59,9 +66,8 @@ class Options:
         return changed | ({"as_of": self.as_of.isoformat()} if self.as_of else {})
 
 
-def known_by(ratings: pl.LazyFrame, day: date | None) -> pl.LazyFrame:
-    """Ratings from before a day begins in UTC; all of them without one."""
-    if day is None:
+def known_by(ratings: pl.LazyFrame, options: Options) -> pl.LazyFrame:
+    """Ratings from before `as_of`; all of them without one."""
+    if options.as_of is None:
         return ratings
-    midnight = int(datetime.combine(day, time(), UTC).timestamp())
-    return ratings.filter(pl.col("timestamp") < midnight)
+    return ratings.filter(pl.col("timestamp") < options.midnight)

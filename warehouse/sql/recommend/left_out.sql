@@ -1,5 +1,6 @@
--- $1: load, $2: snapshot, $3: numbers of users that the snapshot left out. Their ratings of its items.
+-- $1: snapshot, $2: numbers of users that it left out. Their ratings of its items, up to its day.
 SELECT source_row, raw_user_id, raw_item_id, timestamp, item_id
 FROM raw.ratings
-JOIN (SELECT raw_item_id, item_id FROM core.items WHERE snapshot_id = $2) USING (raw_item_id)
-WHERE load_id = $1 AND list_contains($3::BIGINT[], raw_user_id)
+JOIN (SELECT load_id, as_of FROM core.snapshots WHERE snapshot_id = $1) USING (load_id)
+JOIN (SELECT raw_item_id, item_id FROM core.items WHERE snapshot_id = $1) USING (raw_item_id)
+WHERE (as_of IS NULL OR timestamp < epoch(as_of)) AND list_contains($2::BIGINT[], raw_user_id)

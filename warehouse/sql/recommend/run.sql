@@ -1,7 +1,7 @@
 -- $1: how a training's id begins, $2: version of the models' code, which may not read what others
 -- left. The newest snapshot first, then trainings of that code, then the best on validation.
 SELECT
-    run_id, lineage.snapshot_id, load_id, display_name, lineage.preset, lineage.seed, lineage.data,
+    run_id, lineage.snapshot_id, display_name, lineage.preset, lineage.seed, lineage.data,
     lineage.retention, checkpoint_sha256, sequences_path, sequences_sha256
 FROM mart.lineage AS lineage
 JOIN mart.models USING (model)

@@ -120,3 +120,33 @@ COMMENT ON COLUMN mart.recommendations.rank IS 'Place, from 1; items of the user
 COMMENT ON COLUMN mart.recommendations.item_id IS 'Item id in the training''s snapshot (core.items).';
 COMMENT ON COLUMN mart.recommendations.score IS 'The model''s score; comparable within one user and training only.';
 COMMENT ON COLUMN mart.recommendations.created_at IS 'When it was scored (UTC).';
+
+CREATE TABLE IF NOT EXISTS mart.next_targets (
+    snapshot_id VARCHAR NOT NULL,
+    user_id INTEGER NOT NULL,
+    raw_item_id BIGINT NOT NULL,
+    item_id INTEGER,
+    timestamp BIGINT NOT NULL,
+    waited_seconds BIGINT NOT NULL
+);
+COMMENT ON TABLE mart.next_targets IS 'What really came next after a snapshot as of some day: one row for each user who came back.';
+COMMENT ON COLUMN mart.next_targets.snapshot_id IS 'The snapshot, which knows nothing of it (core.snapshots).';
+COMMENT ON COLUMN mart.next_targets.user_id IS 'User id in the snapshot.';
+COMMENT ON COLUMN mart.next_targets.raw_item_id IS 'Movie number of the archive.';
+COMMENT ON COLUMN mart.next_targets.item_id IS 'Item id in the snapshot; null where it does not know the item, so that no model of it can name it.';
+COMMENT ON COLUMN mart.next_targets.timestamp IS 'When it came, seconds since 1970-01-01 00:00 UTC.';
+COMMENT ON COLUMN mart.next_targets.waited_seconds IS 'Seconds since the user''s last interaction in the snapshot.';
+
+CREATE TABLE IF NOT EXISTS mart.next_ranks (
+    run_id VARCHAR NOT NULL,
+    protocol VARCHAR NOT NULL,
+    user_id INTEGER NOT NULL,
+    rank FLOAT NOT NULL,
+    n_candidates INTEGER NOT NULL
+);
+COMMENT ON TABLE mart.next_ranks IS 'Rank of what really came next (mart.next_targets), where the snapshot knows the item.';
+COMMENT ON COLUMN mart.next_ranks.run_id IS 'The training (mart.training_runs), of a snapshot as of some day.';
+COMMENT ON COLUMN mart.next_ranks.protocol IS 'uniform_100: against a hundred drawn items; full: against every item outside the user''s history.';
+COMMENT ON COLUMN mart.next_ranks.user_id IS 'User id in the snapshot.';
+COMMENT ON COLUMN mart.next_ranks.rank IS '1 + candidates scored higher + half of those scored equal.';
+COMMENT ON COLUMN mart.next_ranks.n_candidates IS 'Items ranked, the one that came included.';

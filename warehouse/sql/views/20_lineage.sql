@@ -3,7 +3,8 @@ SELECT
     run_id, model, preset, seed, code_version, device, checkpoint_sha256,
     snapshot_id, retention, sequences_sha256,
     load_id, dataset, source, source_sha256, verified,
-    dataset || CASE WHEN verified THEN '' ELSE ' (unverified: ' || source || ')' END AS data
+    dataset || CASE WHEN verified THEN '' ELSE ' (unverified: ' || source || ')' END AS data,
+    as_of
 FROM mart.training_runs
 JOIN core.snapshots USING (snapshot_id)
 JOIN raw.loads USING (load_id);
@@ -24,3 +25,4 @@ COMMENT ON COLUMN mart.lineage.source IS 'File name or address of the archive.';
 COMMENT ON COLUMN mart.lineage.source_sha256 IS 'SHA-256 of the archive.';
 COMMENT ON COLUMN mart.lineage.verified IS 'Whether the archive is the publisher''s own or was made by us from a seed.';
 COMMENT ON COLUMN mart.lineage.data IS 'The data set, marked where its archive is unverified.';
+COMMENT ON COLUMN mart.lineage.as_of IS 'Only ratings before this day (UTC) were known; null: all of them.';

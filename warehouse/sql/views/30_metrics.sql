@@ -5,7 +5,8 @@ SELECT
     avg(CASE WHEN rank <= k THEN 1.0 ELSE 0.0 END) AS recall,
     avg(CASE WHEN rank <= k THEN 1.0 / log2(rank::DOUBLE + 1.0) ELSE 0.0 END) AS ndcg,
     avg(CASE WHEN rank <= k THEN 1.0 / rank::DOUBLE ELSE 0.0 END) AS mrr,
-    count(*) AS n_users
+    count(*) AS n_users,
+    as_of
 FROM mart.user_ranks
 JOIN (SELECT run_id FROM mart.training_runs WHERE status = 'published') USING (run_id)
 JOIN mart.lineage USING (run_id)
@@ -30,3 +31,4 @@ COMMENT ON COLUMN mart.metrics.recall IS 'Share of users whose held-out item is 
 COMMENT ON COLUMN mart.metrics.ndcg IS 'Mean of 1 / log2(rank + 1) within the first k, else 0.';
 COMMENT ON COLUMN mart.metrics.mrr IS 'Mean of 1 / rank within the first k, else 0.';
 COMMENT ON COLUMN mart.metrics.n_users IS 'Users averaged over.';
+COMMENT ON COLUMN mart.metrics.as_of IS 'Only ratings before this day (UTC) were known; null: all of them.';

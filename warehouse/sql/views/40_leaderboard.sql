@@ -4,7 +4,8 @@ SELECT
     avg(recall) AS recall, stddev_samp(recall) AS recall_sd,
     avg(ndcg) AS ndcg, stddev_samp(ndcg) AS ndcg_sd,
     avg(mrr) AS mrr, stddev_samp(mrr) AS mrr_sd,
-    count(*) AS n_seeds, any_value(n_users) AS n_users
+    count(*) AS n_seeds, any_value(n_users) AS n_users,
+    as_of
 FROM mart.metrics
 JOIN (SELECT run_id FROM mart.latest_runs) USING (run_id)
 GROUP BY ALL;
@@ -28,3 +29,4 @@ COMMENT ON COLUMN mart.leaderboard.mrr IS 'Mean MRR over seeds.';
 COMMENT ON COLUMN mart.leaderboard.mrr_sd IS 'Sample standard deviation of MRR over seeds; null for one seed.';
 COMMENT ON COLUMN mart.leaderboard.n_seeds IS 'Seeds averaged over.';
 COMMENT ON COLUMN mart.leaderboard.n_users IS 'Users in each.';
+COMMENT ON COLUMN mart.leaderboard.as_of IS 'Only ratings before this day (UTC) were known; null: all of them.';

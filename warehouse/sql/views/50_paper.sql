@@ -25,7 +25,7 @@ FROM mart.paper_results AS paper
 JOIN mart.leaderboard AS ours
     ON ours.model = paper.model AND ours.retention = paper.retention
     AND ours.dataset = 'ml-1m' AND ours.split = 'test'
-    AND ours.protocol = 'uniform_100' AND ours.k = 10;
+    AND ours.protocol = 'uniform_100' AND ours.k = 10 AND ours.as_of IS NULL;
 COMMENT ON VIEW mart.paper_gap IS 'Ours beside the paper: MovieLens-1M, test, uniform_100, k = 10.';
 COMMENT ON COLUMN mart.paper_gap.retention IS '5-core or cold-start.';
 COMMENT ON COLUMN mart.paper_gap.model IS 'Slug of the variant.';

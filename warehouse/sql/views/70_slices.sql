@@ -2,10 +2,12 @@ CREATE OR REPLACE VIEW mart.slices AS
 WITH targets AS (
     SELECT
         held.snapshot_id, held.user_id, held.split,
-        CASE WHEN users.n_train < 20 THEN '1: under 20' WHEN users.n_train < 50 THEN '2: 20 to 49'
-             WHEN users.n_train < 200 THEN '3: 50 to 199' ELSE '4: 200 and more' END AS history,
-        CASE WHEN items.n_train < 5 THEN '1: under 5' WHEN items.n_train < 50 THEN '2: 5 to 49'
-             WHEN items.n_train < 500 THEN '3: 50 to 499' ELSE '4: 500 and more' END AS popularity,
+        CASE WHEN users.n_train < 5 THEN '1: under 5' WHEN users.n_train < 20 THEN '2: 5 to 19'
+             WHEN users.n_train < 50 THEN '3: 20 to 49' WHEN users.n_train < 200 THEN '4: 50 to 199'
+             ELSE '5: 200 and more' END AS history,
+        CASE WHEN items.n_train = 0 THEN '1: never' WHEN items.n_train < 5 THEN '2: under 5'
+             WHEN items.n_train < 50 THEN '3: 5 to 49' WHEN items.n_train < 500 THEN '4: 50 to 499'
+             ELSE '5: 500 and more' END AS popularity,
         CASE WHEN held.week BETWEEN 10 AND 22 THEN '2: spring' WHEN held.week BETWEEN 23 AND 35 THEN '3: summer'
              WHEN held.week BETWEEN 36 AND 48 THEN '4: autumn' ELSE '1: winter' END AS season
     FROM core.interactions AS held
@@ -24,7 +26,7 @@ FROM mart.user_ranks
 JOIN (SELECT * FROM mart.training_runs WHERE status = 'published') USING (run_id)
 JOIN long USING (snapshot_id, user_id, split)
 GROUP BY ALL;
-COMMENT ON VIEW mart.slices IS 'Metrics at 10 by the length of the user''s training history, the popularity of the held-out item and the season it was watched in.';
+COMMENT ON VIEW mart.slices IS 'Metrics at 10 by the length of the user''s training history, by how often training saw the held-out item, and by the season it was watched in (UTC). Users with fewer than three interactions have no held-out item and are in no slice.';
 COMMENT ON COLUMN mart.slices.run_id IS 'The training (mart.training_runs).';
 COMMENT ON COLUMN mart.slices.model IS 'Slug of the variant.';
 COMMENT ON COLUMN mart.slices.preset IS 'Named settings it started from.';
@@ -33,7 +35,7 @@ COMMENT ON COLUMN mart.slices.snapshot_id IS 'What it was trained on (core.snaps
 COMMENT ON COLUMN mart.slices.split IS 'valid or test.';
 COMMENT ON COLUMN mart.slices.protocol IS 'uniform_100 or full.';
 COMMENT ON COLUMN mart.slices.slice IS 'history, popularity or season.';
-COMMENT ON COLUMN mart.slices.bucket IS 'The part of it, numbered in order.';
+COMMENT ON COLUMN mart.slices.bucket IS 'The part of it, numbered in order. History and popularity count interactions of the training part.';
 COMMENT ON COLUMN mart.slices.recall_10 IS 'Recall@10 of the users in it.';
 COMMENT ON COLUMN mart.slices.ndcg_10 IS 'NDCG@10 of the users in it.';
 COMMENT ON COLUMN mart.slices.n_users IS 'Users in it.';

@@ -1,0 +1,80 @@
+"""What must be true of `mart.next_ranks` before they are published."""
+
+from expectations.facts import Facts
+from expectations.vocabulary import (
+    Suite,
+    between,
+    contract,
+    exactly_set,
+    in_set,
+    no_rows,
+    row_count,
+    unique,
+)
+
+TABLE = "mart.next_ranks"
+COLUMNS = {
+    "run_id": "VARCHAR",
+    "protocol": "VARCHAR",
+    "user_id": "INTEGER",
+    "rank": "FLOAT",
+    "n_candidates": "INTEGER",
+}
+KEY = ("run_id", "protocol", "user_id")
+
+
+def suite(facts: Facts) -> Suite:
+    """Expectations on ranks; reads `mart.next_targets`, `core.users` and `core.items` too."""
+    return Suite(
+        TABLE,
+        KEY,
+        [
+            row_count(None, reason="A run without ranks has no metrics."),
+            *contract(TABLE, COLUMNS),
+            exactly_set("run_id", facts.run_ids, reason="The trainings under audit and no others."),
+            in_set("protocol", ["uniform_100", "full"], reason="There are two protocols."),
+            unique(*KEY, reason="A rank counted twice shifts every mean."),
+            between("rank", 1, None, reason="The best place is 1."),
+            no_rows(
+                "rank at most n_candidates",
+                "SELECT * FROM batch WHERE rank > n_candidates",
+                reason="There is no place after the last. NaN is greater than all, so it fails.",
+            ),
+            no_rows(
+                "a rank for each run, protocol and known target, and no other",
+                """
+                WITH expected AS (
+                    SELECT run_id, protocol, user_id
+                    FROM (SELECT DISTINCT run_id FROM batch)
+                    CROSS JOIN (VALUES ('uniform_100'), ('full')) AS protocols (protocol)
+                    CROSS JOIN (SELECT user_id FROM mart.next_targets WHERE item_id IS NOT NULL)
+                )
+                SELECT *, 'missing' AS problem
+                FROM expected ANTI JOIN batch USING (run_id, protocol, user_id)
+                UNION ALL
+                SELECT run_id, protocol, user_id, 'no target' AS problem
+                FROM batch ANTI JOIN expected USING (run_id, protocol, user_id)
+                """,
+                reason="Means over different users cannot be compared.",
+            ),
+            no_rows(
+                "n_candidates of full = items - history",
+                """
+                SELECT run_id, user_id, n_candidates,
+                       (SELECT count(*) FROM core.items) - n_interactions AS expected
+                FROM batch JOIN core.users USING (user_id)
+                WHERE protocol = 'full' AND n_candidates <> expected
+                """,
+                reason="Every item that the user has not had is ranked.",
+            ),
+            no_rows(
+                "suspected leak: recall@10 below 1 over 50 users or more",
+                """
+                SELECT run_id, protocol, count(*) AS users, max(rank) AS worst_rank
+                FROM batch WHERE n_candidates > 10 GROUP BY run_id, protocol
+                HAVING users >= 50 AND worst_rank <= 10
+                """,
+                reason="Nobody foresees everybody: what came next has reached the model.",
+            ),
+        ],
+    )

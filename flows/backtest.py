@@ -1,0 +1,101 @@
+"""Walk forward over days: train on what was known, then rank what really came next."""
+
+from calendar import monthrange
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+
+from prefect import flow
+
+from flows.parameters import (
+    HEADLINE,
+    DatasetName,
+    Device,
+    Experiment,
+    Model,
+    Preset,
+    Rejects,
+    Retention,
+    Seeds,
+)
+from flows.run import prepared
+from flows.train import train_and_audit
+from tasks import auditing, backtesting, publishing
+from tasks.progress import note
+from tasks.training import Training
+from warehouse.database import locked
+from warehouse.errors import RefusedError
+from warehouse.home import Home
+
+MONTHS = 12
+
+
+@flow(flow_run_name="{dataset} backtest {preset}")
+def backtest(
+    days: Sequence[date],
+    dataset: DatasetName = "synthetic",
+    source: Path | None = None,
+    retention: Retention = "5-core",
+    models: Sequence[Model] = HEADLINE,
+    preset: Preset = "quick",
+    seeds: Seeds = 1,
+    device: Device = "auto",
+    max_rejects: Rejects = 0,
+    home: Path | None = None,
+) -> list[str]:
+    """Train on what was known on each day and rank what came next; other parameters as in `run`.
+
+    What is published already is not done again. Returns the snapshots' ids.
+    """
+    place = Home.at(home)
+    asked = (dataset, source, (retention,), models, preset, seeds, device, max_rejects, home)
+    wanted = [
+        one for day in sorted(set(days)) for one in prepared(place, Experiment(*asked, day))[1]
+    ]
+    train_and_audit(place, wanted, device)
+    missing = backtesting.not_looked_at(place, wanted)
+    if len(missing) < len(wanted):
+        note(f"{len(wanted) - len(missing)} trainings: what came next was ranked before")
+    for snapshot in dict.fromkeys(one.snapshot for one in missing):
+        _rank(place, [one for one in missing if one.snapshot == snapshot], device)
+    publishing.replace_readers_copy(place)
+    return list(dict.fromkeys(one.snapshot.snapshot_id for one in wanted))
+
+
+def _rank(place: Home, trained: Sequence[Training], device: str) -> None:
+    """Rank with all trainings of one snapshot, audit, publish."""
+    snapshot = trained[0].snapshot
+    with locked(place, f"ahead-{snapshot.snapshot_id}"):
+        found = backtesting.look_ahead(place, snapshot)
+        ranks = backtesting.rank_ahead(place, found, trained, device)
+        auditing.audit_ahead(place, found, ranks)
+        backtesting.publish_ahead(place, found, ranks)
+
+
+def days_between(first: date, last: date, months: int) -> list[date]:
+    """Days `months` apart from `first` to `last`, both included where they fit.
+
+    The day of the month is that of `first`, or the month's last where it has fewer.
+
+    >>> [str(day) for day in days_between(date(2000, 10, 31), date(2001, 3, 1), 2)]
+    ['2000-10-31', '2000-12-31', '2001-02-28']
+
+    Raises:
+        RefusedError: there is none, or months are not positive.
+    """
+    if months < 1 or first > last:
+        raise RefusedError(
+            "No day to look back from",
+            got=f"from {first} to {last}, every {months} months",
+            expected="a first day that is not after the last, and a positive step",
+        )
+    found: list[date] = []
+    while (day := _later(first, len(found) * months)) <= last:
+        found.append(day)
+    return found
+
+
+def _later(first: date, months: int) -> date:
+    years, month = divmod(first.month - 1 + months, MONTHS)
+    year, month = first.year + years, month + 1
+    return date(year, month, min(first.day, monthrange(year, month)[1]))
