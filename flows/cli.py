@@ -1,13 +1,12 @@
 """The command line `fpt`: each command is one flow or one query."""
 
 import os
-import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
-from flows import backtest_command, console
+from flows import backtest_command, console, readers
 from flows.guard import guarded, working
 from flows.options import (
     DEFAULT_HOME,
@@ -222,24 +221,6 @@ def up(
         guarded(lambda: serve(Home.at(home), host, port, announce), home)
 
 
-@app.command(epilog='`fpt sql "SELECT * FROM mart.leaderboard" --format csv`')
-def sql(
-    question: Annotated[str, typer.Argument(help="One SQL query on the published tables.")],
-    format: Annotated[Literal["table", "json", "csv"], typer.Option()] = "table",
-    home: HomeDir = DEFAULT_HOME,
-    as_json: AsJson = False,
-) -> None:
-    """Ask the published tables; read-only."""
-    from warehouse.home import Home
-    from warehouse.questions import ask
-
-    answer = guarded(lambda: ask(Home(home.resolve()), question), home)
-    if format == "csv":
-        sys.stdout.write(answer.write_csv())
-    else:
-        console.show_rows(answer.to_dicts(), "", as_json=as_json or format == "json")
-
-
 @app.command(epilog="`fpt records docs/results --dataset ml-1m --preset paper`")
 def records(
     folder: Annotated[Path, typer.Argument(help="Folder of runs.json and its companions.")],
@@ -269,6 +250,7 @@ def doctor(home: HomeDir = DEFAULT_HOME, as_json: AsJson = False) -> None:
 
 
 app.add_typer(backtest_command.app)
+app.add_typer(readers.app)
 
 
 def main() -> None:

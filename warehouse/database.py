@@ -18,6 +18,8 @@ from warehouse.identity import code_version
 
 SQL = Path(__file__).parent / "sql"
 WAIT_SECONDS = 120.0
+# of new files: shells and BI tools, which open the readers' copy, are often a version behind
+STORAGE_VERSION = "v1.4.0"
 MEMORY_LIMIT = os.environ.get("FPT_MEMORY_LIMIT", "4GB")
 
 
@@ -83,6 +85,7 @@ def connected(path: Path, *, read_only: bool = False) -> Iterator[duckdb.DuckDBP
         "memory_limit": MEMORY_LIMIT,
         "temp_directory": str(path.with_suffix(".spill")),
         "preserve_insertion_order": True,
+        "storage_compatibility_version": STORAGE_VERSION,
     }
     try:
         connection = duckdb.connect(str(path), read_only=read_only, config=config)
