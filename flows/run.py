@@ -10,7 +10,6 @@ from prefect import flow
 from flows.ingest import land_and_audit
 from flows.parameters import (
     HEADLINE,
-    LADDER,
     DatasetName,
     Device,
     Experiment,
@@ -64,7 +63,7 @@ def benchmark(
     dataset: DatasetName = "synthetic",
     source: Path | None = None,
     retentions: Sequence[Retention] = ("5-core", "cold-start"),
-    models: Sequence[Model] = LADDER,
+    models: Sequence[Model] | None = None,
     preset: Preset = "quick",
     seeds: Seeds = 5,
     device: Device = "auto",
@@ -72,7 +71,7 @@ def benchmark(
     home: Path | None = None,
     as_of: date | None = None,
 ) -> Outcome:
-    """The pipeline for variants × retentions × seeds: both tables of the paper, all or nothing."""
+    """Both tables of the paper, or variants × retentions × seeds; all or nothing."""
     asked = (dataset, source, retentions, models, preset, seeds, device, max_rejects, home)
     return _pipeline(Experiment(*asked, as_of))
 
@@ -83,7 +82,7 @@ def export(
     dataset: DatasetName = "synthetic",
     source: Path | None = None,
     retentions: Sequence[Retention] = ("5-core", "cold-start"),
-    models: Sequence[Model] = LADDER,
+    models: Sequence[Model] | None = None,
     preset: Preset = "quick",
     seeds: Seeds = 5,
     max_rejects: Rejects = 0,
@@ -120,7 +119,7 @@ def prepared(place: Home, asked: Experiment) -> tuple[list[Snapshot], list[Train
     snapshots = [transform_and_audit(place, load_id, kind, options) for kind in asked.retentions]
     wanted = [
         one
-        for snapshot in snapshots
-        for one in training.trainings(snapshot, asked.models, asked.preset, asked.seeds)
+        for kind, snapshot in zip(asked.retentions, snapshots, strict=True)
+        for one in training.trainings(snapshot, asked.models_on(kind), asked.preset, asked.seeds)
     ]
     return snapshots, wanted
