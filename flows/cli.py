@@ -1,6 +1,7 @@
 """The command line `fpt`: each command is one flow or one query."""
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
