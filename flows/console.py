@@ -10,9 +10,11 @@ from typing import Any
 from rich import box
 from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+_ENDLESS = 100_000
 _WIDE = 160  # for a file or a pipe, which don't tell their width
 
 
@@ -64,6 +66,25 @@ def show_rows(rows: Sequence[Mapping[str, Any]], title: str, *, as_json: bool = 
     if as_json:
         out.file.write(json.dumps(list(rows), default=str) + "\n")
         return
+    out.print(_table(rows, title))
+
+
+def show_answer(rows: Sequence[Mapping[str, Any]], *, as_json: bool = False) -> None:
+    """`show_rows`, but one value a line where a table would break words (ids, checksums)."""
+    table = _table(rows, "")
+    unbound = out.options.update(max_width=_ENDLESS)  # Rich would cut the measure to the screen
+    if as_json or Measurement.get(out, unbound, table).minimum <= out.width:
+        show_rows(rows, "", as_json=as_json)
+        return
+    width = max(len(printable(name)) for name in rows[0])
+    for number, row in enumerate(rows, start=1):
+        out.print(f"─── {number}", style="dim")
+        for name, value in row.items():
+            line = f"{printable(name.replace('_', ' ')):{width}}  {shown(value)}"
+            out.print(escape(line), soft_wrap=True)
+
+
+def _table(rows: Sequence[Mapping[str, Any]], title: str) -> Table:
     named = rows[0] if rows else ()
     names = [name for name in named if any(row[name] is not None for row in rows)]
     table = Table(title=escape(printable(title)), box=box.SIMPLE_HEAD)
@@ -71,7 +92,7 @@ def show_rows(rows: Sequence[Mapping[str, Any]], title: str, *, as_json: bool = 
         table.add_column(escape(printable(name.replace("_", " "))), overflow="fold")
     for row in rows:
         table.add_row(*(escape(shown(row[name])) for name in names))
-    out.print(table)
+    return table
 
 
 def shown(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""`python -m fpt_model train|evaluate|train-all|import`: progress as JSON lines on stdout."""
+"""`python -m fpt_model train|evaluate|train-all|recommend|explain|import`: JSON lines out."""
 
 import argparse
 import json
@@ -17,6 +17,7 @@ EXAMPLES = """examples:
   python -m fpt_model train --sequences S --output 'runs/{seed}' --seed 0 1 2 3 4 --device cuda
   python -m fpt_model evaluate --sequences S --run runs/0 runs/1 runs/2 runs/3 runs/4
   python -m fpt_model train-all --jobs jobs.json
+  python -m fpt_model recommend --sequences S --run run --asked asked.json --output top.parquet
   python -m fpt_model import --checkpoint TiSASRec.pth --sequences S --output run
 """
 
@@ -66,11 +67,18 @@ def _parser() -> argparse.ArgumentParser:
         "train-all", help="train, or resume, and rank all that a file lists"
     )
     train_all.add_argument("--jobs", type=Path, required=True, help="see fpt_model/jobs.py")
+    recommend = commands.add_parser("recommend", help="what comes after whole histories")
+    recommend.add_argument("--top", type=int, default=10, help="items for each")
+    explain = commands.add_parser("explain", help="which past items the model looks at")
+    for command in (recommend, explain):
+        command.add_argument("--run", type=Path, required=True, help="run directory")
+        command.add_argument("--asked", type=Path, required=True, help="see histories.py")
+        command.add_argument("--output", type=Path, required=True, help="Parquet file to write")
     foreign = commands.add_parser("import", help="a checkpoint of the public TiSASRec.pytorch")
     foreign.add_argument("--checkpoint", type=Path, required=True, help="its state dict (.pth)")
     foreign.add_argument("--output", type=Path, required=True, help="run directory to make")
     foreign.add_argument("--heads", type=int, default=1, help="the file does not say them")
-    for command in (train, evaluate, foreign):
+    for command in (train, evaluate, recommend, explain, foreign):
         command.add_argument("--sequences", type=Path, required=True, help="sequences file")
     for command in (train, train_all):
         command.add_argument(
@@ -79,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
             default="auto",
             help="threaded is for a CPU; fused and graphed need a GPU",
         )
-    for command in (train, evaluate, train_all):
+    for command in (train, evaluate, train_all, recommend, explain):
         command.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
         command.add_argument("--threads", type=int, help="CPU threads")
     return parser
@@ -152,6 +160,28 @@ def _train_all(asked: argparse.Namespace) -> int:
     return 0
 
 
+def _recommend(asked: argparse.Namespace) -> int:
+    from fpt_model.recommend import recommend_run
+    from fpt_model.train import device_of
+
+    _prepare(asked)
+    device = device_of(asked.device)
+    rows = recommend_run(asked.sequences, asked.run, asked.asked, asked.top, asked.output, device)
+    _tell({"event": "done", "run": str(asked.run), "rows": rows})
+    return 0
+
+
+def _explain(asked: argparse.Namespace) -> int:
+    from fpt_model.recommend import explain_run
+    from fpt_model.train import device_of
+
+    _prepare(asked)
+    device = device_of(asked.device)
+    rows = explain_run(asked.sequences, asked.run, asked.asked, asked.output, device)
+    _tell({"event": "done", "run": str(asked.run), "rows": rows})
+    return 0
+
+
 def _import(asked: argparse.Namespace) -> int:
     from fpt_model.importer import import_run
 
@@ -185,6 +215,8 @@ COMMANDS = {
     "train": _train,
     "evaluate": _evaluate,
     "train-all": _train_all,
+    "recommend": _recommend,
+    "explain": _explain,
     "import": _import,
 }
 

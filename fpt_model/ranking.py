@@ -60,7 +60,7 @@ def rank_loaded(
     sequences = sequences.seen_at(model.config.moment)
     tables = [_rows(split, _ranks(model, sequences, split)) for split in splits]
     table = pa.concat_tables(tables)
-    _write(output, table)
+    write_table(output, table)
     if scores is not None:
         np.save(scores, _all_scores(model, sequences))
     return int(table.num_rows)
@@ -86,7 +86,7 @@ def rank_trained(trainers: Mapping[Path, Trainer], splits: Sequence[Split] = SPL
     ]
     tables = [pa.concat_tables(parts) for parts in zip(*by_split, strict=True)]
     for output, table in zip(trainers, tables, strict=True):
-        _write(output, table)
+        write_table(output, table)
     return [int(table.num_rows) for table in tables]
 
 
@@ -113,7 +113,7 @@ def rank_ahead(path: Path, ahead: Path, run: Path, output: Path, device: torch.d
     model = load_model(run, before)
     length, after = model.config.max_length, after.seen_at(model.config.moment)
     table = _rows("next", rank(scorer(model, before), after, "test", length))
-    _write(output, table)
+    write_table(output, table)
     return int(table.num_rows)
 
 
@@ -162,7 +162,8 @@ def _rows(split: str, ranks: Ranks) -> pa.Table:
     return pa.concat_tables(tables)
 
 
-def _write(output: Path, table: pa.Table) -> None:
+def write_table(output: Path, table: pa.Table) -> None:
+    """Write a table as Parquet, whole or not at all, with its checksum beside it."""
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd")
     data = sink.getvalue().to_pybytes()

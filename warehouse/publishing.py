@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from warehouse.database import (
     connected,
+    create_schema,
     literal_glob,
     locked,
     quoted,
@@ -128,6 +129,7 @@ def replace_readers_copy(home: Home) -> Published:
     """
     with locked(home, "warehouse"):
         with connected(home.warehouse) as connection:
+            create_schema(connection)  # views may be newer than the last thing written
             connection.execute("CHECKPOINT")
         now = home.warehouse.stat()
         if home.published.exists():

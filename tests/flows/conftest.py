@@ -88,6 +88,8 @@ def fpt(tmp_path_factory) -> Callable[..., Answer]:
     prefect_home = tmp_path_factory.mktemp("prefect")
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "FPT_"))}
     environment |= {"PREFECT_HOME": str(prefect_home), "COLUMNS": "200"}
+    # of a busy machine, which the tests themselves make
+    environment["PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"] = "120"
 
     def type_in(*arguments: object, home: Path, timeout: float = 240) -> Answer:
         done = subprocess.run(

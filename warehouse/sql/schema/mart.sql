@@ -103,6 +103,24 @@ COMMENT ON COLUMN mart.validation_results.snapshot_id IS 'The snapshot that was 
 COMMENT ON COLUMN mart.validation_results.run_id IS 'The training that was checked; null for other audits.';
 COMMENT ON COLUMN mart.validation_results.checked_at IS 'When (UTC).';
 
+CREATE TABLE IF NOT EXISTS mart.recommendations (
+    run_id VARCHAR NOT NULL,
+    raw_user_id BIGINT NOT NULL,
+    user_id INTEGER,
+    rank INTEGER NOT NULL,
+    item_id INTEGER NOT NULL,
+    score FLOAT NOT NULL,
+    created_at TIMESTAMP NOT NULL
+);
+COMMENT ON TABLE mart.recommendations IS 'What a training recommends next, after a user''s whole history: the latest answer of fpt recommend for each.';
+COMMENT ON COLUMN mart.recommendations.run_id IS 'The training that scored (mart.training_runs).';
+COMMENT ON COLUMN mart.recommendations.raw_user_id IS 'User number of the archive.';
+COMMENT ON COLUMN mart.recommendations.user_id IS 'User id in the training''s snapshot; null for a user that the snapshot left out.';
+COMMENT ON COLUMN mart.recommendations.rank IS 'Place, from 1; items of the user''s history are left out.';
+COMMENT ON COLUMN mart.recommendations.item_id IS 'Item id in the training''s snapshot (core.items).';
+COMMENT ON COLUMN mart.recommendations.score IS 'The model''s score; comparable within one user and training only.';
+COMMENT ON COLUMN mart.recommendations.created_at IS 'When it was scored (UTC).';
+
 CREATE TABLE IF NOT EXISTS mart.next_targets (
     snapshot_id VARCHAR NOT NULL,
     user_id INTEGER NOT NULL,

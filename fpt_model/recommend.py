@@ -1,0 +1,161 @@
+"""What comes after whole histories, and what the model looks at when it says so; as files.
+
+Letters: B users of a batch, K items, I items of all.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from fpt_model.attention_of import attention_of
+from fpt_model.data import Sequences, load
+from fpt_model.errors import ModelError
+from fpt_model.evaluate import BATCH
+from fpt_model.histories import History, read_asked, windows_of
+from fpt_model.model import Encoder
+from fpt_model.ranking import load_model, write_table
+from fpt_model.trainer import scorer
+from fpt_model.unseen import Unseen
+
+Answer = Callable[[Encoder, Sequences, Sequence[History]], Iterator[pa.Table]]
+TOP = pa.schema(
+    [("asked", pa.int32()), ("rank", pa.int32()), ("item_id", pa.int32()), ("score", pa.float32())]
+)
+ATTENTION = pa.schema(
+    [
+        ("asked", pa.int32()),
+        ("position", pa.int32()),
+        ("item_id", pa.int32()),
+        ("seconds_before", pa.int64()),
+        ("block", pa.int32()),
+        ("weight", pa.float32()),
+    ]
+)
+
+
+def recommend_run(
+    path: Path, run: Path, asked: Path, top: int, output: Path, device: torch.device
+) -> int:
+    """Write the `top` items after each history, best first; those of the history are left out.
+
+    Args:
+        path: the sequences file that the run was trained on.
+        run: its directory.
+        asked: see `read_asked`.
+        top: K; fewer where the user has nearly everything.
+        output: Parquet file (asked from 0, rank from 1, item_id, score).
+        device: to compute on.
+
+    Returns:
+        The number of rows.
+
+    Raises:
+        ModelError: see `load_model` and `read_asked`; `top` is no number of items.
+    """
+    if top < 1:
+        raise ModelError("--top is too small", got=top, expected="at least 1")
+    return _answer(path, run, asked, output, device, partial(_best, top=top))
+
+
+def explain_run(path: Path, run: Path, asked: Path, output: Path, device: torch.device) -> int:
+    """Write what the last position of each history attends to, the mean over heads.
+
+    Args:
+        path, run, asked, device: as in `recommend_run`.
+        output: Parquet file (asked from 0, position in the history from 1, item_id,
+            seconds_before the last interaction, block from 1, weight).
+
+    Returns:
+        The number of rows.
+
+    Raises:
+        ModelError: see `load_model` and `read_asked`.
+    """
+    return _answer(path, run, asked, output, device, _attention)
+
+
+def _answer(
+    path: Path, run: Path, asked: Path, output: Path, device: torch.device, answer: Answer
+) -> int:
+    sequences: Sequences = load(path).to(device)
+    model = load_model(run, sequences)
+    table = pa.concat_tables(answer(model, sequences, read_asked(asked, sequences)))
+    write_table(output, table)
+    return int(table.num_rows)
+
+
+@torch.no_grad()
+def _best(
+    model: Encoder, sequences: Sequences, histories: Sequence[History], top: int
+) -> Iterator[pa.Table]:
+    score, config = scorer(model, sequences), model.config
+    for first in range(0, len(histories), BATCH):
+        some = histories[first : first + BATCH]
+        filled = [*some, *[some[0]] * (BATCH - len(some))]  # see `evaluate.BATCH`
+        windows = windows_of(filled, config.max_length, config.moment)
+        scores = score(windows)[: len(some)]  # (B, I + 1)
+        values, items = best(scores, [one.items for one in some], top)
+        found = values > float("-inf")  # (B, K)
+        asked, rank = found.nonzero(as_tuple=True)
+        columns = (asked + first, rank + 1, items[found], values[found])
+        yield _table(columns, TOP)
+
+
+def best(scores: Tensor, seen: Sequence[Tensor], top: int) -> tuple[Tensor, Tensor]:
+    """The highest scores outside what was seen, equal ones in the order of their items.
+
+    Args:
+        scores: (B, I + 1); column 0 is padding.
+        seen: items of each of the B.
+        top: K, of I at most.
+
+    Returns:
+        Values and items, (B, K); -inf where nothing is left.
+
+    Raises:
+        ModelError: a score is NaN.
+    """
+    if not torch.isfinite(scores).all():
+        raise ModelError("A score is not a number", to_do="Train again with a lower rate")
+    open_ = scores.clone()
+    open_[:, 0] = float("-inf")
+    for row, items in zip(open_, seen, strict=True):
+        row[items] = float("-inf")
+    values, items = open_.topk(min(top, open_.shape[1] - 1), dim=1)
+    by_item = items.argsort(dim=1)
+    values, items = values.gather(1, by_item), items.gather(1, by_item)
+    by_value = values.argsort(dim=1, descending=True, stable=True)
+    return values.gather(1, by_value), items.gather(1, by_value)
+
+
+def _attention(
+    model: Encoder, sequences: Sequences, histories: Sequence[History]
+) -> Iterator[pa.Table]:
+    length, unseen = model.config.max_length, Unseen(model, sequences)
+    for asked, one in enumerate(histories):
+        windows = windows_of([one], length, model.config.moment)
+        weights = attention_of(model, windows, unseen.vectors(windows))[0].mean(1)  # (blocks, T)
+        shown = min(len(one.items), length)
+        first = len(one.items) - shown
+        block, place = torch.ones_like(weights[:, -shown:]).nonzero(as_tuple=True)
+        columns = (
+            torch.full_like(place, asked),
+            first + place + 1,
+            one.items[first + place],
+            one.times[-1] - one.times[first + place],
+            block + 1,
+            weights[:, -shown:].flatten(),
+        )
+        yield _table(columns, ATTENTION)
+
+
+def _table(columns: Sequence[Tensor], schema: pa.Schema) -> pa.Table:
+    arrays = [
+        pa.array(column.cpu().numpy(), kind)
+        for column, kind in zip(columns, schema.types, strict=True)
+    ]
+    return pa.Table.from_arrays(arrays, schema=schema)

@@ -1,0 +1,104 @@
+"""The how-to pages, done as written: files and diffs go into a copy of the checkout, commands run.
+
+In the copy's folder stand `.fpt`, a finished home, and the archives that the pages speak of.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted((ROOT / "docs" / "how-to").glob("*.md"))
+BLOCK = re.compile(
+    r"(?:^`(?P<path>[\w/.]+)`:\n\n)?^```(?P<kind>\w+)\n(?P<text>.*?)^```", re.M | re.S
+)
+QUICK = {"query"}  # pages that don't start a pipeline
+
+
+@pytest.fixture
+def checkout(finished, archive, tmp_path) -> Path:
+    """A copy of the tracked files with `.venv`, a home and archives beside them."""
+    ours = ("flows", "tasks", "warehouse", "expectations", "fpt_model", "tests")
+    for name in ours:
+        ignore = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=ignore)
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    shutil.copytree(finished[0], tmp_path / ".fpt")
+    shutil.copy(archive, tmp_path / "ml-1m.zip")
+    (tmp_path / ".venv").symlink_to(sys.prefix)
+    with zipfile.ZipFile(tmp_path / "film-club.zip", "w") as club:
+        ratings = [f"{user},{film},4.5,{10**9 + film}" for user in (1, 2) for film in (1, 2, 3)]
+        films = [f'{film},"Film {film} (1999)",Drama' for film in (1, 2, 3)]
+        heads = {"ratings": "userId,movieId,rating,timestamp", "movies": "movieId,title,genres"}
+        for name, rows in (("ratings", ratings), ("movies", films)):
+            club.writestr(f"film-club/{name}.csv", "\n".join([heads[name], *rows]) + "\n")
+    return tmp_path
+
+
+@pytest.fixture
+def do(checkout, tmp_path_factory):
+    """Run a command in the copy, whose packages come before the installed ones."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "FPT_"))}
+    path = f"{checkout / '.venv' / 'bin'}{os.pathsep}{kept['PATH']}"
+    kept["PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"] = "120"
+    kept |= {"PREFECT_HOME": str(tmp_path_factory.mktemp("prefect")), "PYTHONPATH": "."}
+
+    def run(*words: str, **more) -> str:
+        done = subprocess.run(
+            words, cwd=checkout, env=kept | {"PATH": path}, capture_output=True, text=True, **more
+        )
+        assert done.returncode == 0, f"{words}\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    return run
+
+
+def follow(page: Path, checkout: Path, do) -> str:
+    """Do what a page says from top to bottom; returns what its commands and code print."""
+    said = ""
+    for block in BLOCK.finditer(page.read_text(encoding="utf-8")):
+        text, kind = block["text"], block["kind"]
+        if block["path"]:
+            (checkout / block["path"]).write_text(text, encoding="utf-8")
+        elif kind == "diff":
+            do("git", "apply", "-", input=text)
+        elif kind == "python":
+            said += do(sys.executable, "-c", text)
+        elif text.startswith("duckdb ") and not shutil.which("duckdb"):
+            continue  # the shell is not a Python package of ours
+        else:
+            assert kind == "sh", f"a block of {kind} is not followed"
+            said += do("bash", "-euc", text)
+    return said
+
+
+EXPECTED = {
+    "query": ("leaderboard", "SAS-FPT", "checkpoint_sha256", "model,k,ndcg", "('ml-1m'"),
+    "add-an-expectation": (" passed",),
+    "add-a-data-set": ("film-club", "6"),
+    "add-a-variant": ("tisasrec_week",),
+    "gpu-machine": ('"event": "finished"', "SAS-FPT"),
+}
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, id=page.stem, marks=() if page.stem in QUICK else pytest.mark.slow)
+        for page in PAGES
+        if page.stem in EXPECTED
+    ],
+)
+def test_a_page_works_as_written(page, checkout, do):
+    said = follow(page, checkout, do)
+    assert [words for words in EXPECTED[page.stem] if words not in said] == []
+
+
+def test_the_pages_are_there():
+    assert {page.stem for page in PAGES} >= set(EXPECTED)

@@ -1,0 +1,225 @@
+"""What comes next and why: against naive computations, for known and for unseen users."""
+
+import json
+import math
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+import torch.nn.functional as F
+
+from fpt_model.attention_of import attention_of
+from fpt_model.data import Windows, check_sha256, load
+from fpt_model.histories import read_asked, windows_of
+from fpt_model.intervals import interval_rows, scaled_intervals
+from fpt_model.ranking import load_model
+from fpt_model.recommend import best
+
+
+def naive_weights(model, windows: Windows, b: int) -> torch.Tensor:
+    """Weights of one user's last place, (blocks, H, n), pair by pair as the papers write them."""
+    config = model.config
+    width = config.width // config.heads
+    places = [t for t in range(windows.items.shape[1]) if windows.items[b, t]]
+    intervals = scaled_intervals(windows.asked, windows.times, windows.scales)
+    rows = interval_rows(intervals, config.time_span, model.edges)[b]
+    parts = [model.items.weight[windows.items[b, places]]]
+    if config.week_width:
+        parts.append(model.weeks.weight[windows.weeks[b, places]])
+    if config.user_width:
+        parts.append(model.users.weight[windows.users[b]].expand(len(places), -1))
+    x = torch.cat(parts, 1) * math.sqrt(config.width)
+    if not config.intervals:
+        x = x + torch.stack([model.positions[0][t] for t in places])
+    found = []
+    for block in model.blocks:
+        normal = block.norm_attention(x)
+        q, k, v = block.query(normal), block.key(x), block.value(x)
+        attended, last = torch.zeros_like(x), []
+        for i, at in enumerate(places):
+            for h in range(config.heads):
+                part = slice(h * width, (h + 1) * width)
+                keys, values = [], []
+                for j, past in enumerate(places[: i + 1]):
+                    key, value = k[j], v[j]
+                    if config.intervals:
+                        key = key + model.positions[0][past] + model.intervals[0][rows[at, past]]
+                        value = value + model.positions[1][past]
+                        value = value + model.intervals[1][rows[at, past]]
+                    keys.append(key[part])
+                    values.append(value[part])
+                weights = (torch.stack(keys) @ q[i, part] / math.sqrt(width)).softmax(0)
+                attended[i, part] = weights @ torch.stack(values)
+                if at == places[-1]:
+                    last.append(weights)
+        found.append(torch.stack(last))
+        x = block.norm_pointwise(normal + attended)
+        x = x + block.pointwise_2(F.relu(block.pointwise_1(x)))
+    return torch.stack(found)
+
+
+@pytest.mark.parametrize("heads", [1, 2])
+def test_weights_are_those_of_the_papers(slug, heads, small_config, encoder, random_windows):
+    model = encoder(small_config(slug, max_length=6, heads=heads))
+    windows = random_windows(11, batch=4)
+    with torch.no_grad():
+        weights = attention_of(model, windows)  # (B, blocks, H, T)
+        assert weights.shape == (4, model.config.blocks, heads, 6)
+        for b in range(4):
+            real = windows.items[b] > 0
+            torch.testing.assert_close(weights[b][..., real], naive_weights(model, windows, b))
+            assert not weights[b][..., ~real].any()
+
+
+def test_attention_to_padding_is_told_where_a_model_looks_there(
+    small_config, encoder, random_windows
+):
+    """Weights times values are what the block attends to, whatever the mask."""
+    model = encoder(small_config("tisasrec", max_length=6, mask="queries"))
+    windows = random_windows(5, batch=4)
+    heard = []
+    hook = model.blocks[0].register_forward_hook(lambda _, given, out: heard.append(given))
+    with torch.no_grad():
+        weights = attention_of(model, windows)
+        hook.remove()
+        x, _, time = heard[0]
+        times = torch.where(windows.items > 0, windows.times, -windows.scales[:, None])
+        rows = interval_rows(
+            (windows.asked[:, -1:] - times) // windows.scales[:, None], 16, model.edges
+        )
+        block = model.blocks[0]
+        keys = block.key(x) + time.positions[0] + time.intervals[0][rows]  # (B, T, D)
+        query = block.query(block.norm_attention(x[:, -1]))  # (B, D)
+        naive = (keys @ query[:, :, None])[..., 0] / math.sqrt(query.shape[1])
+    torch.testing.assert_close(weights[:, 0, 0], naive.softmax(1))
+    padded = windows.items == 0
+    assert padded.any()
+    assert (weights[:, 0, 0][padded] > 0).all()
+
+
+def test_a_forward_pass_leaves_no_hook_behind(small_config, encoder, random_windows):
+    model = encoder(small_config("sas_fpt", max_length=6))
+    attention_of(model, random_windows(1))
+    assert not any(block._forward_pre_hooks for block in model.blocks)
+
+
+def test_the_best_are_unseen_and_equal_ones_stand_by_item():
+    scores = torch.tensor([[9.0, 1.0, 3.0, 3.0, 2.0], [9.0, 5.0, 4.0, 3.0, 2.0]])
+    values, items = best(scores, [torch.tensor([4]), torch.tensor([1, 2, 3])], 3)
+    assert items[0].tolist() == [2, 3, 1]
+    assert values[0].tolist() == [3.0, 3.0, 1.0]
+    assert items[1, 0] == 4
+    assert values[1].tolist() == [2.0, -math.inf, -math.inf]
+
+
+@pytest.mark.parametrize("moment", ["last", "request"])
+def test_windows_of_known_users_are_those_of_the_sequences(moment, learnable, tmp_path):
+    sequences = load(learnable)
+    asked = tmp_path / "asked.json"
+    asked.write_text(json.dumps([{"user_id": user} for user in range(1, sequences.n_users + 1)]))
+    ours = windows_of(read_asked(asked, sequences), 8, moment)
+    rows = torch.arange(sequences.n_users)
+    theirs = sequences.seen_at(moment).windows(rows, sequences.lengths, 8)
+    for name in ("items", "times", "weeks", "scales", "asked", "users"):
+        assert torch.equal(getattr(ours, name), getattr(theirs, name)), name
+
+
+@pytest.fixture
+def trained(learnable, train_small, tmp_path):
+    run = tmp_path / "run"
+    assert train_small(learnable, run).code == 0
+    return learnable, run
+
+
+@pytest.fixture
+def ask(trained, run_command, tmp_path):
+    """The rows that a command answers to objects of a request."""
+    path, run = trained
+
+    def go(command: str, asked: list[dict], *words: object) -> list[dict]:
+        request, output = tmp_path / "asked.json", tmp_path / "answer.parquet"
+        request.write_text(json.dumps(asked))
+        ended = run_command(
+            *(command, "--sequences", path, "--run", run, "--asked", request),
+            *("--output", output, "--device", "cpu", *words),
+        )
+        assert ended.code == 0, ended.stderr
+        check_sha256(output)
+        return pq.read_table(output).to_pylist()
+
+    return go
+
+
+def test_recommendations_equal_a_naive_computation(trained, ask):
+    path, run = trained
+    sequences = load(path)
+    model = load_model(run, sequences).eval()
+    rows = ask("recommend", [{"user_id": 3}, {"user_id": 1}], "--top", 5)
+    assert [(row["asked"], row["rank"]) for row in rows] == [
+        (asked, rank) for asked in (0, 1) for rank in range(1, 6)
+    ]
+    for asked, user in enumerate((3, 1)):
+        row = torch.tensor([user - 1])
+        windows = sequences.windows(row, sequences.lengths[row], model.config.max_length)
+        with torch.no_grad():
+            scores = model.score_all(model(windows)[:, -1])[0].numpy()
+        history = sequences.items[sequences.starts[user - 1] : sequences.starts[user]].tolist()
+        naive = sorted(set(range(1, 31)) - set(history), key=lambda item: -scores[item])[:5]
+        ours = [row for row in rows if row["asked"] == asked]
+        assert [row["item_id"] for row in ours] == naive
+        np.testing.assert_allclose([row["score"] for row in ours], scores[naive], rtol=1e-4)
+
+
+def test_a_given_history_is_answered_like_that_of_an_unseen_user(trained, ask, learnable_rows):
+    """User 26 has a single interaction, hence no training part: the same history by hand."""
+    given = {name: learnable_rows[25][name] for name in ("item_ids", "timestamps", "weeks")}
+    rows = ask("recommend", [{"user_id": 26}, given | {"time_scale": 1}], "--top", 29)
+    one, other = ([row for row in rows if row["asked"] == asked] for asked in (0, 1))
+    assert len(one) == 29
+    assert [row["item_id"] for row in one] == [row["item_id"] for row in other]
+    assert given["item_ids"][0] not in {row["item_id"] for row in one}
+
+
+def test_an_explanation_says_item_time_and_weight(trained, ask, learnable_rows):
+    sequences = load(trained[0])
+    user = next(u for u in range(1, 25) if sequences.lengths[u - 1] > 8)  # longer than the window
+    rows = ask("explain", [{"user_id": 2}, {"user_id": user}])
+    history = learnable_rows[user - 1]
+    length = len(history["item_ids"])
+    for block in (1, 2):
+        ours = [row for row in rows if row["asked"] == 1 and row["block"] == block]
+        assert [row["position"] for row in ours] == list(range(length - 7, length + 1))
+        assert [row["item_id"] for row in ours] == history["item_ids"][-8:]
+        ends = history["timestamps"][-1]
+        assert [row["seconds_before"] for row in ours] == [
+            ends - time for time in history["timestamps"][-8:]
+        ]
+        assert sum(row["weight"] for row in ours) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ([], "asks about nobody"),
+        ([{"user_id": 27}], "No such user: got 27, expected 1 to 26"),
+        ([{"user_id": 0}], "No such user"),
+        ([{"name": "x"}], "KeyError"),
+        ({"user_id": 1}, "asks about no users"),
+        ([{"item_ids": [31], "timestamps": [1], "weeks": [1], "time_scale": 1}], "items outside"),
+        ([{"item_ids": [1], "timestamps": [1], "weeks": [53], "time_scale": 1}], "weeks outside"),
+        ([{"item_ids": [], "timestamps": [], "weeks": [], "time_scale": 1}], "empty"),
+        ([{"item_ids": [1, 2], "timestamps": [2, 1], "weeks": [1, 1], "time_scale": 1}], "go back"),
+        ([{"item_ids": [1], "timestamps": [1], "weeks": [1], "time_scale": 0}], "time scale"),
+    ],
+)
+def test_a_wrong_request_is_refused_in_words(asked, words, trained, run_command, tmp_path):
+    request = tmp_path / "asked.json"
+    request.write_text(json.dumps(asked))
+    ended = run_command(
+        *("recommend", "--sequences", trained[0], "--run", trained[1], "--asked", request),
+        *("--output", tmp_path / "top.parquet"),
+    )
+    assert ended.code == 2
+    assert words in ended.stderr
+    assert not (tmp_path / "top.parquet").exists()

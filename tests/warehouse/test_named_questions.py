@@ -1,0 +1,189 @@
+"""Questions with a name, the dictionary, and other processes that read while we publish."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from warehouse.database import writing
+from warehouse.dictionary import dictionary
+from warehouse.errors import RefusedError
+from warehouse.named import named_questions, sql_of
+from warehouse.publishing import replace_readers_copy, store_outcomes
+from warehouse.questions import ask
+
+DICTIONARY = Path(__file__).parents[2] / "docs" / "data-dictionary.md"
+QUESTIONS = [one.name for one in named_questions()]
+FAILED = {
+    "table_name": "raw.items",
+    "expectation": "title not blank",
+    "severity": "warning",
+    "success": False,
+    "observed": None,
+    "unexpected_count": 3,
+    "sample": [{"raw_item_id": 7}],
+    "reason": "A blank title shows as nothing.",
+}
+
+
+@pytest.fixture
+def world(home, publish, published_snapshot):
+    """Two variants with two seeds and one, a failed audit, a recommendation; published."""
+    publish("b0", [1.0, 2.0, 50.0, 50.0], model="tisasrec", train_seconds=9.0)
+    publish("a0", [1.0, 1.0, 1.0, 50.0], model="sas_fpt")
+    publish("a1", [1.0, 1.0, 50.0, 50.0], model="sas_fpt", seed=1)
+    grave = FAILED | {"severity": "critical", "unexpected_count": 1}
+    store_outcomes(home, [FAILED, grave, FAILED | {"success": True}], load_id="load")
+    with writing(home) as connection:
+        connection.execute(
+            "INSERT INTO mart.recommendations VALUES ('a0', 1, 1, 1, 6, 2.5, now()::TIMESTAMP)"
+        )
+        connection.execute(
+            "INSERT INTO raw.rejects VALUES ('load', 'ratings.dat', 9, '1::x', 'not a number')"
+        )
+    replace_readers_copy(home)
+    return home
+
+
+def test_a_question_has_an_answer_and_the_same_one_again(world):
+    for name in QUESTIONS:
+        first = ask(world, sql_of(name))
+        assert first.height > 0, name
+        if "days_since_training" not in first.columns:
+            assert first.equals(ask(world, sql_of(name))), name
+
+
+def test_there_are_a_dozen_and_each_says_what_it_answers():
+    assert len(QUESTIONS) >= 12
+    assert {"leaderboard", "paper-gap", "significance", "slices", "worst-audits"} <= set(QUESTIONS)
+    for one in named_questions():
+        assert one.sql.startswith("-- ")
+        assert 20 < len(one.description) < 120
+        assert one.description.endswith((".", "?"))
+
+
+def test_a_name_is_its_file_and_anything_else_is_sql():
+    assert sql_of(" seeds ").startswith("-- How far the seeds")
+    assert sql_of("SELECT 1") == "SELECT 1"
+    with pytest.raises(RefusedError, match="got leaderbord, expected audits, cold-start"):
+        sql_of("leaderbord")
+
+
+def test_a_rung_is_compared_with_the_one_below_it(world):
+    rows = ask(world, sql_of("significance")).rows(named=True)
+    recall = next(row for row in rows if row["metric"] == "recall_10")
+    assert (recall["variant"], recall["baseline"]) == ("SAS-FPT", "TiSASRec")
+    # recall of SAS-FPT, mean over seeds: 1, 1, 1/2, 0; of TiSASRec: 1, 1, 0, 0
+    assert recall["difference"] == pytest.approx(1 / 8)
+    assert recall["low"] < 0 < recall["high"]
+    assert recall["paper_difference"] == pytest.approx(0.8030 - 0.7998)
+    assert (recall["verdict"], recall["users"], recall["seeds"]) == ("undecided", 4, 1)
+    assert len(rows) == 2
+
+
+def test_the_gravest_failed_expectation_comes_first(world):
+    rows = ask(world, sql_of("worst-audits")).rows(named=True)
+    assert [(row["severity"], row["offending_rows"]) for row in rows] == [
+        ("critical", 1),
+        ("warning", 3),
+    ]
+    assert "7" in rows[0]["sample"]
+
+
+def test_the_slowest_training_comes_first_with_its_cost(world):
+    row = ask(world, sql_of("slowest-runs")).row(0, named=True)
+    assert (row["run_id"], row["seconds"], row["seconds_an_epoch"]) == ("b0", 9.0, 1.0)
+
+
+def test_a_number_is_followed_down_to_the_archive(world, published_snapshot):
+    row = ask(world, sql_of("lineage")).row(0, named=True)
+    assert row["run_id"] == "a0"
+    assert row["checkpoint_sha256"] == "abc"
+    assert row["sequences_sha256"] == published_snapshot.sequences_sha256
+    assert (row["source"], row["source_sha256"]) == ("ml-1m.zip", "abc")
+
+
+def test_recommendations_have_titles(world):
+    row = ask(world, sql_of("recommendations")).row(0, named=True)
+    assert (row["user"], row["rank"], row["title"]) == (1, 1, "Item 6")
+
+
+def test_the_data_dictionary_is_not_stale():
+    assert DICTIONARY.read_text(encoding="utf-8") == dictionary(), (
+        "stale: run `fpt sql --dictionary > docs/data-dictionary.md`"
+    )
+
+
+def test_the_dictionary_has_every_table_and_says_something_of_each_column(world):
+    query = "SELECT DISTINCT table_schema || '.' || table_name FROM information_schema.tables"
+    tables = {name for (name,) in ask(world, query).rows()}
+    written = dictionary()
+    assert set(re.findall(r"^## (\w+\.\w+)$", written, re.M)) == tables
+    assert "| None |" not in written
+    assert all(f"`fpt sql {name}`" in written for name in QUESTIONS)
+
+
+READER = """
+import sys, duckdb
+with duckdb.connect(sys.argv[1], read_only=True) as published:
+    count = "SELECT count(*) FROM mart.training_runs"
+    print(published.execute(count).fetchone()[0], flush=True)
+    sys.stdin.readline()
+    print(published.execute(count).fetchone()[0], flush=True)
+"""
+
+
+def test_another_process_reads_on_while_the_copy_is_replaced(world, publish):
+    command = [sys.executable, "-c", READER, str(world.published)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as reader:
+        assert reader.stdout.readline() == "3\n"
+        publish("c0", [1.0] * 4, model="sasrec")
+        assert replace_readers_copy(world).changed
+        out, _ = reader.communicate("on\n", timeout=60)
+    assert reader.returncode == 0
+    assert out == "3\n"  # the state of the moment in which it was opened
+    assert ask(world, "SELECT count(*) AS n FROM mart.training_runs").item() == 4
+
+
+def test_a_reader_without_read_only_does_not_stop_the_pipeline(world, publish):
+    """Such a reader locks its own file; the next copy is another file."""
+    code = READER.replace(", read_only=True", "")
+    command = [sys.executable, "-c", code, str(world.published)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as reader:
+        assert reader.stdout.readline() == "3\n"
+        publish("c0", [1.0] * 4, model="sasrec")
+        assert replace_readers_copy(world).changed
+        assert ask(world, "SELECT count(*) AS n FROM mart.training_runs").item() == 4
+        reader.communicate("on\n", timeout=60)
+
+
+def test_a_tool_that_speaks_sqlalchemy_sees_tables_and_descriptions(world):
+    import sqlalchemy
+
+    engine = sqlalchemy.create_engine(f"duckdb:///{world.published}?access_mode=read_only")
+    look = sqlalchemy.inspect(engine)
+    assert "leaderboard" in look.get_view_names(schema="mart")
+    columns = {column["name"]: column["comment"] for column in look.get_columns("metrics", "mart")}
+    assert columns["k"] == "Cut-off."
+    engine.dispose()
+
+
+def test_shells_of_the_version_before_can_open_new_files(world):
+    tags = "SELECT tags['storage_version'] FROM duckdb_databases() WHERE NOT internal"
+    (version,) = ask(world, tags).row(0)
+    assert version.startswith("v1.")
+
+
+def test_an_unchanged_warehouse_with_newer_views_is_copied_again(world):
+    with writing(world) as connection:
+        connection.execute("DROP VIEW mart.ladder")
+        connection.execute("UPDATE mart.schema_version SET version = 'before'")
+    assert replace_readers_copy(world).changed
+    assert ask(world, "SELECT count(*) AS n FROM mart.ladder").item() > 0
+    assert not replace_readers_copy(world).changed

@@ -1,0 +1,69 @@
+"""Histories of users that a snapshot does not know, as the models see them."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import polars as pl
+
+from warehouse.errors import RefusedError
+from warehouse.transforms.order import in_total_order, without_repeats
+from warehouse.transforms.time_features import with_time_scale, with_week
+
+DAY = 86_400
+
+
+def histories(ratings: pl.LazyFrame) -> dict[int, dict[str, Any]]:
+    """What each user did, by number: items, times, weeks and time scale.
+
+    Args:
+        ratings: `source_row`, `raw_user_id`, `raw_item_id`, `timestamp`, `item_id`.
+    """
+    rows = (
+        ratings.pipe(in_total_order)
+        .pipe(without_repeats)
+        # nothing is held out of a history to go on from
+        .with_columns(user_id="raw_user_id", split=pl.lit("train"))
+        .pipe(with_time_scale)
+        .pipe(with_week)
+        .group_by("raw_user_id", maintain_order=True)
+        .agg(
+            pl.col("item_id").alias("item_ids"),
+            pl.col("timestamp").alias("timestamps"),
+            pl.col("week").alias("weeks"),
+            pl.col("time_scale").first(),
+        )
+        .collect()
+    )
+    return {row.pop("raw_user_id"): row for row in rows.to_dicts()}
+
+
+def written_history(words: Sequence[str], items: pl.DataFrame) -> dict[str, Any]:
+    """The history of somebody new: an item a day, the last one today.
+
+    Args:
+        words: numbers of the archive or whole titles (any case), the latest last.
+        items: `item_id`, `raw_item_id`, `title` of the snapshot.
+
+    Raises:
+        RefusedError: no words, or one that is no item of the snapshot.
+    """
+    by_number = dict(zip(items["raw_item_id"].cast(str), items["item_id"], strict=True))
+    titled = items.drop_nulls("title")
+    by_title = dict(zip(titled["title"].str.to_lowercase(), titled["item_id"], strict=True))
+    found = {word: by_number.get(word, by_title.get(word.lower())) for word in words}
+    unknown = [word for word, item in found.items() if item is None]
+    if unknown or not found:
+        raise RefusedError(
+            "No history of items that the training knows",
+            got=", ".join(map(repr, unknown)) or "nothing",
+            expected="numbers of the archive or whole titles",
+            to_do='`fpt sql "SELECT raw_item_id, title FROM core.items"` lists them',
+        )
+    today = int(datetime.now(UTC).timestamp())
+    rows = [
+        {"source_row": place, "raw_user_id": 0, "raw_item_id": item, "item_id": item}
+        | {"timestamp": today - DAY * (len(found) - place)}
+        for place, item in enumerate(found.values(), start=1)
+    ]
+    return histories(pl.LazyFrame(rows))[0]

@@ -1,0 +1,153 @@
+"""Which training to ask, about whom; and its answers on their way to people and tables."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+
+from warehouse.database import connected, statements, writing
+from warehouse.errors import RefusedError
+from warehouse.home import Home
+from warehouse.newcomers import histories, written_history
+from warehouse.publishing import check_file, stored_checksum
+from warehouse.questions import ask
+
+SOME = 5  # users that are shown when nobody is named
+PUBLISHED = ("raw_user_id", "user_id", "rank", "item_id", "score")
+BEST = "best.safetensors"
+Answer = pl.DataFrame  # what a model said, a row a user and item
+ASKED = pa.schema([("asked", pa.int32()), ("raw_user_id", pa.int64()), ("user_id", pa.int32())])
+
+
+@dataclass(frozen=True)
+class Adviser:
+    """A published training that is asked."""
+
+    run_id: str
+    snapshot_id: str
+    display_name: str
+    preset: str
+    seed: int
+    data: str
+    retention: str
+    checkpoint_sha256: str
+    sequences_path: str
+    sequences_sha256: str
+
+    @property
+    def name(self) -> str:
+        """What it is called in titles."""
+        return f"{self.display_name} seed {self.seed}, {self.preset}, {self.data} {self.retention}"
+
+
+def adviser(home: Home, beginning: str = "", code_version: str = "") -> Adviser:
+    """The training whose id begins so, else the best on validation, of the newest snapshot.
+
+    Args:
+        home: where it is published.
+        beginning: of its id; empty for the best.
+        code_version: of the models; trainings by this code are preferred.
+
+    Raises:
+        RefusedError: none or several begin so; its weights or sequences are not whole.
+    """
+    rows = ask(home, statements("recommend/run"), [beginning, code_version]).rows(named=True)
+    if not rows:
+        raise RefusedError("No such training", got=beginning or "none", to_do="Run `fpt run` first")
+    if beginning and len(rows) > 1:
+        expected = " or ".join(row["run_id"] for row in rows)
+        raise RefusedError("Several trainings begin so", got=beginning, expected=expected)
+    found = Adviser(**rows[0])
+    check_file(home.run(found.run_id) / BEST, found.checkpoint_sha256)
+    check_file(home.root / found.sequences_path, found.sequences_sha256)
+    return found
+
+
+def request(home: Home, of: Adviser, users: Sequence[int] | None) -> list[dict[str, Any]]:
+    """What is asked about users by their numbers in the archive: None for all, empty for some.
+
+    A user of the snapshot is named by id; the history of one that it left out goes along, as far
+    as the training knows its items. See `fpt_model/histories.py`.
+
+    Raises:
+        RefusedError: a number that nobody has; a user without an item that the training knows.
+    """
+    numbers = sorted(set(users)) if users else None
+    known = ask(home, statements("recommend/users"), [of.snapshot_id, numbers]).rows()
+    if users is not None and not users:
+        known = known[:SOME]
+    left_out = [number for number, user_id in known if user_id is None]
+    given = histories(
+        ask(home, statements("recommend/left_out"), [of.snapshot_id, left_out]).lazy()
+    )
+    asked = [
+        {"raw_user_id": number} | ({"user_id": user_id} if user_id else given.get(number, {}))
+        for number, user_id in known
+    ]
+    able = [one for one in asked if len(one) > 1]
+    missing = set(numbers or ()) - {one["raw_user_id"] for one in able}
+    if missing:
+        raise RefusedError(
+            "Nothing is known of these users",
+            got=", ".join(map(str, sorted(missing))),
+            expected=f"numbers of users in {of.data}, with an item that the training knows",
+        )
+    return able
+
+
+def sample_user(home: Home, of: Adviser) -> int:
+    """The number of a user whose history fits on a page."""
+    return int(ask(home, statements("recommend/sample_user"), [of.snapshot_id]).item())
+
+
+def history_of(home: Home, of: Adviser, words: Sequence[str]) -> dict[str, Any]:
+    """What is asked about somebody new, who names items; see `written_history`."""
+    return written_history(words, ask(home, statements("recommend/items"), [of.snapshot_id]))
+
+
+def with_titles(home: Home, of: Adviser, asked: Sequence[dict[str, Any]], answer: Path) -> Answer:
+    """A model's answer with the users' numbers and the items' titles, in its order.
+
+    Raises:
+        RefusedError: the file is not the one that the model wrote.
+    """
+    check_file(answer, stored_checksum(answer))
+    rows = [
+        {"asked": place, "raw_user_id": one.get("raw_user_id"), "user_id": one.get("user_id")}
+        for place, one in enumerate(asked)
+    ]
+    with connected(home.published, read_only=True) as connection:
+        connection.register("asked", pa.Table.from_pylist(rows, ASKED))
+        connection.register("answer", pl.read_parquet(answer).with_row_index("row").to_arrow())
+        return connection.sql(statements("recommend/answer"), params=[of.snapshot_id]).pl()
+
+
+def publish_recommendations(home: Home, of: Adviser, rows: Answer) -> None:
+    """Check recommendations of one training and write them; a user's earlier ones go.
+
+    Raises:
+        RefusedError: one is in its user's history, unknown, or in the wrong place.
+    """
+    now = datetime.now(UTC).replace(tzinfo=None)
+    with writing(home) as connection:
+        connection.register("frame", rows.select(PUBLISHED).to_arrow())
+        wrong = connection.sql(statements("recommend/wrong"), params=[of.snapshot_id])
+        if offending := wrong.fetchall():
+            seen = "; ".join(
+                f"user {user}, rank {rank}: item {item} {problem}"
+                for user, rank, item, problem in offending
+            )
+            raise RefusedError("Recommendations that can't be published", got=seen)
+        connection.execute(statements("recommend/forget"), [of.run_id])
+        connection.execute(statements("recommend/publish"), [of.run_id, now])
+        connection.unregister("frame")
+
+
+def write_request(path: Path, asked: Sequence[dict[str, Any]]) -> None:
+    """The file that `python -m fpt_model recommend` reads."""
+    path.write_text(json.dumps(list(asked)), encoding="utf-8")

@@ -1,0 +1,9 @@
+-- Expectations that did not hold, the gravest and latest first, with offending rows.
+SELECT
+    checked_at, severity, table_name, expectation, unexpected_count AS offending_rows, observed,
+    sample, reason, coalesce(run_id, snapshot_id, load_id) AS checked
+FROM mart.validation_results
+WHERE NOT success
+ORDER BY
+    CASE severity WHEN 'critical' THEN 1 WHEN 'warning' THEN 2 ELSE 3 END,
+    checked_at DESC, unexpected_count DESC, table_name, expectation, audit_id

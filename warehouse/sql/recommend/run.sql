@@ -1,0 +1,14 @@
+-- $1: how a training's id begins, $2: version of the models' code, which may not read what others
+-- left. The newest snapshot first, then trainings of that code, then the best on validation.
+SELECT
+    run_id, lineage.snapshot_id, display_name, lineage.preset, lineage.seed, lineage.data,
+    lineage.retention, checkpoint_sha256, sequences_path, sequences_sha256
+FROM mart.lineage AS lineage
+JOIN mart.models USING (model)
+JOIN (SELECT snapshot_id, sequences_path, created_at FROM core.snapshots) USING (snapshot_id)
+JOIN (
+    SELECT run_id, ndcg FROM mart.metrics
+    WHERE split = 'valid' AND protocol = 'uniform_100' AND k = 10
+) USING (run_id)
+WHERE starts_with(run_id, $1)
+ORDER BY created_at DESC, code_version = $2 DESC, ndcg DESC, run_id
