@@ -80,7 +80,9 @@ def test_a_prompt_answers_survives_errors_and_ends(finished):
     terminal.type("SELECT 40 +\n", "…> ")
     assert "42" in terminal.type("2 AS x;\n", "42")
     terminal.type("SELEKT 1;\n", "Parser Error")
-    terminal.type("SELECT half\x03", "fpt> ")
+    terminal.until("fpt> ")
+    terminal.type("SELECT half", "half")
+    terminal.type("\x03", "fpt> ")
     assert "TiSASRec" not in terminal.type("seeds\n", "SASRec")
     terminal.type(".quit\n", "")
     assert os.waitpid(terminal.pid, 0)[1] == 0
