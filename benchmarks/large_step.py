@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 import triton
-from results import Result, command, record, versions
+from results import Result, add_arguments, command, keep, versions
 
 from fpt_model.config import Config, resolve
 from fpt_model.data import Sequences, load
@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--profile", action="store_true", help="list the kernels of a step")
     parser.add_argument("--plain", action="store_true", help="time the plain trainer as well")
-    parser.add_argument("--record", action="store_true", help="write docs/results/speed.json")
+    add_arguments(parser)
     asked = parser.parse_args()
     device = device_of("cuda")
     config = resolve("sas_fpt", "paper", LARGE | {"heads": asked.heads})
@@ -48,19 +48,19 @@ def main() -> None:
     print(f"{device_name(device)}, torch {torch.__version__}, triton {triton.__version__}")
     ours = measure(GraphedTrainer, config, sequences, asked.epochs, profile=asked.profile)
     plain = measure(Trainer, config, sequences, 1, profile=False) if asked.plain else None
-    if asked.record:
-        record(
-            Result(
-                name="large_step",
-                ours=ours,
-                unit="µs a step",
-                device=device_name(device),
-                versions=versions("torch", "triton"),
-                command=command(),
-                reference=plain,
-                ratio=plain / ours if plain else None,
-            )
-        )
+    keep(
+        asked,
+        Result(
+            name="large_step",
+            ours=ours,
+            unit="µs a step",
+            device=device_name(device),
+            versions=versions("torch", "triton"),
+            command=command(),
+            reference=plain,
+            ratio=plain / ours if plain else None,
+        ),
+    )
 
 
 def measure(

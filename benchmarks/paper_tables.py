@@ -1,16 +1,18 @@
 """Both tables of the paper: seconds from sequences to published metrics, training and the rest.
 
-    python benchmarks/paper_tables.py --source ml-1m.zip --device cuda
+    python benchmarks/paper_tables.py --source ml-1m.zip --device cuda --record
 
-Landing and preparing come first and are not counted. Then `fpt benchmark` is one command, timed by
-the clock. Where a GPU machine has no Prefect, training is timed there and the rest here:
+The tables have 30 trainings: TiSASRec, TiSASRec+, TiSASRec++ and SAS-FPT on 5-core data, TiSASRec
+and SAS-FPT on cold-start data, five seeds each (`--model` names others, on both). Landing and
+preparing come first and are not counted. Then `fpt benchmark` is one command, timed by the clock.
+Where a GPU machine has no Prefect, training is timed there and the rest here:
 
     fpt export to-gpu --dataset ml-1m --source ml-1m.zip --preset paper      here
     python -m fpt_model train-all --jobs jobs.json > events.jsonl            there, in to-gpu
     python benchmarks/paper_tables.py … --trained to-gpu                     here, brought back
 
-Then the two are added up; carrying the folder to and fro is not in it. The figures are recorded
-when they are the paper's: MovieLens 1M, its settings, five seeds.
+Then the two are added up; carrying the folder to and fro is not in it. Only the paper's figures can
+be recorded: MovieLens 1M, its models and settings, five seeds.
 """
 
 import argparse
@@ -24,7 +26,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from results import Result, command, cpu, record, versions
+from results import Result, add_arguments, command, cpu, keep, versions
 
 EVENTS = "events.jsonl"
 TRAINED = re.compile(r"(\d+) trainings took ([\d.]+) s, (.+)")
@@ -39,55 +41,80 @@ class Training:
     device: str
 
 
+@dataclass(frozen=True)
+class Timed:
+    """Training, and the seconds of the rest: audits, publishing, the flow itself."""
+
+    training: Training
+    rest: float
+    device: str
+    versions: dict[str, str]
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """In seconds, by the name that they are recorded under."""
+        return {
+            "paper_tables": self.training.seconds + self.rest,
+            "paper_tables_training": self.training.seconds,
+            "paper_tables_rest": self.rest,
+        }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--dataset", default="ml-1m")
     parser.add_argument("--source", type=Path, required=True)
     parser.add_argument("--preset", default="paper")
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--model", action="append", default=[], help="instead of the paper's")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--trained", type=Path, help="exported folder that was trained elsewhere")
+    add_arguments(parser)
     asked = parser.parse_args()
-    data = ["--dataset", asked.dataset, "--source", str(asked.source)]
-    tables = [*data, "--preset", asked.preset, "--seeds", str(asked.seeds)]
+    papers = (asked.dataset, asked.preset, asked.seeds, asked.model) == ("ml-1m", "paper", 5, [])
+    if (asked.record or asked.record_to) and not papers:
+        parser.error("only the paper's figures are recorded: ml-1m, paper, 5 seeds, no --model")
     with tempfile.TemporaryDirectory() as folder:
-        home = Path(folder, "home")
-        fpt("export", str(Path(folder, "unused")), *tables, home=home)  # lands and prepares
-        if asked.trained:
-            shutil.copytree(asked.trained / "runs", home / "runs", dirs_exist_ok=True)
-        began = time.perf_counter()
-        said = fpt("benchmark", *tables, "--device", asked.device, home=home)
-        seconds = time.perf_counter() - began
-        used = used_versions(home)
-    if asked.trained:
-        training = trained_there(asked.trained / EVENTS)
-        if TRAINED.search(said):
-            raise SystemExit(f"Some trainings were not in {asked.trained} and were done here")
-        device = f"training: {training.device}; the rest on another machine: {cpu()}"
-        rest = seconds
-    else:
-        training = trained_here(said)
-        device = f"training: {training.device}; the rest: {cpu()}"
-        rest = seconds - training.seconds
-    figures = {
-        "paper_tables": training.seconds + rest,
-        "paper_tables_training": training.seconds,
-        "paper_tables_rest": rest,
-    }
-    for name, value in figures.items():
+        timed = measure(asked, Path(folder))
+    for name, value in timed.figures.items():
         print(f"{name:22} {value:8.1f} s")
-    print(f"{training.count} trainings; {device}")
-    if (asked.dataset, asked.preset, asked.seeds) == ("ml-1m", "paper", 5):
-        record(*(Result(name, s, "s", device, used, command()) for name, s in figures.items()))
+    print(f"{timed.training.count} trainings; {timed.device}")
+    facts = (timed.device, timed.versions, command())
+    keep(asked, *(Result(name, value, "s", *facts) for name, value in timed.figures.items()))
 
 
-def fpt(*words: str, home: Path) -> str:
-    """Run `fpt`; what it says on stderr."""
+def measure(asked: argparse.Namespace, folder: Path) -> Timed:
+    """Land and prepare, then train and publish by the clock, in a new home."""
+    tables = ["--dataset", asked.dataset, "--source", str(asked.source)]
+    tables += ["--preset", asked.preset, "--seeds", str(asked.seeds)]
+    tables += [word for model in asked.model for word in ("--model", model)]
+    home = folder / "home"
+    exported = fpt("export", str(folder / "unused"), *tables, "--json", home=home)
+    if asked.trained:
+        shutil.copytree(asked.trained / "runs", home / "runs", dirs_exist_ok=True)
+    began = time.perf_counter()
+    done = fpt("benchmark", *tables, "--device", asked.device, home=home)
+    seconds = time.perf_counter() - began
+    print(done.stdout)
+    wanted = json.loads(exported.stdout)[0]["trainings"]
+    if asked.trained and TRAINED.search(done.stderr):
+        raise SystemExit(f"Some trainings were not in {asked.trained} and were done here")
+    training = trained_there(asked.trained / EVENTS) if asked.trained else trained_here(done.stderr)
+    if training.count != wanted:
+        raise SystemExit(f"The tables have {wanted} trainings, but {training.count} were timed")
+    rest = seconds if asked.trained else seconds - training.seconds
+    elsewhere = " on another machine" if asked.trained else ""
+    device = f"training: {training.device}; the rest{elsewhere}: {cpu()}"
+    return Timed(training, rest, device, used_versions(home))
+
+
+def fpt(*words: str, home: Path) -> subprocess.CompletedProcess[str]:
+    """Run `fpt` to its end."""
     program = [Path(sys.executable).parent / "fpt", *words, "--home", home]
-    done = subprocess.run(program, check=False, stderr=subprocess.PIPE, text=True)
+    done = subprocess.run(program, check=False, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(done.stderr)
-    return done.stderr
+    return done
 
 
 def trained_here(said: str) -> Training:

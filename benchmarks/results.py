@@ -54,8 +54,13 @@ class Result:
 
 def record(*results: Result, path: Path = SPEED) -> None:
     """Write results, each in place of the one of its name; others stay. Ordered by name."""
+    store([_row(result) for result in results], path)
+
+
+def store(rows: Sequence[Mapping[str, object]], path: Path) -> None:
+    """Write rows, each in place of the one of its name; others stay. Ordered by name."""
     stored = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
-    by_name = {row["name"]: row for row in stored} | {one.name: _row(one) for one in results}
+    by_name = {row["name"]: row for row in [*stored, *rows]}
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps([by_name[name] for name in sorted(by_name)], indent=2, ensure_ascii=False)
     path.write_text(text + "\n", encoding="utf-8")
@@ -74,11 +79,11 @@ def keep(asked: argparse.Namespace, *results: Result) -> None:
         record(*results, path=asked.record_to or SPEED)
 
 
-def merge(file: Path, path: Path = SPEED) -> list[str]:
-    """Take the figures of another such file over. Returns their names."""
-    results = [Result(**row) for row in json.loads(file.read_text(encoding="utf-8"))]
-    record(*results, path=path)
-    return [result.name for result in results]
+def merge(file: Path, path: Path) -> list[str]:
+    """Take the rows of another such file over. Returns their names."""
+    rows = json.loads(file.read_text(encoding="utf-8"))
+    store(rows, path)
+    return [row["name"] for row in rows]
 
 
 def _row(result: Result) -> dict[str, object]:
@@ -123,8 +128,10 @@ def cpu() -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=["merge"])
-    parser.add_argument("file", type=Path, help="written elsewhere by --record-to")
-    print("taken over:", ", ".join(merge(parser.parse_args().file)))
+    parser.add_argument("file", type=Path, help="written elsewhere")
+    parser.add_argument("--into", type=Path, default=SPEED, help="default: docs/results/speed.json")
+    asked = parser.parse_args()
+    print(f"taken into {asked.into.name}:", ", ".join(merge(asked.file, asked.into)))
 
 
 if __name__ == "__main__":

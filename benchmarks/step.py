@@ -1,79 +1,120 @@
-"""Microseconds of a training step on this GPU: fused kernels, any number of seeds side by side.
+"""A training step on this GPU beside the public TiSASRec.pytorch, and seeds side by side.
 
-    python benchmarks/step.py --sequences S --model tisasrec --seeds 1 8 --reference DIR
+    python benchmarks/step.py --sequences S --reference DIR --record
 
-Sizes are the paper's. A time is the median over epochs, each one replay of its graph. With a
-checkout of the public TiSASRec.pytorch its step (always TiSASRec's) is timed in the same run.
+Sizes are the paper's. TiSASRec, SAS-FPT and the reference (always TiSASRec) train in turn, one seed
+each; a figure is the median over the rounds. Ours is a whole epoch, all that it needs included,
+divided by its steps; the reference's is the body of its loop. Then seed-steps a second: the best of
+some numbers of seeds side by side, which the recorded unit and command name.
 """
 
 import argparse
 import statistics
-import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import torch
-from reference import Reference, seconds
+from gpu import as_our_command, facts, seconds, several
+from reference import Reference
+from results import Result, add_arguments, command, keep
 
 from fpt_model.config import VARIANTS, resolve
 from fpt_model.data import Sequences, load
 from fpt_model.fused.trainer import FusedGroup
-from fpt_model.train import device_name, device_of
+from fpt_model.train import device_of
+
+MODELS = ("tisasrec", "sas_fpt")
+EPOCHS = 5  # of ours in a round
+STEPS = 24  # of the reference in a round
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sequences", type=Path, required=True)
-    parser.add_argument("--model", choices=VARIANTS, default="tisasrec")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 8])
-    parser.add_argument("--epochs", type=int, default=15)
+    parser.add_argument("--models", choices=VARIANTS, nargs="+", default=MODELS)
+    parser.add_argument("--seeds", type=int, nargs="*", default=[8, 16, 32], help="side by side")
+    parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--reference", type=Path, help="checkout of TiSASRec.pytorch")
     parser.add_argument("--profile", action="store_true", help="list the kernels of a step")
+    add_arguments(parser)
     asked = parser.parse_args()
-    device = device_of("cuda")
-    sequences = load(asked.sequences).to(device)
-    print(f"{device_name(device)}, torch {torch.__version__}, {asked.model}")
-    for seeds in asked.seeds:
-        measure(sequences, asked.model, seeds, asked.epochs, profile=asked.profile)
-    if asked.reference:
-        with Reference(asked.reference, sequences, device) as reference:
-            seconds(reference.step, 10)  # its samplers' queue fills, CUDA warms up
-            step = statistics.median(seconds(reference.step, 94))  # two epochs
-        print(f"reference: {step * 1e6:.0f} µs a step")
+    sequences = load(asked.sequences).to(device_of("cuda"))
+    print(facts())
+    keep(asked, *steps(asked, sequences), *seed_steps(asked, sequences))
 
 
-def measure(sequences: Sequences, model: str, seeds: int, epochs: int, *, profile: bool) -> None:
-    began = time.perf_counter()
-    group = FusedGroup(resolve(model, "paper"), range(seeds), sequences)
-    group.run_epoch()  # compiles and records
-    torch.cuda.synchronize()
-    ready = time.perf_counter() - began
-    engine = group.engine
-    step = statistics.median(epoch_seconds(engine.graph) for _ in range(epochs)) / engine.steps
-    print(
-        f"seeds {seeds}: {step * 1e6:.0f} µs a step, {step * 1e6 / seeds:.0f} µs a seed-step, "
-        f"ready after {ready:.1f} s, {torch.cuda.max_memory_allocated() >> 20} MiB at most"
+def steps(asked: argparse.Namespace, sequences: Sequences) -> list[Result]:
+    """Steps of the models and of the reference, in turn."""
+    groups = {model: ready(model, 1, sequences) for model in asked.models}
+    ours: dict[str, list[float]] = {model: [] for model in groups}
+    theirs: list[float] = []
+    with ExitStack() as open_things:
+        if asked.reference:
+            reference = Reference(asked.reference, sequences, sequences.items.device)
+            open_things.enter_context(reference)
+            several(reference.step, 10)  # its samplers' queue fills, CUDA warms up
+        for _ in range(asked.rounds):
+            if asked.reference:
+                theirs += several(reference.step, STEPS)
+            with as_our_command():
+                for model, group in groups.items():
+                    ours[model] += several(group.run_epoch, EPOCHS)
+    if asked.profile:
+        for model, group in groups.items():
+            list_kernels(model, group)
+    other = statistics.median(theirs) * 1e6 if theirs else None
+    return [
+        step_result(model, statistics.median(ours[model]) / group.engine.steps * 1e6, other)
+        for model, group in groups.items()
+    ]
+
+
+def step_result(model: str, ours: float, reference: float | None) -> Result:
+    ratio = reference / ours if reference else None
+    print(f"{model}: {ours:.0f} µs a step", end="")
+    print(f", reference {reference:.0f} µs, {ratio:.0f} times" if reference else "")
+    name = f"{model}_step"
+    return Result(
+        name, ours, "µs a step", command=command(), reference=reference, ratio=ratio, **facts()
     )
-    if profile:
-        list_kernels(engine.graph, engine.steps)
 
 
-def epoch_seconds(graph: torch.cuda.CUDAGraph) -> float:
-    torch.cuda.synchronize()
-    began = time.perf_counter()
-    graph.replay()
-    torch.cuda.synchronize()
-    return time.perf_counter() - began
+def seed_steps(asked: argparse.Namespace, sequences: Sequences) -> list[Result]:
+    """Of TiSASRec, seed-steps a second: the best of the numbers of seeds that were asked for."""
+    rates = {}
+    for seeds in asked.seeds:
+        group = ready("tisasrec", seeds, sequences)
+        with as_our_command():
+            epoch = statistics.median(several(group.run_epoch, EPOCHS * asked.rounds))
+        rates[seeds] = seeds * group.engine.steps / epoch
+        memory = torch.cuda.max_memory_allocated() >> 20
+        print(f"{seeds} seeds: {rates[seeds]:.0f} seed-steps a second, {memory} MiB at most")
+        del group
+    if not rates:
+        return []
+    best = max(rates, key=rates.__getitem__)
+    unit = f"per s, {best} seeds side by side"
+    return [Result("seed_steps", rates[best], unit, command=command(), **facts())]
 
 
-def list_kernels(graph: torch.cuda.CUDAGraph, steps: int) -> None:
+def ready(model: str, seeds: int, sequences: Sequences) -> FusedGroup:
+    """Trainings whose kernels are compiled and whose epoch is recorded."""
+    torch.cuda.reset_peak_memory_stats()
+    group = FusedGroup(resolve(model, "paper"), range(seeds), sequences)
+    first = seconds(group.run_epoch)
+    several(group.run_epoch, 2)
+    print(f"{model}, {seeds} seeds: first epoch {first:.1f} s, {group.engine.steps} steps")
+    return group
+
+
+def list_kernels(model: str, group: FusedGroup) -> None:
     activities = [torch.profiler.ProfilerActivity.CUDA]
     with torch.profiler.profile(activities=activities) as profiled:
-        graph.replay()
-        torch.cuda.synchronize()
-    kernels = sorted(profiled.key_averages(), key=lambda kernel: -kernel.device_time_total)
-    for kernel in kernels:
+        seconds(group.engine.graph.replay)
+    print(f"kernels of a step, {model}:")
+    for kernel in sorted(profiled.key_averages(), key=lambda kernel: -kernel.device_time_total):
         if kernel.device_time_total:
-            print(f"  {kernel.key:24} {kernel.device_time_total / steps:8.1f} µs")
+            print(f"  {kernel.key:24} {kernel.device_time_total / group.engine.steps:8.1f} µs")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The command line `fpt`: each command is one flow or one query."""
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,9 +23,10 @@ from flows.options import (
     Retains,
     SeedCount,
     Source,
+    TableModels,
     day,
 )
-from flows.parameters import HEADLINE, LADDER, Experiment
+from flows.parameters import HEADLINE, Experiment
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -62,7 +64,7 @@ def benchmark(
     dataset: Dataset = "synthetic",
     source: Source = None,
     retentions: Retains = ["5-core", "cold-start"],  # noqa: B006
-    models: Models = list(LADDER),  # noqa: B006
+    models: TableModels = None,
     preset: PresetName = "quick",
     seeds: SeedCount = 5,
     device: DeviceName = "auto",
@@ -71,7 +73,11 @@ def benchmark(
     home: HomeDir = DEFAULT_HOME,
     as_json: AsJson = False,
 ) -> None:
-    """Variants × retentions × seeds: both tables of the paper, published together."""
+    """Both tables of the paper, published together.
+
+    TiSASRec, TiSASRec+, TiSASRec++ and SAS-FPT on 5-core data, TiSASRec and SAS-FPT on cold-start
+    data, each with every seed; or the variants that are named, on both.
+    """
     from flows.run import benchmark as flow
 
     asked = (dataset, source, retentions, models, preset, seeds, device, max_rejects, home)
@@ -164,7 +170,7 @@ def export(
     dataset: Dataset = "synthetic",
     source: Source = None,
     retentions: Retains = ["5-core", "cold-start"],  # noqa: B006
-    models: Models = list(LADDER),  # noqa: B006
+    models: TableModels = None,
     preset: PresetName = "quick",
     seeds: SeedCount = 5,
     max_rejects: MaxRejects = 0,
@@ -182,6 +188,38 @@ def export(
     asked = (dataset, source, retentions, models, preset, seeds, max_rejects, home)
     count = working(lambda: flow(folder, *asked, day(as_of)), home)
     console.show_rows([{"folder": str(folder), "trainings": count}], "Exported", as_json=as_json)
+
+
+@app.command(epilog="`fpt up`, and beside it `fpt up --check`")
+def up(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Default: 4200, or a free one.")
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Ask each part of a running `fpt up`, and end.")
+    ] = False,
+    home: HomeDir = DEFAULT_HOME,
+    as_json: AsJson = False,
+) -> None:
+    """Serve the schedules of prefect.yaml: Prefect's server and UI, deployments, workers.
+
+    Ctrl-C ends all of it; `--check` is for another terminal.
+    """
+    from flows.up import up as serve
+    from flows.up_check import check as check_up
+    from warehouse.home import Home
+
+    def announce(served: Any) -> None:
+        ready = {"ui": served.url, "workers": ", ".join(served.pools), "home": str(home)}
+        console.show_rows([ready], "Up: schedules run until Ctrl-C", as_json=as_json)
+        sys.stdout.flush()
+
+    if check:
+        findings = guarded(lambda: check_up(Home.at(home)), home)
+        _show_findings(findings, "Up", as_json)
+    else:
+        guarded(lambda: serve(Home.at(home), host, port, announce), home)
 
 
 @app.command(epilog="`fpt records docs/results --dataset ml-1m --preset paper`")
@@ -209,10 +247,7 @@ def doctor(home: HomeDir = DEFAULT_HOME, as_json: AsJson = False) -> None:
     """Check this machine and the pipeline's files."""
     from flows.doctor import examine
 
-    findings = guarded(lambda: examine(home), home)
-    console.show_rows(findings, "Doctor", as_json=as_json)
-    if any(finding["state"] == "bad" for finding in findings):
-        raise typer.Exit(1)
+    _show_findings(guarded(lambda: examine(home), home), "Doctor", as_json)
 
 
 app.add_typer(backtest_command.app)
@@ -228,6 +263,8 @@ def main() -> None:
         os.environ.setdefault(name, "false")
     os.environ.setdefault("DO_NOT_TRACK", "1")
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    # a busy machine starts Prefect's server in more than its twenty seconds
+    os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
     app()
 
 
@@ -239,6 +276,12 @@ def _show_metrics(outcome: Any, preset: str, home: Path, as_json: bool) -> None:
         console.err.print("Nothing to do: all of it is published already.")
     rows = leaderboard(Home.at(home), outcome.snapshot_ids, preset)
     console.show_rows(rows, f"Test metrics, preset {preset}", as_json=as_json)
+
+
+def _show_findings(findings: list[dict[str, str]], title: str, as_json: bool) -> None:
+    console.show_rows(findings, title, as_json=as_json)
+    if any(finding["state"] == "bad" for finding in findings):
+        raise typer.Exit(1)
 
 
 def _show_answer(

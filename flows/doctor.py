@@ -9,13 +9,12 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
+from tasks.findings import Finding, finding
 from warehouse.database import reading
 from warehouse.errors import RefusedError
 from warehouse.home import Home
 
 MIN_FREE_BYTES = 2 << 30
-
-Finding = dict[str, str]
 
 
 def examine(root: Path) -> list[Finding]:
@@ -24,21 +23,17 @@ def examine(root: Path) -> list[Finding]:
     checks: tuple[Callable[[Home], Iterator[Finding]], ...] = (
         _python,
         _packages,
-        _disk,
-        _databases,
+        disk,
+        databases,
         _leftovers,
         _prefect,
         _device,
     )
-    return [finding for check in checks for finding in check(home)]
-
-
-def _finding(check: str, state: str, seen: str, to_do: str = "") -> Finding:
-    return {"check": check, "state": state, "seen": seen, "to do": to_do}
+    return [seen for check in checks for seen in check(home)]
 
 
 def _python(home: Home) -> Iterator[Finding]:
-    yield _finding("python", "good", f"{platform.python_version()}, {os.cpu_count()} cores")
+    yield finding("python", "good", f"{platform.python_version()}, {os.cpu_count()} cores")
 
 
 def _packages(home: Home) -> Iterator[Finding]:
@@ -53,49 +48,50 @@ def _packages(home: Home) -> Iterator[Finding]:
             found = "missing"
         if found == "missing" or not wanted.specifier.contains(found, prereleases=True):
             to_do = "make install"
-            yield _finding(wanted.name, "bad", f"{found}, wanted {wanted.specifier}", to_do)
-    yield _finding("packages", "good", "checked against pyproject.toml")
+            yield finding(wanted.name, "bad", f"{found}, wanted {wanted.specifier}", to_do)
+    yield finding("packages", "good", "checked against pyproject.toml")
 
 
-def _disk(home: Home) -> Iterator[Finding]:
+def disk(home: Home) -> Iterator[Finding]:
+    """Is there room for another run?"""
     free = shutil.disk_usage(home.root).free
     state = "good" if free > MIN_FREE_BYTES else "bad"
-    yield _finding("disk", state, f"{free / 2**30:.1f} GiB free in {home.root}")
+    yield finding("disk", state, f"{free / 2**30:.1f} GiB free in {home.root}")
 
 
-def _databases(home: Home) -> Iterator[Finding]:
+def databases(home: Home) -> Iterator[Finding]:
     """The writers' database opens; the readers' copy is there and not behind."""
     try:
         with reading(home) as connection:
             row = connection.execute("SELECT count(*) FROM mart.training_runs").fetchone()
-        yield _finding("warehouse", "good", f"{row[0] if row else 0} trainings")
+        yield finding("warehouse", "good", f"{row[0] if row else 0} trainings")
     except RefusedError as error:
-        yield _finding("warehouse", "bad", error.got or error.what, error.to_do)
+        yield finding("warehouse", "bad", error.got or error.what, error.to_do)
     if not home.published.exists():
-        yield _finding("published", "note", "nothing is published yet", "fpt run")
+        yield finding("published", "note", "nothing is published yet", "fpt run")
     elif home.published.stat().st_mtime_ns != home.warehouse.stat().st_mtime_ns:
         to_do = "the next run brings it up to date"
-        yield _finding("published", "note", "behind the warehouse", to_do)
+        yield finding("published", "note", "behind the warehouse", to_do)
     else:
-        yield _finding("published", "good", f"{home.published.stat().st_size / 2**20:.1f} MiB")
+        yield finding("published", "good", f"{home.published.stat().st_size / 2**20:.1f} MiB")
 
 
 def _leftovers(home: Home) -> Iterator[Finding]:
     left = [path for path in home.staging.iterdir() if path.suffix == ".duckdb"]
     if left:
         to_do = f"if no run is under way: rm -r {home.staging}/*"
-        yield _finding("staging", "note", f"{len(left)} unpublished", to_do)
+        yield finding("staging", "note", f"{len(left)} unpublished", to_do)
 
 
 def _prefect(home: Home) -> Iterator[Finding]:
     from prefect.settings import get_current_settings
 
     url = get_current_settings().api.url
-    yield _finding("prefect", "good", url or "no server set: each command starts one of its own")
+    yield finding("prefect", "good", url or "no server set: each command starts one of its own")
 
 
 def _device(home: Home) -> Iterator[Finding]:
     import torch
 
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    yield _finding("device", "good" if gpu else "note", gpu or "no GPU: training runs on the CPU")
+    yield finding("device", "good" if gpu else "note", gpu or "no GPU: training runs on the CPU")

@@ -6,12 +6,14 @@ from prefect import flow
 
 from flows.parameters import DatasetName, Rejects
 from tasks import auditing, landing, publishing
+from tasks.flow_runs import operated, tag
 from tasks.progress import note
 from warehouse.database import locked
 from warehouse.home import Home
 
 
 @flow(flow_run_name="ingest {dataset}")
+@operated
 def ingest(
     dataset: DatasetName = "synthetic",
     source: Path | None = None,
@@ -20,6 +22,7 @@ def ingest(
 ) -> str:
     """Take one archive into `raw`, audited; parameters as in `Experiment`. Returns its load id."""
     place = Home.at(home)
+    tag(dataset)
     load_id = land_and_audit(place, dataset, source, max_rejects)
     publishing.replace_readers_copy(place)
     return load_id

@@ -30,6 +30,12 @@ Retains = Annotated[
     list[Any], _repeatable("retention", get_args(Retention), "Repeatable: one table each.")
 ]
 Models = Annotated[list[Any], _repeatable("model", get_args(Model), "Variant; repeatable.")]
+TableModels = Annotated[
+    list[Any] | None,
+    _repeatable(
+        "model", get_args(Model), "Variant; repeatable. Default: those of the paper's tables."
+    ),
+]
 PresetName = Annotated[Preset, typer.Option(help="Named settings of a training.")]
 SeedCount = Annotated[int, typer.Option("--seeds", min=1, max=1000, help="Seeds 0 to N - 1.")]
 DeviceName = Annotated[Device, typer.Option(help="`auto` takes a GPU where there is one.")]

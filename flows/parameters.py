@@ -1,6 +1,6 @@
 """The words that flows and the command line take; a wrong one is refused before a run starts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -20,6 +20,8 @@ Rejects = Annotated[int, Field(ge=0)]
 
 HEADLINE: tuple[Model, ...] = ("tisasrec", "sas_fpt")
 LADDER: tuple[Model, ...] = ("tisasrec", "tisasrec_plus", "tisasrec_plus_plus", "sas_fpt")
+# The paper's tables: all rungs on 5-core data, the first and the last one on cold-start data.
+PAPER: Mapping[Retention, tuple[Model, ...]] = {"5-core": LADDER, "cold-start": HEADLINE}
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Experiment:
         dataset: name of the data set.
         source: archive on this machine; fetched (or generated) when missing.
         retentions: which users and items stay; one snapshot each.
-        models: variants to train.
+        models: variants to train on each snapshot; None for those that the paper's table has.
         preset: named settings.
         seeds: seeds 0 to n - 1 of each variant.
         device: `auto` takes a GPU where there is one.
@@ -42,10 +44,14 @@ class Experiment:
     dataset: DatasetName = "synthetic"
     source: Path | None = None
     retentions: Sequence[Retention] = ("5-core",)
-    models: Sequence[Model] = HEADLINE
+    models: Sequence[Model] | None = HEADLINE
     preset: Preset = "quick"
     seeds: Seeds = 1
     device: Device = "auto"
     max_rejects: Rejects = 0
     home: Path | None = None
     as_of: date | None = None
+
+    def models_on(self, retention: Retention) -> Sequence[Model]:
+        """Variants to train where these users and items stay."""
+        return PAPER[retention] if self.models is None else self.models

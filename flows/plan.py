@@ -34,7 +34,7 @@ def plan(asked: Experiment) -> list[Row]:
         snapshot = snapshot_id(load_id, retention, Options(asked.as_of))
         what = f"{retention} as of {asked.as_of}" if asked.as_of else str(retention)
         rows.append(_row("prepare", what, snapshot, *_state(known, snapshot)))
-        for model in dict.fromkeys(asked.models):
+        for model in dict.fromkeys(asked.models_on(retention)):
             config = resolve(str(model), asked.preset)
             rows += [_training(known, snapshot, config, seed) for seed in range(asked.seeds)]
     return rows

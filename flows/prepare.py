@@ -7,6 +7,7 @@ from prefect import flow
 
 from flows.parameters import Retention
 from tasks import auditing, preparing, publishing
+from tasks.flow_runs import operated, tag
 from tasks.progress import note
 from warehouse.database import locked
 from warehouse.home import Home
@@ -17,6 +18,7 @@ from warehouse.transforms.options import Options
 
 
 @flow(flow_run_name="prepare {retention} of {load_id}")
+@operated
 def prepare(
     load_id: str,
     retention: Retention = "5-core",
@@ -25,6 +27,7 @@ def prepare(
 ) -> str:
     """Turn a published load into a snapshot of `core`, audited. Returns its snapshot id."""
     place = Home.at(home)
+    tag(retention)
     load_id = full_id(place, "load", load_id)
     snapshot = transform_and_audit(place, load_id, retention, Options(as_of))
     publishing.replace_readers_copy(place)

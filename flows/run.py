@@ -7,10 +7,10 @@ from pathlib import Path
 
 from prefect import flow
 
+from flows import names
 from flows.ingest import land_and_audit
 from flows.parameters import (
     HEADLINE,
-    LADDER,
     DatasetName,
     Device,
     Experiment,
@@ -23,6 +23,8 @@ from flows.parameters import (
 from flows.prepare import transform_and_audit
 from flows.train import train_and_audit
 from tasks import artifacts, publishing, training
+from tasks.flow_runs import operated, tag
+from tasks.progress import note
 from tasks.training import Training
 from warehouse.home import Home
 from warehouse.records import Snapshot
@@ -38,7 +40,8 @@ class Outcome:
     changed: bool
 
 
-@flow(flow_run_name="{dataset} {retention} {preset}")
+@flow(flow_run_name=names.pipeline)
+@operated
 def run(
     dataset: DatasetName = "synthetic",
     source: Path | None = None,
@@ -59,12 +62,13 @@ def run(
     return _pipeline(Experiment(*asked, as_of))
 
 
-@flow(flow_run_name="{dataset} benchmark {preset}")
+@flow(flow_run_name=names.pipeline)
+@operated
 def benchmark(
     dataset: DatasetName = "synthetic",
     source: Path | None = None,
     retentions: Sequence[Retention] = ("5-core", "cold-start"),
-    models: Sequence[Model] = LADDER,
+    models: Sequence[Model] | None = None,
     preset: Preset = "quick",
     seeds: Seeds = 5,
     device: Device = "auto",
@@ -72,18 +76,19 @@ def benchmark(
     home: Path | None = None,
     as_of: date | None = None,
 ) -> Outcome:
-    """The pipeline for variants × retentions × seeds: both tables of the paper, all or nothing."""
+    """Both tables of the paper, or variants × retentions × seeds; all or nothing."""
     asked = (dataset, source, retentions, models, preset, seeds, device, max_rejects, home)
     return _pipeline(Experiment(*asked, as_of))
 
 
-@flow(flow_run_name="{dataset} export {preset}")
+@flow(flow_run_name=names.export)
+@operated
 def export(
     folder: Path,
     dataset: DatasetName = "synthetic",
     source: Path | None = None,
     retentions: Sequence[Retention] = ("5-core", "cold-start"),
-    models: Sequence[Model] = LADDER,
+    models: Sequence[Model] | None = None,
     preset: Preset = "quick",
     seeds: Seeds = 5,
     max_rejects: Rejects = 0,
@@ -104,12 +109,14 @@ def export(
 
 def _pipeline(asked: Experiment) -> Outcome:
     place = Home.at(asked.home)
+    tag(asked.dataset, *asked.retentions, asked.preset)
     snapshots, wanted = prepared(place, asked)
     run_ids = train_and_audit(place, wanted, asked.device)
     published = publishing.replace_readers_copy(place)
     snapshot_ids = [snapshot.snapshot_id for snapshot in snapshots]
-    if published.changed:
-        artifacts.show_metrics(place, snapshot_ids, asked.preset)
+    if not published.changed:
+        note("nothing to do: all of it is published already")
+    artifacts.show_results(place, snapshot_ids, asked.preset, run_ids)
     return Outcome(tuple(snapshot_ids), tuple(run_ids), published.changed)
 
 
@@ -120,7 +127,7 @@ def prepared(place: Home, asked: Experiment) -> tuple[list[Snapshot], list[Train
     snapshots = [transform_and_audit(place, load_id, kind, options) for kind in asked.retentions]
     wanted = [
         one
-        for snapshot in snapshots
-        for one in training.trainings(snapshot, asked.models, asked.preset, asked.seeds)
+        for kind, snapshot in zip(asked.retentions, snapshots, strict=True)
+        for one in training.trainings(snapshot, asked.models_on(kind), asked.preset, asked.seeds)
     ]
     return snapshots, wanted

@@ -6,8 +6,10 @@ from pathlib import Path
 
 from prefect import flow
 
+from flows import names
 from flows.parameters import HEADLINE, Device, Model, Preset, Seeds
 from tasks import artifacts, auditing, publishing, training
+from tasks.flow_runs import operated, tag
 from tasks.progress import note
 from tasks.training import Training
 from warehouse.database import locked
@@ -18,7 +20,8 @@ from warehouse.preparing import known_snapshot
 from warehouse.publishing import TrainedRun
 
 
-@flow(flow_run_name="train {preset} on {snapshot_id}")
+@flow(flow_run_name=names.training)
+@operated
 def train(
     snapshot_id: str,
     models: Sequence[Model] = HEADLINE,
@@ -29,11 +32,12 @@ def train(
 ) -> list[str]:
     """Train and rank with models on a published snapshot. Returns the trainings' ids."""
     place = Home.at(home)
+    tag(preset)
     snapshot = known_snapshot(place, full_id(place, "snapshot", snapshot_id))
     asked = training.trainings(snapshot, models, preset, seeds)
     run_ids = train_and_audit(place, asked, device)
     publishing.replace_readers_copy(place)
-    artifacts.show_metrics(place, [snapshot.snapshot_id], preset)
+    artifacts.show_results(place, [snapshot.snapshot_id], preset, run_ids)
     return run_ids
 
 

@@ -19,6 +19,8 @@ from fpt_model.errors import ModelError
 from fpt_model.train import engine_of, trainers_of
 from fpt_model.trainer import Trainer
 
+COMPILED = ("fused", "graphed")  # engines of kernels
+
 Missing = dict[tuple[str, str], Callable[[str], object]]
 """What compiles a kernel, by its name and by what it is to be specialised to."""
 
@@ -29,12 +31,12 @@ def compile_ahead(configs: Iterable[Config], sequences: Sequences, engine: str) 
     Args:
         configs: the settings.
         sequences: on the device to train on.
-        engine: as in `train`; nothing is to be compiled for the plain one.
+        engine: as in `train`; where it has no kernels, there is nothing to be done.
     """
     missing: Missing = {}
     for config in configs:
         chosen = engine_of(engine, config, sequences.items.device)
-        if chosen == "plain":
+        if chosen not in COMPILED:
             continue
         try:
             (trainer,) = trainers_of(config, [0], sequences, chosen)

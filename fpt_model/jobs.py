@@ -164,16 +164,8 @@ def _train_and_rank(
     sequences: Sequences, jobs: Sequence[Job], tell: Tell, engine: str
 ) -> dict[str, str]:
     """Train jobs side by side; if that fails, halves of them, until whoever fails is alone."""
-    names = {job.seed: job.name for job in jobs}
-    folders = {job.seed: job.output for job in jobs}
-
-    def tell_run(event: dict[str, Any]) -> None:
-        tell(event | {"run": names[event["seed"]]})
-
     try:
-        trained = train_loaded(sequences, folders, jobs[0].config, tell_run, engine)
-        for name, rows in _rank(sequences, jobs, trained):
-            tell({"event": "ranked", "run": name, "rows": rows})
+        _attempt(sequences, jobs, tell, engine)
         return {}
     except InterruptedTrainingError:
         raise
@@ -188,6 +180,19 @@ def _train_and_rank(
     return _train_and_rank(sequences, jobs[:half], tell, engine) | _train_and_rank(
         sequences, jobs[half:], tell, engine
     )
+
+
+def _attempt(sequences: Sequences, jobs: Sequence[Job], tell: Tell, engine: str) -> None:
+    """Train side by side and rank; nothing of it is held in memory afterwards."""
+    names = {job.seed: job.name for job in jobs}
+    folders = {job.seed: job.output for job in jobs}
+
+    def tell_run(event: dict[str, Any]) -> None:
+        tell(event | {"run": names[event["seed"]]})
+
+    trained = train_loaded(sequences, folders, jobs[0].config, tell_run, engine)
+    for name, rows in _rank(sequences, jobs, trained):
+        tell({"event": "ranked", "run": name, "rows": rows})
 
 
 def _rank(

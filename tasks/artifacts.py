@@ -1,24 +1,68 @@
-"""What the Prefect UI shows of a run: its metrics beside the paper's, and its audits."""
+"""What the Prefect UI shows of a run: metrics beside the paper's, curves, audits, its rows."""
 
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from prefect import task
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.artifacts import (
+    create_image_artifact,
+    create_markdown_artifact,
+    create_table_artifact,
+)
 
+from tasks import curves
+from tasks.findings import Finding, bad
 from warehouse.database import statements
 from warehouse.home import Home
 from warehouse.questions import ask
 
 
-@task(task_run_name="show metrics")
-def show_metrics(home: Home, snapshot_ids: Sequence[str], preset: str) -> None:
-    """The leaderboard of these snapshots as a table artifact."""
-    rows = leaderboard(home, snapshot_ids, preset)
+@task(task_run_name="show results")
+def show_results(
+    home: Home, snapshot_ids: Sequence[str], preset: str, run_ids: Sequence[str]
+) -> None:
+    """Of a run's trainings: the metrics as a table, the learning curves, and where the rows are."""
     create_table_artifact(
-        table=rows,
+        table=leaderboard(home, snapshot_ids, preset),
         key="metrics",
         description="Test metrics at 10, mean over seeds; the paper's numbers where it has them",
+    )
+    drawn = curves.draw(ask(home, statements("questions/course"), [list(run_ids)]).to_dicts())
+    create_image_artifact(
+        image_url=f"data:image/svg+xml;base64,{b64encode(drawn.encode()).decode()}",
+        key="learning-curves",
+        description="Each training's course: validation NDCG@10 and training loss by epoch",
+    )
+    create_markdown_artifact(where_the_rows_are(run_ids), key="rows", description="Where to ask")
+
+
+def where_the_rows_are(run_ids: Sequence[str]) -> str:
+    """The ids of a run's trainings, and the questions that find their rows."""
+    these = ", ".join(f"'{run_id}'" for run_id in run_ids)
+    questions = {
+        "Metrics": f"SELECT * FROM mart.metrics WHERE run_id IN ({these})",
+        "Rank of every user": f"SELECT * FROM mart.user_ranks WHERE run_id IN ({these})",
+        "Down to the archive's checksum": f"SELECT * FROM mart.lineage WHERE run_id IN ({these})",
+    }
+    return "\n".join(
+        [
+            f"{len(run_ids)} trainings; `fpt sql` asks the published tables.",
+            *(
+                f'\n**{what}**\n\n```sh\nfpt sql "{question}"\n```'
+                for what, question in questions.items()
+            ),
+        ]
+    )
+
+
+def show_findings(findings: Sequence[Finding]) -> None:
+    """What the monitoring saw, the worst first."""
+    order = ("bad", "note", "good")
+    create_table_artifact(
+        table=sorted(findings, key=lambda one: order.index(one["state"])),
+        key="monitoring",
+        description=f"{len(bad(findings))} of {len(findings)} checks need somebody",
     )
 
 

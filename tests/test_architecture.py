@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 ROOMS = {"flows", "tasks", "warehouse", "expectations", "fpt_model"}
 PACKAGES = {
-    "flows": {"prefect", "pydantic", "typer", "rich", "packaging", "torch"},
+    "flows": {"prefect", "pydantic", "typer", "rich", "packaging", "torch", "yaml"},
     "tasks": {"prefect"},
     "warehouse": {"duckdb", "polars", "pyarrow", "numpy", "filelock", "httpx"}
     | {"jinja2", "markupsafe"},  # the report

@@ -65,6 +65,15 @@ def locked(home: Home, name: str, *, wait_seconds: float = WAIT_SECONDS) -> Iter
         ) from None
 
 
+def is_held(home: Home, name: str) -> bool:
+    """Whether a living process holds the lock `name` now."""
+    try:
+        with FileLock(home.locks / f"{name}.lock", timeout=0, mode=0o640):
+            return False
+    except Timeout:
+        return True
+
+
 @contextmanager
 def connected(path: Path, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection that spills to disk past its memory limit and is closed at the end.

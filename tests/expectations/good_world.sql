@@ -50,3 +50,18 @@ INSERT INTO mart.user_ranks
 SELECT 'run', split, protocol, user_id, 1 + 0.5 * ((user_id * 7) % 40), 40 - n_interactions + 1
 FROM core.users, (VALUES ('valid'), ('test')) AS splits (split),
      (VALUES ('uniform_100'), ('full')) AS protocols (protocol);
+
+-- Each user comes back for an item that they have not had; user 60 for one that nobody had.
+INSERT INTO mart.next_targets
+SELECT 'snapshot', user_id, CASE WHEN user_id = 60 THEN 999 ELSE item_id * 3 END,
+       CASE WHEN user_id <> 60 THEN item_id END, 1650000000, 1000
+FROM (
+    SELECT user_id, min(item_id) AS item_id
+    FROM (SELECT user_id, item_id FROM core.users, core.items)
+         ANTI JOIN core.interactions USING (user_id, item_id)
+    GROUP BY user_id
+);
+INSERT INTO mart.next_ranks
+SELECT 'run', protocol, user_id, 1 + 0.5 * ((user_id * 7) % 40), 40 - n_interactions
+FROM core.users, (VALUES ('uniform_100'), ('full')) AS protocols (protocol)
+WHERE user_id <> 60;

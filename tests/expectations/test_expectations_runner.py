@@ -1,3 +1,4 @@
+import importlib
 import json
 import subprocess
 import sys
@@ -151,8 +152,7 @@ def test_a_file_that_does_not_open_is_critical(content, tmp_path, facts):
 
 @pytest.mark.parametrize("suite", [name for name in suites.ALL if name != "raw_rejects"])
 def test_an_empty_table_fails(suite, changed, facts):
-    table = "core.sequences" if suite == "sequences" else suite.replace("_", ".", 1)
-    table = "mart.user_ranks" if suite == "user_ranks" else table
+    table = importlib.import_module(f"expectations.suites.{suite}").TABLE
     database = changed(f"DELETE FROM {table}")
     counts = [o for o in audit(database, [suite], facts) if o.expectation.startswith("row count")]
     assert [(o.success, o.observed) for o in counts] == [(False, "0")]

@@ -401,6 +401,55 @@ USER_RANKS = [
     ),
 ]
 
+ONE_TARGET = "UPDATE mart.next_targets SET {} WHERE user_id = 7"
+NEXT_TARGETS = [
+    Broken("next_targets", words, sql)
+    for words, sql in {
+        "row count at least 1": "DELETE FROM mart.next_targets",
+        "snapshot_id in snapshot": ONE_TARGET.format("snapshot_id = 'other'"),
+        "(user_id) unique": (
+            "INSERT INTO mart.next_targets FROM mart.next_targets WHERE user_id = 7"
+        ),
+        "timestamp between 788918400 and 1700000000": ONE_TARGET.format("timestamp = 788918399"),
+        "waited_seconds at least 1": ONE_TARGET.format("waited_seconds = 0"),
+        "user_id and item_id as in core.users and core.items": ONE_TARGET.format(
+            "raw_item_id = raw_item_id + 1"
+        ),
+    }.items()
+]
+ONE_NEXT = "WHERE user_id = 7 AND protocol = 'full'"
+COPY_NEXT = f"INSERT INTO mart.next_ranks SELECT * {{}} FROM mart.next_ranks {ONE_NEXT}"
+COMPLETE = "a rank for each run, protocol and known target, and no other"
+NEXT_RANKS = [
+    Broken(
+        "next_ranks", "row count at least 1", "DELETE FROM mart.next_ranks", (), {"run_ids": ()}
+    ),
+    Broken(
+        "next_ranks",
+        "protocol in uniform_100, full",
+        COPY_NEXT.format("REPLACE ('half' AS protocol)"),
+        (COMPLETE,),
+    ),
+    *(
+        Broken("next_ranks", words, sql)
+        for words, sql in {
+            "distinct run_id are run": "UPDATE mart.next_ranks SET run_id = 'other'",
+            "(run_id, protocol, user_id) unique": COPY_NEXT.format(""),
+            COMPLETE: f"DELETE FROM mart.next_ranks {ONE_NEXT}",
+            "rank at least 1": f"UPDATE mart.next_ranks SET rank = 0.5 {ONE_NEXT}",
+            "rank at most n_candidates": (
+                f"UPDATE mart.next_ranks SET rank = n_candidates + 1 {ONE_NEXT}"
+            ),
+            "n_candidates of full = items - history": (
+                f"UPDATE mart.next_ranks SET n_candidates = n_candidates + 1 {ONE_NEXT}"
+            ),
+            "suspected leak: recall@10 below 1 over 50 users or more": (
+                "UPDATE mart.next_ranks SET rank = 1 + user_id % 10"
+            ),
+        }.items()
+    ),
+]
+
 OTHER_TYPES = {
     "raw_ratings": "rating TYPE DOUBLE",
     "raw_items": "raw_item_id TYPE INTEGER",
@@ -412,11 +461,14 @@ OTHER_TYPES = {
     "core_candidates": "item_ids TYPE BIGINT[]",
     "sequences": "weeks TYPE INTEGER[]",
     "user_ranks": "rank TYPE DOUBLE",
+    "next_targets": "item_id TYPE BIGINT",
+    "next_ranks": "rank TYPE DOUBLE",
 }
 OPTIONAL = {
     "raw_users": ("gender", "age", "occupation"),
     "core_interactions": ("scaled_interval",),
     "core_items": ("title", "genres"),
+    "next_targets": ("item_id",),
 }
 
 
@@ -445,6 +497,8 @@ CASES = [
     *CORE_CANDIDATES,
     *SEQUENCES,
     *USER_RANKS,
+    *NEXT_TARGETS,
+    *NEXT_RANKS,
 ]
 NULLS = [
     (suite, column)

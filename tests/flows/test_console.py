@@ -177,3 +177,12 @@ def test_right_parameters_are_taken_and_the_rest_has_defaults():
     )
     assert asked == Experiment(dataset="ml-1m", seeds=1000, source=Path("a.zip"))
     assert asked.models == HEADLINE
+    assert asked.models_on("5-core") == asked.models_on("cold-start") == HEADLINE
+
+
+def test_the_paper_has_four_models_in_one_table_and_two_in_the_other():
+    asked = Experiment(retentions=("5-core", "cold-start"), models=None, seeds=5)
+    models = {kind: asked.models_on(kind) for kind in asked.retentions}
+    assert models["5-core"] == ("tisasrec", "tisasrec_plus", "tisasrec_plus_plus", "sas_fpt")
+    assert models["cold-start"] == ("tisasrec", "sas_fpt")
+    assert asked.seeds * sum(map(len, models.values())) == 30

@@ -89,6 +89,16 @@ def test_both_start_from_the_same_weights_and_validate_alike(group):
     assert fused.members[0]._validate() == pytest.approx(plain._validate())
 
 
+def test_chosen_weights_rank_as_when_they_were_chosen(group):
+    (member,) = group([3]).members
+    chosen = member.ranked("valid")
+    member.best = member.weights()
+    member.engine.params.mul_(-2)  # what other epochs did to them
+    member.use_best()
+    assert same(member.weights(), member.best)
+    assert same(member.ranked("valid").ranks, chosen.ranks)
+
+
 def test_one_that_was_saved_after_its_epoch_waits_for_the_others(group):
     """A kill can fall between the checkpoints of two seeds."""
     whole, part, resumed = group([3, 4]), group([3, 4]), group([3, 4])
@@ -100,3 +110,15 @@ def test_one_that_was_saved_after_its_epoch_waits_for_the_others(group):
         ready.end_epoch()
         assert same(ready.weights(), expected.weights())
         assert ready.progress.epochs == expected.progress.epochs
+
+
+def test_nothing_is_kept_for_one_that_is_finished(group, monkeypatch):
+    fused = group([3, 4])
+    done, going = fused.members
+    done.progress.epoch, done.progress.step = fused.config.epochs, done.steps
+    for name in ("state", "restore", "refresh_groups"):
+        monkeypatch.setattr(done, name, lambda *_: pytest.fail("that is in vain"))
+    for name in ("start_epoch", "run"):
+        monkeypatch.setattr(fused.engine, name, lambda *_: None)
+    fused.run_epoch()
+    assert going.progress.step == going.steps

@@ -5,7 +5,9 @@ import sys
 
 import pytest
 
-from fpt_model.compiling import compile_all
+from fpt_model import compiling
+from fpt_model.compiling import compile_ahead, compile_all
+from fpt_model.data import load
 
 # A driver that knows what to compile for is all that Triton needs to compile.
 WITHOUT_GPU = """
@@ -80,3 +82,25 @@ def test_what_failed_beside_others_is_tried_again_alone(capsys):
     assert "never can't be compiled" in said
     assert "SystemError: out of luck" in said
     assert "once" not in said
+
+
+@pytest.mark.parametrize("engine", ["auto", "threaded", "plain"])
+def test_where_there_are_no_kernels_nothing_is_done(engine, learnable, small_config, monkeypatch):
+    monkeypatch.setattr(compiling, "trainers_of", lambda *_: pytest.fail("a training was begun"))
+    compile_ahead([small_config("sas_fpt")], load(learnable), engine)
+
+
+def test_settings_that_cannot_be_tried_do_not_disturb_the_others(
+    learnable, small_config, monkeypatch, capsys
+):
+    tried = []
+
+    def trainers_of(config, *_):
+        tried.append(config.model)
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(compiling, "engine_of", lambda *_: "fused")
+    monkeypatch.setattr(compiling, "trainers_of", trainers_of)
+    compile_ahead([small_config("sasrec"), small_config("sas_fpt")], load(learnable), "auto")
+    assert tried == ["sasrec", "sas_fpt"]
+    assert capsys.readouterr().err.count("RuntimeError: out of memory") == 2

@@ -6,7 +6,7 @@ SELECT
     ladder.n_users AS n_users, n_seeds
 FROM mart.ladder AS ladder
 JOIN core.snapshots AS snapshots USING (snapshot_id, retention)
-WHERE dataset = $1 AND preset = $2 AND split = 'test'
+WHERE dataset = $1 AND preset = $2 AND split = 'test' AND as_of IS NULL
 QUALIFY row_number() OVER (
     PARTITION BY retention, model, baseline, protocol, metric ORDER BY created_at DESC
 ) = 1

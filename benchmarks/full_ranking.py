@@ -1,0 +1,74 @@
+"""Milliseconds of one whole ranking on this GPU: every user, both protocols, one split.
+
+    python benchmarks/full_ranking.py --sequences S --record
+
+From weights to ranks of all held-out items among the drawn candidates and among all items, as the
+fused engine does it after a training; what depends on the data alone (windows, candidates, who met
+what) is there. The plain model ranks the same in turn. Weights are those of one epoch; a figure is
+the median over the rounds, all of them warm.
+"""
+
+import argparse
+import statistics
+from pathlib import Path
+
+import torch
+from gpu import as_our_command, facts, seconds
+from results import Result, add_arguments, command, keep
+
+from fpt_model.config import VARIANTS, resolve
+from fpt_model.data import load
+from fpt_model.evaluate import PROTOCOLS, Ranks, rank
+from fpt_model.fused.trainer import FusedGroup
+from fpt_model.train import device_of
+from fpt_model.trainer import scorer
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sequences", type=Path, required=True)
+    parser.add_argument("--model", choices=VARIANTS, default="tisasrec")
+    parser.add_argument("--split", choices=["valid", "test"], default="valid")
+    parser.add_argument("--rounds", type=int, default=200)
+    add_arguments(parser)
+    asked = parser.parse_args()
+    config = resolve(asked.model, "paper")
+    sequences = load(asked.sequences).to(device_of("cuda"))
+    (member,) = FusedGroup(config, [0], sequences).members
+    member.step()
+    member.use(member.weights())  # now the plain model has them too
+
+    def plain() -> Ranks:
+        return rank(scorer(member.model, sequences), sequences, asked.split, config.max_length)
+
+    def fused() -> Ranks:
+        return member.ranked(asked.split)
+
+    ours, parts, theirs = [], [], []
+    with as_our_command():
+        agreement(fused(), plain())
+        for number in range(asked.rounds):
+            member.engine.take_over()  # else the features would be those of the last time
+            ours.append(seconds(fused))
+            parts.append(seconds(fused))
+            if number % 20 == 0:
+                theirs.append(seconds(plain))
+    one, comparing, other = (statistics.median(found) * 1e3 for found in (ours, parts, theirs))
+    print(f"{facts()['device']}, {asked.model}, {len(plain().users)} users")
+    print(f"fused {one:.3f} ms, of it products and comparing {comparing:.3f} ms")
+    print(f"plain {other:.1f} ms")
+    made = {"unit": "ms", "command": command(), "reference": other, "ratio": other / one}
+    keep(asked, Result("full_ranking", one, **made, **facts()))
+
+
+def agreement(ours: Ranks, plain: Ranks) -> None:
+    """Products of half operands change some ranks a little."""
+    for protocol in PROTOCOLS:
+        gap = (ours.ranks[protocol] - plain.ranks[protocol]).abs()
+        same = (gap == 0).double().mean().item()
+        print(f"{protocol}: {same:.1%} of ranks are the plain model's, at most {gap.max():g} apart")
+        assert torch.equal(ours.n_candidates[protocol], plain.n_candidates[protocol])
+
+
+if __name__ == "__main__":
+    main()

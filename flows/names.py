@@ -1,0 +1,43 @@
+"""What runs are called in the UI, by their parameters."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from prefect.runtime import flow_run
+
+
+def pipeline() -> str:
+    """A run of the whole pipeline."""
+    return named(flow_run.parameters)
+
+
+def training() -> str:
+    """A run that only trains."""
+    return f"train on {flow_run.parameters['snapshot_id'][:8]}: {trained(flow_run.parameters)}"
+
+
+def export() -> str:
+    """A run that prepares a folder for another machine."""
+    return f"export {named(flow_run.parameters)}"
+
+
+def named(parameters: Mapping[str, Any]) -> str:
+    """Data and trainings in a few words.
+
+    >>> named({"dataset": "ml-1m", "retention": "5-core", "models": ["sasrec", "sas_fpt"],
+    ...        "preset": "paper", "seeds": 5})
+    'ml-1m 5-core: sasrec, sas_fpt, paper, 5 seeds'
+    """
+    retentions = parameters.get("retentions") or [parameters["retention"]]
+    return f"{parameters['dataset']} {' and '.join(retentions)}: {trained(parameters)}"
+
+
+def trained(parameters: Mapping[str, Any]) -> str:
+    """Models, preset and seeds in a few words.
+
+    >>> trained({"models": ["sas_fpt"], "preset": "quick", "seeds": 1})
+    'sas_fpt, quick'
+    """
+    models: Sequence[str] = parameters["models"]
+    seeds = f", {parameters['seeds']} seeds" if parameters["seeds"] > 1 else ""
+    return f"{', '.join(models)}, {parameters['preset']}{seeds}"

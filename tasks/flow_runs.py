@@ -1,0 +1,94 @@
+"""What every flow run does besides its steps: a sign of life, its tags, its failure's cause."""
+
+import inspect
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import ParamSpec, TypeVar, cast
+
+from prefect.artifacts import create_markdown_artifact
+from prefect.client.orchestration import get_client
+from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
+from prefect.states import Failed
+
+from warehouse.database import locked
+from warehouse.errors import RefusedError
+from warehouse.home import Home
+
+P = ParamSpec("P")
+R = TypeVar("R")
+SIGN_OF_LIFE = "flow-"
+
+
+def operated(function: Callable[P, R]) -> Callable[P, R]:
+    """A flow's function (with a parameter `home`) that shows it lives and says why it failed.
+
+    A refusal ends the run in a state whose message begins with the cause, and without the
+    engine's traceback; callers still get the error itself.
+    """
+    signature = inspect.signature(function)
+
+    @wraps(function)
+    def inner(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            home = Home.at(signature.bind(*args, **kwargs).arguments.get("home"))
+            with alive(home):
+                return function(*args, **kwargs)
+        except RefusedError as error:
+            traceback.clear_frames(
+                error.__traceback__
+            )  # Prefect keeps the error, and so its frames
+            _explain(error)
+            return cast(R, Failed(message=str(error), data=error))
+
+    return inner
+
+
+@contextmanager
+def alive(home: Home) -> Iterator[None]:
+    """Hold a lock named after this flow run; its file stays when the process dies in between.
+
+    `tasks/dead_runs.py` knows by that file that a run died, whatever its state says.
+    """
+    identity = flow_run.id
+    if identity is None:
+        yield
+        return
+    name = f"{SIGN_OF_LIFE}{identity}"
+    with locked(home, name):
+        try:
+            yield
+        except Exception:
+            forget(home, name)
+            raise
+        # a signal is no orderly end: the file stays, and the run may be resumed
+        forget(home, name)
+
+
+def forget(home: Home, name: str) -> None:
+    """Remove a sign of life; nobody waits for it, as flow runs' ids are never used twice."""
+    (home.locks / f"{name}.lock").unlink(missing_ok=True)
+
+
+def tag(*words: str) -> None:
+    """Add tags to this flow run, to find it by in the UI."""
+    if flow_run.id is None:
+        return
+    with get_client(sync_client=True) as client:
+        client.update_flow_run(flow_run.id, tags=sorted({*flow_run.tags, *words}))
+
+
+def _explain(error: RefusedError) -> None:
+    """The cause as the log's first error, and as an artifact: what was refused, what to do."""
+    get_run_logger().error(str(error))
+    lines = [f"## {error.what}", ""]
+    facts = {"got": error.got, "expected": error.expected, "to do": error.to_do}
+    lines += [f"- **{name}** {_quoted(text)}" for name, text in facts.items() if text]
+    create_markdown_artifact("\n".join(lines), key="failure", description=error.what)
+
+
+def _quoted(text: str) -> str:
+    """Text of others between back quotes, so that it is shown and not understood."""
+    return f"`{' '.join(text.replace('`', chr(39)).split())}`"

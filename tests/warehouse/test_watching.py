@@ -1,0 +1,111 @@
+"""What the monitoring asks: rows made by hand, answers worked out by hand."""
+
+from datetime import datetime, timedelta
+
+import pytest
+
+from warehouse.database import writing
+from warehouse.home import Home
+from warehouse.watching import ages, failed_audits, odd_metrics
+
+NOON = datetime(2026, 3, 1, 12)
+LONG_AGO = datetime(2020, 1, 1)
+
+
+@pytest.fixture
+def home(tmp_path) -> Home:
+    home = Home.at(tmp_path / "home")
+    with writing(home) as connection:
+        connection.execute(
+            "INSERT INTO raw.loads VALUES ('l', 'ml-1m', 's', 'x', true, ?, 1, 1, 1)", [NOON]
+        )
+        connection.execute(
+            "INSERT INTO core.snapshots VALUES ('s', 'l', '5-core', 1, 1, 1, 0, 'p', 'x', ?)",
+            [NOON],
+        )
+    return home
+
+
+def train(home: Home, ranks: list[float], *, model: str = "sas_fpt") -> None:
+    """A training an hour, each with one user and that rank: its NDCG is 1 / log2(rank + 1)."""
+    with writing(home) as connection:
+        for place, rank in enumerate(ranks):
+            run_id, at = f"{model} {place}", NOON + timedelta(hours=place)
+            row = [run_id, "s", model, "quick", place, "{}", "cpu", "c", "{}", at, at, 1.0, 1, "x"]
+            marks = ", ".join("?" * len(row))
+            connection.execute(
+                f"INSERT INTO mart.training_runs VALUES ({marks}, 'published', NULL)", row
+            )
+            connection.execute(
+                "INSERT INTO mart.user_ranks VALUES (?, 'test', 'uniform_100', 1, ?, 101)",
+                [run_id, rank],
+            )
+
+
+def odd(home: Home, since: datetime = LONG_AGO) -> list[str]:
+    return [row["run_id"] for row in odd_metrics(home, since)]
+
+
+def test_a_metric_far_from_its_history_is_found(home):
+    """NDCG of rank 1 is 1, of rank 3 is 1 / 2."""
+    train(home, [1, 1, 1, 1, 1, 3])
+    (row,) = odd_metrics(home, LONG_AGO)
+    assert row["run_id"] == "sas_fpt 5"
+    assert (row["ndcg_10"], row["usual"], row["spread"], row["n_earlier"]) == (0.5, 1.0, 0.0, 5)
+    assert (row["model"], row["dataset"], row["retention"]) == ("SAS-FPT", "ml-1m", "5-core")
+
+
+def test_five_earlier_ones_make_a_history_and_four_do_not(home):
+    train(home, [1, 1, 1, 1, 3])
+    assert odd(home) == []
+
+
+def test_what_varies_may_vary(home):
+    """Three times 1 and twice 1/2: mean .8, deviation .27; five of them reach below 0."""
+    train(home, [1, 3, 1, 3, 1, 9])
+    assert odd(home) == []
+
+
+def test_a_hundredth_of_the_mean_is_never_odd(home):
+    """Rank 1.01 gives 1 / log2(2.01) = .9928, less than 1 % off; rank 1.1 gives .9343."""
+    train(home, [1, 1, 1, 1, 1, 1.01])
+    assert odd(home) == []
+    train(home, [1, 1, 1, 1, 1, 1.1], model="sasrec")
+    assert odd(home) == ["sasrec 5"]
+
+
+def test_models_have_histories_of_their_own(home):
+    train(home, [1, 1, 1, 1, 1])
+    train(home, [3, 3, 3, 3, 3], model="sasrec")
+    assert odd(home) == []
+
+
+def test_what_is_old_is_not_told_again(home):
+    train(home, [1, 1, 1, 1, 1, 3])
+    assert odd(home, NOON + timedelta(hours=4)) == ["sas_fpt 5"]
+    assert odd(home, NOON + timedelta(hours=5)) == []
+
+
+def test_failed_audits_of_weight_are_found(home):
+    with writing(home) as connection:
+        for name, severity, success in (
+            ("held", "critical", True),
+            ("for reading", "info", False),
+            ("warns", "warning", False),
+            ("stops", "critical", False),
+        ):
+            connection.execute(
+                "INSERT INTO mart.validation_results VALUES "
+                "('a', 't', ?, ?, ?, NULL, 2, '[]', 'why', 'l', NULL, NULL, ?)",
+                [name, severity, success, NOON],
+            )
+    found = [(row["expectation"], row["checked"]) for row in failed_audits(home, LONG_AGO)]
+    assert found == [("stops", "l"), ("warns", "l")]
+    assert failed_audits(home, NOON) == []
+
+
+def test_ages_are_those_of_the_newest(home):
+    assert ages(home) == [{"dataset": "ml-1m", "landed_at": NOON, "trained_at": None}]
+    train(home, [1, 1])
+    (row,) = ages(home)
+    assert row["trained_at"] == NOON + timedelta(hours=1)
