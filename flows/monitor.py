@@ -5,9 +5,9 @@ from pathlib import Path
 
 from prefect import flow
 
+from flows import serving
 from flows.doctor import databases, disk
 from flows.freshness import check_freshness
-from flows.serving import POOLS
 from tasks.alarms import raise_alarms
 from tasks.artifacts import show_findings
 from tasks.dead_runs import resume_dead_runs
@@ -17,6 +17,8 @@ from tasks.progress import note
 from warehouse.database import is_held, locked
 from warehouse.errors import RefusedError
 from warehouse.home import Home
+
+LOCK = "monitor"
 
 
 @flow(flow_run_name="look after the pipeline")
@@ -28,9 +30,11 @@ def monitor(home: Path | None = None) -> list[Finding]:
         RefusedError: something needs somebody; the cause is the run's message in the UI.
     """
     place = Home.at(home)
-    with locked(place, "monitor", wait_seconds=0):
+    if is_held(place, LOCK):
+        return [finding("monitoring", "note", "another look is under way")]
+    with locked(place, LOCK, wait_seconds=0):
         findings = [
-            *resume_dead_runs(place, POOLS),
+            *resume_dead_runs(place, serving.POOLS),
             *disk(place),
             *databases(place),
             *_locks(place),
@@ -50,7 +54,7 @@ def monitor(home: Path | None = None) -> list[Finding]:
 def _locks(home: Home) -> Iterator[Finding]:
     """Who works on what now; the kernel frees a dead process's locks, so none is ever stale."""
     names = sorted(path.stem for path in home.locks.glob("*.lock"))
-    ours = {"monitor", "up"}
+    ours = {LOCK, serving.LOCK}
     others = [name for name in names if name not in ours and not name.startswith(SIGN_OF_LIFE)]
     held = [name for name in others if is_held(home, name)]
     yield finding("locks", "note" if held else "good", f"held: {', '.join(held) or 'none'}")

@@ -80,6 +80,11 @@ def write_served(home: Home, served: Served) -> None:
     _served_file(home).write_text(json.dumps(asdict(served)), encoding="utf-8")
 
 
+def forget_served(home: Home) -> None:
+    """Nothing is served any more."""
+    _served_file(home).unlink(missing_ok=True)
+
+
 def read_served(home: Home) -> Served:
     """The running `fpt up` of this home.
 

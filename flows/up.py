@@ -21,6 +21,7 @@ from flows.serving import (
     LOCK,
     Served,
     Table,
+    forget_served,
     free_port,
     read_served,
     read_table,
@@ -67,6 +68,7 @@ def up(home: Home, host: str, port: int | None, on_ready: Callable[[Served], Non
         finally:
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, signal.SIG_IGN)  # the end takes seconds, and must be whole
+            forget_served(home)
             processes.stop(last=SERVER)
 
 
@@ -121,7 +123,7 @@ def _environment(home: Home, served: Served) -> dict[str, str]:
         "PREFECT_API_URL": served.api,
         # pages of other sites in the same browser must not reach the API
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": served.url,
-        "PREFECT_SERVER_UI_API_URL": served.api,
+        "PREFECT_SERVER_UI_API_URL": "/api",  # of whatever name the browser knows this machine by
         "PREFECT_WORKER_QUERY_SECONDS": "5",
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "INFO",
     }

@@ -7,7 +7,6 @@ from pathlib import Path
 import duckdb
 import pytest
 import typer
-import yaml
 
 from flows.cli import app
 from warehouse.database import create_schema
@@ -48,9 +47,3 @@ def test_folders_and_links_exist():
     links = re.findall(r"\]\((?!http)([^)#]+)\)", README)
     assert len(tree) >= 8
     assert [name for name in tree + links if not (ROOT / name).exists()] == []
-
-
-def test_the_pool_of_the_readme_is_that_of_the_deployments():
-    deployments = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
-    made = {words[3] for words in COMMANDS if words[1:3] == ["work-pool", "create"]}
-    assert {deployment["work_pool"]["name"] for deployment in deployments} == made

@@ -35,7 +35,8 @@ class FusedTrainer(Trainer):
 
     def begin(self) -> tuple[Tensor, int]:
         """Prepare an epoch: groups of users. Returns the order (N,) and the steps before."""
-        self.refresh_groups()
+        if not self.finished:
+            self.refresh_groups()
         self.engine.groups[self.number] = self.groups.int()
         return self.epoch_order(), self.progress.epoch * self.steps
 
@@ -155,8 +156,12 @@ class FusedGroup:
         return self._rivals[split]
 
     def run_epoch(self) -> None:
-        """One epoch of every member but those that wait for the end of theirs."""
-        waiting = [member for member in self.members if member.progress.step == member.steps]
+        """One epoch of every member but those that wait for the end of theirs.
+
+        Who is finished takes part, since all share their launches; what becomes of it is not used.
+        """
+        going = [member for member in self.members if not member.finished]
+        waiting = [member for member in going if member.progress.step == member.steps]
         kept = [member.state() for member in waiting]
         self._run_epoch()
         for member, state in zip(waiting, kept, strict=True):

@@ -110,3 +110,15 @@ def test_one_that_was_saved_after_its_epoch_waits_for_the_others(group):
         ready.end_epoch()
         assert same(ready.weights(), expected.weights())
         assert ready.progress.epochs == expected.progress.epochs
+
+
+def test_nothing_is_kept_for_one_that_is_finished(group, monkeypatch):
+    fused = group([3, 4])
+    done, going = fused.members
+    done.progress.epoch, done.progress.step = fused.config.epochs, done.steps
+    for name in ("state", "restore", "refresh_groups"):
+        monkeypatch.setattr(done, name, lambda *_: pytest.fail("that is in vain"))
+    for name in ("start_epoch", "run"):
+        monkeypatch.setattr(fused.engine, name, lambda *_: None)
+    fused.run_epoch()
+    assert going.progress.step == going.steps
