@@ -39,10 +39,8 @@ class Watched:
         self.best, self.epoch = -1.0, 0
         self.ranks: Ranks | None = None
 
-    def end_epoch(self) -> None:
-        """Close the epoch; where it is validated, look at the test split too."""
-        if self.trainer.end_epoch()["valid_ndcg_10"] is None:
-            return
+    def look(self) -> None:
+        """Look at the test split."""
         ranks = self.trainer.ranked("test", ("uniform_100",))
         found = ndcg(ranks.ranks["uniform_100"], 10)
         if found > self.best:
@@ -100,8 +98,11 @@ def train(jobs: Sequence[Job], device: torch.device) -> None:
         for one in active:
             while one.trainer.progress.step < one.trainer.steps:
                 one.trainer.step()
-        for one in active:
-            one.end_epoch()
+        records = [one.trainer.end_epoch() for one in active]
+        # after all have validated: side by side they share the features of one split at a time
+        for one, record in zip(active, records, strict=True):
+            if record["valid_ndcg_10"] is not None:
+                one.look()
             if one.trainer.finished:
                 one.write()
                 seconds = time.monotonic() - began

@@ -83,6 +83,7 @@ EXPECTED = {
     "add-an-expectation": (" passed",),
     "add-a-data-set": ("film-club", "6"),
     "add-a-variant": ("tisasrec_week",),
+    "look-back": ("cold-start as of 2000-06-13", "left out ndcg", "ndcg gap"),
     "gpu-machine": ('"event": "finished"', "SAS-FPT"),
 }
 

@@ -20,6 +20,7 @@ from fpt_model.graphed import engine as graphed
 from fpt_model.importer import read_weights
 from fpt_model.model import Encoder
 
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "import-tisasrec.md"
 ITEMS, LENGTH, WIDTH, SPAN, BLOCKS = 30, 9, 8, 16, 2
 
 
@@ -203,6 +204,15 @@ def test_a_published_checkpoint_is_ranked_in_our_protocol(learnable, save, run_c
     assert ended.of("done")[0]["rows"] == len(pq.read_table(run / "ranks.parquet")) > 0
     again = run_command("import", "--checkpoint", path, *words)
     assert "run is in use" in again.stderr
+
+
+def test_the_page_works_as_written(learnable, save, run_command, tmp_path):
+    names = {"TiSASRec.pth": save(published()), "sequences-3f2a.parquet": learnable}
+    names |= {"run": tmp_path / "run"}
+    lines = [line.split() for line in PAGE.read_text().splitlines() if line.startswith("python -m")]
+    assert [words[3] for words in lines] == ["import", "evaluate"]
+    for words in lines:
+        assert run_command(*(names.get(word, word) for word in words[3:])).code == 0
 
 
 def test_rows_of_the_key_table_that_are_never_reached_are_left_out(save):
