@@ -15,12 +15,38 @@ from fpt_model.fused.by_row import emptied, scores_by_row, summed_by_row, values
 from fpt_model.fused.inputs import scattered_slopes
 from fpt_model.fused.loss import loss_slopes
 from fpt_model.fused.saved import (
-    DK, DN, DN2, DO, DQ, DS, DU, DV, DZ, HAT, HAT2, KEYS, A, H, K, Q, V, at,
-)  # fmt: skip
+    DK,
+    DN,
+    DN2,
+    DO,
+    DQ,
+    DS,
+    DU,
+    DV,
+    DZ,
+    HAT,
+    HAT2,
+    KEYS,
+    A,
+    H,
+    K,
+    Q,
+    V,
+    at,
+)
 from fpt_model.fused.tiles import (
-    FIRST, KEY, QUERY, SECOND, VALUE, layer_offset, linear_back, norm, normed_backward, product,
+    FIRST,
+    KEY,
+    QUERY,
+    SECOND,
+    VALUE,
+    layer_offset,
+    linear_back,
+    norm,
+    normed_backward,
+    product,
     tile,
-)  # fmt: skip
+)
 
 
 @triton.jit
@@ -109,7 +135,8 @@ def back(
         scattered += seed.to(tl.int64) * scattered_size
         dx2 = loss_slopes(
             model, o_items, o_norm, scattered, x + wide * T * D + here,
-            targets + sequence * T + first, negatives + sequence * T + first, losses + sequence * T + first,
+            targets + sequence * T + first, negatives + sequence * T + first,
+            losses + sequence * T + first,
             at(tiles, HAT, LAYERS, sequence, groups, LAYERS + 1, T * D) + here,
             at(tiles, DN, LAYERS, sequence, groups, LAYERS + 1, T * D) + here,
             M, D, N, IW, IP,

@@ -3,6 +3,7 @@
 Letters: S seeds, P weights, T sequence, D width, R interval rows, L blocks, N users.
 """
 
+import gc
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -186,6 +187,7 @@ class Engine:
         torch.cuda.synchronize()
         for value, before in zip(self._state(), kept, strict=True):
             value.copy_(before)
+        gc.collect()  # an older engine's graph must not be freed while this one is recorded
         self.sides = [torch.cuda.Stream() for _ in range(SIDES)]
         self.graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self.graph):

@@ -17,8 +17,18 @@ from fpt_model.fused.by_row import emptied, scores_by_row, summed_by_row, values
 from fpt_model.fused.inputs import looked_up
 from fpt_model.fused.saved import HAT, HAT2, VALUES, A, H, K, Q, V, X, at
 from fpt_model.fused.tiles import (
-    FIRST, KEY, QUERY, SECOND, VALUE, layer_offset, linear, norm, normed, product, tile,
-)  # fmt: skip
+    FIRST,
+    KEY,
+    QUERY,
+    SECOND,
+    VALUE,
+    layer_offset,
+    linear,
+    norm,
+    normed,
+    product,
+    tile,
+)
 
 
 @triton.jit

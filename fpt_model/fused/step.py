@@ -17,8 +17,9 @@ from fpt_model.fused.scratch import Batch, Scratch
 if TYPE_CHECKING:
     from fpt_model.fused.engine import Engine
 
-WARPS = 4  # of kernels with products, on tiles of at most 64 columns; twice as many on wider ones
-ROWS = 32  # of a sequence that a program takes
+# Of kernels that take a tile of a sequence: its rows, and registers of a thread at most, by width.
+NARROW, WIDE = (16, 128), (32, None)  # up to 64 columns: four programs fit side by side; above
+WARPS = 4
 ROWS_AT_ONCE, PLACES_AT_ONCE = 64, 16  # of a table, in sums
 STAGES = 3  # loads in flight, in sums
 
@@ -28,14 +29,11 @@ def train_step(engine: "Engine", step: int) -> None:
 
     What does not wait for one another runs side by side, where the engine has streams for it.
     """
-    config = engine.config
     assert engine.batch is not None
     if step + 1 < engine.steps:
         with engine.beside(0):
             draw(engine, engine.batch, step + 1)
     gradients(engine, engine.batch, step)
-    if config.group_weight and config.user_width:
-        _groups(engine, step)
     _adam(engine, step)
 
 
@@ -59,17 +57,16 @@ def draw(engine: "Engine", batch: Batch, step: int) -> None:
 
 
 def gradients(engine: "Engine", batch: Batch, step: int) -> None:
-    """All of a step but its draws, the group loss and the update."""
+    """All of a step but its draws and the update."""
     at, layers = engine.scratch, engine.config.blocks
     masks = at.masks[step % 2]
     forward(engine, at, batch, engine.order, step, masks)
     for layer in reversed(range(layers)):
         _back(engine, at, batch, layer, step)
-        if layer == layers - 1:
-            with engine.beside(1):
-                _norms_and_loss(engine, at, step)
-        else:
-            with engine.beside(1):
+        with engine.beside(1):
+            if layer == layers - 1:
+                _losses(engine, at, step)
+            else:
                 _weight_slopes(engine, at, layer + 1, step)
         if engine.config.intervals:
             with engine.beside(2):
@@ -233,6 +230,12 @@ def _input_place_slopes(engine: "Engine", at: Scratch) -> None:
     )
 
 
+def _losses(engine: "Engine", at: Scratch, step: int) -> None:
+    _norms_and_loss(engine, at, step)
+    if engine.config.group_weight and engine.config.user_width:
+        _groups(engine, step)
+
+
 def _groups(engine: "Engine", step: int) -> None:
     layout, config = engine.layout, engine.config
     update.group_slopes[(engine.seeds,)](
@@ -273,20 +276,26 @@ def _adam(engine: "Engine", step: int) -> None:
     )
 
 
+def _tile(engine: "Engine") -> tuple[int, int | None]:
+    """Rows that a program takes, and registers that a thread may have."""
+    return NARROW if engine.layout.width <= 64 else WIDE
+
+
 def _rows(engine: "Engine") -> int:
-    return min(ROWS, engine.layout.length)
+    return min(_tile(engine)[0], engine.layout.length)
 
 
 def _grid(engine: "Engine", at: Scratch) -> tuple[int]:
     return (len(at.users) * engine.layout.length // _rows(engine),)
 
 
+def _options(engine: "Engine") -> dict[str, int | None]:
+    return {"num_warps": WARPS, "num_stages": 1, "maxnreg": _tile(engine)[1]}
+
+
 def _warps(engine: "Engine") -> int:
+    """Of sums, whose tiles have the width of a matrix."""
     return WARPS if engine.layout.width <= 64 else 2 * WARPS
-
-
-def _options(engine: "Engine") -> dict[str, int]:
-    return {"num_warps": _warps(engine), "num_stages": 1}
 
 
 def _shape(engine: "Engine") -> dict[str, int]:

@@ -13,15 +13,40 @@ from fpt_model.fused import chance, layout
 from fpt_model.fused.chance import kept, step_key
 from fpt_model.fused.saved import DN, DN2, DO, DQ, DU, HAT, HAT2, KEYS, VALUES, H, Q, X, at
 from fpt_model.fused.tiles import (
-    FIRST, KEY, QUERY, SECOND, VALUE, bias_offset, layer_offset, matrix_offset, norm_offset,
-    product, tile,
-)  # fmt: skip
+    FIRST,
+    KEY,
+    QUERY,
+    SECOND,
+    VALUE,
+    bias_offset,
+    layer_offset,
+    matrix_offset,
+    norm_offset,
+    product,
+    tile,
+)
 
 BLOCK = tl.constexpr(layout.BLOCK)
 LAYER = tl.constexpr(chance.LAYER)
 LAYER_SITES = tl.constexpr(chance.LAYER_SITES)
 KEY_TABLE = tl.constexpr(chance.KEY_TABLE)
 KEY_PLACE = tl.constexpr(chance.KEY_PLACE)
+
+
+@triton.jit
+def place_slopes(
+    slopes, out, is_keyed, keys, clock, step, seed, layer, value,
+    T: tl.constexpr, D: tl.constexpr, LAYERS: tl.constexpr, RATE: tl.constexpr,
+):  # fmt: skip
+    """From the sum of keys' or values' slopes (T, D) to those of the positions added to them."""
+    if is_keyed:
+        if RATE > 0:
+            first, second = step_key(keys, clock, seed, step)
+            site = LAYER + LAYER_SITES * layer + value + KEY_PLACE
+            slopes = slopes * kept(first, second, site, tile(T, D), RATE)
+        if layer < LAYERS - 1:
+            slopes += tl.load(out + tile(T, D))
+        tl.store(out + tile(T, D), slopes)
 
 
 @triton.jit(do_not_specialize=["step", "layer"])
@@ -83,15 +108,10 @@ def weight_slopes(
         tl.store(out + place + tile(D, D), total)
         tl.store(out + place + bias_offset(D) + d, bias)
     if INTERVALS:
-        if is_keyed:
-            places = out + tl.where(which == KEY, o_places_k, o_places_v) + tile(T, D)
-            if RATE > 0:
-                first, second = step_key(keys, clock, seed, step)
-                site = LAYER + LAYER_SITES * layer + which - KEY + KEY_PLACE
-                biases = biases * kept(first, second, site, tile(T, D), RATE)
-            if layer < LAYERS - 1:
-                biases += tl.load(places)
-            tl.store(places, biases)
+        place_slopes(
+            biases, out + tl.where(which == KEY, o_places_k, o_places_v), is_keyed,
+            keys, clock, step, seed, layer, which - KEY, T, D, LAYERS, RATE,
+        )  # fmt: skip
 
 
 @triton.jit(do_not_specialize=["step", "layer"])

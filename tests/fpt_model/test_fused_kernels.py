@@ -13,14 +13,14 @@ pytest.importorskip("triton", reason="Triton has no build for this platform")
 
 from fpt_model.config import resolve
 from fpt_model.data import Windows, load
-from fpt_model.fused import chance, engine, scratch, step
+from fpt_model.fused import chance, engine, scratch
 from fpt_model.fused.step import draw, gradients, train_step
 from fpt_model.intervals import interval_rows, overflow_edges, scaled_intervals
 from fpt_model.losses import bce_loss, group_loss
 from fpt_model.model import Encoder
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-SIZES = {"max_length": 20, "batch_size": 5, "item_width": 10, "time_span": 40, "group_weight": 0.0}
+SIZES = {"max_length": 20, "batch_size": 3, "item_width": 10, "time_span": 40, "group_weight": 0.0}
 WIDTHS = {"week_width": 5, "user_width": 4}
 SEEDS, STEP, BEFORE = 2, 1, 100
 OTHERS = ("sasrec", "tisasrec", "tisasrec_plus", "tisasrec_plus_plus")  # parts of those two
@@ -34,7 +34,6 @@ def slow(name: str):
 def exact(monkeypatch):
     monkeypatch.setattr(scratch, "OPERANDS", torch.float32)
     monkeypatch.setattr(engine, "SPLITS", 2)
-    monkeypatch.setattr(step, "ROWS", 16)
 
 
 class Step:
