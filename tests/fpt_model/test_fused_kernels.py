@@ -127,7 +127,7 @@ class Masked:
         if model.users is not None:
             n_users = model.users.num_embeddings - 1
             users = self.replaced(users, sites[1], tile[:1], config.user_dropout, n_users)
-        x = model._inputs(replace(w, items=items, users=users))
+        x = model._inputs(replace(w, items=items, users=users), None)
         if not config.intervals:
             x = x + model.positions[0]
         masks = iter(self.masks)
