@@ -16,7 +16,6 @@ from typing import Any
 from fpt_model.config import Config
 from fpt_model.data import Sequences
 from fpt_model.errors import ModelError
-from fpt_model.errors import ModelError
 from fpt_model.train import engine_of, trainers_of
 from fpt_model.trainer import Trainer
 
