@@ -27,8 +27,8 @@ SEEDS, STEP, BEFORE = 2, 1, 100
 OTHERS = ("sasrec", "tisasrec", "tisasrec_plus", "tisasrec_plus_plus")  # parts of those two
 
 
-def slow(name: str):
-    return pytest.param(name, marks=pytest.mark.slow)
+def slow(*values):
+    return pytest.param(*values, marks=pytest.mark.slow)
 
 
 @pytest.fixture(autouse=True)
@@ -220,7 +220,7 @@ PAPER = {"max_length": 50, "time_span": 256, "item_width": 50}
 
 @pytest.mark.parametrize(
     ("variant", "sizes"),
-    [("sas_fpt", {"moment": "request"}), ("sasrec", {}), ("tisasrec_plus", PAPER)],
+    [("sas_fpt", {"moment": "request"}), ("sasrec", {}), slow("tisasrec_plus", PAPER)],
 )
 def test_features_to_rank_by_are_those_of_the_plain_model(variant, sizes, learnable):
     step = Step(learnable, variant, dropout=0.3, **sizes)

@@ -223,7 +223,7 @@ def plain_loss(step: Step, features: torch.Tensor) -> torch.Tensor:
 
 SETTINGS = [
     ("sas_fpt", {"heads": 2, "loss": "softmax", "moment": "request"}),
-    ("sse_pt", {"heads": 3, "user_width": 5}),
+    slow("sse_pt", {"heads": 3, "user_width": 5}),
     slow("sas_fpt", {}),
     slow("tisasrec", {"loss": "softmax", "blocks": 1}),
     slow("tisasrec_plus", {"heads": 5, "blocks": 3}),

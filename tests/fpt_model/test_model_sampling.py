@@ -22,6 +22,7 @@ def sequences_of(histories: list[list[int]], *, n_items: int = N_ITEMS, held_out
         n_items=n_items,
         items=items,
         times=items,
+        asked=items,
         weeks=items,
         starts=torch.cat([torch.zeros(1, dtype=torch.int64), lengths.cumsum(0)]),
         n_train=lengths - held_out,
