@@ -21,6 +21,11 @@ def export() -> str:
     return f"export {named(flow_run.parameters)}"
 
 
+def backtest() -> str:
+    """A run that walks over days."""
+    return f"backtest on {len(flow_run.parameters['days'])} days, {named(flow_run.parameters)}"
+
+
 def named(parameters: Mapping[str, Any]) -> str:
     """Data and trainings in a few words.
 
@@ -29,7 +34,8 @@ def named(parameters: Mapping[str, Any]) -> str:
     'ml-1m 5-core: sasrec, sas_fpt, paper, 5 seeds'
     """
     retentions = parameters.get("retentions") or [parameters["retention"]]
-    return f"{parameters['dataset']} {' and '.join(retentions)}: {trained(parameters)}"
+    day = f" as of {parameters['as_of']}" if parameters.get("as_of") else ""
+    return f"{parameters['dataset']} {' and '.join(retentions)}{day}: {trained(parameters)}"
 
 
 def trained(parameters: Mapping[str, Any]) -> str:

@@ -3,7 +3,8 @@
 -- the mean at least, as a few seeds may agree by chance.
 WITH trainings AS (
     SELECT
-        dataset, retention, preset, model, display_name, protocol, seed, run_id, ndcg, finished_at
+        dataset, retention, as_of, preset, model, display_name, protocol, seed, run_id, ndcg,
+        finished_at
     FROM mart.metrics
     JOIN (SELECT run_id, finished_at FROM mart.training_runs) USING (run_id)
     WHERE split = 'test' AND k = 10
@@ -13,7 +14,8 @@ beside_earlier AS (
         stddev_samp(ndcg) OVER earlier AS spread
     FROM trainings
     WINDOW earlier AS (
-        PARTITION BY dataset, retention, preset, model, protocol ORDER BY finished_at, run_id
+        PARTITION BY dataset, retention, as_of, preset, model, protocol
+        ORDER BY finished_at, run_id
         ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
     )
 )
