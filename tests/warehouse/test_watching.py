@@ -20,7 +20,7 @@ def home(tmp_path) -> Home:
             "INSERT INTO raw.loads VALUES ('l', 'ml-1m', 's', 'x', true, ?, 1, 1, 1)", [NOON]
         )
         connection.execute(
-            "INSERT INTO core.snapshots VALUES ('s', 'l', '5-core', 1, 1, 1, 0, 'p', 'x', ?)",
+            "INSERT INTO core.snapshots VALUES ('s', 'l', '5-core', 1, 1, 1, 0, 'p', 'x', ?, NULL)",
             [NOON],
         )
     return home
