@@ -11,6 +11,7 @@ some numbers of seeds side by side, which the recorded unit and command name.
 import argparse
 import statistics
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -58,7 +59,7 @@ def steps(asked: argparse.Namespace, sequences: Sequences) -> list[Result]:
                 theirs += several(reference.step, STEPS)
             with as_our_command():
                 for model, group in groups.items():
-                    ours[model] += several(group.run_epoch, EPOCHS)
+                    ours[model] += several(partial(epoch, group), EPOCHS)
     if asked.profile:
         for model, group in groups.items():
             list_kernels(model, group)
@@ -85,8 +86,8 @@ def seed_steps(asked: argparse.Namespace, sequences: Sequences) -> list[Result]:
     for seeds in asked.seeds:
         group = ready("tisasrec", seeds, sequences)
         with as_our_command():
-            epoch = statistics.median(several(group.run_epoch, EPOCHS * asked.rounds))
-        rates[seeds] = seeds * group.engine.steps / epoch
+            middle = statistics.median(several(partial(epoch, group), EPOCHS * asked.rounds))
+        rates[seeds] = seeds * group.engine.steps / middle
         memory = torch.cuda.max_memory_allocated() >> 20
         print(f"{seeds} seeds: {rates[seeds]:.0f} seed-steps a second, {memory} MiB at most")
         del group
@@ -101,10 +102,17 @@ def ready(model: str, seeds: int, sequences: Sequences) -> FusedGroup:
     """Trainings whose kernels are compiled and whose epoch is recorded."""
     torch.cuda.reset_peak_memory_stats()
     group = FusedGroup(resolve(model, "paper"), range(seeds), sequences)
-    first = seconds(group.run_epoch)
-    several(group.run_epoch, 2)
+    first = seconds(partial(epoch, group))
+    several(partial(epoch, group), 2)
     print(f"{model}, {seeds} seeds: first epoch {first:.1f} s, {group.engine.steps} steps")
     return group
+
+
+def epoch(group: FusedGroup) -> None:
+    """An epoch of every seed, as a training has it, without its validation."""
+    group.run_epoch()
+    for member in group.members:
+        member.progress.step, member.progress.epoch = 0, member.progress.epoch + 1
 
 
 def list_kernels(model: str, group: FusedGroup) -> None:

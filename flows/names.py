@@ -37,7 +37,9 @@ def trained(parameters: Mapping[str, Any]) -> str:
 
     >>> trained({"models": ["sas_fpt"], "preset": "quick", "seeds": 1})
     'sas_fpt, quick'
+    >>> trained({"models": None, "preset": "paper", "seeds": 5})
+    "the paper's tables, paper, 5 seeds"
     """
-    models: Sequence[str] = parameters["models"]
+    models: Sequence[str] = parameters["models"] or ("the paper's tables",)
     seeds = f", {parameters['seeds']} seeds" if parameters["seeds"] > 1 else ""
     return f"{', '.join(models)}, {parameters['preset']}{seeds}"

@@ -144,6 +144,7 @@ def run_jobs(
             continue
         new = {job.config for group in ours for job in group if not job.is_trained} - compiled
         compile_ahead(new, sequences, engine)
+        _free_memory()
         compiled |= new
         for group in ours:
             failures |= _train_and_rank(sequences, group, tell, engine)

@@ -3,6 +3,7 @@
 Letters: S seeds, P weights, T sequence, D width, R interval rows, L blocks, N users.
 """
 
+import gc
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -15,7 +16,7 @@ from fpt_model.data import Sequences, Windows
 from fpt_model.fused.intervals import look_ups
 from fpt_model.fused.layout import BLOCK, Layout
 from fpt_model.fused.scratch import Batch, Scratch
-from fpt_model.fused.step import draw, forward, prepare, train_step
+from fpt_model.fused.step import draw, forward, train_step
 from fpt_model.fused.tiles import FIXED
 from fpt_model.model import Encoder
 from fpt_model.sampling import NegativeSampler
@@ -93,7 +94,7 @@ class Engine:
         self.params, self.moments, self.squares = (zeros(seeds, layout.size) for _ in range(3))
         n = seeds * config.batch_size
         self.scratch = Scratch(layout, config, n, train=True, like=self.params)
-        kind = self.scratch.a.dtype
+        kind = self.scratch.tiles.dtype
         self.halves = zeros(seeds, layout.size, kind=kind)
         self.block_squares = zeros(seeds, layout.size // BLOCK, kind=torch.int64)
         self.order = zeros(seeds, self.n_rows, kind=torch.int32)
@@ -121,18 +122,6 @@ class Engine:
         self.penalised = table_of.to(self.device)
         self.norm_chunks = -(-max(last - first for first, last in spans) // 256)
         self.norms = torch.zeros(self.seeds, len(spans), device=self.device)
-        parts = (
-            *("norm_attention.weight", "query.weight", "key.weight", "value.weight"),
-            *("norm_pointwise.weight", "pointwise_1.weight", "pointwise_2.weight"),
-        )
-        layers = range(self.config.blocks)
-        self.offsets = [[layout.offset(f"blocks.{n}.{part}") for part in parts] for n in layers]
-        norms = [offset for row in self.offsets for offset in (row[0], row[4])]
-        norms.append(layout.offset("norm.weight"))
-        matrices = [[*row[1:4], *row[5:7]] for row in self.offsets]
-        self.matrices = torch.tensor(matrices, dtype=torch.int32, device=self.device)
-        self.norm_offsets = torch.tensor(norms, dtype=torch.int32, device=self.device)
-        self.bias = layout.places["blocks.0.query.weight"].size
 
     def _index_negatives(self) -> None:
         sampler = NegativeSampler(self.sequences)
@@ -199,6 +188,7 @@ class Engine:
         torch.cuda.synchronize()
         for value, before in zip(self._state(), kept, strict=True):
             value.copy_(before)
+        gc.collect()  # an older engine's graph must not be freed while this one is recorded
         self.sides = [torch.cuda.Stream() for _ in range(SIDES)]
         self.graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self.graph):
@@ -238,11 +228,8 @@ class Engine:
         parts = []
         for some in rows.split(size):
             order = some.expand(self.seeds, -1).contiguous()
-            prepare(self, at, batch, order, 0, None)
-            for layer in range(config.blocks):
-                forward(self, at, batch, layer, None)
-            out = at.x[config.blocks % 2]
-            last = out.view(self.seeds, size, layout.length, layout.width)
+            forward(self, at, batch, order, 0, None)
+            last = at.x.view(self.seeds, size, layout.length, layout.width)
             parts.append(last[:, : len(some), config.max_length - 1, : config.width].clone())
         weight, bias = (self._column(f"norm.{part}") for part in ("weight", "bias"))
         x = torch.nn.functional.layer_norm(torch.cat(parts, 1), (config.width,), eps=1e-8)

@@ -8,7 +8,7 @@ import triton.language as tl
 
 from fpt_model.fused import chance
 from fpt_model.fused.chance import below, bits, chosen, kept, step_key
-from fpt_model.fused.tiles import add_whole, tile
+from fpt_model.fused.tiles import add_whole
 
 DROPOUT = tl.constexpr(chance.DROPOUT)
 NEGATIVE = tl.constexpr(chance.NEGATIVE)
@@ -97,27 +97,23 @@ def drop_tables(
     tl.store(places_out + out * PLACES + place, y, mask=place < PLACES)
 
 
-@triton.jit(do_not_specialize=["step"])
-def prepare(
-    model, o_items, o_weeks, o_users, o_places, keys, clock, step,
-    w_items, w_weeks, w_targets, w_users, windows, order, n_order,
-    n_items, n_users, masks, mask_size,
-    x_out, items_out, weeks_out, users_out, targets_out, chosen_out,
-    size, batch, length, root,
-    T: tl.constexpr, D: tl.constexpr, IW: tl.constexpr, WW: tl.constexpr, UW: tl.constexpr,
+@triton.jit
+def looked_up(
+    model, o_items, o_weeks, o_users, keys, clock, step,
+    w_items, w_weeks, w_targets, w_users, windows, order, n_order, n_items, n_users,
+    items_out, weeks_out, users_out, targets_out, chosen_out, sequence, first, batch, length,
+    T: tl.constexpr, M: tl.constexpr, D: tl.constexpr,
+    IW: tl.constexpr, WW: tl.constexpr, UW: tl.constexpr,
     IP: tl.constexpr, WP: tl.constexpr, UP: tl.constexpr,
-    INTERVALS: tl.constexpr, TRAIN: tl.constexpr, DROP: tl.constexpr,
-    ITEM_RATE: tl.constexpr, USER_RATE: tl.constexpr,
+    TRAIN: tl.constexpr, ITEM_RATE: tl.constexpr, USER_RATE: tl.constexpr,
 ):  # fmt: skip
-    """Windows, replaced ids and the network's input. Grid (G,).
+    """Embeddings (M, D) of M positions from `first` on, and which of them are in the window.
 
-    `windows`: how many lie between those of one seed and the next; 0 where they share them.
+    Writes the ids, some of them replaced.
     """
-    program = tl.program_id(0)
-    seed, b = program // batch, program % batch
-    model += seed.to(tl.int64) * size
-    first, second = step_key(keys, clock, seed, step)
-    t = tl.arange(0, T)
+    seed, b = sequence // batch, sequence % batch
+    key, key2 = step_key(keys, clock, seed, step)
+    t = first + tl.arange(0, M)
     place = step * batch + b
     there = place < n_order
     user_row = tl.load(order + seed * n_order + place, mask=there, other=0)
@@ -130,69 +126,48 @@ def prepare(
     own = b * T + t
     if TRAIN:
         targets = tl.load(w_targets + from_window, mask=inside, other=0)
-        tl.store(targets_out + program * T + t, targets)
+        tl.store(targets_out + sequence * T + t, targets)
     if ITEM_RATE > 0:
-        other = 1 + below(bits(first, second, ITEM_ID, own), n_items)
-        stays = kept(first, second, ITEM, own, ITEM_RATE) > 0
+        other = 1 + below(bits(key, key2, ITEM_ID, own), n_items)
+        stays = kept(key, key2, ITEM, own, ITEM_RATE) > 0
         items = tl.where(stays | (items == 0), items, other)
     if USER_RATE > 0:
-        other_user = 1 + below(bits(first, second, USER_ID, b), n_users)
-        user_stays = kept(first, second, USER, b, USER_RATE) > 0
-        seen_user = tl.where(user_stays, user, other_user)
-    else:
-        seen_user = user
-    tl.store(items_out + program * T + t, items)
-    tl.store(weeks_out + program * T + t, weeks)
-    tl.store(users_out + program, seen_user)
-    tl.store(chosen_out + program, window)
+        other_user = 1 + below(bits(key, key2, USER_ID, b), n_users)
+        user = tl.where(kept(key, key2, USER, b, USER_RATE) > 0, user, other_user)
+    tl.store(items_out + sequence * T + t, items)
+    tl.store(weeks_out + sequence * T + t, weeks)
+    tl.store(users_out + sequence, user)
+    tl.store(chosen_out + sequence, window)
     d = tl.arange(0, D)[None, :]
-    column = tl.zeros((T, 1), tl.int32) + d
+    column = tl.zeros((M, 1), tl.int32) + d
     x = tl.load(model + o_items + items[:, None] * IP + d, mask=column < IW, other=0.0)
     if WW > 0:
         theirs = (column >= IW) & (column < IW + WW)
         x += tl.load(model + o_weeks + weeks[:, None] * WP + d - IW, mask=theirs, other=0.0)
     if UW > 0:
         theirs = (column >= IW + WW) & (column < IW + WW + UW) & inside[:, None]
-        x += tl.load(model + o_users + seen_user * UP + column - IW - WW, mask=theirs, other=0.0)
-    x = x * root
-    if not INTERVALS:
-        x += tl.load(model + o_places + tile(T, D))
-    if DROP:
-        x = x * tl.load(masks + program.to(tl.int64) * mask_size + tile(T, D)).to(tl.float32)
-    x = tl.where(inside[:, None], x, 0.0)
-    tl.store(x_out + program.to(tl.int64) * T * D + tile(T, D), x)
+        x += tl.load(model + o_users + user * UP + column - IW - WW, mask=theirs, other=0.0)
+    return x, inside
 
 
 @triton.jit
-def embedding_slopes(
-    scattered, o_items, o_weeks, o_users, dx, items, weeks, users, masks, mask_size,
-    scattered_size, batch, root,
-    T: tl.constexpr, D: tl.constexpr, IW: tl.constexpr, WW: tl.constexpr, UW: tl.constexpr,
-    IP: tl.constexpr, WP: tl.constexpr, UP: tl.constexpr, DROP: tl.constexpr,
+def scattered_slopes(
+    g, scattered, o_items, o_weeks, o_users, items, weeks, user,
+    M: tl.constexpr, D: tl.constexpr,
+    IW: tl.constexpr, WW: tl.constexpr, UW: tl.constexpr,
+    IP: tl.constexpr, WP: tl.constexpr, UP: tl.constexpr,
 ):  # fmt: skip
-    """Gradient of the looked-up tables; `dx` becomes that before the dropout. Grid (G,)."""
-    program = tl.program_id(0)
-    scattered += (program // batch).to(tl.int64) * scattered_size
-    wide = program.to(tl.int64)
-    t = tl.arange(0, T)
-    d = tl.arange(0, D)[None, :]
-    here = wide * T * D + tile(T, D)
-    g = tl.load(dx + here)
-    if DROP:
-        g = g * tl.load(masks + wide * mask_size + tile(T, D)).to(tl.float32)
-        tl.store(dx + here, g)
-    g = g * root
-    item = tl.load(items + program * T + t)
-    column = tl.zeros((T, 1), tl.int32) + d
+    """Add the slopes g (M, D) of M positions' embeddings to those of the tables."""
+    m, d = tl.arange(0, M), tl.arange(0, D)
+    item = tl.load(items + m)
     real = (item > 0)[:, None]
-    add_whole(scattered + o_items + item[:, None] * IP + d, g, real & (column < IW))
+    column = tl.zeros((M, 1), tl.int32) + d[None, :]
+    add_whole(scattered + o_items + item[:, None] * IP + d[None, :], g, real & (column < IW))
     if WW > 0:
-        week = tl.load(weeks + program * T + t)
+        week = tl.load(weeks + m)
         theirs = real & (column >= IW) & (column < IW + WW)
-        add_whole(scattered + o_weeks + week[:, None] * WP + d - IW, g, theirs)
+        add_whole(scattered + o_weeks + week[:, None] * WP + d[None, :] - IW, g, theirs)
     if UW > 0:
-        user = tl.load(users + program)
-        one = tl.arange(0, D)
-        theirs = (one >= IW + WW) & (one < IW + WW + UW)
+        theirs = (d >= IW + WW) & (d < IW + WW + UW)
         total = tl.sum(tl.where(real, g, 0.0), 0)
-        add_whole(scattered + o_users + user * UP + one - IW - WW, total, theirs)
+        add_whole(scattered + o_users + tl.load(user) * UP + d - IW - WW, total, theirs)

@@ -2,7 +2,8 @@
 
 The last dimension becomes a power of two, rows a multiple of a tile's, a tensor a multiple of
 `BLOCK`. Padding is zero, its gradient is zero, so Adam leaves it zero. Tables that are looked up
-come first: their gradients are scattered, all others are sums of partial sums.
+come first: their gradients are scattered, all others are sums of partial sums. Blocks follow one
+another, each with its tensors in the order of the model: kernels reckon with it (`fused.tiles`).
 """
 
 from collections.abc import Mapping
@@ -66,6 +67,7 @@ class Layout:
         looked_up: elements of the tables that come first.
         width, length, rows: padded D, T and R.
         chunk: see `chunked`.
+        blocks: the first element of the first block.
     """
 
     def __init__(self, model: Encoder) -> None:
@@ -83,6 +85,7 @@ class Layout:
             self.size += place.size
             if name in LOOKED_UP:
                 self.looked_up = self.size
+        self.blocks = self.offset("blocks.0.norm_attention.weight")
 
     def _padded(self, name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
         if name in LOOKED_UP:

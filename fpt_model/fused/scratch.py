@@ -1,6 +1,6 @@
 """What kernels read and write besides weights: windows on the device, and scratch.
 
-Letters: S seeds, B batch, T sequence, D width, R interval rows, L blocks; n = S·B programs.
+Letters: S seeds, B batch, T sequence, D width, R interval rows, L blocks; n = S·B sequences.
 """
 
 import torch
@@ -8,6 +8,7 @@ from torch import Tensor
 
 from fpt_model.config import Config
 from fpt_model.data import Windows
+from fpt_model.fused import saved
 from fpt_model.fused.layout import Layout
 
 OPERANDS = torch.float16  # of products: the significand of TF32, and half its size
@@ -34,13 +35,14 @@ class Batch:
 
 
 class Scratch:
-    """What the kernels of n programs write: on the way forward, and back if `train`.
+    """What the kernels of n sequences write: on the way forward, and back if `train`.
 
     What is drawn at random has two places, taken in turn: the next step's is drawn beside a step.
     """
 
     def __init__(self, layout: Layout, config: Config, n: int, *, train: bool, like: Tensor):
         T, D, R, layers = layout.length, layout.width, layout.rows, config.blocks
+        trained = layers if train else 1
 
         def zeros(*shape: int, kind: torch.dtype = torch.float32) -> Tensor:
             return torch.zeros(shape, device=like.device, dtype=kind)
@@ -51,18 +53,16 @@ class Scratch:
         ids = ("items", "weeks", "targets")
         self.ids = {name: zeros(n, T, kind=torch.int32) for name in ids}
         self.users, self.chosen = (zeros(n, kind=torch.int32) for _ in range(2))
-        self.x = [zeros(n, T, D) for _ in range(2)]
-        self.by_row, self.value_sums = halves(n, T, R), halves(layers if train else 1, n, T, R)
+        self.x = zeros(n, T, D)
+        kinds = saved.TO_TRAIN if train else saved.TO_RANK
+        self.tiles = halves(kinds, layers + 1, n, T, D)  # the last norm's lie above the last block
+        self.by_row, self.sums = halves(n, T, R), halves(2 if train else 1, trained, n, T, R)
         # of dropout: on the input, and on each layer's weights, hidden layer and output
         self.mask_size = T * D + layers * (T * T + 2 * T * D) if train else 2
         self.masks = [halves(n, self.mask_size) for _ in range(2)]
         if not train:
             return
         self.negatives = [zeros(n, T, kind=torch.int32) for _ in range(2)]
-        forth = ("x", "hat", "q", "k", "v", "hat2", "h")
-        back = ("dn", "dq", "dk", "dv", "dn2", "do", "du", "dz")
-        self.tiles = {name: halves(layers, n, T, D) for name in forth + back}
-        self.rsd, self.rsd2 = (zeros(layers, n, T) for _ in range(2))
-        self.last_hat, self.last_dn = halves(n, T, D), halves(n, T, D)
-        self.a, self.key_sums = halves(layers, n, T, T), halves(layers, n, T, R)
-        self.dx, self.losses = zeros(n, T, D), zeros(n)
+        self.rsd = zeros(2, layers, n, T)
+        self.squares = halves(2, layers, n, T, T)
+        self.dx, self.losses = zeros(n, T, D), zeros(n, T)

@@ -6,6 +6,10 @@ Masked rows and columns of a tile are zero.
 import triton
 import triton.language as tl
 
+from fpt_model.fused import layout
+
+BLOCK = tl.constexpr(layout.BLOCK)
+QUERY, KEY, VALUE, FIRST, SECOND = (tl.constexpr(n) for n in range(5))  # matrices of a block
 FIXED = tl.constexpr(float(2**40))  # one, where reals are added as whole numbers
 
 
@@ -43,10 +47,49 @@ def product(a, b):
 
 
 @triton.jit
-def linear(x, weight, bias, D: tl.constexpr):
-    """x Wᵀ + b, with W (D, D) as PyTorch keeps it."""
-    w = tl.load(weight + tile(D, D))
-    return product(x, tl.trans(w)) + tl.load(bias + tl.arange(0, D))[None, :]
+def bias_offset(D: tl.constexpr):
+    """From a matrix to its bias."""
+    return D * D if D * D > BLOCK else BLOCK
+
+
+@triton.jit
+def matrix_offset(matrix, D: tl.constexpr):
+    """From a block's first weight to a matrix: see `fused.layout.Layout`."""
+    return (2 + 2 * (matrix // FIRST)) * BLOCK + matrix * (bias_offset(D) + BLOCK)
+
+
+@triton.jit
+def norm_offset(second, D: tl.constexpr):
+    """From a block's first weight to that of its first or second norm."""
+    return second * (2 * BLOCK + 3 * (bias_offset(D) + BLOCK))
+
+
+@triton.jit
+def layer_offset(layer, D: tl.constexpr):
+    """From the first block's weights to a later one's."""
+    return layer * (4 * BLOCK + 5 * (bias_offset(D) + BLOCK))
+
+
+@triton.jit
+def norm(model, second, D: tl.constexpr):
+    """Weight and bias of a block's first or second norm."""
+    place = model + norm_offset(second, D) + tl.arange(0, D)
+    return tl.load(place), tl.load(place + BLOCK)
+
+
+@triton.jit
+def linear(x, model, halves, matrix, D: tl.constexpr):
+    """x Wᵀ + b, with W (D, D) as PyTorch keeps it, of a block's weights."""
+    place = matrix_offset(matrix, D)
+    w = tl.load(halves + place + tile(D, D))
+    bias = tl.load(model + place + bias_offset(D) + tl.arange(0, D))
+    return product(x, tl.trans(w)) + bias[None, :]
+
+
+@triton.jit
+def linear_back(dy, halves, matrix: tl.constexpr, D: tl.constexpr):
+    """Gradient of what `linear` takes."""
+    return product(dy, tl.load(halves + matrix_offset(matrix, D) + tile(D, D)))
 
 
 @triton.jit

@@ -3,7 +3,7 @@
 Gradients so far are of a sum over positions, which keeps them in the range of float16; here they
 are divided by the number of positions.
 
-Letters: S seeds, P weights, B batch.
+Letters: S seeds.
 """
 
 import triton
@@ -54,8 +54,8 @@ def group_slopes(
 
 @triton.jit(do_not_specialize=["step"])
 def sum_up(
-    squares, spans, losses, n_real, record, norms_out, n_blocks, batch, step, steps, l2,
-    TABLES: tl.constexpr, B: tl.constexpr, CHUNK: tl.constexpr, CHUNKS: tl.constexpr,
+    squares, spans, losses, n_real, record, norms_out, n_blocks, positions, step, steps, l2,
+    TABLES: tl.constexpr, P: tl.constexpr, CHUNK: tl.constexpr, CHUNKS: tl.constexpr,
 ):  # fmt: skip
     """The step's loss, but for the groups, and the norms of the penalised tables. Grid (S,).
 
@@ -63,8 +63,8 @@ def sum_up(
     (tables, 2): first and last block of a table.
     """
     seed = tl.program_id(0)
-    b = tl.arange(0, B)
-    loss = tl.sum(tl.load(losses + seed * batch + b, mask=b < batch, other=0.0), 0)
+    p = tl.arange(0, P)
+    loss = tl.sum(tl.load(losses + seed * positions + p, mask=p < positions, other=0.0), 0)
     loss = loss / tl.load(n_real + seed * steps + step).to(tl.float32)
     for table in tl.static_range(TABLES):
         low, high = tl.load(spans + 2 * table), tl.load(spans + 2 * table + 1)

@@ -1,0 +1,207 @@
+"""The network forward; one program a (seed, sequence, tile of M positions).
+
+Positions of a sequence meet in attention only, as keys and values, so a launch goes from one
+attention to the next: `enter` up to the first block's, `attend` from a block's to the next one's.
+Tiles are padded to powers of two and stay in registers. Operands of products are halves where the
+scratch is (float16 has the same significand as TF32, and can be read transposed), sums and norms
+float32. What the backward pass and the gradients of weights need is saved.
+
+Letters: S seeds, B batch, T sequence, M positions of a program, D width, N width before padding,
+R interval rows, L blocks; G = S·B sequences.
+"""
+
+import triton
+import triton.language as tl
+
+from fpt_model.fused.by_row import emptied, scores_by_row, summed_by_row, values_by_row
+from fpt_model.fused.inputs import looked_up
+from fpt_model.fused.saved import HAT, HAT2, VALUES, A, H, K, Q, V, X, at
+from fpt_model.fused.tiles import (
+    FIRST,
+    KEY,
+    QUERY,
+    SECOND,
+    VALUE,
+    layer_offset,
+    linear,
+    norm,
+    normed,
+    product,
+    tile,
+)
+
+
+@triton.jit
+def project(
+    x, model, halves, places, tiles, rsd_out, x_out, sequence, groups, first, layer,
+    T: tl.constexpr, M: tl.constexpr, D: tl.constexpr, N: tl.constexpr,
+    LAYERS: tl.constexpr, INTERVALS: tl.constexpr, TRAIN: tl.constexpr,
+):  # fmt: skip
+    """Query, key and value of a block's input x, saved; its normed query, into `x_out`.
+
+    `places` (2, T, D) is added to key and value.
+    """
+    half = halves.dtype.element_ty
+    here = first * D + tile(M, D)
+    weight, bias = norm(model, 0, D)
+    query, hat, rsd = normed(x, weight, bias, N, D)
+    tl.store(x_out + sequence.to(tl.int64) * T * D + here, query)
+    x = x.to(half)
+    q = linear(query.to(half), model, halves, QUERY, D)
+    k = linear(x, model, halves, KEY, D)
+    v = linear(x, model, halves, VALUE, D)
+    if INTERVALS:
+        k += tl.load(places + here)
+        v += tl.load(places + T * D + here)
+    tl.store(at(tiles, Q, layer, sequence, groups, LAYERS + 1, T * D) + here, q.to(half))
+    tl.store(at(tiles, K, layer, sequence, groups, LAYERS + 1, T * D) + here, k.to(half))
+    tl.store(at(tiles, V, layer, sequence, groups, LAYERS + 1, T * D) + here, v.to(half))
+    if TRAIN:
+        tl.store(at(tiles, X, layer, sequence, groups, LAYERS + 1, T * D) + here, x)
+        tl.store(at(tiles, HAT, layer, sequence, groups, LAYERS + 1, T * D) + here, hat.to(half))
+        rows = first + tl.arange(0, M)
+        tl.store(at(rsd_out, 0, layer, sequence, groups, LAYERS, T) + rows, rsd)
+
+
+@triton.jit(do_not_specialize=["step"])
+def enter(
+    model, halves, o_items, o_weeks, o_users, o_places, o_blocks, keys, clock, step,
+    w_items, w_weeks, w_targets, w_users, windows, order, n_order,
+    n_items, n_users, masks, mask_size, places, tiles, rsd, x,
+    items_out, weeks_out, users_out, targets_out, chosen_out, size, batch, length, root,
+    T: tl.constexpr, M: tl.constexpr, D: tl.constexpr, N: tl.constexpr,
+    IW: tl.constexpr, WW: tl.constexpr, UW: tl.constexpr,
+    IP: tl.constexpr, WP: tl.constexpr, UP: tl.constexpr,
+    LAYERS: tl.constexpr, INTERVALS: tl.constexpr, TRAIN: tl.constexpr, DROP: tl.constexpr,
+    ITEM_RATE: tl.constexpr, USER_RATE: tl.constexpr,
+):  # fmt: skip
+    """Windows, replaced ids, the network's input and its projections. Grid (G·T/M,).
+
+    `windows`: how many lie between those of one seed and the next; 0 where they share them.
+    """
+    program = tl.program_id(0)
+    groups = tl.num_programs(0) // (T // M)
+    sequence, first = program // (T // M), program % (T // M) * M
+    seed = sequence // batch
+    model += seed.to(tl.int64) * size
+    halves += seed.to(tl.int64) * size + o_blocks
+    x0, inside = looked_up(
+        model, o_items, o_weeks, o_users, keys, clock, step,
+        w_items, w_weeks, w_targets, w_users, windows, order, n_order, n_items, n_users,
+        items_out, weeks_out, users_out, targets_out, chosen_out, sequence, first, batch, length,
+        T, M, D, IW, WW, UW, IP, WP, UP, TRAIN, ITEM_RATE, USER_RATE,
+    )  # fmt: skip
+    here = first * D + tile(M, D)
+    x0 = x0 * root
+    if not INTERVALS:
+        x0 += tl.load(model + o_places + here)
+    if DROP:
+        x0 = x0 * tl.load(masks + sequence.to(tl.int64) * mask_size + here).to(tl.float32)
+    x0 = tl.where(inside[:, None], x0, 0.0)
+    places += (seed * LAYERS).to(tl.int64) * 2 * T * D
+    project(
+        x0, model + o_blocks, halves, places, tiles, rsd, x, sequence, groups, first, 0,
+        T, M, D, N, LAYERS, INTERVALS, TRAIN,
+    )  # fmt: skip
+
+
+@triton.jit
+def softmax(s, items, first, scale, T: tl.constexpr, M: tl.constexpr):
+    """Weights of the keys that M queries may see: real ones up to the query, and itself."""
+    row, key = first + tl.arange(0, M)[:, None], tl.arange(0, T)
+    real = (tl.load(items + key) > 0)[None, :]
+    key = key[None, :]
+    s = tl.where(((key <= row) & real) | (key == row), s * scale, float("-inf"))
+    s = tl.exp2(s - tl.max(s, 1)[:, None])
+    return s * (1 / tl.sum(s, 1))[:, None]
+
+
+@triton.jit
+def pointwise(
+    y, model, halves, tiles, mask, sequence, groups, first, layer,
+    T: tl.constexpr, M: tl.constexpr, D: tl.constexpr,
+    LAYERS: tl.constexpr, TRAIN: tl.constexpr, DROP: tl.constexpr,
+):  # fmt: skip
+    """A block's two pointwise layers, onto their input y."""
+    half = halves.dtype.element_ty
+    here = first * D + tile(M, D)
+    h = linear(y.to(half), model, halves, FIRST, D).to(half)
+    if DROP:
+        h = h * tl.load(mask + T * T + here)
+    h = tl.maximum(h, 0.0).to(half)
+    if TRAIN:
+        tl.store(at(tiles, H, layer, sequence, groups, LAYERS + 1, T * D) + here, h)
+    z = linear(h, model, halves, SECOND, D)
+    if DROP:
+        z = z * tl.load(mask + T * T + T * D + here).to(tl.float32)
+    return y + z
+
+
+@triton.jit(do_not_specialize=["layer"])
+def attend(
+    model, halves, o_blocks, x, items, chosen, look_ups, tables, places, masks, mask_size,
+    tiles, squares, rsd, sums, scratch, size, batch, scale, layer,
+    T: tl.constexpr, M: tl.constexpr, D: tl.constexpr, N: tl.constexpr,
+    R: tl.constexpr, C: tl.constexpr, LAYERS: tl.constexpr, LAST: tl.constexpr,
+    INTERVALS: tl.constexpr, TRAIN: tl.constexpr, DROP: tl.constexpr,
+):  # fmt: skip
+    """A block from its attention on, and the next one's projections unless LAST. Grid (G·T/M,).
+
+    `x` (G, T, D): the normed query becomes the next one's, or the block's output. `model` (S, P)
+    float32 for norms and biases, `halves` its copy for products. `masks` (G, mask_size). Weights
+    are saved with a minus where dropout takes them. `scale` of scores: log2 e / √N, as weights are
+    powers of two.
+    """
+    program = tl.program_id(0)
+    groups = tl.num_programs(0) // (T // M)
+    sequence, first = program // (T // M), program % (T // M) * M
+    seed = sequence // batch
+    model += seed.to(tl.int64) * size + o_blocks + layer_offset(layer, D)
+    halves += seed.to(tl.int64) * size + o_blocks + layer_offset(layer, D)
+    half = halves.dtype.element_ty
+    here, pairs = first * D + tile(M, D), first * T + tile(M, T)
+    mask = masks + sequence.to(tl.int64) * mask_size + T * D + layer * (T * T + 2 * T * D)
+    drawn = (seed * LAYERS + layer).to(tl.int64) * 2
+    q = tl.load(at(tiles, Q, layer, sequence, groups, LAYERS + 1, T * D) + here)
+    k = tl.load(at(tiles, K, layer, sequence, groups, LAYERS + 1, T * D) + tile(T, D))
+    s = product(q, tl.trans(k))
+    if INTERVALS:
+        sums = at(sums, VALUES, layer if TRAIN else 0, sequence, groups, LAYERS, T * R) + first * R
+        emptied(sums, M, R, C)
+        tables += drawn * R * D
+        window = tl.load(chosen + sequence).to(tl.int64)
+        look_up = tl.load(look_ups + window * T * T + pairs).to(tl.int32)
+        scratch += program.to(tl.int64) * M * R
+        s += scores_by_row(q, tables, look_up, scratch, M, D, R, C)
+    a = softmax(s, items + sequence * T, first, scale, T, M)
+    if TRAIN:
+        signed = a
+        if DROP:
+            factor = tl.load(mask + pairs).to(tl.float32)
+            signed = tl.where(factor > 0, a, -a)
+            a = a * factor
+        tl.store(at(squares, A, layer, sequence, groups, LAYERS, T * T) + pairs, signed.to(half))
+    v = tl.load(at(tiles, V, layer, sequence, groups, LAYERS + 1, T * D) + tile(T, D))
+    o = product(a.to(half), v)
+    if INTERVALS:
+        summed_by_row(a, look_up, sums, M, R)
+        o += values_by_row(sums, tables + R * D, M, D, R, C)
+    wide = sequence.to(tl.int64) * T * D
+    weight, bias = norm(model, 1, D)
+    y, hat, rsd2 = normed(tl.load(x + wide + here) + o, weight, bias, N, D)
+    if TRAIN:
+        tl.store(at(tiles, HAT2, layer, sequence, groups, LAYERS + 1, T * D) + here, hat.to(half))
+        rows = first + tl.arange(0, M)
+        tl.store(at(rsd, 1, layer, sequence, groups, LAYERS, T) + rows, rsd2)
+    out = pointwise(
+        y, model, halves, tiles, mask, sequence, groups, first, layer,
+        T, M, D, LAYERS, TRAIN, DROP,
+    )  # fmt: skip
+    if LAST:
+        tl.store(x + wide + here, out)
+    else:
+        places += (drawn + 2) * T * D
+        project(
+            out, model + layer_offset(1, D), halves + layer_offset(1, D), places, tiles, rsd, x,
+            sequence, groups, first, layer + 1, T, M, D, N, LAYERS, INTERVALS, TRAIN,
+        )  # fmt: skip
