@@ -7,7 +7,7 @@ WITH trainings AS (
         finished_at
     FROM mart.metrics
     JOIN (SELECT run_id, finished_at FROM mart.training_runs) USING (run_id)
-    WHERE split = 'test' AND k = 10
+    WHERE split = 'test' AND k = 10 AND as_of IS NULL
 ),
 beside_earlier AS (
     SELECT *, count(*) OVER earlier AS n, avg(ndcg) OVER earlier AS usual,
