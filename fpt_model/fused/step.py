@@ -17,9 +17,8 @@ from fpt_model.fused.scratch import Batch, Scratch
 if TYPE_CHECKING:
     from fpt_model.fused.engine import Engine
 
-# Of kernels that take a tile of a sequence: its rows, and registers of a thread at most.
-NARROW = 16, 128  # up to 64 columns; four programs fit side by side
-WIDE = 32, None
+# Of kernels that take a tile of a sequence: its rows, and registers of a thread at most, by width.
+NARROW, WIDE = (16, 128), (32, None)  # up to 64 columns: four programs fit side by side; above
 WARPS = 4
 ROWS_AT_ONCE, PLACES_AT_ONCE = 64, 16  # of a table, in sums
 STAGES = 3  # loads in flight, in sums
