@@ -223,24 +223,35 @@ def write_jobs(folder: Path, jobs: Sequence[tuple[Switch, dict[str, Any]]], seed
 
 
 def write_table(folder: Path) -> None:
-    """Record and print the rows of every switch whose runs are in the folder."""
+    """Record and print the rows of every switch whose runs are in the folder; name the others."""
     facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
-    switches = [one for one in SWITCHES + BRACKETS if one.name in facts["switches"]]
-    rows = [
-        row_of(folder, switch, model, facts["seeds"])
-        for switch in switches
+    asked = [
+        (switch, model)
+        for switch in SWITCHES + BRACKETS
+        if switch.name in facts["switches"]
         for model in switch.models
     ]
+    there = [one for one in asked if is_trained(folder, *one, facts["seeds"])]
+    rows = [row_of(folder, switch, model, facts["seeds"]) for switch, model in there]
+    left = [f"{switch.text} ({model})" for switch, model in asked if (switch, model) not in there]
     about = facts | {"retention": RETENTION, "preset": PRESET, "command": command()}
     about |= {"date": datetime.now(UTC).date().isoformat(), "draws": DRAWS, **made_by(folder)}
     del about["switches"]
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
     RESULTS.write_text(json.dumps(about | {"rows": rows}, indent=1) + "\n", encoding="utf-8")
     text = markdown(rows)
+    if left:
+        text += f"\n\nNot trained yet: {'; '.join(left)}."
     page = PAGE.read_text(encoding="utf-8")
     before, _, rest = page.partition(BEGIN)
     PAGE.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
     print(text)
+
+
+def is_trained(folder: Path, switch: Switch, model: str, seeds: int) -> bool:
+    """Whether the ranks of every seed are there."""
+    runs = [folder / "runs" / f"{switch.name}-{model}-{seed}" for seed in range(seeds)]
+    return all((run / "ranks.parquet").exists() for run in runs)
 
 
 def row_of(folder: Path, switch: Switch, model: str, seeds: int) -> dict[str, Any]:

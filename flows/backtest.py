@@ -7,6 +7,7 @@ from pathlib import Path
 
 from prefect import flow
 
+from flows import names
 from flows.parameters import (
     HEADLINE,
     DatasetName,
@@ -21,6 +22,7 @@ from flows.parameters import (
 from flows.run import prepared
 from flows.train import train_and_audit
 from tasks import auditing, backtesting, publishing
+from tasks.flow_runs import operated, tag
 from tasks.progress import note
 from tasks.training import Training
 from warehouse.database import locked
@@ -30,7 +32,8 @@ from warehouse.home import Home
 MONTHS = 12
 
 
-@flow(flow_run_name="{dataset} backtest {preset}")
+@flow(flow_run_name=names.backtest)
+@operated
 def backtest(
     days: Sequence[date],
     dataset: DatasetName = "synthetic",
@@ -48,6 +51,7 @@ def backtest(
     What is published already is not done again. Returns the snapshots' ids.
     """
     place = Home.at(home)
+    tag(dataset, retention, preset)
     asked = (dataset, source, (retention,), models, preset, seeds, device, max_rejects, home)
     wanted = [
         one for day in sorted(set(days)) for one in prepared(place, Experiment(*asked, day))[1]

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from prefect import Flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import (
     FlowRunFilter,
@@ -18,13 +19,15 @@ from pydantic import TypeAdapter
 
 from flows.parameters import Experiment
 from flows.plan import plan
+from flows.run import benchmark
+from flows.run import run as pipeline
 from tasks.findings import Finding, finding
 from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.watching import ages
 
 LATE_AFTER = timedelta(hours=1)
-PIPELINES = ("flows.run:run", "flows.run:benchmark")
+PIPELINES: dict[str, Flow[..., Any]] = {"flows.run:run": pipeline, "flows.run:benchmark": benchmark}
 
 
 def check_freshness(home: Home) -> list[Finding]:
@@ -51,7 +54,8 @@ def _up_to_date(home: Home, deployment: DeploymentResponse) -> Finding:
     """Whether the published metrics are those of the source, settings and code as they are now."""
     check = f"metrics of {deployment.name}"
     try:
-        steps = plan(experiment(home, deployment.parameters))
+        flow = PIPELINES[deployment.entrypoint or ""]
+        steps = plan(experiment(home, flow, deployment.parameters))
     except RefusedError as error:
         return finding(check, "bad", str(error))
     left = [f"{step['step']} {step['what']}" for step in steps if step["state"] != "done"]
@@ -61,20 +65,23 @@ def _up_to_date(home: Home, deployment: DeploymentResponse) -> Finding:
     return finding(check, "note", seen, "its next run does it")
 
 
-def experiment(home: Home, parameters: dict[str, Any]) -> Experiment:
-    """What a deployment of `run` or `benchmark` asks for.
+def experiment(home: Home, flow: Flow[..., Any], parameters: dict[str, Any]) -> Experiment:
+    """What a deployment of `run` or `benchmark` asks for, with its flow's own defaults.
 
     >>> from pathlib import Path
-    >>> asked = {"retention": "5-core", "source": "a.zip"}
-    >>> one = experiment(Home(Path("/h")), asked)
-    >>> one.retentions, one.source == Path("a.zip"), one.home == Path("/h")
-    (['5-core'], True, True)
+    >>> one = experiment(Home(Path("/h")), pipeline, {"retention": "cold-start", "source": "a.zip"})
+    >>> one.retentions, one.models, one.source == Path("a.zip"), one.home == Path("/h")
+    (['cold-start'], ('tisasrec', 'sas_fpt'), True, True)
+    >>> experiment(Home(Path("/h")), benchmark, {}).models is None
+    True
     """
+    bound = inspect.signature(flow.fn).bind_partial(**parameters)
+    bound.apply_defaults()
     known = set(inspect.signature(Experiment).parameters)
-    asked = {name: value for name, value in parameters.items() if name in known}
-    if "retention" in parameters:
-        asked["retentions"] = [parameters["retention"]]
-    asked["home"] = asked.get("home") or home.root
+    asked = {name: value for name, value in bound.arguments.items() if name in known}
+    if "retention" in bound.arguments:
+        asked["retentions"] = [bound.arguments["retention"]]
+    asked["home"] = asked["home"] or home.root
     return TypeAdapter(Experiment).validate_python(asked)  # a path is a text in a deployment
 
 

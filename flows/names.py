@@ -21,6 +21,11 @@ def export() -> str:
     return f"export {named(flow_run.parameters)}"
 
 
+def backtest() -> str:
+    """A run that walks over days."""
+    return f"backtest on {len(flow_run.parameters['days'])} days, {named(flow_run.parameters)}"
+
+
 def named(parameters: Mapping[str, Any]) -> str:
     """Data and trainings in a few words.
 
@@ -29,7 +34,8 @@ def named(parameters: Mapping[str, Any]) -> str:
     'ml-1m 5-core: sasrec, sas_fpt, paper, 5 seeds'
     """
     retentions = parameters.get("retentions") or [parameters["retention"]]
-    return f"{parameters['dataset']} {' and '.join(retentions)}: {trained(parameters)}"
+    day = f" as of {parameters['as_of']}" if parameters.get("as_of") else ""
+    return f"{parameters['dataset']} {' and '.join(retentions)}{day}: {trained(parameters)}"
 
 
 def trained(parameters: Mapping[str, Any]) -> str:
@@ -37,7 +43,9 @@ def trained(parameters: Mapping[str, Any]) -> str:
 
     >>> trained({"models": ["sas_fpt"], "preset": "quick", "seeds": 1})
     'sas_fpt, quick'
+    >>> trained({"models": None, "preset": "paper", "seeds": 5})
+    "the paper's tables, paper, 5 seeds"
     """
-    models: Sequence[str] = parameters["models"]
+    models: Sequence[str] = parameters["models"] or ("the paper's tables",)
     seeds = f", {parameters['seeds']} seeds" if parameters["seeds"] > 1 else ""
     return f"{', '.join(models)}, {parameters['preset']}{seeds}"

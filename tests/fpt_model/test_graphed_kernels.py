@@ -172,7 +172,7 @@ class Masked:
             sites = chance.USER, chance.USER_ID, place
             n_users = model.users.num_embeddings - 1
             users = self.replaced(users, *sites, config.user_dropout, n_users)
-        x = model._inputs(replace(w, items=items, users=users))
+        x = model._inputs(replace(w, items=items, users=users), None)
         if not config.intervals:
             x = x + model.positions[0]
         x = x * self.of_tokens(chance.EMBEDDING)

@@ -41,6 +41,14 @@ def world(home, publish, published_snapshot):
             "INSERT INTO mart.recommendations VALUES ('a0', 1, 1, 1, 6, 2.5, now()::TIMESTAMP)"
         )
         connection.execute(
+            "INSERT INTO mart.next_ranks SELECT run_id, protocol, user_id, rank, n_candidates "
+            "FROM mart.user_ranks WHERE split = 'test'"
+        )
+        connection.execute(
+            "INSERT INTO mart.next_targets SELECT snapshot_id, user_id, 1, 1, 900, 60 "
+            "FROM core.users"
+        )
+        connection.execute(
             "INSERT INTO raw.rejects VALUES ('load', 'ratings.dat', 9, '1::x', 'not a number')"
         )
     replace_readers_copy(home)
@@ -67,7 +75,7 @@ def test_there_are_a_dozen_and_each_says_what_it_answers():
 def test_a_name_is_its_file_and_anything_else_is_sql():
     assert sql_of(" seeds ").startswith("-- How far the seeds")
     assert sql_of("SELECT 1") == "SELECT 1"
-    with pytest.raises(RefusedError, match="got leaderbord, expected audits, cold-start"):
+    with pytest.raises(RefusedError, match="got leaderbord, expected audits, backtest, cold-start"):
         sql_of("leaderbord")
 
 

@@ -1,6 +1,6 @@
 """What the monitoring asks: rows made by hand, answers worked out by hand."""
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import pytest
 
@@ -19,19 +19,35 @@ def home(tmp_path) -> Home:
         connection.execute(
             "INSERT INTO raw.loads VALUES ('l', 'ml-1m', 's', 'x', true, ?, 1, 1, 1)", [NOON]
         )
-        connection.execute(
-            "INSERT INTO core.snapshots VALUES ('s', 'l', '5-core', 1, 1, 1, 0, 'p', 'x', ?)",
-            [NOON],
-        )
+        for name, day in {"s": None, "past": date(2000, 6, 13)}.items():
+            connection.execute(
+                "INSERT INTO core.snapshots VALUES (?, 'l', '5-core', 1, 1, 1, 0, 'p', 'x', ?, ?)",
+                [name, NOON, day],
+            )
     return home
 
 
-def train(home: Home, ranks: list[float], *, model: str = "sas_fpt") -> None:
+def train(home: Home, ranks: list[float], *, model: str = "sas_fpt", snapshot: str = "s") -> None:
     """A training an hour, each with one user and that rank: its NDCG is 1 / log2(rank + 1)."""
     with writing(home) as connection:
         for place, rank in enumerate(ranks):
-            run_id, at = f"{model} {place}", NOON + timedelta(hours=place)
-            row = [run_id, "s", model, "quick", place, "{}", "cpu", "c", "{}", at, at, 1.0, 1, "x"]
+            run_id, at = f"{model} {snapshot} {place}", NOON + timedelta(hours=place)
+            row = [
+                run_id,
+                snapshot,
+                model,
+                "quick",
+                place,
+                "{}",
+                "cpu",
+                "c",
+                "{}",
+                at,
+                at,
+                1.0,
+                1,
+                "x",
+            ]
             marks = ", ".join("?" * len(row))
             connection.execute(
                 f"INSERT INTO mart.training_runs VALUES ({marks}, 'published', NULL)", row
@@ -50,7 +66,7 @@ def test_a_metric_far_from_its_history_is_found(home):
     """NDCG of rank 1 is 1, of rank 3 is 1 / 2."""
     train(home, [1, 1, 1, 1, 1, 3])
     (row,) = odd_metrics(home, LONG_AGO)
-    assert row["run_id"] == "sas_fpt 5"
+    assert row["run_id"] == "sas_fpt s 5"
     assert (row["ndcg_10"], row["usual"], row["spread"], row["n_earlier"]) == (0.5, 1.0, 0.0, 5)
     assert (row["model"], row["dataset"], row["retention"]) == ("SAS-FPT", "ml-1m", "5-core")
 
@@ -71,7 +87,7 @@ def test_a_hundredth_of_the_mean_is_never_odd(home):
     train(home, [1, 1, 1, 1, 1, 1.01])
     assert odd(home) == []
     train(home, [1, 1, 1, 1, 1, 1.1], model="sasrec")
-    assert odd(home) == ["sasrec 5"]
+    assert odd(home) == ["sasrec s 5"]
 
 
 def test_models_have_histories_of_their_own(home):
@@ -80,9 +96,15 @@ def test_models_have_histories_of_their_own(home):
     assert odd(home) == []
 
 
+def test_a_past_day_has_a_history_of_its_own(home):
+    train(home, [1, 1, 1, 1, 1])
+    train(home, [3, 3, 3, 3, 3], snapshot="past")
+    assert odd(home) == []
+
+
 def test_what_is_old_is_not_told_again(home):
     train(home, [1, 1, 1, 1, 1, 3])
-    assert odd(home, NOON + timedelta(hours=4)) == ["sas_fpt 5"]
+    assert odd(home, NOON + timedelta(hours=4)) == ["sas_fpt s 5"]
     assert odd(home, NOON + timedelta(hours=5)) == []
 
 

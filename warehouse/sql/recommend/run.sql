@@ -1,5 +1,6 @@
 -- $1: how a training's id begins, $2: version of the models' code, which may not read what others
--- left. The newest snapshot first, then trainings of that code, then the best on validation.
+-- left. Snapshots of all that is known before those as of a day, the newest first; then trainings
+-- of that code, then the best on validation.
 SELECT
     run_id, lineage.snapshot_id, display_name, lineage.preset, lineage.seed, lineage.data,
     lineage.retention, checkpoint_sha256, sequences_path, sequences_sha256
@@ -11,4 +12,4 @@ JOIN (
     WHERE split = 'valid' AND protocol = 'uniform_100' AND k = 10
 ) USING (run_id)
 WHERE starts_with(run_id, $1)
-ORDER BY created_at DESC, code_version = $2 DESC, ndcg DESC, run_id
+ORDER BY as_of IS NULL DESC, created_at DESC, code_version = $2 DESC, ndcg DESC, run_id

@@ -5,5 +5,5 @@ SELECT DISTINCT
 FROM mart.lineage AS lineage
 JOIN mart.training_runs AS runs USING (run_id)
 JOIN core.snapshots AS snapshots ON snapshots.snapshot_id = lineage.snapshot_id
-WHERE status = 'published'
+WHERE status = 'published' AND snapshots.as_of IS NULL
 ORDER BY lineage.data, lineage.retention, lineage.preset, lineage.snapshot_id

@@ -3,17 +3,19 @@
 -- the mean at least, as a few seeds may agree by chance.
 WITH trainings AS (
     SELECT
-        dataset, retention, preset, model, display_name, protocol, seed, run_id, ndcg, finished_at
+        dataset, retention, as_of, preset, model, display_name, protocol, seed, run_id, ndcg,
+        finished_at
     FROM mart.metrics
     JOIN (SELECT run_id, finished_at FROM mart.training_runs) USING (run_id)
-    WHERE split = 'test' AND k = 10
+    WHERE split = 'test' AND k = 10 AND as_of IS NULL
 ),
 beside_earlier AS (
     SELECT *, count(*) OVER earlier AS n, avg(ndcg) OVER earlier AS usual,
         stddev_samp(ndcg) OVER earlier AS spread
     FROM trainings
     WINDOW earlier AS (
-        PARTITION BY dataset, retention, preset, model, protocol ORDER BY finished_at, run_id
+        PARTITION BY dataset, retention, as_of, preset, model, protocol
+        ORDER BY finished_at, run_id
         ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
     )
 )

@@ -13,5 +13,6 @@ JOIN core.snapshots USING (snapshot_id)
 JOIN raw.loads USING (load_id)
 JOIN mart.models USING (model)
 WHERE retention = 'cold-start' AND split = 'test' AND protocol = 'uniform_100'
+    AND as_of IS NULL
 GROUP BY dataset, snapshot_id, runs.preset, display_name, rung, trained_on
 ORDER BY dataset, snapshot_id, runs.preset, trained_on, rung

@@ -5,6 +5,6 @@ SELECT
     round(stddev_samp(ndcg), 4) AS standard_deviation
 FROM mart.metrics
 SEMI JOIN mart.latest_runs USING (run_id)
-WHERE split = 'test' AND protocol = 'uniform_100' AND k = 10
+WHERE split = 'test' AND protocol = 'uniform_100' AND k = 10 AND as_of IS NULL
 GROUP BY data, snapshot_id, retention, preset, display_name
 ORDER BY data, retention, preset, mean DESC, snapshot_id
