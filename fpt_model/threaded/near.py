@@ -24,7 +24,7 @@ class Near:
 
     Args:
         rows: (P,) int32, row of each pair; the pairs of a query in descending order of rows.
-        queries: (P,) int32, in order; none is without a pair.
+        queries: (P,) int32, in order; one that is asked long after has no pair.
         starts: (Q + 1,) int32, where each query's pairs start.
         places: (P,) int32, where each lies in (B·H, N, T).
         n_rows: R, of all heads.
@@ -35,7 +35,8 @@ class Near:
     ) -> None:
         first = torch.ones(len(rows), dtype=torch.bool)  # (P,) of its group
         torch.ne(rows[1:], rows[:-1], out=first[1:])
-        first.index_fill_(0, starts[:-1].long(), True)
+        begun = starts[starts < len(rows)]  # of queries without pairs the next one's
+        first.index_fill_(0, begun.long(), True)
         group = first.cumsum(0, dtype=torch.int32)
         of = torch.from_numpy(first.numpy().nonzero()[0])  # (G,) pairs; PyTorch's takes long
         self.places, self.group = places, group - 1  # (P,)

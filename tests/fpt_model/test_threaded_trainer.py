@@ -138,21 +138,23 @@ def test_losses_and_their_slopes_are_the_plain_ones(kind, encoder, small_config)
     torch.testing.assert_close(found[2][1:], of_items[1:])
 
 
+@pytest.mark.parametrize("pause", [0, 100])  # nothing is near after so long a one
 @pytest.mark.parametrize("latest", [1, 7])
 @pytest.mark.parametrize("edges", [[], [8, 11]])
 @pytest.mark.parametrize("heads", [1, 3])
-def test_groups_of_near_pairs_sum_what_the_pairs_do(heads, edges, latest):
+def test_groups_of_near_pairs_sum_what_the_pairs_do(heads, edges, latest, pause):
     g = torch.Generator().manual_seed(heads)
     moments = torch.randint(0, 6, (4, 8), generator=g).cumsum(1)  # many share a row
     times, asked = moments[:, :-1], moments[:, 1:] if latest > 1 else moments[:, :-1]
     padded, scales = torch.tensor([0, 3, 6, 1]), torch.tensor([2, 2, 1, 3])
-    asked = asked.where(torch.arange(7) >= padded[:, None], times)
+    late = torch.tensor([0, 0, 1, 1])[:, None] * pause  # of the latest users
+    asked = (asked + late).where(torch.arange(7) >= padded[:, None], times)
     windows = Windows(times, times, times, scales, scales, asked)
     known = 5, torch.tensor(edges, dtype=torch.int64), heads, latest
     (pairs,) = near_pairs(asked, times, scales, padded, *known)
     near, rows = near_of(windows, padded, *known), pairs.pairs.rows.long()
     places, queries = pairs.places.long(), pairs.pairs.queries.long()
-    assert len(near.groups.rows) < len(rows)
+    assert pause or len(near.groups.rows) < len(rows)
     assert near.places.equal(pairs.places)
     assert near.groups.rows.index_select(0, near.group).equal(pairs.pairs.rows)
     assert near.groups.queries.index_select(0, near.group).equal(pairs.pairs.queries)
