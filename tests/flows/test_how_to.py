@@ -47,6 +47,7 @@ def do(checkout, tmp_path_factory):
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "FPT_"))}
     path = f"{checkout / '.venv' / 'bin'}{os.pathsep}{kept['PATH']}"
     kept["PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"] = "120"
+    kept["COLUMNS"] = "200"  # so that no head of a table is broken
     kept |= {"PREFECT_HOME": str(tmp_path_factory.mktemp("prefect")), "PYTHONPATH": "."}
 
     def run(*words: str, **more) -> str:
