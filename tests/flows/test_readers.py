@@ -1,5 +1,6 @@
 """Asking what was published: the prompt, questions by name, recommendations, the report."""
 
+import codecs
 import json
 import os
 import pty
@@ -54,6 +55,7 @@ class Terminal:
     def __init__(self, home: Path) -> None:
 
         self.shown = ""
+        self.decoder = codecs.getincrementaldecoder("utf-8")()  # a letter may come in parts
         self.pid, self.screen = pty.fork()
         if self.pid == 0:
             os.environ.update(TERM="dumb", COLUMNS="120", FPT_HOME=str(home))
@@ -65,7 +67,7 @@ class Terminal:
         while words not in self.shown:
             assert time.monotonic() < end, f"no {words!r} in {self.shown!r}"
             if select.select([self.screen], [], [], 0.2)[0]:
-                self.shown += os.read(self.screen, 65536).decode(errors="replace")
+                self.shown += self.decoder.decode(os.read(self.screen, 65536))
         before, _, self.shown = self.shown.partition(words)
         return before + words
 
