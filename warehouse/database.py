@@ -121,9 +121,12 @@ def writing(home: Home) -> Iterator[duckdb.DuckDBPyConnection]:
 
 @contextmanager
 def reading(home: Home) -> Iterator[duckdb.DuckDBPyConnection]:
-    """The writers' database for reading. Readers outside the pipeline use the published copy."""
+    """The writers' database for reading, brought up to date if an older version made it.
+
+    Readers outside the pipeline use the published copy.
+    """
     with locked(home, "warehouse"):
-        if not home.warehouse.exists():
+        if not _is_current(home.warehouse):
             with connected(home.warehouse) as connection:
                 create_schema(connection)
         with connected(home.warehouse, read_only=True) as connection:
@@ -141,6 +144,14 @@ def create_schema(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("DELETE FROM mart.schema_version")
     connection.execute("INSERT INTO mart.schema_version VALUES (?)", [version])
     connection.commit()
+
+
+def _is_current(warehouse: Path) -> bool:
+    """Whether the file is there, with the tables and views of now."""
+    if not warehouse.exists():
+        return False
+    with connected(warehouse, read_only=True) as connection:
+        return _stored_version(connection) == code_version(schema_files())
 
 
 def _stored_version(connection: duckdb.DuckDBPyConnection) -> str | None:

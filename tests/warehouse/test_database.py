@@ -132,6 +132,14 @@ def test_another_schema_version_renews_views_and_keeps_rows(home, stage_load):
     assert count(home) == 2
 
 
+def test_a_warehouse_of_an_older_version_is_read_by_its_new_columns(home):
+    with writing(home) as connection:
+        connection.execute("ALTER TABLE core.snapshots DROP COLUMN as_of")
+        connection.execute("UPDATE mart.schema_version SET version = 'older'")
+    with reading(home) as connection:
+        assert connection.execute("SELECT as_of FROM core.snapshots").fetchall() == []
+
+
 def test_a_warehouse_that_another_process_has_open_is_refused_by_name(home, stage_load):
     publish_load(home, stage_load("load", ROWS))
     code = """
