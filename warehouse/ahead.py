@@ -8,10 +8,7 @@ import duckdb
 import polars as pl
 
 from warehouse.database import (
-    connected,
     literal_glob,
-    locked,
-    quoted,
     reading,
     statements,
     writing,
@@ -20,6 +17,7 @@ from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.preparing import raw_tables, write_sequences
 from warehouse.publishing import check_file, stored_checksum
+from warehouse.ranks import beside_core
 from warehouse.records import Snapshot
 from warehouse.transforms.ahead import ahead_of
 from warehouse.transforms.candidates import draw_candidates
@@ -89,14 +87,8 @@ def stage_next_ranks(home: Home, ahead: AheadFile, ranks: Mapping[str, Path]) ->
         RefusedError: a file of ranks is not whole.
     """
     path = home.staged(f"next-{ahead.snapshot.snapshot_id}")
-    path.unlink(missing_ok=True)
-    with locked(home, "warehouse"), connected(path) as connection:
-        for name in ("core", "mart"):
-            connection.execute(statements(f"schema/{name}"))
-        connection.execute(f"ATTACH {quoted(str(home.warehouse))} AS warehouse (READ_ONLY)")
-        for table in ("users", "items"):
-            connection.execute(statements(f"ranks/{table}"), [ahead.snapshot.snapshot_id])
-        connection.execute("DETACH warehouse")
+    identity = ahead.snapshot.snapshot_id
+    with beside_core(home, path, identity, ("users", "items")) as connection:
         _insert(connection, ahead, ranks)
     return path
 

@@ -1,7 +1,10 @@
 """Ranks on their way to the warehouse: staged beside the tables that they must agree with."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+
+import duckdb
 
 from warehouse.database import connected, literal_glob, locked, quoted, statements
 from warehouse.home import Home
@@ -18,16 +21,25 @@ def stage_ranks(home: Home, snapshot_id: str, runs: Sequence[TrainedRun]) -> Pat
         RefusedError: a file of ranks is not whole.
     """
     path = home.staged(f"ranks-{snapshot_id}")
-    path.unlink(missing_ok=True)
-    with locked(home, "warehouse"), connected(path) as connection:
-        for name in ("core", "mart"):
-            connection.execute(statements(f"schema/{name}"))
-        connection.execute(f"ATTACH {quoted(str(home.warehouse))} AS warehouse (READ_ONLY)")
-        for table in ("users", "items", "candidates"):
-            connection.execute(statements(f"ranks/{table}"), [snapshot_id])
-        connection.execute("DETACH warehouse")
+    with beside_core(home, path, snapshot_id, ("users", "items", "candidates")) as connection:
         for run in runs:
             check_file(run.ranks, stored_checksum(run.ranks))
             ranks = literal_glob(run.ranks)
             connection.execute(statements("publish/user_ranks"), [run.run_id, ranks])
     return path
+
+
+@contextmanager
+def beside_core(
+    home: Home, path: Path, snapshot_id: str, tables: Sequence[str]
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A new database at `path` with a snapshot's core `tables` in it, open for what is audited."""
+    path.unlink(missing_ok=True)
+    with locked(home, "warehouse"), connected(path) as connection:
+        for name in ("core", "mart"):
+            connection.execute(statements(f"schema/{name}"))
+        connection.execute(f"ATTACH {quoted(str(home.warehouse))} AS warehouse (READ_ONLY)")
+        for table in tables:
+            connection.execute(statements(f"ranks/{table}"), [snapshot_id])
+        connection.execute("DETACH warehouse")
+        yield connection
