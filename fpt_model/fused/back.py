@@ -15,14 +15,12 @@ from fpt_model.fused.by_row import emptied, scores_by_row, summed_by_row, values
 from fpt_model.fused.inputs import scattered_slopes
 from fpt_model.fused.loss import loss_slopes
 from fpt_model.fused.saved import (
-    DK,
     DN,
     DN2,
     DO,
     DQ,
     DS,
     DU,
-    DV,
     DZ,
     HAT,
     HAT2,
@@ -65,8 +63,6 @@ def by_keys(
     do = tl.load(at(tiles, DO, layer, sequence, groups, LAYERS + 1, T * D) + tile(T, D))
     kept = tl.maximum(a, 0.0).to(half)
     dv = (product(tl.trans(kept), do) * (1 / (1 - RATE))).to(half)
-    tl.store(at(tiles, DK, layer, sequence, groups, LAYERS + 1, T * D) + here, dk)
-    tl.store(at(tiles, DV, layer, sequence, groups, LAYERS + 1, T * D) + here, dv)
     before = tl.load(dx + sequence.to(tl.int64) * T * D + here)
     return before + linear_back(dk, halves, KEY, D) + linear_back(dv, halves, VALUE, D)
 

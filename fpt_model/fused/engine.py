@@ -23,7 +23,7 @@ from fpt_model.sampling import NegativeSampler
 
 MAX_WIDTH, MAX_LENGTH = 128, 64
 SPLITS = 16  # partial sums of a weight's gradient: enough programs to fill a GPU
-SIDES = 3  # streams beside the main one, in a graph
+SIDES = 4  # streams beside the main one, in a graph
 AT_ONCE = 1024  # windows that are ranked at a time
 
 

@@ -66,14 +66,13 @@ def gradients(engine: "Engine", batch: Batch, step: int) -> None:
         with engine.beside(1):
             if layer == layers - 1:
                 _losses(engine, at, step)
-            else:
-                _weight_slopes(engine, at, layer + 1, step)
+            _weight_slopes(engine, at, layer)
+        with engine.beside(2):
+            _key_slopes(engine, at, layer, step)
         if engine.config.intervals:
-            with engine.beside(2):
+            with engine.beside(3):
                 _interval_slopes(engine, at, layer, step)
     _leave(engine, at, masks)
-    with engine.beside(1):
-        _weight_slopes(engine, at, 0, step)
     if not engine.config.intervals:
         _input_place_slopes(engine, at)
     engine.meet()
@@ -183,13 +182,27 @@ def _leave(engine: "Engine", at: Scratch, masks: Tensor) -> None:
     )
 
 
-def _weight_slopes(engine: "Engine", at: Scratch, layer: int, step: int) -> None:
+def _weight_slopes(engine: "Engine", at: Scratch, layer: int) -> None:
     layout, config = engine.layout, engine.config
-    programs = 6 if layer == config.blocks - 1 else 5  # with the last norm
+    programs = 4 if layer == config.blocks - 1 else 3  # with the last norm
     sums.weight_slopes[(engine.seeds, programs, engine.splits)](
         *(engine.dense, engine.params, layout.blocks, layout.offset("norm.weight")),
+        *(at.tiles, layout.size, *_dense(engine), layer),
+        PER_SPLIT=_per_split(engine),
+        T=layout.length,
+        D=layout.width,
+        LAYERS=config.blocks,
+        STAGES=STAGES,
+        num_warps=_warps(engine),
+    )
+
+
+def _key_slopes(engine: "Engine", at: Scratch, layer: int, step: int) -> None:
+    layout, config = engine.layout, engine.config
+    sums.key_slopes[(engine.seeds, 2, engine.splits)](
+        *(engine.dense, layout.blocks),
         *(layout.offset("positions.0"), layout.offset("positions.1")),
-        *(engine.keys, engine.clock, step, at.tiles, layout.size, *_dense(engine), layer),
+        *(engine.keys, engine.clock, step, at.tiles, at.squares, *_dense(engine), layer),
         PER_SPLIT=_per_split(engine),
         T=layout.length,
         D=layout.width,

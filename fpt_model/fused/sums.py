@@ -11,13 +11,28 @@ import triton.language as tl
 
 from fpt_model.fused import chance, layout
 from fpt_model.fused.chance import kept, step_key
-from fpt_model.fused.saved import DN, DN2, DO, DQ, DU, HAT, HAT2, KEYS, VALUES, H, Q, X, at
+from fpt_model.fused.saved import (
+    DN,
+    DN2,
+    DO,
+    DQ,
+    DS,
+    DU,
+    DZ,
+    HAT,
+    HAT2,
+    KEYS,
+    VALUES,
+    A,
+    H,
+    Q,
+    X,
+    at,
+)
 from fpt_model.fused.tiles import (
     FIRST,
     KEY,
     QUERY,
-    SECOND,
-    VALUE,
     bias_offset,
     layer_offset,
     matrix_offset,
@@ -33,44 +48,23 @@ KEY_TABLE = tl.constexpr(chance.KEY_TABLE)
 KEY_PLACE = tl.constexpr(chance.KEY_PLACE)
 
 
-@triton.jit
-def place_slopes(
-    slopes, out, is_keyed, keys, clock, step, seed, layer, value,
-    T: tl.constexpr, D: tl.constexpr, LAYERS: tl.constexpr, RATE: tl.constexpr,
-):  # fmt: skip
-    """From the sum of keys' or values' slopes (T, D) to those of the positions added to them."""
-    if is_keyed:
-        if RATE > 0:
-            first, second = step_key(keys, clock, seed, step)
-            site = LAYER + LAYER_SITES * layer + value + KEY_PLACE
-            slopes = slopes * kept(first, second, site, tile(T, D), RATE)
-        if layer < LAYERS - 1:
-            slopes += tl.load(out + tile(T, D))
-        tl.store(out + tile(T, D), slopes)
-
-
-@triton.jit(do_not_specialize=["step", "layer"])
+@triton.jit(do_not_specialize=["layer"])
 def weight_slopes(
-    dense, model, o_blocks, o_norm, o_places_k, o_places_v, keys, clock, step, tiles,
-    size, dense_size, looked_up, batch, split, layer,
+    dense, model, o_blocks, o_norm, tiles, size, dense_size, looked_up, batch, split, layer,
     PER_SPLIT: tl.constexpr, T: tl.constexpr, D: tl.constexpr, LAYERS: tl.constexpr,
-    INTERVALS: tl.constexpr, RATE: tl.constexpr, STAGES: tl.constexpr,
+    STAGES: tl.constexpr,
 ):  # fmt: skip
-    """Gradients of a block's linear layers and LayerNorms. Grid (S, 5 or 6, splits of the batch).
+    """Gradients of a block's linear layers but keys' and values', and of LayerNorms.
 
-    Programs: query, key, value, first, second; query and first read what a norm gives, hat · weight
-    + bias, and take its gradients along; key and value those of the positions, onto what the block
-    above left. The sixth program's is the last norm.
+    Grid (S, 3 or 4, splits of the batch). Programs: query, first, second, last norm. Query and
+    first read what a norm gives, hat · weight + bias, and take its gradients along.
     """
     seed, which, part = tl.program_id(0), tl.program_id(1), tl.program_id(2)
     groups = tl.num_programs(0) * batch
-    is_last = which == 5
-    is_normed = (which == QUERY) | (which == FIRST) | is_last
-    is_keyed = (which == KEY) | (which == VALUE)
-    slopes = tl.where(which < 3, DQ + which, DU + which - FIRST)
-    of_second = tl.where(which == SECOND, H, HAT)
-    source = tl.where(is_keyed, X, tl.where(which == FIRST, HAT2, of_second))
-    norms = tl.where(which == FIRST, DN2, DN)
+    is_second, is_last = which == 2, which == 3
+    slopes = tl.where(which == 0, DQ, tl.where(is_second, DZ, DU))
+    source = tl.where(which == 1, HAT2, tl.where(is_second, H, HAT))
+    norms = tl.where(which == 1, DN2, DN)
     own = layer + tl.where(is_last, 1, 0)
     total = tl.zeros((D, D), tl.float32)
     biases = tl.zeros((T, D), tl.float32)
@@ -80,11 +74,11 @@ def weight_slopes(
         g = seed * batch + b
         there = b < batch
         slope_at = at(tiles, slopes, own, g, groups, LAYERS + 1, T * D) + tile(T, D)
-        slope = tl.load(slope_at, mask=there & (which < 5), other=0.0)
+        slope = tl.load(slope_at, mask=there & (which < 3), other=0.0)
         read_at = at(tiles, source, own, g, groups, LAYERS + 1, T * D) + tile(T, D)
         read = tl.load(read_at, mask=there, other=0.0)
         change_at = at(tiles, norms, own, g, groups, LAYERS + 1, T * D) + tile(T, D)
-        change = tl.load(change_at, mask=there & is_normed, other=0.0).to(tl.float32)
+        change = tl.load(change_at, mask=there & (which != 2), other=0.0).to(tl.float32)
         total += product(tl.trans(slope), read)
         biases += slope.to(tl.float32)
         weights += change * read.to(tl.float32)
@@ -93,8 +87,8 @@ def weight_slopes(
     out = dense + (seed * split + part).to(tl.int64) * dense_size - looked_up
     bias = tl.sum(biases, 0)
     block = o_blocks + layer_offset(layer, D)
-    if is_normed:
-        place = block + norm_offset(which // FIRST, D)
+    if which != 2:
+        place = block + norm_offset(which, D)
         if is_last:
             place = o_norm
         model += seed.to(tl.int64) * size + place
@@ -103,15 +97,57 @@ def weight_slopes(
         )
         tl.store(out + place + d, tl.sum(weights, 0))
         tl.store(out + place + BLOCK + d, tl.sum(shifts, 0))
-    if which < 5:
-        place = block + matrix_offset(which, D)
+    if which < 3:
+        place = block + matrix_offset(tl.where(which == 0, QUERY, FIRST + which - 1), D)
         tl.store(out + place + tile(D, D), total)
         tl.store(out + place + bias_offset(D) + d, bias)
+
+
+@triton.jit(do_not_specialize=["step", "layer"])
+def key_slopes(
+    dense, o_blocks, o_places_k, o_places_v, keys, clock, step, tiles, squares,
+    dense_size, looked_up, batch, split, layer,
+    PER_SPLIT: tl.constexpr, T: tl.constexpr, D: tl.constexpr, LAYERS: tl.constexpr,
+    INTERVALS: tl.constexpr, RATE: tl.constexpr, STAGES: tl.constexpr,
+):  # fmt: skip
+    """Gradients of a block's linear layers of keys and values. Grid (S, 2, splits of the batch).
+
+    Those of the positions added to them go onto what the block above left. Slopes of keys are taken
+    again rather than read, so that nothing waits for the launch that takes them for the input.
+    """
+    seed, value, part = tl.program_id(0), tl.program_id(1), tl.program_id(2)
+    groups = tl.num_programs(0) * batch
+    pairs, vectors = tl.where(value == 1, A, DS), tl.where(value == 1, DO, Q)
+    least = tl.where(value == 1, 0.0, float("-inf"))  # weights are signed: see `attend`
+    scale = tl.where(value == 1, 1 / (1 - RATE), 1.0)
+    total = tl.zeros((D, D), tl.float32)
+    slopes = tl.zeros((T, D), tl.float32)
+    for n in tl.range(PER_SPLIT, num_stages=STAGES):
+        b = part * PER_SPLIT + n
+        g = seed * batch + b
+        square_at = at(squares, pairs, layer, g, groups, LAYERS, T * T) + tile(T, T)
+        square = tl.load(square_at, mask=b < batch, other=0.0)
+        vector_at = at(tiles, vectors, layer, g, groups, LAYERS + 1, T * D) + tile(T, D)
+        vector = tl.load(vector_at, mask=b < batch, other=0.0)
+        read_at = at(tiles, X, layer, g, groups, LAYERS + 1, T * D) + tile(T, D)
+        read = tl.load(read_at, mask=b < batch, other=0.0)
+        square = tl.maximum(square, least.to(square.dtype))
+        slope = (product(tl.trans(square), vector) * scale).to(vector.dtype)
+        total += product(tl.trans(slope), read)
+        slopes += slope.to(tl.float32)
+    out = dense + (seed * split + part).to(tl.int64) * dense_size - looked_up
+    place = o_blocks + layer_offset(layer, D) + matrix_offset(KEY + value, D)
+    tl.store(out + place + tile(D, D), total)
+    tl.store(out + place + bias_offset(D) + tl.arange(0, D), tl.sum(slopes, 0))
     if INTERVALS:
-        place_slopes(
-            biases, out + tl.where(which == KEY, o_places_k, o_places_v), is_keyed,
-            keys, clock, step, seed, layer, which - KEY, T, D, LAYERS, RATE,
-        )  # fmt: skip
+        if RATE > 0:
+            first, second = step_key(keys, clock, seed, step)
+            site = LAYER + LAYER_SITES * layer + value + KEY_PLACE
+            slopes = slopes * kept(first, second, site, tile(T, D), RATE)
+        out += tl.where(value == 1, o_places_v, o_places_k) + tile(T, D)
+        if layer < LAYERS - 1:
+            slopes += tl.load(out)
+        tl.store(out, slopes)
 
 
 @triton.jit(do_not_specialize=["step", "layer"])
