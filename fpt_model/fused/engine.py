@@ -16,7 +16,7 @@ from fpt_model.data import Sequences, Windows
 from fpt_model.fused.intervals import look_ups
 from fpt_model.fused.layout import BLOCK, Layout
 from fpt_model.fused.scratch import Batch, Scratch
-from fpt_model.fused.step import draw, forward, train_step
+from fpt_model.fused.step import drop_tables, forward, start, train_step
 from fpt_model.fused.tiles import FIXED
 from fpt_model.model import Encoder
 from fpt_model.sampling import NegativeSampler
@@ -175,7 +175,7 @@ class Engine:
 
     def _epoch(self) -> None:
         assert self.batch is not None
-        draw(self, self.batch, 0)
+        start(self, self.batch, 0)
         for step in range(self.steps):
             train_step(self, step)
 
@@ -183,7 +183,7 @@ class Engine:
         """Record an epoch. The first step compiles, hence runs once on copies that are put back."""
         assert self.batch is not None
         kept = [value.clone() for value in self._state()]
-        draw(self, self.batch, 0)
+        start(self, self.batch, 0)
         train_step(self, 0)
         torch.cuda.synchronize()
         for value, before in zip(self._state(), kept, strict=True):
@@ -219,6 +219,8 @@ class Engine:
     def features(self, batch: Batch) -> Tensor:
         """Of every window's last position, (S, N, D): what scores are products with."""
         config, layout = self.config, self.layout
+        if config.intervals:
+            drop_tables(self, 0, train=False)
         n = len(batch.users)
         size = min(AT_ONCE, n)
         if self.ranking is None or len(self.ranking.users) != self.seeds * size:

@@ -67,34 +67,49 @@ def draw_negatives(
     tl.store(out + program * T + t, nth + 1 + low)
 
 
-@triton.jit(do_not_specialize=["step"])
-def drop_tables(
-    model, o_intervals_k, o_intervals_v, o_places_k, o_places_v, keys, clock, step,
-    tables_out, places_out, size,
+@triton.jit
+def dropped(
+    x, block, table, spans, keys, clock, seed, step, tables, places,
     TABLE: tl.constexpr, PLACES: tl.constexpr, BLOCK: tl.constexpr,
     LAYERS: tl.constexpr, RATE: tl.constexpr,
 ):  # fmt: skip
-    """Interval and position vectors with their dropout, anew for each layer.
+    """Write a block x of interval or position vectors with the dropout of each layer.
 
-    Grid (S, 2·L, blocks of the larger table). Out: (S, L, 2, R, D) and (S, L, 2, T, D).
+    Of the penalised tables, 1 and 2 are positions of keys and values, 3 and 4 intervals. Out:
+    `tables` (S, L, 2, R, D) and `places` (S, L, 2, T, D).
     """
-    seed, which = tl.program_id(0), tl.program_id(1)
-    layer, value = which // 2, which % 2
-    model += seed.to(tl.int64) * size
     first, second = step_key(keys, clock, seed, step)
-    place = tl.program_id(2) * BLOCK + tl.arange(0, BLOCK)
-    out = (seed * LAYERS * 2 + which).to(tl.int64)
-    source = tl.where(value == 0, o_intervals_k, o_intervals_v)
-    x = tl.load(model + source + place, mask=place < TABLE, other=0.0)
-    site = LAYER + LAYER_SITES * layer + value
-    if RATE > 0:
-        x = x * kept(first, second, site + KEY_TABLE, place, RATE)
-    tl.store(tables_out + out * TABLE + place, x.to(tables_out.dtype.element_ty), place < TABLE)
-    source = tl.where(value == 0, o_places_k, o_places_v)
-    y = tl.load(model + source + place, mask=place < PLACES, other=0.0)
-    if RATE > 0:
-        y = y * kept(first, second, site + KEY_PLACE, place, RATE)
-    tl.store(places_out + out * PLACES + place, y, mask=place < PLACES)
+    place = (block - tl.load(spans + 2 * table)) * BLOCK + tl.arange(0, BLOCK)
+    for layer in tl.static_range(LAYERS):
+        site, out = LAYER + LAYER_SITES * layer, (seed * LAYERS + layer).to(tl.int64) * 2
+        if table < 3:
+            y = x
+            if RATE > 0:
+                y = x * kept(first, second, site + KEY_PLACE + table - 1, place, RATE)
+            tl.store(places + (out + table - 1) * PLACES + place, y, mask=place < PLACES)
+        else:
+            z = x
+            if RATE > 0:
+                z = x * kept(first, second, site + KEY_TABLE + table - 3, place, RATE)
+            z = z.to(tables.dtype.element_ty)
+            tl.store(tables + (out + table - 3) * TABLE + place, z, mask=place < TABLE)
+
+
+@triton.jit(do_not_specialize=["step"])
+def drop_tables(
+    model, penalised, spans, keys, clock, step, tables, places, size,
+    TABLE: tl.constexpr, PLACES: tl.constexpr, BLOCK: tl.constexpr,
+    LAYERS: tl.constexpr, RATE: tl.constexpr,
+):  # fmt: skip
+    """What Adam leaves to the next step, where there was none before. Grid (blocks, S)."""
+    block, seed = tl.program_id(0), tl.program_id(1)
+    table = tl.load(penalised + block)
+    if table > 0:
+        x = tl.load(model + seed.to(tl.int64) * size + block * BLOCK + tl.arange(0, BLOCK))
+        dropped(
+            x, block, table, spans, keys, clock, seed, step, tables, places,
+            TABLE, PLACES, BLOCK, LAYERS, RATE,
+        )  # fmt: skip
 
 
 @triton.jit

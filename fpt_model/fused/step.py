@@ -37,8 +37,15 @@ def train_step(engine: "Engine", step: int) -> None:
     _adam(engine, step)
 
 
+def start(engine: "Engine", batch: Batch, step: int) -> None:
+    """What a step finds that no other went before."""
+    draw(engine, batch, step)
+    if engine.config.intervals:
+        drop_tables(engine, step, train=True)
+
+
 def draw(engine: "Engine", batch: Batch, step: int) -> None:
-    """Dropout and negatives of a step."""
+    """Dropout and negatives of a step, for which weights are not needed."""
     at, config = engine.scratch, engine.config
     if config.dropout:
         pairs = at.mask_size // 2
@@ -83,26 +90,19 @@ def forward(
 ) -> None:
     """From batch `step` of the windows in `order` (S, N) to what the last block gives, `at.x`.
 
-    `masks` as drawn; None to rank.
+    `masks` as drawn; None to rank. Tables are as `drop_tables` left them.
     """
-    if engine.config.intervals:
-        _drop_tables(engine, step, train=masks is not None)
     _enter(engine, at, batch, order, step, masks)
     for layer in range(engine.config.blocks):
         _attend(engine, at, batch, layer, masks)
 
 
-def _drop_tables(engine: "Engine", step: int, *, train: bool) -> None:
-    layout, layers = engine.layout, engine.config.blocks
-    table, places = layout.rows * layout.width, layout.length * layout.width
-    inputs.drop_tables[(engine.seeds, 2 * layers, -(-max(table, places) // BLOCK))](
-        *(engine.params, layout.offset("intervals.0"), layout.offset("intervals.1")),
-        *(layout.offset("positions.0"), layout.offset("positions.1")),
-        *(engine.keys, engine.clock, step, engine.tables, engine.places, layout.size),
-        TABLE=table,
-        PLACES=places,
-        BLOCK=BLOCK,
-        LAYERS=layers,
+def drop_tables(engine: "Engine", step: int, *, train: bool) -> None:
+    """Interval and position vectors with their dropout, or without to rank."""
+    inputs.drop_tables[(engine.layout.size // BLOCK, engine.seeds)](
+        *(engine.params, engine.penalised, engine.spans, engine.keys, engine.clock, step),
+        *(engine.tables, engine.places, engine.layout.size),
+        **_dropped(engine),
         RATE=engine.config.dropout if train else 0.0,
     )
 
@@ -279,14 +279,23 @@ def _adam(engine: "Engine", step: int) -> None:
     n_blocks = layout.size // BLOCK
     update.adam[(n_blocks, engine.seeds)](
         *(engine.params, engine.halves, engine.moments, engine.squares),
-        *(engine.scattered, engine.dense, engine.penalised, engine.norms, engine.block_squares),
-        *(engine.n_real, engine.clock, step, engine.steps, layout.size, layout.looked_up),
+        *(engine.scattered, engine.dense, engine.penalised, engine.spans, engine.norms),
+        *(engine.block_squares, engine.n_real, engine.keys, engine.clock, step, engine.steps),
+        *(engine.tables, engine.places, layout.size, layout.looked_up),
         *(layout.size - layout.looked_up, n_blocks),
         *(config.l2, config.learning_rate, config.beta1, config.beta2),
         SPLIT=engine.splits,
         TABLES=len(engine.spans),
-        BLOCK=BLOCK,
+        **_dropped(engine),
+        INTERVALS=config.intervals,
+        RATE=config.dropout,
     )
+
+
+def _dropped(engine: "Engine") -> dict[str, int]:
+    layout = engine.layout
+    table, places = layout.rows * layout.width, layout.length * layout.width
+    return {"TABLE": table, "PLACES": places, "BLOCK": BLOCK, "LAYERS": engine.config.blocks}
 
 
 def _tile(engine: "Engine") -> tuple[int, int | None]:

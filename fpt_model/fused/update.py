@@ -1,4 +1,4 @@
-"""The end of a step: group loss, the loss of the record, Adam.
+"""The end of a step: group loss, the loss of the record, Adam and the next step's tables.
 
 Gradients so far are of a sum over positions, which keeps them in the range of float16; here they
 are divided by the number of positions.
@@ -11,6 +11,7 @@ import triton.language as tl
 
 from fpt_model.fused import chance
 from fpt_model.fused.chance import below, bits, step_key
+from fpt_model.fused.inputs import dropped
 from fpt_model.fused.tiles import FIXED, add_whole, whole
 
 FIRST = tl.constexpr(chance.FIRST)
@@ -80,11 +81,16 @@ def sum_up(
 
 @triton.jit(do_not_specialize=["step"])
 def adam(
-    model, halves, moments, squares_of, scattered, dense, penalised, norms, squares, n_real, clock,
-    step, steps, size, scattered_size, dense_size, n_blocks, l2, rate, beta1, beta2,
-    SPLIT: tl.constexpr, TABLES: tl.constexpr, BLOCK: tl.constexpr,
+    model, halves, moments, squares_of, scattered, dense, penalised, spans, norms, squares, n_real,
+    keys, clock, step, steps, tables, places,
+    size, scattered_size, dense_size, n_blocks, l2, rate, beta1, beta2,
+    SPLIT: tl.constexpr, TABLES: tl.constexpr, TABLE: tl.constexpr, PLACES: tl.constexpr,
+    BLOCK: tl.constexpr, LAYERS: tl.constexpr, INTERVALS: tl.constexpr, RATE: tl.constexpr,
 ):  # fmt: skip
-    """One step of Adam over all weights; empties `scattered`. Grid (blocks, S)."""
+    """One step of Adam over all weights; empties `scattered`. Grid (blocks, S).
+
+    Leaves the interval and position vectors with the dropout of the next step.
+    """
     block, seed = tl.program_id(0), tl.program_id(1)
     e = tl.arange(0, BLOCK)
     place = block * BLOCK + e
@@ -116,3 +122,9 @@ def adam(
     tl.store(squares_of + wide, v)
     if table >= 0:
         tl.store(squares + seed * n_blocks + block, tl.sum(whole(p * p), 0))
+    if INTERVALS:
+        if table > 0:
+            dropped(
+                p, block, table, spans, keys, clock, seed, step + 1, tables, places,
+                TABLE, PLACES, BLOCK, LAYERS, RATE,
+            )  # fmt: skip

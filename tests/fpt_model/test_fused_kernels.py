@@ -15,7 +15,7 @@ pytest.importorskip("triton", reason="Triton has no build for this platform")
 from fpt_model.config import resolve
 from fpt_model.data import Windows, load
 from fpt_model.fused import chance, engine, scratch
-from fpt_model.fused.step import draw, gradients, train_step
+from fpt_model.fused.step import drop_tables, gradients, start, train_step
 from fpt_model.intervals import interval_rows, overflow_edges, scaled_intervals
 from fpt_model.losses import bce_loss, group_loss
 from fpt_model.model import Encoder
@@ -73,7 +73,7 @@ class Step:
     def slopes(self) -> list[dict]:
         """The gradients of each seed, by name; the engine is left as clean as it was."""
         at = self.engine
-        draw(at, at.batch, STEP)
+        start(at, at.batch, STEP)
         gradients(at, at.batch, STEP)
         flat = torch.cat([at.scattered.double() / 2**40, at.dense.double().sum(1)], 1)
         flat = flat / at.n_real[:, STEP, None]
@@ -241,7 +241,7 @@ def test_a_step_is_adams_with_norm_penalty_and_group_loss(learnable):
     groups = torch.arange(step.sequences.n_users + 1, device=DEVICE) % 3
     at.groups.copy_(groups.int().expand(SEEDS, -1))
     at.clock.zero_()
-    draw(at, at.batch, 0)
+    start(at, at.batch, 0)
     before = [at.layout.unpack(flat) for flat in at.params]
     train_step(at, 0)
     for seed in range(SEEDS):
@@ -279,12 +279,23 @@ def test_a_step_is_adams_with_norm_penalty_and_group_loss(learnable):
 def test_a_seed_alone_is_that_seed_among_others(learnable):
     step = Step(learnable, "tisasrec", dropout=0.3)
     pair = step.engine
-    draw(pair, pair.batch, 0)
+    start(pair, pair.batch, 0)
     train_step(pair, 0)
     alone = engine.Engine(step.models[1:], step.keys[1:], step.sequences, pair.n_rows)
     batch = alone.windows(step.inputs, step.targets, shared=True)
     alone.start_epoch(batch, step.order[1:], torch.tensor([BEFORE]))
-    draw(alone, alone.batch, 0)
+    start(alone, alone.batch, 0)
     train_step(alone, 0)
     assert torch.equal(alone.params[0], pair.params[1])
     assert not torch.equal(pair.params[0], pair.params[1])
+
+
+def test_adam_leaves_the_tables_of_the_next_step(learnable):
+    at = Step(learnable, "tisasrec", dropout=0.3).engine
+    start(at, at.batch, 0)
+    train_step(at, 0)
+    left = at.tables.clone(), at.places.clone()
+    drop_tables(at, 1, train=True)
+    assert torch.equal(left[0], at.tables)
+    assert torch.equal(left[1], at.places)
+    assert (at.tables == 0).any()
