@@ -33,6 +33,7 @@ from fpt_model.fused.saved import (
     at,
 )
 from fpt_model.fused.tiles import (
+    in_turn,
     FIRST,
     KEY,
     QUERY,
@@ -110,6 +111,7 @@ def back(
     T: tl.constexpr, M: tl.constexpr, D: tl.constexpr, N: tl.constexpr,
     R: tl.constexpr, C: tl.constexpr, IW: tl.constexpr, IP: tl.constexpr,
     LAYERS: tl.constexpr, LAST: tl.constexpr, INTERVALS: tl.constexpr, RATE: tl.constexpr,
+    OVERLAP: tl.constexpr,
 ):  # fmt: skip
     """Gradients of a block by queries, after the loss or the keys of the one above. Grid (G·T/M,).
 
@@ -117,6 +119,7 @@ def back(
     norms (DN) and linear layers give, from which `fused.sums` takes those of the weights. `scale`
     of scores: 1 / √N.
     """
+    in_turn(OVERLAP)
     program = tl.program_id(0)
     groups = tl.num_programs(0) // (T // M)
     sequence, first = program // (T // M), program % (T // M) * M
@@ -187,8 +190,10 @@ def leave(
     IW: tl.constexpr, WW: tl.constexpr, UW: tl.constexpr,
     IP: tl.constexpr, WP: tl.constexpr, UP: tl.constexpr,
     LAYERS: tl.constexpr, RATE: tl.constexpr,
+    OVERLAP: tl.constexpr,
 ):  # fmt: skip
     """Gradient of the looked-up tables; `dx` becomes that before the dropout. Grid (G·T/M,)."""
+    in_turn(OVERLAP)
     program = tl.program_id(0)
     groups = tl.num_programs(0) // (T // M)
     sequence, first = program // (T // M), program % (T // M) * M

@@ -24,6 +24,7 @@ from fpt_model.sampling import NegativeSampler
 MAX_WIDTH, MAX_LENGTH = 128, 64
 SPLITS = 16  # partial sums of a weight's gradient: enough programs to fill a GPU
 SIDES = 4  # streams beside the main one, in a graph
+OVERLAPPING = (9, 0)  # GPUs on which a launch may begin while the one before it ends
 AT_ONCE = 1024  # windows that are ranked at a time
 
 
@@ -52,6 +53,7 @@ class Engine:
         params, moments, squares: (S, P) float32.
         halves: (S, P), copies of the weights that products read.
         groups: (S, n_users + 1) int32, -1 while there are none.
+        overlaps: whether launches of the chain begin while the one before ends.
         order: (S, n_rows) int32, the users of an epoch.
         clock: (S,) int64, steps before the epoch.
         record: (S, steps), losses of the epoch's steps.
@@ -72,6 +74,7 @@ class Engine:
         self.splits = min(SPLITS, self.config.batch_size)
         self.edges = models[0].edges.to(self.device)
         self.keys = keys.to(self.device)
+        self.overlaps = self._is_hopper()
         self._allocate()
         self._index_weights()
         self._index_negatives()
@@ -84,6 +87,11 @@ class Engine:
         self.sides: list[torch.cuda.Stream] = []
         self.busy: set[int] = set()
         self.take_over()
+
+    def _is_hopper(self) -> bool:
+        if self.device.type != "cuda":
+            return False
+        return torch.cuda.get_device_capability(self.device) >= OVERLAPPING
 
     def _allocate(self) -> None:
         layout, config, seeds = self.layout, self.config, self.seeds

@@ -17,6 +17,7 @@ from fpt_model.fused.by_row import emptied, scores_by_row, summed_by_row, values
 from fpt_model.fused.inputs import looked_up
 from fpt_model.fused.saved import HAT, HAT2, VALUES, A, H, K, Q, V, X, at
 from fpt_model.fused.tiles import (
+    in_turn,
     FIRST,
     KEY,
     QUERY,
@@ -74,11 +75,13 @@ def enter(
     IP: tl.constexpr, WP: tl.constexpr, UP: tl.constexpr,
     LAYERS: tl.constexpr, INTERVALS: tl.constexpr, TRAIN: tl.constexpr, DROP: tl.constexpr,
     ITEM_RATE: tl.constexpr, USER_RATE: tl.constexpr,
+    OVERLAP: tl.constexpr,
 ):  # fmt: skip
     """Windows, replaced ids, the network's input and its projections. Grid (G·T/M,).
 
     `windows`: how many lie between those of one seed and the next; 0 where they share them.
     """
+    in_turn(OVERLAP)
     program = tl.program_id(0)
     groups = tl.num_programs(0) // (T // M)
     sequence, first = program // (T // M), program % (T // M) * M
@@ -144,6 +147,7 @@ def attend(
     T: tl.constexpr, M: tl.constexpr, D: tl.constexpr, N: tl.constexpr,
     R: tl.constexpr, C: tl.constexpr, LAYERS: tl.constexpr, LAST: tl.constexpr,
     INTERVALS: tl.constexpr, TRAIN: tl.constexpr, DROP: tl.constexpr,
+    OVERLAP: tl.constexpr,
 ):  # fmt: skip
     """A block from its attention on, and the next one's projections unless LAST. Grid (G·T/M,).
 
@@ -152,6 +156,7 @@ def attend(
     are saved with a minus where dropout takes them. `scale` of scores: log2 e / √N, as weights are
     powers of two.
     """
+    in_turn(OVERLAP)
     program = tl.program_id(0)
     groups = tl.num_programs(0) // (T // M)
     sequence, first = program // (T // M), program % (T // M) * M

@@ -312,7 +312,10 @@ def _grid(engine: "Engine", at: Scratch) -> tuple[int]:
 
 
 def _options(engine: "Engine") -> dict[str, int | None]:
-    return {"num_warps": WARPS, "num_stages": 1, "maxnreg": _tile(engine)[1]}
+    """Of launches that wait for the one before and no other."""
+    options = {"num_warps": WARPS, "num_stages": 1, "maxnreg": _tile(engine)[1]}
+    overlap = {"launch_pdl": True} if engine.overlaps else {}
+    return options | overlap | {"OVERLAP": engine.overlaps}
 
 
 def _warps(engine: "Engine") -> int:

@@ -5,12 +5,21 @@ Masked rows and columns of a tile are zero.
 
 import triton
 import triton.language as tl
+from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 
 from fpt_model.fused import layout
 
 BLOCK = tl.constexpr(layout.BLOCK)
 QUERY, KEY, VALUE, FIRST, SECOND = (tl.constexpr(n) for n in range(5))  # matrices of a block
 FIXED = tl.constexpr(float(2**40))  # one, where reals are added as whole numbers
+
+
+@triton.jit
+def in_turn(OVERLAP: tl.constexpr):
+    """Wait for the launch before to end, and let the next one take its places meanwhile."""
+    if OVERLAP:
+        gdc_wait()
+        gdc_launch_dependents()
 
 
 @triton.jit
