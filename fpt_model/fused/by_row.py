@@ -15,12 +15,23 @@ from fpt_model.fused.tiles import product, tile
 
 FIRST = tl.constexpr(intervals.FIRST)
 LAST = tl.constexpr(intervals.LAST)
+AHEAD = tl.constexpr(3)  # chunks of the table that are on their way
 
 
 @triton.jit
 def columns(begin, M: tl.constexpr, R: tl.constexpr, C: tl.constexpr):
     """(M, C) places of a matrix (M, R), from a column on."""
     return tl.arange(0, M)[:, None] * R + begin + tl.arange(0, C)[None, :]
+
+
+@triton.jit
+def places_of_pairs(look_up, M: tl.constexpr, R: tl.constexpr):
+    """Where a matrix (M, R) has the row of each pair, (T, M).
+
+    Of places that it can't foresee, Triton gives a warp those along the first dimension: here keys
+    of one query, which lie in a few sectors of memory.
+    """
+    return tl.trans(tl.arange(0, M)[:, None] * R + (look_up & (FIRST - 1)))
 
 
 @triton.jit
@@ -38,13 +49,13 @@ def scores_by_row(
     x, table, look_up, scratch, M: tl.constexpr, D: tl.constexpr, R: tl.constexpr, C: tl.constexpr
 ):
     """x · table[row] for all pairs, (M, T)."""
-    for begin in range(0, R // C * C, C):
+    for begin in tl.range(0, R // C * C, C, num_stages=AHEAD):
         by_rows(x, table, scratch, begin, M, D, R, C)
     if R % C:
         by_rows(x, table, scratch, R // C * C, M, D, R, R % C)
     tl.debug_barrier()
-    place = tl.arange(0, M)[:, None] * R + (look_up & (FIRST - 1))
-    return tl.load(scratch + place, cache_modifier=".cg").to(tl.float32)
+    place = places_of_pairs(look_up, M, R)
+    return tl.trans(tl.load(scratch + place, cache_modifier=".cg")).to(tl.float32)
 
 
 @triton.jit
@@ -68,8 +79,8 @@ def summed_by_row(weights, look_up, out, M: tl.constexpr, R: tl.constexpr):
     """The weights' sums by row into `out` (M, R), which is empty."""
     sums, _ = tl.associative_scan((weights, look_up & FIRST), 1, from_first)
     tl.debug_barrier()
-    place = tl.arange(0, M)[:, None] * R + (look_up & (FIRST - 1))
-    tl.store(out + place, sums.to(out.dtype.element_ty), mask=look_up >= LAST)
+    place, is_last = places_of_pairs(look_up, M, R), tl.trans(look_up >= LAST)
+    tl.store(out + place, tl.trans(sums.to(out.dtype.element_ty)), mask=is_last)
     tl.debug_barrier()
 
 
@@ -77,7 +88,7 @@ def summed_by_row(weights, look_up, out, M: tl.constexpr, R: tl.constexpr):
 def values_by_row(sums, table, M: tl.constexpr, D: tl.constexpr, R: tl.constexpr, C: tl.constexpr):
     """Sums by row (M, R) times the table: (M, D)."""
     values = tl.zeros((M, D), tl.float32)
-    for begin in range(0, R // C * C, C):
+    for begin in tl.range(0, R // C * C, C, num_stages=AHEAD):
         part = tl.load(sums + columns(begin, M, R, C), cache_modifier=".cg")
         values += product(part, tl.load(table + begin * D + tile(C, D)))
     if R % C:
