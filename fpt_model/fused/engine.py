@@ -14,7 +14,7 @@ from torch import Tensor
 from fpt_model.config import Config
 from fpt_model.data import Sequences, Windows
 from fpt_model.fused.intervals import look_ups
-from fpt_model.fused.layout import BLOCK, Layout
+from fpt_model.fused.layout import BLOCK, Layout, power_of_two
 from fpt_model.fused.scratch import Batch, Scratch
 from fpt_model.fused.step import drop_tables, forward, start, train_step
 from fpt_model.fused.tiles import FIXED
@@ -56,6 +56,7 @@ class Engine:
         overlaps: whether launches of the chain begin while the one before ends.
         order: (S, n_rows) int32, the users of an epoch.
         clock: (S,) int64, steps before the epoch.
+        group_losses: (S, pairs of users), of a step; no pairs where there is no such loss.
         record: (S, steps), losses of the epoch's steps.
         version: of the weights; another one after each change.
         n_real: (S, steps) int32, positions that have a target.
@@ -110,6 +111,8 @@ class Engine:
         self.clock = zeros(seeds, kind=torch.int64)
         self.record = zeros(seeds, self.steps)
         self.groups = zeros(seeds, self.sequences.n_users + 1, kind=torch.int32) - 1
+        grouped = config.group_weight and config.user_width
+        self.group_losses = zeros(seeds, power_of_two(config.group_pairs) if grouped else 0)
         self.scattered = zeros(seeds, layout.looked_up, kind=torch.int64)
         self.dense = zeros(seeds, self.splits, layout.size - layout.looked_up)
         table = (seeds, config.blocks, 2)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 NARROW, WIDE = (16, 128), (32, None)  # up to 64 columns: four programs fit side by side; above
 WARPS = 4
 ROWS_AT_ONCE, PLACES_AT_ONCE = 64, 16  # of a table, in sums
+PAIRS_AT_ONCE = 16  # of the group loss; 500 by one program take longer than all else of a step
 STAGES = 3  # loads in flight, in sums
 
 
@@ -244,19 +245,19 @@ def _input_place_slopes(engine: "Engine", at: Scratch) -> None:
 
 
 def _losses(engine: "Engine", at: Scratch, step: int) -> None:
-    _norms_and_loss(engine, at, step)
-    if engine.config.group_weight and engine.config.user_width:
+    if engine.group_losses.shape[1]:
         _groups(engine, step)
+    _norms_and_loss(engine, at, step)
 
 
 def _groups(engine: "Engine", step: int) -> None:
     layout, config = engine.layout, engine.config
-    update.group_slopes[(engine.seeds,)](
+    update.group_slopes[(engine.seeds, engine.group_losses.shape[1] // PAIRS_AT_ONCE)](
         *(engine.params, engine.scattered, layout.offset("users.weight")),
         *(engine.keys, engine.clock, step, engine.n_real, engine.steps),
-        *(engine.groups, engine.record, layout.size, layout.looked_up),
+        *(engine.groups, engine.group_losses, layout.size, layout.looked_up),
         *(engine.sequences.n_users, config.group_pairs, config.group_margin, config.group_weight),
-        PAIRS=power_of_two(config.group_pairs),
+        PAIRS=PAIRS_AT_ONCE,
         UP=power_of_two(config.user_width),
     )
 
@@ -264,11 +265,12 @@ def _groups(engine: "Engine", step: int) -> None:
 def _norms_and_loss(engine: "Engine", at: Scratch, step: int) -> None:
     positions = engine.config.batch_size * engine.layout.length
     update.sum_up[(engine.seeds,)](
-        *(engine.block_squares, engine.spans, at.losses, engine.n_real, engine.record),
-        *(engine.norms, engine.layout.size // BLOCK, positions, step),
+        *(engine.block_squares, engine.spans, at.losses, engine.group_losses, engine.n_real),
+        *(engine.record, engine.norms, engine.layout.size // BLOCK, positions, step),
         *(engine.steps, engine.config.l2),
         TABLES=len(engine.spans),
         P=power_of_two(positions),
+        PAIRS=engine.group_losses.shape[1],
         CHUNK=256,
         CHUNKS=engine.norm_chunks,
     )

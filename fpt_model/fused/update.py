@@ -20,18 +20,21 @@ SECOND = tl.constexpr(chance.SECOND)
 
 @triton.jit(do_not_specialize=["step"])
 def group_slopes(
-    model, scattered, o_users, keys, clock, step, n_real, steps, groups, record,
+    model, scattered, o_users, keys, clock, step, n_real, steps, groups, losses,
     size, scattered_size, n_users, pairs, margin, weight,
     PAIRS: tl.constexpr, UP: tl.constexpr,
 ):  # fmt: skip
-    """Group loss of random pairs, onto `record`, and its gradient, if grouped. Grid (S,)."""
-    seed = tl.program_id(0)
+    """Weighted group loss of random pairs, and its gradient, if grouped. Grid (S, pairs / PAIRS).
+
+    `losses` (S, pairs), padded.
+    """
+    seed, part = tl.program_id(0), tl.program_id(1)
     model += seed.to(tl.int64) * size + o_users
     scattered += seed.to(tl.int64) * scattered_size + o_users
     groups += seed * (n_users + 1)
     count = tl.load(n_real + seed * steps + step).to(tl.float32)
     key, key2 = step_key(keys, clock, seed, step)
-    p, w = tl.arange(0, PAIRS), tl.arange(0, UP)[None, :]
+    p, w = part * PAIRS + tl.arange(0, PAIRS), tl.arange(0, UP)[None, :]
     there = (p < pairs) & (tl.load(groups + 1) >= 0)
     u = 1 + below(bits(key, key2, FIRST, p), n_users)
     v = 1 + below(bits(key, key2, SECOND, p), n_users)
@@ -42,8 +45,8 @@ def group_slopes(
     size_y = tl.maximum(tl.sqrt(tl.sum(y * y, 1)), 1e-8)
     cosine = tl.sum(x * y, 1) / (size_x * size_y)
     loss = tl.where(same, 1 - cosine, tl.maximum(cosine - margin, 0.0))
-    record += seed * steps + step
-    tl.store(record, tl.load(record) + weight * tl.sum(tl.where(there, loss, 0.0), 0))
+    place = seed * tl.num_programs(1) * PAIRS + p
+    tl.store(losses + place, tl.where(there, weight * loss, 0.0))
     slope = tl.where(same, -1.0, tl.where(cosine > margin, 1.0, 0.0))
     slope = tl.where(there, slope * weight * count, 0.0)
     hat_x, hat_y = x / size_x[:, None], y / size_y[:, None]
@@ -55,12 +58,14 @@ def group_slopes(
 
 @triton.jit(do_not_specialize=["step"])
 def sum_up(
-    squares, spans, losses, n_real, record, norms_out, n_blocks, positions, step, steps, l2,
-    TABLES: tl.constexpr, P: tl.constexpr, CHUNK: tl.constexpr, CHUNKS: tl.constexpr,
+    squares, spans, losses, group_losses, n_real, record, norms_out, n_blocks, positions, step,
+    steps, l2,
+    TABLES: tl.constexpr, P: tl.constexpr, PAIRS: tl.constexpr, CHUNK: tl.constexpr,
+    CHUNKS: tl.constexpr,
 ):  # fmt: skip
-    """The step's loss, but for the groups, and the norms of the penalised tables. Grid (S,).
+    """The step's loss, and the norms of the penalised tables. Grid (S,).
 
-    `record` (S, steps); `squares` (S, blocks): sums of squares as Adam left them; `spans`
+    `record` (S, steps); `group_losses` (S, PAIRS), PAIRS may be 0; `squares` (S, blocks): sums of squares as Adam left them; `spans`
     (tables, 2): first and last block of a table.
     """
     seed = tl.program_id(0)
@@ -76,6 +81,8 @@ def sum_up(
         norm = tl.sqrt((tl.sum(total, 0).to(tl.float64) * (1 / FIXED)).to(tl.float32))
         tl.store(norms_out + seed * TABLES + table, norm)
         loss += l2 * norm
+    if PAIRS > 0:
+        loss += tl.sum(tl.load(group_losses + seed * PAIRS + tl.arange(0, PAIRS)), 0)
     tl.store(record + seed * steps + step, loss)
 
 

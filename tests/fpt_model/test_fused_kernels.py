@@ -235,7 +235,7 @@ def test_features_to_rank_by_are_those_of_the_plain_model(variant, sizes, learna
 
 
 def test_a_step_is_adams_with_norm_penalty_and_group_loss(learnable):
-    settings = {"dropout": 0.0, "group_weight": 0.3, "l2": 0.01, "group_pairs": 7}
+    settings = {"dropout": 0.0, "group_weight": 0.3, "l2": 0.01, "group_pairs": 20}
     step = Step(learnable, "sas_fpt", **settings)
     at, config = step.engine, step.config
     groups = torch.arange(step.sequences.n_users + 1, device=DEVICE) % 3
