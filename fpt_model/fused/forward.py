@@ -81,7 +81,6 @@ def enter(
 
     `windows`: how many lie between those of one seed and the next; 0 where they share them.
     """
-    in_turn(OVERLAP)
     program = tl.program_id(0)
     groups = tl.num_programs(0) // (T // M)
     sequence, first = program // (T // M), program % (T // M) * M
@@ -92,7 +91,7 @@ def enter(
         model, o_items, o_weeks, o_users, keys, clock, step,
         w_items, w_weeks, w_targets, w_users, windows, order, n_order, n_items, n_users,
         items_out, weeks_out, users_out, targets_out, chosen_out, sequence, first, batch, length,
-        T, M, D, IW, WW, UW, IP, WP, UP, TRAIN, ITEM_RATE, USER_RATE,
+        T, M, D, IW, WW, UW, IP, WP, UP, TRAIN, ITEM_RATE, USER_RATE, OVERLAP,
     )  # fmt: skip
     here = first * D + tile(M, D)
     x0 = x0 * root

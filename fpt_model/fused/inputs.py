@@ -8,7 +8,7 @@ import triton.language as tl
 
 from fpt_model.fused import chance
 from fpt_model.fused.chance import below, bits, chosen, kept, step_key
-from fpt_model.fused.tiles import add_whole
+from fpt_model.fused.tiles import add_whole, in_turn
 
 DROPOUT = tl.constexpr(chance.DROPOUT)
 NEGATIVE = tl.constexpr(chance.NEGATIVE)
@@ -120,11 +120,12 @@ def looked_up(
     T: tl.constexpr, M: tl.constexpr, D: tl.constexpr,
     IW: tl.constexpr, WW: tl.constexpr, UW: tl.constexpr,
     IP: tl.constexpr, WP: tl.constexpr, UP: tl.constexpr,
-    TRAIN: tl.constexpr, ITEM_RATE: tl.constexpr, USER_RATE: tl.constexpr,
+    TRAIN: tl.constexpr, ITEM_RATE: tl.constexpr, USER_RATE: tl.constexpr, OVERLAP: tl.constexpr,
 ):  # fmt: skip
     """Embeddings (M, D) of M positions from `first` on, and which of them are in the window.
 
-    Writes the ids, some of them replaced.
+    Writes the ids, some of them replaced. Waits for the launch before, Adam's, only when it has read
+    what belongs to the epoch.
     """
     seed, b = sequence // batch, sequence % batch
     key, key2 = step_key(keys, clock, seed, step)
@@ -139,8 +140,9 @@ def looked_up(
     weeks = tl.load(w_weeks + from_window, mask=inside, other=0)
     user = tl.load(w_users + user_row)
     own = b * T + t
+    targets = tl.load(w_targets + from_window, mask=inside, other=0)
+    in_turn(OVERLAP)
     if TRAIN:
-        targets = tl.load(w_targets + from_window, mask=inside, other=0)
         tl.store(targets_out + sequence * T + t, targets)
     if ITEM_RATE > 0:
         other = 1 + below(bits(key, key2, ITEM_ID, own), n_items)

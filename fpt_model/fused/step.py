@@ -291,6 +291,7 @@ def _adam(engine: "Engine", step: int) -> None:
         **_dropped(engine),
         INTERVALS=config.intervals,
         RATE=config.dropout,
+        OVERLAP=engine.overlaps,
     )
 
 

@@ -12,7 +12,7 @@ import triton.language as tl
 from fpt_model.fused import chance
 from fpt_model.fused.chance import below, bits, step_key
 from fpt_model.fused.inputs import dropped
-from fpt_model.fused.tiles import FIXED, add_whole, whole
+from fpt_model.fused.tiles import FIXED, add_whole, in_turn, whole
 
 FIRST = tl.constexpr(chance.FIRST)
 SECOND = tl.constexpr(chance.SECOND)
@@ -93,16 +93,22 @@ def adam(
     size, scattered_size, dense_size, n_blocks, l2, rate, beta1, beta2,
     SPLIT: tl.constexpr, TABLES: tl.constexpr, TABLE: tl.constexpr, PLACES: tl.constexpr,
     BLOCK: tl.constexpr, LAYERS: tl.constexpr, INTERVALS: tl.constexpr, RATE: tl.constexpr,
+    OVERLAP: tl.constexpr,
 ):  # fmt: skip
     """One step of Adam over all weights; empties `scattered`. Grid (blocks, S).
 
     Leaves the interval and position vectors with the dropout of the next step.
     """
+    in_turn(OVERLAP)
     block, seed = tl.program_id(0), tl.program_id(1)
     e = tl.arange(0, BLOCK)
     place = block * BLOCK + e
     wide = seed.to(tl.int64) * size + place
-    p = tl.load(model + wide)
+    # all that can be on its way together
+    p, m, v = tl.load(model + wide), tl.load(moments + wide), tl.load(squares_of + wide)
+    positions = tl.load(n_real + seed * steps + step).to(tl.float32)
+    count = (tl.load(clock + seed) + step + 1).to(tl.float32)
+    table = tl.load(penalised + block)
     if block * BLOCK < scattered_size:
         source = scattered + seed.to(tl.int64) * scattered_size + place
         g = (tl.load(source).to(tl.float64) * (1 / FIXED)).to(tl.float32)
@@ -113,13 +119,11 @@ def adam(
         parts = dense + seed.to(tl.int64) * SPLIT * dense_size + place - scattered_size
         for part in tl.static_range(SPLIT):
             g += tl.load(parts + part * dense_size)
-    g = g / tl.load(n_real + seed * steps + step).to(tl.float32)
-    table = tl.load(penalised + block)
+    g = g / positions
     if table >= 0:
         g += l2 * p / tl.maximum(tl.load(norms + seed * TABLES + table), 1e-30)
-    count = (tl.load(clock + seed) + step + 1).to(tl.float32)
-    m = beta1 * tl.load(moments + wide) + (1 - beta1) * g
-    v = beta2 * tl.load(squares_of + wide) + (1 - beta2) * g * g
+    m = beta1 * m + (1 - beta1) * g
+    v = beta2 * v + (1 - beta2) * g * g
     unbiased1 = 1 - tl.exp(count * tl.log(beta1))
     unbiased2 = 1 - tl.exp(count * tl.log(beta2))
     p -= rate / unbiased1 * m / (tl.sqrt(v / unbiased2) + 1e-8)
