@@ -33,12 +33,12 @@ from fpt_model.fused.saved import (
     at,
 )
 from fpt_model.fused.tiles import (
-    in_turn,
     FIRST,
     KEY,
     QUERY,
     SECOND,
     VALUE,
+    in_turn,
     layer_offset,
     linear_back,
     norm,

@@ -17,12 +17,12 @@ from fpt_model.fused.by_row import emptied, scores_by_row, summed_by_row, values
 from fpt_model.fused.inputs import looked_up
 from fpt_model.fused.saved import HAT, HAT2, VALUES, A, H, K, Q, V, X, at
 from fpt_model.fused.tiles import (
-    in_turn,
     FIRST,
     KEY,
     QUERY,
     SECOND,
     VALUE,
+    in_turn,
     layer_offset,
     linear,
     norm,

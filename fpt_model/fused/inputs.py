@@ -124,8 +124,8 @@ def looked_up(
 ):  # fmt: skip
     """Embeddings (M, D) of M positions from `first` on, and which of them are in the window.
 
-    Writes the ids, some of them replaced. Waits for the launch before, Adam's, only when it has read
-    what belongs to the epoch.
+    Writes the ids, some of them replaced. Waits for the launch before, Adam's, only when it has
+    read what belongs to the epoch.
     """
     seed, b = sequence // batch, sequence % batch
     key, key2 = step_key(keys, clock, seed, step)

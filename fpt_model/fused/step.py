@@ -17,9 +17,9 @@ from fpt_model.fused.scratch import Batch, Scratch
 if TYPE_CHECKING:
     from fpt_model.fused.engine import Engine
 
-# Of kernels that take a tile of a sequence: its rows, and registers of a thread at most, by width.
-NARROW, WIDE = (16, 128), (32, None)  # up to 64 columns: four programs fit side by side; above
-WARPS = 4
+# Of kernels that take a tile of a sequence: its rows, warps, and registers of a thread at most.
+NARROW = (16, 4, 128)  # up to 64 columns: four programs fit side by side
+WIDE = (32, 4, None)
 ROWS_AT_ONCE, PLACES_AT_ONCE = 64, 16  # of a table, in sums
 PAIRS_AT_ONCE = 16  # of the group loss; 500 by one program take longer than all else of a step
 STAGES = 3  # loads in flight, in sums
@@ -301,8 +301,7 @@ def _dropped(engine: "Engine") -> dict[str, int]:
     return {"TABLE": table, "PLACES": places, "BLOCK": BLOCK, "LAYERS": engine.config.blocks}
 
 
-def _tile(engine: "Engine") -> tuple[int, int | None]:
-    """Rows that a program takes, and registers that a thread may have."""
+def _tile(engine: "Engine") -> tuple[int, int, int | None]:
     return NARROW if engine.layout.width <= 64 else WIDE
 
 
@@ -316,14 +315,15 @@ def _grid(engine: "Engine", at: Scratch) -> tuple[int]:
 
 def _options(engine: "Engine") -> dict[str, int | None]:
     """Of launches that wait for the one before and no other."""
-    options = {"num_warps": WARPS, "num_stages": 1, "maxnreg": _tile(engine)[1]}
+    _, warps, registers = _tile(engine)
+    options = {"num_warps": warps, "num_stages": 1, "maxnreg": registers}
     overlap = {"launch_pdl": True} if engine.overlaps else {}
     return options | overlap | {"OVERLAP": engine.overlaps}
 
 
 def _warps(engine: "Engine") -> int:
     """Of sums, whose tiles have the width of a matrix."""
-    return WARPS if engine.layout.width <= 64 else 2 * WARPS
+    return 4 if engine.layout.width <= 64 else 8
 
 
 def _shape(engine: "Engine") -> dict[str, int]:

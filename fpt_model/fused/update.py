@@ -65,8 +65,8 @@ def sum_up(
 ):  # fmt: skip
     """The step's loss, and the norms of the penalised tables. Grid (S,).
 
-    `record` (S, steps); `group_losses` (S, PAIRS), PAIRS may be 0; `squares` (S, blocks): sums of squares as Adam left them; `spans`
-    (tables, 2): first and last block of a table.
+    `record` (S, steps); `group_losses` (S, PAIRS), PAIRS may be 0; `squares` (S, blocks): sums of
+    squares as Adam left them; `spans` (tables, 2): first and last block of a table.
     """
     seed = tl.program_id(0)
     p = tl.arange(0, P)
@@ -133,7 +133,7 @@ def adam(
     tl.store(squares_of + wide, v)
     if table >= 0:
         tl.store(squares + seed * n_blocks + block, tl.sum(whole(p * p), 0))
-    if INTERVALS:
+    if INTERVALS:  # noqa: SIM102 - decided when it is compiled
         if table > 0:
             dropped(
                 p, block, table, spans, keys, clock, seed, step + 1, tables, places,
