@@ -15,7 +15,7 @@ from torch import Tensor
 from fpt_model.model import Encoder
 
 BLOCK = 1024
-MOST_ROWS = 128  # of the interval table, that a program takes at a time
+MOST_ROWS = 64  # of the interval table, that a program takes at a time
 LOOKED_UP = ("items.weight", "weeks.weight", "users.weight")
 
 
@@ -34,7 +34,7 @@ def chunked(n_rows: int) -> tuple[int, int]:
     Both what it takes at a time and what then remains are powers of two.
 
     >>> [chunked(n) for n in (10, 41, 100, 257, 260)]
-    [(16, 16), (48, 32), (128, 64), (272, 128), (272, 128)]
+    [(16, 16), (48, 32), (128, 64), (272, 64), (272, 64)]
     """
     chunk = min(MOST_ROWS, max(16, 1 << n_rows.bit_length() - 1))
     whole, rest = divmod(n_rows, chunk)
