@@ -55,6 +55,8 @@ class Config:
         epochs: at most this many; an epoch shows one window of every user.
         validate_every: epochs between validations.
         patience: validations without a better NDCG@10 after which training ends.
+        refit: train anew, on all but the test item, for as many epochs as validation chose; those
+            weights answer from there on.
     """
 
     model: str
@@ -89,6 +91,7 @@ class Config:
     epochs: int = 200
     validate_every: int = 5
     patience: int = 10
+    refit: bool = False
 
     def __post_init__(self) -> None:
         for name, low, high in _RANGES:
