@@ -21,12 +21,13 @@ from warehouse.database import create_schema
 
 ROOT = Path(__file__).parents[1]
 RECORDS = ROOT / "docs" / "results"
-PRESETS = ("paper", "matched", "best")
+PRESETS = ("paper", "matched", "anywhere", "best")
 DATASETS = {"ml-1m": "MovieLens-1M", "ml-100k": "MovieLens-100K", "synthetic": "synthetic"}
 SAMPLED, EVERY = ("recall_10", "ndcg_10"), ("full_recall_10", "full_ndcg_10")
 COLUMNS = {
     "ours, `paper`": ("paper", SAMPLED),
     "ours, `matched`": ("matched", SAMPLED),
+    "ours, `anywhere`": ("anywhere", SAMPLED),
     "ours, `best`": ("best", SAMPLED),
     "`best`, all items": ("best", EVERY),
 }

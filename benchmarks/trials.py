@@ -6,6 +6,9 @@
 
 The second command may run on a GPU machine; of what it leaves `read` needs run.json, epochs.jsonl
 and ranks-valid.parquet of each folder in F/runs. The test split is not computed at any step.
+With `shortened = true` a table is tried without the test items, on histories that end where
+validation did: what is read is still validation, also where the settings train on all that comes
+before it (`refit`). `read` then needs ranks-test.parquet.
 `read` puts a row a training into docs/results/trials.json, in place of the row of the same trial
 and seed, and makes the tables of docs/experiments.md from them; `show` makes these alone.
 
@@ -38,6 +41,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import torch
+from shortened import write_shortened
 from tables import over_seeds, replaced, table
 
 ROOT = Path(__file__).parents[1]
@@ -79,6 +83,12 @@ class Trials:
     question: str
     data: str
     trials: tuple[Trial, ...]
+    shortened: bool = False
+
+    @property
+    def split(self) -> str:
+        """Whose ranks hold the figures: of shortened histories, test is what was validation."""
+        return "test" if self.shortened else "valid"
 
 
 def main() -> None:
@@ -113,7 +123,8 @@ def read_table(path: Path) -> Trials:
     trials = tuple(_trial(name, own, shared) for name, own in shared["trials"].items())
     for trial in trials:
         _ = trial.config  # refuses what can't be
-    return Trials(path.stem, shared["question"], shared["data"], trials)
+    words = shared["question"], shared["data"]
+    return Trials(path.stem, *words, trials, shared.get("shortened", False))
 
 
 def _trial(name: str, own: Mapping[str, Any], shared: Mapping[str, Any]) -> Trial:
@@ -123,10 +134,20 @@ def _trial(name: str, own: Mapping[str, Any], shared: Mapping[str, Any]) -> Tria
 
 
 def write_jobs(tables: Sequence[Trials], sequences: Path, folder: Path) -> None:
-    """A folder with sequences and jobs.json; a training that several tables ask for is one job."""
+    """A folder with sequences and jobs.json; a training that several tables ask for is one job.
+
+    Raises:
+        ValueError: some tables are of shortened histories and some are not.
+    """
+    splits = {one.split for one in tables}
+    if len(splits) > 1:
+        raise ValueError("Write tables of shortened histories into a folder of their own")
     (folder / "sequences").mkdir(parents=True, exist_ok=True)
-    for path in (sequences, Path(f"{sequences}.sha256")):
-        shutil.copy2(path, folder / "sequences")
+    if "test" in splits:
+        write_shortened(sequences, folder / "sequences" / sequences.name)
+    else:
+        for path in (sequences, Path(f"{sequences}.sha256")):
+            shutil.copy2(path, folder / "sequences")
     jobs = {}
     for trial in (trial for one in tables for trial in one.trials):
         for seed in trial.seeds:
@@ -137,7 +158,7 @@ def write_jobs(tables: Sequence[Trials], sequences: Path, folder: Path) -> None:
                 "config": trial.config.to_dict(),
                 "seed": seed,
             }
-    asked = {"code_version": code_version(), "rank": ["valid"], "jobs": list(jobs.values())}
+    asked = {"code_version": code_version(), "rank": list(splits), "jobs": list(jobs.values())}
     (folder / "jobs.json").write_text(json.dumps(asked, indent=1), encoding="utf-8")
     print(f"{len(jobs)} trainings in {folder / 'jobs.json'}")
 
@@ -172,9 +193,7 @@ def _is_of(record: Row, trial: Trial, seed: int) -> bool:
 
 def _row(trials: Trials, trial: Trial, run: Path, record: Row) -> Row:
     lines = (run / "epochs.jsonl").read_text(encoding="utf-8").splitlines()
-    epochs = [json.loads(line) for line in lines]
-    best = next(epoch for epoch in epochs if epoch["epoch"] == record["best_epoch"])
-    figures = {name: best[name] for name in FIGURES[:2]} | _full(run / "ranks-valid.parquet")
+    figures = _figures(run / f"ranks-{trials.split}.parquet")
     return {
         "table": trials.name,
         "trial": trial.name,
@@ -186,19 +205,22 @@ def _row(trials: Trials, trial: Trial, run: Path, record: Row) -> Row:
         "seed": record["seed"],
         **{name: round(value, 6) for name, value in figures.items()},
         "best_epoch": record["best_epoch"],
-        "epochs": len(epochs),
+        "epochs": len(lines),
         "train_seconds": round(record["train_seconds"], 1),
         "device": record["device"],
         "code_version": record["code_version"],
     }
 
 
-def _full(path: Path) -> dict[str, float]:
-    """Validation among all items, by the weights that were chosen."""
+def _figures(path: Path) -> dict[str, float]:
+    """Of validation, by the weights that were chosen."""
     check_sha256(path)
-    rows = pq.read_table(path, filters=[("split", "=", "valid"), ("protocol", "=", "full")])
-    ranks = torch.tensor(rows["rank"].to_pylist())
-    return {"full_valid_recall_10": recall(ranks, 10), "full_valid_ndcg_10": ndcg(ranks, 10)}
+    found = []
+    for protocol in ("uniform_100", "full"):
+        rows = pq.read_table(path, filters=[("protocol", "=", protocol)])
+        ranks = torch.tensor(rows["rank"].to_pylist())
+        found += [recall(ranks, 10), ndcg(ranks, 10)]
+    return dict(zip(FIGURES, found, strict=True))
 
 
 def merge(path: Path, rows: Sequence[Row]) -> None:

@@ -13,7 +13,7 @@ DatasetName = Literal[
 ]
 Retention = Literal["5-core", "cold-start"]
 Model = Literal["sasrec", "sse_pt", "tisasrec", "tisasrec_plus", "tisasrec_plus_plus", "sas_fpt"]
-Preset = Literal["quick", "paper", "matched", "best"]
+Preset = Literal["quick", "paper", "matched", "anywhere", "best"]
 Device = Literal["auto", "cpu", "cuda"]
 Seeds = Annotated[int, Field(ge=1, le=1000)]
 Rejects = Annotated[int, Field(ge=0)]

@@ -137,13 +137,18 @@ class Sequences:
         later[self.starts[1:] - 1] -= 1  # the latest of each history
         return replace(self, asked=self.times[later], weeks=self.weeks[later])
 
+    def with_validation(self) -> "Sequences":
+        """The same, the validation item in the training part."""
+        held_out = self.lengths - self.n_train
+        return replace(self, n_train=self.n_train + (held_out == 2).long())
+
     def trainable(self) -> Tensor:
         """Rows of the users with something to predict in their training part."""
         return torch.nonzero(self.n_train >= 2).flatten()
 
     def evaluated(self) -> Tensor:
         """Rows of the users with held-out items."""
-        return torch.nonzero(self.lengths - self.n_train == 2).flatten()
+        return torch.nonzero(self.lengths > self.n_train).flatten()
 
     def windows(self, rows: Tensor, before: Tensor, length: int) -> Windows:
         """Of users `rows` (N,), the last `length` interactions before position `before` (N,)."""

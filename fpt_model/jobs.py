@@ -5,7 +5,7 @@ import json
 import traceback
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from fpt_model.config import Config, resolve
 from fpt_model.data import Sequences, Split, check_sha256, load
 from fpt_model.errors import InterruptedTrainingError, ModelError
 from fpt_model.ranking import SPLITS, rank_loaded, rank_trained
-from fpt_model.train import RECORD, Tell, train_loaded, uses_fused
+from fpt_model.train import RECORD, SEARCH, Tell, search, train_loaded, uses_fused
 from fpt_model.trainer import Trainer
 from fpt_model.version import code_version
 
@@ -53,6 +53,11 @@ class Job:
         """Where its ranks go. Those of one split can't be taken for those of both."""
         only = "" if self.splits == SPLITS else f"-{'-'.join(self.splits)}"
         return self.output / f"ranks{only}.parquet"
+
+    @property
+    def search(self) -> "Job":
+        """The part of a training with `refit` that chooses its epoch; it alone is validated."""
+        return replace(self, output=self.output / SEARCH, splits=("valid",))
 
     @property
     def is_trained(self) -> bool:
@@ -191,7 +196,12 @@ def _attempt(sequences: Sequences, jobs: Sequence[Job], tell: Tell, engine: str)
     def tell_run(event: dict[str, Any]) -> None:
         tell(event | {"run": names[event["seed"]]})
 
-    trained = train_loaded(sequences, folders, jobs[0].config, tell_run, engine)
+    config = jobs[0].config
+    if config.refit:
+        found = search(sequences, folders, config, tell_run, engine)
+        list(_rank(sequences, [job.search for job in jobs], found))
+        found.clear()  # the second training may need the memory
+    trained = train_loaded(sequences, folders, config, tell_run, engine)
     for name, rows in _rank(sequences, jobs, trained):
         tell({"event": "ranked", "run": name, "rows": rows})
 

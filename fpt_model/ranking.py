@@ -16,7 +16,7 @@ from fpt_model.errors import ModelError
 from fpt_model.evaluate import PROTOCOLS, Ranks, rank, scored
 from fpt_model.model import Encoder
 from fpt_model.threaded import ranking as threaded
-from fpt_model.train import BEST
+from fpt_model.train import BEST, SEARCH
 from fpt_model.trainer import Trainer, scorer
 from fpt_model.unseen import has_strangers
 
@@ -56,20 +56,28 @@ def rank_loaded(
 
     Of `splits` other than both, only those are computed.
     """
-    model = load_model(run, sequences)
-    sequences = sequences.seen_at(model.config.moment)
-    tables = [_rows(split, _ranks(model, sequences, split)) for split in splits]
-    table = pa.concat_tables(tables)
+    table = pa.concat_tables([_split_of(run, sequences, split) for split in splits])
     write_table(output, table)
     if scores is not None:
-        np.save(scores, _all_scores(model, sequences))
+        model, trained_on = load_run(run, sequences)
+        np.save(scores, _all_scores(model, trained_on.seen_at(model.config.moment)))
     return int(table.num_rows)
+
+
+def _split_of(run: Path, sequences: Sequences, split: Split) -> pa.Table:
+    model, trained_on = load_run(run, sequences)
+    if split == "valid" and model.config.refit:  # which has seen the answers
+        model, trained_on = load_model(run / SEARCH, sequences), sequences
+    return _rows(split, _ranks(model, trained_on.seen_at(model.config.moment), split))
 
 
 def rank_trained(trainers: Mapping[Path, Trainer], splits: Sequence[Split] = SPLITS) -> list[int]:
     """Rank with the chosen weights of trainings that just ended, by the engine that trained them.
 
     Seeds that were trained side by side are ranked side by side.
+
+    Validation items that a second training was trained on were ranked when it was searched for
+    how long it trains; those ranks lie in the folder of that search.
 
     Args:
         trainers: by the Parquet file to write; see `rank_run`.
@@ -81,13 +89,17 @@ def rank_trained(trainers: Mapping[Path, Trainer], splits: Sequence[Split] = SPL
     for trainer in trainers.values():
         trainer.use_best()
     # one split of all before the next: what a group shares, it computes for one split at a time
-    by_split = [
-        [_rows(split, trainer.ranked(split)) for trainer in trainers.values()] for split in splits
-    ]
+    by_split = [[_rows_of(split, *pair) for pair in trainers.items()] for split in splits]
     tables = [pa.concat_tables(parts) for parts in zip(*by_split, strict=True)]
     for output, table in zip(trainers, tables, strict=True):
         write_table(output, table)
     return [int(table.num_rows) for table in tables]
+
+
+def _rows_of(split: Split, output: Path, trainer: Trainer) -> pa.Table:
+    if split == "valid" and trainer.chosen:
+        return pq.read_table(output.parent / SEARCH / "ranks-valid.parquet")
+    return _rows(split, trainer.ranked(split))
 
 
 def rank_ahead(path: Path, ahead: Path, run: Path, output: Path, device: torch.device) -> int:
@@ -110,15 +122,25 @@ def rank_ahead(path: Path, ahead: Path, run: Path, output: Path, device: torch.d
     ours, theirs = ((x.snapshot_id, x.n_users, x.n_items) for x in (before, after))
     if ours != theirs:
         raise ModelError(f"{ahead.name} is not of {path.name}", got=theirs, expected=ours)
-    model = load_model(run, before)
+    model, before = load_run(run, before)
     length, after = model.config.max_length, after.seen_at(model.config.moment)
     table = _rows("next", rank(scorer(model, before), after, "test", length))
     write_table(output, table)
     return int(table.num_rows)
 
 
+def load_run(run: Path, sequences: Sequences) -> tuple[Encoder, Sequences]:
+    """The weights that answer for a finished training, and the sequences as they were trained on.
+
+    Raises:
+        ModelError: see `load_model`.
+    """
+    model = load_model(run, sequences)
+    return model, sequences.with_validation() if model.config.refit else sequences
+
+
 def load_model(run: Path, sequences: Sequences) -> Encoder:
-    """The chosen weights of a finished training, ready to score on the sequences' device.
+    """The chosen weights in a directory, ready to score on the sequences' device.
 
     Raises:
         ModelError: they are missing, damaged, or were trained on other sequences.

@@ -17,7 +17,7 @@ from fpt_model.errors import ModelError
 from fpt_model.evaluate import BATCH
 from fpt_model.histories import History, read_asked, windows_of
 from fpt_model.model import Encoder
-from fpt_model.ranking import load_model, write_table
+from fpt_model.ranking import load_run, write_table
 from fpt_model.trainer import scorer
 from fpt_model.unseen import Unseen
 
@@ -81,8 +81,7 @@ def explain_run(path: Path, run: Path, asked: Path, output: Path, device: torch.
 def _answer(
     path: Path, run: Path, asked: Path, output: Path, device: torch.device, answer: Answer
 ) -> int:
-    sequences: Sequences = load(path).to(device)
-    model = load_model(run, sequences)
+    model, sequences = load_run(run, load(path).to(device))
     table = pa.concat_tables(answer(model, sequences, read_asked(asked, sequences)))
     write_table(output, table)
     return int(table.num_rows)

@@ -21,7 +21,7 @@ from fpt_model.config import Config
 from fpt_model.data import Sequences, load
 from fpt_model.errors import InterruptedTrainingError, ModelError
 from fpt_model.threaded.trainer import ThreadedTrainer
-from fpt_model.trainer import Trainer
+from fpt_model.trainer import Chosen, Trainer
 from fpt_model.version import code_version
 
 Event = dict[str, Any]
@@ -30,6 +30,7 @@ BEST = "best.safetensors"
 RECORD = "run.json"
 EPOCHS = "epochs.jsonl"
 ORDER = "order.json"
+SEARCH = "search"  # where a training with `refit` keeps the one that chose its epoch
 SAVE_EVERY_SECONDS = 10.0  # on a GPU, validations come faster than files can be written
 
 
@@ -63,6 +64,9 @@ def train(
 ) -> None:
     """Train seeds to the end, or resume; leaves `best.safetensors`, `epochs.jsonl`, `run.json`.
 
+    With `config.refit` these are of the second training, on all but the test item; the first, by
+    which validation chose how long, leaves its own in the folder `search`.
+
     Args:
         path: sequences file.
         folders: run directory by seed.
@@ -89,6 +93,41 @@ def train_loaded(
     Returns:
         By seed the trainings that were not finished before, finished now.
     """
+    if not config.refit:
+        return _trained(sequences, folders, config, tell, engine, {})
+    search(sequences, folders, config, tell, engine)
+    chosen = {seed: _chosen(folder / SEARCH) for seed, folder in folders.items()}
+    return _trained(sequences.with_validation(), folders, config, tell, engine, chosen)
+
+
+def search(
+    sequences: Sequences, folders: Mapping[int, Path], config: Config, tell: Tell, engine: str
+) -> dict[int, Trainer]:
+    """The part of `train_loaded` with `config.refit` that chooses the epoch; returns likewise."""
+
+    def tell_but_the_end(event: Event) -> None:
+        if event["event"] != "done":
+            tell(event)
+
+    parts = {seed: folder / SEARCH for seed, folder in folders.items()}
+    return _trained(sequences, parts, config, tell_but_the_end, engine, {})
+
+
+def _chosen(folder: Path) -> Chosen:
+    record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    epochs = (folder / EPOCHS).read_text(encoding="utf-8")
+    return Chosen(record["best_epoch"], record["valid_ndcg_10"], record["train_seconds"], epochs)
+
+
+def _trained(
+    sequences: Sequences,
+    folders: Mapping[int, Path],
+    config: Config,
+    tell: Tell,
+    engine: str,
+    chosen_by_seed: Mapping[int, Chosen],
+) -> dict[int, Trainer]:
+    """`train_loaded` of one training a seed, which validates where nothing is chosen for it."""
     device = sequences.items.device
     chosen = engine_of(engine, config, device)
     orders = {
@@ -104,6 +143,8 @@ def train_loaded(
     if not missing:
         return {}
     trainers = trainers_of(config, missing, sequences, chosen)
+    for trainer in trainers:
+        trainer.chosen = chosen_by_seed.get(trainer.seed)
     runs = [Run(folders[one.seed], one, orders[one.seed], tell) for one in trainers]
     for run in runs:
         run.resume()
@@ -267,19 +308,33 @@ class Run:
 
     def end_epoch(self, seconds: float) -> None:
         """Close the epoch whose steps took so long; write the results after the last."""
-        progress, epochs = self.trainer.progress, self.trainer.config.epochs
+        progress, config = self.trainer.progress, self.trainer.config
         began = time.monotonic()
         record = self.trainer.end_epoch()
         seconds += time.monotonic() - began
         record["seconds"] = seconds
         progress.seconds += seconds
-        left = (epochs - progress.epoch) * progress.seconds / progress.epoch
-        self.tell({"event": "epoch", "epochs": epochs, "eta_seconds": left, **record})
+        self.tell({"event": "epoch", **self._outlook(), **record})
         late = time.monotonic() - self.saved >= SAVE_EVERY_SECONDS
-        if record["valid_ndcg_10"] is not None and late:
+        if progress.epoch % config.validate_every == 0 and late:
             self.save()
         if self.trainer.finished:
             self.finish()
+
+    def _outlook(self) -> Event:
+        """How many epochs there are at most, the share that is done, the seconds that are left.
+
+        Of a training with `refit`, the search is one half and the rest the other.
+        """
+        progress, config = self.trainer.progress, self.trainer.config
+        chosen = self.trainer.chosen
+        epochs = chosen.epoch if chosen else config.epochs
+        left = epochs - progress.epoch + (epochs if config.refit and not chosen else 0)
+        share = progress.epoch / epochs
+        if config.refit:
+            share = (share + bool(chosen)) / 2
+        seconds = left * progress.seconds / progress.epoch
+        return {"epochs": epochs, "share": share, "eta_seconds": seconds}
 
     def finish(self) -> None:
         """Write the results."""
@@ -337,17 +392,17 @@ def _refuse_other(folder: Path, there: dict[str, Any], order: Order) -> None:
 
 
 def _finish(folder: Path, trainer: Trainer, order: Order, started: str) -> None:
-    progress = trainer.progress
+    progress, chosen = trainer.progress, trainer.chosen
     facts = {"order": order.to_dict(), "epoch": progress.best_epoch}
     sha256 = write(folder / BEST, State(trainer.best, facts))
     lines = "".join(json.dumps(record) + "\n" for record in progress.epochs)
-    write_whole(folder / EPOCHS, lines.encode())
+    write_whole(folder / EPOCHS, (chosen.epochs if chosen else lines).encode())
     record = order.to_dict() | {
         "device": device_name(trainer.rows.device),
         "versions": versions(),
         "started_at": started,
         "finished_at": datetime.now(UTC).isoformat(),
-        "train_seconds": progress.seconds,
+        "train_seconds": progress.seconds + (chosen.seconds if chosen else 0.0),
         "best_epoch": progress.best_epoch,
         "valid_ndcg_10": progress.best_ndcg,
         "checkpoint_sha256": sha256,

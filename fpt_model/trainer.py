@@ -46,6 +46,23 @@ class Progress:
     epochs: list[dict[str, Any]] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Chosen:
+    """What a training that validates has chosen for one that can't: its data hold the answers.
+
+    Attributes:
+        epoch: the one to stop at.
+        ndcg: NDCG@10 on validation of that epoch.
+        seconds: spent on choosing.
+        epochs: one record an epoch, as JSON lines.
+    """
+
+    epoch: int
+    ndcg: float
+    seconds: float
+    epochs: str
+
+
 class Trainer:
     """A model on its way.
 
@@ -54,9 +71,14 @@ class Trainer:
         seed: of everything random.
         sequences: on the device to train on.
 
+    Attributes:
+        chosen: where to stop, without validating; None where validation decides.
+
     Raises:
         ModelError: nobody has two interactions to train on.
     """
+
+    chosen: Chosen | None = None
 
     def __init__(self, config: Config, seed: int, sequences: Sequences) -> None:
         sequences = sequences.seen_at(config.moment)
@@ -101,6 +123,8 @@ class Trainer:
     def finished(self) -> bool:
         """Whether all epochs are done, or validation has stopped improving."""
         progress, config = self.progress, self.config
+        if self.chosen:
+            return progress.epoch >= self.chosen.epoch
         waited = progress.epoch - progress.best_epoch
         patient = waited < config.patience * config.validate_every
         return progress.epoch >= config.epochs or (progress.best_epoch > 0 and not patient)
@@ -119,7 +143,7 @@ class Trainer:
         progress.step += 1
 
     def end_epoch(self) -> dict[str, Any]:
-        """Close the epoch, validating when it is time. Returns its record.
+        """Close the epoch, validating when it is time for that. Returns its record.
 
         Raises:
             ModelError: the loss is not a finite number.
@@ -136,7 +160,10 @@ class Trainer:
             )
         record: dict[str, Any] = {"epoch": progress.epoch, "train_loss": loss}
         record |= {"valid_recall_10": None, "valid_ndcg_10": None}
-        if progress.epoch % config.validate_every == 0 or progress.epoch == config.epochs:
+        if self.chosen:
+            if self.finished:
+                self._choose(self.chosen.ndcg)
+        elif progress.epoch % config.validate_every == 0 or progress.epoch == config.epochs:
             record |= self._validate()
         progress.epochs.append(record)
         return record
@@ -248,14 +275,17 @@ class Trainer:
         return group_loss(users, pairs[0], pairs[1], same, self.config.group_margin)
 
     def _validate(self) -> dict[str, float]:
-        progress = self.progress
         ranks = self.ranked("valid", ("uniform_100",)).ranks["uniform_100"]
         found = {"valid_recall_10": recall(ranks, 10), "valid_ndcg_10": ndcg(ranks, 10)}
-        if found["valid_ndcg_10"] > progress.best_ndcg:
-            progress.best_ndcg, progress.best_epoch = found["valid_ndcg_10"], progress.epoch
-            chosen = self.averaged or self.weights()
-            self.best = {name: value.clone() for name, value in chosen.items()}
+        if found["valid_ndcg_10"] > self.progress.best_ndcg:
+            self._choose(found["valid_ndcg_10"])
         return found
+
+    def _choose(self, valid_ndcg: float) -> None:
+        """Take the weights of this epoch for the best so far."""
+        self.progress.best_ndcg, self.progress.best_epoch = valid_ndcg, self.progress.epoch
+        weights = self.averaged or self.weights()
+        self.best = {name: value.clone() for name, value in weights.items()}
 
     def _average(self) -> None:
         """Take the epoch's weights into their average; the first epoch's are its beginning."""

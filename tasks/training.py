@@ -235,7 +235,7 @@ class _Progress:
             self.finished = True
             note(f"{event['trainings']} trainings took {event['seconds']:.1f} s, {event['device']}")
         elif kind == "epoch":
-            self._tell(event["run"], event["epoch"] / event["epochs"], _note(event))
+            self._tell(event["run"], event["share"], _note(event))
         elif kind == "done":
             self._tell(event["run"], 1.0, _best(event))
         elif kind == "failed":

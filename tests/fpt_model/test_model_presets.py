@@ -30,6 +30,14 @@ def test_matched_is_the_paper_at_one_width():
     assert widths("matched")["sas_fpt"] == widths("paper")["sas_fpt"]
 
 
+def test_anywhere_is_the_paper_but_for_windows_and_users():
+    for slug in VARIANTS:
+        anywhere, paper = resolve(slug, "anywhere"), resolve(slug, "paper")
+        changed = {k for k, v in anywhere.to_dict().items() if v != paper.to_dict()[k]}
+        assert changed - {"user_dropout"} == {"preset", "windows"}
+        assert ("user_dropout" in changed) == (slug == "sas_fpt")
+
+
 def test_a_preset_says_how_a_part_is_where_a_variant_has_it():
     best = widths("best")
     assert best["sas_fpt"][2] != widths("paper")["sas_fpt"][2]

@@ -8,7 +8,7 @@ import torch
 from fpt_model.checkpoint import read
 
 EPOCH = {"event", "epoch", "epochs", "train_loss", "valid_recall_10", "valid_ndcg_10"}
-EPOCH |= {"seconds", "eta_seconds", "seed"}
+EPOCH |= {"seconds", "eta_seconds", "share", "seed"}
 NAMED = {"model", "preset"}  # have options of their own
 
 
@@ -26,7 +26,7 @@ def test_a_run_leaves_its_record_and_tells_as_it_goes(slug, learnable, train_sma
     assert epochs[-1]["eta_seconds"] == 0 < epochs[0]["eta_seconds"]
 
     lines = (tmp_path / "run" / "epochs.jsonl").read_text().splitlines()
-    stored = [{"event", "epochs", "eta_seconds", "seed"} ^ set(event) for event in epochs]
+    stored = [{"event", "epochs", "eta_seconds", "share", "seed"} ^ set(event) for event in epochs]
     assert [set(json.loads(line)) for line in lines] == stored
 
     record = json.loads((tmp_path / "run" / "run.json").read_text())

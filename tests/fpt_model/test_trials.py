@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from fpt_model.config import resolve
+from fpt_model.data import load
 from fpt_model.jobs import read_jobs
 
 ROOT = Path(__file__).parents[2]
@@ -76,6 +78,37 @@ def test_the_figures_are_those_of_validation(trials, small, trained):
             hits = sum(place <= 10 for place in places)
             assert row[f"{name}valid_recall_10"] == pytest.approx(hits / len(places), abs=1e-6)
             assert row[f"{name}valid_ndcg_10"] == pytest.approx(sum(gains) / len(gains), abs=1e-6)
+
+
+def test_shortened_histories_are_tried_on_what_was_validation(
+    trials, small, learnable, run_command, tmp_path
+):
+    small.write_text("shortened = true\n" + TABLE.replace("epochs = 2", "epochs = 2, refit = true"))
+    table, folder = trials.read_table(small), tmp_path / "there"
+    trials.write_jobs([table], learnable, folder)
+    whole, short = load(learnable), load(folder / "sequences" / learnable.name)
+    rows = short.evaluated()
+    assert torch.isin(rows, whole.evaluated()).all()
+    held_out = [
+        known.items[known.starts[rows] + known.held_out(rows, split)]
+        for known, split in ((whole, "valid"), (short, "test"))
+    ]
+    assert torch.equal(*held_out)
+    assert torch.equal(short.candidates["test"][rows], whole.candidates["valid"][rows])
+    assert torch.equal(short.n_train[rows], whole.n_train[rows] - 1)
+    assert run_command("train-all", "--jobs", folder / "jobs.json", "--device", "cpu").code == 0
+    read = trials.rows_of(table, folder)
+    assert [row["trial"] for row in read] == ["as it is", "as it is", "no user, one seed"]
+    for job in read_jobs(folder / "jobs.json"):
+        assert set(pq.read_table(job.ranks)["split"].to_pylist()) == {"test"}
+
+
+def test_tables_of_both_kinds_do_not_share_a_folder(trials, small, learnable, tmp_path):
+    other = tmp_path / "other.toml"
+    other.write_text("shortened = true\n" + TABLE)
+    tables = [trials.read_table(path) for path in (small, other)]
+    with pytest.raises(ValueError, match="a folder of their own"):
+        trials.write_jobs(tables, learnable, tmp_path / "there")
 
 
 def test_a_run_of_older_code_counts_with_the_defaults_of_what_it_did_not_know(
