@@ -1,6 +1,7 @@
 """The bytes of an untrusted text file, made safe for a reader of whole lines."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import IO
 
@@ -46,34 +47,41 @@ def copy_lines(
         RefusedError: the file is empty, uses CR alone, or its last line is cut.
     """
     count, first, ended = 0, b"", False
-    for block in _blocks(packed, name, size, progress):
-        clean = _cut(block.replace(b"\r\n", b"\n")).translate(_PLAIN)
-        while b"\n\n" in clean or clean.startswith(b"\n"):
-            clean = clean.replace(b"\n\n", b"\n?\n")
-            clean = b"?" + clean if clean.startswith(b"\n") else clean
-        first = first or clean.split(b"\n", 1)[0]
-        count += clean.count(b"\n")
-        ended = clean.endswith(b"\n")
-        target.write(clean)
+    with ThreadPoolExecutor(1) as pool:
+        for block in _blocks(_chunks(packed, pool), name, size, progress):
+            clean, n_lines = _clean(block)
+            first = first or clean.split(b"\n", 1)[0]
+            count += n_lines
+            ended = clean.endswith(b"\n")
+            target.write(clean)
     if count == 0 or not ended:
         raise _incomplete(name, count, first)
     return Lines(count, first.decode("ascii"))
 
 
-def _blocks(packed: IO[bytes], name: str, size: int, progress: Advance | None) -> Iterator[bytes]:
+def _chunks(packed: IO[bytes], pool: Executor) -> Iterator[bytes]:
+    """A chunk at a time; the next one is unpacked meanwhile."""
+    coming = pool.submit(packed.read, _CHUNK)
+    while chunk := coming.result():
+        coming = pool.submit(packed.read, _CHUNK)
+        yield chunk
+
+
+def _blocks(
+    chunks: Iterator[bytes], name: str, size: int, progress: Advance | None
+) -> Iterator[bytes]:
     """Whole lines at a time; of a line that is too long, its beginning; last what remains."""
     rest, done = b"", 0
-    while chunk := packed.read(_CHUNK):
-        if done == 0:
-            chunk = chunk.removeprefix(_BOM)
-        done += len(chunk)
+    for chunk in chunks:
+        text = chunk.removeprefix(_BOM) if done == 0 else chunk
+        done += len(text)
         if done > size:
             raise RefusedError(
                 f"{name} is larger than its archive says",
                 got=f"over {done:,} bytes",
                 expected=f"{size:,}",
             )
-        lines, newline, tail = (rest + chunk).rpartition(b"\n")
+        lines, newline, tail = (rest + text).rpartition(b"\n")
         if newline:
             yield lines + newline
         rest = tail if len(tail) <= 2 * MAX_LINE_BYTES else tail[: MAX_LINE_BYTES + 1]
@@ -83,12 +91,19 @@ def _blocks(packed: IO[bytes], name: str, size: int, progress: Advance | None) -
         yield rest
 
 
-def _cut(block: bytes) -> bytes:
-    """Shorten the lines that are too long."""
-    ends = np.flatnonzero(np.frombuffer(block, np.uint8) == ord("\n"))
-    if len(ends) == 0 or np.diff(ends, prepend=-1).max() <= MAX_LINE_BYTES:
-        return block
-    return b"\n".join(line[:MAX_LINE_BYTES] for line in block.split(b"\n"))
+def _clean(block: bytes) -> tuple[bytes, int]:
+    """The lines as they may be read, and how many.
+
+    A block is searched for what is wrong before it is rewritten: mostly nothing is.
+    """
+    text = block.replace(b"\r\n", b"\n") if b"\r" in block else block
+    ends = np.flatnonzero(np.frombuffer(text, np.uint8) == ord("\n"))
+    lengths = np.diff(ends, prepend=-1)  # with the line feed
+    if lengths.max(initial=0) > MAX_LINE_BYTES:
+        text = b"\n".join(line[:MAX_LINE_BYTES] for line in text.split(b"\n"))
+    if 1 in lengths:
+        text = b"\n".join(line or b"?" for line in text.removesuffix(b"\n").split(b"\n")) + b"\n"
+    return text.translate(_PLAIN), len(ends)
 
 
 def _incomplete(name: str, count: int, first: bytes) -> RefusedError:
