@@ -13,8 +13,12 @@ _PRIME = 0x9E3779B97F4A7C15  # 2^64 / golden ratio: spreads neighbouring numbers
 
 
 def seed_step(seed: int, step: int) -> None:
-    """Seed torch's generators, of every device, for one step."""
-    torch.manual_seed(_mix(seed, step))
+    """Seed torch's generators, of the CPU and of NVIDIA GPUs in use, for one step."""
+    number = _mix(seed, step)
+    torch.default_generator.manual_seed(number)
+    # `torch.manual_seed` prepares for devices that may come as well: 0.4 ms of a step on a CPU
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(number)
 
 
 def generator(seed: int, purpose: int, number: int) -> torch.Generator:
