@@ -5,12 +5,18 @@ slowest after each of them, and other processes on the machine make that worse.
 """
 
 import contextlib
+import ctypes
+import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import TypeVar
 
 import torch
+
+# mallopt(3)
+_TRIM_THRESHOLD = -1
+_MMAP_THRESHOLD = -3
 
 Work = TypeVar("Work")
 Found = TypeVar("Found")
@@ -27,12 +33,26 @@ def each(do: Callable[[Work], Found], works: Iterable[Work], threads: int) -> li
 @contextlib.contextmanager
 def undivided() -> Iterator[None]:
     """Within it this thread's operations are not divided either, so that no other one waits."""
+    keep_memory()
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@cache
+def keep_memory() -> None:
+    """What is freed stays with the process, where the C library can be told so (glibc).
+
+    It would give the tensors of a part back to the system and ask for them anew: the first touch
+    of a page takes longer than what is computed on it.
+    """
+    tell = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
+    if tell is not None:
+        tell(_TRIM_THRESHOLD, 2**30)
+        tell(_MMAP_THRESHOLD, 2**25)  # the most it takes
 
 
 @cache
