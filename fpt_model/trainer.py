@@ -263,11 +263,16 @@ class Trainer:
 
     def _penalties(self) -> Tensor:
         """What the loss has besides that of the next items."""
+        loss = self.config.l2 * torch.stack([x.norm() for x in self.model.regularised()]).sum()
+        groups = self._group_penalty()
+        return loss if groups is None else loss + groups
+
+    def _group_penalty(self) -> Tensor | None:
+        """None while nobody has a group, or where the loss knows of none."""
         config, model = self.config, self.model
-        loss = config.l2 * torch.stack([table.norm() for table in model.regularised()]).sum()
         if config.group_weight and model.users is not None and int(self.groups[1]) >= 0:
-            loss = loss + config.group_weight * self._group_loss(model.users.weight)
-        return loss
+            return config.group_weight * self._group_loss(model.users.weight)
+        return None
 
     def _group_loss(self, users: Tensor) -> Tensor:
         pairs = torch.randint(1, len(users), (2, self.config.group_pairs), device=users.device)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from fpt_model.threaded.chance import Chance
-from fpt_model.threaded.layers import Dropout
+from fpt_model.threaded.layers import Dropout, Placed
 from fpt_model.threaded.near import Near
 
 
@@ -37,7 +37,7 @@ class Attention:
         self.keys, self.values, self.dropout = keys, values, Dropout(chance)
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Queries (B, N, D), scaled by 1/√W, keys and values (B, T, D) to (B·N, D)."""
+        """Queries (B, N, D), scaled by 1/√W, keys and values (B, T, D) to (B, N, D)."""
         self.q, self.k, self.v = (self._split(x) for x in (q, k, v))
         scores = torch.baddbmm(self.mask, self.q, self.k.transpose(1, 2))
         if self.near is not None:
@@ -50,8 +50,35 @@ class Attention:
         extra = self.near.sums_by_query(self.kept_near, self.values).view_as(self.q)
         return self._join(extra.baddbmm_(self.kept, self.v))
 
+    def latest(self, q: Tensor, x: Tensor, key: Placed, value: Placed) -> Tensor:
+        """What `forward` gives for one query of each window, (B, D) to (B, D).
+
+        q · (K x_j + p_j) = Kᵀq · x_j + q · p_j, and Σ a_j (V x_j + p_j) = V Σ a_j x_j + Σ a_j p_j:
+        products once a window instead of once a token.
+
+        Args:
+            q: scaled likewise.
+            x: (B, T, D), what keys and values are made of.
+            key, value: by these.
+        """
+        (batch, length, _), heads = x.shape, (self.heads, -1)
+        q = q.unflatten(1, heads)  # (B, H, W)
+        k, v = (layer.weight.unflatten(0, heads) for layer in (key, value))  # (H, W, D)
+        of_k, of_v = (layer.places[-length:].unflatten(1, heads) for layer in (key, value))
+        scores = torch.einsum("bhw,hwd->bhd", q, k) @ x.transpose(1, 2)  # (B, H, T)
+        scores += torch.einsum("bhw,thw->bht", q, of_k)
+        scores = scores.view(self.mask.shape).add_(self.mask)
+        if self.near is not None:
+            self.near.add_products(scores, _rows(q), self.keys)
+        weights = scores.softmax(2).view(batch, self.heads, length)
+        out = torch.einsum("bhd,hwd->bhw", weights @ x, v)
+        out += torch.einsum("bht,thw->bhw", weights, of_v)
+        if self.near is not None:
+            out += self.near.sums_by_query(self.near.by_group(weights), self.values).view_as(out)
+        return out.flatten(1)
+
     def back(self, slopes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Slopes (B·T, D) of the output to those of q, k and v, (B·T, D) each."""
+        """Slopes (B·T, D) of the output to those of q, k and v, (B, T, D) each."""
         near = self.near
         above = self._split(slopes.view(-1, self.mask.shape[1], slopes.shape[1]))
         of_v = self.kept.transpose(1, 2) @ above
@@ -81,10 +108,10 @@ class Attention:
         return x.unflatten(2, (self.heads, -1)).transpose(1, 2).flatten(0, 1)
 
     def _join(self, x: Tensor) -> Tensor:
-        """(B·H, T, W) to (B·T, D)."""
+        """(B·H, T, W) to (B, T, D)."""
         if self.heads == 1:
-            return x.flatten(0, 1)
-        return x.unflatten(0, (-1, self.heads)).transpose(1, 2).flatten(2).flatten(0, 1)
+            return x
+        return x.unflatten(0, (-1, self.heads)).transpose(1, 2).flatten(2)
 
 
 def _rows(x: Tensor) -> Tensor:
@@ -92,12 +119,15 @@ def _rows(x: Tensor) -> Tensor:
     return x.flatten(0, 1)
 
 
-def attention_mask(padded: Tensor, length: int, heads: int, dtype: torch.dtype) -> Tensor:
-    """(B·H, T, T): zero where i may look at j, else minus infinity.
+def attention_mask(
+    padded: Tensor, length: int, latest: int, heads: int, dtype: torch.dtype
+) -> Tensor:
+    """(B·H, N, T): zero where i may look at j, else minus infinity.
 
     Args:
         padded: (B,) number of padded places, which see only themselves and are seen by no other.
         length: T.
+        latest: N.
         heads: H.
         dtype: of the scores.
     """
@@ -105,6 +135,6 @@ def attention_mask(padded: Tensor, length: int, heads: int, dtype: torch.dtype) 
     ahead = torch.full((length, length), float("-inf"), dtype=dtype).triu(1)  # (T, T)
     padding = torch.zeros(len(padded), length, dtype=dtype)
     padding.masked_fill_(place < padded[:, None], float("-inf"))  # (B, T)
-    mask = ahead + padding[:, None]  # (B, T, T)
-    mask.diagonal(dim1=1, dim2=2).zero_()
+    mask = ahead[-latest:] + padding[:, None]  # (B, N, T)
+    mask.diagonal(length - latest, dim1=1, dim2=2).zero_()
     return mask.repeat_interleave(heads, 0) if heads > 1 else mask

@@ -5,11 +5,18 @@ input and leaves those of its weights in `slopes`. All tensors are (tokens, widt
 """
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from fpt_model.threaded.chance import Chance
 
 EPSILON = 1e-8
+
+
+def by_place(slopes: Tensor, table: Tensor) -> Tensor:
+    """Slopes (B, T, …) of the latest places, as those of a table of at least T."""
+    missing = len(table) - slopes.shape[1]
+    return F.pad(slopes.sum(0), (0, 0, missing, 0)) if missing else slopes.sum(0)
 
 
 class Product:
@@ -45,6 +52,26 @@ class Affine(Product):
         """See `Product`."""
         below = super().back(slopes, beside)
         self.slopes = self.slope, slopes.sum(0)
+        return below
+
+
+class Placed(Product):
+    """x Wᵀ + what its place adds to each token."""
+
+    def __init__(self, weight: Tensor, places: Tensor) -> None:
+        super().__init__(weight)
+        self.places = places
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, in) to (B, T, out), T the latest of the table's places."""
+        length = x.shape[1]
+        out = super().forward(x.flatten(0, 1)).unflatten(0, (-1, length))
+        return out.add_(self.places[-length:])
+
+    def back(self, slopes: Tensor, beside: Tensor | None = None) -> Tensor:
+        """Slopes (B, T, out) to (B·T, in); see `Product`."""
+        below = super().back(slopes.flatten(0, 1), beside)
+        self.slopes = self.slope, by_place(slopes, self.places)
         return below
 
 

@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from fpt_model.pairs import Pairs, products, sums_by_query
+
 
 def bce(
     features: Tensor, items: Tensor, targets: Tensor, negatives: Tensor, count: int
@@ -20,17 +22,23 @@ def bce(
     Returns:
         The loss, its slopes by features and by items.
     """
-    used = features[:, : items.shape[1]]
+    tokens, width = features.shape
+    used = features[:, : items.shape[1]].contiguous()
+    chosen = torch.stack([targets, negatives], 1).flatten()  # (2·N,)
+    query = torch.arange(tokens + 1, dtype=torch.int32)
+    pairs = Pairs(chosen.int(), 2 * query, query[:-1].repeat_interleave(2), len(items))
+    sign = torch.tensor([-1.0, 1.0], dtype=features.dtype)
+    scores = products(pairs, used, items).view(tokens, 2).mul_(sign)
     share = (targets > 0).to(features.dtype).div_(count)[:, None]
-    wanted, drawn = items.index_select(0, targets), items.index_select(0, negatives)
-    wins, losses = ((used * x).sum(1, keepdim=True) for x in (wanted, drawn))
-    total = (share * (F.softplus(-wins) + F.softplus(losses))).sum()
-    of_wins, of_losses = torch.sigmoid(-wins).mul_(-share), torch.sigmoid(losses).mul_(share)
+    total = F.softplus(scores).mul_(share).sum()
+    of_scores = scores.sigmoid_().mul_(share).mul_(sign)  # (N, 2)
     of_items = torch.zeros_like(items)
-    of_items.index_add_(0, targets, used * of_wins).index_add_(0, negatives, used * of_losses)
-    slopes = torch.zeros_like(features)
-    torch.add(wanted.mul_(of_wins), drawn.mul_(of_losses), out=slopes[:, : items.shape[1]])
-    return total, slopes, of_items
+    for ids, slopes in ((targets, of_scores[:, :1]), (negatives, of_scores[:, 1:])):
+        of_items.index_add_(0, ids, used * slopes)
+    of_features = sums_by_query(pairs, of_scores.flatten(), items)
+    if width > items.shape[1]:
+        of_features = F.pad(of_features, (0, width - items.shape[1]))
+    return total, of_features, of_items
 
 
 def softmax(

@@ -39,7 +39,7 @@ class Near:
         first.index_fill_(0, begun.long(), True)
         group = first.cumsum(0, dtype=torch.int32)
         of = torch.from_numpy(first.numpy().nonzero()[0])  # (G,) pairs; PyTorch's takes long
-        self.places, self.group = places, group - 1  # (P,)
+        self.places, self.group = places.long(), group.long() - 1  # (P,), `scatter_add_` takes long
         self.groups = Pairs(
             rows.index_select(0, of),
             F.pad(group, (1, 0)).index_select(0, starts),
@@ -50,12 +50,12 @@ class Near:
     def add_products(self, scores: Tensor, queries: Tensor, table: Tensor) -> None:
         """Add to scores (B·H, N, T) the products of queries (Q, W) with rows (R, W)."""
         found = products(self.groups, queries, table)
-        scores.view(-1).index_add_(0, self.places, found.index_select(0, self.group))
+        scores.view(-1).scatter_add_(0, self.places, found.index_select(0, self.group))
 
     def by_group(self, weights: Tensor) -> Tensor:
         """Weights (B·H, N, T) of pairs, added up: (G,)."""
         chosen = weights.view(-1).index_select(0, self.places)
-        return weights.new_zeros(len(self.groups.rows)).index_add_(0, self.group, chosen)
+        return weights.new_zeros(len(self.groups.rows)).scatter_add_(0, self.group, chosen)
 
     def sums_by_query(self, weights: Tensor, table: Tensor) -> Tensor:
         """Rows (R, W) times the weights (G,) of their groups, by query: (Q, W)."""
@@ -87,12 +87,14 @@ def near_of(
     batch, length = windows.times.shape
     place, every = torch.arange(length), (batch, heads, latest)
     seconds, scales = windows.times.double(), windows.scales.double()
-    real, asked = place >= padded[:, None], windows.asked.double()
-    hidden, until = (x.masked_fill(~real, float("-inf")) for x in (seconds, asked))
+    real = place >= padded[:, None]
+    hidden = seconds.masked_fill(~real, float("-inf"))
+    place, real, asked = place[-latest:], real[:, -latest:], windows.asked[:, -latest:].double()
     limit = (edges[-1] if len(edges) else time_span) * scales
-    first = torch.searchsorted(hidden, until - limit[:, None], right=True)  # (B, T)
-    first = first.maximum(padded[:, None]).minimum(place + real)[:, None, -latest:]  # (B, 1, N)
-    counts = (place[-latest:] + 1 - first).expand(every).flatten()  # (Q,)
+    until = torch.sub(asked, limit[:, None]).masked_fill_(~real, float("-inf"))
+    first = torch.searchsorted(hidden, until, right=True)  # (B, N)
+    first = first.maximum(padded[:, None]).minimum(place + real)[:, None]  # (B, 1, N)
+    counts = (place + 1 - first).expand(every).flatten()  # (Q,)
     starts = F.pad(counts.cumsum(0, dtype=torch.int32), (1, 0))
     query = torch.arange(len(counts), dtype=torch.int32)
     queries = query.repeat_interleave(counts, output_size=int(starts[-1]))  # (P,)
@@ -105,7 +107,7 @@ def near_of(
     shift = first.int() - starts[:-1].view(every)  # from a pair's number to its key's place
     user = torch.arange(batch, dtype=torch.int32)[:, None, None]
     keys = pair + of_query(shift + length * user)  # in (B·T)
-    gaps = of_query(asked[:, None, -latest:]) - seconds.flatten().index_select(0, keys)
+    gaps = of_query(asked[:, None]) - seconds.flatten().index_select(0, keys)
     rows = gaps.div_(of_query(scales[:, None, None])).long()
     if len(edges):
         rows = interval_rows(rows, time_span, edges)

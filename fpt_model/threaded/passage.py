@@ -5,6 +5,7 @@ window, T sequence, D width.
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from fpt_model.config import Config
 from fpt_model.data import Windows
 from fpt_model.threaded.attention import Attention, attention_mask
 from fpt_model.threaded.chance import Chance, scale_of
-from fpt_model.threaded.layers import Affine, Dropout, Norm, Product
+from fpt_model.threaded.layers import Affine, Dropout, Norm, Placed, by_place
 from fpt_model.threaded.near import Near, near_of
 from fpt_model.threaded.weights import BlockWeights, Weights
 
@@ -42,29 +43,38 @@ class Passage:
         self.scale = math.sqrt(config.width) * (scale_of(config.dropout) if chance else 1.0)
         self.norm = Norm(weights.norm, weights.shift)
 
-    def forward(self, latest: int | None = None) -> Tensor:
-        """Features (B·N, D), of the latest N positions of each window, or of all T."""
+    def forward(self) -> Tensor:
+        """Features of all positions, (B·T, D)."""
+        return self.norm.forward(self._through(self.weights.blocks).flatten(0, 1))
+
+    def latest(self) -> Tensor:
+        """Features of the latest position of each window, (B, D); there is no way back."""
+        *before, last = self.weights.blocks
+        x = self._through(before)
+        return self.norm.forward(self._block(last, *self._seen(1)).latest(x))
+
+    def _through(self, blocks: Sequence[BlockWeights]) -> Tensor:
+        """(B, T, D)."""
+        x, seen = self._inputs(), self._seen(self.windows.items.shape[1])
+        self.blocks = [self._block(weights, *seen) for weights in blocks]
+        for block in self.blocks:
+            x = block.forward(x)
+        return x
+
+    def _block(self, weights: BlockWeights, mask: Tensor, near: Near | None) -> "BlockPass":
+        keys, values = weights.keys, weights.values
+        attention = Attention(self.config.heads, mask, near, keys, values, self.chance)
+        return BlockPass(weights, attention, self.chance)
+
+    def _seen(self, latest: int) -> tuple[Tensor, Near | None]:
+        """The mask and the near pairs of the latest N positions."""
         windows, config = self.windows, self.config
-        length = windows.items.shape[1]
-        padded = (windows.items == 0).sum(1)
-        mask = attention_mask(padded, length, config.heads, self.weights.items.dtype)
-        seen = [length] * (config.blocks - 1) + [latest or length]
-        near = {n: self._near(padded, n) for n in set(seen)} if config.intervals else {}
-        x = self._inputs()  # (B, T, D)
-        self.blocks = []
-        for weights, n in zip(self.weights.blocks, seen, strict=True):
-            attention = Attention(
-                config.heads,
-                mask[:, -n:],
-                near.get(n),
-                weights.keys,
-                weights.values,
-                self.chance,
-            )
-            block = BlockPass(weights, attention, self.chance)
-            x = block.forward(x, n)
-            self.blocks.append(block)
-        return self.norm.forward(x.flatten(0, 1))
+        padded, length = (windows.items == 0).sum(1), windows.items.shape[1]
+        mask = attention_mask(padded, length, latest, config.heads, self.weights.items.dtype)
+        if not config.intervals:
+            return mask, None
+        known = config.time_span, self.edges, config.heads, latest
+        return mask, near_of(windows, padded, *known)
 
     def back(self, slopes: Tensor, items: Tensor) -> Weights:
         """Slopes (B·T, D) of the features to those of the weights.
@@ -77,7 +87,7 @@ class Passage:
         for block in reversed(self.blocks):
             slopes = block.back(slopes)
         slopes = self.dropout.back(slopes.view(*self.windows.items.shape, -1))  # (B, T, D)
-        places = _placed(slopes, self.weights.places)
+        places = by_place(slopes, self.weights.places)
         norm, shift = self.norm.slopes
         return Weights(
             *self._of_tables(slopes * self.scale, items),
@@ -116,36 +126,39 @@ class Passage:
             users.index_add_(0, windows.users, of_users.sum(1))
         return items, weeks, users
 
-    def _near(self, padded: Tensor, latest: int) -> Near:
-        config = self.config
-        return near_of(self.windows, padded, config.time_span, self.edges, config.heads, latest)
-
 
 class BlockPass:
     """Through one block and back; see `fpt_model.model.Block`."""
 
     def __init__(self, weights: BlockWeights, attention: Attention, chance: Chance | None) -> None:
         w = weights
-        self.places, self.attention = w.memory_places, attention
+        self.attention = attention
         self.attention_norm = Norm(w.attention_norm, w.attention_shift)
         self.query = Affine(w.query, w.query_bias)
-        self.memory = Product(w.memory)
+        self.key, self.value = Placed(w.key, w.key_places), Placed(w.value, w.value_places)
         self.pointwise_norm = Norm(w.pointwise_norm, w.pointwise_shift)
         self.first, self.second = Affine(w.first, w.first_bias), Affine(w.second, w.second_bias)
         self.inner_dropout, self.outer_dropout = Dropout(chance), Dropout(chance)
 
-    def forward(self, x: Tensor, latest: int) -> Tensor:
-        """(B, T, D) to (B, N, D), of the latest N positions."""
-        batch, length, _ = x.shape
-        asked = self.attention_norm.forward(x[:, -latest:].flatten(0, 1))  # (B·N, D)
-        query = self.query.forward(asked).unflatten(0, (batch, latest))
-        memory = self.memory.forward(x.flatten(0, 1)).unflatten(0, (batch, length))
-        key, value = memory.add_(self.places[-length:]).chunk(2, 2)
-        x = self.attention.forward(query, key, value).add_(asked)
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, D) to (B, T, D)."""
+        shape = x.shape[:2]
+        asked = self.attention_norm.forward(x.flatten(0, 1))  # (B·T, D)
+        query = self.query.forward(asked).unflatten(0, shape)
+        key, value = self.key.forward(x), self.value.forward(x)
+        x = self.attention.forward(query, key, value).flatten(0, 1).add_(asked)
+        return self._pointwise(x).unflatten(0, shape)
+
+    def latest(self, x: Tensor) -> Tensor:
+        """(B, T, D) to (B, D), of the latest position."""
+        asked = self.attention_norm.forward(x[:, -1])
+        query = self.query.forward(asked)
+        return self._pointwise(self.attention.latest(query, x, self.key, self.value).add_(asked))
+
+    def _pointwise(self, x: Tensor) -> Tensor:
         x = self.pointwise_norm.forward(x)
         self.hidden = self.inner_dropout.forward(self.first.forward(x).relu_())
-        out = self.outer_dropout.forward(self.second.forward(self.hidden))
-        return out.add_(x).unflatten(0, (batch, latest))
+        return self.outer_dropout.forward(self.second.forward(self.hidden)).add_(x)
 
     def back(self, slopes: Tensor) -> Tensor:
         """Slopes (B·T, D) of all positions' outputs to those of the inputs."""
@@ -154,27 +167,17 @@ class BlockPass:
         inner = torch.ops.aten.threshold_backward(inner, self.hidden, 0)
         slopes = self.pointwise_norm.back(self.first.back(inner, beside=slopes))
         query, key, value = self.attention.back(slopes)
-        memory = torch.cat([key, value], 1)  # (B·T, 2·D)
-        slopes = self.attention_norm.back(self.query.back(query, beside=slopes))
-        slopes = self.memory.back(memory, beside=slopes)
-        batch = len(self.attention.mask) // self.attention.heads
-        keys, values = self.attention.slopes
+        slopes = self.query.back(query.flatten(0, 1), beside=slopes)
+        slopes = self.attention_norm.back(slopes)
+        slopes = self.value.back(value, beside=self.key.back(key, beside=slopes))
         self.slopes = BlockWeights(
             *self.attention_norm.slopes,
             *self.query.slopes,
-            self.memory.slope,
-            _placed(memory.unflatten(0, (batch, -1)), self.places),
-            keys,
-            values,
+            *self.key.slopes,
+            *self.value.slopes,
+            *self.attention.slopes,
             *self.pointwise_norm.slopes,
             *self.first.slopes,
             *self.second.slopes,
         )
         return slopes
-
-
-def _placed(slopes: Tensor, table: Tensor) -> Tensor:
-    """Slopes (B, T, …) by place, as those of a table of more places."""
-    found = torch.zeros_like(table)
-    found[-slopes.shape[1] :] = slopes.sum(0)
-    return found

@@ -10,7 +10,7 @@ from fpt_model.threaded.passage import Passage
 from fpt_model.threaded.threads import each, undivided
 from fpt_model.threaded.weights import weights_of
 
-BATCH = 128  # see `fpt_model.evaluate`
+BATCH = 256  # see `fpt_model.evaluate`
 
 
 def rank(
@@ -24,7 +24,7 @@ def rank(
         rows = filled(chosen, BATCH)
         windows = sequences.windows(rows, sequences.held_out(rows, split), length)
         passage = Passage(model.config, model.edges, weights, windows, None)
-        features = passage.forward(latest=1)[: len(chosen)]
+        features = passage.latest()[: len(chosen)]
         if protocols == ("uniform_100",):
             return compare_drawn(
                 chosen, lambda items: model.score(features, items), sequences, split

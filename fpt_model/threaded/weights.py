@@ -8,7 +8,7 @@ Letters: D width, H heads, W = D / H, R interval rows, T sequence.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, cast
 
 import torch
@@ -25,8 +25,8 @@ class BlockWeights(NamedTuple):
     Attributes:
         attention_norm, attention_shift: (D,).
         query, query_bias: (D, D) and (D,), over √W.
-        memory: (2·D, D), to keys and values.
-        memory_places: (T, 2·D), what each place adds to them.
+        key, key_places: (D, D) and (T, D), what each place adds.
+        value, value_places: likewise.
         keys, values: (H·(R - 1), W), rows of the interval tables less the last; empty without.
         pointwise_norm, pointwise_shift: (D,).
         first, first_bias, second, second_bias: (D, D) and (D,), the pointwise layers.
@@ -36,8 +36,10 @@ class BlockWeights(NamedTuple):
     attention_shift: Tensor
     query: Tensor
     query_bias: Tensor
-    memory: Tensor
-    memory_places: Tensor
+    key: Tensor
+    key_places: Tensor
+    value: Tensor
+    value_places: Tensor
     keys: Tensor
     values: Tensor
     pointwise_norm: Tensor
@@ -85,7 +87,6 @@ def weights_of(model: Encoder, training: bool) -> Weights:
     """The weights as they are now, tables with dropout of their own for each block."""
     config = model.config
     scale = scale_of(config.dropout) if training else 1.0
-    rate = config.dropout if training else 0.0
     items = model.items.weight
     nothing = items.new_zeros(0, 0)
     shape = config.max_length, config.width
@@ -94,33 +95,66 @@ def weights_of(model: Encoder, training: bool) -> Weights:
         weeks=nothing if model.weeks is None else model.weeks.weight,
         users=nothing if model.users is None else model.users.weight,
         places=items.new_zeros(shape) if config.intervals else model.positions[0] * scale,
-        blocks=tuple(_block(model, cast(Block, block), rate, scale) for block in model.blocks),
+        blocks=tuple(
+            _block(cast(Block, block), time, scale)
+            for block, time in zip(model.blocks, _times(model, training), strict=True)
+        ),
         norm=model.norm.weight,
         shift=model.norm.bias,
     )
 
 
-def _block(model: Encoder, block: Block, rate: float, scale: float) -> BlockWeights:
+class _Time(NamedTuple):
+    """What a block knows of time.
+
+    Attributes:
+        keys, values: (H·(R - 1), W), see `BlockWeights`.
+        of_keys, of_values: (T, D), what each place adds to keys and values.
+    """
+
+    keys: Tensor
+    values: Tensor
+    of_keys: Tensor
+    of_values: Tensor
+
+
+def _times(model: Encoder, training: bool) -> list[_Time]:
+    """Of each block, with dropout of its own."""
+    config = model.config
+    heads = config.heads
+    if not config.intervals:
+        nothing = model.items.weight.new_zeros(0, config.width // heads)
+        places = nothing.new_zeros(config.max_length, config.width)
+        return [_Time(nothing, nothing, places, places)] * config.blocks
+    tables = [*model.intervals, *model.positions]
+    # all at once: PyTorch follows few operations then
+    every = torch.cat(tables).expand(config.blocks, -1, -1)
+    dropped = dropout(every, config.dropout if training else 0.0)
+    rows = [len(table) for table in tables]
+    return [_time(one.split(rows), heads) for one in dropped]
+
+
+def _time(tables: Sequence[Tensor], heads: int) -> _Time:
+    """Tables as they were joined, two of intervals and two of places."""
+    keys, values, of_keys, of_values = tables
+    last = values[-1]
+    return _Time(_less_last(keys, heads), _less_last(values, heads), of_keys, of_values + last)
+
+
+def _block(block: Block, time: _Time, scale: float) -> BlockWeights:
     """Dropout's scale of the attention weights is that of the values here."""
-    heads = model.config.heads
-    small = 1 / math.sqrt(model.config.width // heads)
-    of_keys: Tensor = block.key.bias  # (D,), or (T, D)
-    of_values: Tensor = block.value.bias
-    keys = values = block.key.weight.new_zeros(0, model.config.width // heads)
-    if model.config.intervals:
-        (keys, _), (values, last) = (_table(dropout(x, rate), heads) for x in model.intervals)
-        of_keys = of_keys + dropout(model.positions[0], rate)
-        of_values = of_values + dropout(model.positions[1], rate) + last
-    places = torch.cat([of_keys, of_values * scale], -1)  # (2·D,) or (T, 2·D)
+    small = 1 / math.sqrt(block.query.out_features // block.heads)
     return BlockWeights(
         attention_norm=block.norm_attention.weight,
         attention_shift=block.norm_attention.bias,
         query=block.query.weight * small,
         query_bias=block.query.bias * small,
-        memory=torch.cat([block.key.weight, block.value.weight * scale]),
-        memory_places=places.expand(model.config.max_length, -1),
-        keys=keys,
-        values=values * scale,
+        key=block.key.weight,
+        key_places=block.key.bias + time.of_keys,
+        value=block.value.weight * scale,
+        value_places=(block.value.bias + time.of_values) * scale,
+        keys=time.keys,
+        values=time.values * scale,
         pointwise_norm=block.norm_pointwise.weight,
         pointwise_shift=block.norm_pointwise.bias,
         first=block.pointwise_1.weight,
@@ -130,7 +164,7 @@ def _block(model: Encoder, block: Block, rate: float, scale: float) -> BlockWeig
     )
 
 
-def _table(table: Tensor, heads: int) -> tuple[Tensor, Tensor]:
-    """(R, D) to the rows less the last, (H·(R - 1), W), and the last, (D,)."""
+def _less_last(table: Tensor, heads: int) -> Tensor:
+    """(R, D) to the rows less the last, (H·(R - 1), W)."""
     less = table[:-1] - table[-1]
-    return less.unflatten(1, (heads, -1)).transpose(0, 1).flatten(0, 1), table[-1]
+    return less.unflatten(1, (heads, -1)).transpose(0, 1).flatten(0, 1)

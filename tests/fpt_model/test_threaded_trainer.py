@@ -57,6 +57,20 @@ def test_features_and_slopes_are_those_of_the_plain_model(
         torch.testing.assert_close(slopes[name], expected, msg=name)
 
 
+@pytest.mark.parametrize("heads", [1, 2])
+@pytest.mark.parametrize("blocks", [1, 2])
+def test_the_latest_position_alone_has_the_features_it_has_among_all(
+    slug, blocks, heads, encoder, small_config, random_windows
+):
+    model = encoder(small_config(slug, heads=heads, blocks=blocks))
+    weights = weights_of(model, training=False).detached()
+    windows = random_windows(4, batch=7)
+    with torch.no_grad():
+        every = Passage(model.config, model.edges, weights, windows, None).forward()
+        latest = Passage(model.config, model.edges, weights, windows, None).latest()
+    torch.testing.assert_close(latest, every.view(7, 6, -1)[:, -1])
+
+
 def test_slopes_with_dropout_are_those_of_differences(slug, encoder, small_config, random_windows):
     model = encoder(small_config(slug, dropout=0.3, heads=2)).train()
     windows = random_windows(1, batch=4)
