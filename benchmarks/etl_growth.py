@@ -41,6 +41,8 @@ def main() -> None:
     parser.add_argument("--plot", type=Path, default=PLOT)
     parser.add_argument("--record", action="store_true", help="keep 32's figures in speed.json")
     asked = parser.parse_args()
+    if asked.folder:
+        asked.folder.mkdir(parents=True, exist_ok=True)
     print(f"{'millions':>8} {'s':>8} {'s a million':>12} {'CPU s':>8} {'GB':>6}")
     points = []
     for millions in asked.millions:
