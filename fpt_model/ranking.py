@@ -11,7 +11,7 @@ import torch
 
 from fpt_model.checkpoint import load_weights, read, write_whole
 from fpt_model.config import from_dict
-from fpt_model.data import Sequences, Split, load
+from fpt_model.data import Sequences, Split, check_sha256, load
 from fpt_model.errors import ModelError
 from fpt_model.evaluate import PROTOCOLS, Ranks, rank, scored
 from fpt_model.model import Encoder
@@ -65,10 +65,17 @@ def rank_loaded(
 
 
 def _split_of(run: Path, sequences: Sequences, split: Split) -> pa.Table:
-    model, trained_on = load_run(run, sequences)
-    if split == "valid" and model.config.refit:  # which has seen the answers
-        model, trained_on = load_model(run / SEARCH, sequences), sequences
+    if split == "test":
+        model, trained_on = load_run(run, sequences)
+    else:  # by weights that have not seen the answers
+        model, trained_on = load_model(_searched(run), sequences), sequences
     return _rows(split, _ranks(model, trained_on.seen_at(model.config.moment), split))
+
+
+def _searched(run: Path) -> Path:
+    """The directory of the training that was validated: the run's own, or of its search."""
+    search = run / SEARCH
+    return search if search.exists() else run
 
 
 def rank_trained(trainers: Mapping[Path, Trainer], splits: Sequence[Split] = SPLITS) -> list[int]:
@@ -98,7 +105,9 @@ def rank_trained(trainers: Mapping[Path, Trainer], splits: Sequence[Split] = SPL
 
 def _rows_of(split: Split, output: Path, trainer: Trainer) -> pa.Table:
     if split == "valid" and trainer.chosen:
-        return pq.read_table(output.parent / SEARCH / "ranks-valid.parquet")
+        path = output.parent / SEARCH / "ranks-valid.parquet"
+        check_sha256(path)
+        return pq.read_table(path)
     return _rows(split, trainer.ranked(split))
 
 

@@ -147,6 +147,21 @@ def test_jobs_leave_the_same_ranks_as_the_weights_give(learnable, small_config, 
         assert sum(same) >= 0.98 * len(same)  # the ranking of several threads rounds otherwise
 
 
+@pytest.mark.parametrize("lost", ["search/ranks-valid.parquet", "ranks.parquet", "run.json"])
+def test_what_a_crash_left_undone_is_done_again(lost, learnable, small_config, tmp_path):
+    row = {"sequences": str(learnable), "output": "run", "seed": 0}
+    row |= {"config": small_config("sas_fpt", **SETTINGS).to_dict()}
+    (tmp_path / "jobs.json").write_text(json.dumps({"jobs": [row]}))
+    (job,) = read_jobs(tmp_path / "jobs.json")
+    assert run_jobs([job], CPU, lambda _: None, "plain") == {}
+    before = pq.read_table(job.ranks)
+    for left in {lost, "ranks.parquet"}:
+        (job.output / left).unlink()
+    assert run_jobs([job], CPU, lambda _: None, "plain") == {}
+    assert (job.output / lost).exists()
+    assert pq.read_table(job.ranks).equals(before)
+
+
 @pytest.mark.parametrize("place", [2, 10, 20, 23])
 def test_a_signal_in_either_half_costs_nothing(
     place, learnable, small_config, monkeypatch, tmp_path, refitted
