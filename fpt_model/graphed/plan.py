@@ -14,6 +14,14 @@ LARGEST = 2**31 - 1
 ROWS = 4  # of `now`: first token, first interaction, user, time scale
 
 
+class Source:
+    """Interactions that windows are cut from: int32 on the device, one after the other."""
+
+    def __init__(self, items: Tensor, weeks: Tensor, times: Tensor, asked: Tensor) -> None:
+        self.items, self.weeks = items.int(), weeks.int()
+        self.times, self.asked = (x.clamp(max=LARGEST).int() for x in (times, asked))
+
+
 @dataclass(frozen=True)
 class Plan:
     """Windows of all steps of an epoch.

@@ -16,9 +16,10 @@ pytest.importorskip("triton", reason="Triton has no build for this platform")
 from fpt_model.config import resolve
 from fpt_model.data import Windows, load
 from fpt_model.fused import chance
-from fpt_model.graphed import engine
+from fpt_model.graphed import engine, shapes
 from fpt_model.graphed.dropout import torch_left
 from fpt_model.graphed.plan import Histories
+from fpt_model.graphed.sums import group_slopes
 from fpt_model.graphed.weights import aligned
 from fpt_model.intervals import (
     attention_weights,
@@ -57,7 +58,7 @@ def slow(*values):
 def exact(monkeypatch):
     """Products in float32, and tiles that have neighbours at sizes the interpreter can do."""
     monkeypatch.setattr(engine, "HALF", torch.float32)
-    monkeypatch.setattr(engine, "KEYS", 16)
+    monkeypatch.setattr(shapes, "KEYS", 16)
     monkeypatch.setattr(engine, "ROUNDED", 128)
     monkeypatch.setattr(engine, "SPLITS", 2)
 
@@ -253,7 +254,7 @@ def test_the_group_loss_is_the_plain_models(long_histories):
     at.clock.copy_(torch.tensor([BEFORE, 1]))
     at.key.copy_(torch.tensor([11, 12, 1]))
     at.now[0, -1] = 5  # tokens, by which gradients are divided in the end
-    at._groups()
+    group_slopes(at)
     place = torch.arange(config.group_pairs)
     first, second = (
         (1 + (_bits(11, 12, site, place) * n_users >> 32)).to(DEVICE)
