@@ -4,13 +4,14 @@ Whether a second training on all but the held-out item helps can't be seen on va
 is trained on, and must not be chosen on test. Here it is seen on the true validation items.
 """
 
-import hashlib
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from fpt_model.ranking import write_table
 
 SWAPPED = {"valid_candidates": "test_candidates", "test_candidates": "valid_candidates"}
 Row = dict[str, Any]
@@ -22,9 +23,7 @@ def write_shortened(path: Path, output: Path) -> None:
     rows = [shortened(row) for row in table.to_pylist()]
     facts = table.schema.metadata
     facts = facts | {b"snapshot_id": facts[b"snapshot_id"] + b"-shortened"}
-    pq.write_table(pa.Table.from_pylist(rows, table.schema.with_metadata(facts)), output)
-    sha256 = hashlib.sha256(output.read_bytes()).hexdigest()
-    Path(f"{output}.sha256").write_text(f"{sha256}  {output.name}\n", encoding="utf-8")
+    write_table(output, pa.Table.from_pylist(rows, table.schema.with_metadata(facts)))
 
 
 def shortened(row: Row) -> Row:

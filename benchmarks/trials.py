@@ -41,11 +41,12 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import torch
-from shortened import write_shortened
 from tables import over_seeds, replaced, table
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # a GPU machine's checkout is not installed
+
+from shortened import write_shortened  # noqa: E402
 
 from fpt_model.config import Config, resolve  # noqa: E402
 from fpt_model.data import check_sha256  # noqa: E402

@@ -56,26 +56,20 @@ def rank_loaded(
 
     Of `splits` other than both, only those are computed.
     """
-    table = pa.concat_tables([_split_of(run, sequences, split) for split in splits])
+    model, trained_on = load_run(run, sequences)
+    moment, search = model.config.moment, run / SEARCH
+    # validation is ranked by weights that have not seen the answers
+    validated = load_model(search, sequences) if search.exists() else model
+    by = {"valid": (validated, sequences), "test": (model, trained_on)}
+    tables = []
+    for split in splits:
+        own, seen = by[split]
+        tables.append(_rows(split, _ranks(own, seen.seen_at(moment), split)))
+    table = pa.concat_tables(tables)
     write_table(output, table)
     if scores is not None:
-        model, trained_on = load_run(run, sequences)
-        np.save(scores, _all_scores(model, trained_on.seen_at(model.config.moment)))
+        np.save(scores, _all_scores(model, trained_on.seen_at(moment)))
     return int(table.num_rows)
-
-
-def _split_of(run: Path, sequences: Sequences, split: Split) -> pa.Table:
-    if split == "test":
-        model, trained_on = load_run(run, sequences)
-    else:  # by weights that have not seen the answers
-        model, trained_on = load_model(_searched(run), sequences), sequences
-    return _rows(split, _ranks(model, trained_on.seen_at(model.config.moment), split))
-
-
-def _searched(run: Path) -> Path:
-    """The directory of the training that was validated: the run's own, or of its search."""
-    search = run / SEARCH
-    return search if search.exists() else run
 
 
 def rank_trained(trainers: Mapping[Path, Trainer], splits: Sequence[Split] = SPLITS) -> list[int]:

@@ -143,7 +143,7 @@ class Trainer:
         progress.step += 1
 
     def end_epoch(self) -> dict[str, Any]:
-        """Close the epoch, validating when it is time for that. Returns its record.
+        """Close the epoch, validating when it is time. Returns its record.
 
         Raises:
             ModelError: the loss is not a finite number.

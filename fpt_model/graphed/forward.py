@@ -107,14 +107,13 @@ def forward(engine: "Engine", at: Buffers, now: Tensor, n: int, *, train: bool) 
     normalise(engine, at, at.x[0], None, None, at.normal[0], norm_name(0, 0), n, 0.0, 0)
     for layer in range(engine.config.blocks):
         _attend(engine, at, now, n, layer, rate)
-        site = chance.LAYER + chance.LAYER_SITES * layer
         normalise(
             engine, at, at.normal[layer], at.attended[layer], at.summed[layer], at.y[layer],
             norm_name(layer, 1), n, 0.0, 0,
         )  # fmt: skip
         multiply(at.y[layer][:n], engine.weights.product(layer, "pointwise_1").T, at.one[:n])
         norms.dropped_relu[(n // ROWS_AT_ONCE,)](
-            at.one, at.hidden[layer], engine.key, site + chance.HIDDEN,
+            at.one, at.hidden[layer], engine.key, site_of(layer, chance.HIDDEN),
             **row_shape(engine), RATE=in_parts(rate),
         )  # fmt: skip
         multiply(at.hidden[layer][:n], engine.weights.product(layer, "pointwise_2").T, at.one[:n])
@@ -123,7 +122,7 @@ def forward(engine: "Engine", at: Buffers, now: Tensor, n: int, *, train: bool) 
         name = "norm" if last else norm_name(layer + 1, 0)
         normalise(
             engine, at, at.y[layer], at.one, at.x[layer + 1], out, name, n, rate,
-            site + chance.OUT,
+            site_of(layer, chance.OUT),
         )  # fmt: skip
 
 
