@@ -47,6 +47,9 @@ class Config:
         windows: `latest`, every user's last T + 1 training interactions (the papers' sampler), or
             `random`, any T + 1 in a row, drawn anew each epoch.
         loss: `bce` with one sampled negative a position, or `softmax` over all items.
+        rivals: which items a softmax sets beside the next one: `all`, or `unseen`, those that the
+            user had not met before. Ranking leaves met items out, so nothing is gained by learning
+            that they do not come again. A sampled negative is new to the user in any case.
         batch_size: users a step.
         learning_rate: of Adam.
         beta1: of Adam.
@@ -83,6 +86,7 @@ class Config:
     mask: Literal["keys", "queries"] = "keys"
     windows: Literal["latest", "random"] = "latest"
     loss: Literal["bce", "softmax"] = "bce"
+    rivals: Literal["all", "unseen"] = "all"
     batch_size: int = 128
     learning_rate: float = 1e-3
     beta1: float = 0.9
@@ -123,6 +127,7 @@ _WORDS = {
     "mask": ("keys", "queries"),
     "windows": ("latest", "random"),
     "loss": ("bce", "softmax"),
+    "rivals": ("all", "unseen"),
 }
 _RANGES: tuple[tuple[str, float, float], ...] = (
     *((name, 1, 4096) for name in ("item_width", "blocks", "heads", "groups", "validate_every")),
@@ -218,8 +223,9 @@ PRESETS = {
         {"windows": "random"}, {"user": {"user_dropout": 0.5}, "groups": _STRONG_GROUPS}
     ),
     # What the field has learnt since: long windows, cross-entropy over all items (gSASRec,
-    # RecTools), stochastic shared users and items (SSE-PT), averaged weights; windows anywhere in a
-    # history. Chosen on validation (docs/experiments.md).
+    # RecTools), stochastic shared users and items (SSE-PT), averaged weights. Of our own: windows
+    # anywhere in a history, and no met items among a softmax's rivals. Chosen on validation
+    # (docs/experiments.md).
     "best": Preset(
         {
             "item_width": 128,
@@ -229,6 +235,7 @@ PRESETS = {
             "dropout": 0.2,
             "item_dropout": 0.1,
             "loss": "softmax",
+            "rivals": "unseen",
             "windows": "random",
             "average": 0.9,
             "epochs": 120,

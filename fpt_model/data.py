@@ -44,6 +44,7 @@ class Windows:
         users: (N,) int64.
         scales: (N,) int64, the user's time scale in seconds.
         asked: (N, T) int64, when each place looks back, likewise; never before its `times`.
+        ends: (N,) int64, how many interactions of the history lie before the window's end.
     """
 
     items: Tensor
@@ -52,6 +53,14 @@ class Windows:
     users: Tensor
     scales: Tensor
     asked: Tensor
+    ends: Tensor
+
+    @property
+    def next_places(self) -> Tensor:
+        """(N, T), the number in the history, from 0, of what comes after each interaction."""
+        length = self.items.shape[1]
+        steps = torch.arange(1 - length, 1, device=self.ends.device)
+        return self.ends[:, None] + steps
 
     def rows(self, chosen: Tensor) -> "Windows":
         """The windows of some users, by row."""
@@ -62,6 +71,7 @@ class Windows:
             self.users[chosen],
             self.scales[chosen],
             self.asked[chosen],
+            self.ends[chosen],
         )
 
     def latest(self, length: int) -> "Windows":
@@ -73,6 +83,7 @@ class Windows:
             self.users,
             self.scales,
             self.asked[:, -length:],
+            self.ends,
         )
 
 
@@ -164,6 +175,7 @@ class Sequences:
             users=rows + 1,
             scales=self.scales[rows],
             asked=torch.where(real, self.asked[place], first),
+            ends=before,
         )
 
     def held_out(self, rows: Tensor, split: Split) -> Tensor:

@@ -104,6 +104,7 @@ def windows_of(histories: Sequence[History], length: int, moment: str) -> Window
         users=torch.tensor([one.user for one in histories], device=items.device),
         scales=torch.tensor([one.scale for one in histories], device=items.device),
         asked=asked,
+        ends=torch.tensor([len(one.items) for one in histories], device=items.device),
     )
 
 

@@ -1,5 +1,7 @@
 """What training makes small. Letters: B batch, T sequence, D width, I items, P pairs."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -25,11 +27,27 @@ def bce_loss(model: Encoder, features: Tensor, targets: Tensor, negatives: Tenso
     return torch.where(real, losses, 0.0).sum() / real.sum()
 
 
-def softmax_loss(model: Encoder, features: Tensor, targets: Tensor) -> Tensor:
-    """Cross-entropy of the next item among all items; see `bce_loss` for shapes."""
-    scores = model.score_all(features)[..., 1:]  # (B, T, I)
-    flat = scores.flatten(0, 1)
+def softmax_loss(
+    model: Encoder, features: Tensor, targets: Tensor, met: Tensor | None = None
+) -> Tensor:
+    """Cross-entropy of the next item among all items; see `bce_loss` for shapes.
+
+    Args:
+        model: gives the scores.
+        features: (B, T, D).
+        targets: (B, T).
+        met: (B, T, I + 1), items that are left out, unless they are the next one.
+    """
+    scores = model.score_all(features)  # (B, T, I + 1)
+    if met is not None:
+        scores = scores.masked_fill(rivals_out(met, targets), -math.inf)
+    flat = scores[..., 1:].flatten(0, 1)
     return F.cross_entropy(flat, targets.flatten() - 1, ignore_index=-1)
+
+
+def rivals_out(met: Tensor, targets: Tensor) -> Tensor:
+    """Items (…, I + 1) that a softmax leaves out: those that were met, but not the next one."""
+    return met.scatter(-1, targets[..., None], value=False)
 
 
 def group_loss(users: Tensor, first: Tensor, second: Tensor, same: Tensor, margin: float) -> Tensor:

@@ -16,6 +16,7 @@ from fpt_model.evaluate import PROTOCOLS, Protocol, Ranks, Scorer, rank
 from fpt_model.groups import cluster
 from fpt_model.intervals import overflow_edges
 from fpt_model.losses import bce_loss, group_loss, softmax_loss
+from fpt_model.met import met_before
 from fpt_model.metrics import ndcg, recall
 from fpt_model.model import Encoder
 from fpt_model.sampling import NegativeSampler, generator, replace_some, seed_step
@@ -257,9 +258,15 @@ class Trainer:
         config, model = self.config, self.model
         features = model(replaced(windows, config, self.sequences))
         if config.loss == "softmax":
-            return softmax_loss(model, features, targets)
+            return softmax_loss(model, features, targets, self._met(windows, windows.users))
         negatives = self.negatives.draw(windows.users, tuple(targets.shape))
         return bce_loss(model, features, targets, negatives)
+
+    def _met(self, windows: Windows, owners: Tensor) -> Tensor | None:
+        """What a softmax leaves out, of `owners` (B,), whoever else is the user of a window now."""
+        if self.config.rivals == "all":
+            return None
+        return met_before(self.sequences, owners, windows.next_places)
 
     def _penalties(self) -> Tensor:
         """What the loss has besides that of the next items."""

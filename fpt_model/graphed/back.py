@@ -38,6 +38,8 @@ SOFTMAX = (
     {"BM": 64, "BN": 128, "num_warps": 4, "num_stages": 3},
     {"BM": 128, "BN": 64, "num_warps": 4, "num_stages": 2},
 )
+# where places of met items lie beside wide vectors in shared memory
+WIDE_SOFTMAX = tuple({"BM": 64, "BN": 64, "num_warps": 4, "num_stages": 2} for _ in range(2))
 
 
 def loss_slopes(engine: "Engine", at: Buffers, n: int) -> int:
@@ -48,7 +50,7 @@ def loss_slopes(engine: "Engine", at: Buffers, n: int) -> int:
     if config.loss == "bce":
         sampled.sampled_slopes[(n // ROWS_AT_ONCE,)](
             *(engine.now, engine.key, at.features, weights.params, weights.offset("items.weight")),
-            *(at.targets, at.owners, at.negatives, engine.gaps, engine.firsts, engine.counts),
+            *(at.targets, at.sequence, at.negatives, engine.gaps, engine.firsts, engine.counts),
             *(at.dfeatures, engine.scattered, at.losses, engine.sequences.n_items),
             **sizes,
             BM=ROWS_AT_ONCE,
@@ -56,16 +58,18 @@ def loss_slopes(engine: "Engine", at: Buffers, n: int) -> int:
             SEARCH=engine.negative_search,
         )
         return n // ROWS_AT_ONCE
-    shared = (engine.now, at.features, weights.rounded, at.targets)
-    softmax.feature_slopes[(n // SOFTMAX[0]["BM"],)](
+    shared = (engine.now, engine.met, at.sequence, at.features, weights.rounded, at.targets)
+    sizes |= {"UNSEEN": engine.unseen}
+    for_tokens, for_items = SOFTMAX if sizes["WP"] <= 128 or not engine.unseen else WIDE_SOFTMAX
+    softmax.feature_slopes[(n // for_tokens["BM"],)](
         *(*shared, at.dfeatures, at.logs, at.losses, engine.sequences.n_items),
-        **sizes | SOFTMAX[0],
+        **sizes | for_tokens,
     )
     with engine.aside():
         softmax.item_slopes[
-            (-(-(engine.sequences.n_items + 1) // SOFTMAX[1]["BN"]), len(at.item_parts))
-        ](*(*shared, at.logs, at.item_parts, engine.sequences.n_items), **sizes | SOFTMAX[1])
-    return n // SOFTMAX[0]["BM"]
+            (-(-(engine.sequences.n_items + 1) // for_items["BN"]), len(at.item_parts))
+        ](*(*shared, at.logs, at.item_parts, engine.sequences.n_items), **sizes | for_items)
+    return n // for_tokens["BM"]
 
 
 def backward(engine: "Engine", at: Buffers, n: int) -> None:

@@ -76,7 +76,7 @@ class Buffers:
                 setattr(self, name, shared.expand(config.blocks + 1, *shared.shape[1:]))
         self.items, self.weeks, self.users = (self._ints(N) for _ in range(3))
         self.times, self.asked = (self._ints(N) for _ in range(2))
-        self.targets, self.owners, self.negatives = (self._ints(N) for _ in range(3))
+        self.targets, self.sequence, self.negatives = (self._ints(N) for _ in range(3))
         self.counts = self._ints(N if rows else 1, R, torch.int16)
         self.sums = self._floats(H, N, aligned(T))
         self.means, self.scales = (self._floats(2 * config.blocks + 1, N) for _ in range(2))

@@ -73,6 +73,7 @@ class Engine:
         self.graphs: dict[int, Any] = {}
         self._index_weights()
         self._index_negatives()
+        self._index_met()
         if self.device.type == "cuda":
             self.side = torch.cuda.Stream()
             torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
@@ -105,6 +106,14 @@ class Engine:
         self.firsts, self.counts = sampler.firsts.int(), sampler.counts.int()
         largest = int(sampler.counts.max()) if len(sampler.counts) else 0
         self.negative_search = largest.bit_length()
+
+    def _index_met(self) -> None:
+        self.unseen = self.config.rivals == "unseen" and self.config.loss == "softmax"
+        if not self.unseen:
+            self.met = self._ints(1).int()
+            return
+        self.starts, self.n_train = self.sequences.starts.int(), self.sequences.n_train.int()
+        self.met = self._ints(self.config.batch_size, self.sequences.n_items + 1).int()
 
     def start_epoch(self, plan: Plan, step: int, before: int) -> None:
         """Set what steps read: the epoch's plan, its next step, and the steps before that one."""

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from fpt_model.fused import chance
-from fpt_model.graphed import adam, attention, norms, tokens
+from fpt_model.graphed import adam, attention, met, norms, tokens
 from fpt_model.graphed.buffers import Buffers
 from fpt_model.graphed.dropout import in_parts
-from fpt_model.graphed.plan import Source
+from fpt_model.graphed.plan import LARGEST, Source
 from fpt_model.graphed.products import add_product, multiply
 from fpt_model.graphed.shapes import (
     ROWS_AT_ONCE,
@@ -47,12 +47,13 @@ def inputs(engine: "Engine", at: Buffers, now: Tensor, source: Source, *, train:
             squares = engine.block_squares
             adam.sum_squares[(len(squares),)](engine.weights.params, squares, BLOCK=BLOCK)
             group_slopes(engine)
+            _meet(engine, now, source)
     chances = config.dropout, config.item_dropout, config.user_dropout
     rates = [in_parts(one) if train else 0 for one in chances]
     tokens.lay_out[(batch, -(-config.max_length // tile))](
         *(now, engine.key, weights.params, *tables(engine), weights.offset("positions.0")),
         *(source.items, source.weeks, source.times, source.asked),
-        *(at.items, at.weeks, at.users, at.times, at.asked, at.targets, at.owners, at.x[0]),
+        *(at.items, at.weeks, at.users, at.times, at.asked, at.targets, at.sequence, at.x[0]),
         *(math.sqrt(config.width), engine.sequences.n_items, engine.sequences.n_users),
         B=batch,
         T=config.max_length,
@@ -83,6 +84,18 @@ def inputs(engine: "Engine", at: Buffers, now: Tensor, source: Source, *, train:
             BR=64,
             SEARCH=config.max_length.bit_length(),
         )
+
+
+def _meet(engine: "Engine", now: Tensor, source: Source) -> None:
+    """Where each item was first met by each of the step's users."""
+    if not engine.unseen:
+        return
+    engine.met.fill_(LARGEST)
+    met.meet[(len(engine.met), 4)](
+        *(now, engine.met, source.items, engine.starts, engine.n_train, engine.sequences.n_items),
+        B=len(engine.met),
+        BLOCK=256,
+    )
 
 
 def drop_tables(engine: "Engine", at: Buffers, rate: float) -> None:

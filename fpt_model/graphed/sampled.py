@@ -7,7 +7,7 @@ import triton
 import triton.language as tl
 
 from fpt_model.fused.chance import below, bits
-from fpt_model.graphed.tokens import add_whole, words
+from fpt_model.graphed.tokens import USER, add_whole, words
 
 
 @triton.jit
@@ -34,7 +34,7 @@ def _softplus(x):
 
 @triton.jit
 def sampled_slopes(
-    now, key, features, flat, o_items, targets, owners, negatives, gaps, firsts, counts,
+    now, key, features, flat, o_items, targets, sequence, negatives, gaps, firsts, counts,
     dfeatures, scattered, losses, n_items,
     B: tl.constexpr, W: tl.constexpr, WP: tl.constexpr, K: tl.constexpr, S: tl.constexpr,
     BM: tl.constexpr, SITE: tl.constexpr, SEARCH: tl.constexpr,
@@ -45,7 +45,8 @@ def sampled_slopes(
     here = t < tl.load(now + B)
     mask = here[:, None] & (w < W)[None, :]
     key1, key2 = words(key)
-    owner = tl.load(owners + t, mask=here, other=1)
+    number = tl.load(sequence + t, mask=here, other=0)
+    owner = tl.load(now + USER * (B + 1) + number, mask=here, other=1)
     drawn = _negatives(owner, t, here, gaps, firsts, counts, n_items, key1, key2, SITE, SEARCH)
     tl.store(negatives + t, drawn, mask=here)
     target = tl.load(targets + t, mask=here, other=0)

@@ -2,7 +2,8 @@
 
 Both kernels go over tiles of scores like attention does. The first keeps a running maximum per
 token and leaves the gradient of the features; the second knows each token's sum and leaves the
-gradient of the items, in partial sums over tokens. Gradients are of the sum over tokens.
+gradient of the items, in partial sums over tokens. Gradients are of the sum over tokens. `UNSEEN`
+leaves out what a user had met.
 
 Letters: N tokens, I items, W width of an item's vector, K columns of features, S of items.
 """
@@ -11,13 +12,14 @@ import triton
 import triton.language as tl
 
 from fpt_model.graphed.attention import LOG2E
+from fpt_model.graphed.met import is_rival, place_of
 
 
 @triton.jit
 def feature_slopes(
-    now, features, items, targets, dfeatures, logs, losses, n_items,
-    B: tl.constexpr, W: tl.constexpr, WP: tl.constexpr, K: tl.constexpr, S: tl.constexpr,
-    BM: tl.constexpr, BN: tl.constexpr,
+    now, met, sequence, features, items, targets, dfeatures, logs, losses, n_items,
+    UNSEEN: tl.constexpr, B: tl.constexpr, W: tl.constexpr, WP: tl.constexpr, K: tl.constexpr,
+    S: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
 ):  # fmt: skip
     """A tile of tokens: gradients of features, log2 of each sum, and the sum of losses."""
     t = tl.program_id(0) * BM + tl.arange(0, BM)
@@ -25,6 +27,9 @@ def feature_slopes(
     here = t < tl.load(now + B)
     mask = here[:, None] & (w < W)[None, :]
     f = tl.load(features + t[:, None] * K + w[None, :], mask=mask, other=0.0)
+    target = tl.load(targets + t, mask=here, other=0)
+    if UNSEEN:
+        place, b = place_of(now, sequence, t, here, B)
     top = tl.full((BM,), -1e30, tl.float32)
     total = tl.zeros((BM,), tl.float32)
     mean = tl.zeros((BM, WP), tl.float32)
@@ -34,14 +39,19 @@ def feature_slopes(
         at = item[:, None] * S + w[None, :]
         vectors = tl.load(items + at, mask=real[:, None] & (w < W)[None, :], other=0.0)
         scores = tl.dot(f, tl.trans(vectors), input_precision="ieee") * LOG2E
-        scores = tl.where(real[None, :], scores, -1e30)
+        counts = real[None, :]
+        if UNSEEN:
+            rival = is_rival(
+                met, b[:, None], place[:, None], target[:, None], item[None, :], n_items
+            )
+            counts = counts & rival
+        scores = tl.where(counts, scores, -1e30)
         higher = tl.maximum(top, tl.max(scores, 1))
         share = tl.exp2(scores - higher[:, None])
         shrink = tl.exp2(top - higher)
         total = total * shrink + tl.sum(share, 1)
         mean = tl.dot(share.to(f.dtype), vectors, mean * shrink[:, None], input_precision="ieee")
         top = higher
-    target = tl.load(targets + t, mask=here, other=0)
     own = tl.load(items + target[:, None] * S + w[None, :], mask=mask, other=0.0).to(tl.float32)
     log = top + tl.log2(total)
     reached = tl.sum(own * f.to(tl.float32), 1)
@@ -55,9 +65,9 @@ def feature_slopes(
 
 @triton.jit
 def item_slopes(
-    now, features, items, targets, logs, parts, n_items,
-    B: tl.constexpr, W: tl.constexpr, WP: tl.constexpr, K: tl.constexpr, S: tl.constexpr,
-    BM: tl.constexpr, BN: tl.constexpr,
+    now, met, sequence, features, items, targets, logs, parts, n_items,
+    UNSEEN: tl.constexpr, B: tl.constexpr, W: tl.constexpr, WP: tl.constexpr, K: tl.constexpr,
+    S: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
 ):  # fmt: skip
     """A tile of items: gradients over the program's share of tokens, `parts` (splits, I + 1, S)."""
     split = tl.program_id(1)
@@ -76,6 +86,12 @@ def item_slopes(
         target = tl.load(targets + t, mask=t < n, other=-1)
         scores = tl.dot(vectors, tl.trans(f), input_precision="ieee") * LOG2E
         part = tl.exp2(scores - log[None, :])
+        if UNSEEN:
+            place, b = place_of(now, sequence, t, t < n, B)
+            rival = is_rival(
+                met, b[None, :], place[None, :], target[None, :], item[:, None], n_items
+            )
+            part = tl.where(rival, part, 0.0)
         part = tl.where(item[:, None] == target[None, :], part - 1, part)
         slope = tl.dot(part.to(f.dtype), f, slope, input_precision="ieee")
     to = parts + split * (n_items + 1) * S + at

@@ -81,7 +81,7 @@ def _embed(
 def lay_out(
     now, key, flat, o_items, o_weeks, o_users, o_places,
     all_items, all_weeks, all_times, all_asked,
-    items, weeks, users, times, asked, targets, owners, x,
+    items, weeks, users, times, asked, targets, sequence, x,
     root, n_items, n_users,
     B: tl.constexpr, T: tl.constexpr, BM: tl.constexpr, K: tl.constexpr,
     IW: tl.constexpr, WW: tl.constexpr, UW: tl.constexpr,
@@ -110,7 +110,7 @@ def lay_out(
     place = T - length + i
     if TRAIN:
         tl.store(targets + t, tl.load(all_items + source + 1, mask=here, other=0), mask=here)
-        tl.store(owners + t, tl.zeros((BM,), tl.int32) + user, mask=here)
+        tl.store(sequence + t, tl.zeros((BM,), tl.int32) + b, mask=here)
     tl.store(times + t, tl.load(all_times + source, mask=here, other=0), mask=here)
     tl.store(asked + t, tl.load(all_asked + source, mask=here, other=0), mask=here)
     _embed(

@@ -33,11 +33,13 @@ class Part(NamedTuple):
         number: of the part.
         windows: (B, T), T the longest of them.
         targets: (B, T).
+        owners: (B,) ids of those whose windows they are; some have another user's vector.
     """
 
     number: int
     windows: Windows
     targets: Tensor
+    owners: Tensor
 
 
 class Learned(NamedTuple):
@@ -72,14 +74,14 @@ class ThreadedTrainer(Trainer):
         return rank(self.model, self.sequences, split, protocols)
 
     def _slopes(self, windows: Windows, targets: Tensor) -> Tensor:
-        windows = replaced(windows, self.config, self.sequences)
+        owners, windows = windows.users, replaced(windows, self.config, self.sequences)
         weights = weights_of(self.model, training=True)
         plain, count = weights.detached(), int((targets > 0).sum())
 
         def learn(part: Part) -> Learned:
             return self._learn(part, plain, count)
 
-        found = each(learn, divided(windows, targets, self.config), self.threads)
+        found = each(learn, divided(windows, targets, owners, self.config), self.threads)
         slopes = list(found[0].slopes.tensors())
         for one in found[1:]:
             torch._foreach_add_(slopes, list(one.slopes.tensors()))
@@ -123,15 +125,17 @@ class ThreadedTrainer(Trainer):
         features = passage.forward()
         targets = part.targets.flatten()
         if config.loss == "softmax":
-            loss, slopes, items = softmax(features, weights.items, targets, count)
+            met = self._met(part.windows, part.owners)
+            left_out = None if met is None else met.flatten(0, 1)
+            loss, slopes, items = softmax(features, weights.items, targets, count, left_out)
         else:
             shape = part.targets.shape
-            drawn = self.negatives.draw(part.windows.users, shape, chance.uniform(shape))
+            drawn = self.negatives.draw(part.owners, shape, chance.uniform(shape))
             loss, slopes, items = bce(features, weights.items, targets, drawn.flatten(), count)
         return Learned(loss, passage.back(slopes, items))
 
 
-def divided(windows: Windows, targets: Tensor, config: Config) -> list[Part]:
+def divided(windows: Windows, targets: Tensor, owners: Tensor, config: Config) -> list[Part]:
     """A batch in parts of users with windows of like length, the longest first."""
     lengths = (windows.items > 0).sum(1)
     size = max(FEWEST, SCORES // (config.heads * config.max_length**2))
@@ -140,5 +144,5 @@ def divided(windows: Windows, targets: Tensor, config: Config) -> list[Part]:
     for number, chosen in enumerate(lengths.argsort(descending=True, stable=True).split(size)):
         length = int(lengths[chosen[0]])
         some = windows.rows(chosen).latest(length)
-        parts.append(Part(number, some, targets[chosen][:, -length:]))
+        parts.append(Part(number, some, targets[chosen][:, -length:], owners[chosen]))
     return parts

@@ -191,6 +191,7 @@ def random_windows():
             weeks=draw(53, batch, length, low=1).masked_fill(padded, 0),
             users=draw(6, batch, low=1),
             scales=draw(20, batch, low=1),
+            ends=(items > 0).sum(1),
         )
 
     return make

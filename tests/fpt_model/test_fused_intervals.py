@@ -19,7 +19,9 @@ def windows() -> Windows:
     times = torch.tensor(TIMES)
     n = len(times)
     items = torch.ones_like(times)
-    return Windows(items, times, items, torch.arange(n) + 1, torch.tensor([1, 1, 2, 50]), times)
+    return Windows(
+        items, times, items, torch.arange(n) + 1, torch.tensor([1, 1, 2, 50]), times, torch.zeros(n)
+    )
 
 
 def row_of(gap: int, span: int, edges: list[int]) -> int:

@@ -28,6 +28,7 @@ from fpt_model.intervals import (
     scaled_intervals,
 )
 from fpt_model.losses import bce_loss, group_loss, softmax_loss
+from fpt_model.met import met_before
 from fpt_model.model import Encoder
 from fpt_model.trainer import examples
 
@@ -215,7 +216,10 @@ class Masked:
 
 def plain_loss(step: Step, features: torch.Tensor) -> torch.Tensor:
     if step.config.loss == "softmax":
-        return softmax_loss(step.plain, features, step.targets)
+        met = None
+        if step.config.rivals == "unseen":
+            met = met_before(step.sequences, step.inputs.users, step.inputs.next_places)
+        return softmax_loss(step.plain, features, step.targets, met)
     drawn = torch.zeros_like(step.targets)
     real = step.targets > 0
     drawn[real] = step.at.negatives.flatten()[: int(real.sum())].long()
@@ -223,7 +227,7 @@ def plain_loss(step: Step, features: torch.Tensor) -> torch.Tensor:
 
 
 SETTINGS = [
-    ("sas_fpt", {"heads": 2, "loss": "softmax", "moment": "request"}),
+    ("sas_fpt", {"heads": 2, "loss": "softmax", "rivals": "unseen", "moment": "request"}),
     slow("sse_pt", {"heads": 3, "user_width": 5}),
     slow("sas_fpt", {}),
     slow("tisasrec", {"loss": "softmax", "blocks": 1}),

@@ -96,6 +96,7 @@ def windows(reals: list[int], seed: int = 1) -> Windows:
         users=torch.ones(len(reals), dtype=torch.int64),
         scales=torch.from_numpy(scales),
         asked=times,
+        ends=torch.tensor(reals),
     )
 
 

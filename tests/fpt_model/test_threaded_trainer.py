@@ -130,7 +130,7 @@ def test_every_site_has_dropout_of_its_own(encoder, small_config, random_windows
             assert 0.4 < (mask == other).double().mean().item() < 0.6
 
 
-@pytest.mark.parametrize("kind", ["bce", "softmax"])
+@pytest.mark.parametrize("kind", ["bce", "softmax", "softmax among the unseen"])
 def test_losses_and_their_slopes_are_the_plain_ones(kind, encoder, small_config):
     model = encoder(small_config("sas_fpt"))
     g = torch.Generator().manual_seed(4)
@@ -144,8 +144,9 @@ def test_losses_and_their_slopes_are_the_plain_ones(kind, encoder, small_config)
         expected = bce_loss(model, features, targets, negatives)
         found = bce(*flat, negatives.flatten(), count)
     else:
-        expected = softmax_loss(model, features, targets)
-        found = softmax(*flat, count)
+        met = torch.rand(3, 6, 21, generator=g) < 0.4 if "unseen" in kind else None
+        expected = softmax_loss(model, features, targets, met)
+        found = softmax(*flat, count, None if met is None else met.flatten(0, 1))
     of_features, of_items = torch.autograd.grad(expected, (features, items))
     torch.testing.assert_close(found[0], expected.detach())
     torch.testing.assert_close(found[1].view_as(features), of_features)
@@ -163,7 +164,7 @@ def test_groups_of_near_pairs_sum_what_the_pairs_do(heads, edges, latest, pause)
     padded, scales = torch.tensor([0, 3, 6, 1]), torch.tensor([2, 2, 1, 3])
     late = torch.tensor([0, 0, 1, 1])[:, None] * pause  # of the latest users
     asked = (asked + late).where(torch.arange(7) >= padded[:, None], times)
-    windows = Windows(times, times, times, scales, scales, asked)
+    windows = Windows(times, times, times, scales, scales, asked, scales)
     known = 5, torch.tensor(edges, dtype=torch.int64), heads, latest
     (pairs,) = near_pairs(asked, times, scales, padded, *known)
     near, rows = near_of(windows, padded, *known), pairs.pairs.rows.long()
@@ -212,12 +213,13 @@ def same(one, other) -> bool:
     return all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
-@pytest.mark.parametrize("loss", ["bce", "softmax"])
+@pytest.mark.parametrize(("loss", "rivals"), [("bce", "all"), ("softmax", "unseen")])
 def test_a_training_without_dropout_is_that_of_the_plain_trainer(
-    slug, loss, trainer_of, monkeypatch
+    slug, loss, rivals, trainer_of, monkeypatch
 ):
     """Negatives apart, whose draws differ: every draw is made the first new item."""
-    settings = {"dropout": 0.0, "loss": loss, "user_dropout": 0.0, "item_dropout": 0.0}
+    settings = {"dropout": 0.0, "loss": loss, "rivals": rivals}
+    settings |= {"user_dropout": 0.0, "item_dropout": 0.0}
     plain = trainer_of(slug, Trainer, **settings)
     threaded = trainer_of(slug, **settings)
     for trainer in (plain, threaded):
@@ -263,7 +265,8 @@ def test_parts_are_of_like_length_and_have_everybody_once(random_windows, small_
     windows = random_windows(0, batch=50)
     targets = windows.items + 1
     config = small_config("sasrec", max_length=100)  # so that parts are as small as can be
-    parts = divided(windows, targets, config)
+    owners = windows.users + 100
+    parts = divided(windows, targets, owners, config)
     assert [part.number for part in parts] == list(range(len(parts)))
     assert len(parts) > 3
     lengths = [part.windows.items.shape[1] for part in parts]
@@ -274,6 +277,7 @@ def test_parts_are_of_like_length_and_have_everybody_once(random_windows, small_
     expected = [[item for item in row if item] for row in windows.items.tolist()]
     assert sorted(shown) == sorted(expected)
     assert all((part.targets == part.windows.items + 1).all() for part in parts)
+    assert all((part.owners == part.windows.users + 100).all() for part in parts)
 
 
 @pytest.mark.parametrize("protocols", [("uniform_100",), ("uniform_100", "full")])

@@ -1,0 +1,68 @@
+"""What users had met by when, by hand and against a loop."""
+
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fpt_model.data import load
+from fpt_model.met import met_before
+from fpt_model.threaded.trainer import ThreadedTrainer
+from fpt_model.trainer import examples
+
+N_ITEMS = 6
+
+
+def items_met(met: torch.Tensor) -> list[set[int]]:
+    return [set(torch.nonzero(row).flatten().tolist()) for row in met]
+
+
+def test_only_what_came_before_a_place_was_met(user, make_sequences):
+    rows = [user([5, 6]), user([3, 1, 3, 2, 4, 5])]  # the last two are held out
+    sequences = make_sequences(rows, N_ITEMS)
+    met = met_before(sequences, torch.tensor([2, 1]), torch.tensor([[0, 1, 2, 4], [-1, 0, 1, 2]]))
+    assert met.shape == (2, 4, N_ITEMS + 1)
+    assert items_met(met[0]) == [set(), {3}, {1, 3}, {1, 2, 3}]
+    assert items_met(met[1]) == [set(), set(), {5}, {5, 6}]
+
+
+def test_held_out_items_were_never_met(user, make_sequences):
+    sequences = make_sequences([user([3, 1, 2, 4, 5])], N_ITEMS)
+    late = met_before(sequences, torch.tensor([1]), torch.tensor([[5]]))
+    assert items_met(late[0]) == [{1, 2, 3}]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    history=st.lists(st.integers(1, N_ITEMS), min_size=4, max_size=12),
+    length=st.integers(1, 6),
+    end=st.integers(1, 9),
+)
+def test_a_window_knows_what_its_targets_follow(history, length, end, user, write_sequences):
+    sequences = load(write_sequences([user(history)], N_ITEMS))
+    end = min(end, int(sequences.n_train[0]) - 1)
+    windows, targets = examples(sequences, torch.tensor([0]), torch.tensor([end]), length)
+    met = met_before(sequences, windows.users, windows.next_places)[0]
+    for place, target in enumerate(targets[0].tolist()):
+        if target:
+            number = end - length + place + 1  # of the target in the history
+            assert history[number] == target
+            assert set(torch.nonzero(met[place]).flatten().tolist()) == set(history[:number])
+
+
+def test_negatives_and_rivals_are_those_of_the_windows_owner(
+    learnable_rows, make_sequences, small_config, monkeypatch
+):
+    """Whoever lends a window their vector (`user_dropout`) lends nothing else."""
+    config = small_config("sse_pt", user_dropout=0.9)
+    trainer = ThreadedTrainer(config, 0, make_sequences(learnable_rows, 30))
+    asked: list[int] = []
+    draw = trainer.negatives.draw
+
+    def remember(users, shape, chance=None):
+        asked.extend(users.tolist())
+        return draw(users, shape, chance)
+
+    monkeypatch.setattr(trainer.negatives, "draw", remember)
+    trainer.step()
+    chosen = trainer.epoch_order()[: config.batch_size]
+    assert sorted(asked) == sorted((trainer.rows[chosen] + 1).tolist())
