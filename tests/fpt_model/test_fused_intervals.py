@@ -19,7 +19,8 @@ def windows() -> Windows:
     times = torch.tensor(TIMES)
     n = len(times)
     items = torch.ones_like(times)
-    return Windows(items, times, items, torch.arange(n) + 1, torch.tensor([1, 1, 2, 50]), times)
+    scales = torch.tensor([1, 1, 2, 50])
+    return Windows(items, times, items, items, torch.arange(n) + 1, scales, times)
 
 
 def row_of(gap: int, span: int, edges: list[int]) -> int:

@@ -163,7 +163,7 @@ def test_groups_of_near_pairs_sum_what_the_pairs_do(heads, edges, latest, pause)
     padded, scales = torch.tensor([0, 3, 6, 1]), torch.tensor([2, 2, 1, 3])
     late = torch.tensor([0, 0, 1, 1])[:, None] * pause  # of the latest users
     asked = (asked + late).where(torch.arange(7) >= padded[:, None], times)
-    windows = Windows(times, times, times, scales, scales, asked)
+    windows = Windows(times, times, times, times, scales, scales, asked)
     known = 5, torch.tensor(edges, dtype=torch.int64), heads, latest
     (pairs,) = near_pairs(asked, times, scales, padded, *known)
     near, rows = near_of(windows, padded, *known), pairs.pairs.rows.long()

@@ -206,13 +206,15 @@ def test_candidates_are_the_same_every_time_and_differ_between_splits():
 
 def test_sequences_hold_one_whole_row_a_user():
     rows = [(5, 50, 10), (5, 40, 30), (5, 60, 20), (9, 40, 7), (9, 70, 8)]
-    tables = core_tables(raw(rows), NO_ITEMS, "cold-start")
+    stars = pl.Series("rating", [0.5, 3.0, 4.5, 5.0, 1.0], pl.Float32)
+    tables = core_tables(raw(rows).with_columns(stars), NO_ITEMS, "cold-start")
     first, second = sequences(tables, candidates_of(tables).lazy()).collect().to_dicts()
     assert first == {
         "user_id": 1,
         "item_ids": [2, 3, 1],
         "timestamps": [10, 20, 30],
         "weeks": [1, 1, 1],
+        "ratings": [1, 9, 6],
         "n_train": 1,
         "time_scale": 1,
         "valid_candidates": [4],
@@ -220,6 +222,7 @@ def test_sequences_hold_one_whole_row_a_user():
     }
     assert second["n_train"] == 2
     assert second["item_ids"] == [1, 4]
+    assert second["ratings"] == [10, 2]
     assert second["valid_candidates"] == second["test_candidates"] == []
 
 
