@@ -4,12 +4,14 @@ import math
 from collections import Counter
 from datetime import UTC, datetime
 
+import duckdb
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
+from warehouse.datasets import find
 from warehouse.errors import RefusedError
 from warehouse.transforms.core import candidates_of, core_tables
 from warehouse.transforms.ids import with_ids
@@ -224,6 +226,27 @@ def test_sequences_hold_one_whole_row_a_user():
     assert second["item_ids"] == [1, 4]
     assert second["ratings"] == [10, 2]
     assert second["valid_candidates"] == second["test_candidates"] == []
+
+
+@pytest.mark.parametrize(
+    ("dataset", "stars", "half_stars"),
+    [
+        ("ml-100k", ["5", "1", "4"], [10, 2, 8]),
+        ("ml-1m", ["5", "1", "4"], [10, 2, 8]),
+        ("synthetic", ["3", "2", "4"], [6, 4, 8]),
+        ("ml-32m", ["0.5", "5.0", "3.5"], [1, 10, 7]),
+    ],
+)
+def test_stars_of_every_layout_end_as_half_stars(dataset, stars, half_stars, land_files):
+    layout = find(dataset).layout
+    rows = [("1", f"{7 + place}", one, f"{960_000_000 + place}") for place, one in enumerate(stars)]
+    lines = [*([layout.header] if layout.header else []), *map(layout.separator.join, rows)]
+    landed = land_files(dataset, "\n".join(lines).encode() + b"\n")
+    with duckdb.connect(str(landed.database), read_only=True) as connection:
+        ratings = connection.sql("SELECT * FROM raw.ratings").pl().drop("load_id")
+    tables = core_tables(ratings.lazy(), NO_ITEMS, "cold-start")
+    (row,) = sequences(tables, candidates_of(tables).lazy()).collect().to_dicts()
+    assert row["ratings"] == half_stars
 
 
 def test_an_item_that_the_archive_does_not_name_has_no_title():
