@@ -211,8 +211,9 @@ def embedding_slopes(
         add_whole(scattered, o_users + one * US + w, tl.sum(own, 0), w < UW)
     if RW > 0:
         ids = tl.load(ratings + t, mask=here, other=0)
-        at = IW + WW + UW
-        own = _slopes(dx, t, here, key1, key2, INPUT, root, RW, at, RP, K, POSITIONS, RATE)
+        own = _slopes(
+            dx, t, here, key1, key2, INPUT, root, RW, IW + WW + UW, RP, K, POSITIONS, RATE
+        )  # fmt: skip
         w = tl.arange(0, RP)
         for one in tl.static_range(1, RATINGS + 1):  # few rows: summed here, additions wait less
             theirs = tl.sum(tl.where((ids == one)[:, None], own, 0.0), 0)
