@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from fpt_model.ranking import write_table
 
 SWAPPED = {"valid_candidates": "test_candidates", "test_candidates": "valid_candidates"}
+LISTS = ("item_ids", "timestamps", "weeks", "ratings")
 Row = dict[str, Any]
 
 
@@ -32,15 +33,18 @@ def shortened(row: Row) -> Row:
     Both splits' candidates are drawn from outside the whole history, so they may change places.
 
     >>> row = {"item_ids": [7, 8, 9, 5], "timestamps": [0, 9, 12, 13], "weeks": [1, 1, 1, 1],
-    ...        "n_train": 2, "time_scale": 9, "valid_candidates": [1], "test_candidates": [2]}
+    ...        "ratings": [8, 6, 9, 2], "n_train": 2, "time_scale": 9, "valid_candidates": [1],
+    ...        "test_candidates": [2]}
     >>> shortened(row)["item_ids"], shortened(row)["n_train"], shortened(row)["time_scale"]
     ([7, 8, 9], 1, 1)
+    >>> shortened(row)["ratings"]
+    [8, 6, 9]
     >>> shortened(row)["test_candidates"]
     [1]
     """
     if row["n_train"] == len(row["item_ids"]):
         return row
-    cut = {name: row[name][:-1] for name in ("item_ids", "timestamps", "weeks")}
+    cut = {name: row[name][:-1] for name in LISTS}
     alone = row["n_train"] == 1
     n_train = len(cut["item_ids"]) if alone else row["n_train"] - 1
     candidates = {name: [] if alone else row[other] for name, other in SWAPPED.items()}

@@ -26,6 +26,8 @@ class Config:
         item_width: width of the item embedding.
         week_width: width of the week-of-year embedding (TiSASRec++).
         user_width: width of the user embedding (SAS-FPT, SSE-PT).
+        rating_width: width of the embedding of the rating that an item was given, in half stars;
+            known when the next item is asked for.
         blocks: attention blocks.
         heads: attention heads; they share the width.
         max_length: T, the latest interactions that are looked at.
@@ -70,6 +72,7 @@ class Config:
     item_width: int = 50
     week_width: int = 0
     user_width: int = 0
+    rating_width: int = 0
     blocks: int = 2
     heads: int = 1
     max_length: int = 50
@@ -115,7 +118,7 @@ class Config:
     @property
     def width(self) -> int:
         """D, the width of what goes through the blocks."""
-        return self.item_width + self.week_width + self.user_width
+        return self.item_width + self.week_width + self.user_width + self.rating_width
 
     def to_dict(self) -> dict[str, Setting]:
         """All settings, as JSON can hold them."""
@@ -131,7 +134,7 @@ _WORDS = {
 }
 _RANGES: tuple[tuple[str, float, float], ...] = (
     *((name, 1, 4096) for name in ("item_width", "blocks", "heads", "groups", "validate_every")),
-    *((name, 0, 4096) for name in ("week_width", "user_width", "overflow_rows")),
+    *((name, 0, 4096) for name in ("week_width", "user_width", "rating_width", "overflow_rows")),
     *((name, 0, 0.99) for name in ("dropout", "user_dropout", "item_dropout", "average")),
     *((name, 0, 1e6) for name in ("group_weight", "group_pairs", "l2")),
     *((name, 1, 1e6) for name in ("time_span", "batch_size", "epochs", "patience")),

@@ -18,6 +18,7 @@ from fpt_model.errors import ModelError
 
 Split = Literal["valid", "test"]
 WEEKS = 52
+RATINGS = 10  # half stars up to five stars; 0 where nobody knows
 N_CANDIDATES = 100
 SCHEMA = pa.schema(
     [
@@ -25,6 +26,7 @@ SCHEMA = pa.schema(
         ("item_ids", pa.list_(pa.int32())),
         ("timestamps", pa.list_(pa.int64())),
         ("weeks", pa.list_(pa.int8())),
+        ("ratings", pa.list_(pa.int8())),
         ("n_train", pa.int32()),
         ("time_scale", pa.int64()),
         ("valid_candidates", pa.list_(pa.int32())),
@@ -41,6 +43,7 @@ class Windows:
         items: (N, T) int64, 0 where padded.
         times: (N, T) int64, seconds since the user's first interaction.
         weeks: (N, T) int64, 0 where padded.
+        ratings: (N, T) int64, half stars that each item was given, 0 where padded or not known.
         users: (N,) int64.
         scales: (N,) int64, the user's time scale in seconds.
         asked: (N, T) int64, when each place looks back, likewise; never before its `times`.
@@ -50,6 +53,7 @@ class Windows:
     items: Tensor
     times: Tensor
     weeks: Tensor
+    ratings: Tensor
     users: Tensor
     scales: Tensor
     asked: Tensor
@@ -68,6 +72,7 @@ class Windows:
             self.items[chosen],
             self.times[chosen],
             self.weeks[chosen],
+            self.ratings[chosen],
             self.users[chosen],
             self.scales[chosen],
             self.asked[chosen],
@@ -80,6 +85,7 @@ class Windows:
             self.items[:, -length:],
             self.times[:, -length:],
             self.weeks[:, -length:],
+            self.ratings[:, -length:],
             self.users,
             self.scales,
             self.asked[:, -length:],
@@ -95,7 +101,7 @@ class Sequences:
         snapshot_id: what it was prepared from.
         sha256: of the file.
         n_items: items are 1 to `n_items`.
-        items, times, weeks: (L,) int64; times as in `Windows`.
+        items, times, weeks, ratings: (L,) int64; times and ratings as in `Windows`.
         starts: (N + 1,) int64.
         n_train: (N,) int64, length of each training part.
         scales: (N,) int64.
@@ -109,6 +115,7 @@ class Sequences:
     items: Tensor
     times: Tensor
     weeks: Tensor
+    ratings: Tensor
     starts: Tensor
     n_train: Tensor
     scales: Tensor
@@ -140,7 +147,8 @@ class Sequences:
         Args:
             moment: `last`, each interaction's own time and week; `request`, those of the next
                 one, that is when the recommendation is asked for. Behind the latest interaction
-                nothing is known, and it is asked for at once.
+                nothing is known, and it is asked for at once. A rating stays with its item: the
+                next one's is not given yet.
         """
         if moment == "last":
             return self
@@ -172,6 +180,7 @@ class Sequences:
             items=torch.where(real, self.items[place], 0),
             times=torch.where(real, self.times[place], first),
             weeks=torch.where(real, self.weeks[place], 0),
+            ratings=torch.where(real, self.ratings[place], 0),
             users=rows + 1,
             scales=self.scales[rows],
             asked=torch.where(real, self.asked[place], first),
@@ -199,6 +208,7 @@ def load(path: Path) -> Sequences:
             f"{path.name} has other columns",
             got=", ".join(f"{field.name} {field.type}" for field in table.schema),
             expected=", ".join(f"{field.name} {field.type}" for field in SCHEMA),
+            to_do="If another version prepared it, run `fpt prepare` again",
         )
     sequences = _tensors(path, table, sha256)
     _refuse_impossible(path, sequences, table)
@@ -253,6 +263,7 @@ def _tensors(path: Path, table: pa.Table, sha256: str) -> Sequences:
         times=times,
         asked=times,
         weeks=_flat(table, "weeks"),
+        ratings=_flat(table, "ratings"),
         starts=torch.from_numpy(starts),
         n_train=_column(table, "n_train"),
         scales=_column(table, "time_scale"),
@@ -290,12 +301,13 @@ def _refuse_impossible(path: Path, ours: Sequences, table: pa.Table) -> None:
         "no users": n_users == 0,
         "user ids are not 1, 2, 3 …": not torch.equal(_column(table, "user_id"), users),
         "an empty history": bool((lengths == 0).any()),
-        "histories and their times or weeks differ in length": len(
-            {len(ours.items), len(ours.times), len(ours.weeks)}
+        "histories and their times, weeks or ratings differ in length": len(
+            {len(ours.items), len(ours.times), len(ours.weeks), len(ours.ratings)}
         )
         > 1,
         f"items outside 1 to {ours.n_items}": _outside(ours.items, 1, ours.n_items),
         f"weeks outside 1 to {WEEKS}": _outside(ours.weeks, 1, WEEKS),
+        f"ratings outside 1 to {RATINGS}": _outside(ours.ratings, 1, RATINGS),
         "candidates outside the items": any(
             _outside(rows, 0, ours.n_items) for rows in ours.candidates.values()
         ),

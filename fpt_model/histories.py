@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fpt_model.data import WEEKS, Sequences, Windows
+from fpt_model.data import RATINGS, WEEKS, Sequences, Windows
 from fpt_model.errors import ModelError
 
 NOBODY = 0  # the row of the user table of those that the snapshot does not know; see `unseen`
-_LISTS = ("item_ids", "timestamps", "weeks")
+_LISTS = ("item_ids", "timestamps", "weeks", "ratings")
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,8 @@ class History:
 
     Attributes:
         user: id, or `NOBODY`.
-        items, times, weeks: (L,) int64; times in seconds.
+        items, times, weeks, ratings: (L,) int64; times in seconds, ratings in half stars, 0 where
+            nobody knows.
         scale: the user's time scale in seconds.
     """
 
@@ -31,6 +32,7 @@ class History:
     items: Tensor
     times: Tensor
     weeks: Tensor
+    ratings: Tensor
     scale: int
 
 
@@ -39,7 +41,9 @@ def read_asked(path: Path, sequences: Sequences) -> list[History]:
 
         [{"user_id": 7},
          {"item_ids": [3, 1], "timestamps": [978300000, 978300060], "weeks": [52, 52],
-          "time_scale": 60}]
+          "ratings": [8, 0], "time_scale": 60}]
+
+    Without `ratings` none is known.
 
     Raises:
         ModelError: it is no such file, or names users or items that the sequences don't have.
@@ -59,18 +63,21 @@ def read_asked(path: Path, sequences: Sequences) -> list[History]:
 def _history(one: dict[str, Any], sequences: Sequences) -> History:
     if "user_id" in one:
         return _known(int(one["user_id"]), sequences)
-    items, times, weeks = (torch.tensor(one[name], dtype=torch.int64) for name in _LISTS)
+    one = {"ratings": [0] * len(one["item_ids"])} | one
+    lists = (torch.tensor(one[name], dtype=torch.int64) for name in _LISTS)
+    items, times, weeks, ratings = lists
     wrong = {
-        "empty or uneven lists": not 0 < len(items) == len(times) == len(weeks),
-        f"items outside 1 to {sequences.n_items}": _outside(items, sequences.n_items),
-        f"weeks outside 1 to {WEEKS}": _outside(weeks, WEEKS),
+        "empty or uneven lists": not 0 < len(items) == len(times) == len(weeks) == len(ratings),
+        f"items outside 1 to {sequences.n_items}": _outside(items, 1, sequences.n_items),
+        f"weeks outside 1 to {WEEKS}": _outside(weeks, 1, WEEKS),
+        f"ratings outside 0 to {RATINGS}": _outside(ratings, 0, RATINGS),
         "timestamps that go back": bool((times.diff() < 0).any()),
         "a time scale under one second": one["time_scale"] < 1,
     }
     found = [name for name, is_so in wrong.items() if is_so]
     if found:
         raise ModelError("A history says what can't be", got="; ".join(found))
-    return History(NOBODY, items, times, weeks, int(one["time_scale"]))
+    return History(NOBODY, items, times, weeks, ratings, int(one["time_scale"]))
 
 
 def _known(user: int, sequences: Sequences) -> History:
@@ -82,6 +89,7 @@ def _known(user: int, sequences: Sequences) -> History:
         sequences.items[own],
         sequences.times[own],
         sequences.weeks[own],
+        sequences.ratings[own],
         int(sequences.scales[user - 1]),
     )
 
@@ -96,11 +104,13 @@ def windows_of(histories: Sequence[History], length: int, moment: str) -> Window
             is known.
     """
     rows = [_row(one, length, moment) for one in histories]
-    items, times, weeks, asked = (torch.stack(column) for column in zip(*rows, strict=True))
+    columns = (torch.stack(column) for column in zip(*rows, strict=True))
+    items, times, weeks, ratings, asked = columns
     return Windows(
         items=items,
         times=times,
         weeks=weeks,
+        ratings=ratings,
         users=torch.tensor([one.user for one in histories], device=items.device),
         scales=torch.tensor([one.scale for one in histories], device=items.device),
         asked=asked,
@@ -109,12 +119,12 @@ def windows_of(histories: Sequence[History], length: int, moment: str) -> Window
 
 
 def _row(one: History, length: int, moment: str) -> list[Tensor]:
-    """Items, times, weeks and moments of one window, (T,) each."""
+    """Items, times, weeks, ratings and moments of one window, (T,) each."""
     times, place = one.times - one.times[0], torch.arange(len(one.items), device=one.items.device)
     seen = place if moment == "last" else (place + 1).clamp(max=len(place) - 1)
-    parts = (one.items, times, one.weeks[seen], times[seen])
+    parts = (one.items, times, one.weeks[seen], one.ratings, times[seen])
     return [F.pad(part[-length:], (max(length - len(part), 0), 0)) for part in parts]
 
 
-def _outside(values: Tensor, high: int) -> bool:
-    return bool(((values < 1) | (values > high)).any())
+def _outside(values: Tensor, low: int, high: int) -> bool:
+    return bool(((values < low) | (values > high)).any())

@@ -3,7 +3,8 @@
 Ancestors: SASRec (Kang & McAuley, 2018), TiSASRec (Li, Wang & McAuley, WSDM 2020), SSE-PT (Wu et
 al., RecSys 2020), SAS-FPT (the paper: sections 3.2 to 3.4). What differs from a textbook decoder:
 
-- the input is a concatenation, r = concat(item, week, user); a width of 0 leaves a part out;
+- the input is a concatenation, r = concat(item, week, user, rating); a width of 0 leaves a part
+  out (the rating is ours, not the papers');
 - queries come from the normalised input, keys and values from the input itself, and the residual
   is added to the normalised query (TiSASRec's code);
 - with intervals, positions and time gaps are learned vectors on keys and values (TiSASRec, eq. 6
@@ -24,7 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fpt_model.config import Config
-from fpt_model.data import WEEKS, Windows
+from fpt_model.data import RATINGS, WEEKS, Windows
 from fpt_model.intervals import Near, attention_weights, interval_attention, near_pairs
 from fpt_model.layers import LayerNorm, dropout
 from fpt_model.pairs import PairProducts, Pairs
@@ -46,6 +47,7 @@ class Encoder(nn.Module):
         self.items = nn.Embedding(n_items + 1, config.item_width, padding_idx=0)
         self.weeks = _table(WEEKS + 1, config.week_width)
         self.users = _table(n_users + 1, config.user_width)
+        self.ratings = _table(RATINGS + 1, config.rating_width)
         self.register_buffer("edges", edges)
         self.edges: Tensor
         n_rows = config.time_span + 1 + len(edges)
@@ -59,17 +61,18 @@ class Encoder(nn.Module):
     def _initialise(self) -> None:
         """Xavier uniform for every matrix, as in TiSASRec's code; padding stays zero.
 
-        Xavier would start the week's few rows many times larger than the items', and they would
-        drown them (docs/experiments.md): the week table gets the items' bound.
+        Xavier would start the few rows of weeks and ratings many times larger than the items', and
+        they would drown them (docs/experiments.md): both tables get the items' bound.
         """
         for parameter in self.parameters():
             if parameter.dim() > 1:
                 nn.init.xavier_uniform_(parameter)
         with torch.no_grad():
-            if self.weeks is not None:
-                bound = math.sqrt(6 / sum(self.items.weight.shape))
-                self.weeks.weight.uniform_(-bound, bound)
-            for table in (self.items, self.weeks, self.users):
+            bound = math.sqrt(6 / sum(self.items.weight.shape))
+            for table in (self.weeks, self.ratings):
+                if table is not None:
+                    table.weight.uniform_(-bound, bound)
+            for table in (self.items, self.weeks, self.users, self.ratings):
                 if table is not None:
                     table.weight[0] = 0
 
@@ -168,13 +171,15 @@ class Encoder(nn.Module):
         return [self.items.weight, *self.positions, *self.intervals]
 
     def _inputs(self, windows: Windows, users: Tensor | None) -> Tensor:
-        """r = concat(item, week, user), scaled as in SASRec: (B, T, D)."""
+        """r = concat(item, week, user, rating), scaled as in SASRec: (B, T, D)."""
         parts = [self.items(windows.items)]
         if self.weeks is not None:
             parts.append(self.weeks(windows.weeks))
         if self.users is not None:
             users = self.users(windows.users) if users is None else users
             parts.append(users[:, None].expand(-1, windows.items.shape[1], -1))
+        if self.ratings is not None:
+            parts.append(self.ratings(windows.ratings))
         return torch.cat(parts, dim=2) * math.sqrt(self.config.width)
 
     def _position_vectors(self, table: int, real: Tensor) -> Tensor:

@@ -199,8 +199,10 @@ def uses_fused(engine: str, config: Config, device: torch.device) -> bool:
         raise ModelError(
             "The fused engine can't train this",
             got=f"device {device.type}, mask {config.mask}, heads {config.heads}, "
-            f"loss {config.loss}, width {config.width}, max_length {config.max_length}",
-            expected="a GPU with Triton, mask keys, one head, bce, width to 128, max_length to 64",
+            f"loss {config.loss}, width {config.width}, rating_width {config.rating_width}, "
+            f"max_length {config.max_length}",
+            expected="a GPU with Triton, mask keys, one head, bce, width to 128, no ratings, "
+            "max_length to 64",
             to_do="Use --engine graphed or plain",
         )
     return able

@@ -85,6 +85,7 @@ def sequences():
         times=torch.tensor([0, 60, 0]),
         asked=torch.tensor([0, 60, 0]),
         weeks=torch.tensor([1, 1, 1]),
+        ratings=torch.tensor([8, 10, 1]),
         starts=torch.tensor([0, 2, 3]),
         n_train=one,
         scales=one,

@@ -8,16 +8,19 @@ import polars as pl
 
 from warehouse.errors import RefusedError
 from warehouse.transforms.order import in_total_order, without_repeats
+from warehouse.transforms.sequences import half_stars
 from warehouse.transforms.time_features import with_time_scale, with_week
 
 DAY = 86_400
+UNRATED = 0  # the models' number for a rating that nobody knows
 
 
 def histories(ratings: pl.LazyFrame) -> dict[int, dict[str, Any]]:
-    """What each user did, by number: items, times, weeks and time scale.
+    """What each user did, by number: items, times, weeks, ratings and time scale.
 
     Args:
-        ratings: `source_row`, `raw_user_id`, `raw_item_id`, `timestamp`, `item_id`.
+        ratings: `source_row`, `raw_user_id`, `raw_item_id`, `rating` (stars, null where nobody
+            knows), `timestamp`, `item_id`.
     """
     rows = (
         ratings.pipe(in_total_order)
@@ -31,6 +34,7 @@ def histories(ratings: pl.LazyFrame) -> dict[int, dict[str, Any]]:
             pl.col("item_id").alias("item_ids"),
             pl.col("timestamp").alias("timestamps"),
             pl.col("week").alias("weeks"),
+            half_stars().fill_null(UNRATED).alias("ratings"),
             pl.col("time_scale").first(),
         )
         .collect()
@@ -39,7 +43,7 @@ def histories(ratings: pl.LazyFrame) -> dict[int, dict[str, Any]]:
 
 
 def written_history(words: Sequence[str], items: pl.DataFrame) -> dict[str, Any]:
-    """The history of somebody new: an item a day, the last one today.
+    """The history of somebody new: an item a day, the last one today, without ratings.
 
     Args:
         words: numbers of the archive or whole titles (any case), the latest last.
@@ -66,4 +70,5 @@ def written_history(words: Sequence[str], items: pl.DataFrame) -> dict[str, Any]
         | {"timestamp": today - DAY * (len(found) - place)}
         for place, item in enumerate(found.values(), start=1)
     ]
-    return histories(pl.LazyFrame(rows))[0]
+    unrated = pl.lit(None, pl.Float32)
+    return histories(pl.LazyFrame(rows).with_columns(rating=unrated))[0]

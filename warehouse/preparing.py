@@ -19,7 +19,12 @@ from warehouse.transforms import candidates, core
 from warehouse.transforms.options import Options
 from warehouse.transforms.sequences import sequences
 
-_LISTS = {"item_ids": pa.int32(), "timestamps": pa.int64(), "weeks": pa.int8()}
+_LISTS = {
+    "item_ids": pa.int32(),
+    "timestamps": pa.int64(),
+    "weeks": pa.int8(),
+    "ratings": pa.int8(),
+}
 SEQUENCES_SCHEMA = pa.schema(
     [
         pa.field("user_id", pa.int32()),

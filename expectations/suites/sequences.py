@@ -9,6 +9,7 @@ COLUMNS = {
     "item_ids": "INTEGER[]",
     "timestamps": "BIGINT[]",
     "weeks": "TINYINT[]",
+    "ratings": "TINYINT[]",
     "n_train": "INTEGER",
     "time_scale": "BIGINT",
     "valid_candidates": "INTEGER[]",
@@ -16,7 +17,7 @@ COLUMNS = {
 }
 _LISTS = """
 SELECT *, len(item_ids) AS items, len(timestamps) AS times, len(weeks) AS week_numbers,
-       (SELECT count(*) FROM core.items) AS n_items
+       len(ratings) AS half_stars, (SELECT count(*) FROM core.items) AS n_items
 FROM batch
 """
 
@@ -50,10 +51,10 @@ def suite(facts: Facts) -> Suite:
 def _shape() -> list[Expectation]:
     return [
         no_rows(
-            "item_ids, timestamps and weeks of the same length",
+            "item_ids, timestamps, weeks and ratings of the same length",
             _LISTS,
-            where="items <> times OR items <> week_numbers",
-            shown="user_id, items, times, week_numbers",
+            where="items <> times OR items <> week_numbers OR items <> half_stars",
+            shown="user_id, items, times, week_numbers, half_stars",
             reason="They are read side by side.",
         ),
         no_rows(
@@ -75,6 +76,7 @@ def _ranges() -> list[Expectation]:
             "0 is padding; past the end there is no row of the embedding table.",
         ),
         _within("weeks", "52", "52", "Rows of the week table."),
+        _within("ratings", "10", "10", "Rows of the rating table: half stars; 0 says unknown."),
         no_rows(
             "timestamps ascending",
             _LISTS,
@@ -102,15 +104,17 @@ def _agreement() -> list[Expectation]:
         no_rows(
             "histories as in core.interactions",
             """
-            SELECT user_id, position, item_id, timestamp, week
+            SELECT user_id, position, item_id, timestamp, week, rating
             FROM (
                 SELECT user_id, CAST(generate_subscripts(item_ids, 1) AS INTEGER) AS position,
                        unnest(item_ids) AS item_id, unnest(timestamps) AS timestamp,
-                       unnest(weeks) AS week
+                       unnest(weeks) AS week, unnest(ratings) / 2 AS rating
                 FROM batch
-            ) ANTI JOIN core.interactions USING (user_id, position, item_id, timestamp, week)
+            )
+            ANTI JOIN core.interactions
+                USING (user_id, position, item_id, timestamp, week, rating)
             UNION ALL
-            SELECT user_id, n_interactions, NULL, NULL, NULL
+            SELECT user_id, n_interactions, NULL, NULL, NULL, NULL
             FROM batch JOIN core.users USING (user_id) WHERE len(item_ids) < n_interactions
             """,
             reason="What people query in SQL is what the models were trained on.",

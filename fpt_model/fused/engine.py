@@ -34,6 +34,7 @@ def fits(config: Config) -> bool:
         config.heads == 1
         and config.mask == "keys"
         and config.loss == "bce"
+        and config.rating_width == 0
         and config.width <= MAX_WIDTH
         and config.max_length <= MAX_LENGTH
         and config.item_dropout < 1

@@ -61,7 +61,8 @@ class Engine:
         self.weights = Weights(model, HALF)
         self.edges = model.edges.clamp(max=LARGEST).int()
         self.n_rows = self.config.time_span + 1 + len(self.edges) if self.config.intervals else 0
-        self.source = Source(sequences.items, sequences.weeks, sequences.times, sequences.asked)
+        flat = (sequences.items, sequences.weeks, sequences.ratings)
+        self.source = Source(*flat, sequences.times, sequences.asked)
         self.keys = key[None].to(self.device)
         batch = self.config.batch_size
         self.clock, self.key = self._ints(2), self._ints(3)
@@ -247,7 +248,7 @@ class Engine:
         scales = windows.scales.clamp(max=LARGEST)
         others = [torch.nn.functional.pad(row, (0, 1)) for row in (windows.users, scales)]
         now = torch.stack([first, first, *others]).int()
-        flat = (windows.items, windows.weeks, windows.times, windows.asked)
+        flat = (windows.items, windows.weeks, windows.ratings, windows.times, windows.asked)
         source = Source(*(x[real] for x in flat))
         inputs(self, self.ranking, now, source, train=False)
         forward(self, self.ranking, now, n, train=False)

@@ -52,8 +52,9 @@ def inputs(engine: "Engine", at: Buffers, now: Tensor, source: Source, *, train:
     rates = [in_parts(one) if train else 0 for one in chances]
     tokens.lay_out[(batch, -(-config.max_length // tile))](
         *(now, engine.key, weights.params, *tables(engine), weights.offset("positions.0")),
-        *(source.items, source.weeks, source.times, source.asked),
-        *(at.items, at.weeks, at.users, at.times, at.asked, at.targets, at.sequence, at.x[0]),
+        *(source.items, source.weeks, source.ratings, source.times, source.asked),
+        *(at.items, at.weeks, at.users, at.ratings, at.times, at.asked),
+        *(at.targets, at.sequence, at.x[0]),
         *(math.sqrt(config.width), engine.sequences.n_items, engine.sequences.n_users),
         B=batch,
         T=config.max_length,

@@ -17,8 +17,10 @@ ROWS = 4  # of `now`: first token, first interaction, user, time scale
 class Source:
     """Interactions that windows are cut from: int32 on the device, one after the other."""
 
-    def __init__(self, items: Tensor, weeks: Tensor, times: Tensor, asked: Tensor) -> None:
-        self.items, self.weeks = items.int(), weeks.int()
+    def __init__(
+        self, items: Tensor, weeks: Tensor, ratings: Tensor, times: Tensor, asked: Tensor
+    ) -> None:
+        self.items, self.weeks, self.ratings = items.int(), weeks.int(), ratings.int()
         self.times, self.asked = (x.clamp(max=LARGEST).int() for x in (times, asked))
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from fpt_model.fused import chance
 from fpt_model.graphed.buffers import Buffers
-from fpt_model.graphed.weights import aligned
+from fpt_model.graphed.weights import LOOKED_UP, aligned
 
 if TYPE_CHECKING:
     from fpt_model.graphed.engine import Engine
@@ -55,10 +55,9 @@ def statistics(engine: "Engine", at: Buffers, name: str) -> tuple[Tensor, Tensor
     return at.means[number], at.scales[number]
 
 
-def tables(engine: "Engine") -> tuple[int, int, int]:
-    """First elements of the tables that are looked up."""
-    offset = engine.weights.offset
-    return offset("items.weight"), offset("weeks.weight"), offset("users.weight")
+def tables(engine: "Engine") -> tuple[int, ...]:
+    """First elements of the tables that are looked up: of items, weeks, users and ratings."""
+    return tuple(engine.weights.offset(name) for name in LOOKED_UP)
 
 
 def pair_tables(engine: "Engine") -> tuple[int, int, int, int]:
@@ -114,9 +113,10 @@ def row_shape(engine: "Engine") -> dict[str, Any]:
 
 
 def widths(engine: "Engine") -> dict[str, int]:
-    """Widths of item, week and user: their own, padded, and from row to row."""
+    """Widths of item, week, user and rating: their own, padded, and from row to row."""
     config = engine.config
     own = {"IW": config.item_width, "WW": config.week_width, "UW": config.user_width}
+    own["RW"] = config.rating_width
     padded = {f"{name[0]}P": power_of_two(width) for name, width in own.items()}
     strides = {f"{name[0]}S": aligned(width) for name, width in own.items()}
     return own | padded | strides | {"K": engine.weights.columns}

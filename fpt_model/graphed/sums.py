@@ -33,7 +33,7 @@ def weight_sums(engine: "Engine", at: Buffers) -> None:
     with engine.aside():
         tokens.embedding_slopes[(batch, -(-config.max_length // 32))](
             *(engine.now, engine.key, engine.scattered, *tables(engine)),
-            *(at.items, at.weeks, at.users, at.dx, math.sqrt(config.width)),
+            *(at.items, at.weeks, at.users, at.ratings, at.dx, math.sqrt(config.width)),
             BM=32,
             **widths(engine),
             INPUT=chance.EMBEDDING,

@@ -11,6 +11,7 @@ Letters: B sequences, N tokens, T sequence, D width, K columns, R interval rows,
 import triton
 import triton.language as tl
 
+from fpt_model import data
 from fpt_model.fused.chance import below, bits, step_key
 from fpt_model.graphed.dropout import WHOLE, left, times_left
 
@@ -18,6 +19,7 @@ FIRST: tl.constexpr = tl.constexpr(0)
 BEGIN: tl.constexpr = tl.constexpr(1)
 USER: tl.constexpr = tl.constexpr(2)
 SCALE: tl.constexpr = tl.constexpr(3)
+RATINGS: tl.constexpr = tl.constexpr(data.RATINGS)
 
 
 @triton.jit
@@ -79,14 +81,14 @@ def _embed(
 
 @triton.jit
 def lay_out(
-    now, key, flat, o_items, o_weeks, o_users, o_places,
-    all_items, all_weeks, all_times, all_asked,
-    items, weeks, users, times, asked, targets, sequence, x,
+    now, key, flat, o_items, o_weeks, o_users, o_ratings, o_places,
+    all_items, all_weeks, all_ratings, all_times, all_asked,
+    items, weeks, users, ratings, times, asked, targets, sequence, x,
     root, n_items, n_users,
     B: tl.constexpr, T: tl.constexpr, BM: tl.constexpr, K: tl.constexpr,
-    IW: tl.constexpr, WW: tl.constexpr, UW: tl.constexpr,
-    IS: tl.constexpr, WS: tl.constexpr, US: tl.constexpr,
-    IP: tl.constexpr, WP: tl.constexpr, UP: tl.constexpr,
+    IW: tl.constexpr, WW: tl.constexpr, UW: tl.constexpr, RW: tl.constexpr,
+    IS: tl.constexpr, WS: tl.constexpr, US: tl.constexpr, RS: tl.constexpr,
+    IP: tl.constexpr, WP: tl.constexpr, UP: tl.constexpr, RP: tl.constexpr,
     INPUT: tl.constexpr, ITEM: tl.constexpr, ITEM_ID: tl.constexpr,
     USER_SITE: tl.constexpr, USER_ID: tl.constexpr,
     POSITIONS: tl.constexpr, TRAIN: tl.constexpr,
@@ -132,6 +134,13 @@ def lay_out(
             x, flat, o_users, owner, o_places, t, here, key1, key2, INPUT, root, length, place,
             UW, US, IW + WW, UP, K, POSITIONS, RATE,
         )  # fmt: skip
+    if RW > 0:
+        rating = tl.load(all_ratings + source, mask=here, other=0)
+        tl.store(ratings + t, rating, mask=here)
+        _embed(
+            x, flat, o_ratings, rating, o_places, t, here, key1, key2, INPUT, root, length, place,
+            RW, RS, IW + WW + UW, RP, K, POSITIONS, RATE,
+        )  # fmt: skip
 
 
 @triton.jit
@@ -159,11 +168,12 @@ def _slopes(
 
 @triton.jit
 def embedding_slopes(
-    now, key, scattered, o_items, o_weeks, o_users, items, weeks, users, dx, root,
+    now, key, scattered, o_items, o_weeks, o_users, o_ratings,
+    items, weeks, users, ratings, dx, root,
     BM: tl.constexpr, K: tl.constexpr,
-    IW: tl.constexpr, WW: tl.constexpr, UW: tl.constexpr,
-    IS: tl.constexpr, WS: tl.constexpr, US: tl.constexpr,
-    IP: tl.constexpr, WP: tl.constexpr, UP: tl.constexpr,
+    IW: tl.constexpr, WW: tl.constexpr, UW: tl.constexpr, RW: tl.constexpr,
+    IS: tl.constexpr, WS: tl.constexpr, US: tl.constexpr, RS: tl.constexpr,
+    IP: tl.constexpr, WP: tl.constexpr, UP: tl.constexpr, RP: tl.constexpr,
     INPUT: tl.constexpr, POSITIONS: tl.constexpr, RATE: tl.constexpr,
 ):  # fmt: skip
     """Gradients of a tile of a sequence's inputs to those of the tables that were looked up.
@@ -199,6 +209,15 @@ def embedding_slopes(
         own = _slopes(dx, t, here, key1, key2, INPUT, root, UW, IW + WW, UP, K, POSITIONS, RATE)
         w = tl.arange(0, UP)
         add_whole(scattered, o_users + one * US + w, tl.sum(own, 0), w < UW)
+    if RW > 0:
+        ids = tl.load(ratings + t, mask=here, other=0)
+        own = _slopes(
+            dx, t, here, key1, key2, INPUT, root, RW, IW + WW + UW, RP, K, POSITIONS, RATE
+        )  # fmt: skip
+        w = tl.arange(0, RP)
+        for one in tl.static_range(1, RATINGS + 1):  # few rows: summed here, additions wait less
+            theirs = tl.sum(tl.where((ids == one)[:, None], own, 0.0), 0)
+            add_whole(scattered, o_ratings + one * RS + w, theirs, w < RW)
 
 
 @triton.jit

@@ -14,7 +14,7 @@ from fpt_model.model import Encoder
 
 BLOCK = 1024  # elements that a program of Adam takes: a tensor starts at a multiple of it
 ALIGNED = 8  # half-precision numbers of 16 bytes: what products like rows to be a multiple of
-LOOKED_UP = ("items.weight", "weeks.weight", "users.weight")
+LOOKED_UP = ("items.weight", "weeks.weight", "users.weight", "ratings.weight")
 PRODUCTS = ("query", "key", "value", "pointwise_1", "pointwise_2")  # key and value are neighbours
 
 

@@ -107,24 +107,29 @@ class Passage:
         if len(weights.users):
             users = torch.embedding(weights.users, windows.users)[:, None]
             parts.append(users.expand(-1, shape[1], -1))
+        if len(weights.ratings):
+            parts.append(torch.embedding(weights.ratings, windows.ratings))
         x = torch.cat(parts, 2).mul_(self.scale)
         if not self.config.intervals:
             x += weights.places[-shape[1] :]
         return self.dropout.forward(x)
 
-    def _of_tables(self, slopes: Tensor, items: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Slopes (B, T, D) of the inputs to those of items, weeks and users."""
+    def _of_tables(self, slopes: Tensor, items: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Slopes (B, T, D) of the inputs to those of items, weeks, users and ratings."""
         weights, windows, config = self.weights, self.windows, self.config
-        of_items, of_weeks, of_users = slopes.split(
-            (config.item_width, config.week_width, config.user_width), 2
+        of_items, of_weeks, of_users, of_ratings = slopes.split(
+            (config.item_width, config.week_width, config.user_width, config.rating_width), 2
         )
-        weeks, users = torch.zeros_like(weights.weeks), torch.zeros_like(weights.users)
+        others = weights.weeks, weights.users, weights.ratings
+        weeks, users, ratings = map(torch.zeros_like, others)
         items.index_add_(0, windows.items.flatten(), of_items.flatten(0, 1))
         if len(weeks):
             weeks.index_add_(0, windows.weeks.flatten(), of_weeks.flatten(0, 1))
         if len(users):
             users.index_add_(0, windows.users, of_users.sum(1))
-        return items, weeks, users
+        if len(ratings):
+            ratings.index_add_(0, windows.ratings.flatten(), of_ratings.flatten(0, 1))
+        return items, weeks, users, ratings
 
 
 class BlockPass:

@@ -54,7 +54,7 @@ class Weights(NamedTuple):
     """Of the encoder, or their slopes.
 
     Attributes:
-        items, weeks, users: tables; empty where the model has none.
+        items, weeks, users, ratings: tables; empty where the model has none.
         places: (T, D), what each place adds to the input, dropout's scale included; zero with
             intervals.
         blocks: of each block.
@@ -64,6 +64,7 @@ class Weights(NamedTuple):
     items: Tensor
     weeks: Tensor
     users: Tensor
+    ratings: Tensor
     places: Tensor
     blocks: tuple[BlockWeights, ...]
     norm: Tensor
@@ -94,6 +95,7 @@ def weights_of(model: Encoder, training: bool) -> Weights:
         items=items,
         weeks=nothing if model.weeks is None else model.weeks.weight,
         users=nothing if model.users is None else model.users.weight,
+        ratings=nothing if model.ratings is None else model.ratings.weight,
         places=items.new_zeros(shape) if config.intervals else model.positions[0] * scale,
         blocks=tuple(
             _block(cast(Block, block), time, scale)

@@ -40,6 +40,7 @@ GROUP BY split, user_id;
 CREATE TABLE core.sequences AS
 SELECT user_id, list(item_id ORDER BY position) AS item_ids,
        list(timestamp ORDER BY position) AS timestamps, list(week ORDER BY position) AS weeks,
+       list(CAST(2 * rating AS TINYINT) ORDER BY position) AS ratings,
        CAST(count(*) - 2 AS INTEGER) AS n_train, CAST(60 * (1 + user_id % 2) AS BIGINT) AS time_scale,
        any_value(item_ids) AS valid_candidates, any_value(item_ids) AS test_candidates
 FROM core.interactions

@@ -13,6 +13,7 @@ from expectations.facts import Facts
 from expectations.runner import audit
 
 AGREE = "histories as in core.interactions"
+SAME_LENGTH = "item_ids, timestamps, weeks and ratings of the same length"
 TITLE = "UPDATE raw.items SET title = '{}' WHERE raw_item_id = 3"
 REJECT = "INSERT INTO raw.rejects VALUES ('load', 'ratings.dat', 7, '1::x', 'not a number')"
 LAST = "(SELECT n_interactions FROM core.users AS u WHERE u.user_id = i.user_id)"
@@ -344,9 +345,8 @@ SEQUENCES = [
         "DELETE FROM core.sequences WHERE user_id = 60",
         facts={"n_kept_users": None},
     ),
-    one_sequence(
-        "item_ids, timestamps and weeks of the same length", "weeks = list_append(weeks, 5)", AGREE
-    ),
+    one_sequence(SAME_LENGTH, "weeks = list_append(weeks, 5)", AGREE),
+    one_sequence(SAME_LENGTH, "ratings = list_append(ratings, 5)", AGREE),
     one_sequence("n_train = length - 2, or the length below 3", "n_train = n_train + 1"),
     one_sequence(
         "item_ids between 1 and the number of items",
@@ -355,7 +355,11 @@ SEQUENCES = [
     ),
     one_sequence("weeks between 1 and 52", "weeks = list_append(weeks[2:], 53)", AGREE),
     one_sequence("timestamps ascending", "timestamps = list_reverse(timestamps)", AGREE),
+    one_sequence("ratings between 1 and 10", "ratings = list_append(ratings[2:], 11)", AGREE),
+    one_sequence("ratings between 1 and 10", "ratings = list_append(ratings[2:], 0)", AGREE),
+    one_sequence("ratings between 1 and 10", "ratings = list_append(ratings[2:], NULL)", AGREE),
     one_sequence(AGREE, "item_ids = list_reverse(item_ids)"),
+    one_sequence(AGREE, "ratings = [1 + one % 10 for one in ratings]"),
     one_sequence("time_scale as in core.users", "time_scale = time_scale + 1"),
     one_sequence("valid_candidates as in core.candidates", "valid_candidates = []"),
     one_sequence("test_candidates as in core.candidates", "test_candidates = test_candidates[2:]"),
@@ -569,7 +573,7 @@ def test_cold_start_has_users_who_only_train(changed, facts):
         UPDATE core.users SET time_scale = 1 WHERE user_id = 1;
         UPDATE core.sequences SET time_scale = 1 WHERE user_id = 1;
         UPDATE core.sequences SET item_ids = item_ids[:user_id], weeks = weeks[:user_id],
-            timestamps = timestamps[:user_id], n_train = user_id,
+            ratings = ratings[:user_id], timestamps = timestamps[:user_id], n_train = user_id,
             valid_candidates = [], test_candidates = []
         WHERE user_id <= 2;
         DELETE FROM core.candidates WHERE user_id <= 2;

@@ -71,6 +71,7 @@ def user():
             "item_ids": items,
             "timestamps": times,
             "weeks": [1 + (time // 604_800) % 52 for time in times],
+            "ratings": [1 + (3 * item + place) % 10 for place, item in enumerate(items)],
             "n_train": n_train,
             "time_scale": min(gaps, default=1),
             "valid_candidates": [],
@@ -164,7 +165,7 @@ def encoder():
             for name, parameter in model.named_parameters():
                 kept = parameter.clone()
                 parameter.copy_(torch.randn(parameter.shape, dtype=torch.float64) * 0.5)
-                if name in ("items.weight", "weeks.weight", "users.weight"):
+                if name in ("items.weight", "weeks.weight", "users.weight", "ratings.weight"):
                     parameter[0] = kept[0]
         return model.eval()
 
@@ -191,6 +192,7 @@ def random_windows():
             weeks=draw(53, batch, length, low=1).masked_fill(padded, 0),
             users=draw(6, batch, low=1),
             scales=draw(20, batch, low=1),
+            ratings=draw(11, batch, length, low=1).masked_fill(padded, 0),
             ends=(items > 0).sum(1),
         )
 

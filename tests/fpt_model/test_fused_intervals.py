@@ -19,9 +19,8 @@ def windows() -> Windows:
     times = torch.tensor(TIMES)
     n = len(times)
     items = torch.ones_like(times)
-    return Windows(
-        items, times, items, torch.arange(n) + 1, torch.tensor([1, 1, 2, 50]), times, torch.zeros(n)
-    )
+    scales, users = torch.tensor([1, 1, 2, 50]), torch.arange(n) + 1
+    return Windows(items, times, items, items, users, scales, times, torch.zeros(n))
 
 
 def row_of(gap: int, span: int, edges: list[int]) -> int:

@@ -79,7 +79,7 @@ class Step:
         with torch.no_grad():
             for name, parameter in model.named_parameters():
                 parameter.add_(0.2 * torch.randn_like(parameter))
-                if name in ("items.weight", "weeks.weight", "users.weight"):
+                if name in ("items.weight", "weeks.weight", "users.weight", "ratings.weight"):
                     parameter[0] = 0
         self.plain = Encoder(self.config, n_items, n_users, edges).to(DEVICE)
         self.plain.load_state_dict(model.state_dict())
@@ -227,13 +227,22 @@ def plain_loss(step: Step, features: torch.Tensor) -> torch.Tensor:
 
 
 SETTINGS = [
-    ("sas_fpt", {"heads": 2, "loss": "softmax", "rivals": "unseen", "moment": "request"}),
+    (
+        "sas_fpt",
+        {
+            "heads": 2,
+            "loss": "softmax",
+            "rivals": "unseen",
+            "moment": "request",
+            "rating_width": 2,
+        },
+    ),
     slow("sse_pt", {"heads": 3, "user_width": 5}),
     slow("sas_fpt", {}),
     slow("tisasrec", {"loss": "softmax", "blocks": 1}),
     slow("tisasrec_plus", {"heads": 5, "blocks": 3}),
     slow("tisasrec_plus_plus", {"heads": 7, "loss": "softmax", "max_length": 7}),
-    slow("sasrec", {"loss": "softmax"}),
+    slow("sasrec", {"loss": "softmax", "rating_width": 5}),
 ]
 
 

@@ -10,8 +10,10 @@ if not torch.cuda.is_available():
 
 pytest.importorskip("triton", reason="Triton has no build for this platform")
 
+from fpt_model import train
 from fpt_model.checkpoint import read, write
 from fpt_model.data import load
+from fpt_model.errors import ModelError
 from fpt_model.graphed import engine
 from fpt_model.graphed.trainer import GraphedTrainer
 from fpt_model.trainer import Trainer
@@ -49,6 +51,16 @@ def same(first: dict, second: dict) -> bool:
     return first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)
 
 
+def test_a_gpu_trains_ratings_by_captured_steps(small_config, monkeypatch):
+    monkeypatch.setattr(train, "find_spec", lambda _: True)
+    gpu = torch.device("cuda")
+    assert train.engine_of("auto", small_config("sas_fpt"), gpu) == "fused"
+    rated = small_config("sas_fpt", rating_width=4)
+    assert train.engine_of("auto", rated, gpu) == "graphed"
+    with pytest.raises(ModelError, match=r"rating_width 4, .*expected .*no ratings"):
+        train.engine_of("fused", rated, gpu)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("windows", ["latest", "random"])
 def test_it_learns_and_repeats_itself_to_the_bit(trainer, windows):
@@ -64,7 +76,7 @@ def test_it_learns_and_repeats_itself_to_the_bit(trainer, windows):
 @pytest.mark.slow
 @pytest.mark.parametrize("steps", [2, 3])  # after an epoch, and within the next one
 def test_a_checkpoint_goes_on_to_the_same_weights(trainer, tmp_path, steps):
-    whole, part, resumed = trainer(), trainer(), trainer()
+    whole, part, resumed = (trainer(rating_width=2) for _ in range(3))
     expected = run(whole, 4)
     run(part, steps)
     write(tmp_path / "state.safetensors", part.state())
@@ -89,15 +101,16 @@ def test_its_checkpoints_are_the_plain_trainers(trainer):
 
 @pytest.mark.slow
 def test_both_start_from_the_same_weights_and_validate_alike(trainer):
-    captured, plain = trainer(), trainer(Trainer)
+    captured, plain = trainer(rating_width=2), trainer(Trainer, rating_width=2)
     assert same(plain.weights(), captured.weights())
     assert captured._validate() == pytest.approx(plain._validate())
 
 
-@pytest.mark.parametrize("loss", ["bce", "softmax"])
-def test_a_step_without_chance_is_the_plain_trainers(trainer, loss):
+@pytest.mark.parametrize(("loss", "rating_width"), [("bce", 0), ("softmax", 2)])
+def test_a_step_without_chance_is_the_plain_trainers(trainer, loss, rating_width):
     """Norm penalty, Adam and order of users; a sampled negative is chance."""
     settings = {"dropout": 0.0, "loss": loss, "l2": 0.01, "group_weight": 0.0}
+    settings["rating_width"] = rating_width
     captured, plain = trainer(**settings), trainer(Trainer, **settings)
     if loss == "bce":
         plain.negatives.draw = lambda users, shape: _as_drawn(captured, plain, shape)

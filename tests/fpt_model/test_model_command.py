@@ -1,5 +1,6 @@
 """`python -m fpt_model` as its callers see it: exit codes, events, and one clear message."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -7,6 +8,7 @@ import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from fpt_model.config import PRESETS, VARIANTS, from_dict, resolve
@@ -94,6 +96,30 @@ def test_a_sequences_file_without_its_checksum_is_refused(learnable, run_command
     Path(f"{learnable}.sha256").unlink()
     ended = run_command("train", "--sequences", learnable, "--output", tmp_path / "run")
     refused(ended, f"No file {learnable}.sha256")
+
+
+def test_a_sequences_file_without_ratings_is_refused(learnable, run_command, tmp_path):
+    """Those of older versions."""
+    pq.write_table(pq.read_table(learnable).drop_columns("ratings"), learnable)
+    sha256 = hashlib.sha256(learnable.read_bytes()).hexdigest()
+    Path(f"{learnable}.sha256").write_text(f"{sha256}  {learnable.name}\n")
+    ended = run_command("train", "--sequences", learnable, "--output", tmp_path / "run")
+    refused(ended, "has other columns", "ratings list<item: int8>", "run `fpt prepare` again")
+
+
+@pytest.mark.parametrize(
+    ("ratings", "says"),
+    [
+        ([0, 4, 4], "ratings outside 1 to 10"),
+        ([11, 4, 4], "ratings outside 1 to 10"),
+        ([4, 4], "weeks or ratings differ in length"),
+    ],
+)
+def test_ratings_that_cannot_be_are_refused(
+    ratings, says, user, write_sequences, run_command, tmp_path
+):
+    path = write_sequences([user([1, 2, 3], ratings=ratings)], 5)
+    refused(run_command("train", "--sequences", path, "--output", tmp_path / "run"), says)
 
 
 def test_a_sequences_file_with_a_flipped_bit_is_refused(learnable, trained, run_command, tmp_path):

@@ -42,6 +42,7 @@ def cut(windows, length: int):
         items=windows.items[:, -length:],
         times=windows.times[:, -length:],
         weeks=windows.weeks[:, -length:],
+        ratings=windows.ratings[:, -length:],
         asked=windows.asked[:, -length:],
     )
 
@@ -67,6 +68,8 @@ def reference(model, windows, b: int) -> torch.Tensor:
         parts.append(model.weeks.weight[windows.weeks[b, places]])
     if config.user_width:
         parts.append(model.users.weight[windows.users[b]].expand(len(places), -1))
+    if config.rating_width:
+        parts.append(model.ratings.weight[windows.ratings[b, places]])
     x = torch.cat(parts, 1) * math.sqrt(config.width)
     if not config.intervals:
         x = x + torch.stack([model.positions[0][first_position + t] for t in places])
@@ -93,9 +96,10 @@ def reference(model, windows, b: int) -> torch.Tensor:
     return model.norm(x)
 
 
-@pytest.mark.parametrize("heads", [1, 2])
-def test_features_are_those_of_the_papers(slug, heads, model_of, random_windows):
-    model = model_of(slug, heads=heads)
+@pytest.mark.parametrize(("heads", "rating_width"), [(1, 0), (2, 6)])
+def test_features_are_those_of_the_papers(slug, heads, rating_width, model_of, random_windows):
+    """The rating, which no paper has, is the last part of the input."""
+    model = model_of(slug, heads=heads, rating_width=rating_width)
     for seed in SEEDS:
         windows = random_windows(seed, real=2)
         with torch.no_grad():
@@ -116,6 +120,7 @@ def test_what_comes_later_never_changes_an_earlier_output(slug, model_of, random
                 windows.times.where(early, windows.times * 3 + 50),
                 items=windows.items.where(early, windows.items % 20 + 1),
                 weeks=windows.weeks.where(early, windows.weeks % 52 + 1),
+                ratings=windows.ratings.where(early, windows.ratings % 10 + 1),
             )
             with torch.no_grad():
                 before, after = model(windows), model(changed)
@@ -151,6 +156,7 @@ def test_padding_on_the_left_changes_nothing(slug, length, model_of, random_wind
             torch.cat([padding, short.times], 1),
             items=torch.cat([padding, short.items], 1),
             weeks=torch.cat([padding, short.weeks], 1),
+            ratings=torch.cat([padding, short.ratings], 1),
         )
         with torch.no_grad():
             torch.testing.assert_close(
@@ -167,6 +173,7 @@ def test_what_stands_under_padding_changes_nothing(slug, model_of, random_window
         windows,
         windows.times.where(~padded, 77_777),
         weeks=windows.weeks.where(~padded, 9),
+        ratings=windows.ratings.where(~padded, 3),
     )
     with torch.no_grad():
         before, after = model(windows), model(noise)
@@ -231,6 +238,26 @@ def test_weeks_matter_to_those_with_weeks(slug, model_of, differs, random_window
         assert differing.tolist() == [slug in WITH_WEEKS] * 3
 
 
+def test_a_rating_matters_from_its_place_on_to_those_with_ratings(slug, model_of, random_windows):
+    windows = random_windows(4, real=6)
+    ratings = windows.ratings.clone()
+    ratings[:, 2] = ratings[:, 2] % 10 + 1
+    for width in (0, 4):
+        model = model_of(slug, rating_width=width)
+        with torch.no_grad():
+            change = (model(windows) - model(replace(windows, ratings=ratings))).abs().amax(2)
+        assert ((change > 1e-9) == (torch.arange(6) >= 2) * (width > 0)).all()
+
+
+def test_an_unknown_rating_adds_nothing(slug, model_of, random_windows):
+    """Its columns are zero, whatever other ratings have become."""
+    model = model_of(slug, rating_width=4)
+    windows = random_windows(4, real=6)
+    inputs = model._inputs(replace(windows, ratings=torch.zeros_like(windows.ratings)), None)
+    assert inputs[..., :-4].any()
+    assert not inputs[..., -4:].any()
+
+
 def test_users_matter_to_those_with_users(slug, model_of, differs, random_windows):
     model, windows = model_of(slug), random_windows(4, real=6)
     other = replace(windows, users=windows.users % 5 + 1)
@@ -257,12 +284,13 @@ def test_every_parameter_is_trained_by_its_variant(slug, model_of, random_window
 def test_padding_rows_start_at_zero_and_get_no_gradient(slug, small_config, random_windows):
     from fpt_model.model import Encoder
 
-    model = Encoder(small_config(slug), 20, 5, torch.tensor([], dtype=torch.int64))
+    config = small_config(slug, rating_width=4)
+    model = Encoder(config, 20, 5, torch.tensor([], dtype=torch.int64))
     windows = random_windows(0, batch=6)
     model(windows)[windows.items > 0].square().sum().backward()
-    tables = [model.items, model.weeks, model.users]
+    tables = [model.items, model.ratings, model.weeks, model.users]
     there = [table for table in tables if table is not None]
-    assert len(there) == 1 + (slug in WITH_WEEKS) + (slug in WITH_USERS)
+    assert len(there) == 2 + (slug in WITH_WEEKS) + (slug in WITH_USERS)
     for table in there:
         assert not table.weight[0].any()
         assert not table.weight.grad[0].any()
@@ -329,12 +357,14 @@ def test_tables_have_the_sizes_of_the_paper():
     assert shapes["sas_fpt"]["blocks.1.query.weight"] == (100, 100)
     assert shapes["sse_pt"]["users.weight"] == (10, 50)
     assert not any(name.startswith("blocks.2") for name in shapes["sas_fpt"])
+    assert not any("ratings.weight" in names for names in shapes.values())
 
 
-def test_weeks_start_no_larger_than_items(small_config):
-    model = Encoder(small_config("sas_fpt"), 3000, 50, torch.empty(0, dtype=torch.int64))
+def test_weeks_and_ratings_start_no_larger_than_items(small_config):
+    config = small_config("sas_fpt", rating_width=16)
+    model = Encoder(config, 3000, 50, torch.empty(0, dtype=torch.int64))
     bound = (6 / (3001 + 8)) ** 0.5
-    for table in (model.items, model.weeks):
+    for table in (model.items, model.weeks, model.ratings):
         largest = table.weight.abs().max().item()
         assert 0.9 * bound < largest <= bound
 

@@ -93,6 +93,7 @@ def windows(reals: list[int], seed: int = 1) -> Windows:
         items=torch.from_numpy(items),
         times=times,
         weeks=torch.zeros(items.shape, dtype=torch.int64),
+        ratings=torch.zeros(items.shape, dtype=torch.int64),
         users=torch.ones(len(reals), dtype=torch.int64),
         scales=torch.from_numpy(scales),
         asked=times,

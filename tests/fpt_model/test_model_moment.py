@@ -7,14 +7,15 @@ from fpt_model.intervals import scaled_intervals
 
 def test_a_request_has_the_time_and_week_of_the_next_interaction(user, make_sequences):
     rows = [
-        user([1, 2, 3, 4], times=[100, 100, 160, 400], weeks=[1, 1, 1, 2]),
-        user([5, 6], times=[50, 90], weeks=[7, 8]),
+        user([1, 2, 3, 4], times=[100, 100, 160, 400], weeks=[1, 1, 1, 2], ratings=[8, 2, 10, 7]),
+        user([5, 6], times=[50, 90], weeks=[7, 8], ratings=[1, 9]),
     ]
     known = make_sequences(rows, 6)
     asked = known.seen_at("request")
     # seconds since the first interaction; behind the latest one nothing is known
     assert asked.asked.tolist() == [0, 60, 300, 300, 40, 40]
     assert asked.weeks.tolist() == [1, 1, 2, 2, 8, 8]
+    assert asked.ratings.tolist() == [8, 2, 10, 7, 1, 9]  # each item's own, the next's never
     assert asked.times.tolist() == known.times.tolist() == [0, 0, 60, 300, 0, 40]
     assert known.seen_at("last") is known
     assert known.asked is known.times
@@ -34,10 +35,14 @@ def test_a_held_out_item_is_asked_for_at_its_own_time(user, make_sequences):
 
 def test_no_later_interaction_changes_a_request(user, make_sequences):
     times = [100, 110, 160, 400, 900]
-    rows = [user([1, 2, 3, 4, 5], times=times), user([1, 2, 3, 4, 5], times=[*times[:-1], 5000])]
+    later = {"times": [*times[:-1], 5000], "ratings": [4, 7, 10, 5, 9]}
+    rows = [
+        user([1, 2, 3, 4, 5], times=times, ratings=[4, 7, 10, 2, 3]),
+        user([1, 2, 3, 4, 5], **later),
+    ]
     seen = make_sequences(rows, 5).seen_at("request")
     both = torch.tensor([0, 1])
     windows = seen.windows(both, seen.held_out(both, "valid"), 4)
-    for name in ("items", "times", "weeks", "asked"):
+    for name in ("items", "times", "weeks", "ratings", "asked"):
         value = getattr(windows, name)
         assert value[0].tolist() == value[1].tolist()

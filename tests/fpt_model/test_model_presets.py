@@ -2,7 +2,7 @@
 
 from fpt_model.config import PRESETS, VARIANTS, resolve
 
-PARTS = {"intervals", "overflow_rows", "week_width", "user_width"}
+PARTS = {"intervals", "overflow_rows", "week_width", "user_width", "rating_width"}
 
 
 def widths(preset: str) -> dict[str, tuple[int, int, int]]:

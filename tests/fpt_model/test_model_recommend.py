@@ -16,6 +16,8 @@ from fpt_model.intervals import interval_rows, scaled_intervals
 from fpt_model.ranking import load_model
 from fpt_model.recommend import best
 
+ONE = {"item_ids": [1], "timestamps": [1], "weeks": [1], "time_scale": 1}
+
 
 def naive_weights(model, windows: Windows, b: int) -> torch.Tensor:
     """Weights of one user's last place, (blocks, H, n), pair by pair as the papers write them."""
@@ -29,6 +31,8 @@ def naive_weights(model, windows: Windows, b: int) -> torch.Tensor:
         parts.append(model.weeks.weight[windows.weeks[b, places]])
     if config.user_width:
         parts.append(model.users.weight[windows.users[b]].expand(len(places), -1))
+    if config.rating_width:
+        parts.append(model.ratings.weight[windows.ratings[b, places]])
     x = torch.cat(parts, 1) * math.sqrt(config.width)
     if not config.intervals:
         x = x + torch.stack([model.positions[0][t] for t in places])
@@ -61,7 +65,7 @@ def naive_weights(model, windows: Windows, b: int) -> torch.Tensor:
 
 @pytest.mark.parametrize("heads", [1, 2])
 def test_weights_are_those_of_the_papers(slug, heads, small_config, encoder, random_windows):
-    model = encoder(small_config(slug, max_length=6, heads=heads))
+    model = encoder(small_config(slug, max_length=6, heads=heads, rating_width=4))
     windows = random_windows(11, batch=4)
     with torch.no_grad():
         weights = attention_of(model, windows)  # (B, blocks, H, T)
@@ -121,14 +125,23 @@ def test_windows_of_known_users_are_those_of_the_sequences(moment, learnable, tm
     ours = windows_of(read_asked(asked, sequences), 8, moment)
     rows = torch.arange(sequences.n_users)
     theirs = sequences.seen_at(moment).windows(rows, sequences.lengths, 8)
-    for name in ("items", "times", "weeks", "scales", "asked", "users"):
+    for name in ("items", "times", "weeks", "ratings", "scales", "asked", "users"):
         assert torch.equal(getattr(ours, name), getattr(theirs, name)), name
+
+
+def test_ratings_of_a_history_by_hand_are_known_or_not(learnable, tmp_path):
+    given = {"item_ids": [3, 1], "timestamps": [60, 90], "weeks": [4, 5], "time_scale": 30}
+    asked = tmp_path / "asked.json"
+    asked.write_text(json.dumps([given, given | {"ratings": [9, 0]}]))
+    windows = windows_of(read_asked(asked, load(learnable)), 3, "request")
+    assert windows.ratings.tolist() == [[0, 0, 0], [0, 9, 0]]
+    assert windows.weeks.tolist() == [[0, 5, 5], [0, 5, 5]]
 
 
 @pytest.fixture
 def trained(learnable, train_small, tmp_path):
     run = tmp_path / "run"
-    assert train_small(learnable, run).code == 0
+    assert train_small(learnable, run, rating_width=4).code == 0
     return learnable, run
 
 
@@ -173,7 +186,8 @@ def test_recommendations_equal_a_naive_computation(trained, ask):
 
 def test_a_given_history_is_answered_like_that_of_an_unseen_user(trained, ask, learnable_rows):
     """User 26 has a single interaction, hence no training part: the same history by hand."""
-    given = {name: learnable_rows[25][name] for name in ("item_ids", "timestamps", "weeks")}
+    names = ("item_ids", "timestamps", "weeks", "ratings")
+    given = {name: learnable_rows[25][name] for name in names}
     rows = ask("recommend", [{"user_id": 26}, given | {"time_scale": 1}], "--top", 29)
     one, other = ([row for row in rows if row["asked"] == asked] for asked in (0, 1))
     assert len(one) == 29
@@ -208,6 +222,9 @@ def test_an_explanation_says_item_time_and_weight(trained, ask, learnable_rows):
         ({"user_id": 1}, "asks about no users"),
         ([{"item_ids": [31], "timestamps": [1], "weeks": [1], "time_scale": 1}], "items outside"),
         ([{"item_ids": [1], "timestamps": [1], "weeks": [53], "time_scale": 1}], "weeks outside"),
+        ([ONE | {"ratings": [11]}], "ratings outside 0 to 10"),
+        ([ONE | {"ratings": [-1]}], "ratings outside 0 to 10"),
+        ([ONE | {"ratings": [5, 5]}], "uneven"),
         ([{"item_ids": [], "timestamps": [], "weeks": [], "time_scale": 1}], "empty"),
         ([{"item_ids": [1, 2], "timestamps": [2, 1], "weeks": [1, 1], "time_scale": 1}], "go back"),
         ([{"item_ids": [1], "timestamps": [1], "weeks": [1], "time_scale": 0}], "time scale"),

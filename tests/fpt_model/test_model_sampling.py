@@ -24,6 +24,7 @@ def sequences_of(histories: list[list[int]], *, n_items: int = N_ITEMS, held_out
         times=items,
         asked=items,
         weeks=items,
+        ratings=items,
         starts=torch.cat([torch.zeros(1, dtype=torch.int64), lengths.cumsum(0)]),
         n_train=lengths - held_out,
         scales=ones,

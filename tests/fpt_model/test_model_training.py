@@ -138,7 +138,8 @@ def test_the_test_items_and_their_candidates_are_never_read(
     slug, learnable_rows, make_sequences, small_config
 ):
     def trained(rows: list[dict]) -> Trainer:
-        return finish(Trainer(small_config(slug, epochs=3), 0, make_sequences(rows, 30)))
+        config = small_config(slug, epochs=3, rating_width=4)
+        return finish(Trainer(config, 0, make_sequences(rows, 30)))
 
     other = []
     for row in learnable_rows:
@@ -147,6 +148,7 @@ def test_the_test_items_and_their_candidates_are_never_read(
             "item_ids": [*row["item_ids"][:-1], row["item_ids"][-1] % 30 + 1],
             "timestamps": [*row["timestamps"][:-1], row["timestamps"][-1] + 10**6],
             "weeks": [*row["weeks"][:-1], row["weeks"][-1] % 52 + 1],
+            "ratings": [*row["ratings"][:-1], row["ratings"][-1] % 10 + 1],
             "test_candidates": row["test_candidates"][::-1][:5],
         }
         other.append(row | last if held_out else row)

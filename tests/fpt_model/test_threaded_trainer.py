@@ -37,11 +37,11 @@ def slopes_by_hand(model, windows, upstream, chance=None):
     return features.view_as(upstream), {n: p.grad.clone() for n, p in model.named_parameters()}
 
 
-@pytest.mark.parametrize("heads", [1, 2])
+@pytest.mark.parametrize(("heads", "rating_width"), [(1, 0), (2, 6)])
 def test_features_and_slopes_are_those_of_the_plain_model(
-    slug, heads, encoder, small_config, random_windows
+    slug, heads, rating_width, encoder, small_config, random_windows
 ):
-    model = encoder(small_config(slug, heads=heads))
+    model = encoder(small_config(slug, heads=heads, rating_width=rating_width))
     windows = random_windows(3, batch=5)
     if heads > 1:  # looked back at from a later moment
         windows = replace(windows, asked=windows.times + 9 * (windows.items > 0))
@@ -72,7 +72,7 @@ def test_the_latest_position_alone_has_the_features_it_has_among_all(
 
 
 def test_slopes_with_dropout_are_those_of_differences(slug, encoder, small_config, random_windows):
-    model = encoder(small_config(slug, dropout=0.3, heads=2)).train()
+    model = encoder(small_config(slug, dropout=0.3, heads=2, rating_width=2)).train()
     windows = random_windows(1, batch=4)
     upstream = torch.randn(4, 6, model.config.width, dtype=torch.float64)
     upstream *= (windows.items > 0)[..., None]
@@ -85,7 +85,7 @@ def test_slopes_with_dropout_are_those_of_differences(slug, encoder, small_confi
     for number, (name, parameter) in enumerate(model.named_parameters()):
         torch.manual_seed(number)
         way = torch.randn_like(parameter)
-        if name in ("items.weight", "weeks.weight", "users.weight"):
+        if name in ("items.weight", "weeks.weight", "users.weight", "ratings.weight"):
             way[0] = 0
         sums = []
         for side in (1e-6, -1e-6):
@@ -164,7 +164,7 @@ def test_groups_of_near_pairs_sum_what_the_pairs_do(heads, edges, latest, pause)
     padded, scales = torch.tensor([0, 3, 6, 1]), torch.tensor([2, 2, 1, 3])
     late = torch.tensor([0, 0, 1, 1])[:, None] * pause  # of the latest users
     asked = (asked + late).where(torch.arange(7) >= padded[:, None], times)
-    windows = Windows(times, times, times, scales, scales, asked, scales)
+    windows = Windows(times, times, times, times, scales, scales, asked, scales)
     known = 5, torch.tensor(edges, dtype=torch.int64), heads, latest
     (pairs,) = near_pairs(asked, times, scales, padded, *known)
     near, rows = near_of(windows, padded, *known), pairs.pairs.rows.long()
@@ -218,7 +218,7 @@ def test_a_training_without_dropout_is_that_of_the_plain_trainer(
     slug, loss, rivals, trainer_of, monkeypatch
 ):
     """Negatives apart, whose draws differ: every draw is made the first new item."""
-    settings = {"dropout": 0.0, "loss": loss, "rivals": rivals}
+    settings = {"dropout": 0.0, "loss": loss, "rivals": rivals, "rating_width": 4}
     settings |= {"user_dropout": 0.0, "item_dropout": 0.0}
     plain = trainer_of(slug, Trainer, **settings)
     threaded = trainer_of(slug, **settings)
@@ -247,7 +247,7 @@ def test_the_number_of_threads_changes_no_bit(slug, trainer_of):
 
 
 def test_a_training_goes_on_to_the_same_bits(slug, trainer_of):
-    whole, first, second = (trainer_of(slug, epochs=3) for _ in range(3))
+    whole, first, second = (trainer_of(slug, epochs=3, rating_width=3) for _ in range(3))
     for _ in range(whole.steps):
         first.step()
     first.end_epoch()

@@ -28,9 +28,9 @@ def home(tmp_path) -> Home:
 
 @pytest.fixture
 def stage_load(home):
-    """Stage a load of (user, item, timestamp) rows."""
+    """Stage a load of rows: user, item, timestamp, and stars where they are not 4."""
 
-    def stage(load_id: str, rows: list[tuple[int, int, int]], *, verified: bool = True) -> str:
+    def stage(load_id: str, rows: list[tuple], *, verified: bool = True) -> str:
         with duckdb.connect(home.staged(load_id)) as connection:
             connection.execute((SQL / "schema" / "raw.sql").read_text())
             connection.execute(
@@ -38,8 +38,11 @@ def stage_load(home):
                 [load_id, verified, datetime(2026, 1, 1), len(rows)],
             )
             connection.executemany(
-                "INSERT INTO raw.ratings VALUES (?, ?, ?, ?, 4.0, ?)",
-                [[load_id, number, *row] for number, row in enumerate(rows, start=1)],
+                "INSERT INTO raw.ratings VALUES (?, ?, ?, ?, ?, ?)",
+                [
+                    [load_id, number, user, item, *(stars or [4.0]), moment]
+                    for number, (user, item, moment, *stars) in enumerate(rows, start=1)
+                ],
             )
             connection.executemany(
                 "INSERT INTO raw.items VALUES (?, ?, ?, '')",

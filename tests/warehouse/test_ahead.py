@@ -16,11 +16,11 @@ from warehouse.transforms.options import Options
 
 DAY = date(2001, 1, 8)
 MIDNIGHT = int(datetime(2001, 1, 8, tzinfo=UTC).timestamp())
-# (user, item, seconds after midnight)
+# (user, item, seconds after midnight), and stars where they are not 4
 ROWS = [
     *((10, item, -100 + item) for item in (1, 2, 3, 4)),
     (10, 2, 5),  # had before: no news
-    (10, 5, 50),  # the next
+    (10, 5, 50, 1.5),  # the next
     (10, 6, 60),
     *((20, item, -200_000 + item) for item in (2, 3, 5)),
     (20, 6, 0),  # at midnight already
@@ -34,7 +34,7 @@ ROWS = [
 
 @pytest.fixture
 def snapshot(home, stage_load):
-    rows = [(user, item, MIDNIGHT + second) for user, item, second in ROWS]
+    rows = [(user, item, MIDNIGHT + second, *stars) for user, item, second, *stars in ROWS]
     publish_load(home, stage_load("load", rows))
     made = prepare(home, "load", "cold-start", Options(DAY))
     publish_snapshot(home, made)
@@ -60,6 +60,7 @@ def test_the_file_ends_histories_with_their_targets(ahead, snapshot):
     found = pl.read_parquet(ahead.sequences)
     assert found["user_id"].to_list() == [1, 2, 3, 4]
     assert found["item_ids"].to_list() == [[1, 2, 3, 4, 5], [2, 3, 5, 6], [1, 2, 6], [3, 4]]
+    assert found["ratings"].to_list() == [[8, 8, 8, 8, 3], [8] * 4, [8] * 3, [8] * 2]
     assert found["n_train"].to_list() == [3, 2, 3, 2]  # those without a target only train
     before = pl.read_parquet(snapshot.sequences)
     assert found["time_scale"].equals(before["time_scale"])

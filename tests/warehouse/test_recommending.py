@@ -31,7 +31,7 @@ WEIGHTS_SHA256 = hashlib.sha256(b"weights").hexdigest()
 def five_core(home, stage_load):
     """Users 11 to 16 × items 1 to 6, all taken; user 99 took item 3 twice, item 1 and item 50."""
     rows = [(user, item, 100 * item) for user in range(11, 17) for item in range(1, 7)]
-    rows += [(99, 3, 86_400), (99, 1, 86_410), (99, 50, 86_420), (99, 3, 86_500)]
+    rows += [(99, 3, 86_400, 3.5), (99, 1, 86_410, 5.0), (99, 50, 86_420), (99, 3, 86_500, 1.0)]
     rows += [(98, 51, 5)]
     publish_load(home, stage_load("load", rows))
     snapshot = prepare(home, "load", "5-core")
@@ -85,6 +85,7 @@ def test_known_users_are_named_and_those_left_out_bring_their_history(home, trai
         "item_ids": [3, 1],  # item 50 is none of the snapshot's, the second 3 a repeat
         "timestamps": [86_400, 86_410],
         "weeks": [1, 1],
+        "ratings": [7, 10],  # half stars
         "time_scale": 10,
     }
 
@@ -153,6 +154,7 @@ def test_a_history_by_hand_is_an_item_a_day_until_today():
     now = datetime.now(UTC).timestamp()
     assert [round((now - time) / DAY) for time in history["timestamps"]] == [2, 1, 0]
     assert all(1 <= week <= 52 for week in history["weeks"])
+    assert history["ratings"] == [0, 0, 0]  # nobody knows them
     assert written_history(["10"], ITEMS)["time_scale"] == 1
 
 

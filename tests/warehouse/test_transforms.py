@@ -4,12 +4,14 @@ import math
 from collections import Counter
 from datetime import UTC, datetime
 
+import duckdb
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
+from warehouse.datasets import find
 from warehouse.errors import RefusedError
 from warehouse.transforms.core import candidates_of, core_tables
 from warehouse.transforms.ids import with_ids
@@ -206,13 +208,15 @@ def test_candidates_are_the_same_every_time_and_differ_between_splits():
 
 def test_sequences_hold_one_whole_row_a_user():
     rows = [(5, 50, 10), (5, 40, 30), (5, 60, 20), (9, 40, 7), (9, 70, 8)]
-    tables = core_tables(raw(rows), NO_ITEMS, "cold-start")
+    stars = pl.Series("rating", [0.5, 3.0, 4.5, 5.0, 1.0], pl.Float32)
+    tables = core_tables(raw(rows).with_columns(stars), NO_ITEMS, "cold-start")
     first, second = sequences(tables, candidates_of(tables).lazy()).collect().to_dicts()
     assert first == {
         "user_id": 1,
         "item_ids": [2, 3, 1],
         "timestamps": [10, 20, 30],
         "weeks": [1, 1, 1],
+        "ratings": [1, 9, 6],
         "n_train": 1,
         "time_scale": 1,
         "valid_candidates": [4],
@@ -220,7 +224,29 @@ def test_sequences_hold_one_whole_row_a_user():
     }
     assert second["n_train"] == 2
     assert second["item_ids"] == [1, 4]
+    assert second["ratings"] == [10, 2]
     assert second["valid_candidates"] == second["test_candidates"] == []
+
+
+@pytest.mark.parametrize(
+    ("dataset", "stars", "half_stars"),
+    [
+        ("ml-100k", ["5", "1", "4"], [10, 2, 8]),
+        ("ml-1m", ["5", "1", "4"], [10, 2, 8]),
+        ("synthetic", ["3", "2", "4"], [6, 4, 8]),
+        ("ml-32m", ["0.5", "5.0", "3.5"], [1, 10, 7]),
+    ],
+)
+def test_stars_of_every_layout_end_as_half_stars(dataset, stars, half_stars, land_files):
+    layout = find(dataset).layout
+    rows = [("1", f"{7 + place}", one, f"{960_000_000 + place}") for place, one in enumerate(stars)]
+    lines = [*([layout.header] if layout.header else []), *map(layout.separator.join, rows)]
+    landed = land_files(dataset, "\n".join(lines).encode() + b"\n")
+    with duckdb.connect(str(landed.database), read_only=True) as connection:
+        ratings = connection.sql("SELECT * FROM raw.ratings").pl().drop("load_id")
+    tables = core_tables(ratings.lazy(), NO_ITEMS, "cold-start")
+    (row,) = sequences(tables, candidates_of(tables).lazy()).collect().to_dicts()
+    assert row["ratings"] == half_stars
 
 
 def test_an_item_that_the_archive_does_not_name_has_no_title():

@@ -18,7 +18,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class Scale:
-    """The stars that can be given."""
+    """The stars that can be given: from .5 to 5, in halves or whole."""
 
     low: float
     high: float

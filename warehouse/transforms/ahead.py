@@ -62,7 +62,7 @@ def ahead_of(ratings: pl.LazyFrame, tables: CoreTables, options: Options) -> Ahe
 
 def _extended(tables: CoreTables, known: pl.DataFrame) -> pl.DataFrame:
     """Histories with their targets at the end, in order."""
-    columns = ("user_id", "item_id", "timestamp", "week", "position", "split")
+    columns = ("user_id", "item_id", "rating", "timestamp", "week", "position", "split")
     target = known.lazy().pipe(with_week).with_columns(pl.col("position") + 1)
     before = known.select("user_id", "position", is_last=pl.lit(True))
     history = tables.interactions.join(before, on=["user_id", "position"], how="left")

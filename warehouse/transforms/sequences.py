@@ -10,8 +10,13 @@ def sequences(tables: CoreTables, candidates: pl.LazyFrame) -> pl.LazyFrame:
     histories = (
         tables.interactions.lazy()
         .group_by("user_id", maintain_order=True)
-        .agg("item_id", "timestamp", "week", (pl.col("split") == "train").sum().alias("n_train"))
-        .rename({"item_id": "item_ids", "timestamp": "timestamps", "week": "weeks"})
+        .agg(
+            pl.col("item_id").alias("item_ids"),
+            pl.col("timestamp").alias("timestamps"),
+            pl.col("week").alias("weeks"),
+            half_stars().alias("ratings"),
+            (pl.col("split") == "train").sum().alias("n_train"),
+        )
     )
     scales = tables.users.lazy().select("user_id", "time_scale")
     return (
@@ -21,6 +26,11 @@ def sequences(tables: CoreTables, candidates: pl.LazyFrame) -> pl.LazyFrame:
         .with_columns(pl.col("n_train").cast(pl.Int32))
         .sort("user_id")
     )
+
+
+def half_stars() -> pl.Expr:
+    """`rating` as the models know it: half stars, 1 to 10, so that every data set has one scale."""
+    return (pl.col("rating") * 2).cast(pl.Int8)
 
 
 def _with_candidates(histories: pl.LazyFrame, candidates: pl.LazyFrame, split: str) -> pl.LazyFrame:

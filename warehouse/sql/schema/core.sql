@@ -43,7 +43,7 @@ COMMENT ON TABLE core.interactions IS 'Every kept interaction in its user''s ord
 COMMENT ON COLUMN core.interactions.snapshot_id IS 'The snapshot it belongs to (core.snapshots).';
 COMMENT ON COLUMN core.interactions.user_id IS 'User id in the snapshot, from 1.';
 COMMENT ON COLUMN core.interactions.item_id IS 'Item id in the snapshot, from 1.';
-COMMENT ON COLUMN core.interactions.rating IS 'Stars; not used by the models.';
+COMMENT ON COLUMN core.interactions.rating IS 'Stars; the sequences file has them in half stars.';
 COMMENT ON COLUMN core.interactions.timestamp IS 'Seconds since 1970-01-01 00:00 UTC.';
 COMMENT ON COLUMN core.interactions.position IS 'Place in the user''s history, from 1, ordered by timestamp, then source row.';
 COMMENT ON COLUMN core.interactions.split IS 'train, valid (last but one) or test (last); users with fewer than three interactions only train.';
