@@ -226,9 +226,9 @@ PRESETS = {
         {"windows": "random"}, {"user": {"user_dropout": 0.5}, "groups": _STRONG_GROUPS}
     ),
     # What the field has learnt since: long windows, cross-entropy over all items (gSASRec,
-    # RecTools), stochastic shared users and items (SSE-PT), averaged weights. Of our own: windows
-    # anywhere in a history, and no met items among a softmax's rivals. Chosen on validation
-    # (docs/experiments.md).
+    # RecTools), stochastic shared users and items (SSE-PT), averaged weights, times seen from the
+    # moment of the request (HSTU). Of our own: windows anywhere in a history, no met items among a
+    # softmax's rivals, ratings beside the items. Chosen on validation (docs/experiments.md).
     "best": Preset(
         {
             "item_width": 128,
@@ -239,6 +239,8 @@ PRESETS = {
             "item_dropout": 0.1,
             "loss": "softmax",
             "rivals": "unseen",
+            "rating_width": 16,
+            "moment": "request",
             "windows": "random",
             "average": 0.9,
             "epochs": 120,

@@ -38,8 +38,9 @@ SOFTMAX = (
     {"BM": 64, "BN": 128, "num_warps": 4, "num_stages": 3},
     {"BM": 128, "BN": 64, "num_warps": 4, "num_stages": 2},
 )
-# where places of met items lie beside wide vectors in shared memory
-WIDE_SOFTMAX = tuple({"BM": 64, "BN": 64, "num_warps": 4, "num_stages": 2} for _ in range(2))
+# the same where shared memory holds when items were met, too; and beside vectors wider than 128
+UNSEEN = SOFTMAX[0] | {"num_stages": 2}, SOFTMAX[1]
+UNSEEN_WIDE = SOFTMAX[0] | {"BN": 64, "num_stages": 2}, SOFTMAX[1] | {"BM": 64}
 
 
 def loss_slopes(engine: "Engine", at: Buffers, n: int) -> int:
@@ -60,15 +61,20 @@ def loss_slopes(engine: "Engine", at: Buffers, n: int) -> int:
         return n // ROWS_AT_ONCE
     shared = (engine.now, engine.met, at.sequence, at.features, weights.rounded, at.targets)
     sizes |= {"UNSEEN": engine.unseen}
-    for_tokens, for_items = SOFTMAX if sizes["WP"] <= 128 or not engine.unseen else WIDE_SOFTMAX
+    stride = engine.met.shape[1]
+    tiles = (UNSEEN if sizes["WP"] <= 128 else UNSEEN_WIDE) if engine.unseen else SOFTMAX
+    for_tokens, for_items = tiles
     softmax.feature_slopes[(n // for_tokens["BM"],)](
-        *(*shared, at.dfeatures, at.logs, at.losses, engine.sequences.n_items),
+        *(*shared, at.dfeatures, at.logs, at.losses, engine.sequences.n_items, stride),
         **sizes | for_tokens,
     )
     with engine.aside():
         softmax.item_slopes[
             (-(-(engine.sequences.n_items + 1) // for_items["BN"]), len(at.item_parts))
-        ](*(*shared, at.logs, at.item_parts, engine.sequences.n_items), **sizes | for_items)
+        ](
+            *(*shared, at.logs, at.item_parts, engine.sequences.n_items, stride),
+            **sizes | for_items,
+        )
     return n // for_tokens["BM"]
 
 

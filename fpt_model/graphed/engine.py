@@ -32,6 +32,7 @@ MAX_PAIRS = 2**31  # pairs of tokens are counted in int32
 HALF = torch.float16  # of products: as many digits as TF32; sums are float32
 ROUNDED = 1024
 SPLITS = 8  # partial sums of the items' gradient
+ITEMS_AT_ONCE = 128  # of the largest tile of items, of which a row of `met` holds whole ones
 PROGRAMS = 264  # two for each of a GPU's processors: what gradients of weights are split into
 
 
@@ -111,10 +112,11 @@ class Engine:
     def _index_met(self) -> None:
         self.unseen = self.config.rivals == "unseen" and self.config.loss == "softmax"
         if not self.unseen:
-            self.met = self._ints(1).int()
+            self.met = self._ints(1, 1).int()
             return
         self.starts, self.n_train = self.sequences.starts.int(), self.sequences.n_train.int()
-        self.met = self._ints(self.config.batch_size, self.sequences.n_items + 1).int()
+        room = -(-(self.sequences.n_items + 1) // ITEMS_AT_ONCE) * ITEMS_AT_ONCE
+        self.met = self._ints(self.config.batch_size, room).int()
 
     def start_epoch(self, plan: Plan, step: int, before: int) -> None:
         """Set what steps read: the epoch's plan, its next step, and the steps before that one."""

@@ -93,7 +93,7 @@ def _meet(engine: "Engine", now: Tensor, source: Source) -> None:
         return
     engine.met.fill_(LARGEST)
     met.meet[(len(engine.met), 4)](
-        *(now, engine.met, source.items, engine.starts, engine.n_train, engine.sequences.n_items),
+        *(now, engine.met, source.items, engine.starts, engine.n_train, engine.met.shape[1]),
         B=len(engine.met),
         BLOCK=256,
     )

@@ -11,9 +11,9 @@ from fpt_model.graphed.tokens import BEGIN, USER
 
 @triton.jit
 def meet(
-    now, met, all_items, starts, n_train, n_items, B: tl.constexpr, BLOCK: tl.constexpr
+    now, met, all_items, starts, n_train, stride, B: tl.constexpr, BLOCK: tl.constexpr
 ):  # fmt: skip
-    """Lower met (B, I + 1) to where, in the data, an item first comes in a training part."""
+    """Lower met (B, stride) to where, in the data, an item first comes in a training part."""
     b = tl.program_id(0)
     user = tl.load(now + USER * (B + 1) + b)
     if user == 0:  # a sequence that is not there
@@ -22,7 +22,7 @@ def meet(
     for first in tl.range(tl.program_id(1) * BLOCK, length, tl.num_programs(1) * BLOCK):
         i = first + tl.arange(0, BLOCK)
         item = tl.load(all_items + start + i, mask=i < length, other=0)
-        tl.atomic_min(met + b * (n_items + 1) + item, start + i, mask=i < length, sem="relaxed")
+        tl.atomic_min(met + b * stride + item, start + i, mask=i < length, sem="relaxed")
 
 
 @triton.jit
@@ -34,10 +34,11 @@ def place_of(now, sequence, t, here, B: tl.constexpr):
 
 
 @triton.jit
-def is_rival(met, b, place, target, item, n_items):
+def is_rival(met, b, place, target, item, stride):
     """Whether an item stands against a token's next one: it is new by then, or that one itself.
 
-    `b`, `place` and `target` are of tokens, (T, 1) or (1, T); `item` lies across.
+    `b`, `place` and `target` are of tokens, (T, 1) or (1, T); `item` lies across. A row of `met`
+    has room for whole tiles of items: a load that needs no mask takes four of them at once.
     """
-    first = tl.load(met + b * (n_items + 1) + item, mask=item <= n_items, other=0)
+    first = tl.load(met + b * stride + item)
     return (first > place) | (item == target)

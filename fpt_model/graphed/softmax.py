@@ -17,7 +17,7 @@ from fpt_model.graphed.met import is_rival, place_of
 
 @triton.jit
 def feature_slopes(
-    now, met, sequence, features, items, targets, dfeatures, logs, losses, n_items,
+    now, met, sequence, features, items, targets, dfeatures, logs, losses, n_items, stride,
     UNSEEN: tl.constexpr, B: tl.constexpr, W: tl.constexpr, WP: tl.constexpr, K: tl.constexpr,
     S: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
 ):  # fmt: skip
@@ -42,7 +42,7 @@ def feature_slopes(
         counts = real[None, :]
         if UNSEEN:
             rival = is_rival(
-                met, b[:, None], place[:, None], target[:, None], item[None, :], n_items
+                met, b[:, None], place[:, None], target[:, None], item[None, :], stride
             )
             counts = counts & rival
         scores = tl.where(counts, scores, -1e30)
@@ -65,7 +65,7 @@ def feature_slopes(
 
 @triton.jit
 def item_slopes(
-    now, met, sequence, features, items, targets, logs, parts, n_items,
+    now, met, sequence, features, items, targets, logs, parts, n_items, stride,
     UNSEEN: tl.constexpr, B: tl.constexpr, W: tl.constexpr, WP: tl.constexpr, K: tl.constexpr,
     S: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
 ):  # fmt: skip
@@ -89,7 +89,7 @@ def item_slopes(
         if UNSEEN:
             place, b = place_of(now, sequence, t, t < n, B)
             rival = is_rival(
-                met, b[None, :], place[None, :], target[None, :], item[:, None], n_items
+                met, b[None, :], place[None, :], target[None, :], item[:, None], stride
             )
             part = tl.where(rival, part, 0.0)
         part = tl.where(item[:, None] == target[None, :], part - 1, part)

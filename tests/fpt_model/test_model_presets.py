@@ -2,7 +2,7 @@
 
 from fpt_model.config import PRESETS, VARIANTS, resolve
 
-PARTS = {"intervals", "overflow_rows", "week_width", "user_width", "rating_width"}
+PARTS = {"intervals", "overflow_rows", "week_width", "user_width"}
 
 
 def widths(preset: str) -> dict[str, tuple[int, int, int]]:
@@ -52,3 +52,10 @@ def test_no_preset_adds_or_takes_a_part(slug):
         config = resolve(slug, preset)
         for part in PARTS:
             assert bool(getattr(config, part)) == bool(getattr(paper, part))
+
+
+def test_ratings_are_given_to_all_variants_or_to_none():
+    for preset in PRESETS:
+        assert {resolve(slug, preset).rating_width for slug in VARIANTS} == {
+            16 if preset == "best" else 0
+        }
