@@ -11,7 +11,7 @@ Letters: see `fpt_model.fused.forward`.
 import triton
 import triton.language as tl
 
-from fpt_model.fused.by_row import emptied, scores_by_row, summed_by_row, values_by_row
+from fpt_model.fused.by_row import scores_by_row, summed_by_row, values_by_row
 from fpt_model.fused.inputs import scattered_slopes
 from fpt_model.fused.loss import loss_slopes
 from fpt_model.fused.saved import (
@@ -33,62 +33,79 @@ from fpt_model.fused.saved import (
     at,
 )
 from fpt_model.fused.tiles import (
+    AHEAD,
     FIRST,
     KEY,
     QUERY,
     SECOND,
-    VALUE,
+    columns,
     in_turn,
     layer_offset,
     linear_back,
+    matrix_columns,
+    matrix_rows,
     norm,
     normed_backward,
     product,
+    read,
+    spared,
     tile,
+    write,
 )
 
 
 @triton.jit
 def by_keys(
     dx, halves, tiles, squares, sequence, groups, first, layer,
-    T: tl.constexpr, M: tl.constexpr, D: tl.constexpr, LAYERS: tl.constexpr, RATE: tl.constexpr,
+    T: tl.constexpr, E: tl.constexpr, M: tl.constexpr, P: tl.constexpr, D: tl.constexpr,
+    LAYERS: tl.constexpr, RATE: tl.constexpr,
 ):  # fmt: skip
     """Gradient of a block's input at M positions: what `back` left in `dx`, keys and values."""
     half = halves.dtype.element_ty
     here = first * D + tile(M, D)
     pairs = tl.arange(0, T)[:, None] * T + first + tl.arange(0, M)[None, :]
-    ds = tl.load(at(squares, DS, layer, sequence, groups, LAYERS, T * T) + pairs)
-    q = tl.load(at(tiles, Q, layer, sequence, groups, LAYERS + 1, T * D) + tile(T, D))
-    dk = product(tl.trans(ds), q).to(half)
-    a = tl.load(at(squares, A, layer, sequence, groups, LAYERS, T * T) + pairs)
-    do = tl.load(at(tiles, DO, layer, sequence, groups, LAYERS + 1, T * D) + tile(T, D))
-    kept = tl.maximum(a, 0.0).to(half)
-    dv = (product(tl.trans(kept), do) * (1 / (1 - RATE))).to(half)
-    before = tl.load(dx + sequence.to(tl.int64) * T * D + here)
-    return before + linear_back(dk, halves, KEY, D) + linear_back(dv, halves, VALUE, D)
+    total = read(dx + sequence.to(tl.int64) * T * D + here, first, M, E)
+    for n in tl.range(2 * (D // P), num_stages=AHEAD):
+        value, begin = n // (D // P), n % (D // P) * P
+        weights = tl.where(value == 1, A, DS)
+        given = tl.where(value == 1, DO, Q)
+        least = tl.where(value == 1, 0.0, float("-inf")).to(half)  # weights are signed
+        scale = tl.where(value == 1, 1 / (1 - RATE), 1.0)
+        square = at(squares, weights, layer, sequence, groups, LAYERS, T * T)
+        square = read(square + pairs, 0, T, E)
+        vectors = at(tiles, given, layer, sequence, groups, LAYERS + 1, T * D)
+        part = read(vectors + columns(begin, T, D, P), 0, T, E)
+        slope = product(tl.trans(tl.maximum(square, least)), part) * scale
+        total += product(slope.to(half), matrix_rows(halves, KEY + value, begin, P, D))
+    return total
 
 
 @triton.jit
 def pointwise_back(
     dx, model, halves, tiles, rsd, mask, sequence, groups, first, layer,
-    T: tl.constexpr, M: tl.constexpr, D: tl.constexpr, N: tl.constexpr,
-    LAYERS: tl.constexpr, RATE: tl.constexpr,
+    T: tl.constexpr, E: tl.constexpr, M: tl.constexpr, P: tl.constexpr, D: tl.constexpr,
+    N: tl.constexpr, LAYERS: tl.constexpr, RATE: tl.constexpr,
 ):  # fmt: skip
     """From the gradient of a block's output to that of what its second norm takes."""
     half = halves.dtype.element_ty
     here = first * D + tile(M, D)
     dz = dx
     if RATE > 0:
-        dz = dz * tl.load(mask + T * T + T * D + here).to(tl.float32)
+        dz = dz * spared(mask + T * T + T * D + here, first, M, E, RATE)
     dz = dz.to(half)
-    tl.store(at(tiles, DZ, layer, sequence, groups, LAYERS + 1, T * D) + here, dz)
-    dh = linear_back(dz, halves, SECOND, D)
-    h = tl.load(at(tiles, H, layer, sequence, groups, LAYERS + 1, T * D) + here)
-    du = tl.where(h > 0, dh * (1 / (1 - RATE)), 0.0).to(half)
-    tl.store(at(tiles, DU, layer, sequence, groups, LAYERS + 1, T * D) + here, du)
-    dn = dx + linear_back(du, halves, FIRST, D)
-    tl.store(at(tiles, DN2, layer, sequence, groups, LAYERS + 1, T * D) + here, dn.to(half))
-    hat = tl.load(at(tiles, HAT2, layer, sequence, groups, LAYERS + 1, T * D) + here)
+    write(at(tiles, DZ, layer, sequence, groups, LAYERS + 1, T * D) + here, dz, first, M, E)
+    dn = dx
+    for begin in tl.range(0, D, P, num_stages=AHEAD):
+        dh = product(dz, matrix_columns(halves, SECOND, begin, P, D))
+        place = first * D + columns(begin, M, D, P)
+        hidden = at(tiles, H, layer, sequence, groups, LAYERS + 1, T * D)
+        h = read(hidden + place, first, M, E)
+        du = tl.where(h > 0, dh * (1 / (1 - RATE)), 0.0).to(half)
+        to = at(tiles, DU, layer, sequence, groups, LAYERS + 1, T * D)
+        write(to + place, du, first, M, E)
+        dn += product(du, matrix_rows(halves, FIRST, begin, P, D))
+    write(at(tiles, DN2, layer, sequence, groups, LAYERS + 1, T * D) + here, dn, first, M, E)
+    hat = read(at(tiles, HAT2, layer, sequence, groups, LAYERS + 1, T * D) + here, first, M, E)
     rows = first + tl.arange(0, M)
     rsd2 = tl.load(at(rsd, 1, layer, sequence, groups, LAYERS, T) + rows)
     weight, _ = norm(model, 1, D)
@@ -106,10 +123,10 @@ def score_slopes(a, da, scale, RATE: tl.constexpr):
 @triton.jit(do_not_specialize=["layer"])
 def back(
     model, halves, o_items, o_norm, o_blocks, scattered, x, targets, negatives, dx, losses,
-    chosen, look_ups, tables, masks, mask_size, tiles, squares, rsd, sums, scratch,
+    chosen, look_ups, tables, masks, mask_size, tiles, squares, rsd, sums,
     size, scattered_size, batch, scale, layer,
-    T: tl.constexpr, M: tl.constexpr, D: tl.constexpr, N: tl.constexpr,
-    R: tl.constexpr, C: tl.constexpr, IW: tl.constexpr, IP: tl.constexpr,
+    T: tl.constexpr, E: tl.constexpr, M: tl.constexpr, P: tl.constexpr, D: tl.constexpr,
+    N: tl.constexpr, R: tl.constexpr, C: tl.constexpr, IW: tl.constexpr, IP: tl.constexpr,
     LAYERS: tl.constexpr, LAST: tl.constexpr, INTERVALS: tl.constexpr, RATE: tl.constexpr,
     OVERLAP: tl.constexpr,
 ):  # fmt: skip
@@ -138,61 +155,60 @@ def back(
             losses + sequence * T + first,
             at(tiles, HAT, LAYERS, sequence, groups, LAYERS + 1, T * D) + here,
             at(tiles, DN, LAYERS, sequence, groups, LAYERS + 1, T * D) + here,
-            M, D, N, IW, IP,
+            first, E, M, D, N, IW, IP,
         )  # fmt: skip
     else:
         above = halves + layer_offset(1, D)
         dx2 = by_keys(
-            dx, above, tiles, squares, sequence, groups, first, layer + 1, T, M, D, LAYERS, RATE
-        )
+            dx, above, tiles, squares, sequence, groups, first, layer + 1,
+            T, E, M, P, D, LAYERS, RATE,
+        )  # fmt: skip
     model += o_blocks + layer_offset(layer, D)
     dx1 = pointwise_back(
         dx2, model, halves, tiles, rsd, mask, sequence, groups, first, layer,
-        T, M, D, N, LAYERS, RATE,
+        T, E, M, P, D, N, LAYERS, RATE,
     )  # fmt: skip
     do = dx1.to(half)
-    tl.store(at(tiles, DO, layer, sequence, groups, LAYERS + 1, T * D) + here, do)
-    v = tl.load(at(tiles, V, layer, sequence, groups, LAYERS + 1, T * D) + tile(T, D))
+    write(at(tiles, DO, layer, sequence, groups, LAYERS + 1, T * D) + here, do, first, M, E)
+    v = read(at(tiles, V, layer, sequence, groups, LAYERS + 1, T * D) + tile(T, D), 0, T, E)
     da = product(do, tl.trans(v))
     if INTERVALS:
         sums = at(sums, KEYS, layer, sequence, groups, LAYERS, T * R) + first * R
-        emptied(sums, M, R, C)
         tables += (seed * LAYERS + layer).to(tl.int64) * 2 * R * D
         window = tl.load(chosen + sequence).to(tl.int64)
-        look_up = tl.load(look_ups + window * T * T + pairs).to(tl.int32)
-        scratch += program.to(tl.int64) * M * R
-        da += scores_by_row(do, tables + R * D, look_up, scratch, M, D, R, C)
-    a = tl.load(at(squares, A, layer, sequence, groups, LAYERS, T * T) + pairs)
+        look_up = read(look_ups + window * T * T + pairs, first, M, E).to(tl.int32)
+        da += scores_by_row(do, tables + R * D, look_up, sums, first, M, D, R, C, E)
+    a = read(at(squares, A, layer, sequence, groups, LAYERS, T * T) + pairs, first, M, E)
     ds = score_slopes(a, da, scale, RATE)
-    tl.store(at(squares, DS, layer, sequence, groups, LAYERS, T * T) + pairs, ds.to(half))
-    k = tl.load(at(tiles, K, layer, sequence, groups, LAYERS + 1, T * D) + tile(T, D))
+    write(at(squares, DS, layer, sequence, groups, LAYERS, T * T) + pairs, ds, first, M, E)
+    k = read(at(tiles, K, layer, sequence, groups, LAYERS + 1, T * D) + tile(T, D), 0, T, E)
     dq = product(ds.to(half), k)
     if INTERVALS:
         summed_by_row(ds, look_up, sums, M, R)
-        dq += values_by_row(sums, tables, M, D, R, C)
+        dq += values_by_row(sums, tables, first, M, D, R, C, E)
     dq = dq.to(half)
-    tl.store(at(tiles, DQ, layer, sequence, groups, LAYERS + 1, T * D) + here, dq)
+    write(at(tiles, DQ, layer, sequence, groups, LAYERS + 1, T * D) + here, dq, first, M, E)
     dn = dx1 + linear_back(dq, halves, QUERY, D)
-    tl.store(at(tiles, DN, layer, sequence, groups, LAYERS + 1, T * D) + here, dn.to(half))
-    hat = tl.load(at(tiles, HAT, layer, sequence, groups, LAYERS + 1, T * D) + here)
+    write(at(tiles, DN, layer, sequence, groups, LAYERS + 1, T * D) + here, dn, first, M, E)
+    hat = read(at(tiles, HAT, layer, sequence, groups, LAYERS + 1, T * D) + here, first, M, E)
     rows = first + tl.arange(0, M)
     rsd1 = tl.load(at(rsd, 0, layer, sequence, groups, LAYERS, T) + rows)
     weight, _ = norm(model, 0, D)
     out = normed_backward(dn, hat.to(tl.float32), rsd1, weight, N, D)
-    tl.store(dx + wide * T * D + here, out)
+    write(dx + wide * T * D + here, out, first, M, E)
 
 
 @triton.jit
 def leave(
     halves, o_items, o_weeks, o_users, o_blocks, scattered, dx, items, weeks, users,
     masks, mask_size, tiles, squares, size, scattered_size, batch, root,
-    T: tl.constexpr, M: tl.constexpr, D: tl.constexpr,
+    T: tl.constexpr, E: tl.constexpr, M: tl.constexpr, P: tl.constexpr, D: tl.constexpr,
     IW: tl.constexpr, WW: tl.constexpr, UW: tl.constexpr,
     IP: tl.constexpr, WP: tl.constexpr, UP: tl.constexpr,
-    LAYERS: tl.constexpr, RATE: tl.constexpr,
+    LAYERS: tl.constexpr, INTERVALS: tl.constexpr, RATE: tl.constexpr,
     OVERLAP: tl.constexpr,
 ):  # fmt: skip
-    """Gradient of the looked-up tables; `dx` becomes that before the dropout. Grid (G·T/M,)."""
+    """Gradient of the looked-up tables; of positions, if added here, into `dx`. Grid (G·T/M,)."""
     in_turn(OVERLAP)
     program = tl.program_id(0)
     groups = tl.num_programs(0) // (T // M)
@@ -201,10 +217,11 @@ def leave(
     halves += seed.to(tl.int64) * size + o_blocks
     scattered += seed.to(tl.int64) * scattered_size
     here = first * D + tile(M, D)
-    g = by_keys(dx, halves, tiles, squares, sequence, groups, first, 0, T, M, D, LAYERS, RATE)
+    g = by_keys(dx, halves, tiles, squares, sequence, groups, first, 0, T, E, M, P, D, LAYERS, RATE)
     if RATE > 0:
-        g = g * tl.load(masks + sequence.to(tl.int64) * mask_size + here).to(tl.float32)
-    tl.store(dx + sequence.to(tl.int64) * T * D + here, g)
+        g = g * spared(masks + sequence.to(tl.int64) * mask_size + here, first, M, E, RATE)
+    if not INTERVALS:
+        write(dx + sequence.to(tl.int64) * T * D + here, g, first, M, E)
     scattered_slopes(
         g * root, scattered, o_items, o_weeks, o_users,
         items + sequence * T + first, weeks + sequence * T + first, users + sequence,

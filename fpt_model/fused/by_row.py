@@ -2,26 +2,19 @@
 
 Keys of one row lie side by side (`fpt_model.fused.intervals`), so a scan sums them and the last key
 of a row stores the sum: no two threads write to one place. What threads exchange goes through
-memory. The table's R rows come in chunks of C and a rest.
+memory. The table's R rows come in chunks of C.
 
-Letters: M queries, T keys, D width, R interval rows.
+Letters: E the end of a sequence before padding, M queries, T keys, D width, R interval rows.
 """
 
 import triton
 import triton.language as tl
 
 from fpt_model.fused import intervals
-from fpt_model.fused.tiles import product, tile
+from fpt_model.fused.tiles import AHEAD, columns, from_first, product, tile
 
 FIRST = tl.constexpr(intervals.FIRST)
 LAST = tl.constexpr(intervals.LAST)
-AHEAD = tl.constexpr(3)  # chunks of the table that are on their way
-
-
-@triton.jit
-def columns(begin, M: tl.constexpr, R: tl.constexpr, C: tl.constexpr):
-    """(M, C) places of a matrix (M, R), from a column on."""
-    return tl.arange(0, M)[:, None] * R + begin + tl.arange(0, C)[None, :]
 
 
 @triton.jit
@@ -35,43 +28,33 @@ def places_of_pairs(look_up, M: tl.constexpr, R: tl.constexpr):
 
 
 @triton.jit
-def by_rows(
-    x, table, out, begin, M: tl.constexpr, D: tl.constexpr, R: tl.constexpr, C: tl.constexpr
-):
-    """x · table for C rows from `begin`, into `out` (M, R)."""
-    vectors = tl.load(table + begin * D + tile(C, D))
-    found = product(x, tl.trans(vectors)).to(out.dtype.element_ty)
-    tl.store(out + columns(begin, M, R, C), found)
+def vectors_at(table, begin, D: tl.constexpr, R: tl.constexpr, C: tl.constexpr):
+    """C rows of a table (R, D) from `begin`, zero past its end."""
+    there = begin + tl.arange(0, C) < R
+    return tl.load(table + begin * D + tile(C, D), mask=there[:, None], other=0.0)
 
 
 @triton.jit
 def scores_by_row(
-    x, table, look_up, scratch, M: tl.constexpr, D: tl.constexpr, R: tl.constexpr, C: tl.constexpr
-):
-    """x · table[row] for all pairs, (M, T)."""
-    for begin in tl.range(0, R // C * C, C, num_stages=AHEAD):
-        by_rows(x, table, scratch, begin, M, D, R, C)
-    if R % C:
-        by_rows(x, table, scratch, R // C * C, M, D, R, R % C)
+    x, table, look_up, scratch, first, M: tl.constexpr, D: tl.constexpr, R: tl.constexpr,
+    C: tl.constexpr, E: tl.constexpr,
+):  # fmt: skip
+    """x · table[row] for all pairs, (M, T), by way of `scratch` (M, R), left empty."""
+    real = (first + tl.arange(0, M) < E)[:, None]
+    for begin in tl.range(0, R, C, num_stages=AHEAD):
+        found = product(x, tl.trans(vectors_at(table, begin, D, R, C)))
+        there = (begin + tl.arange(0, C) < R)[None, :]
+        place = scratch + columns(begin, M, R, C)
+        tl.store(place, found.to(scratch.dtype.element_ty), mask=there & real)
     tl.debug_barrier()
     place = places_of_pairs(look_up, M, R)
-    return tl.trans(tl.load(scratch + place, cache_modifier=".cg")).to(tl.float32)
-
-
-@triton.jit
-def emptied(out, M: tl.constexpr, R: tl.constexpr, C: tl.constexpr):
-    """Zeros into (M, R)."""
-    for begin in range(0, R // C * C, C):
-        tl.store(out + columns(begin, M, R, C), tl.zeros((M, C), out.dtype.element_ty))
-    if R % C:
-        rest = columns(R // C * C, M, R, R % C)
-        tl.store(out + rest, tl.zeros((M, R % C), out.dtype.element_ty))
-
-
-@triton.jit
-def from_first(sum1, first1, sum2, first2):
-    """Adds up, anew from each first one: the step of a scan."""
-    return tl.where(first2 > 0, sum2, sum1 + sum2), first1 | first2
+    found = tl.trans(tl.load(scratch + place, cache_modifier=".cg")).to(tl.float32)
+    tl.debug_barrier()
+    for begin in tl.range(0, R, C):
+        there = (begin + tl.arange(0, C) < R)[None, :]
+        empty = tl.zeros((M, C), scratch.dtype.element_ty)
+        tl.store(scratch + columns(begin, M, R, C), empty, mask=there & real)
+    return found
 
 
 @triton.jit
@@ -85,13 +68,16 @@ def summed_by_row(weights, look_up, out, M: tl.constexpr, R: tl.constexpr):
 
 
 @triton.jit
-def values_by_row(sums, table, M: tl.constexpr, D: tl.constexpr, R: tl.constexpr, C: tl.constexpr):
+def values_by_row(
+    sums, table, first, M: tl.constexpr, D: tl.constexpr, R: tl.constexpr, C: tl.constexpr,
+    E: tl.constexpr,
+):  # fmt: skip
     """Sums by row (M, R) times the table: (M, D)."""
     values = tl.zeros((M, D), tl.float32)
-    for begin in tl.range(0, R // C * C, C, num_stages=AHEAD):
-        part = tl.load(sums + columns(begin, M, R, C), cache_modifier=".cg")
-        values += product(part, tl.load(table + begin * D + tile(C, D)))
-    if R % C:
-        part = tl.load(sums + columns(R // C * C, M, R, R % C), cache_modifier=".cg")
-        values += product(part, tl.load(table + R // C * C * D + tile(R % C, D)))
+    real = (first + tl.arange(0, M) < E)[:, None]
+    for begin in tl.range(0, R, C, num_stages=AHEAD):
+        there = (begin + tl.arange(0, C) < R)[None, :]
+        place = sums + columns(begin, M, R, C)
+        part = tl.load(place, mask=there & real, other=0.0, cache_modifier=".cg")
+        values += product(part, vectors_at(table, begin, D, R, C))
     return values

@@ -6,37 +6,43 @@ Tiles are padded to powers of two and stay in registers. Operands of products ar
 scratch is (float16 has the same significand as TF32, and can be read transposed), sums and norms
 float32. What the backward pass and the gradients of weights need is saved.
 
-Letters: S seeds, B batch, T sequence, M positions of a program, D width, N width before padding,
-R interval rows, L blocks; G = S·B sequences.
+Letters: S seeds, B batch, T sequence, E its end before padding, M positions of a program, P rows or
+columns of a matrix that a loop takes at a time, D width, N width before padding, R interval rows,
+L blocks; G = S·B sequences.
 """
 
 import triton
 import triton.language as tl
 
-from fpt_model.fused.by_row import emptied, scores_by_row, summed_by_row, values_by_row
+from fpt_model.fused.by_row import scores_by_row, summed_by_row, values_by_row
 from fpt_model.fused.inputs import looked_up
 from fpt_model.fused.saved import HAT, HAT2, VALUES, A, H, K, Q, V, X, at
 from fpt_model.fused.tiles import (
+    AHEAD,
     FIRST,
-    KEY,
     QUERY,
     SECOND,
-    VALUE,
+    bias_of,
+    columns,
     in_turn,
     layer_offset,
-    linear,
+    matrix_columns,
+    matrix_rows,
     norm,
     normed,
     product,
+    read,
+    spared,
     tile,
+    write,
 )
 
 
 @triton.jit
 def project(
     x, model, halves, places, tiles, rsd_out, x_out, sequence, groups, first, layer,
-    T: tl.constexpr, M: tl.constexpr, D: tl.constexpr, N: tl.constexpr,
-    LAYERS: tl.constexpr, INTERVALS: tl.constexpr, TRAIN: tl.constexpr,
+    T: tl.constexpr, E: tl.constexpr, M: tl.constexpr, P: tl.constexpr, D: tl.constexpr,
+    N: tl.constexpr, LAYERS: tl.constexpr, INTERVALS: tl.constexpr, TRAIN: tl.constexpr,
 ):  # fmt: skip
     """Query, key and value of a block's input x, saved; its normed query, into `x_out`.
 
@@ -46,20 +52,22 @@ def project(
     here = first * D + tile(M, D)
     weight, bias = norm(model, 0, D)
     query, hat, rsd = normed(x, weight, bias, N, D)
-    tl.store(x_out + sequence.to(tl.int64) * T * D + here, query)
-    x = x.to(half)
-    q = linear(query.to(half), model, halves, QUERY, D)
-    k = linear(x, model, halves, KEY, D)
-    v = linear(x, model, halves, VALUE, D)
-    if INTERVALS:
-        k += tl.load(places + here)
-        v += tl.load(places + T * D + here)
-    tl.store(at(tiles, Q, layer, sequence, groups, LAYERS + 1, T * D) + here, q.to(half))
-    tl.store(at(tiles, K, layer, sequence, groups, LAYERS + 1, T * D) + here, k.to(half))
-    tl.store(at(tiles, V, layer, sequence, groups, LAYERS + 1, T * D) + here, v.to(half))
+    write(x_out + sequence.to(tl.int64) * T * D + here, query, first, M, E)
+    x, query = x.to(half), query.to(half)
+    for n in tl.range(3 * (D // P), num_stages=AHEAD):
+        matrix, begin = n // (D // P), n % (D // P) * P
+        w = matrix_rows(halves, matrix, begin, P, D)
+        out = product(tl.where(matrix == QUERY, query, x), tl.trans(w))
+        out += bias_of(model, matrix, begin, D, P)
+        place = first * D + columns(begin, M, D, P)
+        if INTERVALS:
+            added = matrix != QUERY
+            out += tl.load(places + (matrix - 1) * T * D + place, mask=added, other=0.0)
+        to = at(tiles, matrix, layer, sequence, groups, LAYERS + 1, T * D)
+        write(to + place, out, first, M, E)
     if TRAIN:
-        tl.store(at(tiles, X, layer, sequence, groups, LAYERS + 1, T * D) + here, x)
-        tl.store(at(tiles, HAT, layer, sequence, groups, LAYERS + 1, T * D) + here, hat.to(half))
+        write(at(tiles, X, layer, sequence, groups, LAYERS + 1, T * D) + here, x, first, M, E)
+        write(at(tiles, HAT, layer, sequence, groups, LAYERS + 1, T * D) + here, hat, first, M, E)
         rows = first + tl.arange(0, M)
         tl.store(at(rsd_out, 0, layer, sequence, groups, LAYERS, T) + rows, rsd)
 
@@ -70,10 +78,10 @@ def enter(
     w_items, w_weeks, w_targets, w_users, windows, order, n_order,
     n_items, n_users, masks, mask_size, places, tiles, rsd, x,
     items_out, weeks_out, users_out, targets_out, chosen_out, size, batch, length, root,
-    T: tl.constexpr, M: tl.constexpr, D: tl.constexpr, N: tl.constexpr,
-    IW: tl.constexpr, WW: tl.constexpr, UW: tl.constexpr,
+    T: tl.constexpr, E: tl.constexpr, M: tl.constexpr, P: tl.constexpr, D: tl.constexpr,
+    N: tl.constexpr, IW: tl.constexpr, WW: tl.constexpr, UW: tl.constexpr,
     IP: tl.constexpr, WP: tl.constexpr, UP: tl.constexpr,
-    LAYERS: tl.constexpr, INTERVALS: tl.constexpr, TRAIN: tl.constexpr, DROP: tl.constexpr,
+    LAYERS: tl.constexpr, INTERVALS: tl.constexpr, TRAIN: tl.constexpr, RATE: tl.constexpr,
     ITEM_RATE: tl.constexpr, USER_RATE: tl.constexpr,
     OVERLAP: tl.constexpr,
 ):  # fmt: skip
@@ -97,13 +105,13 @@ def enter(
     x0 = x0 * root
     if not INTERVALS:
         x0 += tl.load(model + o_places + here)
-    if DROP:
-        x0 = x0 * tl.load(masks + sequence.to(tl.int64) * mask_size + here).to(tl.float32)
+    if RATE > 0:
+        x0 = x0 * spared(masks + sequence.to(tl.int64) * mask_size + here, first, M, E, RATE)
     x0 = tl.where(inside[:, None], x0, 0.0)
     places += (seed * LAYERS).to(tl.int64) * 2 * T * D
     project(
         x0, model + o_blocks, halves, places, tiles, rsd, x, sequence, groups, first, 0,
-        T, M, D, N, LAYERS, INTERVALS, TRAIN,
+        T, E, M, P, D, N, LAYERS, INTERVALS, TRAIN,
     )  # fmt: skip
 
 
@@ -121,31 +129,38 @@ def softmax(s, items, first, scale, T: tl.constexpr, M: tl.constexpr):
 @triton.jit
 def pointwise(
     y, model, halves, tiles, mask, sequence, groups, first, layer,
-    T: tl.constexpr, M: tl.constexpr, D: tl.constexpr,
-    LAYERS: tl.constexpr, TRAIN: tl.constexpr, DROP: tl.constexpr,
+    T: tl.constexpr, E: tl.constexpr, M: tl.constexpr, P: tl.constexpr, D: tl.constexpr,
+    LAYERS: tl.constexpr, TRAIN: tl.constexpr, RATE: tl.constexpr,
 ):  # fmt: skip
     """A block's two pointwise layers, onto their input y."""
     half = halves.dtype.element_ty
-    here = first * D + tile(M, D)
-    h = linear(y.to(half), model, halves, FIRST, D).to(half)
-    if DROP:
-        h = h * tl.load(mask + T * T + here)
-    h = tl.maximum(h, 0.0).to(half)
-    if TRAIN:
-        tl.store(at(tiles, H, layer, sequence, groups, LAYERS + 1, T * D) + here, h)
-    z = linear(h, model, halves, SECOND, D)
-    if DROP:
-        z = z * tl.load(mask + T * T + T * D + here).to(tl.float32)
+    x, z = y.to(half), tl.zeros((M, D), tl.float32)
+    for begin in tl.range(0, D, P, num_stages=AHEAD):
+        w = matrix_rows(halves, FIRST, begin, P, D)
+        w2 = matrix_columns(halves, SECOND, begin, P, D)
+        place = first * D + columns(begin, M, D, P)
+        h = product(x, tl.trans(w)) + bias_of(model, FIRST, begin, D, P)
+        if RATE > 0:
+            h = h * spared(mask + T * T + place, first, M, E, RATE)
+        h = tl.maximum(h, 0.0).to(half)
+        if TRAIN:
+            to = at(tiles, H, layer, sequence, groups, LAYERS + 1, T * D)
+            write(to + place, h, first, M, E)
+        z += product(h, tl.trans(w2))
+    z += bias_of(model, SECOND, 0, D, D)
+    if RATE > 0:
+        here = first * D + tile(M, D)
+        z = z * spared(mask + T * T + T * D + here, first, M, E, RATE)
     return y + z
 
 
 @triton.jit(do_not_specialize=["layer"])
 def attend(
     model, halves, o_blocks, x, items, chosen, look_ups, tables, places, masks, mask_size,
-    tiles, squares, rsd, sums, scratch, size, batch, scale, layer,
-    T: tl.constexpr, M: tl.constexpr, D: tl.constexpr, N: tl.constexpr,
-    R: tl.constexpr, C: tl.constexpr, LAYERS: tl.constexpr, LAST: tl.constexpr,
-    INTERVALS: tl.constexpr, TRAIN: tl.constexpr, DROP: tl.constexpr,
+    tiles, squares, rsd, sums, size, batch, scale, layer,
+    T: tl.constexpr, E: tl.constexpr, M: tl.constexpr, P: tl.constexpr, D: tl.constexpr,
+    N: tl.constexpr, R: tl.constexpr, C: tl.constexpr, LAYERS: tl.constexpr, LAST: tl.constexpr,
+    INTERVALS: tl.constexpr, TRAIN: tl.constexpr, RATE: tl.constexpr,
     OVERLAP: tl.constexpr,
 ):  # fmt: skip
     """A block from its attention on, and the next one's projections unless LAST. Grid (G·T/M,).
@@ -166,46 +181,45 @@ def attend(
     here, pairs = first * D + tile(M, D), first * T + tile(M, T)
     mask = masks + sequence.to(tl.int64) * mask_size + T * D + layer * (T * T + 2 * T * D)
     drawn = (seed * LAYERS + layer).to(tl.int64) * 2
-    q = tl.load(at(tiles, Q, layer, sequence, groups, LAYERS + 1, T * D) + here)
-    k = tl.load(at(tiles, K, layer, sequence, groups, LAYERS + 1, T * D) + tile(T, D))
+    q = read(at(tiles, Q, layer, sequence, groups, LAYERS + 1, T * D) + here, first, M, E)
+    k = read(at(tiles, K, layer, sequence, groups, LAYERS + 1, T * D) + tile(T, D), 0, T, E)
     s = product(q, tl.trans(k))
     if INTERVALS:
         sums = at(sums, VALUES, layer if TRAIN else 0, sequence, groups, LAYERS, T * R) + first * R
-        emptied(sums, M, R, C)
         tables += drawn * R * D
         window = tl.load(chosen + sequence).to(tl.int64)
-        look_up = tl.load(look_ups + window * T * T + pairs).to(tl.int32)
-        scratch += program.to(tl.int64) * M * R
-        s += scores_by_row(q, tables, look_up, scratch, M, D, R, C)
+        look_up = read(look_ups + window * T * T + pairs, first, M, E).to(tl.int32)
+        s += scores_by_row(q, tables, look_up, sums, first, M, D, R, C, E)
     a = softmax(s, items + sequence * T, first, scale, T, M)
     if TRAIN:
         signed = a
-        if DROP:
-            factor = tl.load(mask + pairs).to(tl.float32)
+        if RATE > 0:
+            factor = spared(mask + pairs, first, M, E, RATE)
             signed = tl.where(factor > 0, a, -a)
             a = a * factor
-        tl.store(at(squares, A, layer, sequence, groups, LAYERS, T * T) + pairs, signed.to(half))
-    v = tl.load(at(tiles, V, layer, sequence, groups, LAYERS + 1, T * D) + tile(T, D))
+        weights = at(squares, A, layer, sequence, groups, LAYERS, T * T)
+        write(weights + pairs, signed, first, M, E)
+    v = read(at(tiles, V, layer, sequence, groups, LAYERS + 1, T * D) + tile(T, D), 0, T, E)
     o = product(a.to(half), v)
     if INTERVALS:
         summed_by_row(a, look_up, sums, M, R)
-        o += values_by_row(sums, tables + R * D, M, D, R, C)
+        o += values_by_row(sums, tables + R * D, first, M, D, R, C, E)
     wide = sequence.to(tl.int64) * T * D
     weight, bias = norm(model, 1, D)
-    y, hat, rsd2 = normed(tl.load(x + wide + here) + o, weight, bias, N, D)
+    y, hat, rsd2 = normed(read(x + wide + here, first, M, E) + o, weight, bias, N, D)
     if TRAIN:
-        tl.store(at(tiles, HAT2, layer, sequence, groups, LAYERS + 1, T * D) + here, hat.to(half))
+        write(at(tiles, HAT2, layer, sequence, groups, LAYERS + 1, T * D) + here, hat, first, M, E)
         rows = first + tl.arange(0, M)
         tl.store(at(rsd, 1, layer, sequence, groups, LAYERS, T) + rows, rsd2)
     out = pointwise(
         y, model, halves, tiles, mask, sequence, groups, first, layer,
-        T, M, D, LAYERS, TRAIN, DROP,
+        T, E, M, P, D, LAYERS, TRAIN, RATE,
     )  # fmt: skip
     if LAST:
-        tl.store(x + wide + here, out)
+        write(x + wide + here, out, first, M, E)
     else:
         places += (drawn + 2) * T * D
         project(
             out, model + layer_offset(1, D), halves + layer_offset(1, D), places, tiles, rsd, x,
-            sequence, groups, first, layer + 1, T, M, D, N, LAYERS, INTERVALS, TRAIN,
+            sequence, groups, first, layer + 1, T, E, M, P, D, N, LAYERS, INTERVALS, TRAIN,
         )  # fmt: skip

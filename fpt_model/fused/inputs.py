@@ -8,7 +8,7 @@ import triton.language as tl
 
 from fpt_model.fused import chance
 from fpt_model.fused.chance import below, bits, chosen, kept, step_key
-from fpt_model.fused.tiles import add_whole, in_turn
+from fpt_model.fused.tiles import add_whole, from_first, in_turn, whole
 
 DROPOUT = tl.constexpr(chance.DROPOUT)
 NEGATIVE = tl.constexpr(chance.NEGATIVE)
@@ -27,17 +27,17 @@ def draw(
     keys, clock, step, masks, batch, pairs,
     PAIRS: tl.constexpr, RATE: tl.constexpr,
 ):  # fmt: skip
-    """Factors of dropout, two of them by 32 bits. Grid (G, pairs / PAIRS).
+    """What dropout spares, two elements by 32 bits. Grid (G, pairs / PAIRS).
 
-    `masks` (G, 2·pairs): 0, or 1 / (1 - rate).
+    `masks` (G, 2·pairs): 0 or 1.
     """
     program = tl.program_id(0)
     seed, b = program // batch, program % batch
     first, second = step_key(keys, clock, seed, step)
     place = tl.program_id(1) * PAIRS + tl.arange(0, PAIRS)
     drawn = bits(first, second, DROPOUT, b * pairs + place)
-    low = tl.where(chosen(drawn & 0xFFFF, RATE), 1 / (1 - RATE), 0.0).to(masks.dtype.element_ty)
-    high = tl.where(chosen(drawn >> 16, RATE), 1 / (1 - RATE), 0.0).to(masks.dtype.element_ty)
+    low = chosen(drawn & 0xFFFF, RATE).to(tl.uint8)
+    high = chosen(drawn >> 16, RATE).to(tl.uint8)
     masks += program.to(tl.int64) * 2 * pairs
     tl.store(masks + place, low, mask=place < pairs)
     tl.store(masks + pairs + place, high, mask=place < pairs)
@@ -180,10 +180,16 @@ def scattered_slopes(
     real = (item > 0)[:, None]
     column = tl.zeros((M, 1), tl.int32) + d[None, :]
     add_whole(scattered + o_items + item[:, None] * IP + d[None, :], g, real & (column < IW))
-    if WW > 0:
+    if WW > 0:  # positions in a row share their week, so the last of them adds for all
         week = tl.load(weeks + m)
-        theirs = real & (column >= IW) & (column < IW + WW)
-        add_whole(scattered + o_weeks + week[:, None] * WP + d[None, :] - IW, g, theirs)
+        first = (m == 0) | (week != tl.load(weeks + m - 1, mask=m > 0, other=0))
+        last = (m == M - 1) | (week != tl.load(weeks + m + 1, mask=m < M - 1, other=0))
+        starts = first[:, None].to(tl.int32) + tl.zeros((M, D), tl.int32)
+        values = whole(tl.where(real, g, 0.0))
+        sums, _ = tl.associative_scan((values, starts), 0, from_first)
+        theirs = last[:, None] & (column >= IW) & (column < IW + WW)
+        place = scattered + o_weeks + week[:, None] * WP + d[None, :] - IW
+        tl.atomic_add(place, sums, mask=theirs, sem="relaxed")
     if UW > 0:
         theirs = (d >= IW + WW) & (d < IW + WW + UW)
         total = tl.sum(tl.where(real, g, 0.0), 0)

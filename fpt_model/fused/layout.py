@@ -31,14 +31,11 @@ def power_of_two(n: int) -> int:
 def chunked(n_rows: int) -> tuple[int, int]:
     """Interval rows with padding, and how many of them a program takes at a time.
 
-    Both what it takes at a time and what then remains are powers of two.
-
     >>> [chunked(n) for n in (10, 41, 100, 257, 260)]
-    [(16, 16), (48, 32), (128, 64), (272, 64), (272, 64)]
+    [(16, 16), (48, 32), (112, 64), (272, 64), (272, 64)]
     """
     chunk = min(MOST_ROWS, max(16, 1 << n_rows.bit_length() - 1))
-    whole, rest = divmod(n_rows, chunk)
-    return whole * chunk + (power_of_two(rest) if rest else 0), chunk
+    return -(-n_rows // 16) * 16, chunk
 
 
 @dataclass(frozen=True)

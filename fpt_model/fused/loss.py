@@ -4,15 +4,16 @@ import triton
 import triton.language as tl
 
 from fpt_model.fused import layout
-from fpt_model.fused.tiles import add_whole, normed, normed_backward
+from fpt_model.fused.tiles import add_whole, normed, normed_backward, read, write
 
 BLOCK = tl.constexpr(layout.BLOCK)
 
 
 @triton.jit
 def loss_slopes(
-    model, o_items, o_norm, scattered, x, targets, negatives, losses, hat_out, dn_out,
-    M: tl.constexpr, D: tl.constexpr, N: tl.constexpr, IW: tl.constexpr, IP: tl.constexpr,
+    model, o_items, o_norm, scattered, x, targets, negatives, losses, hat_out, dn_out, first,
+    E: tl.constexpr, M: tl.constexpr, D: tl.constexpr, N: tl.constexpr,
+    IW: tl.constexpr, IP: tl.constexpr,
 ):  # fmt: skip
     """Gradient of what the last norm takes, (M, D), by binary cross-entropy; that of the items.
 
@@ -21,7 +22,7 @@ def loss_slopes(
     """
     d, m = tl.arange(0, D), tl.arange(0, M)
     weight = tl.load(model + o_norm + d)
-    f, hat, rsd = normed(tl.load(x), weight, tl.load(model + o_norm + BLOCK + d), N, D)
+    f, hat, rsd = normed(read(x, first, M, E), weight, tl.load(model + o_norm + BLOCK + d), N, D)
     target, negative = tl.load(targets + m), tl.load(negatives + m)
     real = target > 0
     used = real[:, None] & (d < IW)[None, :]
@@ -37,8 +38,8 @@ def loss_slopes(
     df = slope_up[:, None] * wanted + slope_down[:, None] * unwanted
     add_whole(scattered + o_items + to_target, slope_up[:, None] * f, used)
     add_whole(scattered + o_items + to_negative, slope_down[:, None] * f, used)
-    tl.store(hat_out, hat.to(hat_out.dtype.element_ty))
-    tl.store(dn_out, df.to(dn_out.dtype.element_ty))
+    write(hat_out, hat, first, M, E)
+    write(dn_out, df, first, M, E)
     return normed_backward(df, hat, rsd, weight, N, D)
 
 

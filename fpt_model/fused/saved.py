@@ -6,8 +6,9 @@ Letters: S seeds, B batch, T sequence, D width, R interval rows, L blocks; G = S
 import triton
 import triton.language as tl
 
-# Tiles: those that every pass needs, then those of training. `X` is a block's input, `HAT` what
-# its first norm makes of it before its weight, `HAT2` the second one's, `H` the hidden layer.
+# Tiles: those that every pass needs, in the order of their matrices, then those of training. `X` is
+# a block's input, `HAT` what its first norm makes of it before its weight, `HAT2` the second one's,
+# `H` the hidden layer.
 Q, K, V, HAT, X, HAT2, H, DN, DQ, DN2, DO, DU, DZ = (tl.constexpr(n) for n in range(13))
 TO_RANK, TO_TRAIN = 3, 13
 A, DS = tl.constexpr(0), tl.constexpr(1)  # squares: weights and the slopes of scores

@@ -56,10 +56,10 @@ class Scratch:
         self.x = zeros(n, T, D)
         kinds = saved.TO_TRAIN if train else saved.TO_RANK
         self.tiles = halves(kinds, layers + 1, n, T, D)  # the last norm's lie above the last block
-        self.by_row, self.sums = halves(n, T, R), halves(2 if train else 1, trained, n, T, R)
+        self.sums = halves(2 if train else 1, trained, n, T, R)
         # of dropout: on the input, and on each layer's weights, hidden layer and output
         self.mask_size = T * D + layers * (T * T + 2 * T * D) if train else 2
-        self.masks = [halves(n, self.mask_size) for _ in range(2)]
+        self.masks = [zeros(n, self.mask_size, kind=torch.uint8) for _ in range(2)]
         if not train:
             return
         self.negatives = [zeros(n, T, kind=torch.int32) for _ in range(2)]

@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from fpt_model.fused.engine import Engine
 
 # Of kernels that take a tile of a sequence: its rows, warps, and registers of a thread at most.
-NARROW = (16, 4, 128)  # up to 64 columns: four programs fit side by side
-WIDE = (32, 4, None)
+NARROW = (16, 4, 128)  # up to 64 columns: four programs fit on a processor
+WIDE = (32, 8, 128)  # two programs
+PIECE = 64  # rows or columns of a matrix that such a kernel takes at a time
 ROWS_AT_ONCE, PLACES_AT_ONCE = 64, 16  # of a table, in sums
+COLUMNS_AT_ONCE = 64  # of gradients, in sums
 PAIRS_AT_ONCE = 16  # of the group loss; 500 by one program take longer than all else of a step
 STAGES = 3  # loads in flight, in sums
 
@@ -71,14 +73,15 @@ def gradients(engine: "Engine", batch: Batch, step: int) -> None:
     forward(engine, at, batch, engine.order, step, masks)
     for layer in reversed(range(layers)):
         _back(engine, at, batch, layer, step)
-        with engine.beside(1):
-            if layer == layers - 1:
+        if layer == layers - 1:
+            with engine.beside(0):
                 _losses(engine, at, step)
+        with engine.beside(1 + layer % 2):  # they don't add to what the block above left
             _weight_slopes(engine, at, layer)
-        with engine.beside(2):
+        with engine.beside(3):
             _key_slopes(engine, at, layer, step)
         if engine.config.intervals:
-            with engine.beside(3):
+            with engine.beside(4):
                 _interval_slopes(engine, at, layer, step)
     _leave(engine, at, masks)
     if not engine.config.intervals:
@@ -128,7 +131,7 @@ def _enter(
         **_widths(engine),
         INTERVALS=config.intervals,
         TRAIN=train,
-        DROP=rates[0] > 0,
+        RATE=rates[0],
         ITEM_RATE=rates[1],
         USER_RATE=rates[2],
         **_options(engine),
@@ -141,12 +144,12 @@ def _attend(engine: "Engine", at: Scratch, batch: Batch, layer: int, masks: Tens
         *(engine.params, engine.halves, engine.layout.blocks, at.x, at.ids["items"], at.chosen),
         *(batch.look_ups, engine.tables, engine.places, at.x if masks is None else masks),
         *(at.mask_size, at.tiles, at.squares if train else at.x, at.rsd if train else at.x),
-        *(at.sums, at.by_row, engine.layout.size, len(at.users) // engine.seeds),
+        *(at.sums, engine.layout.size, len(at.users) // engine.seeds),
         *(math.log2(math.e) / math.sqrt(config.width), layer),
         **_shape(engine),
         **_block(engine, layer),
         TRAIN=train,
-        DROP=train and config.dropout > 0,
+        RATE=config.dropout if train else 0.0,
         **_options(engine),
     )
 
@@ -158,7 +161,7 @@ def _back(engine: "Engine", at: Scratch, batch: Batch, layer: int, step: int) ->
         *(layout.offset("norm.weight"), layout.blocks, engine.scattered, at.x),
         *(at.ids["targets"], at.negatives[step % 2], at.dx, at.losses),
         *(at.chosen, batch.look_ups, engine.tables, at.masks[step % 2], at.mask_size),
-        *(at.tiles, at.squares, at.rsd, at.sums, at.by_row),
+        *(at.tiles, at.squares, at.rsd, at.sums),
         *(layout.size, layout.looked_up, config.batch_size, 1 / math.sqrt(config.width), layer),
         **_shape(engine),
         **_block(engine, layer),
@@ -178,6 +181,7 @@ def _leave(engine: "Engine", at: Scratch, masks: Tensor) -> None:
         math.sqrt(config.width),
         **_shape(engine),
         **_widths(engine),
+        INTERVALS=config.intervals,
         RATE=config.dropout,
         **_options(engine),
     )
@@ -185,33 +189,37 @@ def _leave(engine: "Engine", at: Scratch, masks: Tensor) -> None:
 
 def _weight_slopes(engine: "Engine", at: Scratch, layer: int) -> None:
     layout, config = engine.layout, engine.config
-    programs = 4 if layer == config.blocks - 1 else 3  # with the last norm
-    sums.weight_slopes[(engine.seeds, programs, engine.splits)](
+    kinds = 4 if layer == config.blocks - 1 else 3  # with the last norm
+    columns = min(COLUMNS_AT_ONCE, layout.width)
+    sums.weight_slopes[(engine.seeds, kinds * layout.width // columns, engine.splits)](
         *(engine.dense, engine.params, layout.blocks, layout.offset("norm.weight")),
         *(at.tiles, layout.size, *_dense(engine), layer),
         PER_SPLIT=_per_split(engine),
         T=layout.length,
+        E=config.max_length,
         D=layout.width,
+        W=columns,
         LAYERS=config.blocks,
         STAGES=STAGES,
-        num_warps=_warps(engine),
     )
 
 
 def _key_slopes(engine: "Engine", at: Scratch, layer: int, step: int) -> None:
     layout, config = engine.layout, engine.config
-    sums.key_slopes[(engine.seeds, 2, engine.splits)](
+    columns = min(COLUMNS_AT_ONCE, layout.width)
+    sums.key_slopes[(engine.seeds, 2 * layout.width // columns, engine.splits)](
         *(engine.dense, layout.blocks),
         *(layout.offset("positions.0"), layout.offset("positions.1")),
         *(engine.keys, engine.clock, step, at.tiles, at.squares, *_dense(engine), layer),
         PER_SPLIT=_per_split(engine),
         T=layout.length,
+        E=config.max_length,
         D=layout.width,
+        W=columns,
         LAYERS=config.blocks,
         INTERVALS=config.intervals,
         RATE=config.dropout,
         STAGES=STAGES,
-        num_warps=_warps(engine),
     )
 
 
@@ -223,13 +231,13 @@ def _interval_slopes(engine: "Engine", at: Scratch, layer: int, step: int) -> No
         *(engine.keys, engine.clock, step, at.sums, at.tiles, *_dense(engine), layer),
         PER_SPLIT=_per_split(engine),
         T=layout.length,
+        E=engine.config.max_length,
         D=layout.width,
         R=layout.rows,
         C=ROWS_AT_ONCE,
         LAYERS=engine.config.blocks,
         RATE=engine.config.dropout,
         STAGES=STAGES,
-        num_warps=_warps(engine),
     )
 
 
@@ -301,7 +309,7 @@ def _dropped(engine: "Engine") -> dict[str, int]:
     return {"TABLE": table, "PLACES": places, "BLOCK": BLOCK, "LAYERS": engine.config.blocks}
 
 
-def _tile(engine: "Engine") -> tuple[int, int, int | None]:
+def _tile(engine: "Engine") -> tuple[int, int, int]:
     return NARROW if engine.layout.width <= 64 else WIDE
 
 
@@ -313,7 +321,7 @@ def _grid(engine: "Engine", at: Scratch) -> tuple[int]:
     return (len(at.users) * engine.layout.length // _rows(engine),)
 
 
-def _options(engine: "Engine") -> dict[str, int | None]:
+def _options(engine: "Engine") -> dict[str, int]:
     """Of launches that wait for the one before and no other."""
     _, warps, registers = _tile(engine)
     options = {"num_warps": warps, "num_stages": 1, "maxnreg": registers}
@@ -321,14 +329,10 @@ def _options(engine: "Engine") -> dict[str, int | None]:
     return options | overlap | {"OVERLAP": engine.overlaps}
 
 
-def _warps(engine: "Engine") -> int:
-    """Of sums, whose tiles have the width of a matrix."""
-    return 4 if engine.layout.width <= 64 else 8
-
-
 def _shape(engine: "Engine") -> dict[str, int]:
     layout = engine.layout
-    lengths = {"T": layout.length, "M": _rows(engine), "D": layout.width}
+    lengths = {"T": layout.length, "E": engine.config.max_length, "M": _rows(engine)}
+    lengths |= {"P": min(PIECE, layout.width), "D": layout.width}
     return lengths | {"LAYERS": engine.config.blocks}
 
 

@@ -3,7 +3,8 @@
 Each kernel writes partial sums of a part of the batch, (S, splits, P'), where P' leaves out the
 tables that are looked up; Adam adds the parts.
 
-Letters: S seeds, B batch, T sequence, D width, R interval rows, L blocks; G = S·B programs.
+Letters: S seeds, B batch, T sequence, E its end before padding, D width, W columns of a program,
+R interval rows, L blocks; G = S·B sequences.
 """
 
 import triton
@@ -34,6 +35,7 @@ from fpt_model.fused.tiles import (
     KEY,
     QUERY,
     bias_offset,
+    columns,
     layer_offset,
     matrix_offset,
     norm_offset,
@@ -51,39 +53,46 @@ KEY_PLACE = tl.constexpr(chance.KEY_PLACE)
 @triton.jit(do_not_specialize=["layer"])
 def weight_slopes(
     dense, model, o_blocks, o_norm, tiles, size, dense_size, looked_up, batch, split, layer,
-    PER_SPLIT: tl.constexpr, T: tl.constexpr, D: tl.constexpr, LAYERS: tl.constexpr,
-    STAGES: tl.constexpr,
+    PER_SPLIT: tl.constexpr, T: tl.constexpr, E: tl.constexpr, D: tl.constexpr, W: tl.constexpr,
+    LAYERS: tl.constexpr, STAGES: tl.constexpr,
 ):  # fmt: skip
     """Gradients of a block's linear layers but keys' and values', and of LayerNorms.
 
-    Grid (S, 3 or 4, splits of the batch). Programs: query, first, second, last norm. Query and
-    first read what a norm gives, hat · weight + bias, and take its gradients along.
+    Grid (S, (3 or 4)·D/W, splits of the batch). Programs: query, first, second, last norm, each for
+    W columns of the gradients that it reads. Query and first read what a norm gives,
+    hat · weight + bias, and take its gradients along.
     """
-    seed, which, part = tl.program_id(0), tl.program_id(1), tl.program_id(2)
+    seed, part = tl.program_id(0), tl.program_id(2)
+    which, begin = tl.program_id(1) // (D // W), tl.program_id(1) % (D // W) * W
     groups = tl.num_programs(0) * batch
     is_second, is_last = which == 2, which == 3
     slopes = tl.where(which == 0, DQ, tl.where(is_second, DZ, DU))
     source = tl.where(which == 1, HAT2, tl.where(is_second, H, HAT))
     norms = tl.where(which == 1, DN2, DN)
     own = layer + tl.where(is_last, 1, 0)
-    total = tl.zeros((D, D), tl.float32)
-    biases = tl.zeros((T, D), tl.float32)
+    mine = columns(begin, T, D, W)
+    total = tl.zeros((W, D), tl.float32)
+    biases = tl.zeros((T, W), tl.float32)
     weights, shifts = tl.zeros_like(biases), tl.zeros_like(biases)
+    real = (tl.arange(0, T) < E)[:, None]
     for n in tl.range(PER_SPLIT, num_stages=STAGES):
         b = part * PER_SPLIT + n
         g = seed * batch + b
-        there = b < batch
-        slope_at = at(tiles, slopes, own, g, groups, LAYERS + 1, T * D) + tile(T, D)
+        there = (b < batch) & real
+        slope_at = at(tiles, slopes, own, g, groups, LAYERS + 1, T * D) + mine
         slope = tl.load(slope_at, mask=there & (which < 3), other=0.0)
-        read_at = at(tiles, source, own, g, groups, LAYERS + 1, T * D) + tile(T, D)
-        read = tl.load(read_at, mask=there, other=0.0)
-        change_at = at(tiles, norms, own, g, groups, LAYERS + 1, T * D) + tile(T, D)
+        read_at = at(tiles, source, own, g, groups, LAYERS + 1, T * D)
+        read = tl.load(read_at + tile(T, D), mask=there, other=0.0)
+        change_at = at(tiles, norms, own, g, groups, LAYERS + 1, T * D) + mine
         change = tl.load(change_at, mask=there & (which != 2), other=0.0).to(tl.float32)
+        hat = read
+        if W < D:
+            hat = tl.load(read_at + mine, mask=there & (which != 2), other=0.0)
         total += product(tl.trans(slope), read)
         biases += slope.to(tl.float32)
-        weights += change * read.to(tl.float32)
+        weights += change * hat.to(tl.float32)
         shifts += change
-    d = tl.arange(0, D)
+    d, h = tl.arange(0, D), begin + tl.arange(0, W)
     out = dense + (seed * split + part).to(tl.int64) * dense_size - looked_up
     bias = tl.sum(biases, 0)
     block = o_blocks + layer_offset(layer, D)
@@ -95,56 +104,60 @@ def weight_slopes(
         total = (
             total * tl.load(model + d)[None, :] + bias[:, None] * tl.load(model + BLOCK + d)[None]
         )
-        tl.store(out + place + d, tl.sum(weights, 0))
-        tl.store(out + place + BLOCK + d, tl.sum(shifts, 0))
+        tl.store(out + place + h, tl.sum(weights, 0))
+        tl.store(out + place + BLOCK + h, tl.sum(shifts, 0))
     if which < 3:
         place = block + matrix_offset(tl.where(which == 0, QUERY, FIRST + which - 1), D)
-        tl.store(out + place + tile(D, D), total)
-        tl.store(out + place + bias_offset(D) + d, bias)
+        tl.store(out + place + begin * D + tile(W, D), total)
+        tl.store(out + place + bias_offset(D) + h, bias)
 
 
 @triton.jit(do_not_specialize=["step", "layer"])
 def key_slopes(
     dense, o_blocks, o_places_k, o_places_v, keys, clock, step, tiles, squares,
     dense_size, looked_up, batch, split, layer,
-    PER_SPLIT: tl.constexpr, T: tl.constexpr, D: tl.constexpr, LAYERS: tl.constexpr,
-    INTERVALS: tl.constexpr, RATE: tl.constexpr, STAGES: tl.constexpr,
+    PER_SPLIT: tl.constexpr, T: tl.constexpr, E: tl.constexpr, D: tl.constexpr, W: tl.constexpr,
+    LAYERS: tl.constexpr, INTERVALS: tl.constexpr, RATE: tl.constexpr, STAGES: tl.constexpr,
 ):  # fmt: skip
-    """Gradients of a block's linear layers of keys and values. Grid (S, 2, splits of the batch).
+    """Gradients of a block's linear layers of keys and values.
 
-    Those of the positions added to them go onto what the block above left. Slopes of keys are taken
-    again rather than read, so that nothing waits for the launch that takes them for the input.
+    Grid (S, 2·D/W, splits of the batch): a program takes W columns of the keys or values. Those of
+    the positions added to them go onto what the block above left. Slopes of keys are taken again
+    rather than read, so that nothing waits for the launch that takes them for the input.
     """
-    seed, value, part = tl.program_id(0), tl.program_id(1), tl.program_id(2)
+    seed, part = tl.program_id(0), tl.program_id(2)
+    value, begin = tl.program_id(1) // (D // W), tl.program_id(1) % (D // W) * W
+    mine = columns(begin, T, D, W)
     groups = tl.num_programs(0) * batch
     pairs, vectors = tl.where(value == 1, A, DS), tl.where(value == 1, DO, Q)
     least = tl.where(value == 1, 0.0, float("-inf"))  # weights are signed: see `attend`
     scale = tl.where(value == 1, 1 / (1 - RATE), 1.0)
-    total = tl.zeros((D, D), tl.float32)
-    slopes = tl.zeros((T, D), tl.float32)
+    total = tl.zeros((W, D), tl.float32)
+    slopes = tl.zeros((T, W), tl.float32)
+    real = (tl.arange(0, T) < E)[:, None]
     for n in tl.range(PER_SPLIT, num_stages=STAGES):
         b = part * PER_SPLIT + n
         g = seed * batch + b
         square_at = at(squares, pairs, layer, g, groups, LAYERS, T * T) + tile(T, T)
-        square = tl.load(square_at, mask=b < batch, other=0.0)
-        vector_at = at(tiles, vectors, layer, g, groups, LAYERS + 1, T * D) + tile(T, D)
-        vector = tl.load(vector_at, mask=b < batch, other=0.0)
+        square = tl.load(square_at, mask=(b < batch) & real, other=0.0)
+        vector_at = at(tiles, vectors, layer, g, groups, LAYERS + 1, T * D) + mine
+        vector = tl.load(vector_at, mask=(b < batch) & real, other=0.0)
         read_at = at(tiles, X, layer, g, groups, LAYERS + 1, T * D) + tile(T, D)
-        read = tl.load(read_at, mask=b < batch, other=0.0)
+        read = tl.load(read_at, mask=(b < batch) & real, other=0.0)
         square = tl.maximum(square, least.to(square.dtype))
         slope = (product(tl.trans(square), vector) * scale).to(vector.dtype)
         total += product(tl.trans(slope), read)
         slopes += slope.to(tl.float32)
     out = dense + (seed * split + part).to(tl.int64) * dense_size - looked_up
     place = o_blocks + layer_offset(layer, D) + matrix_offset(KEY + value, D)
-    tl.store(out + place + tile(D, D), total)
-    tl.store(out + place + bias_offset(D) + tl.arange(0, D), tl.sum(slopes, 0))
+    tl.store(out + place + begin * D + tile(W, D), total)
+    tl.store(out + place + bias_offset(D) + begin + tl.arange(0, W), tl.sum(slopes, 0))
     if INTERVALS:
         if RATE > 0:
             first, second = step_key(keys, clock, seed, step)
             site = LAYER + LAYER_SITES * layer + value + KEY_PLACE
-            slopes = slopes * kept(first, second, site, tile(T, D), RATE)
-        out += tl.where(value == 1, o_places_v, o_places_k) + tile(T, D)
+            slopes = slopes * kept(first, second, site, mine, RATE)
+        out += tl.where(value == 1, o_places_v, o_places_k) + mine
         if layer < LAYERS - 1:
             slopes += tl.load(out)
         tl.store(out, slopes)
@@ -154,8 +167,8 @@ def key_slopes(
 def interval_slopes(
     dense, o_intervals_k, o_intervals_v, keys, clock, step, sums, tiles,
     dense_size, looked_up, batch, split, layer,
-    PER_SPLIT: tl.constexpr, T: tl.constexpr, D: tl.constexpr, R: tl.constexpr, C: tl.constexpr,
-    LAYERS: tl.constexpr, RATE: tl.constexpr, STAGES: tl.constexpr,
+    PER_SPLIT: tl.constexpr, T: tl.constexpr, E: tl.constexpr, D: tl.constexpr, R: tl.constexpr,
+    C: tl.constexpr, LAYERS: tl.constexpr, RATE: tl.constexpr, STAGES: tl.constexpr,
 ):  # fmt: skip
     """Gradients of the interval tables by a block, onto those of the block above.
 
@@ -169,15 +182,16 @@ def interval_slopes(
     vectors = tl.where(value == 1, DO, Q)
     on_table = r[:, None] * D + tl.arange(0, D)[None, :]
     total = tl.zeros((C, D), tl.float32)
+    real = t < E
     for n in tl.range(PER_SPLIT, num_stages=STAGES):
         b = part * PER_SPLIT + n
         g = seed * batch + b
         by_row = at(sums, kind, layer, g, groups, LAYERS, T * R) + t * R + r[None, :]
         vector = at(tiles, vectors, layer, g, groups, LAYERS + 1, T * D) + tile(T, D)
-        inside = (b < batch) & (r < R)[None, :]
+        inside = (b < batch) & real & (r < R)[None, :]
         total += product(
             tl.trans(tl.load(by_row, mask=inside, other=0.0)),
-            tl.load(vector, mask=b < batch, other=0.0),
+            tl.load(vector, mask=(b < batch) & real, other=0.0),
         )
     if RATE > 0:
         first, second = step_key(keys, clock, seed, step)

@@ -11,6 +11,7 @@ from fpt_model.fused import layout
 
 BLOCK = tl.constexpr(layout.BLOCK)
 QUERY, KEY, VALUE, FIRST, SECOND = (tl.constexpr(n) for n in range(5))  # matrices of a block
+AHEAD = tl.constexpr(3)  # of a loop's loads, on their way before they are used
 FIXED = tl.constexpr(float(2**40))  # one, where reals are added as whole numbers
 
 
@@ -26,6 +27,31 @@ def in_turn(OVERLAP: tl.constexpr):
 def tile(T: tl.constexpr, D: tl.constexpr):
     """(T, D) places of a contiguous tile."""
     return tl.arange(0, T)[:, None] * D + tl.arange(0, D)[None, :]
+
+
+@triton.jit
+def columns(begin, M: tl.constexpr, R: tl.constexpr, C: tl.constexpr):
+    """(M, C) places of a matrix (M, R), from a column on."""
+    return tl.arange(0, M)[:, None] * R + begin + tl.arange(0, C)[None, :]
+
+
+@triton.jit
+def read(places, first, M: tl.constexpr, E: tl.constexpr):
+    """M rows of a tile from row `first` of a sequence; those from E on are zero, unread."""
+    return tl.load(places, mask=(first + tl.arange(0, M) < E)[:, None], other=0.0)
+
+
+@triton.jit
+def write(places, values, first, M: tl.constexpr, E: tl.constexpr):
+    """Rows of a tile, but those from E on."""
+    values = values.to(places.dtype.element_ty)
+    tl.store(places, values, mask=(first + tl.arange(0, M) < E)[:, None])
+
+
+@triton.jit
+def spared(masks, first, M: tl.constexpr, E: tl.constexpr, RATE: tl.constexpr):
+    """Factors of a dropout at places that `fused.inputs.draw` has drawn, see `read`."""
+    return read(masks, first, M, E).to(tl.float32) * (1 / (1 - RATE))
 
 
 @triton.jit
@@ -87,18 +113,34 @@ def norm(model, second, D: tl.constexpr):
 
 
 @triton.jit
-def linear(x, model, halves, matrix, D: tl.constexpr):
-    """x Wᵀ + b, with W (D, D) as PyTorch keeps it, of a block's weights."""
-    place = matrix_offset(matrix, D)
-    w = tl.load(halves + place + tile(D, D))
-    bias = tl.load(model + place + bias_offset(D) + tl.arange(0, D))
-    return product(x, tl.trans(w)) + bias[None, :]
+def matrix_rows(halves, matrix, begin, P: tl.constexpr, D: tl.constexpr):
+    """P rows of a block's matrix (D, D), as PyTorch keeps it, from `begin` on."""
+    return tl.load(halves + matrix_offset(matrix, D) + begin * D + tile(P, D))
+
+
+@triton.jit
+def matrix_columns(halves, matrix, begin, P: tl.constexpr, D: tl.constexpr):
+    """P columns of a block's matrix."""
+    return tl.load(halves + matrix_offset(matrix, D) + columns(begin, D, D, P))
+
+
+@triton.jit
+def bias_of(model, matrix, begin, D: tl.constexpr, C: tl.constexpr):
+    """C elements of the bias that goes with a matrix, (1, C)."""
+    place = model + matrix_offset(matrix, D) + bias_offset(D) + begin
+    return tl.load(place + tl.arange(0, C))[None, :]
 
 
 @triton.jit
 def linear_back(dy, halves, matrix: tl.constexpr, D: tl.constexpr):
-    """Gradient of what `linear` takes."""
+    """Gradient of what a linear layer takes."""
     return product(dy, tl.load(halves + matrix_offset(matrix, D) + tile(D, D)))
+
+
+@triton.jit
+def from_first(sum1, first1, sum2, first2):
+    """Adds up, anew from each first one: the step of a scan."""
+    return tl.where(first2 > 0, sum2, sum1 + sum2), first1 | first2
 
 
 @triton.jit
