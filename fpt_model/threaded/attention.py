@@ -133,6 +133,8 @@ def attention_mask(
     """
     place = torch.arange(length)
     ahead = torch.full((length, length), float("-inf"), dtype=dtype).triu(1)  # (T, T)
+    if not padded.any():
+        return ahead[-latest:].expand(len(padded) * heads, -1, -1)
     padding = torch.zeros(len(padded), length, dtype=dtype)
     padding.masked_fill_(place < padded[:, None], float("-inf"))  # (B, T)
     mask = ahead[-latest:] + padding[:, None]  # (B, N, T)

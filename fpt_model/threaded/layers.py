@@ -64,9 +64,12 @@ class Placed(Product):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, in) to (B, T, out), T the latest of the table's places."""
-        length = x.shape[1]
-        out = super().forward(x.flatten(0, 1)).unflatten(0, (-1, length))
-        return out.add_(self.places[-length:])
+        out = super().forward(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+        return self.placed(out)
+
+    def placed(self, out: Tensor) -> Tensor:
+        """What places add, upon (B, T, out)."""
+        return out.add_(self.places[-out.shape[1] :])
 
     def back(self, slopes: Tensor, beside: Tensor | None = None) -> Tensor:
         """Slopes (B, T, out) to (B·T, in); see `Product`."""

@@ -20,31 +20,27 @@ from fpt_model.pairs import Pairs, bags, products, sums_by_query
 
 
 class Near:
-    """Groups of near pairs.
+    """Near pairs in groups, see above.
 
     Args:
-        rows: (P,) int32, row of each pair; the pairs of a query in descending order of rows.
-        queries: (P,) int32, in order; one that is asked long after has no pair.
-        starts: (Q + 1,) int32, where each query's pairs start.
-        places: (P,) int32, where each lies in (B·H, N, T).
-        n_rows: R, of all heads.
+        pairs: all of them; those of a query in descending order of rows.
+        places: (P,) int64, where each lies in (B·H, N, T).
     """
 
-    def __init__(
-        self, rows: Tensor, queries: Tensor, starts: Tensor, places: Tensor, n_rows: int
-    ) -> None:
+    def __init__(self, pairs: Pairs, places: Tensor) -> None:
+        rows, starts = pairs.rows, pairs.starts
         first = torch.ones(len(rows), dtype=torch.bool)  # (P,) of its group
         torch.ne(rows[1:], rows[:-1], out=first[1:])
         begun = starts[starts < len(rows)]  # of queries without pairs the next one's
         first.index_fill_(0, begun.long(), True)
         group = first.cumsum(0, dtype=torch.int32)
         of = torch.from_numpy(first.numpy().nonzero()[0])  # (G,) pairs; PyTorch's takes long
-        self.places, self.group = places.long(), group.long() - 1  # (P,), `scatter_add_` takes long
+        self.places, self.group = places, group.long() - 1  # (P,), `scatter_add_` takes long
         self.groups = Pairs(
             rows.index_select(0, of),
             F.pad(group, (1, 0)).index_select(0, starts),
-            queries.index_select(0, of),
-            n_rows,
+            pairs.queries.index_select(0, of),
+            pairs.n_rows,
         )
 
     def add_products(self, scores: Tensor, queries: Tensor, table: Tensor) -> None:
@@ -77,12 +73,40 @@ class Near:
         return order, F.pad(ends, (1, 0)).int(), self.groups.queries.index_select(0, order)
 
 
-def near_of(
+class NearByItem(Near):
+    """Near pairs, each a group of its own, whose products are known.
+
+    Args:
+        pairs, places: see `Near`.
+        items: (Q,) int32, item of each query.
+        known: (I + 1, R), products of an item's query with each row of the keys.
+    """
+
+    def __init__(self, pairs: Pairs, places: Tensor, items: Tensor, known: Tensor) -> None:
+        self.groups, self.places, self.known = pairs, places, known.flatten()
+        self.items_start = items * known.shape[1]  # in `known`
+
+    def add_products(self, scores: Tensor, *_: Tensor) -> None:
+        """See `Near`."""
+        at = self.items_start.index_select(0, self.groups.queries).add_(self.groups.rows)
+        scores.view(-1).scatter_add_(0, self.places, self.known.index_select(0, at))
+
+    def by_group(self, weights: Tensor) -> Tensor:
+        """See `Near`."""
+        return weights.view(-1).index_select(0, self.places)
+
+
+def near_pairs(
     windows: Windows, padded: Tensor, time_span: int, edges: Tensor, heads: int, latest: int
-) -> Near:
+) -> tuple[Pairs, Tensor]:
     """The near pairs of windows, those of `fpt_model.intervals.near_pairs`, in fewer passes.
 
-    Seconds are float64 here: below 2^53 they and the whole parts of their quotients are exact.
+    Seconds are float64 here, and exact. How far back a query looks is asked half a second later,
+    so that no quotient is within rounding of a whole number, nor is the difference of two: the
+    scale is divided by at each token instead of each pair (exact below 2^50 seconds).
+
+    Returns:
+        The pairs, and where each lies in (B·H, N, T), (P,) int64.
     """
     batch, length = windows.times.shape
     place, every = torch.arange(length), (batch, heads, latest)
@@ -94,10 +118,9 @@ def near_of(
     until = torch.sub(asked, limit[:, None]).masked_fill_(~real, float("-inf"))
     first = torch.searchsorted(hidden, until, right=True)  # (B, N)
     first = first.maximum(padded[:, None]).minimum(place + real)[:, None]  # (B, 1, N)
-    counts = (place + 1 - first).expand(every).flatten()  # (Q,)
+    counts = (place + 1 - first).int().expand(every).flatten()  # (Q,)
     starts = F.pad(counts.cumsum(0, dtype=torch.int32), (1, 0))
-    query = torch.arange(len(counts), dtype=torch.int32)
-    queries = query.repeat_interleave(counts, output_size=int(starts[-1]))  # (P,)
+    queries = torch.repeat_interleave(counts, output_size=int(starts[-1]))  # (P,)
 
     def of_query(values: Tensor) -> Tensor:
         """(B, 1 or H, 1 or N) to (P,)."""
@@ -106,13 +129,13 @@ def near_of(
     pair = torch.arange(len(queries), dtype=torch.int32)
     shift = first.int() - starts[:-1].view(every)  # from a pair's number to its key's place
     user = torch.arange(batch, dtype=torch.int32)[:, None, None]
-    keys = pair + of_query(shift + length * user)  # in (B·T)
-    gaps = of_query(asked[:, None]) - seconds.flatten().index_select(0, keys)
-    rows = gaps.div_(of_query(scales[:, None, None])).long()
-    if len(edges):
-        rows = interval_rows(rows, time_span, edges)
+    query = torch.arange(len(counts), dtype=torch.int32).view(every)
+    keys = of_query(shift + length * user).add_(pair)  # in (B·T)
+    later, units = asked.add(0.5).div_(scales[:, None]), seconds.div_(scales[:, None])
+    gaps = of_query(later[:, None]).sub_(units.flatten().index_select(0, keys))
     n_rows = time_span + len(edges)  # of a head
+    rows = interval_rows(gaps.long(), time_span, edges).int() if len(edges) else gaps.int()
     if heads > 1:
-        rows += of_query(n_rows * torch.arange(heads)[:, None])
-    places = pair + of_query(shift + length * query.view(every))
-    return Near(rows.int(), queries, starts, places, heads * n_rows)
+        rows += of_query(n_rows * torch.arange(heads, dtype=torch.int32)[:, None])
+    places = of_query(shift + length * query).add_(pair).long()
+    return Pairs(rows, starts, queries, heads * n_rows), places

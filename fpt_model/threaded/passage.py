@@ -12,10 +12,12 @@ from torch import Tensor
 
 from fpt_model.config import Config
 from fpt_model.data import Windows
+from fpt_model.pairs import Pairs
 from fpt_model.threaded.attention import Attention, attention_mask
+from fpt_model.threaded.by_item import ByItem
 from fpt_model.threaded.chance import Chance, scale_of
 from fpt_model.threaded.layers import Affine, Dropout, Norm, Placed, by_place
-from fpt_model.threaded.near import Near, near_of
+from fpt_model.threaded.near import Near, NearByItem, near_pairs
 from fpt_model.threaded.weights import BlockWeights, Weights
 
 
@@ -39,23 +41,41 @@ class Passage:
         chance: Chance | None,
     ) -> None:
         self.config, self.edges, self.weights, self.windows = config, edges, weights, windows
+        self.padded = (windows.items == 0).sum(1)
         self.chance, self.dropout = chance, Dropout(chance)
         self.scale = math.sqrt(config.width) * (scale_of(config.dropout) if chance else 1.0)
         self.norm = Norm(weights.norm, weights.shift)
 
     def forward(self) -> Tensor:
         """Features of all positions, (B·T, D)."""
-        return self.norm.forward(self._through(self.weights.blocks).flatten(0, 1))
+        x = self._through(self._inputs(), self.weights.blocks)
+        return self.norm.forward(x.flatten(0, 1))
 
-    def latest(self) -> Tensor:
-        """Features of the latest position of each window, (B, D); there is no way back."""
+    def latest(self, by_item: ByItem | None = None) -> Tensor:
+        """Features of the latest position of each window, (B, D); there is no way back.
+
+        Args:
+            by_item: of the same weights; what is known of items is not computed by token.
+        """
         *before, last = self.weights.blocks
-        x = self._through(before)
+        if before and by_item is not None:
+            x = self._from_items(before.pop(0), by_item)
+        else:
+            x = self._inputs()
+        x = self._through(x, before)
         return self.norm.forward(self._block(last, *self._seen(1)).latest(x))
 
-    def _through(self, blocks: Sequence[BlockWeights]) -> Tensor:
-        """(B, T, D)."""
-        x, seen = self._inputs(), self._seen(self.windows.items.shape[1])
+    def _from_items(self, weights: BlockWeights, by_item: ByItem) -> Tensor:
+        """What comes out of the first block, (B, T, D)."""
+        items, heads = self.windows.items, self.config.heads
+        queries = items[:, None].expand(-1, heads, -1).flatten().int()  # (B·H·T,)
+        near = NearByItem(*self._near(items.shape[1]), queries, by_item.near)
+        block = self._block(weights, self._mask(items.shape[1]), near)
+        return block.forward_of(*(torch.embedding(table, items) for table in by_item[:4]))
+
+    def _through(self, x: Tensor, blocks: Sequence[BlockWeights]) -> Tensor:
+        """(B, T, D) to (B, T, D)."""
+        seen = self._seen(x.shape[1]) if blocks else ()
         self.blocks = [self._block(weights, *seen) for weights in blocks]
         for block in self.blocks:
             x = block.forward(x)
@@ -68,13 +88,16 @@ class Passage:
 
     def _seen(self, latest: int) -> tuple[Tensor, Near | None]:
         """The mask and the near pairs of the latest N positions."""
-        windows, config = self.windows, self.config
-        padded, length = (windows.items == 0).sum(1), windows.items.shape[1]
-        mask = attention_mask(padded, length, latest, config.heads, self.weights.items.dtype)
-        if not config.intervals:
-            return mask, None
-        known = config.time_span, self.edges, config.heads, latest
-        return mask, near_of(windows, padded, *known)
+        near = Near(*self._near(latest)) if self.config.intervals else None
+        return self._mask(latest), near
+
+    def _mask(self, latest: int) -> Tensor:
+        shape = self.windows.items.shape[1], latest, self.config.heads
+        return attention_mask(self.padded, *shape, self.weights.items.dtype)
+
+    def _near(self, latest: int) -> tuple[Pairs, Tensor]:
+        known = self.config.time_span, self.edges, self.config.heads, latest
+        return near_pairs(self.windows, self.padded, *known)
 
     def back(self, slopes: Tensor, items: Tensor) -> Weights:
         """Slopes (B·T, D) of the features to those of the weights.
@@ -151,14 +174,23 @@ class BlockPass:
         asked = self.attention_norm.forward(x.flatten(0, 1))  # (B·T, D)
         query = self.query.forward(asked).unflatten(0, shape)
         key, value = self.key.forward(x), self.value.forward(x)
-        x = self.attention.forward(query, key, value).flatten(0, 1).add_(asked)
-        return self._pointwise(x).unflatten(0, shape)
+        return self._meet(asked, query, key, value)
+
+    def forward_of(self, asked: Tensor, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """`forward` of what is known of each token, (B, T, D) all; there is no way back."""
+        key, value = self.key.placed(key), self.value.placed(value)
+        return self._meet(asked.flatten(0, 1), query, key, value)
 
     def latest(self, x: Tensor) -> Tensor:
         """(B, T, D) to (B, D), of the latest position."""
         asked = self.attention_norm.forward(x[:, -1])
         query = self.query.forward(asked)
         return self._pointwise(self.attention.latest(query, x, self.key, self.value).add_(asked))
+
+    def _meet(self, asked: Tensor, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Inputs normalised (B·T, D), and what tokens meet by, (B, T, D), to (B, T, D)."""
+        x = self.attention.forward(query, key, value).flatten(0, 1).add_(asked)
+        return self._pointwise(x).unflatten(0, query.shape[:2])
 
     def _pointwise(self, x: Tensor) -> Tensor:
         x = self.pointwise_norm.forward(x)

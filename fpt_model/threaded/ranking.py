@@ -3,14 +3,19 @@
 import torch
 from torch import Tensor
 
+from fpt_model.config import Config
 from fpt_model.data import Sequences, Split
 from fpt_model.evaluate import Protocol, Ranks, compare, compare_drawn, evaluated, filled, joined
 from fpt_model.model import Encoder
+from fpt_model.threaded.by_item import by_item
 from fpt_model.threaded.passage import Passage
 from fpt_model.threaded.threads import each, undivided
 from fpt_model.threaded.weights import weights_of
 
-BATCH = 256  # see `fpt_model.evaluate`
+# Of a batch, at most. As in a step, operations must be long beside the moments between them, when
+# threads wait for each other: of 256 users an evaluation on two takes a sixth longer.
+USERS = 768
+SCORES = USERS * 50 * 50
 
 
 def rank(
@@ -18,13 +23,14 @@ def rank(
 ) -> Ranks:
     """See `fpt_model.evaluate.rank`; only the drawn candidates are scored if no others count."""
     weights, length = weights_of(model, training=False).detached(), model.config.max_length
+    known, size = by_item(model.config, weights), users_of_batch(model.config)
 
     @torch.no_grad()
     def ranks(chosen: Tensor) -> Ranks:
-        rows = filled(chosen, BATCH)
+        rows = filled(chosen, size)
         windows = sequences.windows(rows, sequences.held_out(rows, split), length)
         passage = Passage(model.config, model.edges, weights, windows, None)
-        features = passage.latest()[: len(chosen)]
+        features = passage.latest(known)[: len(chosen)]
         if protocols == ("uniform_100",):
             return compare_drawn(
                 chosen, lambda items: model.score(features, items), sequences, split
@@ -33,4 +39,9 @@ def rank(
 
     threads = torch.get_num_threads()
     with undivided():
-        return joined(each(ranks, evaluated(sequences).split(BATCH), threads))
+        return joined(each(ranks, evaluated(sequences).split(size), threads))
+
+
+def users_of_batch(config: Config) -> int:
+    """By settings alone, see `fpt_model.evaluate.BATCH`."""
+    return max(1, min(USERS, SCORES // (config.heads * config.max_length**2)))

@@ -5,17 +5,22 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from fpt_model.data import Windows
 from fpt_model.errors import ModelError
 from fpt_model.evaluate import rank
 from fpt_model.intervals import near_pairs
 from fpt_model.losses import bce_loss, softmax_loss
+from fpt_model.threaded import by_item as by_item_module
 from fpt_model.threaded import ranking
 from fpt_model.threaded import trainer as threaded_module
+from fpt_model.threaded.attention import attention_mask
+from fpt_model.threaded.by_item import by_item
 from fpt_model.threaded.chance import Chance
 from fpt_model.threaded.loss import bce, softmax
-from fpt_model.threaded.near import near_of
+from fpt_model.threaded.near import Near, NearByItem
+from fpt_model.threaded.near import near_pairs as found_pairs
 from fpt_model.threaded.passage import Passage
 from fpt_model.threaded.trainer import ThreadedTrainer, divided
 from fpt_model.threaded.weights import weights_of
@@ -58,7 +63,7 @@ def test_features_and_slopes_are_those_of_the_plain_model(
 
 
 @pytest.mark.parametrize("heads", [1, 2])
-@pytest.mark.parametrize("blocks", [1, 2])
+@pytest.mark.parametrize("blocks", [1, 2, 3])
 def test_the_latest_position_alone_has_the_features_it_has_among_all(
     slug, blocks, heads, encoder, small_config, random_windows
 ):
@@ -68,7 +73,28 @@ def test_the_latest_position_alone_has_the_features_it_has_among_all(
     with torch.no_grad():
         every = Passage(model.config, model.edges, weights, windows, None).forward()
         latest = Passage(model.config, model.edges, weights, windows, None).latest()
+        known = by_item(model.config, weights)
+        assert (known is not None) == (slug in ("tisasrec", "tisasrec_plus"))
+        again = Passage(model.config, model.edges, weights, windows, None).latest(known)
     torch.testing.assert_close(latest, every.view(7, 6, -1)[:, -1])
+    torch.testing.assert_close(again, latest)
+
+
+def test_products_of_items_with_intervals_take_bounded_memory(encoder, small_config, monkeypatch):
+    model = encoder(small_config("tisasrec"))
+    weights = weights_of(model, training=False).detached()
+    assert by_item(model.config, weights) is not None
+    monkeypatch.setattr(by_item_module, "PRODUCTS", len(weights.items) * 16 - 1)
+    assert by_item(model.config, weights) is None
+
+
+@pytest.mark.parametrize("heads", [1, 2])
+def test_full_windows_have_the_mask_that_others_have(heads):
+    padded = torch.tensor([0, 2])
+    some = attention_mask(padded, 5, 3, heads, torch.float32)
+    full = attention_mask(padded[:1], 5, 3, heads, torch.float32)
+    assert full.equal(some[:heads])
+    assert not some[heads:].equal(some[:heads])
 
 
 def test_slopes_with_dropout_are_those_of_differences(slug, encoder, small_config, random_windows):
@@ -167,7 +193,8 @@ def test_groups_of_near_pairs_sum_what_the_pairs_do(heads, edges, latest, pause)
     windows = Windows(times, times, times, times, scales, scales, asked, scales)
     known = 5, torch.tensor(edges, dtype=torch.int64), heads, latest
     (pairs,) = near_pairs(asked, times, scales, padded, *known)
-    near, rows = near_of(windows, padded, *known), pairs.pairs.rows.long()
+    found = found_pairs(windows, padded, *known)
+    near, rows = Near(*found), pairs.pairs.rows.long()
     places, queries = pairs.places.long(), pairs.pairs.queries.long()
     assert pause or len(near.groups.rows) < len(rows)
     assert near.places.equal(pairs.places)
@@ -183,8 +210,31 @@ def test_groups_of_near_pairs_sum_what_the_pairs_do(heads, edges, latest, pause)
     grouped = near.by_group(scores)
     torch.testing.assert_close(near.sums_by_query(grouped, table), by_query)
     torch.testing.assert_close(near.sums_by_row(grouped, x), by_row)
+    before = scores.clone()
     near.add_products(scores, x, table)
     torch.testing.assert_close(scores.flatten(), expected)
+    items = torch.arange(len(x), dtype=torch.int32).flip(0)  # each query's, and its products
+    by_item = NearByItem(*found, items, x.flip(0) @ table.T)
+    torch.testing.assert_close(by_item.sums_by_query(by_item.by_group(before), table), by_query)
+    by_item.add_products(before)
+    torch.testing.assert_close(before.flatten(), expected)
+
+
+def test_intervals_are_exact_whatever_their_units():
+    """Many lie at a whole multiple of the scale, or a second off it."""
+    g = torch.Generator().manual_seed(0)
+    scales = torch.tensor([1, 3, 49, 86_400, 10**9 + 7, 2**31])
+    gaps = scales[:, None] * torch.randint(0, 90, (6, 49), generator=g)
+    gaps = (gaps + torch.randint(-1, 2, (6, 49), generator=g)).clamp(min=0)
+    times = F.pad(gaps.cumsum(1), (1, 0))
+    none = torch.zeros(6, dtype=torch.int64)
+    windows = Windows(times, times, times, none, scales, times)
+    known = 256, none[:0], 1, 50
+    (expected,) = near_pairs(times, times, scales, none, *known)
+    found, places = found_pairs(windows, none, *known)
+    assert len(places) > 6 * 50
+    assert places.equal(expected.places.long())
+    assert found.rows.equal(expected.pairs.rows)
 
 
 @pytest.fixture
@@ -283,7 +333,7 @@ def test_parts_are_of_like_length_and_have_everybody_once(random_windows, small_
 @pytest.mark.parametrize("protocols", [("uniform_100",), ("uniform_100", "full")])
 @pytest.mark.parametrize("batch", [5, 64])
 def test_ranks_are_the_plain_ones(slug, protocols, batch, trainer_of, monkeypatch):
-    monkeypatch.setattr(ranking, "BATCH", batch)
+    monkeypatch.setattr(ranking, "USERS", batch)
     trainer = trainer_of(slug)
     model, sequences = trainer.model.double().eval(), trainer.sequences
 
