@@ -228,7 +228,7 @@ def test_intervals_are_exact_whatever_their_units():
     gaps = (gaps + torch.randint(-1, 2, (6, 49), generator=g)).clamp(min=0)
     times = F.pad(gaps.cumsum(1), (1, 0))
     none = torch.zeros(6, dtype=torch.int64)
-    windows = Windows(times, times, times, none, scales, times)
+    windows = Windows(times, times, times, times, none, scales, times, none)
     known = 256, none[:0], 1, 50
     (expected,) = near_pairs(times, times, scales, none, *known)
     found, places = found_pairs(windows, none, *known)
