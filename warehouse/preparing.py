@@ -172,10 +172,17 @@ def _stage(
     connection.unregister("frame")
 
 
-def _in_groups(frame: pl.DataFrame) -> pa.Table:
-    """Batches of the size of DuckDB's row groups, which its threads share out; no copy."""
-    table = frame.to_arrow()
-    return pa.Table.from_batches(table.to_batches(ROWS_A_GROUP), table.schema)
+def _in_groups(frame: pl.DataFrame) -> pa.RecordBatchReader:
+    """Batches of DuckDB's row groups, one at a time: its threads share them out as they are.
+
+    Polars' own pieces are of other sizes, and what has to be joined again is joined by one thread.
+    """
+    groups = (
+        batch
+        for group in frame.iter_slices(ROWS_A_GROUP)
+        for batch in group.rechunk().to_arrow().to_batches()
+    )
+    return pa.RecordBatchReader.from_batches(frame.clear().to_arrow().schema, groups)
 
 
 def _insert_snapshot(connection: duckdb.DuckDBPyConnection, home: Home, snapshot: Snapshot) -> None:

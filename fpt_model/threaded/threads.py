@@ -17,6 +17,7 @@ import torch
 # mallopt(3)
 _TRIM_THRESHOLD = -1
 _MMAP_THRESHOLD = -3
+_TOP_PAD = -2
 
 Work = TypeVar("Work")
 Found = TypeVar("Found")
@@ -47,12 +48,14 @@ def keep_memory() -> None:
     """What is freed stays with the process, where the C library can be told so (glibc).
 
     It would give the tensors of a part back to the system and ask for them anew: the first touch
-    of a page takes longer than what is computed on it.
+    of a page takes longer than what is computed on it. A thread's memory comes in pieces of 64 MB,
+    and an empty one goes back, whatever the threshold, unless as much is to be kept to spare.
     """
     tell = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
     if tell is not None:
         tell(_TRIM_THRESHOLD, 2**30)
         tell(_MMAP_THRESHOLD, 2**25)  # the most it takes
+        tell(_TOP_PAD, 2**26)
 
 
 @cache
