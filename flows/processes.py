@@ -14,6 +14,7 @@ from warehouse.errors import RefusedError
 
 GRACE_SECONDS = 5.0  # for flow runs and their workers, to save and to report
 SERVER_SECONDS = 2.5  # then for the server
+KILLED_SECONDS = 1.0  # for what was killed and is no child of ours, whose end is not waited for
 _PR_SET_PDEATHSIG = 1
 _prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
 
@@ -83,16 +84,24 @@ def _end(processes: Sequence[subprocess.Popen[bytes]], grace: float) -> None:
     others = _descendants(alive, family)
     for pid in alive + [child for parent in alive for child in family.get(parent, ())]:
         _signal(pid, signal.SIGTERM)
-    deadline = time.monotonic() + grace
-    while time.monotonic() < deadline:
-        if all(one.poll() is not None for one in processes) and not any(map(lives, others)):
-            return
-        time.sleep(0.05)
+    if _gone(processes, others, grace):
+        return
     late = others | _descendants(alive, _children_by_parent())
     for pid in [*(one.pid for one in processes if one.poll() is None), *late]:
         _signal(pid, signal.SIGKILL)
     for one in processes:
         one.wait()
+    _gone(processes, late, KILLED_SECONDS)
+
+
+def _gone(processes: Sequence[subprocess.Popen[bytes]], others: set[int], seconds: float) -> bool:
+    """Whether all of them end before so much time is over."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if all(one.poll() is not None for one in processes) and not any(map(lives, others)):
+            return True
+        time.sleep(0.05)
+    return False
 
 
 def _children_by_parent() -> dict[int, list[int]]:
