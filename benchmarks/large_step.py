@@ -15,14 +15,14 @@ import torch
 import triton
 from results import Result, add_arguments, command, keep, versions
 
-from fpt_model.config import Config, resolve
+from fpt_model.config import Config, Setting, resolve
 from fpt_model.data import Sequences, load
 from fpt_model.graphed.trainer import GraphedTrainer
 from fpt_model.train import device_name, device_of
 from fpt_model.trainer import Trainer
 
 WARM = 5  # epochs; each can have steps of a length that is new, and is recorded
-LARGE = {
+LARGE: dict[str, Setting] = {
     "max_length": 200,
     "item_width": 128,
     "week_width": 32,
@@ -40,10 +40,14 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--profile", action="store_true", help="list the kernels of a step")
     parser.add_argument("--plain", action="store_true", help="time the plain trainer as well")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     add_arguments(parser)
     asked = parser.parse_args()
+    if (asked.record or asked.record_to) and asked.set:
+        parser.error("only the settings above are recorded: no --set")
     device = device_of("cuda")
-    config = resolve("sas_fpt", "paper", LARGE | {"heads": asked.heads})
+    other = dict(pair.split("=", 1) for pair in asked.set)
+    config = resolve("sas_fpt", "paper", LARGE | {"heads": asked.heads} | other)
     sequences = load(asked.sequences).to(device)
     print(f"{device_name(device)}, torch {torch.__version__}, triton {triton.__version__}")
     ours = measure(GraphedTrainer, config, sequences, asked.epochs, profile=asked.profile)

@@ -38,16 +38,25 @@ def softmax_loss(
         targets: (B, T).
         met: (B, T, I + 1), items that are left out, unless they are the next one.
     """
-    scores = model.score_all(features)  # (B, T, I + 1)
+    scores = model.score_all(features).flatten(0, 1)
+    left_out = None if met is None else met.flatten(0, 1)
+    return cross_entropy(scores, targets.flatten(), left_out)
+
+
+def cross_entropy(
+    scores: Tensor, targets: Tensor, met: Tensor | None, reduction: str = "mean"
+) -> Tensor:
+    """Cross-entropy of targets among items; padding is no item, and has no part as a target.
+
+    Args:
+        scores: (N, I + 1).
+        targets: (N,) ids, 0 where padded.
+        met: (N, I + 1), items that are left out, unless they are the target.
+        reduction: see `torch.nn.functional.cross_entropy`.
+    """
     if met is not None:
-        scores = scores.masked_fill(rivals_out(met, targets), -math.inf)
-    flat = scores[..., 1:].flatten(0, 1)
-    return F.cross_entropy(flat, targets.flatten() - 1, ignore_index=-1)
-
-
-def rivals_out(met: Tensor, targets: Tensor) -> Tensor:
-    """Items (…, I + 1) that a softmax leaves out: those that were met, but not the next one."""
-    return met.scatter(-1, targets[..., None], value=False)
+        scores = scores.masked_fill(met.scatter(1, targets[:, None], value=False), -math.inf)
+    return F.cross_entropy(scores[:, 1:], targets - 1, ignore_index=-1, reduction=reduction)
 
 
 def group_loss(users: Tensor, first: Tensor, second: Tensor, same: Tensor, margin: float) -> Tensor:

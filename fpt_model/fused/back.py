@@ -41,7 +41,6 @@ from fpt_model.fused.tiles import (
     columns,
     in_turn,
     layer_offset,
-    linear_back,
     matrix_columns,
     matrix_rows,
     norm,
@@ -188,7 +187,7 @@ def back(
         dq += values_by_row(sums, tables, first, M, D, R, C, E)
     dq = dq.to(half)
     write(at(tiles, DQ, layer, sequence, groups, LAYERS + 1, T * D) + here, dq, first, M, E)
-    dn = dx1 + linear_back(dq, halves, QUERY, D)
+    dn = dx1 + product(dq, matrix_rows(halves, QUERY, 0, D, D))
     write(at(tiles, DN, layer, sequence, groups, LAYERS + 1, T * D) + here, dn, first, M, E)
     hat = read(at(tiles, HAT, layer, sequence, groups, LAYERS + 1, T * D) + here, first, M, E)
     rows = first + tl.arange(0, M)

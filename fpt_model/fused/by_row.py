@@ -35,25 +35,30 @@ def vectors_at(table, begin, D: tl.constexpr, R: tl.constexpr, C: tl.constexpr):
 
 
 @triton.jit
+def inside(begin, first, M: tl.constexpr, R: tl.constexpr, C: tl.constexpr, E: tl.constexpr):
+    """Which of (M, C) places of sums by row, from a row of the table on, are no padding."""
+    there = (begin + tl.arange(0, C) < R)[None, :]
+    return there & (first + tl.arange(0, M) < E)[:, None]
+
+
+@triton.jit
 def scores_by_row(
     x, table, look_up, scratch, first, M: tl.constexpr, D: tl.constexpr, R: tl.constexpr,
     C: tl.constexpr, E: tl.constexpr,
 ):  # fmt: skip
     """x · table[row] for all pairs, (M, T), by way of `scratch` (M, R), left empty."""
-    real = (first + tl.arange(0, M) < E)[:, None]
     for begin in tl.range(0, R, C, num_stages=AHEAD):
         found = product(x, tl.trans(vectors_at(table, begin, D, R, C)))
-        there = (begin + tl.arange(0, C) < R)[None, :]
-        place = scratch + columns(begin, M, R, C)
-        tl.store(place, found.to(scratch.dtype.element_ty), mask=there & real)
+        real = inside(begin, first, M, R, C, E)
+        tl.store(scratch + columns(begin, M, R, C), found.to(scratch.dtype.element_ty), mask=real)
     tl.debug_barrier()
     place = places_of_pairs(look_up, M, R)
     found = tl.trans(tl.load(scratch + place, cache_modifier=".cg")).to(tl.float32)
     tl.debug_barrier()
     for begin in tl.range(0, R, C):
-        there = (begin + tl.arange(0, C) < R)[None, :]
         empty = tl.zeros((M, C), scratch.dtype.element_ty)
-        tl.store(scratch + columns(begin, M, R, C), empty, mask=there & real)
+        real = inside(begin, first, M, R, C, E)
+        tl.store(scratch + columns(begin, M, R, C), empty, mask=real)
     return found
 
 
@@ -74,10 +79,8 @@ def values_by_row(
 ):  # fmt: skip
     """Sums by row (M, R) times the table: (M, D)."""
     values = tl.zeros((M, D), tl.float32)
-    real = (first + tl.arange(0, M) < E)[:, None]
     for begin in tl.range(0, R, C, num_stages=AHEAD):
-        there = (begin + tl.arange(0, C) < R)[None, :]
-        place = sums + columns(begin, M, R, C)
-        part = tl.load(place, mask=there & real, other=0.0, cache_modifier=".cg")
+        place, real = sums + columns(begin, M, R, C), inside(begin, first, M, R, C, E)
+        part = tl.load(place, mask=real, other=0.0, cache_modifier=".cg")
         values += product(part, vectors_at(table, begin, D, R, C))
     return values

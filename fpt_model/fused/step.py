@@ -194,13 +194,8 @@ def _weight_slopes(engine: "Engine", at: Scratch, layer: int) -> None:
     sums.weight_slopes[(engine.seeds, kinds * layout.width // columns, engine.splits)](
         *(engine.dense, engine.params, layout.blocks, layout.offset("norm.weight")),
         *(at.tiles, layout.size, *_dense(engine), layer),
-        PER_SPLIT=_per_split(engine),
-        T=layout.length,
-        E=config.max_length,
-        D=layout.width,
         W=columns,
-        LAYERS=config.blocks,
-        STAGES=STAGES,
+        **_sums_shape(engine),
     )
 
 
@@ -211,15 +206,10 @@ def _key_slopes(engine: "Engine", at: Scratch, layer: int, step: int) -> None:
         *(engine.dense, layout.blocks),
         *(layout.offset("positions.0"), layout.offset("positions.1")),
         *(engine.keys, engine.clock, step, at.tiles, at.squares, *_dense(engine), layer),
-        PER_SPLIT=_per_split(engine),
-        T=layout.length,
-        E=config.max_length,
-        D=layout.width,
         W=columns,
-        LAYERS=config.blocks,
         INTERVALS=config.intervals,
         RATE=config.dropout,
-        STAGES=STAGES,
+        **_sums_shape(engine),
     )
 
 
@@ -229,15 +219,10 @@ def _interval_slopes(engine: "Engine", at: Scratch, layer: int, step: int) -> No
     sums.interval_slopes[(engine.seeds, 2 * chunks, engine.splits)](
         *(engine.dense, layout.offset("intervals.0"), layout.offset("intervals.1")),
         *(engine.keys, engine.clock, step, at.sums, at.tiles, *_dense(engine), layer),
-        PER_SPLIT=_per_split(engine),
-        T=layout.length,
-        E=engine.config.max_length,
-        D=layout.width,
         R=layout.rows,
         C=ROWS_AT_ONCE,
-        LAYERS=engine.config.blocks,
         RATE=engine.config.dropout,
-        STAGES=STAGES,
+        **_sums_shape(engine),
     )
 
 
@@ -334,6 +319,17 @@ def _shape(engine: "Engine") -> dict[str, int]:
     lengths = {"T": layout.length, "E": engine.config.max_length, "M": _rows(engine)}
     lengths |= {"P": min(PIECE, layout.width), "D": layout.width}
     return lengths | {"LAYERS": engine.config.blocks}
+
+
+def _sums_shape(engine: "Engine") -> dict[str, int]:
+    """Of sums over a part of the batch, from what tiles saved."""
+    layout, config = engine.layout, engine.config
+    lengths = {"T": layout.length, "E": config.max_length, "D": layout.width}
+    return lengths | {
+        "LAYERS": config.blocks,
+        "PER_SPLIT": _per_split(engine),
+        "STAGES": STAGES,
+    }
 
 
 def _embeddings(engine: "Engine") -> tuple[int, ...]:

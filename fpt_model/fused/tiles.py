@@ -132,12 +132,6 @@ def bias_of(model, matrix, begin, D: tl.constexpr, C: tl.constexpr):
 
 
 @triton.jit
-def linear_back(dy, halves, matrix: tl.constexpr, D: tl.constexpr):
-    """Gradient of what a linear layer takes."""
-    return product(dy, tl.load(halves + matrix_offset(matrix, D) + tile(D, D)))
-
-
-@triton.jit
 def from_first(sum1, first1, sum2, first2):
     """Adds up, anew from each first one: the step of a scan."""
     return tl.where(first2 > 0, sum2, sum1 + sum2), first1 | first2

@@ -41,6 +41,8 @@ SOFTMAX = (
 # the same where shared memory holds when items were met, too; and beside vectors wider than 128
 UNSEEN = SOFTMAX[0] | {"num_stages": 2}, SOFTMAX[1]
 UNSEEN_WIDE = SOFTMAX[0] | {"BN": 64, "num_stages": 2}, SOFTMAX[1] | {"BM": 64}
+# of the largest tile of items, of which a row of `Engine.met` holds whole ones
+ITEMS_AT_ONCE = max(tile["BN"] for tiles in (UNSEEN, UNSEEN_WIDE) for tile in tiles)
 
 
 def loss_slopes(engine: "Engine", at: Buffers, n: int) -> int:
@@ -60,22 +62,24 @@ def loss_slopes(engine: "Engine", at: Buffers, n: int) -> int:
         )
         return n // ROWS_AT_ONCE
     shared = (engine.now, engine.met, at.sequence, at.features, weights.rounded, at.targets)
+    items = engine.sequences.n_items, engine.met.shape[1]
     sizes |= {"UNSEEN": engine.unseen}
-    stride = engine.met.shape[1]
-    tiles = (UNSEEN if sizes["WP"] <= 128 else UNSEEN_WIDE) if engine.unseen else SOFTMAX
-    for_tokens, for_items = tiles
+    for_tokens, for_items = _softmax_tiles(engine.unseen, sizes["WP"])
     softmax.feature_slopes[(n // for_tokens["BM"],)](
-        *(*shared, at.dfeatures, at.logs, at.losses, engine.sequences.n_items, stride),
-        **sizes | for_tokens,
+        *(*shared, at.dfeatures, at.logs, at.losses, *items), **sizes | for_tokens
     )
     with engine.aside():
-        softmax.item_slopes[
-            (-(-(engine.sequences.n_items + 1) // for_items["BN"]), len(at.item_parts))
-        ](
-            *(*shared, at.logs, at.item_parts, engine.sequences.n_items, stride),
-            **sizes | for_items,
+        softmax.item_slopes[(-(-(items[0] + 1) // for_items["BN"]), len(at.item_parts))](
+            *(*shared, at.logs, at.item_parts, *items), **sizes | for_items
         )
     return n // for_tokens["BM"]
+
+
+def _softmax_tiles(unseen: bool, width: int) -> tuple[dict[str, int], dict[str, int]]:
+    """For gradients of tokens and of items, of so wide vectors."""
+    if not unseen:
+        return SOFTMAX
+    return UNSEEN if width <= 128 else UNSEEN_WIDE
 
 
 def backward(engine: "Engine", at: Buffers, n: int) -> None:

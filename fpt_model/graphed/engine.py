@@ -17,7 +17,7 @@ from torch import Tensor
 from fpt_model.config import Config
 from fpt_model.data import Sequences, Windows
 from fpt_model.graphed import tokens
-from fpt_model.graphed.back import backward, loss_slopes
+from fpt_model.graphed.back import ITEMS_AT_ONCE, backward, loss_slopes
 from fpt_model.graphed.buffers import Buffers
 from fpt_model.graphed.forward import forward, inputs
 from fpt_model.graphed.plan import LARGEST, ROWS, Plan, Source
@@ -32,7 +32,6 @@ MAX_PAIRS = 2**31  # pairs of tokens are counted in int32
 HALF = torch.float16  # of products: as many digits as TF32; sums are float32
 ROUNDED = 1024
 SPLITS = 8  # partial sums of the items' gradient
-ITEMS_AT_ONCE = 128  # of the largest tile of items, of which a row of `met` holds whole ones
 PROGRAMS = 264  # two for each of a GPU's processors: what gradients of weights are split into
 
 

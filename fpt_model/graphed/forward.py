@@ -36,6 +36,8 @@ from fpt_model.graphed.weights import BLOCK, aligned
 if TYPE_CHECKING:
     from fpt_model.graphed.engine import Engine
 
+MEETING = 4  # programs that share a history, 256 interactions each at a time
+
 
 def inputs(engine: "Engine", at: Buffers, now: Tensor, source: Source, *, train: bool) -> None:
     """Tokens, their vectors, and what attention needs of their times and tables."""
@@ -92,7 +94,7 @@ def _meet(engine: "Engine", now: Tensor, source: Source) -> None:
     if not engine.unseen:
         return
     engine.met.fill_(LARGEST)
-    met.meet[(len(engine.met), 4)](
+    met.meet[(len(engine.met), MEETING)](
         *(now, engine.met, source.items, engine.starts, engine.n_train, engine.met.shape[1]),
         B=len(engine.met),
         BLOCK=256,

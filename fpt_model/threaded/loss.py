@@ -1,12 +1,10 @@
 """Losses of a part and their slopes. Letters: N tokens, D width, I items."""
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fpt_model.losses import rivals_out
+from fpt_model.losses import cross_entropy
 from fpt_model.pairs import Pairs, products, sums_by_query
 
 
@@ -54,9 +52,6 @@ def softmax(
     features, items = features.detach().requires_grad_(), items.detach().requires_grad_()
     with torch.enable_grad():
         scores = features[:, : items.shape[1]] @ items.T
-        if met is not None:
-            scores = scores.masked_fill(rivals_out(met, targets), -math.inf)
-        scores = scores[:, 1:]
-        total = F.cross_entropy(scores, targets - 1, ignore_index=-1, reduction="sum") / count
+        total = cross_entropy(scores, targets, met, reduction="sum") / count
     of_features, of_items = torch.autograd.grad(total, (features, items))
     return total.detach(), of_features, of_items
