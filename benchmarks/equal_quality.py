@@ -194,7 +194,7 @@ def judged(asked: argparse.Namespace, config: Config) -> dict[str, Any]:
     first = records["fast"][0]
     sizes = "large" if asked.large else "paper"
     return {
-        "name": f"{config.model} {sizes}",
+        "name": " ".join([config.model, sizes, *asked.set]),
         "engine": " ".join(engines),
         "settings": config.to_dict(),
         "seeds": list(range(asked.seeds)),

@@ -136,7 +136,8 @@ class Trainer:
         if progress.step == 0:
             self._begin_epoch()
         seed_step(self.seed, progress.epoch * self.steps + progress.step)
-        chosen = self.epoch_order()[progress.step * config.batch_size :][: config.batch_size]
+        first = progress.step * config.batch_size
+        chosen = self.order_of(progress.epoch)[first : first + config.batch_size]
         chosen = chosen.to(self.rows.device)
         self.model.train()
         self.loss_sum += self._slopes(*self._windows(chosen))
@@ -222,20 +223,20 @@ class Trainer:
         self.loss_sum.zero_()
         self.refresh_groups()
 
-    def refresh_groups(self) -> None:
-        """Cluster the users anew, if it is time."""
+    def refresh_groups(self) -> bool:
+        """Cluster the users anew, if it is time. Returns whether it was."""
         progress, config = self.progress, self.config
         due = progress.epoch > 0 and progress.epoch % config.group_refresh == 0
-        if config.group_weight and config.user_width and due:
-            vectors = self.weights()["users.weight"][1:]
-            self.groups[1:] = cluster(vectors, config.groups, self._generator(_GROUPS))
+        if not (config.group_weight and config.user_width and due):
+            return False
+        vectors = self.weights()["users.weight"][1:]
+        draw = generator(self.seed, _GROUPS, progress.epoch)
+        self.groups[1:] = cluster(vectors, config.groups, draw)
+        return True
 
-    def epoch_order(self) -> Tensor:
-        """The epoch's order of the trainable users, (N,) int64 on the CPU."""
-        return torch.randperm(len(self.rows), generator=self._generator(_ORDER))
-
-    def _generator(self, purpose: int) -> torch.Generator:
-        return generator(self.seed, purpose, self.progress.epoch)
+    def order_of(self, epoch: int) -> Tensor:
+        """An epoch's order of the trainable users, (N,) int64 on the CPU."""
+        return torch.randperm(len(self.rows), generator=generator(self.seed, _ORDER, epoch))
 
     def _windows(self, chosen: Tensor) -> tuple[Windows, Tensor]:
         if self.config.windows == "latest":

@@ -16,7 +16,7 @@ from fpt_model.data import Sequences, Windows
 from fpt_model.fused.intervals import look_ups
 from fpt_model.fused.layout import BLOCK, Layout, power_of_two
 from fpt_model.fused.scratch import Batch, Scratch
-from fpt_model.fused.step import drop_tables, forward, start, train_step
+from fpt_model.fused.step import count_targets, drop_tables, forward, start, train_step
 from fpt_model.fused.tiles import FIXED
 from fpt_model.model import Encoder
 from fpt_model.sampling import NegativeSampler
@@ -167,14 +167,9 @@ class Engine:
             for name, value in vars(batch).items():
                 if isinstance(value, Tensor):
                     getattr(self.batch, name).copy_(value)
-        self.order.copy_(order)
+        self.order.copy_(order, non_blocking=True)
         self.clock.copy_(clock)
-        real = (batch.items > 0).sum(1, dtype=torch.int32).view(-1, self.n_rows)
-        real = real.expand(self.seeds, -1).gather(1, self.order.long())
-        padded = torch.nn.functional.pad(
-            real, (0, self.steps * self.config.batch_size - self.n_rows)
-        )
-        self.n_real.copy_(padded.view(self.seeds, self.steps, -1).sum(2))
+        count_targets(self, self.batch)
 
     def run(self) -> None:
         """All steps of the epoch; on a GPU they are one graph."""

@@ -22,6 +22,18 @@ KEY_TABLE = tl.constexpr(chance.KEY_TABLE)
 KEY_PLACE = tl.constexpr(chance.KEY_PLACE)
 
 
+@triton.jit
+def count_targets(real, windows, order, n_order, out, batch, B: tl.constexpr):
+    """How many positions have a target, by step. Grid (S, steps). `windows`: see `enter`."""
+    seed, step = tl.program_id(0), tl.program_id(1)
+    b = tl.arange(0, B)
+    place = step * batch + b
+    there = (b < batch) & (place < n_order)
+    row = tl.load(order + seed * n_order + place, mask=there, other=0)
+    counts = tl.load(real + seed * windows + row, mask=there, other=0)
+    tl.store(out + seed * tl.num_programs(1) + step, tl.sum(counts, 0))
+
+
 @triton.jit(do_not_specialize=["step"])
 def draw(
     keys, clock, step, masks, batch, pairs,

@@ -22,6 +22,9 @@ class Batch:
         targets: same shape; None to rank.
         look_ups: see `fpt_model.fused.intervals`; None without intervals.
         shared: whether all seeds use the same windows.
+
+    Attributes:
+        real: (N,), positions of a window that are no padding.
     """
 
     def __init__(
@@ -30,6 +33,7 @@ class Batch:
         self.items, self.weeks = windows.items.int(), windows.weeks.int()
         self.targets = self.items if targets is None else targets.int()
         self.users = windows.users.int()
+        self.real = (windows.items > 0).sum(1, dtype=torch.int32)
         self.look_ups = self.items if look_ups is None else look_ups
         self.shared = shared
 

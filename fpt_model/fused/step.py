@@ -40,6 +40,15 @@ def train_step(engine: "Engine", step: int) -> None:
     _adam(engine, step)
 
 
+def count_targets(engine: "Engine", batch: Batch) -> None:
+    """Positions of each step of the epoch that have one."""
+    inputs.count_targets[(engine.seeds, engine.steps)](
+        *(batch.real, 0 if batch.shared else engine.n_rows, engine.order, engine.n_rows),
+        *(engine.n_real, engine.config.batch_size),
+        B=power_of_two(engine.config.batch_size),
+    )
+
+
 def start(engine: "Engine", batch: Batch, step: int) -> None:
     """What a step finds that no other went before."""
     draw(engine, batch, step)

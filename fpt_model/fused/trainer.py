@@ -33,12 +33,10 @@ class FusedTrainer(Trainer):
         """Run the epoch of the whole group."""
         self.group.run_epoch()
 
-    def begin(self) -> tuple[Tensor, int]:
-        """Prepare an epoch: groups of users. Returns the order (N,) and the steps before."""
-        if not self.finished:
-            self.refresh_groups()
-        self.engine.groups[self.number] = self.groups.int()
-        return self.epoch_order(), self.progress.epoch * self.steps
+    def begin(self) -> None:
+        """Prepare an epoch: groups of users."""
+        if not self.finished and self.refresh_groups():
+            self.engine.groups[self.number] = self.groups.int()
 
     def ended(self) -> None:
         """Take over what the epoch left."""
@@ -80,6 +78,7 @@ class FusedTrainer(Trainer):
             kept = under(f"adam.{kind}.", state.tensors)
             if kept:
                 layout.pack(kept, flat[self.number])
+        engine.groups[self.number] = self.groups.int()
         engine.take_over()
 
     def use(self, weights: dict[str, Tensor]) -> None:
@@ -129,6 +128,7 @@ class FusedGroup:
         self._batches: dict[Split, Batch] = {}
         self._rivals: dict[Split, list[Rivals]] = {}
         self._features: tuple[tuple[Split, int], Tensor] | None = None
+        self._drawn: tuple[list[int], Tensor] | None = None
         latest = config.windows == "latest"
         windows = self.members[0].latest if latest else None
         self.latest = self.engine.windows(*windows, shared=True) if windows else None
@@ -168,13 +168,26 @@ class FusedGroup:
             member.restore(state)
 
     def _run_epoch(self) -> None:
-        begun = [member.begin() for member in self.members]
+        for member in self.members:
+            member.begin()
+        epochs = [member.progress.epoch for member in self.members]
+        before = torch.tensor(epochs) * self.engine.steps
         batch = self.latest or self._random_batch()
-        order = torch.stack([order for order, _ in begun]).int()
-        self.engine.start_epoch(batch, order, torch.tensor([clock for _, clock in begun]))
+        self.engine.start_epoch(batch, self._order(epochs), before)
         self.engine.run()
         for member in self.members:
             member.ended()
+        # while the GPU is at work
+        self._order([member.progress.epoch + (not member.finished) for member in self.members])
+
+    def _order(self, epochs: list[int]) -> Tensor:
+        """Orders of users in an epoch of each member, (S, N) int32; the last ones are kept."""
+        if self._drawn is None or self._drawn[0] != epochs:
+            orders = [m.order_of(epoch) for m, epoch in zip(self.members, epochs, strict=True)]
+            order = torch.stack(orders).int()
+            on_gpu = self.engine.device.type == "cuda"
+            self._drawn = epochs, order.pin_memory() if on_gpu else order
+        return self._drawn[1]
 
     def _random_batch(self) -> Batch:
         """Windows that each member draws for this epoch, one member's after the other's."""

@@ -30,8 +30,8 @@ class GraphedTrainer(Trainer):
     def __init__(self, config: Config, seed: int, sequences: Sequences) -> None:
         super().__init__(config, seed, sequences)
         key = torch.randint(2**32, (2,), generator=generator(seed, _KEYS, 0))
-        self.engine = Engine(self.model, key, sequences, self.groups, self.loss_sum)
-        self.histories = Histories(sequences)
+        self.engine = Engine(self.model, key, self.sequences, self.groups, self.loss_sum)
+        self.histories = Histories(self.sequences)
         self.users, self.ends = self.rows.cpu(), self.last.cpu()
         self.planned = -1  # the epoch whose steps the engine knows
 
@@ -47,7 +47,7 @@ class GraphedTrainer(Trainer):
         progress.step += 1
 
     def _plan(self) -> Plan:
-        config, order = self.config, self.epoch_order()
+        config, order = self.config, self.order_of(self.progress.epoch)
         ends = self.ends
         if config.windows == "random":
             draw = generator(self.seed, _WINDOWS, self.progress.epoch)

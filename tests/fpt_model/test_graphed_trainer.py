@@ -106,13 +106,15 @@ def test_both_start_from_the_same_weights_and_validate_alike(trainer):
     assert captured._validate() == pytest.approx(plain._validate())
 
 
-@pytest.mark.parametrize(("loss", "rating_width"), [("bce", 0), ("softmax", 2)])
-def test_a_step_without_chance_is_the_plain_trainers(trainer, loss, rating_width):
+ALL_ITEMS = {"loss": "softmax", "rivals": "unseen", "moment": "request", "rating_width": 2}
+
+
+@pytest.mark.parametrize("other", [{"loss": "bce"}, ALL_ITEMS])
+def test_a_step_without_chance_is_the_plain_trainers(trainer, other):
     """Norm penalty, Adam and order of users; a sampled negative is chance."""
-    settings = {"dropout": 0.0, "loss": loss, "l2": 0.01, "group_weight": 0.0}
-    settings["rating_width"] = rating_width
+    settings = {"dropout": 0.0, "l2": 0.01, "group_weight": 0.0} | other
     captured, plain = trainer(**settings), trainer(Trainer, **settings)
-    if loss == "bce":
+    if other["loss"] == "bce":
         plain.negatives.draw = lambda users, shape: _as_drawn(captured, plain, shape)
     for one in (captured, plain):
         one.step()
@@ -128,7 +130,7 @@ def test_a_step_without_chance_is_the_plain_trainers(trainer, loss, rating_width
 
 
 def _as_drawn(captured: GraphedTrainer, plain: Trainer, shape) -> torch.Tensor:
-    chosen = plain.epoch_order()[: shape[0]].to(DEVICE)
+    chosen = plain.order_of(plain.progress.epoch)[: shape[0]].to(DEVICE)
     real = plain.latest[1][chosen] > 0
     drawn = torch.zeros(shape, dtype=torch.int64, device=DEVICE)
     drawn[real] = captured.engine.buffers.negatives.flatten()[: int(real.sum())].long()

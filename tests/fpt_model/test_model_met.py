@@ -64,5 +64,5 @@ def test_negatives_and_rivals_are_those_of_the_windows_owner(
 
     monkeypatch.setattr(trainer.negatives, "draw", remember)
     trainer.step()
-    chosen = trainer.epoch_order()[: config.batch_size]
+    chosen = trainer.order_of(trainer.progress.epoch)[: config.batch_size]
     assert sorted(asked) == sorted((trainer.rows[chosen] + 1).tolist())
