@@ -69,6 +69,14 @@ def test_a_checkpoint_goes_on_to_the_same_weights(group, tmp_path):
     assert same(whole.members[0].weights(), resumed.members[0].weights())
 
 
+def test_a_checkpoint_brings_its_groups(group):
+    """They are made every few epochs, and the loss of every step asks for them."""
+    (saved,), resumed = group([3]).members, group([3])
+    saved.groups[1:] = torch.arange(len(saved.groups) - 1) % 3
+    resumed.members[0].restore(saved.state())
+    assert torch.equal(resumed.engine.groups[0].long(), saved.groups)
+
+
 def test_its_checkpoints_are_the_plain_trainers(group):
     fused = group([3])
     run(fused, 1)
