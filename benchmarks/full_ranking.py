@@ -18,9 +18,9 @@ from results import Result, add_arguments, command, keep
 
 from fpt_model.config import VARIANTS, resolve
 from fpt_model.data import load
+from fpt_model.engines import device_of
 from fpt_model.evaluate import PROTOCOLS, Ranks, rank
 from fpt_model.fused.trainer import FusedGroup
-from fpt_model.train import device_of
 from fpt_model.trainer import scorer
 
 

@@ -18,8 +18,8 @@ from reference import module
 from results import Result, command, cpu, record, versions
 
 from fpt_model.data import Windows, load
+from fpt_model.engines import device_name
 from fpt_model.intervals import interval_attention, interval_rows, near_pairs, scaled_intervals
-from fpt_model.train import device_name
 
 SPAN, WIDTH, DROPOUT = 256, 50, 0.2
 NO_EDGES = torch.empty(0, dtype=torch.int64)

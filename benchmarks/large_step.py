@@ -17,8 +17,8 @@ from results import Result, add_arguments, command, keep, versions
 
 from fpt_model.config import Config, Setting, resolve
 from fpt_model.data import Sequences, load
+from fpt_model.engines import device_name, device_of
 from fpt_model.graphed.trainer import GraphedTrainer
-from fpt_model.train import device_name, device_of
 from fpt_model.trainer import Trainer
 
 WARM = 5  # epochs; each can have steps of a length that is new, and is recorded

@@ -21,8 +21,8 @@ from results import Result, add_arguments, command, keep
 
 from fpt_model.config import VARIANTS, resolve
 from fpt_model.data import Sequences, load
+from fpt_model.engines import device_of
 from fpt_model.fused.trainer import FusedGroup
-from fpt_model.train import device_of
 
 MODELS = ("tisasrec", "sas_fpt")
 EPOCHS = 5  # of ours in a round

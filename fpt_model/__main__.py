@@ -98,7 +98,8 @@ def _train(asked: argparse.Namespace) -> int:
     config = resolve(asked.model, asked.preset, overrides)
     import torch
 
-    from fpt_model.train import device_of, train
+    from fpt_model.engines import device_of
+    from fpt_model.train import train
 
     _prepare(asked)
     device = device_of(asked.device)
@@ -123,8 +124,8 @@ def _folders(asked: argparse.Namespace) -> dict[int, Path]:
 
 
 def _evaluate(asked: argparse.Namespace) -> int:
+    from fpt_model.engines import device_of
     from fpt_model.ranking import rank_ahead, rank_run
-    from fpt_model.train import device_of
 
     _prepare(asked)
     if len(asked.run) > 1 and (asked.output or asked.scores):
@@ -143,8 +144,8 @@ def _evaluate(asked: argparse.Namespace) -> int:
 
 def _train_all(asked: argparse.Namespace) -> int:
     began = time.monotonic()
+    from fpt_model.engines import device_name, device_of
     from fpt_model.jobs import read_jobs, run_jobs
-    from fpt_model.train import device_name, device_of
 
     _prepare(asked)
     jobs, device = read_jobs(asked.jobs), device_of(asked.device)
@@ -161,8 +162,8 @@ def _train_all(asked: argparse.Namespace) -> int:
 
 
 def _recommend(asked: argparse.Namespace) -> int:
+    from fpt_model.engines import device_of
     from fpt_model.recommend import recommend_run
-    from fpt_model.train import device_of
 
     _prepare(asked)
     device = device_of(asked.device)
@@ -172,8 +173,8 @@ def _recommend(asked: argparse.Namespace) -> int:
 
 
 def _explain(asked: argparse.Namespace) -> int:
+    from fpt_model.engines import device_of
     from fpt_model.recommend import explain_run
-    from fpt_model.train import device_of
 
     _prepare(asked)
     device = device_of(asked.device)

@@ -15,8 +15,8 @@ from typing import Any
 
 from fpt_model.config import Config
 from fpt_model.data import Sequences
+from fpt_model.engines import engine_of, trainers_of
 from fpt_model.errors import ModelError
-from fpt_model.train import engine_of, trainers_of
 from fpt_model.trainer import Trainer
 
 COMPILED = ("fused", "graphed")  # engines of kernels

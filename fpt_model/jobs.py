@@ -14,9 +14,10 @@ import torch
 from fpt_model.compiling import compile_ahead
 from fpt_model.config import Config, resolve
 from fpt_model.data import Sequences, Split, check_sha256, load
+from fpt_model.engines import uses_fused
 from fpt_model.errors import InterruptedTrainingError, ModelError
 from fpt_model.ranking import SPLITS, rank_loaded, rank_trained
-from fpt_model.train import RECORD, SEARCH, Tell, search, train_loaded, uses_fused
+from fpt_model.train import RECORD, SEARCH, Tell, search, train_loaded
 from fpt_model.trainer import Trainer
 from fpt_model.version import code_version
 

@@ -1,7 +1,7 @@
 """One training: its steps, its validations, and the state that makes it resumable."""
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -13,13 +13,14 @@ from fpt_model.config import Config
 from fpt_model.data import Sequences, Split, Windows
 from fpt_model.errors import ModelError
 from fpt_model.evaluate import PROTOCOLS, Protocol, Ranks, Scorer, rank
+from fpt_model.examples import examples, random_ends, replaced
 from fpt_model.groups import cluster
 from fpt_model.intervals import overflow_edges
 from fpt_model.losses import bce_loss, group_loss, softmax_loss
 from fpt_model.met import met_before
 from fpt_model.metrics import ndcg, recall
 from fpt_model.model import Encoder
-from fpt_model.sampling import NegativeSampler, generator, replace_some, seed_step
+from fpt_model.sampling import NegativeSampler, generator, seed_step
 from fpt_model.unseen import Unseen, has_strangers
 
 # What a draw is for: keys of `sampling.generator` and of `seed_step`
@@ -359,24 +360,6 @@ class Trainer:
         self.averaged = {}
 
 
-def examples(
-    sequences: Sequences, rows: Tensor, ends: Tensor, length: int
-) -> tuple[Windows, Tensor]:
-    """Windows of users `rows` (B,) that end before `ends` (B,), and their targets (B, T).
-
-    Targets are the same window one interaction later; padding has none.
-    """
-    inputs = sequences.windows(rows, ends, length)
-    targets = sequences.windows(rows, ends + 1, length).items
-    return inputs, torch.where(inputs.items > 0, targets, 0)
-
-
-def random_ends(last: Tensor, length: int, chance: Tensor) -> Tensor:
-    """Ends of windows anywhere up to `last` (B,) that are as full as can be, by `chance` (B,)."""
-    first = last.clamp(max=length)
-    return first + (chance * (last - first + 1)).long().clamp(max=last - first)
-
-
 def scorer(model: Encoder, sequences: Sequences) -> Scorer:
     """Scores by the features of a window's last position; see `Unseen` for users without training.
 
@@ -392,17 +375,6 @@ def scorer(model: Encoder, sequences: Sequences) -> Scorer:
         return model.score_all(features[:, -1])
 
     return score
-
-
-def replaced(windows: Windows, config: Config, sequences: Sequences) -> Windows:
-    """Windows with stochastic shared embeddings (SSE-PT)."""
-    if not (config.user_dropout or config.item_dropout):
-        return windows
-    return replace(
-        windows,
-        items=replace_some(windows.items, config.item_dropout, sequences.n_items),
-        users=replace_some(windows.users, config.user_dropout, sequences.n_users),
-    )
 
 
 def under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -9,11 +9,12 @@ from fpt_model.checkpoint import State
 from fpt_model.config import Config
 from fpt_model.data import Sequences, Split
 from fpt_model.evaluate import Protocol, Ranks, evaluated
+from fpt_model.examples import examples, random_ends
 from fpt_model.fused.engine import Engine
 from fpt_model.fused.places import Rivals, compare, joined
 from fpt_model.fused.scratch import Batch
 from fpt_model.sampling import generator
-from fpt_model.trainer import Trainer, examples, random_ends, under
+from fpt_model.trainer import Trainer, under
 
 RANKED = 8192  # users whose scores of all items are held at a time
 _KEYS, _WINDOWS = 4, 5  # purposes of draws, beside those of the plain trainer
@@ -121,10 +122,10 @@ class FusedGroup:
             [torch.randint(2**32, (2,), generator=generator(seed, _KEYS, 0)) for seed in seeds]
         )
         models = [member.model for member in self.members]
-        self.engine = Engine(models, keys, sequences, len(self.members[0].rows))
+        self.config, self.sequences = config, self.members[0].sequences
+        self.engine = Engine(models, keys, self.sequences, len(self.members[0].rows))
         for number, member in enumerate(self.members):
             member.engine, member.number, member.group = self.engine, number, self
-        self.config, self.sequences = config, self.members[0].sequences
         self._batches: dict[Split, Batch] = {}
         self._rivals: dict[Split, list[Rivals]] = {}
         self._features: tuple[tuple[Split, int], Tensor] | None = None

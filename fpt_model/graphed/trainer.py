@@ -7,10 +7,11 @@ from fpt_model.checkpoint import State
 from fpt_model.config import Config
 from fpt_model.data import Sequences, Windows
 from fpt_model.evaluate import Scorer
+from fpt_model.examples import random_ends
 from fpt_model.graphed.engine import Engine
 from fpt_model.graphed.plan import Histories, Plan
 from fpt_model.sampling import generator
-from fpt_model.trainer import Trainer, random_ends, under
+from fpt_model.trainer import Trainer, under
 
 _KEYS, _WINDOWS = 4, 5  # purposes of draws, beside those of the plain trainer
 

@@ -12,13 +12,14 @@ from torch import Tensor
 from fpt_model.config import Config
 from fpt_model.data import Sequences, Split, Windows
 from fpt_model.evaluate import Protocol, Ranks
+from fpt_model.examples import replaced
 from fpt_model.threaded.chance import Chance
 from fpt_model.threaded.loss import bce, softmax
 from fpt_model.threaded.passage import Passage
 from fpt_model.threaded.ranking import rank
 from fpt_model.threaded.threads import each, undivided
 from fpt_model.threaded.weights import Weights, weights_of
-from fpt_model.trainer import Trainer, replaced
+from fpt_model.trainer import Trainer
 
 # Scores of a part, at most: operations are long beside the moments between them, when threads wait
 # for each other, and the papers' batch still keeps two threads busy

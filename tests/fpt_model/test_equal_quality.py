@@ -67,7 +67,8 @@ def test_it_goes_on_where_it_was_stopped_and_pairs_the_seeds(
     assert run() == 0
     assert "fast 6 of 6 epochs  plain 6 of 6 epochs" in capsys.readouterr().out
     (row,) = json.loads(output.read_text())
-    assert (row["name"], row["seeds"]) == ("tisasrec paper", [0, 1, 2])
+    name = "tisasrec paper item_width=8 max_length=8 batch_size=8"
+    assert (row["name"], row["seeds"]) == (name, [0, 1, 2])
     for side in ("fast", "plain"):
         for seed, value in enumerate(row[side]):
             record = json.loads((folder / f"runs/{side}-{seed}/run.json").read_text())

@@ -15,6 +15,7 @@ pytest.importorskip("triton", reason="Triton has no build for this platform")
 
 from fpt_model.config import resolve
 from fpt_model.data import Windows, load
+from fpt_model.examples import examples
 from fpt_model.fused import chance
 from fpt_model.graphed import engine, shapes
 from fpt_model.graphed.dropout import torch_left
@@ -30,7 +31,6 @@ from fpt_model.intervals import (
 from fpt_model.losses import bce_loss, group_loss, softmax_loss
 from fpt_model.met import met_before
 from fpt_model.model import Encoder
-from fpt_model.trainer import examples
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 SIZES = {"max_length": 19, "batch_size": 9, "item_width": 10, "time_span": 40, "blocks": 2}

@@ -10,7 +10,7 @@ if not torch.cuda.is_available():
 
 pytest.importorskip("triton", reason="Triton has no build for this platform")
 
-from fpt_model import train
+from fpt_model import engines
 from fpt_model.checkpoint import read, write
 from fpt_model.data import load
 from fpt_model.errors import ModelError
@@ -52,13 +52,13 @@ def same(first: dict, second: dict) -> bool:
 
 
 def test_a_gpu_trains_ratings_by_captured_steps(small_config, monkeypatch):
-    monkeypatch.setattr(train, "find_spec", lambda _: True)
+    monkeypatch.setattr(engines, "find_spec", lambda _: True)
     gpu = torch.device("cuda")
-    assert train.engine_of("auto", small_config("sas_fpt"), gpu) == "fused"
+    assert engines.engine_of("auto", small_config("sas_fpt"), gpu) == "fused"
     rated = small_config("sas_fpt", rating_width=4)
-    assert train.engine_of("auto", rated, gpu) == "graphed"
+    assert engines.engine_of("auto", rated, gpu) == "graphed"
     with pytest.raises(ModelError, match=r"rating_width 4, .*expected .*no ratings"):
-        train.engine_of("fused", rated, gpu)
+        engines.engine_of("fused", rated, gpu)
 
 
 @pytest.mark.slow

@@ -5,9 +5,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fpt_model.data import load
+from fpt_model.examples import examples
 from fpt_model.met import met_before
 from fpt_model.threaded.trainer import ThreadedTrainer
-from fpt_model.trainer import examples
 
 N_ITEMS = 6
 

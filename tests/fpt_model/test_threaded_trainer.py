@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from fpt_model.data import Windows
+from fpt_model.engines import engine_of
 from fpt_model.errors import ModelError
 from fpt_model.evaluate import rank
 from fpt_model.intervals import near_pairs
@@ -24,7 +25,6 @@ from fpt_model.threaded.near import near_pairs as found_pairs
 from fpt_model.threaded.passage import Passage
 from fpt_model.threaded.trainer import ThreadedTrainer, divided
 from fpt_model.threaded.weights import weights_of
-from fpt_model.train import engine_of
 from fpt_model.trainer import Trainer
 
 
