@@ -11,6 +11,7 @@ from torch import Tensor
 from fpt_model.fused import back as backward
 from fpt_model.fused import forward as network
 from fpt_model.fused import inputs, sums, update
+from fpt_model.fused.groups import PAIRS_AT_ONCE
 from fpt_model.fused.layout import BLOCK, power_of_two
 from fpt_model.fused.scratch import Batch, Scratch
 
@@ -23,7 +24,6 @@ WIDE = (32, 8, 128)  # two programs
 PIECE = 64  # rows or columns of a matrix that such a kernel takes at a time
 ROWS_AT_ONCE, PLACES_AT_ONCE = 64, 16  # of a table, in sums
 COLUMNS_AT_ONCE = 64  # of gradients, in sums
-PAIRS_AT_ONCE = 16  # of the group loss; 500 by one program take longer than all else of a step
 STAGES = 3  # loads in flight, in sums
 
 

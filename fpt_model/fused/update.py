@@ -9,13 +9,10 @@ Letters: S seeds.
 import triton
 import triton.language as tl
 
-from fpt_model.fused import chance
-from fpt_model.fused.chance import below, bits, step_key
+from fpt_model.fused.chance import step_key
+from fpt_model.fused.groups import pair_slopes, pairs_of
 from fpt_model.fused.inputs import dropped
 from fpt_model.fused.tiles import FIXED, add_whole, in_turn, whole
-
-FIRST = tl.constexpr(chance.FIRST)
-SECOND = tl.constexpr(chance.SECOND)
 
 
 @triton.jit(do_not_specialize=["step"])
@@ -36,22 +33,13 @@ def group_slopes(
     key, key2 = step_key(keys, clock, seed, step)
     p, w = part * PAIRS + tl.arange(0, PAIRS), tl.arange(0, UP)[None, :]
     there = (p < pairs) & (tl.load(groups + 1) >= 0)
-    u = 1 + below(bits(key, key2, FIRST, p), n_users)
-    v = 1 + below(bits(key, key2, SECOND, p), n_users)
+    u, v = pairs_of(key, key2, p, n_users)
     same = tl.load(groups + u) == tl.load(groups + v)
     x = tl.load(model + u[:, None] * UP + w)
     y = tl.load(model + v[:, None] * UP + w)
-    size_x = tl.maximum(tl.sqrt(tl.sum(x * x, 1)), 1e-8)
-    size_y = tl.maximum(tl.sqrt(tl.sum(y * y, 1)), 1e-8)
-    cosine = tl.sum(x * y, 1) / (size_x * size_y)
-    loss = tl.where(same, 1 - cosine, tl.maximum(cosine - margin, 0.0))
+    loss, dx, dy = pair_slopes(x, y, same, there, margin, weight, count)
     place = seed * tl.num_programs(1) * PAIRS + p
-    tl.store(losses + place, tl.where(there, weight * loss, 0.0))
-    slope = tl.where(same, -1.0, tl.where(cosine > margin, 1.0, 0.0))
-    slope = tl.where(there, slope * weight * count, 0.0)
-    hat_x, hat_y = x / size_x[:, None], y / size_y[:, None]
-    dx = (slope / size_x)[:, None] * (hat_y - cosine[:, None] * hat_x)
-    dy = (slope / size_y)[:, None] * (hat_x - cosine[:, None] * hat_y)
+    tl.store(losses + place, loss)
     add_whole(scattered + u[:, None] * UP + w, dx, there[:, None])
     add_whole(scattered + v[:, None] * UP + w, dy, there[:, None])
 

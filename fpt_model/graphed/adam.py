@@ -19,13 +19,13 @@ def sum_squares(flat, squares, BLOCK: tl.constexpr):
 
 @triton.jit
 def sum_up(
-    now, squares, spans, losses, group_loss, norms, record, count, l2,
-    B: tl.constexpr, TABLES: tl.constexpr, CHUNK: tl.constexpr,
+    now, squares, spans, losses, group_losses, norms, record, count, l2,
+    B: tl.constexpr, TABLES: tl.constexpr, GROUPED: tl.constexpr, CHUNK: tl.constexpr,
 ):  # fmt: skip
     """Norms of the penalised tables, and the step's loss added to `record` (1,) float64.
 
     `squares` (P / BLOCK,) sums of squares by block; `spans` (TABLES, 2) the tables' blocks;
-    `losses` (count,) sums by program.
+    `losses` (count,) and `group_losses` (GROUPED,) sums by program.
     """
     at = tl.arange(0, CHUNK)
     penalty = 0.0
@@ -41,7 +41,9 @@ def sum_up(
     for start in range(0, count, CHUNK):
         total += tl.load(losses + start + at, mask=start + at < count, other=0.0)
     loss = tl.sum(total, 0) / tl.load(now + B).to(tl.float32) + l2 * penalty
-    loss += tl.load(group_loss)
+    for start in range(0, GROUPED, CHUNK):
+        there = start + at < GROUPED
+        loss += tl.sum(tl.load(group_losses + start + at, mask=there, other=0.0), 0)
     tl.store(record, tl.load(record) + loss.to(tl.float64))
 
 

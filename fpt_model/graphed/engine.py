@@ -16,6 +16,7 @@ from torch import Tensor
 
 from fpt_model.config import Config
 from fpt_model.data import Sequences, Windows
+from fpt_model.fused.groups import PAIRS_AT_ONCE
 from fpt_model.graphed import tokens
 from fpt_model.graphed.back import ITEMS_AT_ONCE, backward, loss_slopes
 from fpt_model.graphed.buffers import Buffers
@@ -93,7 +94,9 @@ class Engine:
         self.table_of = table_of.to(self.device)
         self.norms = torch.zeros(len(spans), device=self.device)
         self.block_squares = torch.zeros(n_blocks, device=self.device)
-        self.group_loss = torch.zeros(1, device=self.device)
+        grouped = self.config.group_weight and self.config.user_width
+        parts = -(-self.config.group_pairs // PAIRS_AT_ONCE) if grouped else 0
+        self.group_losses = torch.zeros(parts, device=self.device)
         self.scattered = self._ints(weights.scattered)
 
     def _index_negatives(self) -> None:

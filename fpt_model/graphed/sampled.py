@@ -7,6 +7,7 @@ import triton
 import triton.language as tl
 
 from fpt_model.fused.chance import below, bits
+from fpt_model.fused.groups import pair_slopes, pairs_of
 from fpt_model.graphed.tokens import USER, add_whole, words
 
 
@@ -69,30 +70,24 @@ def sampled_slopes(
 @triton.jit
 def group_slopes(
     now, key, flat, scattered, o_users, groups, losses, n_users, pairs, margin, weight,
-    B: tl.constexpr, W: tl.constexpr, WP: tl.constexpr, S: tl.constexpr, P: tl.constexpr,
-    FIRST: tl.constexpr, SECOND: tl.constexpr,
+    B: tl.constexpr, W: tl.constexpr, WP: tl.constexpr, S: tl.constexpr, PAIRS: tl.constexpr,
 ):  # fmt: skip
-    """The group loss of random pairs, once there are groups; see `losses.group_loss`.
+    """The group loss of some random pairs, once there are groups, a sum by program in `losses`.
 
-    Times the number of tokens, by which all gradients are divided in the end.
+    Slopes are times the number of tokens, by which all gradients are divided in the end.
     """
-    pair, w = tl.arange(0, P), tl.arange(0, WP)
+    pair = tl.program_id(0) * PAIRS + tl.arange(0, PAIRS)
     there = (pair < pairs) & (tl.load(groups + 1) >= 0)
     key1, key2 = words(key)
-    one = 1 + below(bits(key1, key2, FIRST, pair), n_users)
-    two = 1 + below(bits(key1, key2, SECOND, pair), n_users)
+    one, two = pairs_of(key1, key2, pair, n_users)
     same = tl.load(groups + one) == tl.load(groups + two)
-    mask = there[:, None] & (w < W)[None, :]
-    at_one = o_users + one[:, None] * S + w[None, :]
-    at_two = o_users + two[:, None] * S + w[None, :]
+    w = tl.arange(0, WP)[None, :]
+    mask = there[:, None] & (w < W)
+    at_one, at_two = o_users + one[:, None] * S + w, o_users + two[:, None] * S + w
     a = tl.load(flat + at_one, mask=mask, other=0.0)
     b = tl.load(flat + at_two, mask=mask, other=0.0)
-    aa, bb = tl.maximum(tl.sum(a * a, 1), 1e-16), tl.maximum(tl.sum(b * b, 1), 1e-16)
-    cosine = tl.sum(a * b, 1) / tl.sqrt(aa * bb)
-    loss = tl.where(same, 1 - cosine, tl.maximum(cosine - margin, 0.0))
-    slope = tl.where(same, -1.0, tl.where(cosine > margin, 1.0, 0.0))
-    slope = tl.where(there, slope * weight * tl.load(now + B).to(tl.float32), 0.0)[:, None]
-    root = tl.sqrt(aa * bb)[:, None]
-    add_whole(scattered, at_one, slope * (b / root - cosine[:, None] * a / aa[:, None]), mask)
-    add_whole(scattered, at_two, slope * (a / root - cosine[:, None] * b / bb[:, None]), mask)
-    tl.store(losses, weight * tl.sum(tl.where(there, loss, 0.0), 0))
+    count = tl.load(now + B).to(tl.float32)
+    loss, da, db = pair_slopes(a, b, same, there, margin, weight, count)
+    add_whole(scattered, at_one, da, mask)
+    add_whole(scattered, at_two, db, mask)
+    tl.store(losses + tl.program_id(0), tl.sum(loss, 0))

@@ -7,6 +7,7 @@ import math
 from typing import TYPE_CHECKING
 
 from fpt_model.fused import chance
+from fpt_model.fused.groups import PAIRS_AT_ONCE
 from fpt_model.graphed import adam, attention, sampled, tokens
 from fpt_model.graphed.buffers import Buffers
 from fpt_model.graphed.dropout import in_parts
@@ -84,20 +85,18 @@ def weight_sums(engine: "Engine", at: Buffers) -> None:
 def group_slopes(engine: "Engine") -> None:
     """The group loss and its gradients."""
     config = engine.config
-    if not (config.group_weight and config.user_width):
+    if not len(engine.group_losses):
         return
-    sampled.group_slopes[(1,)](
+    sampled.group_slopes[(len(engine.group_losses),)](
         *(engine.now, engine.key, engine.weights.params, engine.scattered),
-        *(engine.weights.offset("users.weight"), engine.groups, engine.group_loss),
+        *(engine.weights.offset("users.weight"), engine.groups, engine.group_losses),
         *(engine.sequences.n_users, config.group_pairs),
         *(config.group_margin, config.group_weight),
         B=config.batch_size,
         W=config.user_width,
         WP=power_of_two(config.user_width),
         S=aligned(config.user_width),
-        P=power_of_two(config.group_pairs),
-        FIRST=chance.FIRST,
-        SECOND=chance.SECOND,
+        PAIRS=PAIRS_AT_ONCE,
     )
 
 
@@ -110,12 +109,13 @@ def update(engine: "Engine", at: Buffers, count: int) -> None:
             engine.block_squares,
             engine.spans,
             at.losses,
-            engine.group_loss,
+            engine.group_losses,
             engine.norms,
         ),
         *(engine.record, count, config.l2),
         B=batch,
         TABLES=len(engine.spans),
+        GROUPED=len(engine.group_losses),
         CHUNK=BLOCK,
     )
     adam.adam[(weights.size // BLOCK,)](
