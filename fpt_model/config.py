@@ -120,6 +120,11 @@ class Config:
         """D, the width of what goes through the blocks."""
         return self.item_width + self.week_width + self.user_width + self.rating_width
 
+    @property
+    def grouped(self) -> bool:
+        """Whether the loss knows of groups, and users have vectors for it."""
+        return bool(self.group_weight and self.user_width)
+
     def to_dict(self) -> dict[str, Setting]:
         """All settings, as JSON can hold them."""
         return asdict(self)

@@ -228,7 +228,7 @@ class Trainer:
         """Cluster the users anew, if it is time. Returns whether it was."""
         progress, config = self.progress, self.config
         due = progress.epoch > 0 and progress.epoch % config.group_refresh == 0
-        if not (config.group_weight and config.user_width and due):
+        if not (config.grouped and due):
             return False
         vectors = self.weights()["users.weight"][1:]
         draw = generator(self.seed, _GROUPS, progress.epoch)

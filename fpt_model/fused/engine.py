@@ -113,8 +113,7 @@ class Engine:
         self.clock = zeros(seeds, kind=torch.int64)
         self.record = zeros(seeds, self.steps)
         self.groups = zeros(seeds, self.sequences.n_users + 1, kind=torch.int32) - 1
-        grouped = config.group_weight and config.user_width
-        self.group_losses = zeros(seeds, power_of_two(config.group_pairs) if grouped else 0)
+        self.group_losses = zeros(seeds, power_of_two(config.group_pairs) if config.grouped else 0)
         self.scattered = zeros(seeds, layout.looked_up, kind=torch.int64)
         self.dense = zeros(seeds, self.splits, layout.size - layout.looked_up)
         table = (seeds, config.blocks, 2)

@@ -94,8 +94,7 @@ class Engine:
         self.table_of = table_of.to(self.device)
         self.norms = torch.zeros(len(spans), device=self.device)
         self.block_squares = torch.zeros(n_blocks, device=self.device)
-        grouped = self.config.group_weight and self.config.user_width
-        parts = -(-self.config.group_pairs // PAIRS_AT_ONCE) if grouped else 0
+        parts = -(-self.config.group_pairs // PAIRS_AT_ONCE) if self.config.grouped else 0
         self.group_losses = torch.zeros(parts, device=self.device)
         self.scattered = self._ints(weights.scattered)
 
