@@ -49,40 +49,41 @@ from fpt_model.fused.tiles import (
     read,
     spared,
     tile,
+    whose,
     write,
 )
 
 
 @triton.jit
 def by_keys(
-    dx, halves, tiles, squares, sequence, groups, first, layer,
-    T: tl.constexpr, E: tl.constexpr, M: tl.constexpr, P: tl.constexpr, D: tl.constexpr,
+    dx, halves, tiles, squares, sequence, groups, first, begin, layer,
+    T: tl.constexpr, M: tl.constexpr, P: tl.constexpr, D: tl.constexpr,
     LAYERS: tl.constexpr, RATE: tl.constexpr,
 ):  # fmt: skip
     """Gradient of a block's input at M positions: what `back` left in `dx`, keys and values."""
     half = halves.dtype.element_ty
     here = first * D + tile(M, D)
     pairs = tl.arange(0, T)[:, None] * T + first + tl.arange(0, M)[None, :]
-    total = read(dx + sequence.to(tl.int64) * T * D + here, first, M, E)
+    total = read(dx + sequence.to(tl.int64) * T * D + here, first, begin, M)
     for n in tl.range(2 * (D // P), num_stages=AHEAD):
-        value, begin = n // (D // P), n % (D // P) * P
+        value, left = n // (D // P), n % (D // P) * P
         weights = tl.where(value == 1, A, DS)
         given = tl.where(value == 1, DO, Q)
         least = tl.where(value == 1, 0.0, float("-inf")).to(half)  # weights are signed
         scale = tl.where(value == 1, 1 / (1 - RATE), 1.0)
         square = at(squares, weights, layer, sequence, groups, LAYERS, T * T)
-        square = read(square + pairs, 0, T, E)
+        square = read(square + pairs, 0, begin, T)
         vectors = at(tiles, given, layer, sequence, groups, LAYERS + 1, T * D)
-        part = read(vectors + columns(begin, T, D, P), 0, T, E)
+        part = read(vectors + columns(left, T, D, P), 0, begin, T)
         slope = product(tl.trans(tl.maximum(square, least)), part) * scale
-        total += product(slope.to(half), matrix_rows(halves, KEY + value, begin, P, D))
+        total += product(slope.to(half), matrix_rows(halves, KEY + value, left, P, D))
     return total
 
 
 @triton.jit
 def pointwise_back(
-    dx, model, halves, tiles, rsd, mask, sequence, groups, first, layer,
-    T: tl.constexpr, E: tl.constexpr, M: tl.constexpr, P: tl.constexpr, D: tl.constexpr,
+    dx, model, halves, tiles, rsd, mask, sequence, groups, first, begin, layer,
+    T: tl.constexpr, M: tl.constexpr, P: tl.constexpr, D: tl.constexpr,
     N: tl.constexpr, LAYERS: tl.constexpr, RATE: tl.constexpr,
 ):  # fmt: skip
     """From the gradient of a block's output to that of what its second norm takes."""
@@ -90,21 +91,21 @@ def pointwise_back(
     here = first * D + tile(M, D)
     dz = dx
     if RATE > 0:
-        dz = dz * spared(mask + T * T + T * D + here, first, M, E, RATE)
+        dz = dz * spared(mask + T * T + T * D + here, first, begin, M, RATE)
     dz = dz.to(half)
-    write(at(tiles, DZ, layer, sequence, groups, LAYERS + 1, T * D) + here, dz, first, M, E)
+    write(at(tiles, DZ, layer, sequence, groups, LAYERS + 1, T * D) + here, dz, first, begin, M)
     dn = dx
-    for begin in tl.range(0, D, P, num_stages=AHEAD):
-        dh = product(dz, matrix_columns(halves, SECOND, begin, P, D))
-        place = first * D + columns(begin, M, D, P)
+    for left in tl.range(0, D, P, num_stages=AHEAD):
+        dh = product(dz, matrix_columns(halves, SECOND, left, P, D))
+        place = first * D + columns(left, M, D, P)
         hidden = at(tiles, H, layer, sequence, groups, LAYERS + 1, T * D)
-        h = read(hidden + place, first, M, E)
+        h = read(hidden + place, first, begin, M)
         du = tl.where(h > 0, dh * (1 / (1 - RATE)), 0.0).to(half)
         to = at(tiles, DU, layer, sequence, groups, LAYERS + 1, T * D)
-        write(to + place, du, first, M, E)
-        dn += product(du, matrix_rows(halves, FIRST, begin, P, D))
-    write(at(tiles, DN2, layer, sequence, groups, LAYERS + 1, T * D) + here, dn, first, M, E)
-    hat = read(at(tiles, HAT2, layer, sequence, groups, LAYERS + 1, T * D) + here, first, M, E)
+        write(to + place, du, first, begin, M)
+        dn += product(du, matrix_rows(halves, FIRST, left, P, D))
+    write(at(tiles, DN2, layer, sequence, groups, LAYERS + 1, T * D) + here, dn, first, begin, M)
+    hat = read(at(tiles, HAT2, layer, sequence, groups, LAYERS + 1, T * D) + here, first, begin, M)
     rows = first + tl.arange(0, M)
     rsd2 = tl.load(at(rsd, 1, layer, sequence, groups, LAYERS, T) + rows)
     weight, _ = norm(model, 1, D)
@@ -122,9 +123,9 @@ def score_slopes(a, da, scale, RATE: tl.constexpr):
 @triton.jit(do_not_specialize=["layer"])
 def back(
     model, halves, o_items, o_norm, o_blocks, scattered, x, targets, negatives, dx, losses,
-    chosen, look_ups, tables, masks, mask_size, tiles, squares, rsd, sums,
+    begins, chosen, look_ups, tables, masks, mask_size, tiles, squares, rsd, sums,
     size, scattered_size, batch, scale, layer,
-    T: tl.constexpr, E: tl.constexpr, M: tl.constexpr, P: tl.constexpr, D: tl.constexpr,
+    T: tl.constexpr, M: tl.constexpr, P: tl.constexpr, D: tl.constexpr,
     N: tl.constexpr, R: tl.constexpr, C: tl.constexpr, IW: tl.constexpr, IP: tl.constexpr,
     LAYERS: tl.constexpr, LAST: tl.constexpr, INTERVALS: tl.constexpr, RATE: tl.constexpr,
     OVERLAP: tl.constexpr,
@@ -135,10 +136,13 @@ def back(
     norms (DN) and linear layers give, from which `fused.sums` takes those of the weights. `scale`
     of scores: 1 / √N.
     """
+    groups, sequence, first, begin = whose(begins, T, M)
+    if first + M <= begin:
+        if LAST:
+            tl.store(losses + sequence * T + first + tl.arange(0, M), tl.zeros((M,), tl.float32))
+        return
+    window = tl.load(chosen + sequence).to(tl.int64)
     in_turn(OVERLAP)
-    program = tl.program_id(0)
-    groups = tl.num_programs(0) // (T // M)
-    sequence, first = program // (T // M), program % (T // M) * M
     seed = sequence // batch
     wide = sequence.to(tl.int64)
     model += seed.to(tl.int64) * size
@@ -154,73 +158,74 @@ def back(
             losses + sequence * T + first,
             at(tiles, HAT, LAYERS, sequence, groups, LAYERS + 1, T * D) + here,
             at(tiles, DN, LAYERS, sequence, groups, LAYERS + 1, T * D) + here,
-            first, E, M, D, N, IW, IP,
+            first, begin, M, D, N, IW, IP,
         )  # fmt: skip
     else:
         above = halves + layer_offset(1, D)
         dx2 = by_keys(
-            dx, above, tiles, squares, sequence, groups, first, layer + 1,
-            T, E, M, P, D, LAYERS, RATE,
+            dx, above, tiles, squares, sequence, groups, first, begin, layer + 1,
+            T, M, P, D, LAYERS, RATE,
         )  # fmt: skip
     model += o_blocks + layer_offset(layer, D)
     dx1 = pointwise_back(
-        dx2, model, halves, tiles, rsd, mask, sequence, groups, first, layer,
-        T, E, M, P, D, N, LAYERS, RATE,
+        dx2, model, halves, tiles, rsd, mask, sequence, groups, first, begin, layer,
+        T, M, P, D, N, LAYERS, RATE,
     )  # fmt: skip
     do = dx1.to(half)
-    write(at(tiles, DO, layer, sequence, groups, LAYERS + 1, T * D) + here, do, first, M, E)
-    v = read(at(tiles, V, layer, sequence, groups, LAYERS + 1, T * D) + tile(T, D), 0, T, E)
+    write(at(tiles, DO, layer, sequence, groups, LAYERS + 1, T * D) + here, do, first, begin, M)
+    v = read(at(tiles, V, layer, sequence, groups, LAYERS + 1, T * D) + tile(T, D), 0, begin, T)
     da = product(do, tl.trans(v))
     if INTERVALS:
         sums = at(sums, KEYS, layer, sequence, groups, LAYERS, T * R) + first * R
         tables += (seed * LAYERS + layer).to(tl.int64) * 2 * R * D
-        window = tl.load(chosen + sequence).to(tl.int64)
-        look_up = read(look_ups + window * T * T + pairs, first, M, E).to(tl.int32)
-        da += scores_by_row(do, tables + R * D, look_up, sums, first, M, D, R, C, E)
-    a = read(at(squares, A, layer, sequence, groups, LAYERS, T * T) + pairs, first, M, E)
+        look_up = read(look_ups + window * T * T + pairs, first, begin, M).to(tl.int32)
+        da += scores_by_row(do, tables + R * D, look_up, sums, first, begin, M, D, R, C)
+    a = read(at(squares, A, layer, sequence, groups, LAYERS, T * T) + pairs, first, begin, M)
     ds = score_slopes(a, da, scale, RATE)
-    write(at(squares, DS, layer, sequence, groups, LAYERS, T * T) + pairs, ds, first, M, E)
-    k = read(at(tiles, K, layer, sequence, groups, LAYERS + 1, T * D) + tile(T, D), 0, T, E)
+    write(at(squares, DS, layer, sequence, groups, LAYERS, T * T) + pairs, ds, first, begin, M)
+    k = read(at(tiles, K, layer, sequence, groups, LAYERS + 1, T * D) + tile(T, D), 0, begin, T)
     dq = product(ds.to(half), k)
     if INTERVALS:
         summed_by_row(ds, look_up, sums, M, R)
-        dq += values_by_row(sums, tables, first, M, D, R, C, E)
+        dq += values_by_row(sums, tables, first, begin, M, D, R, C)
     dq = dq.to(half)
-    write(at(tiles, DQ, layer, sequence, groups, LAYERS + 1, T * D) + here, dq, first, M, E)
+    write(at(tiles, DQ, layer, sequence, groups, LAYERS + 1, T * D) + here, dq, first, begin, M)
     dn = dx1 + product(dq, matrix_rows(halves, QUERY, 0, D, D))
-    write(at(tiles, DN, layer, sequence, groups, LAYERS + 1, T * D) + here, dn, first, M, E)
-    hat = read(at(tiles, HAT, layer, sequence, groups, LAYERS + 1, T * D) + here, first, M, E)
+    write(at(tiles, DN, layer, sequence, groups, LAYERS + 1, T * D) + here, dn, first, begin, M)
+    hat = read(at(tiles, HAT, layer, sequence, groups, LAYERS + 1, T * D) + here, first, begin, M)
     rows = first + tl.arange(0, M)
     rsd1 = tl.load(at(rsd, 0, layer, sequence, groups, LAYERS, T) + rows)
     weight, _ = norm(model, 0, D)
     out = normed_backward(dn, hat.to(tl.float32), rsd1, weight, N, D)
-    write(dx + wide * T * D + here, out, first, M, E)
+    write(dx + wide * T * D + here, out, first, begin, M)
 
 
 @triton.jit
 def leave(
     halves, o_items, o_weeks, o_users, o_blocks, scattered, dx, items, weeks, users,
-    masks, mask_size, tiles, squares, size, scattered_size, batch, root,
-    T: tl.constexpr, E: tl.constexpr, M: tl.constexpr, P: tl.constexpr, D: tl.constexpr,
+    begins, masks, mask_size, tiles, squares, size, scattered_size, batch, root,
+    T: tl.constexpr, M: tl.constexpr, P: tl.constexpr, D: tl.constexpr,
     IW: tl.constexpr, WW: tl.constexpr, UW: tl.constexpr,
     IP: tl.constexpr, WP: tl.constexpr, UP: tl.constexpr,
     LAYERS: tl.constexpr, INTERVALS: tl.constexpr, RATE: tl.constexpr,
     OVERLAP: tl.constexpr,
 ):  # fmt: skip
     """Gradient of the looked-up tables; of positions, if added here, into `dx`. Grid (G·T/M,)."""
+    groups, sequence, first, begin = whose(begins, T, M)
+    if first + M <= begin:
+        return
     in_turn(OVERLAP)
-    program = tl.program_id(0)
-    groups = tl.num_programs(0) // (T // M)
-    sequence, first = program // (T // M), program % (T // M) * M
     seed = sequence // batch
     halves += seed.to(tl.int64) * size + o_blocks
     scattered += seed.to(tl.int64) * scattered_size
     here = first * D + tile(M, D)
-    g = by_keys(dx, halves, tiles, squares, sequence, groups, first, 0, T, E, M, P, D, LAYERS, RATE)
+    g = by_keys(
+        dx, halves, tiles, squares, sequence, groups, first, begin, 0, T, M, P, D, LAYERS, RATE
+    )
     if RATE > 0:
-        g = g * spared(masks + sequence.to(tl.int64) * mask_size + here, first, M, E, RATE)
+        g = g * spared(masks + sequence.to(tl.int64) * mask_size + here, first, begin, M, RATE)
     if not INTERVALS:
-        write(dx + sequence.to(tl.int64) * T * D + here, g, first, M, E)
+        write(dx + sequence.to(tl.int64) * T * D + here, g, first, begin, M)
     scattered_slopes(
         g * root, scattered, o_items, o_weeks, o_users,
         items + sequence * T + first, weeks + sequence * T + first, users + sequence,

@@ -4,7 +4,7 @@ Keys of one row lie side by side (`fpt_model.fused.intervals`), so a scan sums t
 of a row stores the sum: no two threads write to one place. What threads exchange goes through
 memory. The table's R rows come in chunks of C.
 
-Letters: E the end of a sequence before padding, M queries, T keys, D width, R interval rows.
+Letters: M queries, T keys, D width, R interval rows.
 """
 
 import triton
@@ -28,37 +28,37 @@ def places_of_pairs(look_up, M: tl.constexpr, R: tl.constexpr):
 
 
 @triton.jit
-def vectors_at(table, begin, D: tl.constexpr, R: tl.constexpr, C: tl.constexpr):
-    """C rows of a table (R, D) from `begin`, zero past its end."""
-    there = begin + tl.arange(0, C) < R
-    return tl.load(table + begin * D + tile(C, D), mask=there[:, None], other=0.0)
+def vectors_at(table, row, D: tl.constexpr, R: tl.constexpr, C: tl.constexpr):
+    """C rows of a table (R, D) from `row` on, zero past its end."""
+    there = row + tl.arange(0, C) < R
+    return tl.load(table + row * D + tile(C, D), mask=there[:, None], other=0.0)
 
 
 @triton.jit
-def inside(begin, first, M: tl.constexpr, R: tl.constexpr, C: tl.constexpr, E: tl.constexpr):
+def inside(row, first, begin, M: tl.constexpr, R: tl.constexpr, C: tl.constexpr):
     """Which of (M, C) places of sums by row, from a row of the table on, are no padding."""
-    there = (begin + tl.arange(0, C) < R)[None, :]
-    return there & (first + tl.arange(0, M) < E)[:, None]
+    there = (row + tl.arange(0, C) < R)[None, :]
+    return there & (first + tl.arange(0, M) >= begin)[:, None]
 
 
 @triton.jit
 def scores_by_row(
-    x, table, look_up, scratch, first, M: tl.constexpr, D: tl.constexpr, R: tl.constexpr,
-    C: tl.constexpr, E: tl.constexpr,
+    x, table, look_up, scratch, first, begin,
+    M: tl.constexpr, D: tl.constexpr, R: tl.constexpr, C: tl.constexpr,
 ):  # fmt: skip
     """x · table[row] for all pairs, (M, T), by way of `scratch` (M, R), left empty."""
-    for begin in tl.range(0, R, C, num_stages=AHEAD):
-        found = product(x, tl.trans(vectors_at(table, begin, D, R, C)))
-        real = inside(begin, first, M, R, C, E)
-        tl.store(scratch + columns(begin, M, R, C), found.to(scratch.dtype.element_ty), mask=real)
+    for row in tl.range(0, R, C, num_stages=AHEAD):
+        found = product(x, tl.trans(vectors_at(table, row, D, R, C)))
+        real = inside(row, first, begin, M, R, C)
+        tl.store(scratch + columns(row, M, R, C), found.to(scratch.dtype.element_ty), mask=real)
     tl.debug_barrier()
     place = places_of_pairs(look_up, M, R)
     found = tl.trans(tl.load(scratch + place, cache_modifier=".cg")).to(tl.float32)
     tl.debug_barrier()
-    for begin in tl.range(0, R, C):
+    for row in tl.range(0, R, C):
         empty = tl.zeros((M, C), scratch.dtype.element_ty)
-        real = inside(begin, first, M, R, C, E)
-        tl.store(scratch + columns(begin, M, R, C), empty, mask=real)
+        real = inside(row, first, begin, M, R, C)
+        tl.store(scratch + columns(row, M, R, C), empty, mask=real)
     return found
 
 
@@ -74,13 +74,13 @@ def summed_by_row(weights, look_up, out, M: tl.constexpr, R: tl.constexpr):
 
 @triton.jit
 def values_by_row(
-    sums, table, first, M: tl.constexpr, D: tl.constexpr, R: tl.constexpr, C: tl.constexpr,
-    E: tl.constexpr,
+    sums, table, first, begin,
+    M: tl.constexpr, D: tl.constexpr, R: tl.constexpr, C: tl.constexpr,
 ):  # fmt: skip
     """Sums by row (M, R) times the table: (M, D)."""
     values = tl.zeros((M, D), tl.float32)
-    for begin in tl.range(0, R, C, num_stages=AHEAD):
-        place, real = sums + columns(begin, M, R, C), inside(begin, first, M, R, C, E)
+    for row in tl.range(0, R, C, num_stages=AHEAD):
+        place, real = sums + columns(row, M, R, C), inside(row, first, begin, M, R, C)
         part = tl.load(place, mask=real, other=0.0, cache_modifier=".cg")
-        values += product(part, vectors_at(table, begin, D, R, C))
+        values += product(part, vectors_at(table, row, D, R, C))
     return values

@@ -16,7 +16,7 @@ from fpt_model.data import Sequences, Windows
 from fpt_model.fused.intervals import look_ups
 from fpt_model.fused.layout import BLOCK, Layout, power_of_two
 from fpt_model.fused.scratch import Batch, Scratch
-from fpt_model.fused.step import count_targets, drop_tables, forward, start, train_step
+from fpt_model.fused.step import choose, drop_tables, forward, start, train_step
 from fpt_model.fused.tiles import FIXED
 from fpt_model.model import Encoder
 from fpt_model.sampling import NegativeSampler
@@ -115,7 +115,8 @@ class Engine:
         self.groups = zeros(seeds, self.sequences.n_users + 1, kind=torch.int32) - 1
         self.group_losses = zeros(seeds, power_of_two(config.group_pairs) if config.grouped else 0)
         self.scattered = zeros(seeds, layout.looked_up, kind=torch.int64)
-        self.dense = zeros(seeds, self.splits, layout.size - layout.looked_up)
+        behind = (config.blocks - 1) * layout.shared  # what blocks share has sums of each block
+        self.dense = zeros(seeds, self.splits, layout.size - layout.looked_up + behind)
         table = (seeds, config.blocks, 2)
         self.tables = zeros(*table, layout.rows, layout.width, kind=kind)
         self.places = zeros(*table, layout.length, layout.width)
@@ -168,7 +169,6 @@ class Engine:
                     getattr(self.batch, name).copy_(value)
         self.order.copy_(order, non_blocking=True)
         self.clock.copy_(clock)
-        count_targets(self, self.batch)
 
     def run(self) -> None:
         """All steps of the epoch; on a GPU they are one graph."""
@@ -230,16 +230,17 @@ class Engine:
             drop_tables(self, 0, train=False)
         n = len(batch.users)
         size = min(AT_ONCE, n)
-        if self.ranking is None or len(self.ranking.users) != self.seeds * size:
+        if self.ranking is None or len(self.ranking.x) != self.seeds * size:
             self.ranking = Scratch(layout, config, self.seeds * size, train=False, like=self.params)
         at = self.ranking
         rows = torch.arange(n, dtype=torch.int32, device=self.device)
         parts = []
         for some in rows.split(size):
             order = some.expand(self.seeds, -1).contiguous()
-            forward(self, at, batch, order, 0, None)
-            last = at.x.view(self.seeds, size, layout.length, layout.width)
-            parts.append(last[:, : len(some), config.max_length - 1, : config.width].clone())
+            choose(self, at, batch, order, 0, train=False)
+            forward(self, at, batch, 0, train=False)
+            last = at.x.view(self.seeds, size, layout.length, layout.width)[:, :, -1]
+            parts.append(last[:, : len(some), : config.width].clone())
         weight, bias = (self._column(f"norm.{part}") for part in ("weight", "bias"))
         x = torch.nn.functional.layer_norm(torch.cat(parts, 1), (config.width,), eps=1e-8)
         return x * weight[:, None] + bias[:, None]

@@ -6,9 +6,12 @@ Tiles are padded to powers of two and stay in registers. Operands of products ar
 scratch is (float16 has the same significand as TF32, and can be read transposed), sums and norms
 float32. What the backward pass and the gradients of weights need is saved.
 
-Letters: S seeds, B batch, T sequence, E its end before padding, M positions of a program, P rows or
-columns of a matrix that a loop takes at a time, D width, N width before padding, R interval rows,
-L blocks; G = S·B sequences.
+A window lies at the end of its T positions: what comes before its first item is neither written nor
+read, and programs that have nothing else return at once.
+
+Letters: S seeds, B batch, T sequence, M positions of a program, P rows or columns of a matrix that
+a loop takes at a time, D width, N width before padding, R interval rows, L blocks; G = S·B
+sequences.
 """
 
 import triton
@@ -34,14 +37,15 @@ from fpt_model.fused.tiles import (
     read,
     spared,
     tile,
+    whose,
     write,
 )
 
 
 @triton.jit
 def project(
-    x, model, halves, places, tiles, rsd_out, x_out, sequence, groups, first, layer,
-    T: tl.constexpr, E: tl.constexpr, M: tl.constexpr, P: tl.constexpr, D: tl.constexpr,
+    x, model, halves, places, tiles, rsd_out, x_out, sequence, groups, first, begin, layer,
+    T: tl.constexpr, M: tl.constexpr, P: tl.constexpr, D: tl.constexpr,
     N: tl.constexpr, LAYERS: tl.constexpr, INTERVALS: tl.constexpr, TRAIN: tl.constexpr,
 ):  # fmt: skip
     """Query, key and value of a block's input x, saved; its normed query, into `x_out`.
@@ -52,66 +56,65 @@ def project(
     here = first * D + tile(M, D)
     weight, bias = norm(model, 0, D)
     query, hat, rsd = normed(x, weight, bias, N, D)
-    write(x_out + sequence.to(tl.int64) * T * D + here, query, first, M, E)
+    write(x_out + sequence.to(tl.int64) * T * D + here, query, first, begin, M)
     x, query = x.to(half), query.to(half)
     for n in tl.range(3 * (D // P), num_stages=AHEAD):
-        matrix, begin = n // (D // P), n % (D // P) * P
-        w = matrix_rows(halves, matrix, begin, P, D)
+        matrix, left = n // (D // P), n % (D // P) * P
+        w = matrix_rows(halves, matrix, left, P, D)
         out = product(tl.where(matrix == QUERY, query, x), tl.trans(w))
-        out += bias_of(model, matrix, begin, D, P)
-        place = first * D + columns(begin, M, D, P)
+        out += bias_of(model, matrix, left, D, P)
+        place = first * D + columns(left, M, D, P)
         if INTERVALS:
             added = matrix != QUERY
             out += tl.load(places + (matrix - 1) * T * D + place, mask=added, other=0.0)
         to = at(tiles, matrix, layer, sequence, groups, LAYERS + 1, T * D)
-        write(to + place, out, first, M, E)
+        write(to + place, out, first, begin, M)
     if TRAIN:
-        write(at(tiles, X, layer, sequence, groups, LAYERS + 1, T * D) + here, x, first, M, E)
-        write(at(tiles, HAT, layer, sequence, groups, LAYERS + 1, T * D) + here, hat, first, M, E)
+        write(at(tiles, X, layer, sequence, groups, LAYERS + 1, T * D) + here, x, first, begin, M)
+        write(
+            at(tiles, HAT, layer, sequence, groups, LAYERS + 1, T * D) + here, hat, first, begin, M
+        )
         rows = first + tl.arange(0, M)
         tl.store(at(rsd_out, 0, layer, sequence, groups, LAYERS, T) + rows, rsd)
 
 
-@triton.jit(do_not_specialize=["step"])
+@triton.jit
 def enter(
-    model, halves, o_items, o_weeks, o_users, o_places, o_blocks, keys, clock, step,
-    w_items, w_weeks, w_targets, w_users, windows, order, n_order,
-    n_items, n_users, masks, mask_size, places, tiles, rsd, x,
-    items_out, weeks_out, users_out, targets_out, chosen_out, size, batch, length, root,
-    T: tl.constexpr, E: tl.constexpr, M: tl.constexpr, P: tl.constexpr, D: tl.constexpr,
+    model, halves, o_items, o_weeks, o_users, o_places, o_blocks, items, weeks, users, begins,
+    masks, mask_size, places, tiles, rsd, x, size, batch, root,
+    T: tl.constexpr, M: tl.constexpr, P: tl.constexpr, D: tl.constexpr,
     N: tl.constexpr, IW: tl.constexpr, WW: tl.constexpr, UW: tl.constexpr,
     IP: tl.constexpr, WP: tl.constexpr, UP: tl.constexpr,
     LAYERS: tl.constexpr, INTERVALS: tl.constexpr, TRAIN: tl.constexpr, RATE: tl.constexpr,
-    ITEM_RATE: tl.constexpr, USER_RATE: tl.constexpr,
     OVERLAP: tl.constexpr,
 ):  # fmt: skip
-    """Windows, replaced ids, the network's input and its projections. Grid (G·T/M,).
-
-    `windows`: how many lie between those of one seed and the next; 0 where they share them.
-    """
-    program = tl.program_id(0)
-    groups = tl.num_programs(0) // (T // M)
-    sequence, first = program // (T // M), program % (T // M) * M
-    seed = sequence // batch
+    """The network's input and its projections. Grid (G·T/M,)."""
+    if not TRAIN:
+        in_turn(OVERLAP)  # the windows were chosen by the launch before
+    groups, sequence, first, begin = whose(begins, T, M)
+    if first + M <= begin:
+        return
+    here, rows = first * D + tile(M, D), first + tl.arange(0, M)
+    seed, inside = sequence // batch, rows >= begin
+    item, week = tl.load(items + sequence * T + rows), tl.load(weeks + sequence * T + rows)
+    user = tl.load(users + sequence)
+    if TRAIN:
+        in_turn(OVERLAP)
     model += seed.to(tl.int64) * size
     halves += seed.to(tl.int64) * size + o_blocks
-    x0, inside = looked_up(
-        model, o_items, o_weeks, o_users, keys, clock, step,
-        w_items, w_weeks, w_targets, w_users, windows, order, n_order, n_items, n_users,
-        items_out, weeks_out, users_out, targets_out, chosen_out, sequence, first, batch, length,
-        T, M, D, IW, WW, UW, IP, WP, UP, TRAIN, ITEM_RATE, USER_RATE, OVERLAP,
-    )  # fmt: skip
-    here = first * D + tile(M, D)
+    x0 = looked_up(
+        model, o_items, o_weeks, o_users, item, week, user, inside, M, D, IW, WW, UW, IP, WP, UP
+    )
     x0 = x0 * root
     if not INTERVALS:
         x0 += tl.load(model + o_places + here)
     if RATE > 0:
-        x0 = x0 * spared(masks + sequence.to(tl.int64) * mask_size + here, first, M, E, RATE)
+        x0 = x0 * spared(masks + sequence.to(tl.int64) * mask_size + here, first, begin, M, RATE)
     x0 = tl.where(inside[:, None], x0, 0.0)
     places += (seed * LAYERS).to(tl.int64) * 2 * T * D
     project(
-        x0, model + o_blocks, halves, places, tiles, rsd, x, sequence, groups, first, 0,
-        T, E, M, P, D, N, LAYERS, INTERVALS, TRAIN,
+        x0, model + o_blocks, halves, places, tiles, rsd, x, sequence, groups, first, begin, 0,
+        T, M, P, D, N, LAYERS, INTERVALS, TRAIN,
     )  # fmt: skip
 
 
@@ -128,37 +131,37 @@ def softmax(s, items, first, scale, T: tl.constexpr, M: tl.constexpr):
 
 @triton.jit
 def pointwise(
-    y, model, halves, tiles, mask, sequence, groups, first, layer,
-    T: tl.constexpr, E: tl.constexpr, M: tl.constexpr, P: tl.constexpr, D: tl.constexpr,
+    y, model, halves, tiles, mask, sequence, groups, first, begin, layer,
+    T: tl.constexpr, M: tl.constexpr, P: tl.constexpr, D: tl.constexpr,
     LAYERS: tl.constexpr, TRAIN: tl.constexpr, RATE: tl.constexpr,
 ):  # fmt: skip
     """A block's two pointwise layers, onto their input y."""
     half = halves.dtype.element_ty
     x, z = y.to(half), tl.zeros((M, D), tl.float32)
-    for begin in tl.range(0, D, P, num_stages=AHEAD):
-        w = matrix_rows(halves, FIRST, begin, P, D)
-        w2 = matrix_columns(halves, SECOND, begin, P, D)
-        place = first * D + columns(begin, M, D, P)
-        h = product(x, tl.trans(w)) + bias_of(model, FIRST, begin, D, P)
+    for left in tl.range(0, D, P, num_stages=AHEAD):
+        w = matrix_rows(halves, FIRST, left, P, D)
+        w2 = matrix_columns(halves, SECOND, left, P, D)
+        place = first * D + columns(left, M, D, P)
+        h = product(x, tl.trans(w)) + bias_of(model, FIRST, left, D, P)
         if RATE > 0:
-            h = h * spared(mask + T * T + place, first, M, E, RATE)
+            h = h * spared(mask + T * T + place, first, begin, M, RATE)
         h = tl.maximum(h, 0.0).to(half)
         if TRAIN:
             to = at(tiles, H, layer, sequence, groups, LAYERS + 1, T * D)
-            write(to + place, h, first, M, E)
+            write(to + place, h, first, begin, M)
         z += product(h, tl.trans(w2))
     z += bias_of(model, SECOND, 0, D, D)
     if RATE > 0:
         here = first * D + tile(M, D)
-        z = z * spared(mask + T * T + T * D + here, first, M, E, RATE)
+        z = z * spared(mask + T * T + T * D + here, first, begin, M, RATE)
     return y + z
 
 
 @triton.jit(do_not_specialize=["layer"])
 def attend(
-    model, halves, o_blocks, x, items, chosen, look_ups, tables, places, masks, mask_size,
+    model, halves, o_blocks, x, items, begins, chosen, look_ups, tables, places, masks, mask_size,
     tiles, squares, rsd, sums, size, batch, scale, layer,
-    T: tl.constexpr, E: tl.constexpr, M: tl.constexpr, P: tl.constexpr, D: tl.constexpr,
+    T: tl.constexpr, M: tl.constexpr, P: tl.constexpr, D: tl.constexpr,
     N: tl.constexpr, R: tl.constexpr, C: tl.constexpr, LAYERS: tl.constexpr, LAST: tl.constexpr,
     INTERVALS: tl.constexpr, TRAIN: tl.constexpr, RATE: tl.constexpr,
     OVERLAP: tl.constexpr,
@@ -170,10 +173,11 @@ def attend(
     are saved with a minus where dropout takes them. `scale` of scores: log2 e / √N, as weights are
     powers of two.
     """
+    groups, sequence, first, begin = whose(begins, T, M)
+    if first + M <= begin:
+        return
+    window = tl.load(chosen + sequence).to(tl.int64)
     in_turn(OVERLAP)
-    program = tl.program_id(0)
-    groups = tl.num_programs(0) // (T // M)
-    sequence, first = program // (T // M), program % (T // M) * M
     seed = sequence // batch
     model += seed.to(tl.int64) * size + o_blocks + layer_offset(layer, D)
     halves += seed.to(tl.int64) * size + o_blocks + layer_offset(layer, D)
@@ -181,45 +185,47 @@ def attend(
     here, pairs = first * D + tile(M, D), first * T + tile(M, T)
     mask = masks + sequence.to(tl.int64) * mask_size + T * D + layer * (T * T + 2 * T * D)
     drawn = (seed * LAYERS + layer).to(tl.int64) * 2
-    q = read(at(tiles, Q, layer, sequence, groups, LAYERS + 1, T * D) + here, first, M, E)
-    k = read(at(tiles, K, layer, sequence, groups, LAYERS + 1, T * D) + tile(T, D), 0, T, E)
+    q = read(at(tiles, Q, layer, sequence, groups, LAYERS + 1, T * D) + here, first, begin, M)
+    k = read(at(tiles, K, layer, sequence, groups, LAYERS + 1, T * D) + tile(T, D), 0, begin, T)
     s = product(q, tl.trans(k))
     if INTERVALS:
         sums = at(sums, VALUES, layer if TRAIN else 0, sequence, groups, LAYERS, T * R) + first * R
         tables += drawn * R * D
-        window = tl.load(chosen + sequence).to(tl.int64)
-        look_up = read(look_ups + window * T * T + pairs, first, M, E).to(tl.int32)
-        s += scores_by_row(q, tables, look_up, sums, first, M, D, R, C, E)
+        look_up = read(look_ups + window * T * T + pairs, first, begin, M).to(tl.int32)
+        s += scores_by_row(q, tables, look_up, sums, first, begin, M, D, R, C)
     a = softmax(s, items + sequence * T, first, scale, T, M)
     if TRAIN:
         signed = a
         if RATE > 0:
-            factor = spared(mask + pairs, first, M, E, RATE)
+            factor = spared(mask + pairs, first, begin, M, RATE)
             signed = tl.where(factor > 0, a, -a)
             a = a * factor
         weights = at(squares, A, layer, sequence, groups, LAYERS, T * T)
-        write(weights + pairs, signed, first, M, E)
-    v = read(at(tiles, V, layer, sequence, groups, LAYERS + 1, T * D) + tile(T, D), 0, T, E)
+        write(weights + pairs, signed, first, begin, M)
+    v = read(at(tiles, V, layer, sequence, groups, LAYERS + 1, T * D) + tile(T, D), 0, begin, T)
     o = product(a.to(half), v)
     if INTERVALS:
         summed_by_row(a, look_up, sums, M, R)
-        o += values_by_row(sums, tables + R * D, first, M, D, R, C, E)
+        o += values_by_row(sums, tables + R * D, first, begin, M, D, R, C)
     wide = sequence.to(tl.int64) * T * D
     weight, bias = norm(model, 1, D)
-    y, hat, rsd2 = normed(read(x + wide + here, first, M, E) + o, weight, bias, N, D)
+    y, hat, rsd2 = normed(read(x + wide + here, first, begin, M) + o, weight, bias, N, D)
     if TRAIN:
-        write(at(tiles, HAT2, layer, sequence, groups, LAYERS + 1, T * D) + here, hat, first, M, E)
+        write(
+            at(tiles, HAT2, layer, sequence, groups, LAYERS + 1, T * D) + here, hat, first, begin, M
+        )
         rows = first + tl.arange(0, M)
         tl.store(at(rsd, 1, layer, sequence, groups, LAYERS, T) + rows, rsd2)
     out = pointwise(
-        y, model, halves, tiles, mask, sequence, groups, first, layer,
-        T, E, M, P, D, LAYERS, TRAIN, RATE,
+        y, model, halves, tiles, mask, sequence, groups, first, begin, layer,
+        T, M, P, D, LAYERS, TRAIN, RATE,
     )  # fmt: skip
     if LAST:
-        write(x + wide + here, out, first, M, E)
+        write(x + wide + here, out, first, begin, M)
     else:
         places += (drawn + 2) * T * D
         project(
             out, model + layer_offset(1, D), halves + layer_offset(1, D), places, tiles, rsd, x,
-            sequence, groups, first, layer + 1, T, E, M, P, D, N, LAYERS, INTERVALS, TRAIN,
+            sequence, groups, first, begin, layer + 1,
+            T, M, P, D, N, LAYERS, INTERVALS, TRAIN,
         )  # fmt: skip

@@ -8,7 +8,7 @@ import triton.language as tl
 
 from fpt_model.fused import chance
 from fpt_model.fused.chance import below, bits, chosen, kept, step_key
-from fpt_model.fused.tiles import add_whole, from_first, in_turn, whole
+from fpt_model.fused.tiles import add_whole, from_first, whole
 
 DROPOUT = tl.constexpr(chance.DROPOUT)
 NEGATIVE = tl.constexpr(chance.NEGATIVE)
@@ -56,19 +56,56 @@ def draw(
 
 
 @triton.jit(do_not_specialize=["step"])
-def draw_negatives(
-    keys, clock, step, w_users, order, n_order, gaps, firsts, counts, n_items, out, batch,
-    T: tl.constexpr, SEARCH: tl.constexpr,
+def choose(
+    keys, clock, step, w_items, w_weeks, w_targets, w_users, real, windows, order, n_order,
+    gaps, firsts, counts, n_items, n_users,
+    items_out, weeks_out, targets_out, negatives_out, users_out, chosen_out, begins_out,
+    batch, length,
+    T: tl.constexpr, SEARCH: tl.constexpr, TRAIN: tl.constexpr,
+    ITEM_RATE: tl.constexpr, USER_RATE: tl.constexpr,
 ):  # fmt: skip
-    """An item that the user has not met, for each position. Grid (G,)."""
+    """Windows of a step, some of their ids replaced, and items that users have not met. Grid (G,).
+
+    A window lies at the end of T places; `begins_out` (G,): the first that is real, T past the last
+    user. `windows`: how many lie between those of one seed and the next; 0 where they share them.
+    """
     program = tl.program_id(0)
     seed, b = program // batch, program % batch
-    first, second = step_key(keys, clock, seed, step)
-    t = tl.arange(0, T)
+    key, key2 = step_key(keys, clock, seed, step)
     place = step * batch + b
-    user = tl.load(w_users + tl.load(order + seed * n_order + place, mask=place < n_order, other=0))
+    there = place < n_order
+    user_row = tl.load(order + seed * n_order + place, mask=there, other=0)
+    window = seed * windows + user_row
+    begin = T - tl.load(real + window, mask=there, other=0)
+    user = tl.load(w_users + window)
+    t = tl.arange(0, T)
+    own, to = b * T + t, program * T + t
+    from_window = window.to(tl.int64) * length + t - (T - length)
+    inside = t >= begin
+    items = tl.load(w_items + from_window, mask=inside, other=0)
+    if TRAIN:
+        tl.store(targets_out + to, tl.load(w_targets + from_window, mask=inside, other=0))
+        bits_of = bits(key, key2, NEGATIVE, own)
+        tl.store(negatives_out + to, unmet(bits_of, gaps, firsts, counts, user, n_items, SEARCH))
+    if ITEM_RATE > 0:
+        other = 1 + below(bits(key, key2, ITEM_ID, own), n_items)
+        stays = kept(key, key2, ITEM, own, ITEM_RATE) > 0
+        items = tl.where(stays | (items == 0), items, other)
+    if USER_RATE > 0:
+        other_user = 1 + below(bits(key, key2, USER_ID, b), n_users)
+        user = tl.where(kept(key, key2, USER, b, USER_RATE) > 0, user, other_user)
+    tl.store(items_out + to, items)
+    tl.store(weeks_out + to, tl.load(w_weeks + from_window, mask=inside, other=0))
+    tl.store(users_out + program, user)
+    tl.store(chosen_out + program, window)
+    tl.store(begins_out + program, begin)
+
+
+@triton.jit
+def unmet(drawn, gaps, firsts, counts, user, n_items, SEARCH: tl.constexpr):
+    """By random bits, items that the user has not met: see `fpt_model.sampling`."""
     begin, count = tl.load(firsts + user - 1), tl.load(counts + user - 1)
-    nth = below(bits(first, second, NEGATIVE, b * T + t), n_items - count)
+    nth = below(drawn, n_items - count)
     low, high = tl.zeros_like(nth), tl.zeros_like(nth) + count
     for _ in range(SEARCH):
         middle = (low + high) // 2
@@ -76,7 +113,7 @@ def draw_negatives(
         gap = tl.load(gaps + begin + middle, mask=going, other=0)
         low = tl.where(going & (gap <= nth), middle + 1, low)
         high = tl.where(going & (gap > nth), middle, high)
-    tl.store(out + program * T + t, nth + 1 + low)
+    return nth + 1 + low
 
 
 @triton.jit
@@ -126,47 +163,12 @@ def drop_tables(
 
 @triton.jit
 def looked_up(
-    model, o_items, o_weeks, o_users, keys, clock, step,
-    w_items, w_weeks, w_targets, w_users, windows, order, n_order, n_items, n_users,
-    items_out, weeks_out, users_out, targets_out, chosen_out, sequence, first, batch, length,
-    T: tl.constexpr, M: tl.constexpr, D: tl.constexpr,
+    model, o_items, o_weeks, o_users, items, weeks, user, inside,
+    M: tl.constexpr, D: tl.constexpr,
     IW: tl.constexpr, WW: tl.constexpr, UW: tl.constexpr,
     IP: tl.constexpr, WP: tl.constexpr, UP: tl.constexpr,
-    TRAIN: tl.constexpr, ITEM_RATE: tl.constexpr, USER_RATE: tl.constexpr, OVERLAP: tl.constexpr,
 ):  # fmt: skip
-    """Embeddings (M, D) of M positions from `first` on, and which of them are in the window.
-
-    Writes the ids, some of them replaced. Waits for the launch before, Adam's, only when it has
-    read what belongs to the epoch.
-    """
-    seed, b = sequence // batch, sequence % batch
-    key, key2 = step_key(keys, clock, seed, step)
-    t = first + tl.arange(0, M)
-    place = step * batch + b
-    there = place < n_order
-    user_row = tl.load(order + seed * n_order + place, mask=there, other=0)
-    window = seed * windows + user_row
-    from_window = window.to(tl.int64) * length + t
-    inside = (t < length) & there
-    items = tl.load(w_items + from_window, mask=inside, other=0)
-    weeks = tl.load(w_weeks + from_window, mask=inside, other=0)
-    user = tl.load(w_users + user_row)
-    own = b * T + t
-    targets = tl.load(w_targets + from_window, mask=inside, other=0)
-    in_turn(OVERLAP)
-    if TRAIN:
-        tl.store(targets_out + sequence * T + t, targets)
-    if ITEM_RATE > 0:
-        other = 1 + below(bits(key, key2, ITEM_ID, own), n_items)
-        stays = kept(key, key2, ITEM, own, ITEM_RATE) > 0
-        items = tl.where(stays | (items == 0), items, other)
-    if USER_RATE > 0:
-        other_user = 1 + below(bits(key, key2, USER_ID, b), n_users)
-        user = tl.where(kept(key, key2, USER, b, USER_RATE) > 0, user, other_user)
-    tl.store(items_out + sequence * T + t, items)
-    tl.store(weeks_out + sequence * T + t, weeks)
-    tl.store(users_out + sequence, user)
-    tl.store(chosen_out + sequence, window)
+    """Embeddings (M, D) of M positions: of their items (M,), weeks (M,) and user."""
     d = tl.arange(0, D)[None, :]
     column = tl.zeros((M, 1), tl.int32) + d
     x = tl.load(model + o_items + items[:, None] * IP + d, mask=column < IW, other=0.0)
@@ -176,7 +178,7 @@ def looked_up(
     if UW > 0:
         theirs = (column >= IW + WW) & (column < IW + WW + UW) & inside[:, None]
         x += tl.load(model + o_users + user * UP + column - IW - WW, mask=theirs, other=0.0)
-    return x, inside
+    return x
 
 
 @triton.jit

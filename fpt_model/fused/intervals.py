@@ -26,8 +26,8 @@ def look_ups(windows: Windows, edges: Tensor, time_span: int, length: int) -> Te
         length: T, at least that of the windows.
 
     Returns:
-        (N, T, T) int16: the row, plus FIRST where no key before has it, plus LAST where no later
-        key up to the query has it.
+        (N, T, T) int16, windows at the end of T: the row, plus FIRST where no key before has it,
+        plus LAST where no later key up to the query has it.
     """
     n, own = windows.items.shape
     device = windows.items.device
@@ -42,5 +42,6 @@ def look_ups(windows: Windows, edges: Tensor, time_span: int, length: int) -> Te
         first = torch.nn.functional.pad(changes, (1, 0), value=True)
         last = torch.nn.functional.pad(changes, (0, 1), value=True) & (key < key[:, None])
         last |= key == key[:, None]
-        found[some, :own, :own] = (rows + FIRST * first + LAST * last).to(torch.int16)
+        flagged = (rows + FIRST * first + LAST * last).to(torch.int16)
+        found[some, length - own :, length - own :] = flagged
     return found

@@ -2,8 +2,9 @@
 
 The last dimension becomes a power of two, rows a multiple of a tile's, a tensor a multiple of
 `BLOCK`. Padding is zero, its gradient is zero, so Adam leaves it zero. Tables that are looked up
-come first: their gradients are scattered, all others are sums of partial sums. Blocks follow one
-another, each with its tensors in the order of the model: kernels reckon with it (`fused.tiles`).
+come first: their gradients are scattered, all others are sums of partial sums. Tables that all
+blocks use, positions and intervals, come last. Blocks follow one another, each with its tensors in
+the order of the model: kernels reckon with it (`fused.tiles`).
 """
 
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from fpt_model.model import Encoder
 BLOCK = 1024
 MOST_ROWS = 64  # of the interval table, that a program takes at a time
 LOOKED_UP = ("items.weight", "weeks.weight", "users.weight")
+SHARED = ("positions", "intervals")
 
 
 def power_of_two(n: int) -> int:
@@ -62,6 +64,7 @@ class Layout:
         places: by the name in the model's state dict.
         size: P.
         looked_up: elements of the tables that come first.
+        shared: elements of those that come last.
         width, length, rows: padded D, T and R.
         chunk: see `chunked`.
         blocks: the first element of the first block.
@@ -73,15 +76,17 @@ class Layout:
         n_rows = config.time_span + 1 + len(model.edges) if config.intervals else 1
         self.rows, self.chunk = chunked(n_rows)
         shapes = {name: tuple(value.shape) for name, value in model.named_parameters()}
-        ordered = sorted(shapes, key=lambda name: name not in LOOKED_UP)
+        ordered = sorted(shapes, key=lambda name: (name.startswith(SHARED), name not in LOOKED_UP))
         self.places: dict[str, Place] = {}
-        self.size = self.looked_up = 0
+        self.size = self.looked_up = self.shared = 0
         for name in ordered:
             place = Place(shapes[name], self._padded(name, shapes[name]), self.size)
             self.places[name] = place
             self.size += place.size
             if name in LOOKED_UP:
                 self.looked_up = self.size
+            if name.startswith(SHARED):
+                self.shared += place.size
         self.blocks = self.offset("blocks.0.norm_attention.weight")
 
     def _padded(self, name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -107,8 +112,10 @@ class Layout:
         return {name: self.view(flat, name).clone() for name in self.places}
 
     def view(self, flat: Tensor, name: str) -> Tensor:
-        """A tensor within `flat`, (P,)."""
+        """A tensor within `flat`, (P,). Positions lie at the end of theirs, as windows do."""
         place = self.places[name]
         count = torch.Size(place.padded).numel()
         whole = flat[place.offset : place.offset + count].view(place.padded)
+        if name.startswith("positions"):
+            whole = whole[place.padded[0] - place.shape[0] :]
         return whole[tuple(slice(0, size) for size in place.shape)]

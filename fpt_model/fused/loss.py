@@ -11,9 +11,9 @@ BLOCK = tl.constexpr(layout.BLOCK)
 
 @triton.jit
 def loss_slopes(
-    model, o_items, o_norm, scattered, x, targets, negatives, losses, hat_out, dn_out, first,
-    E: tl.constexpr, M: tl.constexpr, D: tl.constexpr, N: tl.constexpr,
-    IW: tl.constexpr, IP: tl.constexpr,
+    model, o_items, o_norm, scattered, x, targets, negatives, losses, hat_out, dn_out,
+    first, begin,
+    M: tl.constexpr, D: tl.constexpr, N: tl.constexpr, IW: tl.constexpr, IP: tl.constexpr,
 ):  # fmt: skip
     """Gradient of what the last norm takes, (M, D), by binary cross-entropy; that of the items.
 
@@ -22,7 +22,8 @@ def loss_slopes(
     """
     d, m = tl.arange(0, D), tl.arange(0, M)
     weight = tl.load(model + o_norm + d)
-    f, hat, rsd = normed(read(x, first, M, E), weight, tl.load(model + o_norm + BLOCK + d), N, D)
+    bias = tl.load(model + o_norm + BLOCK + d)
+    f, hat, rsd = normed(read(x, first, begin, M), weight, bias, N, D)
     target, negative = tl.load(targets + m), tl.load(negatives + m)
     real = target > 0
     used = real[:, None] & (d < IW)[None, :]
@@ -38,8 +39,8 @@ def loss_slopes(
     df = slope_up[:, None] * wanted + slope_down[:, None] * unwanted
     add_whole(scattered + o_items + to_target, slope_up[:, None] * f, used)
     add_whole(scattered + o_items + to_negative, slope_down[:, None] * f, used)
-    write(hat_out, hat, first, M, E)
-    write(dn_out, df, first, M, E)
+    write(hat_out, hat, first, begin, M)
+    write(dn_out, df, first, begin, M)
     return normed_backward(df, hat, rsd, weight, N, D)
 
 

@@ -38,35 +38,50 @@ class Batch:
         self.shared = shared
 
 
+class Drawn:
+    """What is drawn for a step of n sequences, and what its windows look up.
+
+    Attributes:
+        items, weeks, targets, negatives: (n, T).
+        users, chosen: (n,), of the sequences; `chosen` is the number of the window.
+        begins: (n,), the first position of a sequence that is no padding.
+        masks: (n, mask_size) bytes, what dropout spares.
+    """
+
+    def __init__(self, n: int, length: int, mask_size: int, device: torch.device) -> None:
+        def zeros(*shape: int, kind: torch.dtype = torch.int32) -> Tensor:
+            return torch.zeros(shape, device=device, dtype=kind)
+
+        self.items, self.weeks, self.targets, self.negatives = (zeros(n, length) for _ in range(4))
+        self.users, self.chosen, self.begins = (zeros(n) for _ in range(3))
+        self.masks = zeros(n, mask_size, kind=torch.uint8)
+
+
 class Scratch:
     """What the kernels of n sequences write: on the way forward, and back if `train`.
 
-    What is drawn at random has two places, taken in turn: the next step's is drawn beside a step.
+    What is drawn has two places, taken in turn: the next step's is drawn beside a step.
     """
 
     def __init__(self, layout: Layout, config: Config, n: int, *, train: bool, like: Tensor):
         T, D, R, layers = layout.length, layout.width, layout.rows, config.blocks
         trained = layers if train else 1
 
-        def zeros(*shape: int, kind: torch.dtype = torch.float32) -> Tensor:
-            return torch.zeros(shape, device=like.device, dtype=kind)
+        def zeros(*shape: int) -> Tensor:
+            return torch.zeros(shape, device=like.device)
 
         def halves(*shape: int) -> Tensor:
-            return zeros(*shape, kind=OPERANDS)
+            return torch.zeros(shape, device=like.device, dtype=OPERANDS)
 
-        ids = ("items", "weeks", "targets")
-        self.ids = {name: zeros(n, T, kind=torch.int32) for name in ids}
-        self.users, self.chosen = (zeros(n, kind=torch.int32) for _ in range(2))
+        # of dropout: on the input, and on each layer's weights, hidden layer and output
+        self.mask_size = T * D + layers * (T * T + 2 * T * D) if train else 2
+        self.drawn = [Drawn(n, T, self.mask_size, like.device) for _ in range(1 + train)]
         self.x = zeros(n, T, D)
         kinds = saved.TO_TRAIN if train else saved.TO_RANK
         self.tiles = halves(kinds, layers + 1, n, T, D)  # the last norm's lie above the last block
         self.sums = halves(2 if train else 1, trained, n, T, R)
-        # of dropout: on the input, and on each layer's weights, hidden layer and output
-        self.mask_size = T * D + layers * (T * T + 2 * T * D) if train else 2
-        self.masks = [zeros(n, self.mask_size, kind=torch.uint8) for _ in range(2)]
         if not train:
             return
-        self.negatives = [zeros(n, T, kind=torch.int32) for _ in range(2)]
         self.rsd = zeros(2, layers, n, T)
         self.squares = halves(2, layers, n, T, T)
         self.dx, self.losses = zeros(n, T, D), zeros(n, T)

@@ -40,7 +40,15 @@ def train_step(engine: "Engine", step: int) -> None:
     _adam(engine, step)
 
 
-def count_targets(engine: "Engine", batch: Batch) -> None:
+def start(engine: "Engine", batch: Batch, step: int) -> None:
+    """What a step finds that no other went before."""
+    draw(engine, batch, step)
+    if engine.config.intervals:
+        drop_tables(engine, step, train=True)
+    _count_targets(engine, batch)  # the last one: `enter` looks at draws before this one ends
+
+
+def _count_targets(engine: "Engine", batch: Batch) -> None:
     """Positions of each step of the epoch that have one."""
     inputs.count_targets[(engine.seeds, engine.steps)](
         *(batch.real, 0 if batch.shared else engine.n_rows, engine.order, engine.n_rows),
@@ -49,65 +57,71 @@ def count_targets(engine: "Engine", batch: Batch) -> None:
     )
 
 
-def start(engine: "Engine", batch: Batch, step: int) -> None:
-    """What a step finds that no other went before."""
-    draw(engine, batch, step)
-    if engine.config.intervals:
-        drop_tables(engine, step, train=True)
-
-
 def draw(engine: "Engine", batch: Batch, step: int) -> None:
-    """Dropout and negatives of a step, for which weights are not needed."""
+    """What a step needs of windows, negatives and dropout, for which weights are not needed."""
     at, config = engine.scratch, engine.config
+    choose(engine, at, batch, engine.order, step, train=True)
     if config.dropout:
         pairs = at.mask_size // 2
-        inputs.draw[(len(at.users), -(-pairs // BLOCK))](
-            *(engine.keys, engine.clock, step, at.masks[step % 2], config.batch_size, pairs),
+        inputs.draw[(len(at.x), -(-pairs // BLOCK))](
+            *(engine.keys, engine.clock, step, at.drawn[step % 2].masks),
+            *(config.batch_size, pairs),
             PAIRS=BLOCK,
             RATE=config.dropout,
         )
-    inputs.draw_negatives[(len(at.users),)](
-        *(engine.keys, engine.clock, step, batch.users, engine.order, engine.n_rows),
-        *(engine.gaps, engine.firsts, engine.counts, engine.sequences.n_items),
-        *(at.negatives[step % 2], config.batch_size),
+
+
+def choose(
+    engine: "Engine", at: Scratch, batch: Batch, order: Tensor, step: int, *, train: bool
+) -> None:
+    """Batch `step` of the windows in `order` (S, N), with negatives to train."""
+    config, drawn = engine.config, at.drawn[step % 2]
+    inputs.choose[(len(at.x),)](
+        *(engine.keys, engine.clock, step, batch.items, batch.weeks, batch.targets, batch.users),
+        *(batch.real, 0 if batch.shared else engine.n_rows, order, order.shape[1]),
+        *(engine.gaps, engine.firsts, engine.counts),
+        *(engine.sequences.n_items, engine.sequences.n_users),
+        *(drawn.items, drawn.weeks, drawn.targets, drawn.negatives),
+        *(drawn.users, drawn.chosen, drawn.begins),
+        *(len(at.x) // engine.seeds, config.max_length),
         T=engine.layout.length,
         SEARCH=engine.search,
+        TRAIN=train,
+        ITEM_RATE=config.item_dropout if train else 0.0,
+        USER_RATE=config.user_dropout if train else 0.0,
     )
 
 
 def gradients(engine: "Engine", batch: Batch, step: int) -> None:
     """All of a step but its draws and the update."""
     at, layers = engine.scratch, engine.config.blocks
-    masks = at.masks[step % 2]
-    forward(engine, at, batch, engine.order, step, masks)
+    forward(engine, at, batch, step, train=True)
     for layer in reversed(range(layers)):
         _back(engine, at, batch, layer, step)
         if layer == layers - 1:
             with engine.beside(0):
                 _losses(engine, at, step)
-        with engine.beside(1 + layer % 2):  # they don't add to what the block above left
-            _weight_slopes(engine, at, layer)
+    with engine.beside(1):
+        _weight_slopes(engine, at, step)
+    with engine.beside(2):
+        _key_slopes(engine, at, step)
+    if engine.config.intervals:
         with engine.beside(3):
-            _key_slopes(engine, at, layer, step)
-        if engine.config.intervals:
-            with engine.beside(4):
-                _interval_slopes(engine, at, layer, step)
-    _leave(engine, at, masks)
+            _interval_slopes(engine, at, step)
+    _leave(engine, at, step)
     if not engine.config.intervals:
-        _input_place_slopes(engine, at)
+        _input_place_slopes(engine, at, step)
     engine.meet()
 
 
-def forward(
-    engine: "Engine", at: Scratch, batch: Batch, order: Tensor, step: int, masks: Tensor | None
-) -> None:
-    """From batch `step` of the windows in `order` (S, N) to what the last block gives, `at.x`.
+def forward(engine: "Engine", at: Scratch, batch: Batch, step: int, *, train: bool) -> None:
+    """From what was drawn for a step to what the last block gives, `at.x`.
 
-    `masks` as drawn; None to rank. Tables are as `drop_tables` left them.
+    Tables are as `drop_tables` left them.
     """
-    _enter(engine, at, batch, order, step, masks)
+    _enter(engine, at, step, train=train)
     for layer in range(engine.config.blocks):
-        _attend(engine, at, batch, layer, masks)
+        _attend(engine, at, batch, layer, step, train=train)
 
 
 def drop_tables(engine: "Engine", step: int, *, train: bool) -> None:
@@ -120,40 +134,32 @@ def drop_tables(engine: "Engine", step: int, *, train: bool) -> None:
     )
 
 
-def _enter(
-    engine: "Engine", to: Scratch, batch: Batch, order: Tensor, step: int, masks: Tensor | None
-) -> None:
-    config, layout, train = engine.config, engine.layout, masks is not None
-    rates = (config.dropout, config.item_dropout, config.user_dropout) if train else (0.0,) * 3
-    ids = to.ids
-    network.enter[_grid(engine, to)](
+def _enter(engine: "Engine", at: Scratch, step: int, *, train: bool) -> None:
+    config, layout, drawn = engine.config, engine.layout, at.drawn[step % 2]
+    network.enter[_grid(engine, at)](
         *(engine.params, engine.halves, *_embeddings(engine), layout.offset("positions.0")),
-        *(layout.blocks, engine.keys, engine.clock, step),
-        *(batch.items, batch.weeks, batch.targets, batch.users),
-        *(0 if batch.shared else engine.n_rows, order, order.shape[1]),
-        *(engine.sequences.n_items, engine.sequences.n_users, to.x if masks is None else masks),
-        *(to.mask_size, engine.places, to.tiles, to.rsd if train else to.x, to.x),
-        *(ids["items"], ids["weeks"], to.users, ids["targets"], to.chosen),
-        *(layout.size, len(to.users) // engine.seeds, config.max_length, math.sqrt(config.width)),
+        *(layout.blocks, drawn.items, drawn.weeks, drawn.users, drawn.begins),
+        *(drawn.masks, at.mask_size, engine.places, at.tiles, at.rsd if train else at.x, at.x),
+        *(layout.size, len(at.x) // engine.seeds, math.sqrt(config.width)),
         **_shape(engine),
         N=config.width,
         **_widths(engine),
         INTERVALS=config.intervals,
         TRAIN=train,
-        RATE=rates[0],
-        ITEM_RATE=rates[1],
-        USER_RATE=rates[2],
+        RATE=config.dropout if train else 0.0,
         **_options(engine),
     )
 
 
-def _attend(engine: "Engine", at: Scratch, batch: Batch, layer: int, masks: Tensor | None) -> None:
-    config, train = engine.config, masks is not None
+def _attend(
+    engine: "Engine", at: Scratch, batch: Batch, layer: int, step: int, *, train: bool
+) -> None:
+    config, drawn = engine.config, at.drawn[step % 2]
     network.attend[_grid(engine, at)](
-        *(engine.params, engine.halves, engine.layout.blocks, at.x, at.ids["items"], at.chosen),
-        *(batch.look_ups, engine.tables, engine.places, at.x if masks is None else masks),
-        *(at.mask_size, at.tiles, at.squares if train else at.x, at.rsd if train else at.x),
-        *(at.sums, engine.layout.size, len(at.users) // engine.seeds),
+        *(engine.params, engine.halves, engine.layout.blocks, at.x),
+        *(drawn.items, drawn.begins, drawn.chosen, batch.look_ups, engine.tables, engine.places),
+        *(drawn.masks, at.mask_size, at.tiles, at.squares if train else at.x),
+        *(at.rsd if train else at.x, at.sums, engine.layout.size, len(at.x) // engine.seeds),
         *(math.log2(math.e) / math.sqrt(config.width), layer),
         **_shape(engine),
         **_block(engine, layer),
@@ -164,12 +170,12 @@ def _attend(engine: "Engine", at: Scratch, batch: Batch, layer: int, masks: Tens
 
 
 def _back(engine: "Engine", at: Scratch, batch: Batch, layer: int, step: int) -> None:
-    layout, config = engine.layout, engine.config
+    layout, config, drawn = engine.layout, engine.config, at.drawn[step % 2]
     backward.back[_grid(engine, at)](
         *(engine.params, engine.halves, layout.offset("items.weight")),
         *(layout.offset("norm.weight"), layout.blocks, engine.scattered, at.x),
-        *(at.ids["targets"], at.negatives[step % 2], at.dx, at.losses),
-        *(at.chosen, batch.look_ups, engine.tables, at.masks[step % 2], at.mask_size),
+        *(drawn.targets, drawn.negatives, at.dx, at.losses),
+        *(drawn.begins, drawn.chosen, batch.look_ups, engine.tables, drawn.masks, at.mask_size),
         *(at.tiles, at.squares, at.rsd, at.sums),
         *(layout.size, layout.looked_up, config.batch_size, 1 / math.sqrt(config.width), layer),
         **_shape(engine),
@@ -181,11 +187,11 @@ def _back(engine: "Engine", at: Scratch, batch: Batch, layer: int, step: int) ->
     )
 
 
-def _leave(engine: "Engine", at: Scratch, masks: Tensor) -> None:
-    layout, config = engine.layout, engine.config
+def _leave(engine: "Engine", at: Scratch, step: int) -> None:
+    layout, config, drawn = engine.layout, engine.config, at.drawn[step % 2]
     backward.leave[_grid(engine, at)](
         *(engine.halves, *_embeddings(engine), layout.blocks, engine.scattered, at.dx),
-        *(at.ids["items"], at.ids["weeks"], at.users, masks, at.mask_size),
+        *(drawn.items, drawn.weeks, drawn.users, drawn.begins, drawn.masks, at.mask_size),
         *(at.tiles, at.squares, layout.size, layout.looked_up, config.batch_size),
         math.sqrt(config.width),
         **_shape(engine),
@@ -196,25 +202,28 @@ def _leave(engine: "Engine", at: Scratch, masks: Tensor) -> None:
     )
 
 
-def _weight_slopes(engine: "Engine", at: Scratch, layer: int) -> None:
+def _weight_slopes(engine: "Engine", at: Scratch, step: int) -> None:
     layout, config = engine.layout, engine.config
-    kinds = 4 if layer == config.blocks - 1 else 3  # with the last norm
     columns = min(COLUMNS_AT_ONCE, layout.width)
+    kinds = 3 * config.blocks + 1  # with the last norm
     sums.weight_slopes[(engine.seeds, kinds * layout.width // columns, engine.splits)](
         *(engine.dense, engine.params, layout.blocks, layout.offset("norm.weight")),
-        *(at.tiles, layout.size, *_dense(engine), layer),
+        *(at.drawn[step % 2].begins, at.tiles, layout.size, *_dense(engine)),
+        *(config.batch_size, engine.splits),
         W=columns,
         **_sums_shape(engine),
     )
 
 
-def _key_slopes(engine: "Engine", at: Scratch, layer: int, step: int) -> None:
+def _key_slopes(engine: "Engine", at: Scratch, step: int) -> None:
     layout, config = engine.layout, engine.config
     columns = min(COLUMNS_AT_ONCE, layout.width)
-    sums.key_slopes[(engine.seeds, 2 * layout.width // columns, engine.splits)](
+    kinds = 2 * config.blocks
+    sums.key_slopes[(engine.seeds, kinds * layout.width // columns, engine.splits)](
         *(engine.dense, layout.blocks),
         *(layout.offset("positions.0"), layout.offset("positions.1")),
-        *(engine.keys, engine.clock, step, at.tiles, at.squares, *_dense(engine), layer),
+        *(engine.keys, engine.clock, step, at.drawn[step % 2].begins, at.tiles, at.squares),
+        *(*_dense(engine), layout.shared, config.batch_size, engine.splits),
         W=columns,
         INTERVALS=config.intervals,
         RATE=config.dropout,
@@ -222,23 +231,25 @@ def _key_slopes(engine: "Engine", at: Scratch, layer: int, step: int) -> None:
     )
 
 
-def _interval_slopes(engine: "Engine", at: Scratch, layer: int, step: int) -> None:
-    layout = engine.layout
-    chunks = -(-layout.rows // ROWS_AT_ONCE)
-    sums.interval_slopes[(engine.seeds, 2 * chunks, engine.splits)](
+def _interval_slopes(engine: "Engine", at: Scratch, step: int) -> None:
+    layout, config = engine.layout, engine.config
+    kinds = 2 * config.blocks * -(-layout.rows // ROWS_AT_ONCE)
+    sums.interval_slopes[(engine.seeds, kinds, engine.splits)](
         *(engine.dense, layout.offset("intervals.0"), layout.offset("intervals.1")),
-        *(engine.keys, engine.clock, step, at.sums, at.tiles, *_dense(engine), layer),
+        *(engine.keys, engine.clock, step, at.drawn[step % 2].begins, at.sums, at.tiles),
+        *(*_dense(engine), layout.shared, config.batch_size, engine.splits),
         R=layout.rows,
         C=ROWS_AT_ONCE,
-        RATE=engine.config.dropout,
+        RATE=config.dropout,
         **_sums_shape(engine),
     )
 
 
-def _input_place_slopes(engine: "Engine", at: Scratch) -> None:
-    layout = engine.layout
+def _input_place_slopes(engine: "Engine", at: Scratch, step: int) -> None:
+    layout, config = engine.layout, engine.config
     sums.input_place_slopes[(engine.seeds, layout.length // PLACES_AT_ONCE, engine.splits)](
-        *(engine.dense, layout.offset("positions.0"), at.dx, *_dense(engine)),
+        *(engine.dense, layout.offset("positions.0"), at.drawn[step % 2].begins, at.dx),
+        *(*_dense(engine), config.batch_size, engine.splits),
         PER_SPLIT=_per_split(engine),
         T=layout.length,
         D=layout.width,
@@ -286,7 +297,7 @@ def _adam(engine: "Engine", step: int) -> None:
         *(engine.scattered, engine.dense, engine.penalised, engine.spans, engine.norms),
         *(engine.block_squares, engine.n_real, engine.keys, engine.clock, step, engine.steps),
         *(engine.tables, engine.places, layout.size, layout.looked_up),
-        *(layout.size - layout.looked_up, n_blocks),
+        *(engine.dense.shape[2], layout.shared, n_blocks),
         *(config.l2, config.learning_rate, config.beta1, config.beta2),
         SPLIT=engine.splits,
         TABLES=len(engine.spans),
@@ -312,7 +323,7 @@ def _rows(engine: "Engine") -> int:
 
 
 def _grid(engine: "Engine", at: Scratch) -> tuple[int]:
-    return (len(at.users) * engine.layout.length // _rows(engine),)
+    return (len(at.x) * engine.layout.length // _rows(engine),)
 
 
 def _options(engine: "Engine") -> dict[str, int]:
@@ -325,20 +336,15 @@ def _options(engine: "Engine") -> dict[str, int]:
 
 def _shape(engine: "Engine") -> dict[str, int]:
     layout = engine.layout
-    lengths = {"T": layout.length, "E": engine.config.max_length, "M": _rows(engine)}
+    lengths = {"T": layout.length, "M": _rows(engine)}
     lengths |= {"P": min(PIECE, layout.width), "D": layout.width}
     return lengths | {"LAYERS": engine.config.blocks}
 
 
 def _sums_shape(engine: "Engine") -> dict[str, int]:
     """Of sums over a part of the batch, from what tiles saved."""
-    layout, config = engine.layout, engine.config
-    lengths = {"T": layout.length, "E": config.max_length, "D": layout.width}
-    return lengths | {
-        "LAYERS": config.blocks,
-        "PER_SPLIT": _per_split(engine),
-        "STAGES": STAGES,
-    }
+    lengths = {"T": engine.layout.length, "D": engine.layout.width, "LAYERS": engine.config.blocks}
+    return lengths | {"PER_SPLIT": _per_split(engine), "STAGES": STAGES}
 
 
 def _embeddings(engine: "Engine") -> tuple[int, ...]:
@@ -362,11 +368,10 @@ def _block(engine: "Engine", layer: int) -> dict[str, Any]:
     }
 
 
-def _dense(engine: "Engine") -> tuple[int, int, int, int]:
-    layout = engine.layout
-    size = layout.size - layout.looked_up
-    return size, layout.looked_up, engine.config.batch_size, engine.splits
+def _dense(engine: "Engine") -> tuple[int, int]:
+    return engine.dense.shape[2], engine.layout.looked_up
 
 
 def _per_split(engine: "Engine") -> int:
-    return -(-engine.config.batch_size // engine.splits)
+    """Sequences of a part of the batch, a power of two."""
+    return 1 << (-(-engine.config.batch_size // engine.splits) - 1).bit_length()

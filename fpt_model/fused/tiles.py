@@ -36,22 +36,33 @@ def columns(begin, M: tl.constexpr, R: tl.constexpr, C: tl.constexpr):
 
 
 @triton.jit
-def read(places, first, M: tl.constexpr, E: tl.constexpr):
-    """M rows of a tile from row `first` of a sequence; those from E on are zero, unread."""
-    return tl.load(places, mask=(first + tl.arange(0, M) < E)[:, None], other=0.0)
+def whose(begins, T: tl.constexpr, M: tl.constexpr):
+    """Of a program: how many sequences there are, which is its own, from which row on, and the
+    first row of the sequence that is no padding.
+    """
+    program = tl.program_id(0)
+    sequence = program // (T // M)
+    groups, first = tl.num_programs(0) // (T // M), program % (T // M) * M
+    return groups, sequence, first, tl.load(begins + sequence)
 
 
 @triton.jit
-def write(places, values, first, M: tl.constexpr, E: tl.constexpr):
-    """Rows of a tile, but those from E on."""
+def read(places, first, begin, M: tl.constexpr):
+    """M rows of a tile from row `first` of a sequence; those before `begin` are zero, unread."""
+    return tl.load(places, mask=(first + tl.arange(0, M) >= begin)[:, None], other=0.0)
+
+
+@triton.jit
+def write(places, values, first, begin, M: tl.constexpr):
+    """Rows of a tile, but those before `begin`."""
     values = values.to(places.dtype.element_ty)
-    tl.store(places, values, mask=(first + tl.arange(0, M) < E)[:, None])
+    tl.store(places, values, mask=(first + tl.arange(0, M) >= begin)[:, None])
 
 
 @triton.jit
-def spared(masks, first, M: tl.constexpr, E: tl.constexpr, RATE: tl.constexpr):
+def spared(masks, first, begin, M: tl.constexpr, RATE: tl.constexpr):
     """Factors of a dropout at places that `fused.inputs.draw` has drawn, see `read`."""
-    return read(masks, first, M, E).to(tl.float32) * (1 / (1 - RATE))
+    return read(masks, first, begin, M).to(tl.float32) * (1 / (1 - RATE))
 
 
 @triton.jit

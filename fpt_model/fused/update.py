@@ -78,7 +78,7 @@ def sum_up(
 def adam(
     model, halves, moments, squares_of, scattered, dense, penalised, spans, norms, squares, n_real,
     keys, clock, step, steps, tables, places,
-    size, scattered_size, dense_size, n_blocks, l2, rate, beta1, beta2,
+    size, scattered_size, dense_size, shared, n_blocks, l2, rate, beta1, beta2,
     SPLIT: tl.constexpr, TABLES: tl.constexpr, TABLE: tl.constexpr, PLACES: tl.constexpr,
     BLOCK: tl.constexpr, LAYERS: tl.constexpr, INTERVALS: tl.constexpr, RATE: tl.constexpr,
     OVERLAP: tl.constexpr,
@@ -107,6 +107,10 @@ def adam(
         parts = dense + seed.to(tl.int64) * SPLIT * dense_size + place - scattered_size
         for part in tl.static_range(SPLIT):
             g += tl.load(parts + part * dense_size)
+        if table > 0:
+            for layer in tl.static_range(1, LAYERS if INTERVALS else 1):
+                for part in tl.static_range(SPLIT):
+                    g += tl.load(parts + part * dense_size + layer * shared)
     g = g / positions
     if table >= 0:
         g += l2 * p / tl.maximum(tl.load(norms + seed * TABLES + table), 1e-30)

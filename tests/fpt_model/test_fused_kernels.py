@@ -78,10 +78,19 @@ class Step:
         at = self.engine
         start(at, at.batch, STEP)
         gradients(at, at.batch, STEP)
-        flat = torch.cat([at.scattered.double() / 2**40, at.dense.double().sum(1)], 1)
+        flat = torch.cat([at.scattered.double() / 2**40, self._dense()], 1)
         flat = flat / at.n_real[:, STEP, None]
         at.scattered.zero_()
         return [at.layout.unpack(one) for one in flat]
+
+    def _dense(self) -> torch.Tensor:
+        """Sums over the parts of the batch, those of later blocks onto what all blocks share."""
+        at = self.engine
+        dense, shared = at.dense.double().sum(1), at.layout.shared
+        sums, *behind = dense.split([at.layout.size - at.layout.looked_up] + [shared], 1)
+        for others in behind if self.config.intervals else []:
+            sums[:, -shared:] += others
+        return sums
 
     def chosen(self, seed: int):
         size = self.config.batch_size
@@ -111,12 +120,16 @@ class Masked:
         drawn = chance.torch_kept(self.key, BEFORE + STEP, site, shape, rate)
         return drawn.double().to(DEVICE)
 
+    def at_the_end(self, drawn: torch.Tensor, shape) -> torch.Tensor:
+        """Of what was drawn for padded sequences, that for the windows at their ends."""
+        return drawn[: shape[0], drawn.shape[1] - shape[1] :] if len(shape) > 1 else drawn[: shape[0]]
+
     def replaced(self, ids, sites: tuple[int, int], shape: tuple[int, ...], rate: float, n: int):
         place = torch.arange(torch.Size(shape).numel()).view(shape)
         other = 1 + (chance.torch_bits(self.key, BEFORE + STEP, sites[1], place) * n >> 32)
         stays = self.kept(sites[0], *shape, rate=rate) > 0
-        cut = tuple(slice(0, size) for size in ids.shape)
-        return torch.where(stays[cut] | (ids == 0), ids, other.to(DEVICE)[cut])
+        stays, other = (self.at_the_end(drawn, ids.shape) for drawn in (stays, other.to(DEVICE)))
+        return torch.where(stays | (ids == 0), ids, other)
 
     def __call__(self, w: Windows) -> torch.Tensor:
         model, config, layout = self.model, self.config, self.layout
@@ -134,7 +147,7 @@ class Masked:
         if not config.intervals:
             x = x + model.positions[0]
         masks = iter(self.masks)
-        x = x * next(masks)[:n, :length, :width]
+        x = x * next(masks)[:n, -length:, :width]
         causal = torch.ones(length, length, dtype=torch.bool, device=DEVICE).tril()
         mask = causal & real[:, None, :] | torch.eye(length, dtype=torch.bool, device=DEVICE)
         intervals = scaled_intervals(w.asked, w.times, w.scales)
@@ -154,20 +167,20 @@ class Masked:
                 ]
                 places = [
                     model.positions[i]
-                    * self.kept(site + 2 + i, *tile[1:])[: len(model.positions[i]), :width]
+                    * self.kept(site + 2 + i, *tile[1:])[-length:, :width]
                     for i in (0, 1)
                 ]
                 scores = q @ (k + places[0]).transpose(1, 2) + (q @ tables[0].T).gather(2, rows)
                 v = v + places[1]
             scores = (scores / math.sqrt(width)).masked_fill(~mask, float("-inf"))
-            weights = scores.softmax(2) * next(masks)[:n, :length, :length]
+            weights = scores.softmax(2) * next(masks)[:n, -length:, -length:]
             out = weights @ v
             if config.intervals:
                 out = out + torch.einsum("bij,bijd->bid", weights, tables[1][rows])
             y = block.norm_pointwise(query + out)
-            h = block.pointwise_1(y) * next(masks)[:n, :length, :width]
+            h = block.pointwise_1(y) * next(masks)[:n, -length:, :width]
             z = block.pointwise_2(torch.relu(h))
-            x = y + z * next(masks)[:n, :length, :width]
+            x = y + z * next(masks)[:n, -length:, :width]
         return model.norm(x)
 
 
@@ -177,12 +190,12 @@ def test_gradients_are_those_of_the_plain_model(variant, learnable):
     step.slopes()
     both = step.slopes()  # the second time on scratch that the first one used
     size, length = step.config.batch_size, step.config.max_length
-    negatives = step.engine.scratch.negatives[STEP % 2].view(SEEDS, size, -1)
+    negatives = step.engine.scratch.drawn[STEP % 2].negatives.view(SEEDS, size, -1)
     for seed, slopes in enumerate(both):
         chosen = step.chosen(seed)
         model = step.models[seed].double()
         features = Masked(step, seed)(step.inputs.rows(chosen))
-        drawn = negatives[seed, : len(chosen), :length].long()
+        drawn = negatives[seed, : len(chosen), -length:].long()
         loss = bce_loss(model, features, step.targets[chosen], drawn)
         loss.backward()
         losses = step.engine.scratch.losses.view(SEEDS, -1)[seed].double()
@@ -208,13 +221,14 @@ def test_halves_lose_little(learnable, monkeypatch):
 def test_negatives_are_new_to_the_user(learnable):
     step = Step(learnable, "sasrec")
     step.slopes()
-    drawn = step.engine.scratch.negatives[STEP % 2].view(SEEDS, step.config.batch_size, -1)
+    negatives = step.engine.scratch.drawn[STEP % 2].negatives
+    drawn = negatives.view(SEEDS, step.config.batch_size, -1)
     for seed in range(SEEDS):
         users = step.inputs.users[step.chosen(seed)].tolist()
         for user, row in zip(users, drawn[seed], strict=False):
             start, n_train = step.sequences.starts[user - 1], step.sequences.n_train[user - 1]
             seen = set(step.sequences.items[start : start + n_train].tolist())
-            assert not seen & set(row[: step.config.max_length].tolist())
+            assert not seen & set(row[-step.config.max_length :].tolist())
             assert 1 <= row.min() <= row.max() <= step.sequences.n_items
 
 
@@ -250,8 +264,8 @@ def test_a_step_is_adams_with_norm_penalty_and_group_loss(learnable):
     for seed in range(SEEDS):
         model = step.models[seed]
         chosen = step.order[seed][: config.batch_size].long()
-        drawn = at.scratch.negatives[0].view(SEEDS, config.batch_size, -1)[seed]
-        drawn = drawn[:, : config.max_length].long()
+        drawn = at.scratch.drawn[0].negatives.view(SEEDS, config.batch_size, -1)[seed]
+        drawn = drawn[:, -config.max_length :].long()
         model.load_state_dict(before[seed] | {"edges": model.edges})
         model.eval()
         loss = bce_loss(model, model(step.inputs.rows(chosen)), step.targets[chosen], drawn)
