@@ -22,7 +22,7 @@ from fpt_model.model import Encoder
 from fpt_model.sampling import NegativeSampler
 
 MAX_WIDTH, MAX_LENGTH = 128, 64
-SPLITS = 8  # partial sums of a weight's gradient; twice as many of a wide one
+SPLITS = 8  # partial sums of a weight's gradient
 SIDES = 5  # streams beside the main one, in a graph
 OVERLAPPING = (9, 0)  # GPUs on which a launch may begin while the one before it ends
 AT_ONCE = 1024  # windows that are ranked at a time
@@ -73,8 +73,7 @@ class Engine:
         self.seeds, self.device = len(models), sequences.items.device
         self.layout = Layout(models[0])
         self.steps = -(-n_rows // self.config.batch_size)
-        wide = self.layout.width > 64
-        self.splits = min(SPLITS * (1 + wide), self.config.batch_size)
+        self.splits = min(SPLITS, self.config.batch_size)
         self.edges = models[0].edges.to(self.device)
         self.keys = keys.to(self.device)
         self.overlaps = self._is_hopper()

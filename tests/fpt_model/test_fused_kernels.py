@@ -87,9 +87,9 @@ class Step:
         """Sums over the parts of the batch, those of later blocks onto what all blocks share."""
         at = self.engine
         dense, shared = at.dense.double().sum(1), at.layout.shared
-        sums, *behind = dense.split([at.layout.size - at.layout.looked_up] + [shared], 1)
-        for others in behind if self.config.intervals else []:
-            sums[:, -shared:] += others
+        sums, behind = dense.tensor_split([at.layout.size - at.layout.looked_up], 1)
+        if self.config.intervals:
+            sums[:, -shared:] += behind.unflatten(1, (-1, shared)).sum(1)
         return sums
 
     def chosen(self, seed: int):
@@ -122,7 +122,9 @@ class Masked:
 
     def at_the_end(self, drawn: torch.Tensor, shape) -> torch.Tensor:
         """Of what was drawn for padded sequences, that for the windows at their ends."""
-        return drawn[: shape[0], drawn.shape[1] - shape[1] :] if len(shape) > 1 else drawn[: shape[0]]
+        if len(shape) == 1:
+            return drawn[: shape[0]]
+        return drawn[: shape[0], drawn.shape[1] - shape[1] :]
 
     def replaced(self, ids, sites: tuple[int, int], shape: tuple[int, ...], rate: float, n: int):
         place = torch.arange(torch.Size(shape).numel()).view(shape)
@@ -166,8 +168,7 @@ class Masked:
                     for i in (0, 1)
                 ]
                 places = [
-                    model.positions[i]
-                    * self.kept(site + 2 + i, *tile[1:])[-length:, :width]
+                    model.positions[i] * self.kept(site + 2 + i, *tile[1:])[-length:, :width]
                     for i in (0, 1)
                 ]
                 scores = q @ (k + places[0]).transpose(1, 2) + (q @ tables[0].T).gather(2, rows)
