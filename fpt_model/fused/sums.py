@@ -104,7 +104,11 @@ def weight_slopes(
         hat = read
         if W < D:
             hat = tl.load(read_at + mine, mask=there & (which != 2), other=0.0)
-        total += product(tl.trans(slope), read)
+        added = total + product(tl.trans(slope), read)
+        # Being used, the product is finished before the next loads begin. One that is only added up
+        # stays on its way while they fill what it reads, as Triton 3.6 gives operands that others
+        # read too one place less than that takes.
+        total = tl.where(which < 3, added, total)
         biases += slope.to(tl.float32)
         weights += change * hat.to(tl.float32)
         shifts += change
