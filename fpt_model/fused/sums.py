@@ -89,9 +89,13 @@ def weight_slopes(
     source = tl.where(which == 1, HAT2, tl.where(is_second, H, HAT))
     norms = tl.where(which == 1, DN2, DN)
     mine = columns(left, T, D, W)
+    # What wgmma reads, it alone may read: of other loads Triton 3.6 keeps one place less, and the
+    # next one would fill what a product on its way still reads. So ones sum up slopes, and what a
+    # norm makes is read twice.
+    ones = tl.full((T, 16), 1.0, tiles.dtype.element_ty)
     total = tl.zeros((W, D), tl.float32)
-    biases = tl.zeros((T, W), tl.float32)
-    weights, shifts = tl.zeros_like(biases), tl.zeros_like(biases)
+    biases = tl.zeros((W, 16), tl.float32)
+    weights, shifts = tl.zeros((T, W), tl.float32), tl.zeros((T, W), tl.float32)
     begins = begins_of(begins, seed, part, batch, PER_SPLIT, T)
     for n in tl.range(PER_SPLIT, num_stages=STAGES):
         g, there = seed * batch + part * PER_SPLIT + n, real_rows(begins, n, PER_SPLIT, T)
@@ -101,20 +105,14 @@ def weight_slopes(
         read = tl.load(read_at + tile(T, D), mask=there, other=0.0)
         change_at = at(tiles, norms, own, g, groups, LAYERS + 1, T * D) + mine
         change = tl.load(change_at, mask=there & (which != 2), other=0.0).to(tl.float32)
-        hat = read
-        if W < D:
-            hat = tl.load(read_at + mine, mask=there & (which != 2), other=0.0)
-        added = total + product(tl.trans(slope), read)
-        # Being used, the product is finished before the next loads begin. One that is only added up
-        # stays on its way while they fill what it reads, as Triton 3.6 gives operands that others
-        # read too one place less than that takes.
-        total = tl.where(which < 3, added, total)
-        biases += slope.to(tl.float32)
+        hat = tl.load(read_at + mine, mask=there & (which != 2), other=0.0)
+        total += product(tl.trans(slope), read)
+        biases += product(tl.trans(slope), ones)
         weights += change * hat.to(tl.float32)
         shifts += change
     d, h = tl.arange(0, D), left + tl.arange(0, W)
     out = dense + (seed * split + part).to(tl.int64) * dense_size - looked_up
-    bias = tl.sum(biases, 0)
+    bias = tl.sum(biases, 1) * (1 / 16)
     block = o_blocks + layer_offset(own, D)
     if which != 2:
         place = block + norm_offset(which, D)
