@@ -23,7 +23,7 @@ from fpt_model.sampling import NegativeSampler
 
 MAX_WIDTH, MAX_LENGTH = 128, 64
 SPLITS = 8  # partial sums of a weight's gradient
-SIDES = 5  # streams beside the main one, in a graph
+SIDES = 4  # streams beside the main one, in a graph
 OVERLAPPING = (9, 0)  # GPUs on which a launch may begin while the one before it ends
 AT_ONCE = 1024  # windows that are ranked at a time
 

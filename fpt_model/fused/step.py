@@ -101,17 +101,23 @@ def gradients(engine: "Engine", batch: Batch, step: int) -> None:
         if layer == layers - 1:
             with engine.beside(0):
                 _losses(engine, at, step)
-    with engine.beside(1):
-        _weight_slopes(engine, at, step)
-    with engine.beside(2):
-        _key_slopes(engine, at, step)
-    if engine.config.intervals:
-        with engine.beside(3):
-            _interval_slopes(engine, at, step)
+    _sums(engine, at, step)
     _leave(engine, at, step)
     if not engine.config.intervals:
         _input_place_slopes(engine, at, step)
     engine.meet()
+
+
+def _sums(engine: "Engine", at: Scratch, step: int) -> None:
+    """Gradients of weights; what takes longest begins first."""
+    launches = [_key_slopes, _weight_slopes]
+    if not _is_narrow(engine):
+        launches.reverse()
+    if engine.config.intervals:
+        launches.append(_interval_slopes)
+    for side, launch in enumerate(launches, 1):
+        with engine.beside(side):
+            launch(engine, at, step)
 
 
 def forward(engine: "Engine", at: Scratch, batch: Batch, step: int, *, train: bool) -> None:
@@ -314,8 +320,12 @@ def _dropped(engine: "Engine") -> dict[str, int]:
     return {"TABLE": table, "PLACES": places, "BLOCK": BLOCK, "LAYERS": engine.config.blocks}
 
 
+def _is_narrow(engine: "Engine") -> bool:
+    return engine.layout.width <= 64
+
+
 def _tile(engine: "Engine") -> tuple[int, int, int]:
-    return NARROW if engine.layout.width <= 64 else WIDE
+    return NARROW if _is_narrow(engine) else WIDE
 
 
 def _rows(engine: "Engine") -> int:

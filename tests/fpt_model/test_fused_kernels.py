@@ -2,6 +2,7 @@
 
 import math
 import os
+import random
 from dataclasses import replace
 
 import pytest
@@ -38,6 +39,18 @@ def exact(monkeypatch):
     monkeypatch.setattr(engine, "SPLITS", 2)
     monkeypatch.setattr(launches, "PIECE", 16)  # several to a matrix of the widest model here
     monkeypatch.setattr(launches, "COLUMNS_AT_ONCE", 16)
+
+
+@pytest.fixture
+def histories(user, write_sequences):
+    """Of five users: windows of one tile and of two, full ones among them, and a batch not full."""
+    chance = random.Random(7)
+    rows = []
+    for length in (30, 5, 24, 21, 26):
+        items = chance.sample(range(1, 51), length)
+        times = sorted(978_300_000 + 60 * chance.randint(0, 50_000) for _ in items)
+        rows.append(user(items, times=times))
+    return write_sequences([*rows, user([7])], 50)
 
 
 class Step:
@@ -186,8 +199,8 @@ class Masked:
 
 
 @pytest.mark.parametrize("variant", ["sas_fpt", "sse_pt", *(slow(name) for name in OTHERS)])
-def test_gradients_are_those_of_the_plain_model(variant, learnable):
-    step = Step(learnable, variant, dropout=0.3)
+def test_gradients_are_those_of_the_plain_model(variant, histories):
+    step = Step(histories, variant, dropout=0.3)
     step.slopes()
     both = step.slopes()  # the second time on scratch that the first one used
     size, length = step.config.batch_size, step.config.max_length
@@ -208,19 +221,19 @@ def test_gradients_are_those_of_the_plain_model(variant, learnable):
             assert torch.allclose(slopes[name], expected, rtol=1e-3, atol=2e-6), name
 
 
-def test_halves_lose_little(learnable, monkeypatch):
-    exact = Step(learnable, "sas_fpt", dropout=0.3)
+def test_halves_lose_little(histories, monkeypatch):
+    exact = Step(histories, "sas_fpt", dropout=0.3)
     expected = exact.slopes()
     monkeypatch.setattr(scratch, "OPERANDS", torch.float16)
-    rounded = Step(learnable, "sas_fpt", dropout=0.3)
+    rounded = Step(histories, "sas_fpt", dropout=0.3)
     for found, slopes in zip(rounded.slopes(), expected, strict=True):
         for name, slope in slopes.items():
             error = (found[name] - slope).norm()
             assert error <= 0.015 * slope.norm() + 1e-4, name  # a key's bias has none
 
 
-def test_negatives_are_new_to_the_user(learnable):
-    step = Step(learnable, "sasrec")
+def test_negatives_are_new_to_the_user(histories):
+    step = Step(histories, "sasrec")
     step.slopes()
     negatives = step.engine.scratch.drawn[STEP % 2].negatives
     drawn = negatives.view(SEEDS, step.config.batch_size, -1)
@@ -240,8 +253,8 @@ PAPER = {"max_length": 50, "time_span": 256, "item_width": 50}
     ("variant", "sizes"),
     [("sas_fpt", {"moment": "request"}), ("sasrec", {}), slow("tisasrec_plus", PAPER)],
 )
-def test_features_to_rank_by_are_those_of_the_plain_model(variant, sizes, learnable):
-    step = Step(learnable, variant, dropout=0.3, **sizes)
+def test_features_to_rank_by_are_those_of_the_plain_model(variant, sizes, histories):
+    step = Step(histories, variant, dropout=0.3, **sizes)
     rows = step.sequences.evaluated()[:2]
     ends, length = step.sequences.held_out(rows, "valid"), step.config.max_length
     windows = step.sequences.windows(rows, ends, length)
@@ -252,9 +265,9 @@ def test_features_to_rank_by_are_those_of_the_plain_model(variant, sizes, learna
         assert torch.allclose(found[seed].double(), expected, atol=1e-5)
 
 
-def test_a_step_is_adams_with_norm_penalty_and_group_loss(learnable):
+def test_a_step_is_adams_with_norm_penalty_and_group_loss(histories):
     settings = {"dropout": 0.0, "group_weight": 0.3, "l2": 0.01, "group_pairs": 20}
-    step = Step(learnable, "sas_fpt", **settings)
+    step = Step(histories, "sas_fpt", **settings)
     at, config = step.engine, step.config
     groups = torch.arange(step.sequences.n_users + 1, device=DEVICE) % 3
     at.groups.copy_(groups.int().expand(SEEDS, -1))
@@ -294,8 +307,8 @@ def test_a_step_is_adams_with_norm_penalty_and_group_loss(learnable):
             assert torch.allclose(moved, expected, rtol=0.02, atol=1e-6), name
 
 
-def test_a_seed_alone_is_that_seed_among_others(learnable):
-    step = Step(learnable, "tisasrec", dropout=0.3)
+def test_a_seed_alone_is_that_seed_among_others(histories):
+    step = Step(histories, "tisasrec", dropout=0.3)
     pair = step.engine
     start(pair, pair.batch, 0)
     train_step(pair, 0)
@@ -308,8 +321,8 @@ def test_a_seed_alone_is_that_seed_among_others(learnable):
     assert not torch.equal(pair.params[0], pair.params[1])
 
 
-def test_adam_leaves_the_tables_of_the_next_step(learnable):
-    at = Step(learnable, "tisasrec", dropout=0.3).engine
+def test_adam_leaves_the_tables_of_the_next_step(histories):
+    at = Step(histories, "tisasrec", dropout=0.3).engine
     start(at, at.batch, 0)
     train_step(at, 0)
     left = at.tables.clone(), at.places.clone()

@@ -1,0 +1,101 @@
+"""Does an epoch repeat itself to the bit? The same epoch from the same state, many times, on a GPU.
+
+    python benchmarks/repeats.py --sequences S
+
+What launches do side by side, and what is on its way while they go on, must not change the weights,
+however the GPU times it. A rare mistake of that kind shows only when an epoch is repeated often.
+"""
+
+import argparse
+import copy
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from gpu import as_our_command, facts
+
+from fpt_model.checkpoint import State
+from fpt_model.config import resolve
+from fpt_model.data import Sequences, load
+from fpt_model.engines import device_of, engine_of, trainers_of
+from fpt_model.trainer import Trainer
+
+SOFTMAX = {"loss": "softmax", "rivals": "unseen", "moment": "request", "heads": 2}
+# Model, settings beside the paper's, seeds side by side, share of the repetitions.
+CASES: tuple[tuple[str, Mapping[str, Any], int, float], ...] = (
+    ("sasrec", {}, 1, 1.0),
+    ("tisasrec", {}, 1, 1.0),
+    ("tisasrec", {}, 8, 1.0),
+    ("sas_fpt", {}, 1, 1.0),
+    ("sas_fpt", {}, 2, 1.0),
+    ("sas_fpt", SOFTMAX, 1, 0.2),
+)
+BEFORE = 6  # epochs, until weights and groups of users are of some use
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sequences", type=Path, required=True)
+    parser.add_argument("--times", type=int, default=300)
+    asked = parser.parse_args()
+    sequences = load(asked.sequences).to(device_of("cuda"))
+    print(facts()["device"])
+    differ = 0
+    with as_our_command():
+        for model, settings, seeds, share in CASES:
+            times = max(2, round(share * asked.times))
+            members, engine = ready(model, settings, seeds, sequences)
+            found = differing(members, times)
+            named = " ".join(f"{name}={value}" for name, value in settings.items())
+            print(
+                f"{model} {named}: {engine}, seeds {seeds}, {found} of {times} differ", flush=True
+            )
+            differ += found
+    return min(differ, 1)
+
+
+def ready(
+    model: str, settings: Mapping[str, Any], seeds: int, sequences: Sequences
+) -> tuple[Sequence[Trainer], str]:
+    """Trainings after some epochs, and the engine that trains them."""
+    config = resolve(model, "paper", settings)
+    engine = engine_of("auto", config, sequences.items.device)
+    members = trainers_of(config, range(seeds), sequences, engine)
+    for _ in range(BEFORE):
+        epoch(members)
+        for member in members:
+            member.progress.step, member.progress.epoch = 0, member.progress.epoch + 1
+    return members, engine
+
+
+def epoch(members: Sequence[Trainer]) -> None:
+    """One of all members; a step of the fused engine is an epoch of all."""
+    for member in members:
+        while member.progress.step < member.steps:
+            member.step()
+
+
+def copied(state: State) -> State:
+    """One that training leaves as it is."""
+    tensors = {name: tensor.clone() for name, tensor in state.tensors.items()}
+    return State(tensors, copy.deepcopy(state.facts))
+
+
+def differing(members: Sequence[Trainer], times: int) -> int:
+    """How many of the repetitions end with other weights than the first."""
+    states = [copied(member.state()) for member in members]
+    first, differ = None, 0
+    for _ in range(times):
+        for member, state in zip(members, states, strict=True):
+            member.restore(copied(state))
+        epoch(members)
+        weights = [tensor for member in members for tensor in member.weights().values()]
+        first = first or [tensor.clone() for tensor in weights]
+        differ += not all(map(torch.equal, weights, first))
+    return differ
+
+
+if __name__ == "__main__":
+    sys.exit(main())
