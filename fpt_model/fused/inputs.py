@@ -85,8 +85,8 @@ def choose(
     items = tl.load(w_items + from_window, mask=inside, other=0)
     if TRAIN:
         tl.store(targets_out + to, tl.load(w_targets + from_window, mask=inside, other=0))
-        bits_of = bits(key, key2, NEGATIVE, own)
-        tl.store(negatives_out + to, unmet(bits_of, gaps, firsts, counts, user, n_items, SEARCH))
+        drawn = bits(key, key2, NEGATIVE, own)
+        tl.store(negatives_out + to, unmet(drawn, gaps, firsts, counts, user, n_items, SEARCH))
     if ITEM_RATE > 0:
         other = 1 + below(bits(key, key2, ITEM_ID, own), n_items)
         stays = kept(key, key2, ITEM, own, ITEM_RATE) > 0

@@ -1,5 +1,8 @@
 """The launches of a step, in order: windows and dropout, blocks, loss, back, sums, Adam.
 
+A launch of the chain, from `enter` to Adam, may begin while the one before it ends; the others run
+beside it and are over before Adam begins.
+
 Letters: S seeds, B batch, T sequence, D width, R interval rows, L blocks.
 """
 

@@ -39,6 +39,8 @@ def columns(begin, M: tl.constexpr, R: tl.constexpr, C: tl.constexpr):
 def whose(begins, T: tl.constexpr, M: tl.constexpr):
     """Of a program: how many sequences there are, which is its own, from which row on, and the
     first row of the sequence that is no padding.
+
+    May be asked before `in_turn`: a step's draws were over before the last step's Adam began.
     """
     program = tl.program_id(0)
     sequence = program // (T // M)
