@@ -48,10 +48,8 @@ def main() -> int:
             times = max(2, round(share * asked.times))
             members, engine = ready(model, settings, seeds, sequences)
             found = differing(members, times)
-            named = " ".join(f"{name}={value}" for name, value in settings.items())
-            print(
-                f"{model} {named}: {engine}, seeds {seeds}, {found} of {times} differ", flush=True
-            )
+            named = " ".join([model, *(f"{name}={value}" for name, value in settings.items())])
+            print(f"{named}: {engine}, seeds {seeds}, {found} of {times} differ", flush=True)
             differ += found
     return min(differ, 1)
 
@@ -66,7 +64,7 @@ def ready(
     for _ in range(BEFORE):
         epoch(members)
         for member in members:
-            member.progress.step, member.progress.epoch = 0, member.progress.epoch + 1
+            member.end_epoch()
     return members, engine
 
 

@@ -133,18 +133,13 @@ class Masked:
         drawn = chance.torch_kept(self.key, BEFORE + STEP, site, shape, rate)
         return drawn.double().to(DEVICE)
 
-    def at_the_end(self, drawn: torch.Tensor, shape) -> torch.Tensor:
-        """Of what was drawn for padded sequences, that for the windows at their ends."""
-        if len(shape) == 1:
-            return drawn[: shape[0]]
-        return drawn[: shape[0], drawn.shape[1] - shape[1] :]
-
     def replaced(self, ids, sites: tuple[int, int], shape: tuple[int, ...], rate: float, n: int):
         place = torch.arange(torch.Size(shape).numel()).view(shape)
         other = 1 + (chance.torch_bits(self.key, BEFORE + STEP, sites[1], place) * n >> 32)
         stays = self.kept(sites[0], *shape, rate=rate) > 0
-        stays, other = (self.at_the_end(drawn, ids.shape) for drawn in (stays, other.to(DEVICE)))
-        return torch.where(stays | (ids == 0), ids, other)
+        n_windows, *length = ids.shape
+        cut = slice(n_windows), *(slice(-size, None) for size in length)  # windows are at the end
+        return torch.where(stays[cut] | (ids == 0), ids, other.to(DEVICE)[cut])
 
     def __call__(self, w: Windows) -> torch.Tensor:
         model, config, layout = self.model, self.config, self.layout
