@@ -229,5 +229,5 @@ def leave(
     scattered_slopes(
         g * root, scattered, o_items, o_weeks, o_users,
         items + sequence * T + first, weeks + sequence * T + first, users + sequence,
-        M, D, IW, WW, UW, IP, WP, UP,
+        halves.dtype.element_ty, M, D, IW, WW, UW, IP, WP, UP,
     )  # fmt: skip

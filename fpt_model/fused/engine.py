@@ -158,26 +158,33 @@ class Engine:
             found = look_ups(windows, self.edges, self.config.time_span, self.layout.length)
         return Batch(windows, targets, found, shared=shared)
 
-    def start_epoch(self, batch: Batch, order: Tensor, clock: Tensor) -> None:
-        """Set what the steps of an epoch read; tensors keep their place, so a graph stays good."""
-        if self.batch is None:
-            self.batch = batch
-        elif batch is not self.batch:
-            for name, value in vars(batch).items():
-                if isinstance(value, Tensor):
-                    getattr(self.batch, name).copy_(value)
-        self.order.copy_(order, non_blocking=True)
-        self.clock.copy_(clock)
+    def prepare(self, order: Tensor, clock: Tensor) -> None:
+        """Set an epoch's `order` and `clock`, behind what the GPU is at work on."""
+        self.order.copy_(self._on_its_way(order.int()), non_blocking=True)
+        self.clock.copy_(self._on_its_way(clock), non_blocking=True)
 
-    def run(self) -> None:
-        """All steps of the epoch; on a GPU they are one graph."""
+    def _on_its_way(self, tensor: Tensor) -> Tensor:
+        return tensor.pin_memory() if self.device.type == "cuda" else tensor
+
+    def run(self, batch: Batch) -> None:
+        """All steps of the epoch that was prepared; on a GPU they are one graph."""
         self.version += 1
+        self.take(batch)
         if self.device.type != "cuda":
             self._epoch()
             return
         if self.graph is None:
             self._capture()
         self.graph.replay()
+
+    def take(self, batch: Batch) -> None:
+        """Windows of an epoch; tensors keep their place, so a graph stays good."""
+        if self.batch is None:
+            self.batch = batch
+        elif batch is not self.batch:
+            for name, value in vars(batch).items():
+                if isinstance(value, Tensor):
+                    getattr(self.batch, name).copy_(value)
 
     def _epoch(self) -> None:
         assert self.batch is not None

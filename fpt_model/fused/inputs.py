@@ -8,7 +8,7 @@ import triton.language as tl
 
 from fpt_model.fused import chance
 from fpt_model.fused.chance import below, bits, chosen, kept, step_key
-from fpt_model.fused.tiles import add_whole, from_first, whole
+from fpt_model.fused.tiles import add_whole, product
 
 DROPOUT = tl.constexpr(chance.DROPOUT)
 NEGATIVE = tl.constexpr(chance.NEGATIVE)
@@ -183,27 +183,28 @@ def looked_up(
 
 @triton.jit
 def scattered_slopes(
-    g, scattered, o_items, o_weeks, o_users, items, weeks, user,
+    g, scattered, o_items, o_weeks, o_users, items, weeks, user, half: tl.constexpr,
     M: tl.constexpr, D: tl.constexpr,
     IW: tl.constexpr, WW: tl.constexpr, UW: tl.constexpr,
     IP: tl.constexpr, WP: tl.constexpr, UP: tl.constexpr,
 ):  # fmt: skip
-    """Add the slopes g (M, D) of M positions' embeddings to those of the tables."""
+    """Add the slopes g (M, D) of M positions' embeddings to those of the tables.
+
+    `half`: what products take.
+    """
     m, d = tl.arange(0, M), tl.arange(0, D)
     item = tl.load(items + m)
     real = (item > 0)[:, None]
     column = tl.zeros((M, 1), tl.int32) + d[None, :]
     add_whole(scattered + o_items + item[:, None] * IP + d[None, :], g, real & (column < IW))
-    if WW > 0:  # positions in a row share their week, so the last of them adds for all
+    if WW > 0:  # positions share their weeks, so the last of each week adds for all of them
         week = tl.load(weeks + m)
-        first = (m == 0) | (week != tl.load(weeks + m - 1, mask=m > 0, other=0))
-        last = (m == M - 1) | (week != tl.load(weeks + m + 1, mask=m < M - 1, other=0))
-        starts = first[:, None].to(tl.int32) + tl.zeros((M, D), tl.int32)
-        values = whole(tl.where(real, g, 0.0))
-        sums, _ = tl.associative_scan((values, starts), 0, from_first)
-        theirs = last[:, None] & (column >= IW) & (column < IW + WW)
-        place = scattered + o_weeks + week[:, None] * WP + d[None, :] - IW
-        tl.atomic_add(place, sums, mask=theirs, sem="relaxed")
+        same = week[:, None] == week[None, :]
+        later = same & (m[None, :] > m[:, None])
+        theirs = (tl.sum(later.to(tl.int32), 1) == 0)[:, None]
+        theirs = theirs & (column >= IW) & (column < IW + WW)
+        sums = product(same.to(half), tl.where(real, g, 0.0).to(half))
+        add_whole(scattered + o_weeks + week[:, None] * WP + d[None, :] - IW, sums, theirs)
     if UW > 0:
         theirs = (d >= IW + WW) & (d < IW + WW + UW)
         total = tl.sum(tl.where(real, g, 0.0), 0)

@@ -129,7 +129,7 @@ class FusedGroup:
         self._batches: dict[Split, Batch] = {}
         self._rivals: dict[Split, list[Rivals]] = {}
         self._features: tuple[tuple[Split, int], Tensor] | None = None
-        self._drawn: tuple[list[int], Tensor] | None = None
+        self._prepared: list[int] = []
         latest = config.windows == "latest"
         windows = self.members[0].latest if latest else None
         self.latest = self.engine.windows(*windows, shared=True) if windows else None
@@ -171,24 +171,19 @@ class FusedGroup:
     def _run_epoch(self) -> None:
         for member in self.members:
             member.begin()
-        epochs = [member.progress.epoch for member in self.members]
-        before = torch.tensor(epochs) * self.engine.steps
-        batch = self.latest or self._random_batch()
-        self.engine.start_epoch(batch, self._order(epochs), before)
-        self.engine.run()
+        self._prepare([member.progress.epoch for member in self.members])
+        self.engine.run(self.latest or self._random_batch())
         for member in self.members:
             member.ended()
-        # while the GPU is at work
-        self._order([member.progress.epoch + (not member.finished) for member in self.members])
+        # behind the epoch that the GPU is at work on
+        self._prepare([member.progress.epoch + (not member.finished) for member in self.members])
 
-    def _order(self, epochs: list[int]) -> Tensor:
-        """Orders of users in an epoch of each member, (S, N) int32; the last ones are kept."""
-        if self._drawn is None or self._drawn[0] != epochs:
+    def _prepare(self, epochs: list[int]) -> None:
+        """Give the engine an epoch's order of users and place in time, unless it has them."""
+        if epochs != self._prepared:
             orders = [m.order_of(epoch) for m, epoch in zip(self.members, epochs, strict=True)]
-            order = torch.stack(orders).int()
-            on_gpu = self.engine.device.type == "cuda"
-            self._drawn = epochs, order.pin_memory() if on_gpu else order
-        return self._drawn[1]
+            self.engine.prepare(torch.stack(orders), torch.tensor(epochs) * self.engine.steps)
+            self._prepared = epochs
 
     def _random_batch(self) -> Batch:
         """Windows that each member draws for this epoch, one member's after the other's."""

@@ -73,8 +73,8 @@ class Step:
         self.engine = engine.Engine(self.models, self.keys, self.sequences, len(rows))
         orders = [torch.randperm(len(rows)) for _ in range(SEEDS)]
         self.order = torch.stack(orders).int().to(DEVICE)
-        batch = self.engine.windows(self.inputs, self.targets, shared=True)
-        self.engine.start_epoch(batch, self.order, torch.tensor([BEFORE] * SEEDS))
+        self.engine.take(self.engine.windows(self.inputs, self.targets, shared=True))
+        self.engine.prepare(self.order, torch.tensor([BEFORE] * SEEDS))
 
     def _model(self, edges) -> Encoder:
         n_items, n_users = self.sequences.n_items, self.sequences.n_users
@@ -308,8 +308,8 @@ def test_a_seed_alone_is_that_seed_among_others(histories):
     start(pair, pair.batch, 0)
     train_step(pair, 0)
     alone = engine.Engine(step.models[1:], step.keys[1:], step.sequences, pair.n_rows)
-    batch = alone.windows(step.inputs, step.targets, shared=True)
-    alone.start_epoch(batch, step.order[1:], torch.tensor([BEFORE]))
+    alone.take(alone.windows(step.inputs, step.targets, shared=True))
+    alone.prepare(step.order[1:], torch.tensor([BEFORE]))
     start(alone, alone.batch, 0)
     train_step(alone, 0)
     assert torch.equal(alone.params[0], pair.params[1])

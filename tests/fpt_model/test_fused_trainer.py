@@ -127,7 +127,7 @@ def test_nothing_is_kept_for_one_that_is_finished(group, monkeypatch):
     done.progress.epoch, done.progress.step = fused.config.epochs, done.steps
     for name in ("state", "restore", "refresh_groups"):
         monkeypatch.setattr(done, name, lambda *_: pytest.fail("that is in vain"))
-    for name in ("start_epoch", "run"):
+    for name in ("prepare", "run"):
         monkeypatch.setattr(fused.engine, name, lambda *_: None)
     fused.run_epoch()
     assert going.progress.step == going.steps
