@@ -61,15 +61,15 @@ def begins_of(begins, seed, part, batch, PER_SPLIT: tl.constexpr, T: tl.constexp
 
 
 @triton.jit
-def real_rows(begins, n, PER_SPLIT: tl.constexpr, T: tl.constexpr):
-    """Which rows (T, 1) of a part's n-th sequence are no padding."""
-    begin = tl.sum(tl.where(tl.arange(0, PER_SPLIT) == n, begins, 0), 0)
+def real_rows(starts, n, PER_SPLIT: tl.constexpr, T: tl.constexpr):
+    """Which rows (T, 1) of a part's n-th sequence are no padding; `starts` as `begins_of` gives."""
+    begin = tl.sum(tl.where(tl.arange(0, PER_SPLIT) == n, starts, 0), 0)
     return (tl.arange(0, T) >= begin)[:, None]
 
 
 @triton.jit
 def weight_slopes(
-    dense, model, o_blocks, o_norm, begins, tiles, size, dense_size, looked_up, batch, split,
+    dense, model, o_blocks, o_norm, begins, tiles, size, dense_size, looked_up, batch,
     PER_SPLIT: tl.constexpr, T: tl.constexpr, D: tl.constexpr, W: tl.constexpr,
     LAYERS: tl.constexpr, STAGES: tl.constexpr,
 ):  # fmt: skip
@@ -96,9 +96,9 @@ def weight_slopes(
     total = tl.zeros((W, D), tl.float32)
     biases = tl.zeros((W, 16), tl.float32)
     weights, shifts = tl.zeros((T, W), tl.float32), tl.zeros((T, W), tl.float32)
-    begins = begins_of(begins, seed, part, batch, PER_SPLIT, T)
+    starts = begins_of(begins, seed, part, batch, PER_SPLIT, T)
     for n in tl.range(PER_SPLIT, num_stages=STAGES):
-        g, there = seed * batch + part * PER_SPLIT + n, real_rows(begins, n, PER_SPLIT, T)
+        g, there = seed * batch + part * PER_SPLIT + n, real_rows(starts, n, PER_SPLIT, T)
         slope_at = at(tiles, slopes, own, g, groups, LAYERS + 1, T * D) + mine
         slope = tl.load(slope_at, mask=there & (which < 3), other=0.0)
         read_at = at(tiles, source, own, g, groups, LAYERS + 1, T * D)
@@ -111,7 +111,7 @@ def weight_slopes(
         weights += change * hat.to(tl.float32)
         shifts += change
     d, h = tl.arange(0, D), left + tl.arange(0, W)
-    out = dense + (seed * split + part).to(tl.int64) * dense_size - looked_up
+    out = dense + (seed * tl.num_programs(2) + part).to(tl.int64) * dense_size - looked_up
     bias = tl.sum(biases, 1) * (1 / 16)
     block = o_blocks + layer_offset(own, D)
     if which != 2:
@@ -133,7 +133,7 @@ def weight_slopes(
 @triton.jit(do_not_specialize=["step"])
 def key_slopes(
     dense, o_blocks, o_places_k, o_places_v, keys, clock, step, begins, tiles, squares,
-    dense_size, looked_up, shared, batch, split,
+    dense_size, looked_up, shared, batch,
     PER_SPLIT: tl.constexpr, T: tl.constexpr, D: tl.constexpr, W: tl.constexpr,
     LAYERS: tl.constexpr, INTERVALS: tl.constexpr, RATE: tl.constexpr, STAGES: tl.constexpr,
 ):  # fmt: skip
@@ -153,9 +153,9 @@ def key_slopes(
     scale = tl.where(value == 1, 1 / (1 - RATE), 1.0)
     total = tl.zeros((W, D), tl.float32)
     slopes = tl.zeros((T, W), tl.float32)
-    begins = begins_of(begins, seed, part, batch, PER_SPLIT, T)
+    starts = begins_of(begins, seed, part, batch, PER_SPLIT, T)
     for n in tl.range(PER_SPLIT, num_stages=STAGES):
-        g, real = seed * batch + part * PER_SPLIT + n, real_rows(begins, n, PER_SPLIT, T)
+        g, real = seed * batch + part * PER_SPLIT + n, real_rows(starts, n, PER_SPLIT, T)
         square_at = at(squares, pairs, layer, g, groups, LAYERS, T * T) + tile(T, T)
         square = tl.load(square_at, mask=real, other=0.0)
         vector_at = at(tiles, vectors, layer, g, groups, LAYERS + 1, T * D) + mine
@@ -166,7 +166,7 @@ def key_slopes(
         slope = (product(tl.trans(square), vector) * scale).to(vector.dtype)
         total += product(tl.trans(slope), read)
         slopes += slope.to(tl.float32)
-    out = dense + (seed * split + part).to(tl.int64) * dense_size - looked_up
+    out = dense + (seed * tl.num_programs(2) + part).to(tl.int64) * dense_size - looked_up
     place = o_blocks + layer_offset(layer, D) + matrix_offset(KEY + value, D)
     tl.store(out + place + left * D + tile(W, D), total)
     tl.store(out + place + bias_offset(D) + left + tl.arange(0, W), tl.sum(slopes, 0))
@@ -181,7 +181,7 @@ def key_slopes(
 @triton.jit(do_not_specialize=["step"])
 def interval_slopes(
     dense, o_intervals_k, o_intervals_v, keys, clock, step, begins, sums, tiles,
-    dense_size, looked_up, shared, batch, split,
+    dense_size, looked_up, shared, batch,
     PER_SPLIT: tl.constexpr, T: tl.constexpr, D: tl.constexpr, R: tl.constexpr,
     C: tl.constexpr, LAYERS: tl.constexpr, RATE: tl.constexpr, STAGES: tl.constexpr,
 ):  # fmt: skip
@@ -194,9 +194,9 @@ def interval_slopes(
     vectors = tl.where(value == 1, DO, Q)
     on_table = r[:, None] * D + tl.arange(0, D)[None, :]
     total = tl.zeros((C, D), tl.float32)
-    begins = begins_of(begins, seed, part, batch, PER_SPLIT, T)
+    starts = begins_of(begins, seed, part, batch, PER_SPLIT, T)
     for n in tl.range(PER_SPLIT, num_stages=STAGES):
-        g, real = seed * batch + part * PER_SPLIT + n, real_rows(begins, n, PER_SPLIT, T)
+        g, real = seed * batch + part * PER_SPLIT + n, real_rows(starts, n, PER_SPLIT, T)
         by_row = at(sums, kind, layer, g, groups, LAYERS, T * R) + t * R + r[None, :]
         vector = at(tiles, vectors, layer, g, groups, LAYERS + 1, T * D) + tile(T, D)
         total += product(
@@ -208,13 +208,13 @@ def interval_slopes(
         site = LAYER + LAYER_SITES * layer + value + KEY_TABLE
         total = total * kept(first, second, site, on_table, RATE)
     place = tl.where(value == 1, o_intervals_v, o_intervals_k) - looked_up + layer * shared
-    out = dense + (seed * split + part).to(tl.int64) * dense_size + place + on_table
+    out = dense + (seed * tl.num_programs(2) + part).to(tl.int64) * dense_size + place + on_table
     tl.store(out, total, mask=(r < R)[:, None])
 
 
 @triton.jit
 def input_place_slopes(
-    dense, o_places, begins, dx, dense_size, looked_up, batch, split,
+    dense, o_places, begins, dx, dense_size, looked_up, batch,
     PER_SPLIT: tl.constexpr, T: tl.constexpr, D: tl.constexpr, C: tl.constexpr,
 ):  # fmt: skip
     """Gradient of positions that are added to the input. Grid (S, chunks of C places, splits)."""
@@ -226,5 +226,7 @@ def input_place_slopes(
         begin = tl.load(begins + seed * batch + b, mask=b < batch, other=T)
         own = (seed * batch + b).to(tl.int64) * T * D
         total += tl.load(dx + own + on_table, mask=(rows >= begin)[:, None], other=0.0)
-    out = dense + (seed * split + part).to(tl.int64) * dense_size + o_places - looked_up
+    out = (
+        dense + (seed * tl.num_programs(2) + part).to(tl.int64) * dense_size + o_places - looked_up
+    )
     tl.store(out + on_table, total)

@@ -15,8 +15,7 @@ pytest.importorskip("triton", reason="Triton has no build for this platform")
 
 from fpt_model.config import resolve
 from fpt_model.data import Windows, load
-from fpt_model.fused import chance, engine, scratch
-from fpt_model.fused import step as launches
+from fpt_model.fused import chain, chance, engine, scratch, summing
 from fpt_model.fused.step import drop_tables, gradients, start, train_step
 from fpt_model.intervals import interval_rows, overflow_edges, scaled_intervals
 from fpt_model.losses import bce_loss, group_loss
@@ -37,8 +36,8 @@ def slow(*values):
 def exact(monkeypatch):
     monkeypatch.setattr(scratch, "OPERANDS", torch.float32)
     monkeypatch.setattr(engine, "SPLITS", 2)
-    monkeypatch.setattr(launches, "PIECE", 16)  # several to a matrix of the widest model here
-    monkeypatch.setattr(launches, "COLUMNS_AT_ONCE", 16)
+    monkeypatch.setattr(chain, "PIECE", 16)  # several to a matrix of the widest model here
+    monkeypatch.setattr(summing, "COLUMNS_AT_ONCE", 16)
 
 
 @pytest.fixture
