@@ -4,7 +4,7 @@ Letters: S seeds, P weights, T sequence, D width, R interval rows, L blocks, N u
 """
 
 import gc
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -26,6 +26,16 @@ SPLITS = 8  # partial sums of a weight's gradient
 SIDES = 4  # streams beside the main one, in a graph
 OVERLAPPING = (9, 0)  # GPUs on which a launch may begin while the one before it ends
 AT_ONCE = 1024  # windows that are ranked at a time
+IN_A_GRAPH = 2**15  # at most: a graph keeps what it allocates
+
+
+def recorded(work: Callable[[], object]) -> tuple[Any, Any]:
+    """A graph of what `work` launches, which must have run before, and what it returns."""
+    gc.collect()  # an older engine's graph must not be freed while this one is recorded
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        found = work()
+    return graph, found
 
 
 def fits(config: Config) -> bool:
@@ -60,6 +70,7 @@ class Engine:
         group_losses: (S, pairs of users), of a step; no pairs where there is no such loss.
         record: (S, steps), losses of the epoch's steps.
         version: of the weights; another one after each change.
+        ranked: windows that were ranked; twice, their graph, what it gives, what it writes to.
         n_real: (S, steps) int32, positions that have a target.
         scattered: gradients of the tables that are looked up, as whole numbers.
         dense: (S, splits, …), partial sums of the other gradients.
@@ -83,6 +94,7 @@ class Engine:
         for model, flat in zip(models, self.params, strict=True):
             self.layout.pack(model.state_dict(), flat)
         self.ranking: Scratch | None = None
+        self.ranked: dict[Batch, tuple[Any, Tensor, Scratch | None] | None] = {}
         self.batch: Batch | None = None
         self.graph: Any = None
         self.version = 0
@@ -201,11 +213,8 @@ class Engine:
         torch.cuda.synchronize()
         for value, before in zip(self._state(), kept, strict=True):
             value.copy_(before)
-        gc.collect()  # an older engine's graph must not be freed while this one is recorded
         self.sides = [torch.cuda.Stream() for _ in range(SIDES)]
-        self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph):
-            self._epoch()
+        self.graph, _ = recorded(self._epoch)
         self.sides = []
 
     @contextmanager
@@ -230,7 +239,24 @@ class Engine:
         return [*weights, self.block_squares, self.record]
 
     def features(self, batch: Batch) -> Tensor:
-        """Of every window's last position, (S, N, D): what scores are products with."""
+        """Of every window's last position, (S, N, D): what scores are products with.
+
+        From the second time on it is a graph, whose launches a slow processor does not hold up.
+        Then the tensor is good until the next time.
+        """
+        if self.device.type != "cuda" or len(batch.users) > IN_A_GRAPH:
+            return self._features(batch)
+        if batch not in self.ranked:  # what has not run yet would compile
+            self.ranked[batch] = None
+            return self._features(batch)
+        known = self.ranked[batch]
+        if known is None:
+            graph, found = recorded(lambda: self._features(batch))
+            known = self.ranked[batch] = graph, found, self.ranking  # which it writes to
+        known[0].replay()
+        return known[1]
+
+    def _features(self, batch: Batch) -> Tensor:
         config, layout = self.config, self.layout
         if config.intervals:
             drop_tables(self, 0, train=False)

@@ -176,6 +176,9 @@ def attend(
     groups, sequence, first, begin = whose(begins, T, M)
     if first + M <= begin:
         return
+    if LAST and not TRAIN:  # noqa: SIM102 - decided when it is compiled; one position is ranked
+        if first + M < T:
+            return
     window = tl.load(chosen + sequence).to(tl.int64)
     in_turn(OVERLAP)
     seed = sequence // batch
