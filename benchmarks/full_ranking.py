@@ -46,13 +46,17 @@ def main() -> None:
 
     ours, parts, theirs = [], [], []
     with as_our_command():
-        agreement(fused(), plain())
+        by_launches = fused()
+        agreement(by_launches, plain())
         for number in range(asked.rounds):
             member.engine.take_over()  # else the features would be those of the last time
             ours.append(seconds(fused))
             parts.append(seconds(fused))
             if number % 20 == 0:
                 theirs.append(seconds(plain))
+        by_graph = fused()
+    for protocol in PROTOCOLS:
+        assert by_graph.ranks[protocol].equal(by_launches.ranks[protocol]), protocol
     one, comparing, other = (statistics.median(found) * 1e3 for found in (ours, parts, theirs))
     print(f"{facts()['device']}, {asked.model}, {len(plain().users)} users")
     print(f"fused {one:.3f} ms, of it products and comparing {comparing:.3f} ms")
