@@ -41,15 +41,26 @@ def exact(monkeypatch):
 
 
 @pytest.fixture
-def histories(user, write_sequences):
+def histories_with(user, write_sequences):
     """Of five users: windows of one tile and of two, full ones among them, and a batch not full."""
-    chance = random.Random(7)
-    rows = []
-    for length in (30, 5, 24, 21, 26):
-        items = chance.sample(range(1, 51), length)
-        times = sorted(978_300_000 + 60 * chance.randint(0, 50_000) for _ in items)
-        rows.append(user(items, times=times))
-    return write_sequences([*rows, user([7])], 50)
+
+    def write(later: int):
+        """The second half of each history lies so many seconds later."""
+        chance = random.Random(7)
+        rows = []
+        for length in (30, 5, 24, 21, 26):
+            items = chance.sample(range(1, 51), length)
+            times = sorted(978_300_000 + 60 * chance.randint(0, 50_000) for _ in items)
+            half = [0] * (length // 2) + [later] * (length - length // 2)
+            rows.append(user(items, times=[a + b for a, b in zip(times, half, strict=True)]))
+        return write_sequences([*rows, user([7])], 50)
+
+    return write
+
+
+@pytest.fixture
+def histories(histories_with):
+    return histories_with(0)
 
 
 class Step:
@@ -193,8 +204,11 @@ class Masked:
 
 
 @pytest.mark.parametrize("variant", ["sas_fpt", "sse_pt", *(slow(name) for name in OTHERS)])
-def test_gradients_are_those_of_the_plain_model(variant, histories):
-    step = Step(histories, variant, dropout=0.3)
+def test_gradients_are_those_of_the_plain_model(variant, histories_with):
+    a_year = 52 * 7 * 86_400
+    step = Step(histories_with(a_year - 10 * 86_400), variant, dropout=0.3)
+    tiles = step.inputs.weeks[:, -16:]
+    assert any(len(week.unique_consecutive()) > len(week.unique()) for week in tiles)
     step.slopes()
     both = step.slopes()  # the second time on scratch that the first one used
     size, length = step.config.batch_size, step.config.max_length
