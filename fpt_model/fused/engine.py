@@ -3,8 +3,7 @@
 Letters: S seeds, P weights, T sequence, D width, R interval rows, L blocks, N users.
 """
 
-import gc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,6 +18,7 @@ from fpt_model.fused.scratch import Batch, Scratch
 from fpt_model.fused.step import choose, drop_tables, forward, start, train_step
 from fpt_model.fused.tiles import FIXED
 from fpt_model.model import Encoder
+from fpt_model.recording import recorded
 from fpt_model.sampling import NegativeSampler
 
 MAX_WIDTH, MAX_LENGTH = 128, 64
@@ -27,15 +27,6 @@ SIDES = 4  # streams beside the main one, in a graph
 OVERLAPPING = (9, 0)  # GPUs on which a launch may begin while the one before it ends
 AT_ONCE = 1024  # windows that are ranked at a time
 IN_A_GRAPH = 2**15  # at most: a graph keeps what it allocates
-
-
-def recorded(work: Callable[[], object]) -> tuple[Any, Any]:
-    """A graph of what `work` launches, which must have run before, and what it returns."""
-    gc.collect()  # an older engine's graph must not be freed while this one is recorded
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        found = work()
-    return graph, found
 
 
 def fits(config: Config) -> bool:

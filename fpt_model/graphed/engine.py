@@ -27,6 +27,7 @@ from fpt_model.graphed.shapes import by_head, head_width, power_of_two
 from fpt_model.graphed.sums import update, weight_sums
 from fpt_model.graphed.weights import BLOCK, PRODUCTS, Weights, aligned
 from fpt_model.model import Encoder
+from fpt_model.recording import recorded
 from fpt_model.sampling import NegativeSampler
 
 MAX_PAIRS = 2**31  # pairs of tokens are counted in int32
@@ -193,9 +194,7 @@ class Engine:
         torch.cuda.synchronize()
         for value, before in zip(self._state(), kept, strict=True):
             value.copy_(before)
-        self.graphs[n] = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graphs[n]):
-            self.step(n)
+        self.graphs[n], _ = recorded(lambda: self.step(n))
 
     def _state(self) -> list[Tensor]:
         weights = self.weights
