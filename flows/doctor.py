@@ -10,9 +10,10 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 from tasks.findings import Finding, finding
-from warehouse.database import reading
+from warehouse.catalogue import copy_fault, is_whole, newest, opened
 from warehouse.errors import RefusedError
 from warehouse.home import Home
+from warehouse.store import damaged, listed
 
 MIN_FREE_BYTES = 2 << 30
 
@@ -60,24 +61,43 @@ def disk(home: Home) -> Iterator[Finding]:
 
 
 def databases(home: Home) -> Iterator[Finding]:
-    """The writers' database opens; the readers' copy is there and not behind."""
+    """The catalogue and every file that it lists are as they were written, and so is the copy."""
+    path = newest(home)
+    if path is None:
+        yield finding("warehouse", "note", "nothing is published yet", "fpt run")
+        return
     try:
-        with reading(home) as connection:
-            row = connection.execute("SELECT count(*) FROM mart.training_runs").fetchone()
-        yield finding("warehouse", "good", f"{row[0] if row else 0} trainings")
+        yield from _warehouse(home, path)
     except RefusedError as error:
-        yield finding("warehouse", "bad", error.got or error.what, error.to_do)
-    if not home.published.exists():
-        yield finding("published", "note", "nothing is published yet", "fpt run")
-    elif home.published.stat().st_mtime_ns != home.warehouse.stat().st_mtime_ns:
-        to_do = "the next run brings it up to date"
-        yield finding("published", "note", "behind the warehouse", to_do)
+        yield finding("warehouse", "bad", f"{error.what}: {error.got}", error.to_do)
+    fault = copy_fault(home)
+    if fault:
+        to_do = "the next run brings it up to date, `fpt doctor --mend` at once"
+        yield finding("published", "note", fault, to_do)
     else:
         yield finding("published", "good", f"{home.published.stat().st_size / 2**20:.1f} MiB")
 
 
+def _warehouse(home: Home, path: Path) -> Iterator[Finding]:
+    if not is_whole(path):
+        to_do = "`fpt doctor --mend` goes back to the one before"
+        yield finding("warehouse", "bad", f"{path.name} has other bytes than were written", to_do)
+        return
+    with opened(home) as connection:
+        row = connection.execute("SELECT count(*) FROM mart.training_runs").fetchone()
+        files = listed(connection)
+    broken = [f"{one.path} is {fault}" for one, fault in damaged(home, files, whole=True)]
+    if broken:
+        seen = f"{len(broken)} of {len(files)} files: {broken[0]}"
+        yield finding("warehouse", "bad", seen, "`fpt run` makes again what they held")
+    else:
+        size = sum(one.size for one in files) / 2**20
+        seen = f"{row[0] if row else 0} trainings, {len(files)} files of {size:.1f} MiB, all whole"
+        yield finding("warehouse", "good", seen)
+
+
 def _leftovers(home: Home) -> Iterator[Finding]:
-    left = [path for path in home.staging.iterdir() if path.suffix == ".duckdb"]
+    left = list(home.staging.iterdir())
     if left:
         to_do = f"if no run is under way: rm -r {home.staging}/*"
         yield finding("staging", "note", f"{len(left)} unpublished", to_do)

@@ -10,6 +10,7 @@ from tasks.flow_runs import operated, tag
 from tasks.progress import note
 from warehouse.database import locked
 from warehouse.home import Home
+from warehouse.staging import staging_folder
 
 
 @flow(flow_run_name="ingest {dataset}")
@@ -36,7 +37,8 @@ def land_and_audit(place: Home, dataset: str, source: Path | None, max_rejects: 
         if landing.is_published(place, load_id):
             note(f"{dataset}: unchanged, landed before as {load_id}")
             return load_id
-        load = landing.land(place, dataset, archive, load_id)
-        auditing.audit_load(place, load, max_rejects)
-        publishing.publish_load(place, load_id)
+        with staging_folder(place, "load") as folder:
+            load = landing.land(dataset, archive, load_id, folder)
+            auditing.audit_load(place, load, folder, max_rejects)
+            publishing.publish_load(place, load_id, folder)
     return load_id

@@ -6,7 +6,8 @@ from typing import Any
 from flows.parameters import Experiment
 from fpt_model.config import Config, resolve
 from tasks.training import run_id
-from warehouse.database import connected, statements
+from warehouse.catalogue import opened
+from warehouse.database import statements
 from warehouse.datasets import find
 from warehouse.home import Home
 from warehouse.landing import load_id_of
@@ -57,8 +58,6 @@ def _state(known: Row, identity: str) -> tuple[str, float | None]:
 
 def _known(place: Home, asked: Experiment) -> Row:
     """Ids that are published, and the mean seconds of past trainings of each model."""
-    if not place.published.exists():
-        return {}
-    with connected(place.published, read_only=True) as connection:
+    with opened(place) as connection:
         rows = connection.execute(statements("questions/known"), [asked.dataset, asked.preset])
         return dict(rows.fetchall())

@@ -14,6 +14,7 @@ from warehouse.home import Home
 from warehouse.lookup import full_id
 from warehouse.preparing import snapshot_id
 from warehouse.records import Snapshot
+from warehouse.staging import staging_folder
 from warehouse.transforms.options import Options
 
 
@@ -42,7 +43,8 @@ def transform_and_audit(place: Home, load_id: str, retention: str, options: Opti
         if known is not None:
             note(f"{known.label}: unchanged, prepared before as {identity}")
             return known
-        snapshot = preparing.prepare(place, load_id, retention, options)
-        auditing.audit_snapshot(place, snapshot)
-        publishing.publish_snapshot(place, snapshot)
+        with staging_folder(place, "snapshot") as folder:
+            snapshot = preparing.prepare(place, load_id, retention, folder, options)
+            auditing.audit_snapshot(place, snapshot, folder)
+            publishing.publish_snapshot(place, snapshot, folder)
     return snapshot

@@ -26,6 +26,7 @@ from tasks import artifacts, publishing, training
 from tasks.flow_runs import operated, tag
 from tasks.progress import note
 from tasks.training import Training
+from warehouse.catalogue import publication
 from warehouse.home import Home
 from warehouse.records import Snapshot
 from warehouse.transforms.options import Options
@@ -110,14 +111,16 @@ def export(
 def _pipeline(asked: Experiment) -> Outcome:
     place = Home.at(asked.home)
     tag(asked.dataset, *asked.retentions, asked.preset)
+    before = publication(place)
     snapshots, wanted = prepared(place, asked)
     run_ids = train_and_audit(place, wanted, asked.device)
-    published = publishing.replace_readers_copy(place)
+    publishing.replace_readers_copy(place)
     snapshot_ids = [snapshot.snapshot_id for snapshot in snapshots]
-    if not published.changed:
+    changed = publication(place) != before
+    if not changed:
         note("nothing to do: all of it is published already")
     artifacts.show_results(place, snapshot_ids, asked.preset, run_ids)
-    return Outcome(tuple(snapshot_ids), tuple(run_ids), published.changed)
+    return Outcome(tuple(snapshot_ids), tuple(run_ids), changed)
 
 
 def prepared(place: Home, asked: Experiment) -> tuple[list[Snapshot], list[Training]]:

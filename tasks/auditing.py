@@ -20,21 +20,22 @@ from warehouse.landing import Load
 from warehouse.publishing import TrainedRun, store_outcomes
 from warehouse.ranks import stage_ranks
 from warehouse.records import Snapshot
+from warehouse.staging import audited, staging_folder
 from warehouse.transforms.options import Options
 
 
 @task(task_run_name="audit load {load.load_id}")
-def audit_load(home: Home, load: Load, max_rejects: int) -> None:
+def audit_load(home: Home, load: Load, folder: Path, max_rejects: int) -> None:
     """Raw tables of a staged load."""
     facts = load_facts(load, max_rejects)
-    _audit(home, home.staged(load.load_id), RAW, facts, load_id=load.load_id)
+    _audit(home, audited(folder), RAW, facts, load_id=load.load_id)
 
 
 @task(task_run_name="audit snapshot {snapshot.label}")
-def audit_snapshot(home: Home, snapshot: Snapshot) -> None:
+def audit_snapshot(home: Home, snapshot: Snapshot, folder: Path) -> None:
     """Core tables of a staged snapshot and the sequences file made from them."""
-    staged = home.staged(snapshot.snapshot_id)
-    _audit(home, staged, CORE, snapshot_facts(snapshot), snapshot_id=snapshot.snapshot_id)
+    facts = snapshot_facts(snapshot)
+    _audit(home, audited(folder), CORE, facts, snapshot_id=snapshot.snapshot_id)
 
 
 def load_facts(load: Load, max_rejects: int) -> Facts:
@@ -74,9 +75,9 @@ def audit_runs(home: Home, runs: Sequence[TrainedRun]) -> None:
     for snapshot_id in dict.fromkeys(run.snapshot_id for run in runs):
         ours = [run for run in runs if run.snapshot_id == snapshot_id]
         facts = Facts(snapshot_id=snapshot_id, run_ids=tuple(run.run_id for run in ours))
-        staged = stage_ranks(home, snapshot_id, ours)
-        _audit(home, staged, RANKS, facts, snapshot_id=snapshot_id)
-        staged.unlink()
+        with staging_folder(home, "ranks") as folder:
+            staged = stage_ranks(home, snapshot_id, ours, folder)
+            _audit(home, staged, RANKS, facts, snapshot_id=snapshot_id)
 
 
 @task(task_run_name="audit what came after {ahead.snapshot.label}")
@@ -87,9 +88,9 @@ def audit_ahead(home: Home, ahead: AheadFile, ranks: Mapping[str, Path]) -> None
         run_ids=tuple(ranks),
         timestamp_min=Options(ahead.snapshot.as_of).midnight,
     )
-    staged = stage_next_ranks(home, ahead, ranks)
-    _audit(home, staged, AHEAD, facts, snapshot_id=ahead.snapshot.snapshot_id)
-    staged.unlink()
+    with staging_folder(home, "ahead") as folder:
+        staged = stage_next_ranks(home, ahead, ranks, folder)
+        _audit(home, staged, AHEAD, facts, snapshot_id=ahead.snapshot.snapshot_id)
 
 
 def _audit(

@@ -28,10 +28,10 @@ def identify_load(dataset: str, source: Path) -> str:
 
 
 @task(task_run_name="land {dataset}", timeout_seconds=3600)
-def land(home: Home, dataset: str, source: Path, load_id: str) -> Load:
-    """Parse the archive into `staging/<load_id>.duckdb`."""
+def land(dataset: str, source: Path, load_id: str, folder: Path) -> Load:
+    """Parse the archive into a staging folder."""
     progress = advancing(f"land {dataset}")
-    load = landing.land(find(dataset), source, home.staged(load_id), progress)
+    load = landing.land(find(dataset), source, folder, progress)
     if load.load_id != load_id:
         raise RefusedError(
             f"{source.name} changed while it was read", to_do="Run the command again"

@@ -1,5 +1,7 @@
 """Turn a landed load into a staged snapshot."""
 
+from pathlib import Path
+
 from prefect import task
 
 from warehouse import preparing
@@ -15,6 +17,6 @@ def find_snapshot(home: Home, snapshot_id: str) -> Snapshot | None:
 
 
 @task(task_run_name="prepare {retention}", timeout_seconds=3600)
-def prepare(home: Home, load_id: str, retention: str, options: Options) -> Snapshot:
-    """Core tables into `staging/<snapshot_id>.duckdb`, and the sequences file."""
-    return preparing.prepare(home, load_id, retention, options)
+def prepare(home: Home, load_id: str, retention: str, folder: Path, options: Options) -> Snapshot:
+    """Core tables into a staging folder, and the sequences file."""
+    return preparing.prepare(home, load_id, retention, folder, options)

@@ -1,25 +1,26 @@
 """Take what passed its audit into the warehouse, and give readers a copy."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from prefect import task
 
-from warehouse import publishing
+from warehouse import catalogue, publishing
 from warehouse.home import Home
 from warehouse.publishing import TrainedRun
 from warehouse.records import Published, Snapshot
 
 
 @task(task_run_name="publish load {load_id}")
-def publish_load(home: Home, load_id: str) -> None:
+def publish_load(home: Home, load_id: str, folder: Path) -> None:
     """The staged load enters `raw`."""
-    publishing.publish_load(home, load_id)
+    publishing.publish_load(home, load_id, folder)
 
 
 @task(task_run_name="publish snapshot")
-def publish_snapshot(home: Home, snapshot: Snapshot) -> None:
+def publish_snapshot(home: Home, snapshot: Snapshot, folder: Path) -> None:
     """The staged snapshot enters `core`."""
-    publishing.publish_snapshot(home, snapshot)
+    publishing.publish_snapshot(home, snapshot, folder)
 
 
 @task(task_run_name="publish trainings")
@@ -28,7 +29,7 @@ def publish_runs(home: Home, runs: Sequence[TrainedRun]) -> None:
     publishing.publish_runs(home, runs)
 
 
-@task(task_run_name="replace the readers' copy")
+@task(task_run_name="look at the readers' copy")
 def replace_readers_copy(home: Home) -> Published:
-    """Readers see the warehouse as it is now."""
-    return publishing.replace_readers_copy(home)
+    """Every publication gives readers their copy; what somebody did to it since is mended here."""
+    return catalogue.replace_readers_copy(home)

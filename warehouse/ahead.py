@@ -4,21 +4,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import duckdb
 import polars as pl
 
-from warehouse.database import (
-    literal_glob,
-    reading,
-    statements,
-    writing,
-)
+from warehouse.catalogue import reading, writing
 from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.preparing import raw_tables, write_sequences
-from warehouse.publishing import check_file, stored_checksum
-from warehouse.ranks import beside_core
+from warehouse.publishing import stage_whole
+from warehouse.ranks import core_files
 from warehouse.records import Snapshot
+from warehouse.staging import auditable, audited, stage_frame, staging_folder
+from warehouse.store import list_files, place_all, staged_file
 from warehouse.transforms.ahead import ahead_of
 from warehouse.transforms.candidates import draw_candidates
 from warehouse.transforms.core import core_tables
@@ -75,22 +71,24 @@ def looked_back(home: Home) -> set[str]:
     return {run_id for (run_id,) in rows}
 
 
-def stage_next_ranks(home: Home, ahead: AheadFile, ranks: Mapping[str, Path]) -> Path:
-    """A database of a snapshot's users and items and of new ranks, for their audit.
+def stage_next_ranks(home: Home, ahead: AheadFile, ranks: Mapping[str, Path], folder: Path) -> Path:
+    """Stage new ranks of what came next beside the snapshot's tables.
 
     Args:
         home: of the pipeline.
         ahead: what was ranked.
         ranks: a file a training.
+        folder: a staging folder.
+
+    Returns:
+        The database that an audit reads.
 
     Raises:
         RefusedError: a file of ranks is not whole.
     """
-    path = home.staged(f"next-{ahead.snapshot.snapshot_id}")
-    identity = ahead.snapshot.snapshot_id
-    with beside_core(home, path, identity, ("users", "items")) as connection:
-        _insert(connection, ahead, ranks)
-    return path
+    _stage(ahead, ranks, folder)
+    with auditable(folder, core_files(home, ahead.snapshot.snapshot_id)):
+        return audited(folder)
 
 
 def publish_next_ranks(home: Home, ahead: AheadFile, ranks: Mapping[str, Path]) -> None:
@@ -99,20 +97,15 @@ def publish_next_ranks(home: Home, ahead: AheadFile, ranks: Mapping[str, Path]) 
     Raises:
         RefusedError: a file of ranks is not whole.
     """
+    with staging_folder(home, "publish") as folder:
+        _stage(ahead, ranks, folder)
+        files = place_all(home, folder)
     with writing(home) as connection:
-        snapshot = ahead.snapshot.snapshot_id
-        connection.execute("DELETE FROM mart.next_targets WHERE snapshot_id = ?", [snapshot])
-        for run_id in ranks:
-            connection.execute("DELETE FROM mart.next_ranks WHERE run_id = ?", [run_id])
-        _insert(connection, ahead, ranks)
+        list_files(connection, home, files)
 
 
-def _insert(
-    connection: duckdb.DuckDBPyConnection, ahead: AheadFile, ranks: Mapping[str, Path]
-) -> None:
-    connection.register("frame", pl.read_parquet(ahead.targets).to_arrow())
-    connection.execute(statements("ahead/targets"), [ahead.snapshot.snapshot_id])
-    connection.unregister("frame")
+def _stage(ahead: AheadFile, ranks: Mapping[str, Path], folder: Path) -> None:
+    targets = pl.read_parquet(ahead.targets)
+    stage_frame(folder, "mart.next_targets", ahead.snapshot.snapshot_id, targets)
     for run_id, path in ranks.items():
-        check_file(path, stored_checksum(path))
-        connection.execute(statements("ahead/ranks"), [run_id, literal_glob(path)])
+        stage_whole(path, staged_file(folder, "mart.next_ranks", run_id))

@@ -1,4 +1,4 @@
-"""Opening the writers' database: one process at a time, with a bounded wait."""
+"""Opening DuckDB files, and locks that one process at a time holds, with a bounded wait."""
 
 import atexit
 import os
@@ -14,12 +14,13 @@ from filelock import FileLock, Timeout
 
 from warehouse.errors import RefusedError
 from warehouse.home import Home
-from warehouse.identity import code_version
 
 SQL = Path(__file__).parent / "sql"
 WAIT_SECONDS = 120.0
 # of new files: shells and BI tools, which open the readers' copy, are often a version behind
 STORAGE_VERSION = "v1.4.0"
+BLOCK_BYTES = 16_384  # small tables in a small file
+IN_MEMORY = Path(":memory:")
 MEMORY_LIMIT = os.environ.get("FPT_MEMORY_LIMIT", "4GB")
 
 
@@ -83,89 +84,45 @@ def connected(path: Path, *, read_only: bool = False) -> Iterator[duckdb.DuckDBP
     """
     config: dict[str, Any] = {
         "memory_limit": MEMORY_LIMIT,
-        "temp_directory": str(path.with_suffix(".spill")),
         "preserve_insertion_order": True,
         "storage_compatibility_version": STORAGE_VERSION,
+        "default_block_size": BLOCK_BYTES,
     }
+    if path != IN_MEMORY:
+        config["temp_directory"] = str(path.with_suffix(".spill"))
     try:
         connection = duckdb.connect(str(path), read_only=read_only, config=config)
     except duckdb.Error as error:
-        raise RefusedError(
-            f"{path.name} does not open",
-            got=str(error).splitlines()[0],
-            to_do="If it is damaged, copy published.duckdb over it: that is the last good state",
-        ) from error
+        raise not_opened(path, error) from error
     try:
         yield connection
     finally:
         connection.close()
 
 
-@contextmanager
-def writing(home: Home) -> Iterator[duckdb.DuckDBPyConnection]:
-    """The writers' database inside one transaction: all of the block is kept, or nothing.
-
-    Raises:
-        RefusedError: see `locked` and `connected`.
-    """
-    with locked(home, "warehouse"), connected(home.warehouse) as connection:
-        create_schema(connection)
-        connection.begin()
-        try:
-            yield connection
-        except BaseException:
-            connection.rollback()
-            raise
-        connection.commit()
+def not_opened(path: Path, error: duckdb.Error) -> RefusedError:
+    """Why DuckDB did not open a file, and what helps against that."""
+    said = str(error).splitlines()[0]
+    causes = {
+        "Could not set lock": ("is held open by another program", "Close it there"),
+        "WAL": ("has another database's changes beside it", f"Delete {path}.wal"),
+        "version": ("is of another version of DuckDB", "`make install` brings the one needed"),
+    }
+    for word, (what, to_do) in causes.items():
+        if word in said:
+            return RefusedError(f"{path.name} {what}", got=said, to_do=to_do)
+    to_do = "`fpt doctor --mend` goes back to the last good one"
+    return RefusedError(f"{path.name} is damaged", got=said, to_do=to_do)
 
 
-@contextmanager
-def reading(home: Home) -> Iterator[duckdb.DuckDBPyConnection]:
-    """The writers' database for reading, brought up to date if an older version made it.
-
-    Readers outside the pipeline use the published copy.
-    """
-    with locked(home, "warehouse"):
-        if home.warehouse.exists():
-            with connected(home.warehouse, read_only=True) as connection:
-                if _is_current(connection):
-                    yield connection
-                    return
-        with connected(home.warehouse) as connection:
-            create_schema(connection)
-        with connected(home.warehouse, read_only=True) as connection:
-            yield connection
+def table_files() -> list[Path]:
+    """The files that define tables, in the order in which they must run."""
+    return [SQL / "schema" / f"{name}.sql" for name in ("raw", "core", "mart")]
 
 
-def create_schema(connection: duckdb.DuckDBPyConnection) -> None:
-    """Create what is missing of the tables, views and their comments."""
-    if _is_current(connection):
-        return
-    connection.begin()
-    for path in schema_files():
-        connection.execute(path.read_text(encoding="utf-8"))
-    connection.execute("DELETE FROM mart.schema_version")
-    connection.execute("INSERT INTO mart.schema_version VALUES (?)", [_wanted_version()])
-    connection.commit()
-
-
-def _is_current(connection: duckdb.DuckDBPyConnection) -> bool:
-    """Whether the tables and views are those of now."""
-    try:
-        rows = connection.execute("SELECT version FROM mart.schema_version").fetchall()
-    except duckdb.CatalogException:  # no such table yet; the list of tables takes 8 ms to ask
-        return False
-    return rows == [(_wanted_version(),)]
-
-
-def _wanted_version() -> str:
-    return code_version(schema_files())
-
-
-def schema_files() -> list[Path]:
-    """The files that make tables and views, in the order in which they must run."""
-    tables = [SQL / "schema" / f"{name}.sql" for name in ("raw", "core", "mart")]
-    return tables + sorted((SQL / "views").glob("*.sql"))
+def view_files() -> list[Path]:
+    """The files that make views of tables, in the order in which they must run."""
+    return sorted((SQL / "views").glob("*.sql"))
 
 
 @atexit.register

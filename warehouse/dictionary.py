@@ -5,7 +5,8 @@ from itertools import groupby
 
 import duckdb
 
-from warehouse.database import create_schema, statements
+from warehouse.catalogue import create_schema
+from warehouse.database import statements
 from warehouse.named import named_questions
 
 Row = tuple[str, str, str, str, str, str]

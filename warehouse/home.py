@@ -36,6 +36,8 @@ class Home:
         for folder in (
             home.root,
             home.sources,
+            home.catalogue,
+            home.store,
             home.staging,
             home.sequences,
             home.runs,
@@ -45,8 +47,18 @@ class Home:
         return home
 
     @property
-    def warehouse(self) -> Path:
-        """The writers' database."""
+    def catalogue(self) -> Path:
+        """The last catalogues, by number and content; see `warehouse/catalogue.py`."""
+        return self.root / "catalogue"
+
+    @property
+    def store(self) -> Path:
+        """The files of the bulky tables; see `warehouse/store.py`."""
+        return self.root / "store"
+
+    @property
+    def old_warehouse(self) -> Path:
+        """The one database of earlier versions; see `warehouse/upgrade.py`."""
         return self.root / "warehouse.duckdb"
 
     @property
@@ -61,7 +73,7 @@ class Home:
 
     @property
     def staging(self) -> Path:
-        """Databases of loads and snapshots that have not passed their audit yet."""
+        """What has not passed its audit yet, a folder for each that is at work."""
         return self.root / "staging"
 
     @property
@@ -78,10 +90,6 @@ class Home:
     def locks(self) -> Path:
         """One file a thing that one process at a time may work on."""
         return self.root / "locks"
-
-    def staged(self, identity: str) -> Path:
-        """Staging database of a load or snapshot."""
-        return self.staging / f"{identity}.duckdb"
 
     def sequences_file(self, snapshot_id: str) -> Path:
         """Sequences file of a snapshot."""

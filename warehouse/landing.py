@@ -16,6 +16,7 @@ from warehouse.datasets.dataset import Dataset, Row
 from warehouse.errors import RefusedError
 from warehouse.identity import code_version, identify
 from warehouse.lines import Advance, copy_lines
+from warehouse.staging import auditable, stage_rows
 
 _HERE = Path(__file__).parent
 CODE_VERSION = code_version(
@@ -57,30 +58,32 @@ def load_id_of(dataset: Dataset, source: Path) -> str:
     return _load_id(dataset, checksums(source)[0])
 
 
-def land(dataset: Dataset, source: Path, database: Path, progress: Advance | None = None) -> Load:
-    """Parse an archive into the tables `raw.*` of a new database.
+def land(dataset: Dataset, source: Path, folder: Path, progress: Advance | None = None) -> Load:
+    """Parse an archive into files of the tables `raw.*`, staged in a folder.
 
     Args:
         dataset: what the archive should be.
         source: the archive.
-        database: file to make; an old one is replaced.
+        folder: a staging folder; its database for audits has the row of `raw.loads` too.
         progress: is told the bytes of ratings done and in all.
 
     Raises:
         RefusedError: see `open_archive`, `copy_lines`; also a wrong header, a wrong encoding, or
             no rating that can be read.
     """
-    database.unlink(missing_ok=True)
     with (
-        tempfile.TemporaryDirectory(dir=database.parent) as folder,
-        open_archive(dataset, source, Path(folder)) as archive,
-        connected(database) as connection,
+        tempfile.TemporaryDirectory(dir=folder) as unpacked,
+        open_archive(dataset, source, Path(unpacked)) as archive,
+        connected(Path(unpacked) / "parsed.duckdb") as connection,
     ):
-        connection.execute(statements("schema/raw"))
         load_id = _load_id(dataset, archive.sha256)
-        _land_ratings(connection, dataset, archive, load_id, progress)
+        connection.execute(statements("schema/raw"))
+        _land_ratings(connection, dataset, archive, load_id, folder, progress)
         _land_items(connection, dataset, archive, load_id)
         _land_users(connection, dataset, archive, load_id)
+        for table in ("raw.items", "raw.users", "raw.rejects"):
+            stage_rows(connection, folder, table, load_id, f"SELECT * FROM {table}")
+    with auditable(folder) as connection:
         return _record(connection, dataset, archive, load_id)
 
 
@@ -93,6 +96,7 @@ def _land_ratings(
     dataset: Dataset,
     archive: Archive,
     load_id: str,
+    folder: Path,
     progress: Advance | None,
 ) -> None:
     layout = dataset.layout
@@ -105,7 +109,6 @@ def _land_ratings(
         raise _wrong_header(name, lines.first, str(layout.header))
     n_headers = 0 if layout.header is None else 1
     parameters = {
-        "load_id": load_id,
         "separator": layout.separator,
         "headers": n_headers,
         "stars": dataset.scale.spellings(),
@@ -114,10 +117,12 @@ def _land_ratings(
     }
     connection.execute(statements("landing/why_not"))
     connection.execute(statements("landing/lines"), {"path": literal_glob(text)})
-    connection.execute(statements("landing/ratings"), parameters)
-    n_ratings = _count(connection, "raw.ratings")
+    rows = statements("landing/ratings")
+    n_ratings = stage_rows(connection, folder, "raw.ratings", load_id, rows, parameters)
     if n_ratings < lines.count - n_headers:
-        connection.execute(statements("landing/rejects"), parameters | {"member": name})
+        connection.execute(
+            statements("landing/rejects"), {**parameters, "load_id": load_id, "member": name}
+        )
     connection.execute("DROP TABLE lines")
     if n_ratings == 0:
         raise _no_ratings(connection, name)
@@ -139,7 +144,7 @@ def _land_users(
 ) -> None:
     layout = dataset.layout
     if layout.users is None or layout.read_users is None:
-        connection.execute(statements("landing/users_of_ratings"))
+        connection.execute(statements("landing/users_of_ratings"), {"load_id": load_id})
         return
     name = f"{dataset.name}/{layout.users}"
     rows, rejects = _read(archive, name, layout.encoding, layout.read_users, None)
@@ -239,7 +244,7 @@ def _record(
     )
     now = datetime.now(UTC).replace(tzinfo=None)
     connection.execute(
-        "INSERT INTO raw.loads VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO raw.loads VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
         [
             load_id,
             load.dataset,

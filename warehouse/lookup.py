@@ -1,6 +1,6 @@
 """A published id from its first digits, as people type it."""
 
-from warehouse.database import reading
+from warehouse.catalogue import reading
 from warehouse.errors import RefusedError
 from warehouse.home import Home
 

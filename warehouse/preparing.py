@@ -1,6 +1,5 @@
 """From a landed load to a staged snapshot and its sequences file."""
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,11 +9,15 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from warehouse.database import connected, literal_glob, quoted, reading, statements
+from warehouse.catalogue import reading
+from warehouse.database import literal_glob, quoted
+from warehouse.durable import put_in_place
 from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.identity import identify, sha256_of
 from warehouse.records import Snapshot
+from warehouse.staging import auditable, stage_frame
+from warehouse.store import stored_files
 from warehouse.transforms import candidates, core
 from warehouse.transforms.options import Options
 from warehouse.transforms.sequences import sequences
@@ -36,7 +39,6 @@ SEQUENCES_SCHEMA = pa.schema(
     ]
 )
 USERS_A_GROUP = 2048  # of the sequences file; groups are read side by side
-ROWS_A_GROUP = 122_880  # DuckDB's own
 
 
 def snapshot_id(load_id: str, retention: str, options: Options = core.CORRECT) -> str:
@@ -59,24 +61,31 @@ def snapshot_id(load_id: str, retention: str, options: Options = core.CORRECT) -
     return identify("snapshot", load_id, settings, core.CODE_VERSION)
 
 
-def prepare(home: Home, load_id: str, retention: str, options: Options = core.CORRECT) -> Snapshot:
-    """Transform a published load into `staging/<snapshot_id>.duckdb` and a sequences file.
+def prepare(
+    home: Home, load_id: str, retention: str, folder: Path, options: Options = core.CORRECT
+) -> Snapshot:
+    """Transform a published load into staged files of the tables `core.*` and a sequences file.
+
+    Args:
+        home: of the pipeline.
+        load_id: a published load.
+        retention: a key of `core.RETENTIONS`.
+        folder: a staging folder; its database for audits has the row of `core.snapshots` too.
+        options: the rest of the settings.
 
     Raises:
         RefusedError: unknown load or retention; too little data is left.
     """
     identity = snapshot_id(load_id, retention, options)
     tables = core.core_tables(*raw_tables(home, load_id), retention, options)
-    path, staged = home.sequences_file(identity), home.staged(identity)
-    staged.unlink(missing_ok=True)
-    # one core draws and compresses while the other fills the database
-    with ThreadPoolExecutor(1) as pool, connected(staged) as connection:
+    path = home.sequences_file(identity)
+    # one core draws and compresses while the other writes the tables
+    with ThreadPoolExecutor(1) as pool:
         drawn = pool.submit(core.candidates_of, tables)
         written = pool.submit(lambda: write_sequences(path, tables, drawn.result(), identity))
-        connection.execute(statements("schema/core"))
         for name in ("interactions", "items", "users"):
-            _stage(connection, name, getattr(tables, name), identity)
-        _stage(connection, "candidates", drawn.result(), identity)
+            stage_frame(folder, f"core.{name}", identity, getattr(tables, name))
+        stage_frame(folder, "core.candidates", identity, drawn.result())
         snapshot = Snapshot(
             snapshot_id=identity,
             load_id=load_id,
@@ -89,6 +98,7 @@ def prepare(home: Home, load_id: str, retention: str, options: Options = core.CO
             sequences_sha256=written.result(),
             as_of=options.as_of,
         )
+    with auditable(folder) as connection:
         _insert_snapshot(connection, home, snapshot)
         source = quoted(literal_glob(path))
         connection.execute(f"CREATE VIEW core.sequences AS FROM read_parquet({source})")
@@ -125,21 +135,25 @@ def known_snapshot(home: Home, identity: str) -> Snapshot:
 
 
 def raw_tables(home: Home, load_id: str) -> tuple[pl.LazyFrame, pl.LazyFrame]:
-    """Ratings and items of a published load.
+    """Ratings and items of a published load, read as they are needed.
 
     Raises:
         RefusedError: there is none.
     """
     with reading(home) as connection:
-        ratings, items = (
-            connection.sql(statements(f"prepare/{table}"), params=[load_id]).pl()
-            for table in ("raw_ratings", "raw_items")
-        )
-    if ratings.is_empty():
+        files = stored_files(connection, home, load_id)
+    if "raw.ratings" not in files:
         raise RefusedError(
             "No such load", got=load_id, to_do="Run `fpt ingest` for this data set first"
         )
-    return ratings.lazy(), items.lazy()
+    ratings, items = (_scan(files[table]) for table in ("raw.ratings", "raw.items"))
+    # landing takes no number that would not fit
+    whole = ("source_row", "raw_user_id", "raw_item_id")
+    return ratings.with_columns(pl.col(whole).cast(pl.Int32)), items
+
+
+def _scan(path: Path) -> pl.LazyFrame:
+    return pl.scan_parquet(path, glob=False, hive_partitioning=False)
 
 
 def write_sequences(path: Path, tables: core.CoreTables, drawn: pl.DataFrame, identity: str) -> str:
@@ -152,42 +166,15 @@ def write_sequences(path: Path, tables: core.CoreTables, drawn: pl.DataFrame, id
         for group in rows.select(schema.names).iter_slices(USERS_A_GROUP):
             writer.write_table(group.to_arrow().cast(schema))
     sha256 = sha256_of(partial)
-    _replace(partial, path)
+    put_in_place(partial, path)
     partial.write_text(f"{sha256}  {path.name}\n")
-    _replace(partial, Path(f"{path}.sha256"))
+    put_in_place(partial, Path(f"{path}.sha256"))
     return sha256
-
-
-def _replace(partial: Path, path: Path) -> None:
-    with partial.open("rb") as file:
-        os.fsync(file.fileno())
-    partial.replace(path)
-
-
-def _stage(
-    connection: duckdb.DuckDBPyConnection, name: str, frame: pl.DataFrame, identity: str
-) -> None:
-    connection.register("frame", _in_groups(frame))
-    connection.execute(statements(f"prepare/{name}"), [identity])
-    connection.unregister("frame")
-
-
-def _in_groups(frame: pl.DataFrame) -> pa.RecordBatchReader:
-    """Batches of DuckDB's row groups, one at a time: its threads share them out as they are.
-
-    Polars' own pieces are of other sizes, and what has to be joined again is joined by one thread.
-    """
-    groups = (
-        batch
-        for group in frame.iter_slices(ROWS_A_GROUP)
-        for batch in group.rechunk().to_arrow().to_batches()
-    )
-    return pa.RecordBatchReader.from_batches(frame.clear().to_arrow().schema, groups)
 
 
 def _insert_snapshot(connection: duckdb.DuckDBPyConnection, home: Home, snapshot: Snapshot) -> None:
     connection.execute(
-        "INSERT INTO core.snapshots VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO core.snapshots VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
         [
             snapshot.snapshot_id,
             snapshot.load_id,

@@ -1,31 +1,22 @@
-"""What passed its audit enters the warehouse in one transaction; readers get a copy."""
+"""What passed its audit enters the warehouse in one publication."""
 
 import json
-import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 
-from warehouse.database import (
-    connected,
-    create_schema,
-    literal_glob,
-    locked,
-    quoted,
-    reading,
-    statements,
-    writing,
-)
+from warehouse.catalogue import reading, writing
+from warehouse.database import quoted, statements
 from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.identity import identify, sha256_of
-from warehouse.records import Published, Snapshot
+from warehouse.records import Snapshot
+from warehouse.staging import audited, staging_folder
+from warehouse.store import list_files, place_all, stage_copy, staged_file
 
 _TEXTS = ("audit_id", "table_name", "expectation", "severity", "observed", "sample", "reason")
 OUTCOMES = pa.schema(
@@ -60,20 +51,20 @@ class TrainedRun:
     ranks: Path
 
 
-def publish_load(home: Home, load_id: str) -> None:
-    """Take the audited tables of `staging/<load_id>.duckdb` into `raw`; once is enough."""
-    _take(home, load_id, "publish/load", "SELECT 1 FROM raw.loads WHERE load_id = ?")
+def publish_load(home: Home, load_id: str, folder: Path) -> None:
+    """Take the audited tables staged in `folder` into `raw`; once is enough."""
+    _take(home, load_id, folder, "publish/load", "SELECT 1 FROM raw.loads WHERE load_id = ?")
 
 
-def publish_snapshot(home: Home, snapshot: Snapshot) -> None:
-    """Take the audited tables of `staging/<snapshot_id>.duckdb` into `core`; once is enough.
+def publish_snapshot(home: Home, snapshot: Snapshot, folder: Path) -> None:
+    """Take the audited tables staged in `folder` into `core`; once is enough.
 
     Raises:
         RefusedError: the sequences file is not the one that was audited.
     """
     check_file(snapshot.sequences, snapshot.sequences_sha256)
     known = "SELECT 1 FROM core.snapshots WHERE snapshot_id = ?"
-    _take(home, snapshot.snapshot_id, "publish/snapshot", known)
+    _take(home, snapshot.snapshot_id, folder, "publish/snapshot", known)
 
 
 def publish_runs(home: Home, runs: Sequence[TrainedRun]) -> None:
@@ -82,17 +73,28 @@ def publish_runs(home: Home, runs: Sequence[TrainedRun]) -> None:
     Raises:
         RefusedError: a file of ranks is not whole.
     """
-    for run in runs:
-        check_file(run.ranks, stored_checksum(run.ranks))
+    with staging_folder(home, "publish") as folder:
+        for run in runs:
+            stage_whole(run.ranks, staged_file(folder, "mart.user_ranks", run.run_id))
+        files = place_all(home, folder)
     with writing(home) as connection:
         for run in runs:
-            _forget(connection, run.run_id)
+            connection.execute("DELETE FROM mart.epochs WHERE run_id = ?", [run.run_id])
             connection.execute(statements("publish/training_run"), _row(run))
             connection.register("frame", _epochs(run))
             connection.execute(statements("publish/epochs"), [run.run_id])
             connection.unregister("frame")
-            ranks = literal_glob(run.ranks)
-            connection.execute(statements("publish/user_ranks"), [run.run_id, ranks])
+        list_files(connection, home, files)
+
+
+def stage_whole(source: Path, target: Path) -> None:
+    """Stage what a training left, as it was written.
+
+    Raises:
+        RefusedError: the file is not whole.
+    """
+    stage_copy(source, target)
+    check_file(target, stored_checksum(source), named=source)
 
 
 def store_outcomes(home: Home, outcomes: Sequence[dict[str, Any]], **ids: str | None) -> None:
@@ -122,29 +124,7 @@ def published_runs(home: Home) -> set[str]:
         return {run_id for (run_id,) in connection.execute(query).fetchall()}
 
 
-def replace_readers_copy(home: Home) -> Published:
-    """Give readers the warehouse as it is now: a whole new file in place of the old one.
-
-    The copy keeps the warehouse's time of change, so equal times mean that nothing is new.
-    """
-    with locked(home, "warehouse"):
-        with connected(home.warehouse) as connection:
-            create_schema(connection)  # views may be newer than the last thing written
-            connection.execute("CHECKPOINT")
-        now = home.warehouse.stat()
-        if home.published.exists():
-            before = home.published.stat()
-            if (before.st_mtime_ns, before.st_size) == (now.st_mtime_ns, now.st_size):
-                return Published(changed=False, size=before.st_size)
-        partial = home.root / "published.partial"
-        shutil.copy2(home.warehouse, partial)
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())
-        partial.replace(home.published)
-    return Published(changed=True, size=now.st_size)
-
-
-def check_file(path: Path, expected: str) -> None:
+def check_file(path: Path, expected: str, *, named: Path | None = None) -> None:
     """Refuse a file whose bytes are not the ones that were written.
 
     A flipped bit in a Parquet file is read back as a wrong number, without an error.
@@ -155,10 +135,10 @@ def check_file(path: Path, expected: str) -> None:
     actual = sha256_of(path) if path.exists() else "no such file"
     if actual != expected:
         raise RefusedError(
-            f"{path.name} is not whole",
+            f"{(named or path).name} is not whole",
             got=actual,
             expected=f"SHA-256 {expected}",
-            to_do=f"Delete {path} and run the command again",
+            to_do=f"Delete {named or path} and run the command again",
         )
 
 
@@ -168,18 +148,13 @@ def stored_checksum(path: Path) -> str:
     return beside.read_text(encoding="utf-8").split()[0] if beside.exists() else ""
 
 
-def _take(home: Home, identity: str, script: str, known: str) -> None:
-    staged = home.staged(identity)
+def _take(home: Home, identity: str, folder: Path, script: str, known: str) -> None:
+    files = place_all(home, folder)  # before the lock: what takes long keeps nobody waiting
     with writing(home) as connection:
         if connection.execute(known, [identity]).fetchone() is None:
-            connection.execute(f"ATTACH {quoted(str(staged))} AS staged (READ_ONLY)")
+            connection.execute(f"ATTACH {quoted(str(audited(folder)))} AS staged (READ_ONLY)")
             connection.execute(statements(script))
-    staged.unlink(missing_ok=True)
-
-
-def _forget(connection: duckdb.DuckDBPyConnection, run_id: str) -> None:
-    for table in ("epochs", "user_ranks"):
-        connection.execute(f"DELETE FROM mart.{table} WHERE run_id = ?", [run_id])
+            list_files(connection, home, files)
 
 
 def _row(run: TrainedRun) -> list[Any]:

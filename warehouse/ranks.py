@@ -1,45 +1,35 @@
 """Ranks on their way to the warehouse: staged beside the tables that they must agree with."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
-import duckdb
-
-from warehouse.database import connected, literal_glob, locked, quoted, statements
+from warehouse.catalogue import reading
 from warehouse.home import Home
-from warehouse.publishing import TrainedRun, check_file, stored_checksum
+from warehouse.publishing import TrainedRun, stage_whole
+from warehouse.staging import auditable, audited
+from warehouse.store import staged_file, stored_files
 
 
-def stage_ranks(home: Home, snapshot_id: str, runs: Sequence[TrainedRun]) -> Path:
-    """Make a database of one snapshot's core tables and the ranks of its new trainings.
+def stage_ranks(home: Home, snapshot_id: str, runs: Sequence[TrainedRun], folder: Path) -> Path:
+    """Stage the ranks of one snapshot's new trainings beside its core tables.
 
     Returns:
-        The database; its `mart.user_ranks` and `core` tables are what an audit reads.
+        The database whose `mart.user_ranks` and `core` tables an audit reads.
 
     Raises:
         RefusedError: a file of ranks is not whole.
     """
-    path = home.staged(f"ranks-{snapshot_id}")
-    with beside_core(home, path, snapshot_id, ("users", "items", "candidates")) as connection:
-        for run in runs:
-            check_file(run.ranks, stored_checksum(run.ranks))
-            ranks = literal_glob(run.ranks)
-            connection.execute(statements("publish/user_ranks"), [run.run_id, ranks])
-    return path
+    for run in runs:
+        stage_whole(run.ranks, staged_file(folder, "mart.user_ranks", run.run_id))
+    with auditable(folder, core_files(home, snapshot_id)):
+        return audited(folder)
 
 
-@contextmanager
-def beside_core(
-    home: Home, path: Path, snapshot_id: str, tables: Sequence[str]
-) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A new database at `path` with a snapshot's core `tables` in it, open for what is audited."""
-    path.unlink(missing_ok=True)
-    with locked(home, "warehouse"), connected(path) as connection:
-        for name in ("core", "mart"):
-            connection.execute(statements(f"schema/{name}"))
-        connection.execute(f"ATTACH {quoted(str(home.warehouse))} AS warehouse (READ_ONLY)")
-        for table in tables:
-            connection.execute(statements(f"ranks/{table}"), [snapshot_id])
-        connection.execute("DETACH warehouse")
-        yield connection
+def core_files(home: Home, snapshot_id: str) -> dict[str, list[Path]]:
+    """The files of a published snapshot, by table."""
+    with reading(home) as connection:
+        return {
+            table: [path]
+            for table, path in stored_files(connection, home, snapshot_id).items()
+            if table.startswith("core.")
+        }

@@ -7,15 +7,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import polars as pl
 import pyarrow as pa
 
-from warehouse.database import connected, statements, writing
+from warehouse.catalogue import reading, writing
+from warehouse.database import locked, statements
 from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.newcomers import histories, written_history
 from warehouse.publishing import check_file, stored_checksum
 from warehouse.questions import ask
+from warehouse.staging import stage_frame, staging_folder
+from warehouse.store import list_files, place_all
 
 SOME = 5  # users that are shown when nobody is named
 PUBLISHED = ("raw_user_id", "user_id", "rank", "item_id", "score")
@@ -121,7 +125,7 @@ def with_titles(home: Home, of: Adviser, asked: Sequence[dict[str, Any]], answer
         {"asked": place, "raw_user_id": one.get("raw_user_id"), "user_id": one.get("user_id")}
         for place, one in enumerate(asked)
     ]
-    with connected(home.published, read_only=True) as connection:
+    with reading(home) as connection:
         connection.register("asked", pa.Table.from_pylist(rows, ASKED))
         connection.register("answer", pl.read_parquet(answer).with_row_index("row").to_arrow())
         return connection.sql(statements("recommend/answer"), params=[of.snapshot_id]).pl()
@@ -134,18 +138,27 @@ def publish_recommendations(home: Home, of: Adviser, rows: Answer) -> None:
         RefusedError: one is in its user's history, unknown, or in the wrong place.
     """
     now = datetime.now(UTC).replace(tzinfo=None)
-    with writing(home) as connection:
-        connection.register("frame", rows.select(PUBLISHED).to_arrow())
-        wrong = connection.sql(statements("recommend/wrong"), params=[of.snapshot_id])
-        if offending := wrong.fetchall():
-            seen = "; ".join(
-                f"user {user}, rank {rank}: item {item} {problem}"
-                for user, rank, item, problem in offending
-            )
-            raise RefusedError("Recommendations that can't be published", got=seen)
-        connection.execute(statements("recommend/forget"), [of.run_id])
-        connection.execute(statements("recommend/publish"), [of.run_id, now])
-        connection.unregister("frame")
+    new = rows.select(PUBLISHED).with_columns(created_at=pl.lit(now))
+    with locked(home, f"recommendations-{of.run_id}"), staging_folder(home, "publish") as folder:
+        with reading(home) as connection:
+            connection.register("frame", new.to_arrow())
+            _refuse_wrong(connection, of)
+            kept = connection.sql(statements("recommend/kept"), params=[of.run_id]).pl()
+        whole = pl.concat([kept.select(new.columns), new.cast(kept.select(new.columns).schema)])
+        stage_frame(folder, "mart.recommendations", of.run_id, whole)
+        files = place_all(home, folder)
+        with writing(home) as connection:
+            list_files(connection, home, files)
+
+
+def _refuse_wrong(connection: duckdb.DuckDBPyConnection, of: Adviser) -> None:
+    wrong = connection.sql(statements("recommend/wrong"), params=[of.snapshot_id])
+    if offending := wrong.fetchall():
+        seen = "; ".join(
+            f"user {user}, rank {rank}: item {item} {problem}"
+            for user, rank, item, problem in offending
+        )
+        raise RefusedError("Recommendations that can't be published", got=seen)
 
 
 def write_request(path: Path, asked: Sequence[dict[str, Any]]) -> None:

@@ -3,7 +3,8 @@
 from datetime import datetime
 from typing import Any
 
-from warehouse.database import reading, statements
+from warehouse.catalogue import reading
+from warehouse.database import statements
 from warehouse.home import Home
 
 Row = dict[str, Any]

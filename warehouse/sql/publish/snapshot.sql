@@ -1,6 +1,3 @@
 -- staged: the database of one snapshot that has passed its audit
-INSERT INTO core.snapshots BY NAME FROM staged.core.snapshots;
-INSERT INTO core.interactions BY NAME FROM staged.core.interactions;
-INSERT INTO core.items BY NAME FROM staged.core.items;
-INSERT INTO core.users BY NAME FROM staged.core.users;
-INSERT INTO core.candidates BY NAME FROM staged.core.candidates;
+INSERT INTO core.snapshots BY NAME
+SELECT * REPLACE ((SELECT publication FROM mart.catalogue) AS publication) FROM staged.core.snapshots

@@ -1,2 +1,3 @@
-INSERT OR REPLACE INTO mart.training_runs VALUES
-    ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+INSERT OR REPLACE INTO mart.training_runs
+SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, publication
+FROM mart.catalogue

@@ -8,6 +8,6 @@ FROM mart.ladder AS ladder
 JOIN core.snapshots AS snapshots USING (snapshot_id, retention)
 WHERE dataset = $1 AND preset = $2 AND split = 'test' AND as_of IS NULL
 QUALIFY row_number() OVER (
-    PARTITION BY retention, model, baseline, protocol, metric ORDER BY created_at DESC
+    PARTITION BY retention, model, baseline, protocol, metric ORDER BY publication DESC
 ) = 1
 ORDER BY retention, model, baseline, protocol, metric

@@ -22,5 +22,5 @@ JOIN mart.lineage AS lineage USING (run_id, preset, model, seed)
 JOIN figures USING (run_id)
 WHERE dataset = $1 AND preset = $2 AND as_of IS NULL
 -- of several archives of a data set, the one trained on last
-QUALIFY row_number() OVER (PARTITION BY retention, model, seed ORDER BY finished_at DESC) = 1
+QUALIFY row_number() OVER (PARTITION BY retention, model, seed ORDER BY publication DESC, finished_at DESC) = 1
 ORDER BY retention, model, seed

@@ -6,10 +6,10 @@ SELECT
     lineage.retention, checkpoint_sha256, sequences_path, sequences_sha256
 FROM mart.lineage AS lineage
 JOIN mart.models USING (model)
-JOIN (SELECT snapshot_id, sequences_path, created_at FROM core.snapshots) USING (snapshot_id)
+JOIN (SELECT snapshot_id, sequences_path, publication FROM core.snapshots) AS snapshots USING (snapshot_id)
 JOIN (
     SELECT run_id, ndcg FROM mart.metrics
     WHERE split = 'valid' AND protocol = 'uniform_100' AND k = 10
 ) USING (run_id)
 WHERE starts_with(run_id, $1)
-ORDER BY as_of IS NULL DESC, created_at DESC, code_version = $2 DESC, ndcg DESC, run_id
+ORDER BY as_of IS NULL DESC, snapshots.publication DESC, code_version = $2 DESC, ndcg DESC, run_id

@@ -12,9 +12,9 @@ CREATE TABLE IF NOT EXISTS core.snapshots (
     sequences_path VARCHAR NOT NULL,
     sequences_sha256 VARCHAR NOT NULL,
     created_at TIMESTAMP NOT NULL,
-    as_of DATE
+    as_of DATE,
+    publication BIGINT NOT NULL
 );
-ALTER TABLE core.snapshots ADD COLUMN IF NOT EXISTS as_of DATE;  -- of older warehouses
 COMMENT ON TABLE core.snapshots IS 'One row a prepared data set: what a model is trained on.';
 COMMENT ON COLUMN core.snapshots.snapshot_id IS 'Hash of the load, the settings of the preparation and its code.';
 COMMENT ON COLUMN core.snapshots.load_id IS 'The load it was made from (raw.loads).';
@@ -27,6 +27,7 @@ COMMENT ON COLUMN core.snapshots.sequences_path IS 'The sequences file handed to
 COMMENT ON COLUMN core.snapshots.sequences_sha256 IS 'SHA-256 of the sequences file.';
 COMMENT ON COLUMN core.snapshots.created_at IS 'When it was prepared (UTC).';
 COMMENT ON COLUMN core.snapshots.as_of IS 'Only ratings before this day (UTC) are in it; null: all of them.';
+COMMENT ON COLUMN core.snapshots.publication IS 'Number of the publication that brought it (mart.catalogue): the greater, the later.';
 
 CREATE TABLE IF NOT EXISTS core.interactions (
     snapshot_id VARCHAR NOT NULL,

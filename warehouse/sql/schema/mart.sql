@@ -1,9 +1,31 @@
 -- What people ask questions of: runs, ranks, audits.
 CREATE SCHEMA IF NOT EXISTS mart;
 
-CREATE TABLE IF NOT EXISTS mart.schema_version (version VARCHAR NOT NULL);
-COMMENT ON TABLE mart.schema_version IS 'One row: which version of these tables and views the file holds.';
-COMMENT ON COLUMN mart.schema_version.version IS 'Hash of the SQL files that made them.';
+CREATE TABLE IF NOT EXISTS mart.catalogue (
+    publication BIGINT NOT NULL,
+    version VARCHAR NOT NULL,
+    root VARCHAR NOT NULL
+);
+COMMENT ON TABLE mart.catalogue IS 'One row: which publication this file is, and where the files are that its views read.';
+COMMENT ON COLUMN mart.catalogue.publication IS 'Number of the publication; each is one more than the one before.';
+COMMENT ON COLUMN mart.catalogue.version IS 'Hash of the code that made its tables and views.';
+COMMENT ON COLUMN mart.catalogue.root IS 'The home: after it has moved, the next command names its files anew.';
+
+CREATE TABLE IF NOT EXISTS mart.files (
+    table_name VARCHAR NOT NULL,
+    id VARCHAR NOT NULL,
+    path VARCHAR NOT NULL,
+    sha256 VARCHAR NOT NULL,
+    bytes BIGINT NOT NULL,
+    rows BIGINT NOT NULL
+);
+COMMENT ON TABLE mart.files IS 'The immutable files behind the bulky tables, which are views: a row a file.';
+COMMENT ON COLUMN mart.files.table_name IS 'The table whose rows it holds.';
+COMMENT ON COLUMN mart.files.id IS 'The load, snapshot or training whose rows they are.';
+COMMENT ON COLUMN mart.files.path IS 'Where it is, relative to the home.';
+COMMENT ON COLUMN mart.files.sha256 IS 'SHA-256 of its bytes; the name of the file begins so.';
+COMMENT ON COLUMN mart.files.bytes IS 'Its size.';
+COMMENT ON COLUMN mart.files.rows IS 'Rows in it.';
 
 CREATE TABLE IF NOT EXISTS mart.training_runs (
     run_id VARCHAR PRIMARY KEY,
@@ -21,7 +43,8 @@ CREATE TABLE IF NOT EXISTS mart.training_runs (
     best_epoch INTEGER NOT NULL,
     checkpoint_sha256 VARCHAR NOT NULL,
     status VARCHAR NOT NULL,
-    failure VARCHAR
+    failure VARCHAR,
+    publication BIGINT NOT NULL
 );
 COMMENT ON TABLE mart.training_runs IS 'One row a training; published ones have ranks.';
 COMMENT ON COLUMN mart.training_runs.run_id IS 'Hash of the sequences, the configuration, the seed and the model''s code.';
@@ -40,6 +63,7 @@ COMMENT ON COLUMN mart.training_runs.best_epoch IS 'Epoch with the best validati
 COMMENT ON COLUMN mart.training_runs.checkpoint_sha256 IS 'SHA-256 of the evaluated weights; empty for a failed run.';
 COMMENT ON COLUMN mart.training_runs.status IS 'published or failed.';
 COMMENT ON COLUMN mart.training_runs.failure IS 'Why it failed; null for a published run.';
+COMMENT ON COLUMN mart.training_runs.publication IS 'Number of the publication that brought it (mart.catalogue): the greater, the later, whatever clocks say.';
 
 CREATE TABLE IF NOT EXISTS mart.epochs (
     run_id VARCHAR NOT NULL,

@@ -10,7 +10,8 @@ CREATE TABLE IF NOT EXISTS raw.loads (
     loaded_at TIMESTAMP NOT NULL,
     n_ratings BIGINT NOT NULL,
     n_users BIGINT NOT NULL,
-    n_items BIGINT NOT NULL
+    n_items BIGINT NOT NULL,
+    publication BIGINT NOT NULL
 );
 COMMENT ON TABLE raw.loads IS 'One row an archive that was landed.';
 COMMENT ON COLUMN raw.loads.load_id IS 'Hash of the data set''s name, the archive''s bytes and the code that parsed them.';
@@ -22,6 +23,7 @@ COMMENT ON COLUMN raw.loads.loaded_at IS 'When it was landed (UTC).';
 COMMENT ON COLUMN raw.loads.n_ratings IS 'Rows in raw.ratings.';
 COMMENT ON COLUMN raw.loads.n_users IS 'Distinct users among the ratings.';
 COMMENT ON COLUMN raw.loads.n_items IS 'Distinct items among the ratings.';
+COMMENT ON COLUMN raw.loads.publication IS 'Number of the publication that brought it (mart.catalogue): the greater, the later.';
 
 CREATE TABLE IF NOT EXISTS raw.ratings (
     load_id VARCHAR NOT NULL,

@@ -4,9 +4,9 @@
 WITH trainings AS (
     SELECT
         dataset, retention, as_of, preset, model, display_name, protocol, seed, run_id, ndcg,
-        finished_at
+        publication, finished_at
     FROM mart.metrics
-    JOIN (SELECT run_id, finished_at FROM mart.training_runs) USING (run_id)
+    JOIN (SELECT run_id, publication, finished_at FROM mart.training_runs) USING (run_id)
     WHERE split = 'test' AND k = 10 AND as_of IS NULL
 ),
 beside_earlier AS (
@@ -15,7 +15,7 @@ beside_earlier AS (
     FROM trainings
     WINDOW earlier AS (
         PARTITION BY dataset, retention, as_of, preset, model, protocol
-        ORDER BY finished_at, run_id
+        ORDER BY publication, finished_at, run_id
         ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
     )
 )
@@ -24,4 +24,4 @@ SELECT
     round(ndcg, 4) AS ndcg_10, round(usual, 4) AS usual, round(spread, 4) AS spread
 FROM beside_earlier
 WHERE n >= 5 AND finished_at > $1 AND abs(ndcg - usual) > 5 * greatest(spread, usual / 100)
-ORDER BY finished_at, run_id, protocol
+ORDER BY publication, finished_at, run_id, protocol

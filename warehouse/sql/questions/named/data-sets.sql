@@ -8,4 +8,4 @@ SELECT
     verified, snapshot_id
 FROM core.snapshots AS snapshots
 JOIN raw.loads USING (load_id)
-ORDER BY dataset, retention, created_at, snapshot_id
+ORDER BY dataset, retention, snapshots.publication, snapshot_id

@@ -1,0 +1,253 @@
+"""The catalogue: one small DuckDB file with the small tables, and views on the files of the bulky.
+
+It is never changed where it lies. A writer copies the newest one, changes the copy, and puts it
+beside the others under the next number; that rename is the publication. Whoever reads has a whole
+catalogue, whatever happens to writers, and readers hold no writer up. `published.duckdb` is a copy
+of the newest for people and their tools, who may do with it what they like: no program of ours
+rests on it, and it is known by its content.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from functools import cache
+from pathlib import Path
+
+import duckdb
+
+from warehouse import stored
+from warehouse.database import IN_MEMORY, connected, locked, table_files, view_files
+from warehouse.durable import put_in_place, sync
+from warehouse.errors import RefusedError
+from warehouse.home import Home
+from warehouse.identity import code_version, sha256_of
+from warehouse.records import Published
+from warehouse.store import show_listed
+from warehouse.stored import KEYS, drop_definitions
+
+KEPT = 3  # catalogues: the newest, and two to go back to
+NUMBER_DIGITS = 10
+HASH_DIGITS = 32
+# DuckDB makes the file beside a database that takes its changes; through a link to nowhere it
+# can't. So nobody can change the readers' copy, and nobody's changes meet the next one.
+NOWHERE = "nobody/writes-here"
+READ_ONLY = 0o440
+NO_HOME = Home(Path())  # of a catalogue without files
+
+
+def catalogues(home: Home) -> list[Path]:
+    """All that are kept, the newest first."""
+    return sorted(home.catalogue.glob(f"{'[0-9]' * NUMBER_DIGITS}-*.duckdb"), reverse=True)
+
+
+def number_of(path: Path) -> int:
+    """The number of its publication."""
+    return int(path.name[:NUMBER_DIGITS])
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a catalogue's bytes are those that were written: its name tells."""
+    return sha256_of(path).startswith(path.stem[NUMBER_DIGITS + 1 :])
+
+
+def publication(home: Home) -> int:
+    """The number of the newest publication; 0 before the first."""
+    found = catalogues(home)
+    return number_of(found[0]) if found else 0
+
+
+@contextmanager
+def reading(home: Home) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The newest catalogue for reading, brought up to date if older code or another home made it.
+
+    Before the first publication: the same tables, empty.
+
+    Raises:
+        RefusedError: it is damaged.
+    """
+    with opened(home) as connection:
+        if is_current(connection, home):
+            yield connection
+            return
+    with writing(home):
+        pass  # a writer brings it up to date
+    with opened(home) as connection:
+        yield connection
+
+
+@contextmanager
+def opened(home: Home) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The newest catalogue as it is, read-only."""
+    path = newest(home)
+    if path is None:
+        with connected(IN_MEMORY) as connection:
+            create_schema(connection, home)
+            yield connection
+        return
+    with ExitStack() as held:
+        try:
+            connection = held.enter_context(connected(path, read_only=True))
+        except RefusedError:
+            if path.exists():
+                raise
+            # three were published between the look and the opening, and it went
+            connection = held.enter_context(opened(home))
+        yield connection
+
+
+def newest(home: Home) -> Path | None:
+    """The newest catalogue; None before the first publication."""
+    return next(iter(catalogues(home)), None)
+
+
+@contextmanager
+def writing(home: Home) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A copy of the newest catalogue to change: all of the block is published, or nothing.
+
+    What is bulky was written and placed in the store before; here it is only listed.
+
+    Raises:
+        RefusedError: the lock is held for too long; the newest catalogue is damaged.
+    """
+    with locked(home, "warehouse"):
+        before = newest(home)
+        draft = home.catalogue / f"draft-{os.getpid()}.partial"
+        try:
+            if before is not None:
+                shutil.copyfile(before, draft)
+            with connected(draft) as connection:
+                if not is_current(connection, home):
+                    create_schema(connection, home)
+                connection.begin()
+                connection.execute("UPDATE mart.catalogue SET publication = publication + 1")
+                yield connection
+                connection.commit()
+                connection.execute("CHECKPOINT")
+            _publish(home, draft, number_of(before) + 1 if before else 1)
+        finally:
+            for left in (draft, Path(f"{draft}.wal")):
+                left.unlink(missing_ok=True)
+
+
+def _publish(home: Home, draft: Path, number: int) -> None:
+    draft.chmod(READ_ONLY)
+    name = f"{number:0{NUMBER_DIGITS}}-{sha256_of(draft)[:HASH_DIGITS]}.duckdb"
+    put_in_place(draft, home.catalogue / name)
+    give_to_readers(home)
+    for old in catalogues(home)[KEPT:]:
+        old.unlink()  # who has it open keeps it
+
+
+def give_to_readers(home: Home) -> Published:
+    """Make the readers' copy the newest catalogue, if it is not; what readers left beside it goes.
+
+    Raises:
+        RefusedError: nothing is published yet.
+    """
+    path = newest(home)
+    if path is None:
+        raise RefusedError("Nothing is published yet", to_do="Run `fpt run` first")
+    _guard_copy(home)
+    size = path.stat().st_size
+    if home.published.is_file() and _same(path, home.published):
+        return Published(changed=False, size=size)
+    partial = home.catalogue / f"readers-{os.getpid()}.partial"
+    try:
+        shutil.copyfile(path, partial)
+        partial.chmod(READ_ONLY)
+        put_in_place(partial, home.published)
+    finally:
+        partial.unlink(missing_ok=True)
+    return Published(changed=True, size=size)
+
+
+def replace_readers_copy(home: Home) -> Published:
+    """As `give_to_readers`, after bringing the catalogue up to date."""
+    with reading(home):
+        pass
+    with locked(home, "warehouse"):
+        return give_to_readers(home)
+
+
+def copy_fault(home: Home) -> str:
+    """What is wrong with the readers' copy; empty when nothing is."""
+    path = newest(home)
+    if path is None:
+        return ""
+    if not home.published.is_file():
+        return "missing"
+    if not _same(path, home.published):
+        return "changed by somebody, or damaged"
+    return "" if _is_guarded(home) else "a reader left changes beside it, or its guard is gone"
+
+
+def _same(one: Path, other: Path) -> bool:
+    return one.stat().st_size == other.stat().st_size and sha256_of(one) == sha256_of(other)
+
+
+def _guard_path(home: Home) -> Path:
+    return Path(f"{home.published}.wal")
+
+
+def _is_guarded(home: Home) -> bool:
+    guard = _guard_path(home)
+    return guard.is_symlink() and str(guard.readlink()) == NOWHERE
+
+
+def _guard_copy(home: Home) -> None:
+    """Put the link to nowhere beside the readers' copy, in place of what a reader left there."""
+    if _is_guarded(home):
+        return
+    link = home.catalogue / f"guard-{os.getpid()}.partial"
+    link.unlink(missing_ok=True)
+    try:
+        link.symlink_to(NOWHERE)
+        link.replace(_guard_path(home))
+        sync(home.root)
+    except OSError:  # a file system without links: its mode alone protects the copy
+        with suppress(FileNotFoundError):
+            _guard_path(home).unlink()
+
+
+def is_current(connection: duckdb.DuckDBPyConnection, home: Home) -> bool:
+    """Whether tables and views are those of this code, and name files of this home."""
+    try:
+        rows = connection.execute("SELECT version, root FROM mart.catalogue").fetchall()
+    except duckdb.CatalogException:  # no such table yet; the list of tables takes 8 ms to ask
+        return False
+    return rows == [(_wanted_version(), str(home.root))]
+
+
+def create_schema(connection: duckdb.DuckDBPyConnection, home: Home = NO_HOME) -> None:
+    """Make tables, views and comments, or bring those of older code or another home up to date."""
+    connection.begin()
+    views = set(_views(connection))
+    for name in KEYS:
+        if name in views:
+            connection.execute(f"DROP VIEW {name}")
+    for path in table_files():
+        connection.execute(path.read_text(encoding="utf-8"))
+    drop_definitions(connection, KEYS)
+    show_listed(connection, home, KEYS)
+    for path in view_files():
+        connection.execute(path.read_text(encoding="utf-8"))
+    connection.execute(
+        "INSERT INTO mart.catalogue SELECT 0, '', '' WHERE NOT EXISTS (FROM mart.catalogue)"
+    )
+    connection.execute(
+        "UPDATE mart.catalogue SET version = ?, root = ?", [_wanted_version(), str(home.root)]
+    )
+    connection.commit()
+
+
+def _views(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    rows = connection.execute(
+        "SELECT schema_name || '.' || view_name FROM duckdb_views() WHERE NOT internal"
+    ).fetchall()
+    return [name for (name,) in rows]
+
+
+@cache
+def _wanted_version() -> str:
+    return code_version([*table_files(), *view_files(), Path(stored.__file__)])

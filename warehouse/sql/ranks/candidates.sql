@@ -1,1 +1,0 @@
-INSERT INTO core.candidates BY NAME FROM warehouse.core.candidates WHERE snapshot_id = $1

@@ -1,1 +1,0 @@
-INSERT INTO core.items BY NAME FROM warehouse.core.items WHERE snapshot_id = $1

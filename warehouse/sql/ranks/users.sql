@@ -1,1 +1,0 @@
-INSERT INTO core.users BY NAME FROM warehouse.core.users WHERE snapshot_id = $1

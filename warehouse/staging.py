@@ -1,0 +1,113 @@
+"""A folder for what has not passed its audit: one for each process that is at work."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import polars as pl
+
+from warehouse.database import connected, quoted, table_files
+from warehouse.home import Home
+from warehouse.store import staged_file, staged_files
+from warehouse.stored import KEYS, drop_definitions, show_files, stored_tables
+
+AUDITED = "audited.duckdb"
+ROWS_A_GROUP = 122_880  # DuckDB's own
+POLARS: Mapping[str, Any] = {
+    "BIGINT": pl.Int64,
+    "INTEGER": pl.Int32,
+    "TINYINT": pl.Int8,
+    "FLOAT": pl.Float32,
+    "VARCHAR": pl.String,
+    "INTEGER[]": pl.List(pl.Int32),
+    "TIMESTAMP": pl.Datetime("us"),
+}
+# quick to write and to read; rows in the order of the query, in DuckDB's own groups
+PARQUET = f"FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, ROW_GROUP_SIZE {ROWS_A_GROUP}"
+
+
+@contextmanager
+def staging_folder(home: Home, name: str) -> Iterator[Path]:
+    """A new folder of this process alone; it goes at the end, whatever happens."""
+    folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=home.staging))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def audited(folder: Path) -> Path:
+    """The database that an audit of a staging folder reads."""
+    return folder / AUDITED
+
+
+@contextmanager
+def auditable(
+    folder: Path, others: Mapping[str, Sequence[Path]] | None = None
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A new database of all tables: views on what is staged in a folder, the small ones empty.
+
+    Args:
+        folder: of staged files.
+        others: files of the store that belong beside them, by table.
+    """
+    with connected(audited(folder)) as connection:
+        for path in table_files():
+            connection.execute(path.read_text(encoding="utf-8"))
+        drop_definitions(connection, KEYS)
+        show_files(connection, {**(others or {}), **_there(folder)}, KEYS)
+        yield connection
+
+
+def stage_rows(
+    connection: duckdb.DuckDBPyConnection,
+    folder: Path,
+    table: str,
+    identity: str,
+    rows: str,
+    parameters: Mapping[str, object] | None = None,
+) -> int:
+    """Write the rows of a query as a staged file; the connection's own table becomes its view.
+
+    Args:
+        connection: has the tables of `sql/schema`.
+        folder: a staging folder.
+        table: a stored table.
+        identity: the load, snapshot or training whose rows they are.
+        rows: a query that gives the table's columns by name.
+        parameters: of the query.
+
+    Returns:
+        How many there are.
+    """
+    path = staged_file(folder, table, identity)
+    types = stored_tables()[table].types
+    columns = ", ".join(
+        f'"{name}"::{types[name]} AS "{name}"' for name in stored_tables()[table].columns
+    )
+    done = connection.execute(
+        f"COPY (SELECT {columns} FROM ({rows})) TO {quoted(str(path))} ({PARQUET})", parameters
+    ).fetchall()
+    drop_definitions(connection, [table])
+    show_files(connection, {table: [path]}, [table])
+    return int(done[0][0])
+
+
+def stage_frame(folder: Path, table: str, identity: str, frame: pl.DataFrame) -> None:
+    """Write a frame as a staged file, with the columns and types of the table."""
+    stored = stored_tables()[table]
+    columns = [pl.col(name).cast(POLARS[stored.types[name]]) for name in stored.columns]
+    frame.select(columns).write_parquet(
+        staged_file(folder, table, identity),
+        compression="zstd",
+        compression_level=1,
+        row_group_size=ROWS_A_GROUP,
+    )
+
+
+def _there(folder: Path) -> dict[str, list[Path]]:
+    return {table: paths for table, paths in staged_files(folder).items() if paths}

@@ -1,0 +1,184 @@
+"""The immutable files behind the tables, named by their content.
+
+`store/<table>/<key>=<id>/<hash>.parquet`. A file is written once, in a staging folder, and moved
+here by a rename when its content has passed its audit. The catalogue lists the files that count
+(`mart.files`); what it does not list is seen by nobody, and goes a day later.
+"""
+
+import os
+import shutil
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import pyarrow.parquet as pq
+
+from warehouse.durable import put_in_place, sync
+from warehouse.home import Home
+from warehouse.identity import sha256_of
+from warehouse.stored import KEYS, show_files
+
+MAGIC = b"PAR1"
+NAME_DIGITS = 32
+GRACE_SECONDS = 24 * 3600.0  # readers of a catalogue of before may still open its files
+READ_ONLY = 0o440
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A row of `mart.files`.
+
+    Attributes:
+        table: the table it holds rows of.
+        identity: the load, snapshot or training whose rows they are.
+        path: relative to the home.
+        sha256: of its bytes.
+        size: in bytes.
+        rows: how many.
+    """
+
+    table: str
+    identity: str
+    path: str
+    sha256: str
+    size: int
+    rows: int
+
+
+def staged_file(folder: Path, table: str, identity: str) -> Path:
+    """Where a staging folder keeps the rows of one load, snapshot or training."""
+    path = folder / table / f"{KEYS[table]}={identity}" / "rows.parquet"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def staged_files(folder: Path) -> dict[str, list[Path]]:
+    """What is staged, by table."""
+    return {name: sorted((folder / name).glob("*/*.parquet")) for name in KEYS}
+
+
+def stage_copy(source: Path, target: Path) -> None:
+    """Stage a file that stays where it is: by a second name of its bytes, else by copying them."""
+    try:
+        target.hardlink_to(source)
+    except OSError:  # another file system, or one without such names
+        shutil.copyfile(source, target)
+
+
+def place_all(home: Home, folder: Path) -> list[StoredFile]:
+    """Move all that is staged into the store; the catalogue does not list it yet."""
+    return [
+        _place(home, table, path.parent.name.partition("=")[2], path)
+        for table, paths in staged_files(folder).items()
+        for path in paths
+    ]
+
+
+def _place(home: Home, table: str, identity: str, staged: Path) -> StoredFile:
+    sha256, size = sha256_of(staged), staged.stat().st_size
+    rows = pq.read_metadata(staged).num_rows
+    path = home.store / table / staged.parent.name / f"{sha256[:NAME_DIGITS]}.parquet"
+    if path.exists() and sha256_of(path) == sha256:
+        os.utime(path)  # it counts again: it must not go as one that nobody lists
+        staged.unlink()
+    else:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        staged.chmod(READ_ONLY)
+        os.utime(staged)
+        put_in_place(staged, path)
+        sync(path.parent.parent)
+    return StoredFile(table, identity, str(path.relative_to(home.root)), sha256, size, rows)
+
+
+def list_files(
+    connection: duckdb.DuckDBPyConnection, home: Home, files: Sequence[StoredFile]
+) -> None:
+    """Enter placed files into the catalogue; those that were listed for the same ids go."""
+    for file in files:
+        unlist(connection, file.table, file.identity)
+    connection.executemany(
+        "INSERT INTO mart.files VALUES (?, ?, ?, ?, ?, ?)",
+        [(one.table, one.identity, one.path, one.sha256, one.size, one.rows) for one in files],
+    ) if files else None
+    show_listed(connection, home, {file.table for file in files})
+
+
+def unlist(connection: duckdb.DuckDBPyConnection, table: str, identity: str) -> None:
+    """Take a file out of the catalogue; `show_listed` must follow."""
+    connection.execute("DELETE FROM mart.files WHERE table_name = ? AND id = ?", [table, identity])
+
+
+def show_listed(connection: duckdb.DuckDBPyConnection, home: Home, tables: Iterable[str]) -> None:
+    """Make the views of these tables anew, on the files that are listed now."""
+    names = list(tables)
+    files: dict[str, list[Path]] = {}
+    for one in listed(connection):
+        if one.table in names:
+            files.setdefault(one.table, []).append(home.root / one.path)
+    show_files(connection, files, names)
+
+
+def listed(connection: duckdb.DuckDBPyConnection) -> list[StoredFile]:
+    """All files of a catalogue, in the order in which they were entered."""
+    rows = connection.execute(
+        "SELECT table_name, id, path, sha256, bytes, rows FROM mart.files ORDER BY table_name, id"
+    ).fetchall()
+    return [StoredFile(*row) for row in rows]
+
+
+def stored_files(
+    connection: duckdb.DuckDBPyConnection, home: Home, identity: str
+) -> dict[str, Path]:
+    """The files of one load, snapshot or training, by table."""
+    return {
+        one.table: home.root / one.path for one in listed(connection) if one.identity == identity
+    }
+
+
+def damaged(
+    home: Home, files: Iterable[StoredFile], *, whole: bool = False
+) -> Iterator[tuple[StoredFile, str]]:
+    """Files that are not as they were written, each with what is wrong.
+
+    Args:
+        home: where they are.
+        files: those to look at.
+        whole: hash every byte; else sizes and the marks at both ends, which takes no time.
+    """
+    for file in files:
+        path = home.root / file.path
+        if fault := _fault(path, file, whole):
+            yield file, fault
+
+
+def _fault(path: Path, file: StoredFile, whole: bool) -> str:
+    try:
+        size = path.stat().st_size
+        if size != file.size:
+            return f"{size:,} bytes instead of {file.size:,}"
+        with path.open("rb") as opened:
+            begins = opened.read(len(MAGIC))
+            opened.seek(-len(MAGIC), os.SEEK_END)
+            if begins != MAGIC or opened.read() != MAGIC:
+                return "no Parquet file any more"
+    except FileNotFoundError:
+        return "missing"
+    except OSError as error:
+        return error.strerror or str(error)
+    return "other bytes than were written" if whole and sha256_of(path) != file.sha256 else ""
+
+
+def unlisted(home: Home, files: Iterable[StoredFile], *, older_than: float) -> list[Path]:
+    """Files of the store that no catalogue lists and nobody touched for so many seconds.
+
+    The caller holds the warehouse's lock, so that nobody enters one meanwhile.
+    """
+    known = {home.root / file.path for file in files}
+    before = time.time() - older_than
+    return [
+        path
+        for path in sorted(home.store.glob("*/*/*.parquet"))
+        if path not in known and path.stat().st_mtime < before
+    ]

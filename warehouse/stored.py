@@ -1,0 +1,117 @@
+"""Tables that are kept as immutable Parquet files, and the views through which they are read.
+
+A file holds the rows of one load, snapshot or training. Its id is not in the file: it is the name
+of the file's folder (`run_id=3f2a…`), so a question about one training opens that file alone.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import duckdb
+
+from warehouse.database import literal_glob, quoted, table_files
+
+KEYS: Mapping[str, str] = {
+    "raw.ratings": "load_id",
+    "raw.items": "load_id",
+    "raw.users": "load_id",
+    "raw.rejects": "load_id",
+    "core.interactions": "snapshot_id",
+    "core.items": "snapshot_id",
+    "core.users": "snapshot_id",
+    "core.candidates": "snapshot_id",
+    "mart.user_ranks": "run_id",
+    "mart.next_targets": "snapshot_id",
+    "mart.next_ranks": "run_id",
+    "mart.recommendations": "run_id",
+}
+RAW = tuple(name for name in KEYS if name.startswith("raw."))
+CORE = tuple(name for name in KEYS if name.startswith("core."))
+
+
+@dataclass(frozen=True)
+class StoredTable:
+    """A table of `sql/schema`, kept as files.
+
+    Attributes:
+        name: with its schema.
+        key: the column that a file has one value of.
+        types: DuckDB's type of each column, the key's too, in their order.
+        comment: of the table.
+        comments: of each column.
+    """
+
+    name: str
+    key: str
+    types: Mapping[str, str]
+    comment: str
+    comments: Mapping[str, str]
+
+    @property
+    def columns(self) -> list[str]:
+        """What a file holds: all but the key."""
+        return [name for name in self.types if name != self.key]
+
+    def view(self, files: Sequence[Path]) -> str:
+        """The statement that makes its view on files, each in a folder `<key>=<id>`."""
+        shown = ", ".join(f'"{name}"' for name in self.types)
+        if not files:
+            empty = ", ".join(f'NULL::{kind} AS "{name}"' for name, kind in self.types.items())
+            return f"CREATE OR REPLACE VIEW {self.name} AS SELECT {empty} WHERE false"
+        listed = ", ".join(quoted(literal_glob(path)) for path in files)
+        return (
+            f"CREATE OR REPLACE VIEW {self.name} AS SELECT {shown} FROM read_parquet([{listed}], "
+            f"hive_partitioning = true, hive_types = {{'{self.key}': VARCHAR}})"
+        )
+
+    def said(self) -> list[str]:
+        """The statements that put its comments on its view."""
+        columns = (
+            f'COMMENT ON COLUMN {self.name}."{name}" IS {quoted(text)}'
+            for name, text in self.comments.items()
+        )
+        return [f"COMMENT ON VIEW {self.name} IS {quoted(self.comment)}", *columns]
+
+
+def show_files(
+    connection: duckdb.DuckDBPyConnection, files: Mapping[str, Sequence[Path]], names: Iterable[str]
+) -> None:
+    """Make the views of the named tables anew, on these files of each."""
+    for name in names:
+        table = stored_tables()[name]
+        connection.execute(table.view(files.get(name, ())))
+        for statement in table.said():
+            connection.execute(statement)
+
+
+def drop_definitions(connection: duckdb.DuckDBPyConnection, names: Iterable[str]) -> None:
+    """Remove the empty tables that `sql/schema` made, to make room for their views."""
+    for name in names:
+        connection.execute(f"DROP TABLE {name}")
+
+
+@cache
+def stored_tables() -> dict[str, StoredTable]:
+    """All of them by name, as `sql/schema` defines them."""
+    with duckdb.connect() as connection:
+        for path in table_files():
+            connection.execute(path.read_text(encoding="utf-8"))
+        comments = dict(
+            connection.execute(
+                "SELECT schema_name || '.' || table_name, comment FROM duckdb_tables()"
+            ).fetchall()
+        )
+        rows = connection.execute(
+            "SELECT schema_name || '.' || table_name, column_name, data_type, comment "
+            "FROM duckdb_columns() WHERE NOT internal "
+            "ORDER BY schema_name, table_name, column_index"
+        ).fetchall()
+    found = {}
+    for name, key in KEYS.items():
+        ours = [row[1:] for row in rows if row[0] == name]
+        types = {column: kind for column, kind, _ in ours}
+        said = {column: text for column, _, text in ours}
+        found[name] = StoredTable(name, key, types, comments[name], said)
+    return found
