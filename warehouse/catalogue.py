@@ -123,11 +123,16 @@ def writing(home: Home) -> Iterator[duckdb.DuckDBPyConnection]:
                 connection.execute("UPDATE mart.catalogue SET publication = publication + 1")
                 yield connection
                 connection.commit()
+                number = _number(connection)
                 connection.execute("CHECKPOINT")
-            _publish(home, draft, number_of(before) + 1 if before else 1)
+            _publish(home, draft, number)
         finally:
             for left in (draft, Path(f"{draft}.wal")):
                 left.unlink(missing_ok=True)
+
+
+def _number(connection: duckdb.DuckDBPyConnection) -> int:
+    return int(connection.execute("SELECT publication FROM mart.catalogue").fetchall()[0][0])
 
 
 def _publish(home: Home, draft: Path, number: int) -> None:

@@ -16,7 +16,8 @@ from warehouse.home import Home
 from warehouse.identity import identify, sha256_of
 from warehouse.records import Snapshot
 from warehouse.staging import audited, staging_folder
-from warehouse.store import list_files, place_all, stage_copy, staged_file
+from warehouse.store import has_files, list_files, place_all, stage_copy, staged_file
+from warehouse.stored import RAW
 
 _TEXTS = ("audit_id", "table_name", "expectation", "severity", "observed", "sample", "reason")
 OUTCOMES = pa.schema(
@@ -51,20 +52,19 @@ class TrainedRun:
     ranks: Path
 
 
-def publish_load(home: Home, load_id: str, folder: Path) -> None:
-    """Take the audited tables staged in `folder` into `raw`; once is enough."""
-    _take(home, load_id, folder, "publish/load", "SELECT 1 FROM raw.loads WHERE load_id = ?")
+def publish_load(home: Home, folder: Path) -> None:
+    """Take the audited tables staged in `folder` into `raw`; again replaces."""
+    _take(home, folder, "publish/load")
 
 
 def publish_snapshot(home: Home, snapshot: Snapshot, folder: Path) -> None:
-    """Take the audited tables staged in `folder` into `core`; once is enough.
+    """Take the audited tables staged in `folder` into `core`; again replaces.
 
     Raises:
         RefusedError: the sequences file is not the one that was audited.
     """
     check_file(snapshot.sequences, snapshot.sequences_sha256)
-    known = "SELECT 1 FROM core.snapshots WHERE snapshot_id = ?"
-    _take(home, snapshot.snapshot_id, folder, "publish/snapshot", known)
+    _take(home, folder, "publish/snapshot")
 
 
 def publish_runs(home: Home, runs: Sequence[TrainedRun]) -> None:
@@ -111,15 +111,18 @@ def store_outcomes(home: Home, outcomes: Sequence[dict[str, Any]], **ids: str | 
 
 
 def has_load(home: Home, load_id: str) -> bool:
-    """Whether the load is published."""
-    query = "SELECT 1 FROM raw.loads WHERE load_id = ?"
+    """Whether the load is published, and all of its files are there."""
     with reading(home) as connection:
-        return connection.execute(query, [load_id]).fetchone() is not None
+        return has_files(connection, RAW, load_id)
 
 
 def published_runs(home: Home) -> set[str]:
-    """Ids of the trainings that are published."""
-    query = "SELECT run_id FROM mart.training_runs WHERE status = 'published'"
+    """Ids of the trainings that are published, and whose ranks are there."""
+    query = (
+        "SELECT run_id FROM mart.training_runs "
+        "SEMI JOIN mart.files ON table_name = 'mart.user_ranks' AND id = run_id "
+        "WHERE status = 'published'"
+    )
     with reading(home) as connection:
         return {run_id for (run_id,) in connection.execute(query).fetchall()}
 
@@ -148,13 +151,12 @@ def stored_checksum(path: Path) -> str:
     return beside.read_text(encoding="utf-8").split()[0] if beside.exists() else ""
 
 
-def _take(home: Home, identity: str, folder: Path, script: str, known: str) -> None:
+def _take(home: Home, folder: Path, script: str) -> None:
     files = place_all(home, folder)  # before the lock: what takes long keeps nobody waiting
     with writing(home) as connection:
-        if connection.execute(known, [identity]).fetchone() is None:
-            connection.execute(f"ATTACH {quoted(str(audited(folder)))} AS staged (READ_ONLY)")
-            connection.execute(statements(script))
-            list_files(connection, home, files)
+        connection.execute(f"ATTACH {quoted(str(audited(folder)))} AS staged (READ_ONLY)")
+        connection.execute(statements(script))
+        list_files(connection, home, files)
 
 
 def _row(run: TrainedRun) -> list[Any]:
