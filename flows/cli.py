@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flows import backtest_command, console, readers
+from flows import backtest_command, console, keeping_commands, readers
 from flows.guard import guarded, working
 from flows.options import (
     DEFAULT_HOME,
@@ -252,6 +252,7 @@ def doctor(home: HomeDir = DEFAULT_HOME, as_json: AsJson = False) -> None:
 
 app.add_typer(backtest_command.app)
 app.add_typer(readers.app)
+app.add_typer(keeping_commands.app)
 
 
 def main() -> None:

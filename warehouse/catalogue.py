@@ -51,6 +51,21 @@ def is_whole(path: Path) -> bool:
     return sha256_of(path).startswith(path.stem[NUMBER_DIGITS + 1 :])
 
 
+def is_old(home: Home) -> bool:
+    """Whether a home has the one database of earlier versions, and no catalogue yet."""
+    return home.old_warehouse.exists() and newest(home) is None
+
+
+def _refuse_old(home: Home) -> None:
+    """Beside a database of before, an empty catalogue would look as if all of it were lost."""
+    if is_old(home):
+        raise RefusedError(
+            "This home is of an earlier version",
+            got=f"{home.old_warehouse.name} in {home.root}",
+            to_do="`fpt upgrade` brings it up to date; nothing in it is lost",
+        )
+
+
 def publication(home: Home) -> int:
     """The number of the newest publication; 0 before the first."""
     found = catalogues(home)
@@ -81,6 +96,7 @@ def opened(home: Home) -> Iterator[duckdb.DuckDBPyConnection]:
     """The newest catalogue as it is, read-only."""
     path = newest(home)
     if path is None:
+        _refuse_old(home)
         with connected(IN_MEMORY) as connection:
             create_schema(connection, home)
             yield connection
@@ -102,14 +118,21 @@ def newest(home: Home) -> Path | None:
 
 
 @contextmanager
-def writing(home: Home) -> Iterator[duckdb.DuckDBPyConnection]:
+def writing(home: Home, *, beside_old: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
     """A copy of the newest catalogue to change: all of the block is published, or nothing.
 
     What is bulky was written and placed in the store before; here it is only listed.
 
+    Args:
+        home: of the pipeline.
+        beside_old: the block takes in the database of an earlier version.
+
     Raises:
-        RefusedError: the lock is held for too long; the newest catalogue is damaged.
+        RefusedError: the lock is held for too long; the newest catalogue is damaged; the home is
+            of an earlier version.
     """
+    if not beside_old:
+        _refuse_old(home)
     with locked(home, "warehouse"):
         before = newest(home)
         draft = home.catalogue / f"draft-{os.getpid()}.partial"

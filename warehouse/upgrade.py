@@ -5,7 +5,7 @@ from pathlib import Path
 
 import duckdb
 
-from warehouse.catalogue import newest, writing
+from warehouse.catalogue import is_old, writing
 from warehouse.database import connected, quoted, statements
 from warehouse.errors import RefusedError
 from warehouse.home import Home
@@ -21,25 +21,6 @@ SMALL = {
     "mart.epochs": None,
     "mart.validation_results": None,
 }
-
-
-def is_old(home: Home) -> bool:
-    """Whether a home has the one database of before, and no catalogue yet."""
-    return home.old_warehouse.exists() and newest(home) is None
-
-
-def refuse_old(home: Home) -> None:
-    """Refuse to work beside a database whose content would be missing.
-
-    Raises:
-        RefusedError: the home is of an earlier version.
-    """
-    if is_old(home):
-        raise RefusedError(
-            "This home is of an earlier version",
-            got=f"{home.old_warehouse.name} in {home.root}",
-            to_do="`fpt upgrade` brings it up to date; nothing in it is lost",
-        )
 
 
 def upgrade(home: Home) -> dict[str, int]:
@@ -84,7 +65,7 @@ def _fill(home: Home, files: list[StoredFile], wanted: dict[str, int]) -> None:
     Raises:
         RefusedError: a row is missing.
     """
-    with writing(home) as connection:
+    with writing(home, beside_old=True) as connection:
         _attach_old(connection, home)
         for name, order in SMALL.items():
             number = f", row_number() OVER (ORDER BY {order}) AS publication" if order else ""
@@ -119,5 +100,3 @@ def _identities(connection: duckdb.DuckDBPyConnection, name: str, key: str) -> I
 
 def _count(connection: duckdb.DuckDBPyConnection, name: str) -> int:
     return int(connection.execute(f"SELECT count(*) FROM {name}").fetchall()[0][0])
-
-
