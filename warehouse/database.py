@@ -138,7 +138,7 @@ def reading(home: Home) -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def create_schema(connection: duckdb.DuckDBPyConnection) -> None:
-    """Create what is missing of the tables, views and their comments."""
+    """Create what is missing of the tables, views and their comments, and of runs' figures."""
     if _is_current(connection):
         return
     connection.begin()
@@ -146,6 +146,9 @@ def create_schema(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(path.read_text(encoding="utf-8"))
     connection.execute("DELETE FROM mart.schema_version")
     connection.execute("INSERT INTO mart.schema_version VALUES (?)", [_wanted_version()])
+    from warehouse.keeping import bring_up_to_date  # which reads SQL by this module
+
+    bring_up_to_date(connection)
     connection.commit()
 
 
@@ -159,12 +162,14 @@ def _is_current(connection: duckdb.DuckDBPyConnection) -> bool:
 
 
 def _wanted_version() -> str:
-    return code_version(schema_files())
+    from warehouse.keeping import figure_files
+
+    return code_version([*schema_files(), *figure_files()])
 
 
 def schema_files() -> list[Path]:
     """The files that make tables and views, in the order in which they must run."""
-    tables = [SQL / "schema" / f"{name}.sql" for name in ("raw", "core", "mart")]
+    tables = [SQL / "schema" / f"{name}.sql" for name in ("raw", "core", "mart", "figures")]
     return tables + sorted((SQL / "views").glob("*.sql"))
 
 

@@ -25,6 +25,7 @@ from warehouse.database import (
 from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.identity import identify, sha256_of
+from warehouse.keeping import add_figures
 from warehouse.records import Published, Snapshot
 
 _TEXTS = ("audit_id", "table_name", "expectation", "severity", "observed", "sample", "reason")
@@ -93,6 +94,7 @@ def publish_runs(home: Home, runs: Sequence[TrainedRun]) -> None:
             connection.unregister("frame")
             ranks = literal_glob(run.ranks)
             connection.execute(statements("publish/user_ranks"), [run.run_id, ranks])
+        add_figures(connection, [run.run_id for run in runs])
 
 
 def store_outcomes(home: Home, outcomes: Sequence[dict[str, Any]], **ids: str | None) -> None:
