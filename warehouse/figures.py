@@ -3,10 +3,11 @@
 Letters: R runs, U users. A score is that of one user: recall@k is 1 when the rank is at most k,
 NDCG@k is then 1 / log2(rank + 1), MRR@k is then 1 / rank; each is 0 otherwise.
 
-Every sum runs over the users of one run, or of two, in the order of their ids. So a run's figures
+Every sum runs over the users of one run in the order of their ids, or is exact. So a run's figures
 are the same to the bit whichever others are computed beside it.
 """
 
+import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -21,7 +22,9 @@ Ints = NDArray[np.int64]
 Pair = tuple[str, str]
 CUT_OFFS = (1, 5, 10, 20)
 K = 10  # of slices and pairs
-BLOCK = 1 << 17  # scores subtracted at a time: a megabyte stays in the processor's cache
+DIGITS = 12  # decimals of scores that are compared: neighbours below rank 10 are .006 apart
+UNITS, HALF = 10**DIGITS, 10 ** (DIGITS // 2)
+BLOCK = 2048  # users: sums of so many products of halves stay below 2 ** 53
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,8 @@ COMPARED: dict[str, Callable[[NDArray[np.float32], int], Floats]] = {
 
 def metrics(of: Ranks) -> pa.Table:
     """Of each run at each cut-off: the means over users, and how far users lie apart."""
-    return pa.concat_tables(_metrics_at(of, k) for k in CUT_OFFS)
+    with np.errstate(invalid="ignore"):  # of no run and no user
+        return pa.concat_tables(_metrics_at(of, k) for k in CUT_OFFS)
 
 
 def _metrics_at(of: Ranks, k: int) -> pa.Table:
@@ -178,10 +182,10 @@ def _slice(
 
 
 def pairs(of: Ranks, wanted: Iterable[Pair]) -> pa.Table:
-    """Runs two by two, user by user: the mean of their difference and its squared deviations.
+    """Runs two by two, user by user: the sum of their differences and its squared deviations.
 
-    Differences are taken first and squared then. From sums of products, which a matrix product
-    would give, little is left of the difference of two models that are nearly equal.
+    Of two models that are nearly equal little would be left by sums in floating point. So scores
+    are whole multiples of 1e-12, and every sum is exact, whatever its order.
 
     Args:
         of: the ranks.
@@ -192,42 +196,60 @@ def pairs(of: Ranks, wanted: Iterable[Pair]) -> pa.Table:
         [(place[one], place[other]) for one, other in wanted if one in place and other in place],
         np.int64,
     ).reshape(-1, 2)
-    rows = rows[np.lexsort((rows[:, 1], rows[:, 0]))]
     return pa.concat_tables(
-        _pairs(of, metric, rows, score(of.ranks, K)) for metric, score in COMPARED.items()
+        _pairs(of, metric, rows, np.rint(score(of.ranks, K) * UNITS).astype(np.int64))
+        for metric, score in COMPARED.items()
     )
 
 
-def _pairs(of: Ranks, metric: str, rows: Ints, scores: Floats) -> pa.Table:
-    means, squares = np.empty(len(rows)), np.empty(len(rows))
-    for some in _blocks(rows[:, 0], max(1, BLOCK // max(1, len(of.users)))):
-        means[some], squares[some] = _compared(scores[rows[some.start, 0]], scores[rows[some, 1]])
+def _pairs(of: Ranks, metric: str, rows: Ints, scores: Ints) -> pa.Table:
+    sums = scores.sum(1)
+    centred = scores - (sums // max(1, len(of.users)))[:, None]
     ids = pa.array(of.run_ids, pa.string())
     return pa.table(
         {
             "run_id": ids.take(pa.array(rows[:, 0])),
             "other_id": ids.take(pa.array(rows[:, 1])),
             "metric": pa.array([metric] * len(rows), pa.string()),
-            "difference": means,
-            "squares": squares,
+            "difference": _decimals((sums[rows[:, 0]] - sums[rows[:, 1]]).tolist(), DIGITS),
+            "squares": _decimals(_distances(centred, rows), 2 * DIGITS),
             "n_users": pa.array([len(of.users)] * len(rows), pa.int64()),
         }
     )
 
 
-def _blocks(first: Ints, size: int) -> Iterable[slice]:
-    """Stretches of at most `size` rows with the same run in `first`, which is ascending."""
-    start = 0
-    while start < len(first):
-        end = int(np.searchsorted(first, first[start], side="right"))
-        yield slice(start, min(end, start + size))
-        start = min(end, start + size)
+def _distances(scores: Ints, rows: Ints) -> list[int]:
+    """Of each two rows of `scores` (R, U) the squared distance.
+
+    By products of matrices, of which every number is whole and below 2 ** 53: a score is split
+    into a high and a low half, and `BLOCK` users are taken at a time.
+    """
+    often = np.bincount(rows.ravel(), minlength=len(scores))
+    turned = often[rows[:, 1]] > often[rows[:, 0]]  # few rows against many: a new run, all others
+    rows = np.where(turned[:, None], rows[:, ::-1], rows)
+    high = np.rint(scores / HALF)
+    low = scores - high * HALF
+    total = np.zeros(len(rows), object)
+    for start in range(0, scores.shape[1], BLOCK):
+        h, l = (half[:, start : start + BLOCK] for half in (high, low))  # noqa: E741
+        total += _products(h, h, rows) * HALF**2 + _products(h, l, rows) * 2 * HALF
+        total += _products(l, l, rows)
+    return total.tolist()
 
 
-def _compared(one: Floats, others: Floats) -> tuple[Floats, Floats]:
-    """(U,) against (B, U): B means of the differences, B sums of their squared deviations."""
-    differences = one - others
-    means = differences.mean(1)
-    differences -= means[:, None]
-    differences *= differences
-    return means, differences.sum(1)
+def _products(x: Floats, y: Floats, rows: Ints) -> NDArray[np.object_]:
+    """Of rows a and b of x and y (R, U) the sum over users of (xa - xb) (ya - yb)."""
+    one, i = np.unique(rows[:, 0], return_inverse=True)
+    other, j = np.unique(rows[:, 1], return_inverse=True)
+    own = (x * y).sum(1)
+    mixed = (x[one] @ y[other].T)[i, j]
+    mixed += mixed if x is y else (y[one] @ x[other].T)[i, j]
+    return (own[rows[:, 0]] + own[rows[:, 1]] - mixed).astype(np.int64).astype(object)
+
+
+def _decimals(numbers: Sequence[int], digits: int) -> pa.Array:
+    """Whole multiples of 10 ** -digits."""
+    data = b"".join(number.to_bytes(16, sys.byteorder, signed=True) for number in numbers)
+    return pa.Array.from_buffers(
+        pa.decimal128(38, digits), len(numbers), [None, pa.py_buffer(data)]
+    )

@@ -6,7 +6,9 @@ eight rows for each other training that it is compared with.
 """
 
 from collections.abc import Sequence
-from itertools import product
+from dataclasses import dataclass
+from itertools import chain, groupby, product
+from operator import itemgetter
 from pathlib import Path
 
 import duckdb
@@ -61,37 +63,60 @@ def figure_files() -> list[Path]:
 def _complete(connection: duckdb.DuckDBPyConnection, snapshots: Sequence[tuple[str]]) -> None:
     connection.execute(statements("figures/tidy"))
     for (snapshot_id,) in snapshots:
-        runs = connection.execute(statements("figures/runs"), [snapshot_id]).fetchall()
-        wanted = connection.execute(statements("figures/pairs"), [snapshot_id]).fetchall()
-        new = {run_id for (run_id,) in runs}
-        parts = _parts(connection, snapshot_id) if new else None
-        involved = sorted(new.union(*wanted))
-        for split, protocol in PARTS if involved else ():
-            ranks = _ranks(connection, involved, split, protocol)
-            if not ranks.run_ids:
-                continue
-            _keep(connection, "pairs", figures.pairs(ranks, wanted), split, protocol)
-            if parts is not None:
-                of_new, held = ranks.only(new), parts.filter(pc.equal(parts["split"], split))
-                _keep(connection, "metrics", figures.metrics(of_new), split, protocol)
-                slices = figures.slices(of_new, held.drop_columns("split"))
-                _keep(connection, "slices", slices, split, protocol)
+        missing = _missing(connection, snapshot_id)
+        if missing.run_ids:
+            held_out = _read(connection, "users", snapshot_id)
+            for split, protocol in PARTS:
+                rows = _read(connection, "ranks", missing.run_ids, split, protocol)
+                parts = held_out.filter(pc.equal(held_out["split"], split)).drop_columns("split")
+                made = _figures(missing, figures.arrange(missing.run_ids, rows), parts)
+                _keep(connection, made, split, protocol)
 
 
-def _parts(connection: duckdb.DuckDBPyConnection, snapshot_id: str) -> pa.Table:
-    return connection.sql(statements("figures/users"), params=[snapshot_id]).to_arrow_table()
+@dataclass(frozen=True)
+class _Missing:
+    """What is to be computed of a snapshot.
+
+    Attributes:
+        new: trainings that have no figures.
+        pairs: of each preset the trainings that are not compared yet.
+    """
+
+    new: frozenset[str]
+    pairs: tuple[tuple[figures.Pair, ...], ...]
+
+    @property
+    def run_ids(self) -> list[str]:
+        """Whose ranks are needed."""
+        return sorted(self.new.union(*chain(*self.pairs)))
 
 
-def _ranks(
-    connection: duckdb.DuckDBPyConnection, run_ids: list[str], split: str, protocol: str
-) -> figures.Ranks:
-    question = connection.sql(statements("figures/ranks"), params=[run_ids, split, protocol])
-    return figures.arrange(run_ids, question.to_arrow_table())
+def _missing(connection: duckdb.DuckDBPyConnection, snapshot_id: str) -> _Missing:
+    runs = connection.execute(statements("figures/runs"), [snapshot_id]).fetchall()
+    pairs = connection.execute(statements("figures/pairs"), [snapshot_id]).fetchall()
+    by_preset = groupby(pairs, key=itemgetter(0))
+    return _Missing(
+        frozenset(run_id for (run_id,) in runs),
+        tuple(tuple((one, other) for _, one, other in rows) for _, rows in by_preset),
+    )
+
+
+def _figures(missing: _Missing, ranks: figures.Ranks, parts: pa.Table) -> dict[str, pa.Table]:
+    new = ranks.only(missing.new)
+    compared = [figures.pairs(ranks.only(set(chain(*some))), some) for some in missing.pairs]
+    made = {"pairs": pa.concat_tables(compared)} if compared else {}
+    return made | {"metrics": figures.metrics(new), "slices": figures.slices(new, parts)}
+
+
+def _read(connection: duckdb.DuckDBPyConnection, name: str, *parameters: object) -> pa.Table:
+    question = connection.sql(statements(f"figures/{name}"), params=list(parameters))
+    return question.to_arrow_table()
 
 
 def _keep(
-    connection: duckdb.DuckDBPyConnection, kind: str, frame: pa.Table, split: str, protocol: str
+    connection: duckdb.DuckDBPyConnection, made: dict[str, pa.Table], split: str, protocol: str
 ) -> None:
-    connection.register("frame", frame)
-    connection.execute(statements(f"figures/keep_{kind}"), [split, protocol])
-    connection.unregister("frame")
+    for name, frame in made.items():
+        connection.register("frame", frame)
+        connection.execute(statements(f"figures/keep_{name}"), [split, protocol])
+        connection.unregister("frame")

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 
 import duckdb
@@ -23,11 +24,15 @@ NAIVE = Path(__file__).parent / "naive"
 KEYS = {
     "mart.metrics": ["run_id", "split", "protocol", "k"],
     "mart.leaderboard": ["snapshot_id", "preset", "model", "split", "protocol", "k"],
-    "mart.significance": "snapshot_id preset model baseline split protocol metric".split(),
+    "mart.significance": [
+        *("snapshot_id", "preset", "model", "baseline"),
+        *("split", "protocol", "metric"),
+    ],
     "mart.slices": ["run_id", "split", "protocol", "slice", "bucket"],
     "mart.backtest": ["snapshot_id", "preset", "model", "protocol", "waited"],
     "cold-start": ["dataset", "preset", "model", "trained_on"],
 }
+ROOTS = ("low", "high", "standard_error", "user_error", "seed_error")
 MODELS = ["sasrec", "tisasrec", "sas_fpt"]
 
 
@@ -55,8 +60,15 @@ def kept(connection: duckdb.DuckDBPyConnection, name: str) -> pl.DataFrame:
     return connection.sql(f"SELECT * FROM {name}" if view else sql_of(name)).pl()
 
 
-def assert_equal(ours: pl.DataFrame, reference: pl.DataFrame, keys: list[str]) -> None:
-    """Row by row: numbers to 1e-9 of themselves, or 1e-12 where they are as good as nothing."""
+def assert_equal(
+    ours: pl.DataFrame, reference: pl.DataFrame, keys: list[str], root_noise: float
+) -> None:
+    """Row by row: numbers to 1e-9 of themselves, or 1e-12 where they are as good as nothing.
+
+    Args:
+        root_noise: as good as nothing for roots: in few users a component of variance often is
+            nothing but rounding, in either way to compute it, and the root of 1e-18 is 1e-9.
+    """
     assert ours.schema == reference.schema
     ours, reference = ours.sort(keys), reference.sort(keys)
     for name, dtype in ours.schema.items():
@@ -64,17 +76,20 @@ def assert_equal(ours: pl.DataFrame, reference: pl.DataFrame, keys: list[str]) -
             mine, theirs = (
                 frame[name].fill_null(math.nan).to_numpy() for frame in (ours, reference)
             )
-            np.testing.assert_allclose(mine, theirs, rtol=1e-9, atol=1e-12, err_msg=name)
+            nothing = root_noise if name in ROOTS else 1e-12
+            np.testing.assert_allclose(mine, theirs, rtol=1e-9, atol=nothing, err_msg=name)
         elif name != "verdict":
             assert ours[name].equals(reference[name]), name
     if "verdict" in ours.columns:  # of a difference that is nothing but rounding it is chance
-        sure = (ours["difference"].abs() > 1e-12) | (ours["standard_error"] > 1e-9)
+        sure = (ours["difference"].abs() > 1e-12) | (ours["standard_error"] > 1e-8)
         assert ours["verdict"].filter(sure).equals(reference["verdict"].filter(sure))
 
 
-def assert_naive(connection: duckdb.DuckDBPyConnection, *names: str) -> None:
+def assert_naive(
+    connection: duckdb.DuckDBPyConnection, *names: str, root_noise: float = 1e-12
+) -> None:
     for name in names or KEYS:
-        assert_equal(kept(connection, name), naive(connection, name), KEYS[name])
+        assert_equal(kept(connection, name), naive(connection, name), KEYS[name], root_noise)
 
 
 def add_snapshot(
@@ -186,7 +201,7 @@ def test_views_are_the_naive_sql(seed, users, seeds):
     with duckdb.connect() as connection:
         fill(fresh(connection), seed, users, seeds)
         bring_up_to_date(connection)
-        assert_naive(connection)
+        assert_naive(connection, root_noise=1e-8)
 
 
 def test_a_backtest_is_the_naive_sql(warehouse):
@@ -209,7 +224,7 @@ def test_a_backtest_is_the_naive_sql(warehouse):
 def test_models_that_are_nearly_equal_differ_by_as_much_as_in_the_naive_sql(
     warehouse, seeds, changed
 ):
-    """Of 6,040 users a few have another rank, 9.5 in place of 10, in the second model's last seed."""
+    """Of 6,040 users a few have rank 9.5 in place of 10, in the second model's last seed alone."""
     chance, users = np.random.default_rng(0), 6040
     add_snapshot(warehouse, "s", users, chance)
     for seed in range(seeds):
@@ -235,7 +250,7 @@ def test_one_for_all_users_has_no_deviation(warehouse):
     add_run(warehouse, "b", np.full((2, 2, 1000), 2.0), model="tisasrec")
     bring_up_to_date(warehouse)
     rows = kept(warehouse, "mart.significance").filter(metric="ndcg_10", model="sas_fpt")
-    np.testing.assert_allclose(rows["difference"], 1 - 1 / math.log2(3), rtol=1e-14)
+    np.testing.assert_allclose(rows["difference"], 1 - 1 / math.log2(3), atol=1e-12)
     assert rows["user_error"].max() < 1e-15
     assert_naive(warehouse, "mart.significance")
 
@@ -247,8 +262,9 @@ def test_pairs_by_hand():
     assert (hits["run_id"], hits["other_id"], hits["metric"]) == ("a", "b", "recall_10")
     assert (hits["difference"], hits["squares"], hits["n_users"]) == (0, 0, 3)
     # a has 1, 1/2, 0; b has 1/2, 1/2, 0
-    assert gains["difference"] == pytest.approx(1 / 6)
-    assert gains["squares"] == pytest.approx((1 / 2 - 1 / 6) ** 2 + 2 * (1 / 6) ** 2)
+    assert gains["difference"] == Decimal("0.5")
+    squares = (1 / 2 - 1 / 6) ** 2 + 2 * (1 / 6) ** 2
+    assert float(gains["squares"]) == pytest.approx(squares, rel=1e-15)
 
 
 def test_figures_are_the_same_to_the_bit_alone_and_beside_others():

@@ -53,8 +53,8 @@ CREATE TABLE IF NOT EXISTS mart.run_pairs (
     split VARCHAR NOT NULL,
     protocol VARCHAR NOT NULL,
     metric VARCHAR NOT NULL,
-    difference DOUBLE NOT NULL,
-    squares DOUBLE NOT NULL,
+    difference DECIMAL(38, 12) NOT NULL,
+    squares DECIMAL(38, 24) NOT NULL,
     n_users BIGINT NOT NULL
 );
 COMMENT ON TABLE mart.run_pairs IS 'Each two trainings that count (mart.latest_runs) of a snapshot and preset, compared user by user: what mart.significance is computed from. A pair stands here once, a training with itself too.';
@@ -63,6 +63,6 @@ COMMENT ON COLUMN mart.run_pairs.other_id IS 'The other one.';
 COMMENT ON COLUMN mart.run_pairs.split IS 'valid or test.';
 COMMENT ON COLUMN mart.run_pairs.protocol IS 'uniform_100 or full.';
 COMMENT ON COLUMN mart.run_pairs.metric IS 'recall_10 or ndcg_10.';
-COMMENT ON COLUMN mart.run_pairs.difference IS 'Mean over users of the score of the first less that of the other.';
-COMMENT ON COLUMN mart.run_pairs.squares IS 'Sum over users of the squared deviation of their difference from that mean.';
+COMMENT ON COLUMN mart.run_pairs.difference IS 'Sum over users of the score of the first less that of the other, scores with twelve decimals.';
+COMMENT ON COLUMN mart.run_pairs.squares IS 'Sum over users of the squared deviation of that difference from its mean.';
 COMMENT ON COLUMN mart.run_pairs.n_users IS 'Users, the same of both.';

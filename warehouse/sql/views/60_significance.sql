@@ -8,8 +8,9 @@ WITH sums AS (
     SELECT
         a.snapshot_id, a.preset, split, protocol, metric,
         least(a.model, b.model) AS model, greatest(a.model, b.model) AS baseline,
-        avg(CASE WHEN a.model <= b.model THEN difference ELSE -difference END) AS difference,
-        sum(difference ** 2) AS differences_squared, sum(squares) AS squares,
+        sum(CASE WHEN a.model <= b.model THEN difference ELSE -difference END)::DOUBLE
+            / count(*) / any_value(n_users) AS difference,
+        sum((difference::DOUBLE / n_users) ** 2) AS differences_squared, sum(squares) AS squares,
         count(*) AS n_pairs, count(*) FILTER (run_id = other_id) AS n, any_value(n_users) AS n_users
     FROM mart.run_pairs
     JOIN mart.latest_runs AS a USING (run_id)
@@ -21,8 +22,8 @@ WITH sums AS (
     SELECT
         snapshot_id, preset, split, protocol, metric, model, n, n_users,
         differences_squared / nullif(n * (n - 1), 0) AS spread,
-        squares / nullif(n * (n - 1), 0) / n_users / nullif(n_users - 1, 0) AS explained,
-        squares / n ** 2 AS within
+        squares::DOUBLE / nullif(n * (n - 1), 0) / n_users / nullif(n_users - 1, 0) AS explained,
+        squares AS within
     FROM sums
     WHERE model = baseline
 ), parts AS (
@@ -31,8 +32,10 @@ WITH sums AS (
     SELECT
         snapshot_id, preset, split, protocol, metric, sums.model, baseline, sums.difference,
         sums.n_users AS n,
-        greatest(squares / n_pairs - a.within - b.within, 0)
-            / nullif(sums.n_users - 1, 0) / sums.n_users AS variance
+        -- of equal numbers of seeds the sums are decimals to here: nothing of nearly equal models is lost
+        greatest(CASE WHEN a.n = b.n THEN (squares - a.within - b.within)::DOUBLE / n_pairs
+                      ELSE squares::DOUBLE / n_pairs - a.within::DOUBLE / a.n ** 2 - b.within::DOUBLE / b.n ** 2
+                 END, 0) / nullif(sums.n_users - 1, 0) / sums.n_users AS variance
     FROM sums
     JOIN seeds AS a USING (snapshot_id, preset, split, protocol, metric, model)
     JOIN seeds AS b USING (snapshot_id, preset, split, protocol, metric)
