@@ -32,6 +32,7 @@ KEYS = {
     "mart.backtest": ["snapshot_id", "preset", "model", "protocol", "waited"],
     "cold-start": ["dataset", "preset", "model", "trained_on"],
 }
+MAY_BE_EMPTY = {"mart.significance", "mart.backtest", "cold-start"}  # of one model, of no day
 ROOTS = ("low", "high", "standard_error", "user_error", "seed_error")
 MODELS = ["sasrec", "tisasrec", "sas_fpt"]
 
@@ -89,7 +90,9 @@ def assert_naive(
     connection: duckdb.DuckDBPyConnection, *names: str, root_noise: float = 1e-12
 ) -> None:
     for name in names or KEYS:
-        assert_equal(kept(connection, name), naive(connection, name), KEYS[name], root_noise)
+        ours = kept(connection, name)
+        assert len(ours) > 0 or name in MAY_BE_EMPTY
+        assert_equal(ours, naive(connection, name), KEYS[name], root_noise)
 
 
 def add_snapshot(
@@ -195,12 +198,13 @@ def fill(connection: duckdb.DuckDBPyConnection, seed: int, users: int, seeds: in
                         add_run(connection, run_id, ranks, seed=number, day=day, **changes)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(st.integers(0, 1 << 32), st.sampled_from([1, 2, 3, 40]), st.integers(1, 4))
 def test_views_are_the_naive_sql(seed, users, seeds):
     with duckdb.connect() as connection:
         fill(fresh(connection), seed, users, seeds)
         bring_up_to_date(connection)
+        assert len(kept(connection, "cold-start")) > 0
         assert_naive(connection, root_noise=1e-8)
 
 
