@@ -23,6 +23,7 @@ from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.identity import code_version, sha256_of
 from warehouse.records import Published
+from warehouse.run_figures import bring_up_to_date, figure_files
 from warehouse.store import show_listed
 from warehouse.stored import KEYS, drop_definitions
 
@@ -266,6 +267,7 @@ def create_schema(connection: duckdb.DuckDBPyConnection, home: Home = NO_HOME) -
     connection.execute(
         "UPDATE mart.catalogue SET version = ?, root = ?", [_wanted_version(), str(home.root)]
     )
+    bring_up_to_date(connection)
     connection.commit()
 
 
@@ -278,4 +280,4 @@ def _views(connection: duckdb.DuckDBPyConnection) -> list[str]:
 
 @cache
 def _wanted_version() -> str:
-    return code_version([*table_files(), *view_files(), Path(stored.__file__)])
+    return code_version([*table_files(), *view_files(), *figure_files(), Path(stored.__file__)])

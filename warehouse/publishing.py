@@ -15,6 +15,7 @@ from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.identity import identify, sha256_of
 from warehouse.records import Snapshot
+from warehouse.run_figures import add_figures
 from warehouse.staging import audited, staging_folder
 from warehouse.store import has_files, list_files, place_all, stage_copy, staged_file
 from warehouse.stored import RAW
@@ -85,6 +86,7 @@ def publish_runs(home: Home, runs: Sequence[TrainedRun]) -> None:
             connection.execute(statements("publish/epochs"), [run.run_id])
             connection.unregister("frame")
         list_files(connection, home, files)
+        add_figures(connection, [run.run_id for run in runs])
 
 
 def stage_whole(source: Path, target: Path) -> None:

@@ -6,9 +6,10 @@ from pathlib import Path
 import duckdb
 
 from warehouse.catalogue import is_old, writing
-from warehouse.database import connected, quoted, statements
+from warehouse.database import connected, quoted, table_files
 from warehouse.errors import RefusedError
 from warehouse.home import Home
+from warehouse.run_figures import bring_up_to_date
 from warehouse.staging import stage_rows, staging_folder
 from warehouse.store import StoredFile, list_files, place_all
 from warehouse.stored import KEYS
@@ -77,6 +78,7 @@ def _fill(home: Home, files: list[StoredFile], wanted: dict[str, int]) -> None:
             "UNION ALL SELECT publication FROM mart.training_runs UNION ALL SELECT 1))"
         )
         list_files(connection, home, files)
+        bring_up_to_date(connection)
         for name, count in wanted.items():
             if (there := _count(connection, name)) != count:
                 raise RefusedError(
@@ -89,8 +91,8 @@ def _attach_old(connection: duckdb.DuckDBPyConnection, home: Home) -> None:
 
 
 def _new_definitions(connection: duckdb.DuckDBPyConnection) -> None:
-    for name in ("raw", "core", "mart"):
-        connection.execute(statements(f"schema/{name}"))
+    for path in table_files():
+        connection.execute(path.read_text(encoding="utf-8"))
 
 
 def _identities(connection: duckdb.DuckDBPyConnection, name: str, key: str) -> Iterator[str]:

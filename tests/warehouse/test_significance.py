@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from warehouse.database import writing
+from warehouse.run_figures import bring_up_to_date
 from warehouse.publishing import replace_readers_copy
 from warehouse.questions import ask
 
@@ -98,6 +99,7 @@ def test_the_interval_covers_the_truth_in_19_of_20_worlds(home, published_snapsh
     hits = chance.random((worlds, 2, seeds, users)) < ease + luck + better
     with writing(home) as connection:
         insert(connection, published_snapshot.snapshot_id, np.where(hits, HIT, MISS))
+        bring_up_to_date(connection)
     replace_readers_copy(home)
     found = ask(
         home,

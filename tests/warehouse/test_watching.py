@@ -6,6 +6,7 @@ import pytest
 
 from warehouse.database import writing
 from warehouse.home import Home
+from warehouse.run_figures import bring_up_to_date
 from warehouse.watching import ages, failed_audits, odd_metrics
 
 NOON = datetime(2026, 3, 1, 12)
@@ -56,6 +57,7 @@ def train(home: Home, ranks: list[float], *, model: str = "sas_fpt", snapshot: s
                 "INSERT INTO mart.user_ranks VALUES (?, 'test', 'uniform_100', 1, ?, 101)",
                 [run_id, rank],
             )
+        bring_up_to_date(connection)
 
 
 def odd(home: Home, since: datetime = LONG_AGO) -> list[str]:
