@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from warehouse import landing
+from warehouse import small_files
 from warehouse.errors import RefusedError
 from warehouse.landing import EARLIEST
 
@@ -13,6 +13,7 @@ HEADER = b"userId,movieId,rating,timestamp"
 REJECTS = "SELECT member, source_row, line, reason FROM raw.rejects ORDER BY member, source_row"
 USER = "user is not a whole number from 1"
 MOVIE = "movie is not a whole number from 1"
+LIMIT = "is above the limit of ids, 2147483647"
 SCALE = "rating is not on the scale"
 WHOLE = "timestamp is not a whole number of seconds"
 RANGE = "timestamp is before 1995 or in the future"
@@ -34,11 +35,13 @@ BAD_LINES = [
     (b"1_0::7::5::960000000", USER),
     (b"0x1::7::5::960000000", USER),
     (b'"1"::7::5::960000000', USER),
-    (b"2147483648::7::5::960000000", USER),
-    (b"9" * 60 + b"::7::5::960000000", USER),
+    (b"2147483648::7::5::960000000", f"user {LIMIT}"),
+    (b"9" * 60 + b"::7::5::960000000", f"user {LIMIT}"),
     (b"1::0::5::960000000", MOVIE),
     (b"1::-7::5::960000000", MOVIE),
-    (b"1::2147483648::5::960000000", MOVIE),
+    (b"1::2147483648::5::960000000", f"movie {LIMIT}"),
+    (b"1::02147483648::5::960000000", MOVIE),
+    (b"1::-2147483648::5::960000000", MOVIE),
     (b"1::NULL::5::960000000", MOVIE),
     (b"1::7::0::960000000", SCALE),
     (b"1::7::6::960000000", SCALE),
@@ -151,7 +154,7 @@ NOT_MOVIE = "movie is not a whole number from 1"
         ("ml-1m", "7::Seven::War", "08::Padded::War", NOT_MOVIE),
         ("ml-1m", "7::Seven::War", "-8::Below::War", NOT_MOVIE),
         ("ml-1m", "7::Seven::War", "²::Square::War", NOT_MOVIE),
-        ("ml-1m", "7::Seven::War", "9999999999::Huge::War", NOT_MOVIE),
+        ("ml-1m", "7::Seven::War", "9999999999::Huge::War", f"movie {LIMIT}"),
         ("ml-1m", "7::Seven::War", "", "1 fields instead of 3"),
         ("ml-20m", "7,Seven,War", "8,Good, Bad,War", "4 fields instead of 3"),
         ("ml-20m", "7,Seven,War", '8,"Open,War', "unexpected end of data"),
@@ -165,7 +168,7 @@ def test_a_line_of_movies_is_taken_or_rejected_with_its_reason(
     csv = name == "ml-20m"
     ratings = HEADER + b"\n1,7,5,960000000\n" if csv else GOOD + b"\n"
     encoding = "utf-8" if csv else "latin-1"
-    items = (MOVIES if csv else "") + f"{good}\n{line}\n{good}\n"
+    items = (MOVIES if csv else "") + f"{good}\n{line}\n{good.replace('7', '9', 1)}\n"
     landed = land_files(name, ratings, items=items.encode(encoding))
     member = f"{name}/movies.{'csv' if csv else 'dat'}"
     expected = [(member, 3 if csv else 2, line, reason)] if reason else []
@@ -199,7 +202,7 @@ def test_a_movies_file_of_another_kind_is_refused(land_files, name, items, why):
 
 
 def test_a_movies_file_past_the_limit_is_refused(land_files, monkeypatch):
-    monkeypatch.setattr(landing, "MAX_SMALL_FILE_BYTES", 15)
+    monkeypatch.setattr(small_files, "MAX_SMALL_FILE_BYTES", 15)
     land_files("ml-1m", GOOD + b"\n", items=b"7::Seven::War\n", users=b"1::F::1::2::3\n")
     with pytest.raises(RefusedError, match=r"movies\.dat is too large: expected 15 bytes"):
         land_files("ml-1m", GOOD + b"\n", items=b"7::Seven::Wars!\n")
