@@ -5,7 +5,7 @@
 prints how many of them were landed and refused, and these counts, all of which must be 0:
 
 - tracebacks: an error that is no `RefusedError`;
-- hangs: more than 10 s for one of these small archives, or a process that died;
+- hangs: more than 20 s for one of these small archives, or a process that died;
 - silent changes: rows that landed are not those that plain Python reads;
 - false refusals: an archive refused that plain Python reads;
 - other reasons: a line rejected or an archive refused for another reason than plain Python's.
@@ -19,7 +19,6 @@ import sys
 import tempfile
 import time
 import traceback
-import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -36,7 +35,7 @@ from warehouse.errors import RefusedError
 from warehouse.landing import land
 
 PER_TASK = 50
-HANG_SECONDS = 10
+HANG_SECONDS = 20
 MEMORY = "/dev/shm"  # a folder without a disk, where there is one
 MUST_BE_NONE = ("tracebacks", "hangs", "silent changes", "false refusals", "other reasons")
 TABLES = {
@@ -112,9 +111,7 @@ def try_mutants(seed: int, numbers: Iterable[int]) -> list[Outcome]:
 
 
 def _try(seed: int, number: int, folder: Path) -> Outcome:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of names that stand there twice
-        mutant = make_mutant(seed, number)
+    mutant = make_mutant(seed, number)
     source = folder / "mutant.zip"
     source.write_bytes(mutant.packed)
     wanted = _wanted(mutant)

@@ -3,6 +3,7 @@
 import random
 import stat
 import struct
+import warnings
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -285,7 +286,8 @@ def _members(mutant: Mutant) -> Members:
 def _zipped(rng: random.Random, mutant: Mutant, members: Members | None = None) -> bytes:
     file = BytesIO()
     method = rng.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))
-    with zipfile.ZipFile(file, "w", method) as archive:
+    with warnings.catch_warnings(), zipfile.ZipFile(file, "w", method) as archive:
+        warnings.simplefilter("ignore")  # of names that stand there twice
         for name, data in _members(mutant) if members is None else members:
             archive.writestr(name, data)
     return file.getvalue()
