@@ -14,6 +14,7 @@ from typing import IO
 
 from warehouse.datasets.dataset import Dataset
 from warehouse.errors import RefusedError
+from warehouse.shown import visible
 
 MAX_ARCHIVE_BYTES = 4 << 30
 MAX_MEMBER_BYTES = 8 << 30
@@ -226,7 +227,7 @@ def _refuse_other(
 ) -> None:
     missing = [name for name in _files(dataset) if name not in members]
     if missing:
-        shown = sorted(set(opened.namelist()))[:8]
+        shown = [visible(name) for name in sorted(set(opened.namelist()))[:8]]
         raise RefusedError(
             f"{source.name} is not an archive of {dataset.name}",
             got=", ".join(shown) or "no files",

@@ -30,10 +30,11 @@ def decoded(name: str, data: bytes, encoding: str) -> str:
     if marked is None and encoding == "latin-1" and not data.isascii() and _is_utf8(data):
         raise wrong_encoding(name, "UTF-8", encoding)
     try:
-        return data.decode(marked or encoding).removeprefix("\ufeff")
+        text = data.decode(marked or encoding)
     except UnicodeDecodeError as error:
         seen = f"byte {data[error.start]:#04x} at {error.start:,}"
         raise wrong_encoding(name, seen, marked or encoding) from error
+    return text.removeprefix("\ufeff") if marked == "UTF-8" else text  # UTF-16 has lost its mark
 
 
 def plain_chunks(name: str, chunks: Iterator[bytes]) -> Iterator[bytes]:

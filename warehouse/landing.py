@@ -23,7 +23,7 @@ CODE_VERSION = code_version(
     [
         *(
             _HERE / f"{name}.py"
-            for name in ("landing", "lines", "encodings", "small_files", "raw_ids")
+            for name in ("landing", "lines", "encodings", "small_files", "raw_ids", "shown")
         ),
         *(_HERE / "sql" / "landing").glob("*.sql"),
         _HERE / "datasets" / "layouts.py",

@@ -10,10 +10,10 @@ from warehouse.datasets.dataset import Row
 from warehouse.encodings import decoded
 from warehouse.errors import RefusedError
 from warehouse.lines import MAX_LINE_BYTES, only_returns
+from warehouse.shown import visible
 
 MAX_SMALL_FILE_BYTES = 64 << 20
 MAX_SMALL_FILE_LINES = 1_000_000  # of rejected lines too; MovieLens has some 90,000 movies
-SHOWN_CHARACTERS = 200
 CUT = "the file ends before this line does: no line feed"
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 
@@ -79,15 +79,6 @@ def read_small_file(archive: Archive, file: TextFile) -> SmallFile:
     if not rows:
         raise _no_rows(file.name, file.of, rejects)
     return SmallFile(rows, rejects)
-
-
-def visible(line: str) -> str:
-    """The beginning of a line, its control characters as `?`.
-
-    >>> visible("a\\x1b[31m")
-    'a?[31m'
-    """
-    return "".join(char if char.isprintable() else "?" for char in line[:SHOWN_CHARACTERS])
 
 
 def wrong_header(name: str, got: str, expected: str) -> RefusedError:

@@ -31,6 +31,12 @@ def test_files_under_another_folder_are_another_data_set(write_zip, files, take,
         take(write_zip(files))
 
 
+def test_names_of_another_archive_are_shown_harmless(write_zip, files, take):
+    with pytest.raises(RefusedError, match=r"got \?\[31mred\?, x{200}, expected") as caught:
+        take(write_zip({"\x1b[31mred\x9b": b"", "x" * 60_000: b""}))
+    assert str(caught.value).isprintable()
+
+
 def test_an_archive_without_files_is_refused(write_zip, files, take):
     with pytest.raises(RefusedError, match="got no files"):
         take(write_zip({}))
