@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from warehouse import figures
 from warehouse.database import connected, create_schema, statements, writing
 from warehouse.errors import RefusedError
-from warehouse.run_figures import add_figures, bring_up_to_date, figure_files
 from warehouse.named import sql_of
+from warehouse.run_figures import add_figures, bring_up_to_date, figure_files
 
 NAIVE = Path(__file__).parent / "naive"
 KEYS = {

@@ -7,9 +7,9 @@ import polars as pl
 import pytest
 
 from warehouse.database import writing
-from warehouse.run_figures import bring_up_to_date
 from warehouse.publishing import replace_readers_copy
 from warehouse.questions import ask
+from warehouse.run_figures import bring_up_to_date
 
 HIT, MISS = 1.0, 50.0
 
