@@ -67,9 +67,10 @@ def _train_and_rank(place: Home, missing: Sequence[Training], device: str) -> li
     if failures:
         names = {one.run_id: one.name for one in missing}
         causes = [f"{names[run_id]}: {cause}" for run_id, cause in failures.items()]
+        kept = "The others are kept: the" if len(causes) < len(missing) else "Then the"
         raise RefusedError(
             f"{len(causes)} of {len(missing)} trainings failed, so none was published",
             got="; ".join(causes),
-            to_do="The others are kept: the same command trains what is left",
+            to_do=f"Mend the cause. {kept} same command trains what is left",
         )
     return [state.result() for state in states]
