@@ -25,9 +25,11 @@ from tasks import auditing, backtesting, publishing
 from tasks.flow_runs import operated, tag
 from tasks.progress import note
 from tasks.training import Training
+from warehouse.ahead import AheadFile
 from warehouse.database import locked
 from warehouse.errors import RefusedError
 from warehouse.home import Home
+from warehouse.records import Snapshot
 
 MONTHS = 12
 
@@ -56,21 +58,37 @@ def backtest(
     wanted = [
         one for day in sorted(set(days)) for one in prepared(place, Experiment(*asked, day))[1]
     ]
-    train_and_audit(place, wanted, device)
     missing = backtesting.not_looked_at(place, wanted)
+    ahead = _looked_ahead(place, missing)  # a day after which nothing came is refused now
+    train_and_audit(place, wanted, device)
     if len(missing) < len(wanted):
         note(f"{len(wanted) - len(missing)} trainings: what came next was ranked before")
-    for snapshot in dict.fromkeys(one.snapshot for one in missing):
-        _rank(place, [one for one in missing if one.snapshot == snapshot], device)
+    for found in ahead:
+        _rank(place, found, [one for one in missing if one.snapshot == found.snapshot], device)
     publishing.replace_readers_copy(place)
     return list(dict.fromkeys(one.snapshot.snapshot_id for one in wanted))
 
 
-def _rank(place: Home, trained: Sequence[Training], device: str) -> None:
+def _looked_ahead(place: Home, wanted: Sequence[Training]) -> list[AheadFile]:
+    """What came after each snapshot.
+
+    Raises:
+        RefusedError: nothing came after one of them.
+    """
+    found = []
+    for snapshot in dict.fromkeys(one.snapshot for one in wanted):
+        with locked(place, _lock(snapshot)):
+            found.append(backtesting.look_ahead(place, snapshot))
+    return found
+
+
+def _lock(snapshot: Snapshot) -> str:
+    return f"ahead-{snapshot.snapshot_id}"
+
+
+def _rank(place: Home, found: AheadFile, trained: Sequence[Training], device: str) -> None:
     """Rank with all trainings of one snapshot, audit, publish."""
-    snapshot = trained[0].snapshot
-    with locked(place, f"ahead-{snapshot.snapshot_id}"):
-        found = backtesting.look_ahead(place, snapshot)
+    with locked(place, _lock(found.snapshot)):
         ranks = backtesting.rank_ahead(place, found, trained, device)
         auditing.audit_ahead(place, found, ranks)
         backtesting.publish_ahead(place, found, ranks)

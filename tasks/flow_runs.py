@@ -1,4 +1,7 @@
-"""What every flow run does besides its steps: a sign of life, its tags, its failure's cause."""
+"""What every flow run does besides its steps: a sign of life, its tags, its failure's cause.
+
+Readers see what a failed run has published before it failed, and its audits.
+"""
 
 import inspect
 import traceback
@@ -13,9 +16,11 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.states import Failed
 
-from warehouse.database import locked
+from tasks.progress import warn
+from warehouse.database import is_held, locked
 from warehouse.errors import RefusedError
 from warehouse.home import Home
+from warehouse.publishing import replace_readers_copy
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -26,7 +31,8 @@ def operated(function: Callable[P, R]) -> Callable[P, R]:
     """A flow's function (with a parameter `home`) that shows it lives and says why it failed.
 
     A refusal ends the run in a state whose message begins with the cause, and without the
-    engine's traceback; callers still get the error itself.
+    engine's traceback; callers still get the error itself. However it fails, readers get what was
+    published until then.
     """
     signature = inspect.signature(function)
 
@@ -34,7 +40,7 @@ def operated(function: Callable[P, R]) -> Callable[P, R]:
     def inner(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             home = Home.at(signature.bind(*args, **kwargs).arguments.get("home"))
-            with alive(home):
+            with alive(home), readable_after(home):
                 return function(*args, **kwargs)
         except RefusedError as error:
             traceback.clear_frames(
@@ -44,6 +50,29 @@ def operated(function: Callable[P, R]) -> Callable[P, R]:
             return cast(R, Failed(message=str(error), data=error))
 
     return inner
+
+
+@contextmanager
+def readable_after(home: Home) -> Iterator[None]:
+    """When the block fails, replace the readers' copy: what was stored before is theirs to see.
+
+    The failure stays the error that is told, whatever becomes of the copy. A signal has no time
+    for it: the next run's end does it.
+    """
+    try:
+        yield
+    except Exception:
+        _replace_copy(home)
+        raise
+
+
+def _replace_copy(home: Home) -> None:
+    if not home.warehouse.exists() or is_held(home, "warehouse"):
+        return  # whoever holds it replaces the copy in the end
+    try:
+        replace_readers_copy(home)
+    except Exception as error:
+        warn(f"readers don't see yet what this run published: {error}")
 
 
 @contextmanager

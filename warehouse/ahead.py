@@ -57,7 +57,9 @@ def look_ahead(home: Home, snapshot: Snapshot) -> AheadFile:
     if n_ranked == 0:
         raise RefusedError(
             f"Nobody is known to have come back on or after {snapshot.as_of}",
-            expected="a day with ratings of known users and items after it",
+            got=f"{ahead.targets.height} came back, none of them for an item known before",
+            expected="a day with ratings of known users and items on it or after it",
+            to_do=f"Leave {snapshot.as_of} out, or give an earlier day",
         )
     interactions = ahead.tables.interactions.lazy()
     drawn = draw_candidates(interactions, n_items=before.items.height).collect()
