@@ -136,7 +136,7 @@ def train(
 
     run_ids = working(lambda: flow(snapshot_id, models, preset, seeds, device, home), home)
     question = (
-        "SELECT display_name AS model, seed, run_id, protocol, recall, ndcg, mrr "
+        "SELECT display_name AS model, seed, run_id, protocol, recall, ndcg, mrr, warnings "
         "FROM mart.metrics WHERE list_contains(?, run_id) AND split = 'test' AND k = 10 "
         "ORDER BY protocol DESC, model, seed"
     )

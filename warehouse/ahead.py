@@ -9,6 +9,7 @@ import polars as pl
 
 from warehouse.database import (
     literal_glob,
+    quoted,
     reading,
     statements,
     writing,
@@ -92,6 +93,10 @@ def stage_next_ranks(home: Home, ahead: AheadFile, ranks: Mapping[str, Path]) ->
     identity = ahead.snapshot.snapshot_id
     with beside_core(home, path, identity, ("users", "items")) as connection:
         _insert(connection, ahead, ranks)
+        for name, file in (("ahead", ahead.sequences), ("sequences", ahead.snapshot.sequences)):
+            check_file(file, stored_checksum(file))
+            source = quoted(literal_glob(file))
+            connection.execute(f"CREATE VIEW core.{name} AS FROM read_parquet({source})")
     return path
 
 

@@ -28,9 +28,10 @@ from warehouse.identity import identify, sha256_of
 from warehouse.records import Published, Snapshot
 
 _TEXTS = ("audit_id", "table_name", "expectation", "severity", "observed", "sample", "reason")
+_IDS = ("load_id", "snapshot_id", "run_id", "name")
 OUTCOMES = pa.schema(
     [
-        *((name, pa.string()) for name in (*_TEXTS, "load_id", "snapshot_id", "run_id")),
+        *((name, pa.string()) for name in (*_TEXTS, *_IDS)),
         ("success", pa.bool_()),
         ("unexpected_count", pa.int64()),
         ("checked_at", pa.timestamp("us")),
@@ -95,8 +96,8 @@ def publish_runs(home: Home, runs: Sequence[TrainedRun]) -> None:
             connection.execute(statements("publish/user_ranks"), [run.run_id, ranks])
 
 
-def store_outcomes(home: Home, outcomes: Sequence[dict[str, Any]], **ids: str | None) -> None:
-    """Keep an audit's outcomes (`load_id`, `snapshot_id` or `run_id` says of what)."""
+def store_outcomes(home: Home, outcomes: Sequence[dict[str, Any]], **ids: str | None) -> str:
+    """Keep an audit's outcomes (`load_id`, `snapshot_id` or `run_id` says of what); returns its id."""
     now = datetime.now(UTC).replace(tzinfo=None)
     scope = {name: ids.get(name) for name in ("load_id", "snapshot_id", "run_id")}
     audit = {"audit_id": identify("audit", ids, now.isoformat()), **scope, "checked_at": now}
@@ -106,6 +107,7 @@ def store_outcomes(home: Home, outcomes: Sequence[dict[str, Any]], **ids: str | 
         connection.register("frame", pa.Table.from_pylist(rows, OUTCOMES))
         connection.execute(statements("publish/validation_results"))
         connection.unregister("frame")
+    return str(audit["audit_id"])
 
 
 def has_load(home: Home, load_id: str) -> bool:

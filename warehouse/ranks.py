@@ -11,6 +11,9 @@ from warehouse.home import Home
 from warehouse.publishing import TrainedRun, check_file, stored_checksum
 
 
+TABLES = ("users", "items", "candidates", "held_out")
+
+
 def stage_ranks(home: Home, snapshot_id: str, runs: Sequence[TrainedRun]) -> Path:
     """Make a database of one snapshot's core tables and the ranks of its new trainings.
 
@@ -21,7 +24,7 @@ def stage_ranks(home: Home, snapshot_id: str, runs: Sequence[TrainedRun]) -> Pat
         RefusedError: a file of ranks is not whole.
     """
     path = home.staged(f"ranks-{snapshot_id}")
-    with beside_core(home, path, snapshot_id, ("users", "items", "candidates")) as connection:
+    with beside_core(home, path, snapshot_id, TABLES) as connection:
         for run in runs:
             check_file(run.ranks, stored_checksum(run.ranks))
             ranks = literal_glob(run.ranks)
