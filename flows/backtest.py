@@ -18,6 +18,7 @@ from flows.parameters import (
     Rejects,
     Retention,
     Seeds,
+    Suspicion,
 )
 from flows.run import prepared
 from flows.train import train_and_audit
@@ -47,6 +48,7 @@ def backtest(
     device: Device = "auto",
     max_rejects: Rejects = 0,
     home: Path | None = None,
+    accept: Sequence[Suspicion] = (),
 ) -> list[str]:
     """Train on what was known on each day and rank what came next; other parameters as in `run`.
 
@@ -60,11 +62,12 @@ def backtest(
     ]
     missing = backtesting.not_looked_at(place, wanted)
     ahead = _looked_ahead(place, missing)  # a day after which nothing came is refused now
-    train_and_audit(place, wanted, device)
+    train_and_audit(place, wanted, device, accept)
     if len(missing) < len(wanted):
         note(f"{len(wanted) - len(missing)} trainings: what came next was ranked before")
     for found in ahead:
-        _rank(place, found, [one for one in missing if one.snapshot == found.snapshot], device)
+        trained = [one for one in missing if one.snapshot == found.snapshot]
+        _rank(place, found, trained, device, accept)
     publishing.replace_readers_copy(place)
     return list(dict.fromkeys(one.snapshot.snapshot_id for one in wanted))
 
@@ -86,11 +89,13 @@ def _lock(snapshot: Snapshot) -> str:
     return f"ahead-{snapshot.snapshot_id}"
 
 
-def _rank(place: Home, found: AheadFile, trained: Sequence[Training], device: str) -> None:
+def _rank(
+    place: Home, found: AheadFile, trained: Sequence[Training], device: str, accept: Sequence[str]
+) -> None:
     """Rank with all trainings of one snapshot, audit, publish."""
     with locked(place, _lock(found.snapshot)):
         ranks = backtesting.rank_ahead(place, found, trained, device)
-        auditing.audit_ahead(place, found, ranks)
+        auditing.audit_ahead(place, found, ranks, accept)
         backtesting.publish_ahead(place, found, ranks)
 
 

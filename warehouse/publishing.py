@@ -97,7 +97,7 @@ def publish_runs(home: Home, runs: Sequence[TrainedRun]) -> None:
 
 
 def store_outcomes(home: Home, outcomes: Sequence[dict[str, Any]], **ids: str | None) -> str:
-    """Keep an audit's outcomes (`load_id`, `snapshot_id` or `run_id` says of what); returns its id."""
+    """Keep an audit's outcomes (`load_id`, `snapshot_id`, `run_id` say of what); return its id."""
     now = datetime.now(UTC).replace(tzinfo=None)
     scope = {name: ids.get(name) for name in ("load_id", "snapshot_id", "run_id")}
     audit = {"audit_id": identify("audit", ids, now.isoformat()), **scope, "checked_at": now}

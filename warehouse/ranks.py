@@ -10,7 +10,6 @@ from warehouse.database import connected, literal_glob, locked, quoted, statemen
 from warehouse.home import Home
 from warehouse.publishing import TrainedRun, check_file, stored_checksum
 
-
 TABLES = ("users", "items", "candidates", "held_out")
 
 

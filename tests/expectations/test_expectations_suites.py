@@ -3,15 +3,15 @@
 import importlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import duckdb
 import pytest
 
-from expectations import suites
+from expectations import suites, suspicions
 from expectations.facts import Facts
 from expectations.runner import audit
-from expectations.suspicions import K
+from flows.parameters import Suspicion
 
 AGREE = "histories as in core.interactions"
 SAME_LENGTH = "item_ids, timestamps, weeks and ratings of the same length"
@@ -769,9 +769,14 @@ def test_a_turned_sign_is_suspected(changed, facts):
         assert row["chance"] == pytest.approx(row["mean_rank"] / 2 + 0.5)
 
 
+def test_names_on_the_command_line_are_those_of_the_suites():
+    names = (suspicions.TOO_GOOD, suspicions.BELOW_CHANCE, suspicions.FEW_CANDIDATES)
+    assert get_args(Suspicion) == names
+
+
 def test_cut_offs_are_those_of_the_published_metrics():
     view = Path(__file__).parents[2] / "warehouse" / "sql" / "views" / "30_metrics.sql"
-    assert f"unnest({list(K)}) AS k" in view.read_text(encoding="utf-8")
+    assert f"unnest({list(suspicions.K)}) AS k" in view.read_text(encoding="utf-8")
 
 
 def test_recall_of_one_over_few_users_is_no_leak(changed, facts):
