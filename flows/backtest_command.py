@@ -9,6 +9,7 @@ from flows import console
 from flows.guard import guarded, working
 from flows.options import (
     DEFAULT_HOME,
+    Accept,
     AsJson,
     Dataset,
     DeviceName,
@@ -49,6 +50,7 @@ def backtest(
     seeds: SeedCount = 1,
     device: DeviceName = "auto",
     max_rejects: MaxRejects = 0,
+    accept: Accept = [],  # noqa: B006
     home: HomeDir = DEFAULT_HOME,
     as_json: AsJson = False,
 ) -> None:
@@ -69,7 +71,7 @@ def backtest(
         if not days:
             raise RefusedError("No day to look back from", to_do="Give --from and --to, or --on")
         asked = (dataset, source, retention, models, preset, seeds, device, max_rejects, home)
-        return flow(days, *asked)
+        return flow(days, *asked, accept)
 
     snapshots = working(run, home)
     parameters = [snapshots, preset]

@@ -11,6 +11,7 @@ from flows import backtest_command, console, keeping_commands, readers
 from flows.guard import guarded, working
 from flows.options import (
     DEFAULT_HOME,
+    Accept,
     AsJson,
     AsOf,
     Dataset,
@@ -48,6 +49,7 @@ def run(
     device: DeviceName = "auto",
     max_rejects: MaxRejects = 0,
     as_of: AsOf = None,
+    accept: Accept = [],  # noqa: B006
     home: HomeDir = DEFAULT_HOME,
     as_json: AsJson = False,
 ) -> None:
@@ -55,7 +57,7 @@ def run(
     from flows.run import run as flow
 
     asked = (dataset, source, retention, models, preset, seeds, device, max_rejects, home)
-    outcome = working(lambda: flow(*asked, day(as_of)), home)
+    outcome = working(lambda: flow(*asked, day(as_of), accept), home)
     _show_metrics(outcome, preset, home, as_json)
 
 
@@ -70,6 +72,7 @@ def benchmark(
     device: DeviceName = "auto",
     max_rejects: MaxRejects = 0,
     as_of: AsOf = None,
+    accept: Accept = [],  # noqa: B006
     home: HomeDir = DEFAULT_HOME,
     as_json: AsJson = False,
 ) -> None:
@@ -81,7 +84,7 @@ def benchmark(
     from flows.run import benchmark as flow
 
     asked = (dataset, source, retentions, models, preset, seeds, device, max_rejects, home)
-    outcome = working(lambda: flow(*asked, day(as_of)), home)
+    outcome = working(lambda: flow(*asked, day(as_of), accept), home)
     _show_metrics(outcome, preset, home, as_json)
 
 
@@ -128,15 +131,16 @@ def train(
     preset: PresetName = "quick",
     seeds: SeedCount = 1,
     device: DeviceName = "auto",
+    accept: Accept = [],  # noqa: B006
     home: HomeDir = DEFAULT_HOME,
     as_json: AsJson = False,
 ) -> None:
     """Train on a snapshot, rank, audit, publish."""
     from flows.train import train as flow
 
-    run_ids = working(lambda: flow(snapshot_id, models, preset, seeds, device, home), home)
+    run_ids = working(lambda: flow(snapshot_id, models, preset, seeds, device, home, accept), home)
     question = (
-        "SELECT display_name AS model, seed, run_id, protocol, recall, ndcg, mrr "
+        "SELECT display_name AS model, seed, run_id, protocol, recall, ndcg, mrr, warnings "
         "FROM mart.metrics WHERE list_contains(?, run_id) AND split = 'test' AND k = 10 "
         "ORDER BY protocol DESC, model, seed"
     )

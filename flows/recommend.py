@@ -10,6 +10,7 @@ from pydantic import Field
 from flows.parameters import Device
 from fpt_model.version import code_version
 from tasks import publishing, recommending
+from tasks.flow_runs import operated
 from tasks.recommending import Advice
 from warehouse.attended import attended
 from warehouse.home import Home
@@ -21,6 +22,7 @@ Top = Annotated[int, Field(ge=1, le=1000)]
 
 
 @flow(flow_run_name="recommend {top}")
+@operated
 def recommend(
     users: Sequence[int] | None = (),
     run_id: str = "",

@@ -1,4 +1,7 @@
-"""What every flow run does besides its steps: a sign of life, its tags, its failure's cause."""
+"""What every flow run does besides its steps: a sign of life, its tags, its failure's cause.
+
+Readers see what a failed run has published before it failed, and its audits.
+"""
 
 import inspect
 import traceback

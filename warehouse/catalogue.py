@@ -23,9 +23,10 @@ from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.identity import code_version, sha256_of
 from warehouse.records import Published
+from warehouse.run_figures import KEPT as KEPT_FIGURES
 from warehouse.run_figures import bring_up_to_date, figure_files
 from warehouse.store import show_listed
-from warehouse.stored import KEYS, drop_definitions
+from warehouse.stored import KEYS, columns_of, drop_definitions, kept_tables
 
 KEPT = 3  # catalogues: the newest, and two to go back to
 NUMBER_DIGITS = 10
@@ -34,6 +35,7 @@ HASH_DIGITS = 32
 # can't. So nobody can change the readers' copy, and nobody's changes meet the next one.
 NOWHERE = "nobody/writes-here"
 READ_ONLY = 0o440
+FIGURES = {f"mart.{name}" for name in KEPT_FIGURES}
 NO_HOME = Home(Path())  # of a catalogue without files
 
 
@@ -255,8 +257,9 @@ def create_schema(connection: duckdb.DuckDBPyConnection, home: Home = NO_HOME) -
     for name in KEYS:
         if name in views:
             connection.execute(f"DROP VIEW {name}")
-    for path in table_files():
-        connection.execute(path.read_text(encoding="utf-8"))
+    with _carried_over(connection):
+        for path in table_files():
+            connection.execute(path.read_text(encoding="utf-8"))
     drop_definitions(connection, KEYS)
     show_listed(connection, home, KEYS)
     for path in view_files():
@@ -269,6 +272,26 @@ def create_schema(connection: duckdb.DuckDBPyConnection, home: Home = NO_HOME) -
     )
     bring_up_to_date(connection)
     connection.commit()
+
+
+@contextmanager
+def _carried_over(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Tables that older code defined otherwise are made anew in the block; their rows stay.
+
+    Columns that are no more are left out. Figures are none of these: they are computed again.
+    """
+    there = columns_of(connection)
+    changed = [name for name, of in kept_tables().items() if there.get(name, of) != of]
+    for place, name in enumerate(changed):
+        connection.execute(f"CREATE TEMP TABLE carried_{place} AS FROM {name}")
+        connection.execute(f"DROP TABLE {name}")
+    yield
+    for place, name in enumerate(changed):
+        if name not in FIGURES:
+            both = [column for column in kept_tables()[name] if column in there[name]]
+            shared = ", ".join(both)
+            connection.execute(f"INSERT INTO {name} BY NAME SELECT {shared} FROM carried_{place}")
+        connection.execute(f"DROP TABLE carried_{place}")
 
 
 def _views(connection: duckdb.DuckDBPyConnection) -> list[str]:

@@ -35,36 +35,42 @@ class Ranks:
         run_ids: R of them.
         users: (U,) ids, ascending: the same users in every run.
         ranks: (R, U).
+        candidates: (R, U), how many items each rank is among.
     """
 
     run_ids: tuple[str, ...]
     users: Ints
     ranks: NDArray[np.float32]
+    candidates: NDArray[np.float32]
 
     def only(self, run_ids: Collection[str]) -> "Ranks":
         """Those of these runs."""
         rows = [row for row, run in enumerate(self.run_ids) if run in run_ids]
-        return Ranks(tuple(self.run_ids[row] for row in rows), self.users, self.ranks[rows])
+        ids = tuple(self.run_ids[row] for row in rows)
+        return Ranks(ids, self.users, self.ranks[rows], self.candidates[rows])
 
 
 def arrange(run_ids: Sequence[str], rows: pa.Table) -> Ranks:
-    """Bring rows of `place` (in `run_ids`), `user_id` and `rank`, in any order, into a matrix.
+    """Bring rows of `place` (in `run_ids`), `user_id`, `rank` and `n_candidates` into matrices.
 
     Runs without a row are left out.
 
     Raises:
         RefusedError: a run ranks other users than another, or one of them twice.
     """
-    place, user, rank = (rows[name].to_numpy() for name in ("place", "user_id", "rank"))
+    place, user = (rows[name].to_numpy() for name in ("place", "user_id"))
     width = int(user.max(initial=0)) + 1
     counts = np.bincount(place.astype(np.int64) * width + user, minlength=len(run_ids) * width)
     counts = counts.reshape(len(run_ids), width)
     runs, users = np.flatnonzero(counts.any(1)), np.flatnonzero(counts.any(0))
     ids = tuple(run_ids[run] for run in runs.tolist())
     _same_users(ids, users, counts[np.ix_(runs, users)])
-    ranks = np.zeros(counts.shape, np.float32)
-    ranks[place, user] = rank
-    return Ranks(ids, users, ranks[np.ix_(runs, users)])
+    matrices = []
+    for name in ("rank", "n_candidates"):
+        whole = np.zeros(counts.shape, np.float32)
+        whole[place, user] = rows[name].to_numpy()
+        matrices.append(whole[np.ix_(runs, users)])
+    return Ranks(ids, users, *matrices)
 
 
 def _same_users(run_ids: Sequence[str], users: Ints, counts: Ints) -> None:
@@ -131,6 +137,8 @@ def _metrics_at(of: Ranks, k: int) -> pa.Table:
             "n_users": pa.array([len(of.users)] * size, pa.int64()),
             "recall_sd": _deviation(hits),
             "ndcg_sd": _deviation(gains),
+            "least_recall": recall(of.candidates, k).mean(1),
+            "least_ndcg": ndcg(of.candidates, k).mean(1),
         }
     )
 

@@ -21,9 +21,10 @@ from warehouse.store import has_files, list_files, place_all, stage_copy, staged
 from warehouse.stored import RAW
 
 _TEXTS = ("audit_id", "table_name", "expectation", "severity", "observed", "sample", "reason")
+_IDS = ("load_id", "snapshot_id", "run_id", "name")
 OUTCOMES = pa.schema(
     [
-        *((name, pa.string()) for name in (*_TEXTS, "load_id", "snapshot_id", "run_id")),
+        *((name, pa.string()) for name in (*_TEXTS, *_IDS)),
         ("success", pa.bool_()),
         ("unexpected_count", pa.int64()),
         ("checked_at", pa.timestamp("us")),
@@ -99,8 +100,8 @@ def stage_whole(source: Path, target: Path) -> None:
     check_file(target, stored_checksum(source), named=source)
 
 
-def store_outcomes(home: Home, outcomes: Sequence[dict[str, Any]], **ids: str | None) -> None:
-    """Keep an audit's outcomes (`load_id`, `snapshot_id` or `run_id` says of what)."""
+def store_outcomes(home: Home, outcomes: Sequence[dict[str, Any]], **ids: str | None) -> str:
+    """Keep an audit's outcomes (`load_id`, `snapshot_id`, `run_id` say of what); return its id."""
     now = datetime.now(UTC).replace(tzinfo=None)
     scope = {name: ids.get(name) for name in ("load_id", "snapshot_id", "run_id")}
     audit = {"audit_id": identify("audit", ids, now.isoformat()), **scope, "checked_at": now}
@@ -110,6 +111,7 @@ def store_outcomes(home: Home, outcomes: Sequence[dict[str, Any]], **ids: str | 
         connection.register("frame", pa.Table.from_pylist(rows, OUTCOMES))
         connection.execute(statements("publish/validation_results"))
         connection.unregister("frame")
+    return str(audit["audit_id"])
 
 
 def has_load(home: Home, load_id: str) -> bool:

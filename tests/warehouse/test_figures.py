@@ -265,7 +265,7 @@ def test_one_for_all_users_has_no_deviation(warehouse):
 
 def test_pairs_by_hand():
     ranks = np.array([[1, 3, 50], [3, 3, 10.5], [1, 1, 1]], np.float32)
-    found = figures.pairs(figures.Ranks(("a", "b", "c"), np.arange(3), ranks), [("a", "b")])
+    found = figures.pairs(figures.Ranks(("a", "b", "c"), np.arange(3), ranks, ranks), [("a", "b")])
     hits, gains = pl.DataFrame(found).rows(named=True)
     assert (hits["run_id"], hits["other_id"], hits["metric"]) == ("a", "b", "recall_10")
     assert (hits["difference"], hits["squares"], hits["n_users"]) == (0, 0, 3)
@@ -280,7 +280,7 @@ def test_figures_are_the_same_to_the_bit_alone_and_beside_others():
     ranks = (chance.integers(2, 40, (30, 997)) / 2).astype(np.float32)
     ids = tuple(f"{number:02}" for number in range(30))
     users = np.arange(1, 998)
-    every = figures.Ranks(ids, users, ranks)
+    every = figures.Ranks(ids, users, ranks, ranks)
     parts = pa.table({"user_id": users, "half": pa.array(["a", "b"] * 498 + ["a"])})
     wanted = [(one, other) for one in ids for other in ids if one <= other]
     together = [figures.metrics(every), figures.slices(every, parts), figures.pairs(every, wanted)]

@@ -13,6 +13,7 @@ from warehouse.errors import RefusedError
 from warehouse.named import named_questions, sql_of
 from warehouse.publishing import replace_readers_copy, store_outcomes
 from warehouse.questions import ask
+from warehouse.suspicions import store_warnings
 
 DICTIONARY = Path(__file__).parents[2] / "docs" / "data-dictionary.md"
 QUESTIONS = [one.name for one in named_questions()]
@@ -36,6 +37,8 @@ def world(home, publish, published_snapshot):
     publish("a1", [1.0, 1.0, 50.0, 50.0], model="sas_fpt", seed=1)
     grave = FAILED | {"severity": "critical", "unexpected_count": 1}
     store_outcomes(home, [FAILED, grave, FAILED | {"success": True}], load_id="load")
+    found = {"too-good": [{"run_id": "a0", "split": "test", "protocol": "full", "users": 60}]}
+    store_warnings(home, "audit", ["a0"], ["test"], found, [])
     with writing(home) as connection:
         connection.execute(
             "INSERT INTO mart.recommendations VALUES ('a0', 1, 1, 1, 6, 2.5, now()::TIMESTAMP)"

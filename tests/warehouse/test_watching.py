@@ -120,7 +120,7 @@ def test_failed_audits_of_weight_are_found(home):
         ):
             connection.execute(
                 "INSERT INTO mart.validation_results VALUES "
-                "('a', 't', ?, ?, ?, NULL, 2, '[]', 'why', 'l', NULL, NULL, ?)",
+                "('a', 't', ?, ?, ?, NULL, 2, '[]', 'why', 'l', NULL, NULL, ?, NULL)",
                 [name, severity, success, NOON],
             )
     found = [(row["expectation"], row["checked"]) for row in failed_audits(home, LONG_AGO)]

@@ -33,8 +33,13 @@ WITH distances AS (
     FROM seeds
     JOIN distances USING (snapshot_id, preset, model, protocol)
 )
-SELECT scores.*, display_name, paper.recall_10 AS paper_recall, paper.ndcg_10 AS paper_ndcg
+SELECT
+    scores.*, display_name, paper.recall_10 AS paper_recall, paper.ndcg_10 AS paper_ndcg, warnings
 FROM scores
+LEFT JOIN (
+    SELECT snapshot_id, preset, model, protocol, warnings FROM mart.leaderboard
+    WHERE split = 'test' AND k = 10
+) USING (snapshot_id, preset, model, protocol)
 JOIN mart.models AS models USING (model)
 JOIN core.snapshots USING (snapshot_id)
 JOIN raw.loads USING (load_id)

@@ -13,7 +13,9 @@ CREATE TABLE IF NOT EXISTS mart.run_metrics (
     mrr DOUBLE NOT NULL,
     n_users BIGINT NOT NULL,
     recall_sd DOUBLE,
-    ndcg_sd DOUBLE
+    ndcg_sd DOUBLE,
+    least_recall DOUBLE NOT NULL,
+    least_ndcg DOUBLE NOT NULL
 );
 COMMENT ON TABLE mart.run_metrics IS 'Metrics of each published training, computed from mart.user_ranks when it was published; mart.metrics shows them beside what was trained.';
 COMMENT ON COLUMN mart.run_metrics.run_id IS 'The training (mart.training_runs).';
@@ -26,6 +28,8 @@ COMMENT ON COLUMN mart.run_metrics.mrr IS 'Mean of 1 / rank within the first k, 
 COMMENT ON COLUMN mart.run_metrics.n_users IS 'Users averaged over.';
 COMMENT ON COLUMN mart.run_metrics.recall_sd IS 'Standard deviation of recall over users; null with one user.';
 COMMENT ON COLUMN mart.run_metrics.ndcg_sd IS 'Standard deviation of NDCG over users; null with one user.';
+COMMENT ON COLUMN mart.run_metrics.least_recall IS 'Recall if every user''s item stood last among the candidates: what holds whatever the model.';
+COMMENT ON COLUMN mart.run_metrics.least_ndcg IS 'NDCG if every user''s item stood last among the candidates.';
 
 CREATE TABLE IF NOT EXISTS mart.run_slices (
     run_id VARCHAR NOT NULL,
