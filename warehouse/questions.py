@@ -1,4 +1,4 @@
-"""Read-only SQL over the published copy, for people who query metrics."""
+"""Read-only SQL over the published copy, for our own questions; people's: `warehouse.answers`."""
 
 import threading
 from collections.abc import Sequence
@@ -9,9 +9,9 @@ import polars as pl
 
 from warehouse.errors import RefusedError
 from warehouse.home import Home
+from warehouse.published import guarded
 
 TIMEOUT_SECONDS = 60.0
-MEMORY_LIMIT = "2GB"
 
 
 def ask(
@@ -26,11 +26,7 @@ def ask(
     Raises:
         RefusedError: nothing is published yet; the SQL is wrong, forbidden, or takes too long.
     """
-    if not home.published.exists():
-        raise RefusedError(
-            "Nothing is published yet", got=f"no {home.published}", to_do="Run `fpt run` first"
-        )
-    with _guarded(home) as connection:
+    with guarded(home) as connection:
         stop = threading.Timer(timeout_seconds, connection.interrupt)
         stop.start()
         try:
@@ -44,18 +40,3 @@ def ask(
             raise RefusedError(f"The question was refused: {error}") from error
         finally:
             stop.cancel()
-
-
-def _guarded(home: Home) -> duckdb.DuckDBPyConnection:
-    """A connection that can't write, reach other files or be talked out of it."""
-    config: dict[str, Any] = {"memory_limit": MEMORY_LIMIT, "enable_external_access": False}
-    try:
-        connection = duckdb.connect(str(home.published), read_only=True, config=config)
-    except duckdb.Error as error:
-        raise RefusedError(
-            f"{home.published.name} does not open",
-            got=str(error).splitlines()[0],
-            to_do="Delete it and run `fpt run` again: it is a copy of warehouse.duckdb",
-        ) from error
-    connection.execute("SET lock_configuration = true")
-    return connection
