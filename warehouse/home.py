@@ -37,7 +37,7 @@ class Home:
             try:
                 folder.mkdir(mode=0o750, parents=True, exist_ok=True)
             except OSError as error:
-                raise _unusable(str(folder), error.strerror) from error
+                raise _unusable(folder, error.strerror) from error
         return home
 
     @classmethod
@@ -52,9 +52,9 @@ class Home:
             home = cls(given.expanduser().resolve())
             home.root.exists()  # too long a name is an error here already
         except (OSError, RuntimeError, ValueError) as error:
-            raise _unusable(str(given), str(error)) from error
+            raise _unusable(given, str(error)) from error
         if set(_UNUSABLE) & set(str(home.root)):
-            raise _unusable(str(home.root), "a path without ? and \\ is expected")
+            raise _unusable(home.root, expected="a path without ? and \\")
         return home
 
     @property
@@ -105,7 +105,8 @@ class Home:
         return self.runs / run_id
 
 
-def _unusable(path: str, reason: str | None) -> RefusedError:
+def _unusable(path: Path, reason: str | None = None, expected: str | None = None) -> RefusedError:
+    got = f"{path}: {reason}" if reason else str(path)
     return RefusedError(
-        "This home can't be used", got=f"{path}: {reason}", to_do="Give another --home"
+        "This home can't be used", got=got, expected=expected, to_do="Give another --home"
     )
