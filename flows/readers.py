@@ -125,9 +125,9 @@ def report(
     """Write all that was measured into one HTML file, readable without network or script."""
 
     def write() -> None:
+        refuse_unwritable(output)
         from flows.report import report as written
 
-        refuse_unwritable(output)
         path = written(home, output, user)
         console.show_rows([{"report": str(path)}], "Written", as_json=as_json)
 

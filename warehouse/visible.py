@@ -38,7 +38,8 @@ def csv_line(cells: Iterable[str | None], numeric: Iterable[bool]) -> str:
         numeric: whether a cell's column has numbers; infinities and NaN are no numbers to a
             spreadsheet.
     """
-    return ",".join(map(_cell, cells, numeric)) + "\n"
+    line = ",".join(map(_cell, cells, numeric))
+    return (line or '""') + "\n"  # an empty line would be no row
 
 
 def _cell(text: str | None, numeric: bool) -> str:
