@@ -58,13 +58,11 @@ def backtest(
 
     Beside it stands the leave-one-out figure of the same weights and users.
     """
-    from flows.backtest import backtest as flow
-    from flows.backtest import days_between
-    from warehouse.database import statements
-    from warehouse.home import Home
-    from warehouse.questions import ask
 
     def run() -> list[str]:
+        from flows.backtest import backtest as flow
+        from flows.backtest import days_between
+
         days = [one.date() for one in on]
         if first and last:
             days += days_between(first.date(), last.date(), every)
@@ -73,8 +71,14 @@ def backtest(
         asked = (dataset, source, retention, models, preset, seeds, device, max_rejects, home)
         return flow(days, *asked, accept)
 
+    def show(snapshots: list[str]) -> None:
+        from warehouse.database import statements
+        from warehouse.home import Home
+        from warehouse.questions import ask
+
+        rows = ask(Home.at(home), statements("questions/backtest"), [snapshots, preset])
+        title = f"What came next, and what was left out, at 10; preset {preset}"
+        console.show_rows(rows.to_dicts(), title, as_json=as_json)
+
     snapshots = working(run, home)
-    parameters = [snapshots, preset]
-    rows = guarded(lambda: ask(Home.at(home), statements("questions/backtest"), parameters), home)
-    title = f"What came next, and what was left out, at 10; preset {preset}"
-    console.show_rows(rows.to_dicts(), title, as_json=as_json)
+    guarded(lambda: show(snapshots), home)

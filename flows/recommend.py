@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from prefect import flow
 from pydantic import Field
 
+from flows.files import refuse_unwritable
 from flows.parameters import Device
 from fpt_model.version import code_version
 from tasks import publishing, recommending
@@ -42,6 +43,7 @@ def recommend(
         device: `auto` takes a GPU where there is one.
         home: folder of the pipeline.
     """
+    refuse_unwritable(output)
     place = Home.at(home)
     done = recommending.recommend(
         place, adviser(place, run_id, code_version()), users, top, device, output

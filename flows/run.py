@@ -8,6 +8,7 @@ from pathlib import Path
 from prefect import flow
 
 from flows import names
+from flows.files import refuse_unmakeable
 from flows.ingest import land_and_audit
 from flows.parameters import (
     HEADLINE,
@@ -100,6 +101,7 @@ def export(
     as_of: date | None = None,
 ) -> int:
     """Everything of `benchmark` up to training, for another machine. Returns how many trainings."""
+    refuse_unmakeable(folder)
     place = Home.at(home)
     asked = Experiment(
         dataset, source, retentions, models, preset, seeds, max_rejects=max_rejects, as_of=as_of

@@ -112,10 +112,9 @@ def open_source(source: Path) -> Iterator[IO[bytes]]:
     """
     try:
         descriptor = os.open(source, os.O_RDONLY | os.O_NONBLOCK)
-    except OSError as error:
-        raise RefusedError(
-            f"{source} can't be read", got=error.strerror or str(error), to_do="Check --source"
-        ) from error
+    except (OSError, ValueError) as error:  # the latter when a NUL is in it
+        got = getattr(error, "strerror", None) or str(error)
+        raise RefusedError(f"{source} can't be read", got=got, to_do="Check --source") from error
     try:
         _refuse_unfit(source, os.fstat(descriptor))
     except RefusedError:

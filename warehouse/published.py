@@ -1,7 +1,9 @@
 """What is published, opened for people's questions: it can be read, and nothing else can."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import duckdb
 
@@ -12,14 +14,21 @@ from warehouse.home import Home
 from warehouse.store import listed
 
 MEMORY_LIMIT = "2GB"
+SPILL_LIMIT = "8GB"
+_EXPLAIN = re.compile(r"\s*EXPLAIN\b\s*(ANALYZE\b)?\s*(\([^)]*\))?", re.IGNORECASE)
 
 
 @contextmanager
-def guarded(home: Home) -> Iterator[duckdb.DuckDBPyConnection]:
+def guarded(home: Home, spill: Path | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection that reads the catalogue and the files that it lists, by their paths.
 
-    It can't write, reach other files or be talked out of it. Its settings are those of every
-    connection to the catalogue in this process.
+    It can't reach other files or be talked out of it. That it does not write to those files is up
+    to `refuse_writing`: a listed path is as good for DuckDB to write as to read. Its settings are
+    those of every connection to the catalogue in this process.
+
+    Args:
+        home: whose catalogue.
+        spill: folder for what exceeds the memory; DuckDB makes it when it needs it.
 
     Raises:
         RefusedError: nothing is published yet, or the catalogue does not open.
@@ -29,10 +38,15 @@ def guarded(home: Home) -> Iterator[duckdb.DuckDBPyConnection]:
         pass  # brings a catalogue of older code up to date
     with opened(home) as connection:
         files = ", ".join(quoted(str(home.root / file.path)) for file in listed(connection))
-        connection.execute(f"SET allowed_paths = [{files}]")
-        connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
-        connection.execute("SET enable_external_access = false")
-        connection.execute("SET lock_configuration = true")
+        settings = {"memory_limit": quoted(MEMORY_LIMIT), "allowed_paths": f"[{files}]"}
+        if spill is not None:
+            settings["temp_directory"] = quoted(str(spill))
+            settings["max_temp_directory_size"] = quoted(SPILL_LIMIT)
+        settings["python_enable_replacements"] = "false"  # our variables are no tables
+        settings["enable_external_access"] = "false"
+        settings["lock_configuration"] = "true"  # the last: nothing changes after it
+        for name, value in settings.items():
+            connection.execute(f"SET {name} = {value}")
         yield connection
 
 
@@ -46,3 +60,23 @@ def refuse_unpublished(home: Home) -> None:
         raise RefusedError(
             "Nothing is published yet", got=f"nothing in {home.catalogue}", to_do="Run `fpt run`"
         )
+
+
+def refuse_writing(connection: duckdb.DuckDBPyConnection, question: str) -> None:
+    """Refuse whatever is no question: SELECT (WITH, FROM, SHOW, DESCRIBE …), or EXPLAIN of one.
+
+    Raises:
+        RefusedError: a statement would do something.
+        duckdb.Error: it is no SQL.
+    """
+    for statement in connection.extract_statements(question):
+        kind = statement.type
+        if kind == duckdb.StatementType.EXPLAIN:
+            inner = _EXPLAIN.sub("", statement.query, count=1)
+            kind = connection.extract_statements(inner)[0].type
+        if kind != duckdb.StatementType.SELECT:
+            raise RefusedError(
+                "The question was refused: it would do something",
+                got=kind.name,
+                expected="SELECT, WITH, FROM, SHOW, DESCRIBE, SUMMARIZE or EXPLAIN",
+            )
