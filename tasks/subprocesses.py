@@ -1,7 +1,7 @@
 """Run a training program as a process of its own, and follow the JSON lines it prints.
 
 Prefect breaks forked children, a GPU context should die with its run, and a kill must be
-survivable: hence a process, in a group of its own that ends with us.
+survivable: hence a process, in a group of its own that ends with us, even if we are killed.
 """
 
 import json
@@ -9,17 +9,26 @@ import os
 import queue
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
 from warehouse.errors import RefusedError
 
-GRACE_SECONDS = 8.0
+GRACE_SECONDS = 2.5  # to keep a checkpoint; a command that is interrupted has five seconds in all
 SILENCE_SECONDS = 1800.0
 
+LEASH = Path(__file__).with_name("leash.py")
+
 Event = dict[str, Any]
+
+
+def leashed(command: Sequence[str]) -> list[str]:
+    """The command that ends when the pipe that is its standard input does; see `leash.py`."""
+    return [sys.executable, "-I", "-S", str(LEASH), *command]
 
 
 def follow(
@@ -36,7 +45,8 @@ def follow(
     """
     with log.open("a") as errors:
         process = subprocess.Popen(
-            command,
+            leashed(command),
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
@@ -47,6 +57,7 @@ def follow(
             last = _pass_on(process, on_event, silence_seconds)
         finally:
             _end(process)
+            close(process)
     if process.returncode != 0:
         raise _failure(process.returncode, last, log)
 
@@ -81,15 +92,20 @@ def _read(stream: IO[str], lines: "queue.Queue[str | None]") -> None:
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """Ask the whole group to stop (it keeps a checkpoint), then make it."""
+    """Ask the whole group to stop (it keeps a checkpoint); `close` makes it."""
     if process.poll() is not None:
         return
     os.killpg(process.pid, signal.SIGTERM)
-    try:
+    with suppress(subprocess.TimeoutExpired):
         process.wait(GRACE_SECONDS)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+
+
+def close(process: subprocess.Popen[Any]) -> None:
+    """Let go of the leash: what is left of the group is killed."""
+    assert process.stdin is not None
+    with suppress(OSError):
+        process.stdin.close()
+    process.wait()
 
 
 def _failure(code: int, last: Event, log: Path) -> RefusedError:
