@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from flows import backtest_command, console, readers
-from flows.guard import guarded, working
+from flows.guard import Guarded, guarded, working
 from flows.options import (
     DEFAULT_HOME,
     AsJson,
@@ -27,8 +27,10 @@ from flows.options import (
     day,
 )
 from flows.parameters import HEADLINE, Experiment
+from tasks.ends import ends
 
 app = typer.Typer(
+    cls=Guarded,
     no_args_is_help=True,
     rich_markup_mode="markdown",
     add_completion=False,
@@ -256,6 +258,7 @@ app.add_typer(readers.app)
 
 def main() -> None:
     """Entry point of `fpt`."""
+    ends.watch()
     for name in (
         "PREFECT_SERVER_ANALYTICS_ENABLED",
         "PREFECT_CLOUD_ENABLE_ORCHESTRATION_TELEMETRY",

@@ -28,6 +28,7 @@ from flows.serving import (
     refuse_open_door,
     write_served,
 )
+from tasks.ends import ends
 from warehouse.database import is_held, locked
 from warehouse.errors import RefusedError
 from warehouse.home import Home
@@ -152,6 +153,7 @@ def _terminate_as_interrupt() -> Iterator[None]:
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
+    ends.release()  # its end takes longer than a command's
     before = signal.signal(signal.SIGTERM, interrupt)
     try:
         yield

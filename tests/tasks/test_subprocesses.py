@@ -99,11 +99,17 @@ from pathlib import Path
 from tasks.subprocesses import follow
 words = [sys.executable, "-c", {program!r}]
 tell = lambda event: print(*event["pids"], flush=True)
-thread = threading.Thread(target=follow, args=(words, tell), kwargs=dict(log=Path({str(tmp_path / "log")!r})))
+thread = threading.Thread(target=follow, args=(words, tell), kwargs={{"log": Path("log")}})
 thread.start()
 thread.join()
 """
-    with subprocess.Popen(python(follower), stdout=subprocess.PIPE, text=True) as parent:
+    with subprocess.Popen(
+        python(follower),
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    ) as parent:
         pids = [int(word) for word in parent.stdout.readline().split()]
         assert len(pids) == 2
         assert all(map(is_running, pids))
