@@ -268,7 +268,10 @@ def main() -> None:
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     # a busy machine starts Prefect's server in more than its twenty seconds
     os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
-    app()
+    try:
+        app()
+    finally:
+        ends.finish()
 
 
 def _show_metrics(outcome: Any, preset: str, home: Path, as_json: bool) -> None:

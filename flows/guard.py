@@ -46,7 +46,7 @@ def working(flow: Callable[[], T], home: Path) -> T:
         server.connect(folder)
         # our handlers stay in place: the engine's would break off its own reports, and is of use
         # to workers only
-        prefect.flow_engine.capture_sigterm = nullcontext  # type: ignore[attr-defined]
+        prefect.flow_engine.capture_sigterm = nullcontext  # type: ignore
         with console.progress_bars(), swept(home):
             return _whole(flow)
 

@@ -6,6 +6,7 @@ counts from the moment of the signal, also while the main one is in a library's 
 none, and ends the process when it is not over by then.
 """
 
+import atexit
 import os
 import signal
 import socket
@@ -15,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-DEADLINE_SECONDS = 4.0  # from a signal to the end by force; five is what we promise
+DEADLINE_SECONDS = 3.5  # from a signal to the end by force; five is what we promise
 NUMBERS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -66,6 +67,16 @@ class Ends:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    def finish(self) -> None:
+        """The work is over; a signal now only sees that what is left takes moments.
+
+        After one, the interpreter's own end is left out: it unloads libraries, for a second.
+        """
+        self._deferred = True
+        if self._watching and self.received is not None:
+            atexit._run_exitfuncs()  # Prefect's last reports, then the end of its server
+            os._exit(self.code)
 
     @contextmanager
     def deferred(self) -> Iterator[None]:

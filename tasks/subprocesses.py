@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -24,6 +25,7 @@ SILENCE_SECONDS = 1800.0
 LEASH = Path(__file__).with_name("leash.py")
 
 Event = dict[str, Any]
+Lines = queue.Queue[str | None]
 
 
 def leashed(command: Sequence[str]) -> list[str]:
@@ -53,22 +55,24 @@ def follow(
             start_new_session=True,
             env=os.environ | {"PYTHONUNBUFFERED": "1"},
         )
+        lines: Lines = queue.Queue()
+        threading.Thread(target=_read, args=(process.stdout, lines), daemon=True).start()
         try:
-            last = _pass_on(process, on_event, silence_seconds)
+            last = _pass_on(process, lines, on_event, silence_seconds)
         finally:
-            _end(process)
+            _end(process, lines)
             close(process)
     if process.returncode != 0:
         raise _failure(process.returncode, last, log)
 
 
 def _pass_on(
-    process: subprocess.Popen[str], on_event: Callable[[Event], None], silence_seconds: float
+    process: subprocess.Popen[str],
+    lines: Lines,
+    on_event: Callable[[Event], None],
+    silence_seconds: float,
 ) -> Event:
     """Pass on the events; return the last one."""
-    assert process.stdout is not None
-    lines: queue.Queue[str | None] = queue.Queue()
-    threading.Thread(target=_read, args=(process.stdout, lines), daemon=True).start()
     last: Event = {}
     while True:
         try:
@@ -85,19 +89,25 @@ def _pass_on(
             on_event(last)
 
 
-def _read(stream: IO[str], lines: "queue.Queue[str | None]") -> None:
+def _read(stream: IO[str], lines: Lines) -> None:
     for line in stream:
         lines.put(line)
     lines.put(None)
 
 
-def _end(process: subprocess.Popen[str]) -> None:
-    """Ask the whole group to stop (it keeps a checkpoint); `close` makes it."""
+def _end(process: subprocess.Popen[str], lines: Lines) -> None:
+    """Ask the whole group to stop; `close` makes it.
+
+    It says when its checkpoint is kept; to unload its libraries then takes seconds, for nothing.
+    """
     if process.poll() is not None:
         return
     os.killpg(process.pid, signal.SIGTERM)
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(GRACE_SECONDS)
+    deadline = time.monotonic() + GRACE_SECONDS
+    with suppress(queue.Empty):
+        while line := lines.get(timeout=max(0.0, deadline - time.monotonic())):
+            if line.startswith("{") and json.loads(line).get("event") == "interrupted":
+                return
 
 
 def close(process: subprocess.Popen[Any]) -> None:
