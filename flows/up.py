@@ -23,6 +23,7 @@ from flows.serving import (
     Table,
     forget_served,
     free_port,
+    password,
     read_served,
     read_table,
     refuse_open_door,
@@ -128,9 +129,8 @@ def _environment(home: Home, served: Served) -> dict[str, str]:
         "PREFECT_WORKER_QUERY_SECONDS": "5",
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "INFO",
     }
-    if AUTH in os.environ:
-        settings["PREFECT_API_AUTH_STRING"] = os.environ[AUTH]
-    return settings
+    secret = password(home)
+    return settings | {AUTH: secret, "PREFECT_API_AUTH_STRING": secret}
 
 
 @contextmanager
