@@ -208,12 +208,15 @@ def up(
 
     Ctrl-C ends all of it; `--check` is for another terminal.
     """
+    from flows.serving import where_password
     from flows.up import up as serve
     from flows.up_check import check as check_up
     from warehouse.home import Home
 
     def announce(served: Any) -> None:
-        ready = {"ui": served.url, "workers": ", ".join(served.pools), "home": str(home)}
+        place = Home.at(home)
+        ready = {"ui": served.url, "password": where_password(place)}
+        ready |= {"workers": ", ".join(served.pools), "home": str(home)}
         console.show_rows([ready], "Up: schedules run until Ctrl-C", as_json=as_json)
         sys.stdout.flush()
 

@@ -13,11 +13,11 @@ import typer
 from typer.core import TyperGroup
 
 from flows import console
-from tasks.ends import ends
+from tasks.ends import INTERRUPTED, ends
 from warehouse.errors import RefusedError
+from warehouse.home import Home
 
 T = TypeVar("T")
-INTERRUPTED = "interrupted; the same command goes on"
 READER_GONE = 141  # as of a program that SIGPIPE ended
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _CLOSED = (errno.EROFS, errno.EACCES, errno.EPERM)
@@ -42,8 +42,8 @@ def working(flow: Callable[[], T], home: Path) -> T:
         from flows.logs import log_to
         from flows.sweeping import swept
 
-        folder = log_to(home)
-        server.connect(folder)
+        log_to(home)
+        server.connect(Home.at(home))
         # our handlers stay in place: the engine's would break off its own reports, and is of use
         # to workers only
         prefect.flow_engine.capture_sigterm = nullcontext  # type: ignore
@@ -94,6 +94,7 @@ def guarded(action: Callable[[], T], home: Path | None) -> T:
     except KeyboardInterrupt:
         message, code = INTERRUPTED, ends.code
     with suppress(OSError):
+        ends.said = True
         console.fail(message)
     raise typer.Exit(code)
 

@@ -16,13 +16,11 @@ class _Log(logging.FileHandler):
         """Drop the record; Python would print a traceback for each."""
 
 
-def log_to(home: Path) -> Path:
-    """Send the logs of flows, tasks and their tracebacks to `logs/fpt.log`; return the folder."""
-    path = log_file(home)
-    handler = _Log(path, encoding="utf-8")
+def log_to(home: Path) -> None:
+    """Send the logs of flows, tasks and their tracebacks to `logs/fpt.log`."""
+    handler = _Log(log_file(home), encoding="utf-8")
     handler.setFormatter(logging.Formatter(FORMAT))
     logging.getLogger("prefect").addHandler(handler)
-    return path.parent
 
 
 def keep_traceback(home: Path) -> Path:

@@ -1,6 +1,7 @@
 """The Prefect server that a command reports to: the one that is set, or a temporary one of ours."""
 
 import atexit
+import json
 import os
 import secrets
 import socket
@@ -9,15 +10,19 @@ import subprocess
 import sys
 import threading
 import time
+from base64 import b64encode
 from contextlib import ExitStack, suppress
 from http import HTTPStatus
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
+from uuid import UUID
 
+from flows import serving
 from tasks.subprocesses import close, leashed
 from warehouse.errors import RefusedError
+from warehouse.home import Home
 
 REACH_SECONDS = 3.0  # for a server that is set to answer
 STARTS = 5  # of a temporary server that dies again and again, then the run does without
@@ -26,7 +31,7 @@ UNREACHABLE = "No Prefect server answers"
 _SQLITE = "sqlite+aiosqlite:///"
 
 
-def connect(logs: Path) -> None:
+def connect(home: Home) -> None:
     """See to it that flows of this process have a server, until the process ends.
 
     Raises:
@@ -37,24 +42,50 @@ def connect(logs: Path) -> None:
 
     settings = get_current_settings()
     if settings.api.url:
-        secret = settings.api.auth_string
-        refuse_unreachable(settings.api.url, secret.get_secret_value() if secret else None)
+        secret = password_for(home, settings.api.url)
+        refuse_unreachable(settings.api.url, secret)
+        _use(settings.api.url, secret)
         return
-    server = TemporaryServer(logs / "prefect.log")
-    atexit.register(
-        server.stop
-    )  # before Prefect's own, which still have things to report, so after
+    server = TemporaryServer(home.root / "logs" / "prefect.log")
+    atexit.register(server.stop)  # registered first, so done last: Prefect still reports till then
     server.start(settings.server.ephemeral.startup_timeout_seconds)
-    _use(server)
+    _use(server.api, server.password)
 
 
-def _use(server: "TemporaryServer") -> None:
+def password_for(home: Home, api: str) -> str | None:
+    """What a set server asks for: Prefect's setting, else the one of `fpt up` of this home."""
+    from prefect.settings import get_current_settings
+
+    if secret := get_current_settings().api.auth_string:
+        return secret.get_secret_value()
+    try:
+        ours = serving.read_served(home).api == api
+    except RefusedError:
+        return None
+    return serving.password(home) if ours else None
+
+
+def _use(api: str, secret: str | None) -> None:
     from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
-    told = temporary_settings(
-        {PREFECT_API_URL: server.api, PREFECT_API_AUTH_STRING: server.password}
-    )
-    _open_to_the_end.enter_context(told)
+    told = {PREFECT_API_URL: api, PREFECT_API_AUTH_STRING: secret}
+    _open_to_the_end.enter_context(temporary_settings(told))
+    _reported.append((api, secret))
+
+
+def tell_cancelled(run: UUID, message: str) -> None:
+    """Tell the server that a flow run was cancelled, by hand: the engine comes to nothing more.
+
+    Raises:
+        OSError: it does not answer.
+    """
+    state = {"type": "CANCELLED", "name": "Cancelled", "message": message}
+    for api, secret in _reported:
+        body = json.dumps({"state": state, "force": True}).encode()
+        _status(f"{api}/flow_runs/{run}/set_state", secret, seconds=0.5, body=body)
+
+
+_reported: list[tuple[str, str | None]] = []
 
 
 _open_to_the_end = ExitStack()
@@ -89,17 +120,17 @@ def refuse_unreachable(api: str, password: str | None) -> None:
         )
 
 
-def _status(address: str, password: str | None, seconds: float = REACH_SECONDS) -> int:
+def _status(
+    address: str, password: str | None, seconds: float = REACH_SECONDS, body: bytes | None = None
+) -> int:
     """What a server answers, within so much time in all.
 
     Raises:
         OSError: nothing, in time.
     """
     _resolve(address)
-    request = Request(address)
+    request = Request(address, body, {"Content-Type": "application/json"} if body else {})
     if password:
-        from base64 import b64encode
-
         request.add_header("Authorization", f"Basic {b64encode(password.encode()).decode()}")
     try:
         with urlopen(request, timeout=seconds) as answer:

@@ -102,6 +102,11 @@ def password_file(home: Home) -> Path:
     return home.root / "up.password"
 
 
+def where_password(home: Home) -> str:
+    """Where somebody finds what the UI asks for; never the password itself."""
+    return f"{AUTH} of the environment" if os.environ.get(AUTH) else f"in {password_file(home)}"
+
+
 def _refuse_readable(path: Path) -> None:
     """A secret that others may have read is none.
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tasks.ends import ends
+from flows import server
+from tasks.ends import INTERRUPTED, ends
 from tasks.flow_runs import SIGN_OF_LIFE, current
 from warehouse.database import is_held
 from warehouse.home import Home
@@ -21,7 +22,7 @@ def swept(root: Path) -> Iterator[None]:
     Also at an end by force, when no `finally` runs any more.
     """
     remove = _sweeper(Home.at(root), time.time() - _CLOCKS)
-    ends.at_last.append(remove)
+    before, ends.at_last = ends.at_last, [remove, _tell_cancelled]
     try:
         yield
     except BaseException:
@@ -29,7 +30,12 @@ def swept(root: Path) -> Iterator[None]:
             remove()
         raise
     finally:
-        ends.at_last.remove(remove)
+        ends.at_last = before
+
+
+def _tell_cancelled() -> None:
+    if current.id is not None and not current.done:
+        server.tell_cancelled(current.id, INTERRUPTED)
 
 
 def _sweeper(home: Home, since: float) -> Callable[[], None]:

@@ -38,7 +38,7 @@ def check_parts(served: Served, table: Table) -> list[Finding]:
                 _alarm(client),
             ]
         except PrefectHTTPStatusError as error:
-            to_do = f"set {AUTH} as it is set for `fpt up`"
+            to_do = f"set {AUTH} as it is set for `fpt up`, or start `fpt up` again"
             return [finding("server", "bad", f"{served.url}: {error.response.status_code}", to_do)]
 
 

@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 
 DEADLINE_SECONDS = 3.5  # from a signal to the end by force; five is what we promise
+INTERRUPTED = "interrupted; the same command goes on"
 NUMBERS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -25,10 +26,17 @@ class InterruptedRunError(KeyboardInterrupt):
 
 
 class Ends:
-    """What this process does about signals; `at_last` is done before an end by force."""
+    """What this process does about signals.
+
+    Attributes:
+        received: the first one.
+        said: whether the user was told of it.
+        at_last: what is done before an end by force.
+    """
 
     def __init__(self) -> None:
         self.received: int | None = None
+        self.said = False
         self.at_last: list[Callable[[], None]] = []
         self._watching = False
         self._deferred = False
@@ -122,6 +130,8 @@ class Ends:
         for action in self.at_last:
             with suppress(Exception):
                 action()
+        if not self.said:
+            os.write(2, f"\nerror: {INTERRUPTED}\n".encode())
         os._exit(self.code)
 
 

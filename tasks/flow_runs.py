@@ -15,7 +15,7 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.states import Cancelled, Failed
 
-from tasks.ends import InterruptedRunError, ends
+from tasks.ends import INTERRUPTED, InterruptedRunError, ends
 from warehouse.database import locked
 from warehouse.errors import RefusedError
 from warehouse.home import Home
@@ -61,7 +61,7 @@ def operated(function: Callable[P, R]) -> Callable[P, R]:
                 current.done = True
                 return cast(R, current.outcome)
         except InterruptedRunError:
-            return cast(R, Cancelled(message="interrupted; the same command goes on"))
+            return cast(R, Cancelled(message=INTERRUPTED))
         except RefusedError as error:
             traceback.clear_frames(
                 error.__traceback__
