@@ -9,7 +9,7 @@ import typer
 
 from flows import backtest_command, console, keeping_commands, readers
 from flows.files import refuse_unmakeable
-from flows.guard import guarded, working
+from flows.guard import Guarded, guarded, working
 from flows.options import (
     DEFAULT_HOME,
     Accept,
@@ -29,8 +29,10 @@ from flows.options import (
     day,
 )
 from flows.parameters import HEADLINE, Experiment
+from tasks.ends import ends
 
 app = typer.Typer(
+    cls=Guarded,
     no_args_is_help=True,
     rich_markup_mode="markdown",
     add_completion=False,
@@ -241,7 +243,12 @@ def up(
     """
 
     def announce(served: Any) -> None:
-        ready = {"ui": served.url, "workers": ", ".join(served.pools), "home": str(home)}
+        from flows.serving import where_password
+        from warehouse.home import Home
+
+        place = Home.at(home)
+        ready = {"ui": served.url, "password": where_password(place)}
+        ready |= {"workers": ", ".join(served.pools), "home": str(home)}
         console.show_rows([ready], "Up: schedules run until Ctrl-C", as_json=as_json)
         sys.stdout.flush()
 
@@ -308,6 +315,7 @@ app.add_typer(keeping_commands.app)
 
 def main() -> None:
     """Entry point of `fpt`."""
+    ends.watch()
     for name in (
         "PREFECT_SERVER_ANALYTICS_ENABLED",
         "PREFECT_CLOUD_ENABLE_ORCHESTRATION_TELEMETRY",
@@ -317,7 +325,10 @@ def main() -> None:
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     # a busy machine starts Prefect's server in more than its twenty seconds
     os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
-    app()
+    try:
+        app()
+    finally:
+        ends.finish()
 
 
 def _show_metrics(outcome: Any, preset: str, home: Path, as_json: bool) -> None:

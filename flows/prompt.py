@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from flows import console
+from tasks.ends import ends
 from warehouse.errors import RefusedError
 from warehouse.named import named_questions
 
@@ -25,6 +26,7 @@ def converse(answer: Callable[[str], None], show_names: Callable[[], None]) -> N
         answer: prints the answer to a question.
         show_names: prints the questions with a name.
     """
+    ends.release()  # a Ctrl-C forgets the line
     commands: dict[str, Callable[[], None]] = {
         ".help": lambda: console.out.print(HELP),
         ".list": show_names,
