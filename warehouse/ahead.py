@@ -16,13 +16,13 @@ from warehouse.database import (
 from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.preparing import raw_tables, write_sequences
-from warehouse.publishing import check_file, stored_checksum
 from warehouse.ranks import beside_core
 from warehouse.records import Snapshot
 from warehouse.transforms.ahead import ahead_of
 from warehouse.transforms.candidates import draw_candidates
 from warehouse.transforms.core import core_tables
 from warehouse.transforms.options import Options
+from warehouse.written import check_written
 
 
 @dataclass(frozen=True)
@@ -114,5 +114,5 @@ def _insert(
     connection.execute(statements("ahead/targets"), [ahead.snapshot.snapshot_id])
     connection.unregister("frame")
     for run_id, path in ranks.items():
-        check_file(path, stored_checksum(path))
+        check_written(path)
         connection.execute(statements("ahead/ranks"), [run_id, literal_glob(path)])

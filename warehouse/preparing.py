@@ -1,6 +1,5 @@
 """From a landed load to a staged snapshot and its sequences file."""
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,10 +13,12 @@ from warehouse.database import connected, literal_glob, quoted, reading, stateme
 from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.identity import identify, sha256_of
+from warehouse.placing import put_in_place
 from warehouse.records import Snapshot
 from warehouse.transforms import candidates, core
 from warehouse.transforms.options import Options
 from warehouse.transforms.sequences import sequences
+from warehouse.values import KEY, Digest
 
 _LISTS = {
     "item_ids": pa.int32(),
@@ -143,25 +144,22 @@ def raw_tables(home: Home, load_id: str) -> tuple[pl.LazyFrame, pl.LazyFrame]:
 
 
 def write_sequences(path: Path, tables: core.CoreTables, drawn: pl.DataFrame, identity: str) -> str:
-    """Write whole or not at all: temporary file, fsync, rename; the checksum last. Returns it."""
+    """Write whole or not at all, with the hash of its values in it. Returns its checksum."""
     metadata = {"snapshot_id": identity, "n_items": str(tables.items.height)}
     rows = sequences(tables, drawn.lazy()).collect()
     schema = SEQUENCES_SCHEMA.with_metadata(metadata)
     partial = path.with_suffix(".partial")
+    digest = Digest(schema)
     with pq.ParquetWriter(partial, schema, compression="zstd", use_dictionary=False) as writer:
         for group in rows.select(schema.names).iter_slices(USERS_A_GROUP):
-            writer.write_table(group.to_arrow().cast(schema))
+            table = group.to_arrow().cast(schema)
+            digest.add(table)
+            writer.write_table(table)
+        writer.add_key_value_metadata({KEY: digest.hexdigest()})
     sha256 = sha256_of(partial)
-    _replace(partial, path)
-    partial.write_text(f"{sha256}  {path.name}\n")
-    _replace(partial, Path(f"{path}.sha256"))
+    put_in_place(partial, path)
+    Path(f"{path}.sha256").unlink(missing_ok=True)  # an older version's, of what was there
     return sha256
-
-
-def _replace(partial: Path, path: Path) -> None:
-    with partial.open("rb") as file:
-        os.fsync(file.fileno())
-    partial.replace(path)
 
 
 def _stage(

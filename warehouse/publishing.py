@@ -1,7 +1,6 @@
 """What passed its audit enters the warehouse in one transaction; readers get a copy."""
 
 import json
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +24,9 @@ from warehouse.database import (
 from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.identity import identify, sha256_of
+from warehouse.placing import put_in_place
 from warehouse.records import Published, Snapshot
+from warehouse.written import check_written
 
 _TEXTS = ("audit_id", "table_name", "expectation", "severity", "observed", "sample", "reason")
 OUTCOMES = pa.schema(
@@ -83,7 +84,7 @@ def publish_runs(home: Home, runs: Sequence[TrainedRun]) -> None:
         RefusedError: a file of ranks is not whole.
     """
     for run in runs:
-        check_file(run.ranks, stored_checksum(run.ranks))
+        check_written(run.ranks)
     with writing(home) as connection:
         for run in runs:
             _forget(connection, run.run_id)
@@ -138,9 +139,7 @@ def replace_readers_copy(home: Home) -> Published:
                 return Published(changed=False, size=before.st_size)
         partial = home.root / "published.partial"
         shutil.copy2(home.warehouse, partial)
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())
-        partial.replace(home.published)
+        put_in_place(partial, home.published)
     return Published(changed=True, size=now.st_size)
 
 
@@ -158,14 +157,8 @@ def check_file(path: Path, expected: str) -> None:
             f"{path.name} is not whole",
             got=actual,
             expected=f"SHA-256 {expected}",
-            to_do=f"Delete {path} and run the command again",
+            to_do="Run the command again: it makes it anew",
         )
-
-
-def stored_checksum(path: Path) -> str:
-    """The checksum in the file beside `path`, in `sha256sum`'s format; empty when missing."""
-    beside = Path(f"{path}.sha256")
-    return beside.read_text(encoding="utf-8").split()[0] if beside.exists() else ""
 
 
 def _take(home: Home, identity: str, script: str, known: str) -> None:

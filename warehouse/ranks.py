@@ -8,7 +8,8 @@ import duckdb
 
 from warehouse.database import connected, literal_glob, locked, quoted, statements
 from warehouse.home import Home
-from warehouse.publishing import TrainedRun, check_file, stored_checksum
+from warehouse.publishing import TrainedRun
+from warehouse.written import check_written
 
 
 def stage_ranks(home: Home, snapshot_id: str, runs: Sequence[TrainedRun]) -> Path:
@@ -23,7 +24,7 @@ def stage_ranks(home: Home, snapshot_id: str, runs: Sequence[TrainedRun]) -> Pat
     path = home.staged(f"ranks-{snapshot_id}")
     with beside_core(home, path, snapshot_id, ("users", "items", "candidates")) as connection:
         for run in runs:
-            check_file(run.ranks, stored_checksum(run.ranks))
+            check_written(run.ranks)
             ranks = literal_glob(run.ranks)
             connection.execute(statements("publish/user_ranks"), [run.run_id, ranks])
     return path

@@ -14,8 +14,9 @@ from warehouse.database import connected, statements, writing
 from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.newcomers import histories, written_history
-from warehouse.publishing import check_file, stored_checksum
+from warehouse.publishing import check_file
 from warehouse.questions import ask
+from warehouse.written import check_written
 
 SOME = 5  # users that are shown when nobody is named
 PUBLISHED = ("raw_user_id", "user_id", "rank", "item_id", "score")
@@ -116,7 +117,7 @@ def with_titles(home: Home, of: Adviser, asked: Sequence[dict[str, Any]], answer
     Raises:
         RefusedError: the file is not the one that the model wrote.
     """
-    check_file(answer, stored_checksum(answer))
+    check_written(answer)
     rows = [
         {"asked": place, "raw_user_id": one.get("raw_user_id"), "user_id": one.get("user_id")}
         for place, one in enumerate(asked)
