@@ -243,11 +243,17 @@ def records(
 
 
 @app.command()
-def doctor(home: HomeDir = DEFAULT_HOME, as_json: AsJson = False) -> None:
+def doctor(
+    mend: Annotated[
+        bool, typer.Option("--mend", help="Remove what dead runs left; write lost records again.")
+    ] = False,
+    home: HomeDir = DEFAULT_HOME,
+    as_json: AsJson = False,
+) -> None:
     """Check this machine and the pipeline's files."""
     from flows.doctor import examine
 
-    _show_findings(guarded(lambda: examine(home), home), "Doctor", as_json)
+    _show_findings(guarded(lambda: examine(home, mend=mend), home), "Doctor", as_json)
 
 
 app.add_typer(backtest_command.app)

@@ -4,11 +4,13 @@ import os
 import platform
 import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
 from packaging.requirements import Requirement
 
+from flows.wholeness import leftovers, trainings
 from tasks.findings import Finding, finding
 from warehouse.database import reading
 from warehouse.errors import RefusedError
@@ -17,15 +19,21 @@ from warehouse.home import Home
 MIN_FREE_BYTES = 2 << 30
 
 
-def examine(root: Path) -> list[Finding]:
-    """Every check, each `good`, `note` or `bad`, with what was seen and what to do."""
+def examine(root: Path, *, mend: bool = False) -> list[Finding]:
+    """Every check, each `good`, `note` or `bad`, with what was seen and what to do.
+
+    Args:
+        root: the home.
+        mend: do what can be done at once, and say so.
+    """
     home = Home.at(root)
     checks: tuple[Callable[[Home], Iterator[Finding]], ...] = (
         _python,
         _packages,
         disk,
         databases,
-        _leftovers,
+        partial(trainings, mend=mend),
+        partial(leftovers, mend=mend),
         _prefect,
         _device,
     )
@@ -74,13 +82,6 @@ def databases(home: Home) -> Iterator[Finding]:
         yield finding("published", "note", "behind the warehouse", to_do)
     else:
         yield finding("published", "good", f"{home.published.stat().st_size / 2**20:.1f} MiB")
-
-
-def _leftovers(home: Home) -> Iterator[Finding]:
-    left = [path for path in home.staging.iterdir() if path.suffix == ".duckdb"]
-    if left:
-        to_do = f"if no run is under way: rm -r {home.staging}/*"
-        yield finding("staging", "note", f"{len(left)} unpublished", to_do)
 
 
 def _prefect(home: Home) -> Iterator[Finding]:

@@ -13,13 +13,17 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.states import Failed
 
+from tasks import servers
+from tasks.progress import note
+from warehouse import garbage
 from warehouse.database import locked
 from warehouse.errors import RefusedError
+from warehouse.garbage import SIGNS_OF_LIFE
 from warehouse.home import Home
 
 P = ParamSpec("P")
 R = TypeVar("R")
-SIGN_OF_LIFE = "flow-"
+SIGN_OF_LIFE, ALONE = SIGNS_OF_LIFE  # of a run on a server; of one with a server of its own
 
 
 def operated(function: Callable[P, R]) -> Callable[P, R]:
@@ -56,8 +60,9 @@ def alive(home: Home) -> Iterator[None]:
     if identity is None:
         yield
         return
-    name = f"{SIGN_OF_LIFE}{identity}"
+    name = f"{ALONE if servers.is_temporary() else SIGN_OF_LIFE}{identity}"
     with locked(home, name):
+        clear_up(home, name)
         try:
             yield
         except Exception:
@@ -65,6 +70,18 @@ def alive(home: Home) -> Iterator[None]:
             raise
         # a signal is no orderly end: the file stays, and the run may be resumed
         forget(home, name)
+
+
+def clear_up(home: Home, own: str) -> None:
+    """Remove what dead runs of this home left, and say so; it never fails a run."""
+    try:
+        servers.note_own(home)
+        gone = [*garbage.collect(home, own), *servers.settle_dead(home)]
+    except Exception as error:  # whatever it is: the work matters more
+        get_run_logger().warning("Garbage was not collected: %s", error)
+        return
+    if gone:
+        note(f"removed what dead runs left: {', '.join(gone)}")
 
 
 def forget(home: Home, name: str) -> None:

@@ -9,6 +9,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from warehouse.commands import prepare_command
 from warehouse.database import connected, literal_glob, quoted, reading, statements
 from warehouse.errors import RefusedError
 from warehouse.home import Home
@@ -121,8 +122,22 @@ def known_snapshot(home: Home, identity: str) -> Snapshot:
     """
     snapshot = find_snapshot(home, identity)
     if snapshot is None:
-        raise RefusedError("No such snapshot", got=identity, to_do="Run `fpt prepare` first")
+        raise _not_whole(home, identity)
     return snapshot
+
+
+def _not_whole(home: Home, identity: str) -> RefusedError:
+    """A snapshot can't be trained on: with the command that makes it, or its file, again."""
+    query = "SELECT load_id, retention, as_of FROM core.snapshots WHERE snapshot_id = ?"
+    with reading(home) as connection:
+        row = connection.execute(query, [identity]).fetchone()
+    if row is None:
+        return RefusedError("No such snapshot", got=identity, to_do="Run `fpt prepare` first")
+    path = home.sequences_file(identity)
+    return RefusedError(
+        f"{path.name} is {'damaged' if path.exists() else 'missing'}",
+        to_do=f"Run `{prepare_command(home, *row)}`: it makes it again",
+    )
 
 
 def raw_tables(home: Home, load_id: str) -> tuple[pl.LazyFrame, pl.LazyFrame]:

@@ -1,0 +1,55 @@
+"""The temporary server that a command starts for itself, and runs of such servers that died."""
+
+import atexit
+from uuid import UUID
+
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.exceptions import ObjectNotFound
+from prefect.server.api.server import SubprocessASGIServer
+from prefect.settings import get_current_settings
+from prefect.states import Crashed
+
+from warehouse.database import is_held
+from warehouse.garbage import SIGNS_OF_LIFE, note_child
+from warehouse.home import Home
+
+ALONE = SIGNS_OF_LIFE[1]
+
+
+def is_temporary() -> bool:
+    """Whether the server is this command's own, and ends with it."""
+    return get_current_settings().api.url is None
+
+
+def note_own(home: Home) -> None:
+    """Leave word of this command's server, which outlives a kill: the next run ends it."""
+    for server in list(SubprocessASGIServer._instances.values()):
+        process = server.server_process
+        if process is not None and not (home.locks / f"child-{process.pid}.json").exists():
+            noted = note_child(home, process.pid, "a temporary Prefect server")
+            atexit.register(noted.unlink, missing_ok=True)  # runs before the server is stopped
+
+
+def settle_dead(home: Home) -> list[str]:
+    """Mark runs of temporary servers whose process died as crashed, and forget them.
+
+    Runs of a lasting server are seen to by `tasks/dead_runs.py`, which starts them again.
+    """
+    signs = sorted(home.locks.glob(f"{ALONE}*.lock"))
+    dead = [path for path in signs if not is_held(home, path.stem)]
+    if dead:
+        with get_client(sync_client=True) as client:
+            for path in dead:
+                _mark(client, UUID(path.stem.removeprefix(ALONE)))
+                path.unlink(missing_ok=True)
+    return [f"locks/{path.name}" for path in dead]
+
+
+def _mark(client: SyncPrefectClient, identity: UUID) -> None:
+    """Crashed, if this server knows the run and it has not ended."""
+    try:
+        run = client.read_flow_run(identity)
+    except ObjectNotFound:
+        return
+    if run.state is not None and not run.state.is_final():
+        client.set_flow_run_state(identity, Crashed(message="Its process died"), force=True)
