@@ -85,7 +85,7 @@ def test_a_fault_in_the_reading_is_seen(fuzz, monkeypatch, reason, where, name, 
 def test_a_worker_that_hangs_is_counted_and_ends_the_campaign(tmp_path):
     """Even where no signal would be heard: it is ended from a thread of its own."""
     script = "import time, fuzz; fuzz.HANG_SECONDS = 1; fuzz.land = lambda *_: time.sleep(600); "
-    script += "print(*fuzz._in_processes(1, 1, 1))"
+    script += f"fuzz.MEMORY = {str(tmp_path)!r}; print(*fuzz._in_processes(1, 1, 1))"
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=SCRIPTS, capture_output=True, text=True, timeout=60
     )
