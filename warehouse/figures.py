@@ -75,7 +75,7 @@ def _same_users(run_ids: Sequence[str], users: Ints, counts: Ints) -> None:
             "Trainings of one snapshot don't rank the same users",
             got=f"user {users[user]} {counts[run, user]} times in training {run_ids[run]}",
             expected="every user once in each",
-            to_do="Ranks that were published are damaged: `fpt doctor` says what is, and the way back",
+            to_do="Published ranks are damaged: `fpt doctor` says which, and the way back",
         )
 
 
