@@ -114,8 +114,7 @@ COMPARED: dict[str, Callable[[NDArray[np.float32], int], Floats]] = {
 
 def metrics(of: Ranks) -> pa.Table:
     """Of each run at each cut-off: the means over users, and how far users lie apart."""
-    with np.errstate(invalid="ignore"):  # of no run and no user
-        return pa.concat_tables(_metrics_at(of, k) for k in CUT_OFFS)
+    return pa.concat_tables(_metrics_at(of, k) for k in CUT_OFFS)
 
 
 def _metrics_at(of: Ranks, k: int) -> pa.Table:

@@ -103,7 +103,7 @@ def _add(
     for part, (split, protocol) in enumerate(parts):
         ranks = figures.arrange(missing.run_ids, rows.filter(pc.equal(rows["part"], part)))
         held = held_out.filter(pc.equal(held_out["split"], split)).drop_columns("split")
-        for name, table in _figures(missing, ranks, held):
+        for name, table in _figures(missing, ranks, held) if ranks.run_ids else ():
             made[name].append(_labelled(table, split=split, protocol=protocol))
     for name, tables in made.items():
         if tables:
