@@ -66,7 +66,7 @@ def forget(home: Home, dataset: str, user: int) -> Forgotten:
             run_command(home, Trained(*row)) for row in _rows(connection, "forget/again", runs)
         ]
         sequences = _ids(connection, "forget/sequences", snapshots)
-    with writing(home) as connection:
+    with writing(home, anew=True) as connection:
         now = datetime.now(UTC).replace(tzinfo=None)
         connection.execute("INSERT INTO raw.forgotten VALUES (?, ?, ?)", [dataset, user, now])
         connection.register("gone", pa.table({"id": [*loads, *snapshots, *runs]}))

@@ -347,6 +347,11 @@ def test_failed_trainings_have_no_figures(warehouse):
     bring_up_to_date(warehouse)
     assert {row[0] for rows in everything(warehouse) for row in rows} == {"good"}
     assert_naive(warehouse)
+    warehouse.execute("UPDATE mart.training_runs SET status = 'failed'")
+    for view in ("mart.metrics", "mart.slices", "mart.significance"):
+        assert kept(warehouse, view).is_empty()
+    bring_up_to_date(warehouse)
+    assert everything(warehouse) == [[], [], []]
 
 
 def test_other_users_are_refused(warehouse):
