@@ -30,7 +30,7 @@ from warehouse.database import (
 from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.identity import code_version, sha256_of
-from warehouse.placing import put_in_place, sync
+from warehouse.placing import put_in_place, put_link_in_place
 from warehouse.records import Published
 from warehouse.run_figures import KEPT as KEPT_FIGURES
 from warehouse.run_figures import bring_up_to_date, figure_files
@@ -260,8 +260,7 @@ def _guard_copy(home: Home) -> None:
     link.unlink(missing_ok=True)
     try:
         link.symlink_to(NOWHERE)
-        link.replace(_guard_path(home))
-        sync(home.root)
+        put_link_in_place(link, _guard_path(home))
     except OSError:  # a file system without links: its mode alone protects the copy
         with suppress(FileNotFoundError):
             _guard_path(home).unlink()
