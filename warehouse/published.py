@@ -44,5 +44,7 @@ def refuse_unpublished(home: Home) -> None:
     """
     if not publication(home):
         raise RefusedError(
-            "Nothing is published yet", got=f"nothing in {home.catalogue}", to_do="Run `fpt run`"
+            "Nothing is published yet",
+            got=f"nothing in {home.catalogue}",
+            to_do="Run `fpt run` first",
         )
