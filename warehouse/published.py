@@ -5,8 +5,8 @@ from contextlib import contextmanager
 
 import duckdb
 
-from warehouse.catalogue import opened, publication, reading
-from warehouse.database import quoted
+from warehouse.catalogue import catalogues, publication, reading
+from warehouse.database import IN_MEMORY, connected, not_opened, quoted
 from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.store import listed
@@ -18,8 +18,9 @@ MEMORY_LIMIT = "2GB"
 def guarded(home: Home) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection that reads the catalogue and the files that it lists, by their paths.
 
-    It can't write, reach other files or be talked out of it. Its settings are those of every
-    connection to the catalogue in this process.
+    It can't reach other files, change the catalogue or be talked out of it. The listed files it
+    could write as well as read: what it is asked must have passed `refuse_writing`. It has a DuckDB
+    of its own, so that nobody else in this process is bound by its settings.
 
     Raises:
         RefusedError: nothing is published yet, or the catalogue does not open.
@@ -27,13 +28,29 @@ def guarded(home: Home) -> Iterator[duckdb.DuckDBPyConnection]:
     refuse_unpublished(home)
     with reading(home):
         pass  # brings a catalogue of older code up to date
-    with opened(home) as connection:
+    with connected(IN_MEMORY) as connection:
+        _attach_newest(connection, home)
         files = ", ".join(quoted(str(home.root / file.path)) for file in listed(connection))
         connection.execute(f"SET allowed_paths = [{files}]")
         connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")
         yield connection
+
+
+def _attach_newest(connection: duckdb.DuckDBPyConnection, home: Home) -> None:
+    path = catalogues(home)[0]
+    try:
+        connection.execute(f"ATTACH {quoted(str(path))} AS published (READ_ONLY)")
+    except duckdb.Error as error:
+        if path.exists():
+            raise not_opened(path, error) from error
+        # three were published between the look and the opening, and it went
+        _attach_newest(connection, home)
+        return
+    connection.execute("USE published")
+    connection.execute("DETACH memory")
+    connection.execute(f"SET temp_directory = {quoted(str(path.with_suffix('.spill')))}")
 
 
 def refuse_unpublished(home: Home) -> None:

@@ -9,6 +9,7 @@ import polars as pl
 
 from warehouse.errors import RefusedError
 from warehouse.home import Home
+from warehouse.only_reading import refuse_writing
 from warehouse.published import guarded
 
 TIMEOUT_SECONDS = 60.0
@@ -30,6 +31,7 @@ def ask(
         stop = threading.Timer(timeout_seconds, connection.interrupt)
         stop.start()
         try:
+            refuse_writing(connection, question, parameters)
             relation = connection.sql(question, params=list(parameters) or None)
             return pl.DataFrame() if relation is None else relation.pl()
         except duckdb.InterruptException as error:
