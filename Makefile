@@ -6,7 +6,7 @@ BIN := .venv/bin
 # Two workers with a thread each: more threads than cores make PyTorch wait for itself.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist worksteal
 
-.PHONY: install run test test-slow lint clean
+.PHONY: install run test test-slow lint clean fuzz
 
 install: .venv/installed
 
@@ -33,3 +33,7 @@ test-slow: install
 
 clean:
 	rm -rf .venv .fpt build *.egg-info
+
+# 10,000 archives changed at random against plain Python: some minutes
+fuzz: install
+	$(BIN)/python benchmarks/fuzz.py --count 10000 --seed 7 --workers 2

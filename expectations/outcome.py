@@ -19,6 +19,8 @@ class Outcome:
         observed: What was seen, or the error of a check that raised.
         unexpected_count: Offending rows; None where the check does not count rows.
         sample: At most five offending rows, JSON-safe.
+        name: That of a suspicion, by which it may be accepted; None for what is exact.
+        found: All rows of a suspicion.
         reason: Why this is expected.
     """
 
@@ -30,6 +32,8 @@ class Outcome:
     unexpected_count: int | None
     reason: str
     sample: list[dict[str, Any]] = field(default_factory=list)
+    name: str | None = None
+    found: list[dict[str, Any]] = field(default_factory=list)
 
 
 def stops(outcomes: Iterable[Outcome]) -> bool:

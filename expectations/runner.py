@@ -131,6 +131,8 @@ def _results(source: SQLDatasource, suite: Suite) -> dict[str, Any]:
 def _outcome(table: str, expectation: Expectation, answer: Any) -> Outcome:
     error = "no result came back" if answer is None else _raised(answer.exception_info)
     result = {} if answer is None else answer.result
+    name = None if error else expectation.meta.get("name")  # what raised is no suspicion
+    rows = _rows(result)
     return Outcome(
         table_name=table,
         expectation=expectation.meta["words"],
@@ -140,7 +142,9 @@ def _outcome(table: str, expectation: Expectation, answer: Any) -> Outcome:
         # Checks of a whole table observe a value; the others count rows.
         unexpected_count=None if "observed_value" in result else result.get("unexpected_count"),
         reason=expectation.notes,
-        sample=_sample(result),
+        sample=rows[:SAMPLE_ROWS],
+        name=name,
+        found=rows if name else [],
     )
 
 
@@ -182,9 +186,9 @@ def _observed(result: dict[str, Any]) -> str | None:
     return None if count is None else f"{count} rows"
 
 
-def _sample(result: dict[str, Any]) -> list[dict[str, Any]]:
+def _rows(result: dict[str, Any]) -> list[dict[str, Any]]:
     rows = result.get("partial_unexpected_index_list") or []
-    return [{name: _plain(value) for name, value in row.items()} for row in rows[:SAMPLE_ROWS]]
+    return [{name: _plain(value) for name, value in row.items()} for row in rows]
 
 
 def _plain(value: Any) -> Any:

@@ -31,10 +31,12 @@ __all__ = [
     "not_null",
     "on_step",
     "row_count",
+    "suspicion",
     "unique",
 ]
 
 SAMPLE_ROWS = 5
+ALL_ROWS = 100_000
 
 
 class OffendingRows(BatchExpectation):  # type: ignore[misc]
@@ -49,14 +51,16 @@ class OffendingRows(BatchExpectation):  # type: ignore[misc]
             together.
         shown: columns of a sample; `{key}` stands for those that identify a row of the table.
         table: the audited table, told by its suite.
+        most: rows that a sample has at most.
     """
 
     query: str
     where: str
     shown: str
     table: str = ""
+    most: int = SAMPLE_ROWS
     _kept: Any = PrivateAttr(None)
-    success_keys: ClassVar[tuple[str, ...]] = ("query", "where", "shown", "table")
+    success_keys: ClassVar[tuple[str, ...]] = ("query", "where", "shown", "table", "most")
 
     @property
     def rows(self) -> Rows:
@@ -77,7 +81,7 @@ class OffendingRows(BatchExpectation):  # type: ignore[misc]
         execution_engine: Any = None,  # noqa: ARG002
     ) -> dict[str, Any]:
         count = ahead().count(self.rows)
-        sample = ahead().sample(self.rows, self.shown, SAMPLE_ROWS) if count else []
+        sample = ahead().sample(self.rows, self.shown, self.most) if count else []
         return {
             "success": count == 0,
             "result": {"unexpected_count": count, "partial_unexpected_index_list": sample},
@@ -118,6 +122,16 @@ def no_rows(
     """
     told = _told(words, reason, severity)
     return OffendingRows(query=sql.strip(), where=where, shown=shown, **told)
+
+
+def suspicion(name: str, words: str, sql: str, *, reason: str) -> Expectation:
+    """A statistic of `sql` that warns, and that people may accept by its name.
+
+    All rows are kept: each says of which training it is.
+    """
+    told = _told(words, reason, "warning")
+    told["meta"]["name"] = name
+    return OffendingRows(query=sql.strip(), where="true", shown="*", most=ALL_ROWS, **told)
 
 
 def row_count(known: int | None, *, spare: int = 0, reason: str) -> Expectation:

@@ -18,6 +18,7 @@ from flows.parameters import (
     Rejects,
     Retention,
     Seeds,
+    Suspicion,
 )
 from flows.run import prepared
 from flows.train import train_and_audit
@@ -25,9 +26,11 @@ from tasks import auditing, backtesting, publishing
 from tasks.flow_runs import operated, tag
 from tasks.progress import note
 from tasks.training import Training
+from warehouse.ahead import AheadFile
 from warehouse.database import locked
 from warehouse.errors import RefusedError
 from warehouse.home import Home
+from warehouse.records import Snapshot
 
 MONTHS = 12
 
@@ -45,6 +48,7 @@ def backtest(
     device: Device = "auto",
     max_rejects: Rejects = 0,
     home: Path | None = None,
+    accept: Sequence[Suspicion] = (),
 ) -> list[str]:
     """Train on what was known on each day and rank what came next; other parameters as in `run`.
 
@@ -56,23 +60,42 @@ def backtest(
     wanted = [
         one for day in sorted(set(days)) for one in prepared(place, Experiment(*asked, day))[1]
     ]
-    train_and_audit(place, wanted, device)
     missing = backtesting.not_looked_at(place, wanted)
+    ahead = _looked_ahead(place, missing)  # a day after which nothing came is refused now
+    train_and_audit(place, wanted, device, accept)
     if len(missing) < len(wanted):
         note(f"{len(wanted) - len(missing)} trainings: what came next was ranked before")
-    for snapshot in dict.fromkeys(one.snapshot for one in missing):
-        _rank(place, [one for one in missing if one.snapshot == snapshot], device)
+    for found in ahead:
+        trained = [one for one in missing if one.snapshot == found.snapshot]
+        _rank(place, found, trained, device, accept)
     publishing.replace_readers_copy(place)
     return list(dict.fromkeys(one.snapshot.snapshot_id for one in wanted))
 
 
-def _rank(place: Home, trained: Sequence[Training], device: str) -> None:
+def _looked_ahead(place: Home, wanted: Sequence[Training]) -> list[AheadFile]:
+    """What came after each snapshot.
+
+    Raises:
+        RefusedError: nothing came after one of them.
+    """
+    found = []
+    for snapshot in dict.fromkeys(one.snapshot for one in wanted):
+        with locked(place, _lock(snapshot)):
+            found.append(backtesting.look_ahead(place, snapshot))
+    return found
+
+
+def _lock(snapshot: Snapshot) -> str:
+    return f"ahead-{snapshot.snapshot_id}"
+
+
+def _rank(
+    place: Home, found: AheadFile, trained: Sequence[Training], device: str, accept: Sequence[str]
+) -> None:
     """Rank with all trainings of one snapshot, audit, publish."""
-    snapshot = trained[0].snapshot
-    with locked(place, f"ahead-{snapshot.snapshot_id}"):
-        found = backtesting.look_ahead(place, snapshot)
+    with locked(place, _lock(found.snapshot)):
         ranks = backtesting.rank_ahead(place, found, trained, device)
-        auditing.audit_ahead(place, found, ranks)
+        auditing.audit_ahead(place, found, ranks, accept)
         backtesting.publish_ahead(place, found, ranks)
 
 

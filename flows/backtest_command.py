@@ -9,6 +9,7 @@ from flows import console
 from flows.guard import guarded, working
 from flows.options import (
     DEFAULT_HOME,
+    Accept,
     AsJson,
     Dataset,
     DeviceName,
@@ -49,6 +50,7 @@ def backtest(
     seeds: SeedCount = 1,
     device: DeviceName = "auto",
     max_rejects: MaxRejects = 0,
+    accept: Accept = [],  # noqa: B006
     home: HomeDir = DEFAULT_HOME,
     as_json: AsJson = False,
 ) -> None:
@@ -56,23 +58,27 @@ def backtest(
 
     Beside it stands the leave-one-out figure of the same weights and users.
     """
-    from flows.backtest import backtest as flow
-    from flows.backtest import days_between
-    from warehouse.database import statements
-    from warehouse.home import Home
-    from warehouse.questions import ask
 
     def run() -> list[str]:
+        from flows.backtest import backtest as flow
+        from flows.backtest import days_between
+
         days = [one.date() for one in on]
         if first and last:
             days += days_between(first.date(), last.date(), every)
         if not days:
             raise RefusedError("No day to look back from", to_do="Give --from and --to, or --on")
         asked = (dataset, source, retention, models, preset, seeds, device, max_rejects, home)
-        return flow(days, *asked)
+        return flow(days, *asked, accept)
+
+    def show(snapshots: list[str]) -> None:
+        from warehouse.database import statements
+        from warehouse.home import Home
+        from warehouse.questions import ask
+
+        rows = ask(Home.at(home), statements("questions/backtest"), [snapshots, preset])
+        title = f"What came next, and what was left out, at 10; preset {preset}"
+        console.show_rows(rows.to_dicts(), title, as_json=as_json)
 
     snapshots = working(run, home)
-    parameters = [snapshots, preset]
-    rows = guarded(lambda: ask(Home.at(home), statements("questions/backtest"), parameters), home)
-    title = f"What came next, and what was left out, at 10; preset {preset}"
-    console.show_rows(rows.to_dicts(), title, as_json=as_json)
+    guarded(lambda: show(snapshots), home)

@@ -7,10 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
-from flows import backtest_command, console, readers
-from flows.guard import guarded, working
+from flows import backtest_command, console, keeping_commands, readers
+from flows.files import refuse_unmakeable
+from flows.guard import Guarded, guarded, working
 from flows.options import (
     DEFAULT_HOME,
+    Accept,
     AsJson,
     AsOf,
     Dataset,
@@ -27,8 +29,10 @@ from flows.options import (
     day,
 )
 from flows.parameters import HEADLINE, Experiment
+from tasks.ends import ends
 
 app = typer.Typer(
+    cls=Guarded,
     no_args_is_help=True,
     rich_markup_mode="markdown",
     add_completion=False,
@@ -48,15 +52,20 @@ def run(
     device: DeviceName = "auto",
     max_rejects: MaxRejects = 0,
     as_of: AsOf = None,
+    accept: Accept = [],  # noqa: B006
     home: HomeDir = DEFAULT_HOME,
     as_json: AsJson = False,
 ) -> None:
     """Ingest, audit, prepare, audit, train, evaluate, publish; then show the metrics."""
-    from flows.run import run as flow
 
-    asked = (dataset, source, retention, models, preset, seeds, device, max_rejects, home)
-    outcome = working(lambda: flow(*asked, day(as_of)), home)
-    _show_metrics(outcome, preset, home, as_json)
+    def flow() -> Any:
+        from flows.run import run
+
+        asked = (dataset, source, retention, models, preset, seeds, device, max_rejects, home)
+        return run(*asked, day(as_of), accept)
+
+    outcome = working(flow, home)
+    guarded(lambda: _show_metrics(outcome, preset, home, as_json), home)
 
 
 @app.command(epilog="`fpt benchmark --dataset ml-1m --source ml-1m.zip --preset paper --seeds 5`")
@@ -70,6 +79,7 @@ def benchmark(
     device: DeviceName = "auto",
     max_rejects: MaxRejects = 0,
     as_of: AsOf = None,
+    accept: Accept = [],  # noqa: B006
     home: HomeDir = DEFAULT_HOME,
     as_json: AsJson = False,
 ) -> None:
@@ -78,11 +88,15 @@ def benchmark(
     TiSASRec, TiSASRec+, TiSASRec++ and SAS-FPT on 5-core data, TiSASRec and SAS-FPT on cold-start
     data, each with every seed; or the variants that are named, on both.
     """
-    from flows.run import benchmark as flow
 
-    asked = (dataset, source, retentions, models, preset, seeds, device, max_rejects, home)
-    outcome = working(lambda: flow(*asked, day(as_of)), home)
-    _show_metrics(outcome, preset, home, as_json)
+    def flow() -> Any:
+        from flows.run import benchmark
+
+        asked = (dataset, source, retentions, models, preset, seeds, device, max_rejects, home)
+        return benchmark(*asked, day(as_of), accept)
+
+    outcome = working(flow, home)
+    guarded(lambda: _show_metrics(outcome, preset, home, as_json), home)
 
 
 @app.command(epilog="`fpt ingest --dataset ml-1m --source ml-1m.zip`")
@@ -94,11 +108,15 @@ def ingest(
     as_json: AsJson = False,
 ) -> None:
     """Land one archive in `raw`, audited."""
-    from flows.ingest import ingest as flow
 
-    load_id = working(lambda: flow(dataset, source, max_rejects, home), home)
+    def flow() -> str:
+        from flows.ingest import ingest
+
+        return ingest(dataset, source, max_rejects, home)
+
+    load_id = working(flow, home)
     question = "SELECT * FROM raw.loads WHERE load_id = ?"
-    _show_answer(home, question, [load_id], "Landed", as_json)
+    guarded(lambda: _show_answer(home, question, [load_id], "Landed", as_json), home)
 
 
 @app.command(epilog="`fpt prepare 3f2a --retention cold-start`")
@@ -112,11 +130,15 @@ def prepare(
     as_json: AsJson = False,
 ) -> None:
     """Make core tables and sequences from a load, audited."""
-    from flows.prepare import prepare as flow
 
-    snapshot_id = working(lambda: flow(load_id, retention, home, day(as_of)), home)
+    def flow() -> str:
+        from flows.prepare import prepare
+
+        return prepare(load_id, retention, home, day(as_of))
+
+    snapshot_id = working(flow, home)
     question = "SELECT * FROM core.snapshots WHERE snapshot_id = ?"
-    _show_answer(home, question, [snapshot_id], "Prepared", as_json)
+    guarded(lambda: _show_answer(home, question, [snapshot_id], "Prepared", as_json), home)
 
 
 @app.command(epilog="`fpt train 9c41 --model sas_fpt --seeds 5 --device cuda`")
@@ -128,19 +150,24 @@ def train(
     preset: PresetName = "quick",
     seeds: SeedCount = 1,
     device: DeviceName = "auto",
+    accept: Accept = [],  # noqa: B006
     home: HomeDir = DEFAULT_HOME,
     as_json: AsJson = False,
 ) -> None:
     """Train on a snapshot, rank, audit, publish."""
-    from flows.train import train as flow
 
-    run_ids = working(lambda: flow(snapshot_id, models, preset, seeds, device, home), home)
+    def flow() -> list[str]:
+        from flows.train import train
+
+        return train(snapshot_id, models, preset, seeds, device, home, accept)
+
+    run_ids = working(flow, home)
     question = (
-        "SELECT display_name AS model, seed, run_id, protocol, recall, ndcg, mrr "
+        "SELECT display_name AS model, seed, run_id, protocol, recall, ndcg, mrr, warnings "
         "FROM mart.metrics WHERE list_contains(?, run_id) AND split = 'test' AND k = 10 "
         "ORDER BY protocol DESC, model, seed"
     )
-    _show_answer(home, question, [run_ids], "Test metrics at 10", as_json)
+    guarded(lambda: _show_answer(home, question, [run_ids], "Test metrics at 10", as_json), home)
 
 
 @app.command(epilog="`fpt plan --dataset ml-1m --source ml-1m.zip --preset paper --seeds 5`")
@@ -156,12 +183,15 @@ def plan(
     as_json: AsJson = False,
 ) -> None:
     """Show what would run, what is already there and how long it may take; changes nothing."""
-    from flows.plan import plan as make_plan
 
-    asked = (dataset, source, retentions, models, preset, seeds)
-    asked_for = Experiment(*asked, home=home, as_of=day(as_of))
-    rows = guarded(lambda: make_plan(asked_for), home)
-    console.show_rows(rows, "Plan", as_json=as_json)
+    def show() -> None:
+        from flows.plan import plan
+
+        asked = (dataset, source, retentions, models, preset, seeds)
+        rows = plan(Experiment(*asked, home=home, as_of=day(as_of)))
+        console.show_rows(rows, "Plan", as_json=as_json)
+
+    guarded(show, home)
 
 
 @app.command(epilog="`fpt export to-gpu --dataset ml-1m --source ml-1m.zip --preset paper`")
@@ -183,11 +213,16 @@ def export(
     There: `python -m fpt_model train-all --jobs jobs.json`. Then copy what is in its `runs` into
     `runs` of the home, and run `fpt benchmark`.
     """
-    from flows.run import export as flow
 
-    asked = (dataset, source, retentions, models, preset, seeds, max_rejects, home)
-    count = working(lambda: flow(folder, *asked, day(as_of)), home)
-    console.show_rows([{"folder": str(folder), "trainings": count}], "Exported", as_json=as_json)
+    def flow() -> int:
+        from flows.run import export
+
+        asked = (dataset, source, retentions, models, preset, seeds, max_rejects, home)
+        return export(folder, *asked, day(as_of))
+
+    guarded(lambda: refuse_unmakeable(folder), home)
+    row = {"folder": str(folder), "trainings": working(flow, home)}
+    guarded(lambda: console.show_rows([row], "Exported", as_json=as_json), home)
 
 
 @app.command(epilog="`fpt up`, and beside it `fpt up --check`")
@@ -206,20 +241,33 @@ def up(
 
     Ctrl-C ends all of it; `--check` is for another terminal.
     """
-    from flows.up import up as serve
-    from flows.up_check import check as check_up
-    from warehouse.home import Home
 
     def announce(served: Any) -> None:
-        ready = {"ui": served.url, "workers": ", ".join(served.pools), "home": str(home)}
+        from flows.serving import where_password
+        from warehouse.home import Home
+
+        place = Home.at(home)
+        ready = {"ui": served.url, "password": where_password(place)}
+        ready |= {"workers": ", ".join(served.pools), "home": str(home)}
         console.show_rows([ready], "Up: schedules run until Ctrl-C", as_json=as_json)
         sys.stdout.flush()
 
-    if check:
-        findings = guarded(lambda: check_up(Home.at(home)), home)
-        _show_findings(findings, "Up", as_json)
-    else:
-        guarded(lambda: serve(Home.at(home), host, port, announce), home)
+    def serve() -> None:
+        from flows.up import up
+        from warehouse.home import Home
+
+        up(Home.at(home), host, port, announce)
+
+    def look() -> bool:
+        from flows.up_check import check
+        from warehouse.home import Home
+
+        return _show_findings(check(Home.at(home)), "Up", as_json)
+
+    if not check:
+        guarded(serve, home)
+    elif not guarded(look, home):
+        raise typer.Exit(1)
 
 
 @app.command(epilog="`fpt records docs/results --dataset ml-1m --preset paper`")
@@ -234,28 +282,40 @@ def records(
 
     What the folder has of other data sets and presets stays.
     """
-    from warehouse.home import Home
-    from warehouse.recording import record
 
-    counts = guarded(lambda: record(Home(home.resolve()), folder, dataset, preset), home)
-    rows = [{"file": str(folder / name), "rows": count} for name, count in counts.items()]
-    console.show_rows(rows, "Recorded", as_json=as_json)
+    def keep() -> None:
+        from warehouse.home import Home
+        from warehouse.recording import record
+
+        refuse_unmakeable(folder)
+        counts = record(Home.existing(home), folder, dataset, preset)
+        rows = [{"file": str(folder / name), "rows": count} for name, count in counts.items()]
+        console.show_rows(rows, "Recorded", as_json=as_json)
+
+    guarded(keep, home)
 
 
 @app.command()
 def doctor(home: HomeDir = DEFAULT_HOME, as_json: AsJson = False) -> None:
     """Check this machine and the pipeline's files."""
-    from flows.doctor import examine
 
-    _show_findings(guarded(lambda: examine(home), home), "Doctor", as_json)
+    def look() -> bool:
+        from flows.doctor import examine
+
+        return _show_findings(examine(home), "Doctor", as_json)
+
+    if not guarded(look, home):
+        raise typer.Exit(1)
 
 
 app.add_typer(backtest_command.app)
 app.add_typer(readers.app)
+app.add_typer(keeping_commands.app)
 
 
 def main() -> None:
     """Entry point of `fpt`."""
+    ends.watch()
     for name in (
         "PREFECT_SERVER_ANALYTICS_ENABLED",
         "PREFECT_CLOUD_ENABLE_ORCHESTRATION_TELEMETRY",
@@ -265,7 +325,10 @@ def main() -> None:
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     # a busy machine starts Prefect's server in more than its twenty seconds
     os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
-    app()
+    try:
+        app()
+    finally:
+        ends.finish()
 
 
 def _show_metrics(outcome: Any, preset: str, home: Path, as_json: bool) -> None:
@@ -278,10 +341,10 @@ def _show_metrics(outcome: Any, preset: str, home: Path, as_json: bool) -> None:
     console.show_rows(rows, f"Test metrics, preset {preset}", as_json=as_json)
 
 
-def _show_findings(findings: list[dict[str, str]], title: str, as_json: bool) -> None:
+def _show_findings(findings: list[dict[str, str]], title: str, as_json: bool) -> bool:
+    """Whether none is bad."""
     console.show_rows(findings, title, as_json=as_json)
-    if any(finding["state"] == "bad" for finding in findings):
-        raise typer.Exit(1)
+    return all(finding["state"] != "bad" for finding in findings)
 
 
 def _show_answer(

@@ -1,10 +1,12 @@
 """What the command line shows: progress bars, tables, one clear message for an error."""
 
 import json
+import math
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from decimal import Decimal
 from typing import Any
 
 from rich import box
@@ -14,7 +16,10 @@ from rich.measure import Measurement
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from warehouse.visible import printable
+
 _ENDLESS = 100_000
+_HUGE = 1e15  # beyond it, digits before the point are mostly noise
 _WIDE = 160  # for a file or a pipe, which don't tell their width
 
 
@@ -64,17 +69,24 @@ def progress_bars() -> Iterator[None]:
 def show_rows(rows: Sequence[Mapping[str, Any]], title: str, *, as_json: bool = False) -> None:
     """Print rows as a table without its empty columns, or as JSON for scripts."""
     if as_json:
-        out.file.write(json.dumps(list(rows), default=str) + "\n")
+        proper = [{name: _json_value(value) for name, value in row.items()} for row in rows]
+        out.file.write(json.dumps(proper, default=str) + "\n")
         return
     out.print(_table(rows, title))
 
 
-def show_answer(rows: Sequence[Mapping[str, Any]], *, as_json: bool = False) -> None:
+def _json_value(value: Any) -> Any:
+    """JSON has no NaN and no infinity; a DECIMAL is a number as well."""
+    number = float(value) if isinstance(value, Decimal) else value
+    return None if isinstance(number, float) and not math.isfinite(number) else number
+
+
+def show_answer(rows: Sequence[Mapping[str, Any]]) -> None:
     """`show_rows`, but one value a line where a table would break words (ids, checksums)."""
     table = _table(rows, "")
     unbound = out.options.update(max_width=_ENDLESS)  # Rich would cut the measure to the screen
-    if as_json or Measurement.get(out, unbound, table).minimum <= out.width:
-        show_rows(rows, "", as_json=as_json)
+    if Measurement.get(out, unbound, table).minimum <= out.width:
+        out.print(table)
         return
     width = max(len(printable(name)) for name in rows[0])
     for number, row in enumerate(rows, start=1):
@@ -103,14 +115,9 @@ def shown(value: Any) -> str:
     """
     if value is None:
         return ""
-    return f"{value:.4f}" if isinstance(value, float) else printable(str(value))
-
-
-def printable(text: str) -> str:
-    """Text that can't move the cursor or colour the terminal: control characters made visible."""
-    return "".join(
-        char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in text
-    )
+    if isinstance(value, float):
+        return f"{value:.4f}" if abs(value) < _HUGE else str(value)
+    return printable(str(value))
 
 
 def fail(message: str) -> None:

@@ -106,8 +106,19 @@ def _leftovers(home: Home) -> Iterator[Finding]:
 def _prefect(home: Home) -> Iterator[Finding]:
     from prefect.settings import get_current_settings
 
+    from flows import server
+
     url = get_current_settings().api.url
-    yield finding("prefect", "good", url or "no server set: each command starts one of its own")
+    if wrong := server.damaged() or server.damage_of(home.root / "prefect" / "prefect.db"):
+        yield finding("prefect", "bad", f"{wrong.what}: {wrong.got}", wrong.to_do)
+    elif url is None:
+        yield finding("prefect", "good", "no server set: each command starts one of its own")
+    else:
+        try:
+            server.refuse_unreachable(url, server.password_for(home, url))
+            yield finding("prefect", "good", f"{url} answers")
+        except RefusedError as error:
+            yield finding("prefect", "bad", f"{error.what}: {error.got}", error.to_do)
 
 
 def _device(home: Home) -> Iterator[Finding]:

@@ -1,45 +1,181 @@
 """How a command runs: what it says while it works, and the one message when it fails."""
 
+import errno
+import os
+import sys
 import traceback
 from collections.abc import Callable
+from contextlib import nullcontext, suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import typer
+from typer.core import TyperGroup
 
 from flows import console
+from tasks.ends import INTERRUPTED, ends
 from warehouse.errors import RefusedError
+from warehouse.home import Home
 
 T = TypeVar("T")
+READER_GONE = 141  # as of a program that SIGPIPE ended
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_CLOSED = (errno.EROFS, errno.EACCES, errno.EPERM)
+_FULL_WORDS = ("No space left on device", "disk is full", "Disk quota exceeded", "File too large")
+
+
+class Guarded(TyperGroup):
+    """All commands: what fails outside their own guards is told in one line as well."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was typed."""
+        return guarded(lambda: _flushed(lambda: super(Guarded, self).invoke(ctx)), None)
 
 
 def working(flow: Callable[[], T], home: Path) -> T:
     """Run a flow with progress bars; its log, tracebacks included, goes to `logs/fpt.log`."""
 
     def logged() -> T:
+        import prefect.flow_engine
+
+        from flows import server
         from flows.logs import log_to
+        from flows.sweeping import swept
 
         log_to(home)
-        with console.progress_bars():
-            return flow()
+        server.connect(Home.at(home))
+        # our handlers stay in place: the engine's would break off its own reports, and is of use
+        # to workers only
+        prefect.flow_engine.capture_sigterm = nullcontext  # type: ignore
+        with console.progress_bars(), swept(home):
+            return _whole(flow)
 
     return guarded(logged, home)
 
 
-def guarded(action: Callable[[], T], home: Path) -> T:
-    """Run `action`; end the process with one clear message when it fails."""
+def _whole(flow: Callable[[], T]) -> T:
+    """A flow's result, also when the engine could not tell its server of the end.
+
+    A signal is raised within the flow's own code alone (`tasks/flow_runs.py`).
+    """
+    from tasks.flow_runs import current
+
+    with ends.deferred():
+        try:
+            result = flow()
+        except Exception:
+            if not current.done:
+                raise
+            console.err.print("Prefect's server is lost: it was not told that this run is done.")
+            result = current.outcome
+    ends.check()
+    return result
+
+
+def guarded(action: Callable[[], T], home: Path | None) -> T:
+    """Run `action`; end the process with one clear message when it fails.
+
+    Args:
+        action: all of the work.
+        home: where the traceback of an error that nobody foresaw is kept; None: it is not.
+    """
     try:
         return action()
-    except RefusedError as error:
+    except typer.Exit:
+        raise
+    except BrokenPipeError as error:
+        raise _quietly() from error
+    except Exception as error:
+        if _is_usage(error):
+            raise
+        message, code = (
+            (_said(error, home), 1) if ends.received is None else (INTERRUPTED, ends.code)
+        )
+    except KeyboardInterrupt:
+        message, code = INTERRUPTED, ends.code
+    with suppress(OSError):
+        ends.said = True
+        console.fail(message)
+    raise typer.Exit(code)
+
+
+def _flushed(action: Callable[[], T]) -> T:
+    """What was printed is written before the end, where a closed pipe is still ours to see."""
+    result = action()
+    sys.stdout.flush()
+    return result
+
+
+def _quietly() -> typer.Exit:
+    """The end of a command whose reader has left, as `head` does."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, sys.stdout.fileno())  # Python flushes once more at its end
+    return typer.Exit(READER_GONE)
+
+
+def _is_usage(error: Exception) -> bool:
+    """Whether it is a mistyped command line, which Typer shows with the usage."""
+    return hasattr(error, "show") and hasattr(error, "exit_code")
+
+
+def _said(error: Exception, home: Path | None) -> str:
+    """One line, by cause; nothing that fails here may hide it."""
+    if isinstance(error, RefusedError):
         # Prefect keeps the error; its frames would keep open connections to the end and past it.
         traceback.clear_frames(error.__traceback__)
-        message, code = str(error), 1
-    except KeyboardInterrupt:
-        message, code = "interrupted; what was finished is kept", 130
-    except Exception as error:
-        from flows.logs import keep_traceback
+    if (known := _known(error)) is not None:
+        return str(known)
+    from flows.logs import keep_traceback
 
-        log = keep_traceback(home)
-        message, code = f"{type(error).__name__}: {error} (traceback in {log})", 1
-    console.fail(message)
-    raise typer.Exit(code)
+    said = " ".join(f"{type(error).__name__}: {error}".split())
+    try:
+        return (
+            f"{said} (traceback in {keep_traceback(home)})" if home else f"{said} ({_where(error)})"
+        )
+    except Exception as second:
+        return f"{said} ({_where(error)}; no traceback kept: {second})"
+
+
+def _known(error: BaseException) -> RefusedError | None:
+    """The cause of an error in words of ours, if it is one that a machine or a user makes."""
+    chain = list(_causes(error))
+    for one in chain:
+        if isinstance(one, OSError) and one.errno in _CLOSED:
+            return RefusedError(
+                f"Can't write {one.filename or 'a file'}",
+                got=one.strerror,
+                to_do="Give a --home that this user may write to",
+            )
+        if _is_full(one):
+            where = getattr(one, "filename", None)
+            return RefusedError(
+                f"The disk is full{f' at {where}' if where else ''}",
+                got=" ".join(str(one).split())[:200],
+                to_do="Free some of it; the same command goes on where it was",
+            )
+    return next((one for one in chain if isinstance(one, RefusedError)), None) or _of_prefect(chain)
+
+
+def _is_full(error: BaseException) -> bool:
+    number = error.errno if isinstance(error, OSError) else None
+    return number in _FULL or any(word in str(error) for word in _FULL_WORDS)
+
+
+def _of_prefect(chain: list[BaseException]) -> RefusedError | None:
+    """What its server has, if that is what failed."""
+    if not any(type(one).__module__.partition(".")[0] in ("prefect", "httpx") for one in chain):
+        return None
+    from flows.server import damaged
+
+    return damaged()
+
+
+def _causes(error: BaseException | None) -> Any:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _where(error: Exception) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "nowhere"

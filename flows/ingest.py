@@ -40,5 +40,5 @@ def land_and_audit(place: Home, dataset: str, source: Path | None, max_rejects: 
         with staging_folder(place, "load") as folder:
             load = landing.land(dataset, archive, load_id, folder)
             auditing.audit_load(place, load, folder, max_rejects)
-            publishing.publish_load(place, load_id, folder)
+            publishing.publish_load(place, folder)
     return load_id

@@ -9,9 +9,16 @@ from warehouse.home import Home
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
+class _Log(logging.FileHandler):
+    """A log that says nothing of its own failures: a full disk is told once, by what it stops."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """Drop the record; Python would print a traceback for each."""
+
+
 def log_to(home: Path) -> None:
     """Send the logs of flows, tasks and their tracebacks to `logs/fpt.log`."""
-    handler = logging.FileHandler(log_file(home), encoding="utf-8")
+    handler = _Log(log_file(home), encoding="utf-8")
     handler.setFormatter(logging.Formatter(FORMAT))
     logging.getLogger("prefect").addHandler(handler)
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, get_args
 
 import typer
 
-from flows.parameters import DatasetName, Device, Model, Preset, Retention
+from flows.parameters import DatasetName, Device, Model, Preset, Retention, Suspicion
 
 Dataset = Annotated[DatasetName, typer.Option(help="Data set; `synthetic` needs no network.")]
 Source = Annotated[
@@ -46,6 +46,12 @@ AsOf = Annotated[
 ]
 HomeDir = Annotated[
     Path, typer.Option("--home", envvar="FPT_HOME", help="Folder of the pipeline's files.")
+]
+Accept = Annotated[
+    list[Any],
+    _repeatable(
+        "accept", get_args(Suspicion), "What audits may suspect, as it is right; repeatable."
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 DEFAULT_HOME = Path(".fpt")

@@ -15,6 +15,7 @@ Retention = Literal["5-core", "cold-start"]
 Model = Literal["sasrec", "sse_pt", "tisasrec", "tisasrec_plus", "tisasrec_plus_plus", "sas_fpt"]
 Preset = Literal["quick", "paper", "matched", "anywhere", "best"]
 Device = Literal["auto", "cpu", "cuda"]
+Suspicion = Literal["too-good", "below-chance", "few-candidates"]  # expectations/suspicions.py
 Seeds = Annotated[int, Field(ge=1, le=1000)]
 Rejects = Annotated[int, Field(ge=0)]
 
@@ -39,6 +40,7 @@ class Experiment:
         max_rejects: how many lines may be unreadable before the run stops.
         home: folder of the pipeline.
         as_of: only ratings before this day (UTC) are known; all of them without one.
+        accept: what audits may suspect of the trainings, as it is right.
     """
 
     dataset: DatasetName = "synthetic"
@@ -51,6 +53,7 @@ class Experiment:
     max_rejects: Rejects = 0
     home: Path | None = None
     as_of: date | None = None
+    accept: Sequence[Suspicion] = ()
 
     def models_on(self, retention: Retention) -> Sequence[Model]:
         """Variants to train where these users and items stay."""

@@ -1,6 +1,5 @@
 """What a run would do: looks, and changes nothing."""
 
-from pathlib import Path
 from typing import Any
 
 from flows.parameters import Experiment
@@ -23,9 +22,9 @@ def plan(asked: Experiment) -> list[Row]:
     Raises:
         RefusedError: the source can't be read.
     """
-    place = Home(Path(asked.home or ".fpt").resolve())
+    place = Home.existing(asked.home)
     archive = asked.source or find(asked.dataset).archive(place.sources)
-    if not archive.exists():
+    if asked.source is None and not archive.exists():
         what = f"{asked.dataset}: fetch (or generate) it, then land and everything after"
         return [_row("fetch", what, "", "to do", None)]
     known = _known(place, asked)

@@ -1,10 +1,11 @@
 """The prompt of `fpt sql`: SQL over several lines, questions by name; an error does not end it."""
 
 import readline
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from flows import console
+from tasks.ends import ends
 from warehouse.errors import RefusedError
 from warehouse.named import named_questions
 
@@ -15,7 +16,7 @@ TABLES = """
 HELP = """SQL ends with ; and may have several lines. A question's name alone asks that question.
 .list    questions with a name
 .tables  tables and views; DESCRIBE mart.metrics; shows the columns of one
-.quit    or Ctrl-D: leave; Ctrl-C: forget the line"""
+.quit    or Ctrl-D: leave; Ctrl-C: forget the line, end the question"""
 
 
 def converse(answer: Callable[[str], None], show_names: Callable[[], None]) -> None:
@@ -25,6 +26,7 @@ def converse(answer: Callable[[str], None], show_names: Callable[[], None]) -> N
         answer: prints the answer to a question.
         show_names: prints the questions with a name.
     """
+    ends.release()  # a Ctrl-C forgets the line
     commands: dict[str, Callable[[], None]] = {
         ".help": lambda: console.out.print(HELP),
         ".list": show_names,
@@ -32,8 +34,17 @@ def converse(answer: Callable[[str], None], show_names: Callable[[], None]) -> N
     }
     _complete([*commands, ".quit", *(named.name for named in named_questions())])
     console.out.print("The published tables, read-only. .help tells what can be asked.")
-    while (question := _read()) is not None:
-        _survive(commands.get(question, partial(answer, question)))
+    going_on = True
+    while going_on:
+        going_on = _survive(partial(_turn, commands, answer))
+
+
+def _turn(commands: Mapping[str, Callable[[], None]], answer: Callable[[str], None]) -> bool:
+    """A question and its answer; False at the end."""
+    question = _read()
+    if question is not None:
+        commands.get(question, partial(answer, question))()
+    return question is not None
 
 
 def _read() -> str | None:
@@ -42,7 +53,7 @@ def _read() -> str | None:
     while True:
         try:
             lines.append(input("  …> " if lines else "fpt> "))
-        except EOFError:
+        except (EOFError, OSError):  # the latter when the terminal is gone
             console.out.print()
             return None
         except KeyboardInterrupt:
@@ -62,13 +73,17 @@ def _is_name(text: str) -> bool:
     return text in {named.name for named in named_questions()}
 
 
-def _survive(action: Callable[[], None]) -> None:
+def _survive(turn: Callable[[], bool]) -> bool:
+    """Take a turn; whatever fails in it, another may follow."""
     try:
-        action()
+        return turn()
     except RefusedError as error:
         console.fail(str(error))
     except KeyboardInterrupt:
         console.fail("interrupted")
+    except Exception as error:
+        console.fail(f"{type(error).__name__}: {error}")
+    return True
 
 
 def _complete(words: list[str]) -> None:

@@ -1,14 +1,22 @@
 """Commands for those who read what was published: SQL, the report, recommendations."""
 
+import json
+import os
+import shutil
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from flows import console
+from flows.files import history_words, refuse_unwritable
 from flows.guard import guarded, working
 from flows.options import DEFAULT_HOME, AsJson, HomeDir
+
+if TYPE_CHECKING:
+    from tasks.recommending import Advice
+    from warehouse.answers import Answers
 
 app = typer.Typer()
 Format = Literal["table", "json", "csv"]
@@ -30,24 +38,18 @@ def sql(
     dictionary: Annotated[
         bool, typer.Option("--dictionary", help="Print the data dictionary as Markdown.")
     ] = False,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds for a question.")] = 60.0,
     home: HomeDir = DEFAULT_HOME,
     as_json: AsJson = False,
 ) -> None:
     """Ask the published tables; read-only. Without a question: a prompt, or SQL from stdin."""
     chosen: Format = "json" if as_json else format
     if dictionary:
-        from warehouse.dictionary import dictionary as written
-
-        sys.stdout.write(written())
+        guarded(_write_dictionary, home)
     elif names:
         guarded(lambda: _show_names(chosen), home)
-    elif question is None and sys.stdin.isatty():
-        from flows.prompt import converse
-
-        converse(lambda text: _answer(home, text, chosen), _show_names)
     else:
-        text = sys.stdin.read() if question is None else question
-        guarded(lambda: _answer(home, text, chosen), home)
+        guarded(lambda: _ask(home, question, chosen, timeout), home)
 
 
 @app.command(epilog="`fpt recommend --user 7 --user 9 --top 5`, `fpt recommend --history 1,50`")
@@ -71,20 +73,24 @@ def recommend(
     Users whom the training did not see are served as well. What somebody new gives as a history
     is answered, not kept.
     """
-    from flows import recommend as flows
 
-    if history is not None:
-        words = _words(history)
-        rows = guarded(lambda: flows.recommend_after(words, run_id, top, output, home), home)
+    def answer_history(given: str) -> None:
+        from flows.recommend import recommend_after
+
+        rows = recommend_after(history_words(given), run_id, top, output, home)
         console.show_rows(rows, "Recommended", as_json=as_json)
+
+    def publish() -> "Advice":
+        from flows.recommend import recommend as flow
+
+        return flow(None if everybody else users, run_id, top, output, home=home)
+
+    guarded(lambda: refuse_unwritable(output), home)
+    if history is not None:
+        guarded(lambda: answer_history(history), home)
         return
-    asked = None if everybody else users
-    done = working(lambda: flows.recommend(asked, run_id, top, output, home=home), home)
-    rows = guarded(lambda: _published(home, done.run_id), home)
-    if not as_json and done.users > SHOWN_USERS:
-        console.err.print(f"{done.rows:,} rows for {done.users:,} users; `fpt sql recommendations`")
-        return
-    console.show_rows(rows, "Recommended", as_json=as_json)
+    done = working(publish, home)
+    guarded(lambda: _show_advice(done, home, as_json), home)
 
 
 @app.command(epilog="`fpt explain 7`")
@@ -96,11 +102,15 @@ def explain(
     as_json: AsJson = False,
 ) -> None:
     """Which past items the model attends to when it recommends, and how long ago they were."""
-    from flows.recommend import explain as explained
 
-    attention = guarded(lambda: explained(home, user, run_id), home)
-    rows = sorted(attention.rows, key=lambda row: -row["weight"])
-    console.show_rows(rows[:top], f"User {user}: {attention.by}", as_json=as_json)
+    def answer() -> None:
+        from flows.recommend import explain as explained
+
+        attention = explained(home, user, run_id)
+        rows = sorted(attention.rows, key=lambda row: -row["weight"])
+        console.show_rows(rows[:top], f"User {user}: {attention.by}", as_json=as_json)
+
+    guarded(answer, home)
 
 
 @app.command(epilog="`fpt report`, `fpt report --output week-12.html --user 7`")
@@ -113,17 +123,22 @@ def report(
     as_json: AsJson = False,
 ) -> None:
     """Write all that was measured into one HTML file, readable without network or script."""
-    from flows.report import report as written
 
-    path = guarded(lambda: written(home, output, user), home)
-    console.show_rows([{"report": str(path)}], "Written", as_json=as_json)
+    def write() -> None:
+        refuse_unwritable(output)
+        from flows.report import report as written
+
+        path = written(home, output, user)
+        console.show_rows([{"report": str(path)}], "Written", as_json=as_json)
+
+    guarded(write, home)
 
 
-def _words(history: str) -> list[str]:
-    """Items as given: numbers with commas between, or the lines of a file."""
-    path = Path(history)
-    lines = path.read_text("utf-8").splitlines() if path.is_file() else history.split(",")
-    return [line.strip() for line in lines if line.strip()]
+def _show_advice(done: "Advice", home: Path, as_json: bool) -> None:
+    if not as_json and done.users > SHOWN_USERS:
+        console.err.print(f"{done.rows:,} rows for {done.users:,} users; `fpt sql recommendations`")
+        return
+    console.show_rows(_published(home, done.run_id), "Recommended", as_json=as_json)
 
 
 def _published(home: Path, run_id: str) -> list[dict[str, Any]]:
@@ -141,13 +156,51 @@ def _show_names(format: Format = "table") -> None:
     console.show_rows(rows, "fpt sql …", as_json=format == "json")
 
 
-def _answer(home: Path, question: str, format: Format) -> None:
-    from warehouse.home import Home
-    from warehouse.named import sql_of
-    from warehouse.questions import ask
+def _write_dictionary() -> None:
+    from warehouse.dictionary import dictionary
 
-    answer = ask(Home(home.expanduser().resolve()), sql_of(question))
-    if format == "csv":
-        sys.stdout.write(answer.write_csv())
-    else:
-        console.show_answer(answer.to_dicts(), as_json=format == "json")
+    sys.stdout.write(dictionary())
+
+
+def _ask(home: Path, question: str | None, format: Format, timeout: float) -> None:
+    """One question, or those of a prompt."""
+    from warehouse.answers import Answers, Limits
+    from warehouse.home import Home
+
+    # the process that answers starts while we read
+    with Answers(Home.existing(home), Limits(seconds=timeout)) as answers:
+        if question is None and sys.stdin.isatty():
+            from flows.prompt import converse
+
+            converse(lambda text: _answer(answers, text, format), _show_names)
+        else:
+            _answer(answers, sys.stdin.read() if question is None else question, format)
+
+
+def _answer(answers: "Answers", question: str, format: Format) -> None:
+    from warehouse.named import sql_of
+
+    answer = answers.ask(sql_of(question), format)
+    if format == "table":
+        _show(json.load(answer))
+        return
+    try:
+        shutil.copyfileobj(answer, sys.stdout.buffer)
+        sys.stdout.flush()
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _show(table: dict[str, Any]) -> None:
+    """What `warehouse.cells` keeps of an answer for a screen."""
+    kinds = [float if fraction else str for fraction in table["fractions"]]
+    rows = [
+        {
+            name: cell if cell is None else kind(cell)
+            for name, kind, cell in zip(table["names"], kinds, row, strict=True)
+        }
+        for row in table["rows"]
+    ]
+    console.show_answer(rows)
+    if table["more"]:
+        console.err.print(f"Only the first {len(rows):,} rows are shown; `--format csv` has all")

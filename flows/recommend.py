@@ -7,9 +7,11 @@ from typing import Annotated, Any
 from prefect import flow
 from pydantic import Field
 
+from flows.files import refuse_unwritable
 from flows.parameters import Device
 from fpt_model.version import code_version
 from tasks import publishing, recommending
+from tasks.flow_runs import operated
 from tasks.recommending import Advice
 from warehouse.attended import attended
 from warehouse.home import Home
@@ -21,6 +23,7 @@ Top = Annotated[int, Field(ge=1, le=1000)]
 
 
 @flow(flow_run_name="recommend {top}")
+@operated
 def recommend(
     users: Sequence[int] | None = (),
     run_id: str = "",
@@ -40,6 +43,7 @@ def recommend(
         device: `auto` takes a GPU where there is one.
         home: folder of the pipeline.
     """
+    refuse_unwritable(output)
     place = Home.at(home)
     done = recommending.recommend(
         place, adviser(place, run_id, code_version()), users, top, device, output

@@ -8,6 +8,7 @@ from pathlib import Path
 from prefect import flow
 
 from flows import names
+from flows.files import refuse_unmakeable
 from flows.ingest import land_and_audit
 from flows.parameters import (
     HEADLINE,
@@ -19,6 +20,7 @@ from flows.parameters import (
     Rejects,
     Retention,
     Seeds,
+    Suspicion,
 )
 from flows.prepare import transform_and_audit
 from flows.train import train_and_audit
@@ -54,13 +56,14 @@ def run(
     max_rejects: Rejects = 0,
     home: Path | None = None,
     as_of: date | None = None,
+    accept: Sequence[Suspicion] = (),
 ) -> Outcome:
     """Ingest, audit, prepare, audit, train, evaluate, publish; parameters as in `Experiment`.
 
     Steps that are done already are not done again; the hash of their content tells.
     """
     asked = (dataset, source, (retention,), models, preset, seeds, device, max_rejects, home)
-    return _pipeline(Experiment(*asked, as_of))
+    return _pipeline(Experiment(*asked, as_of, accept))
 
 
 @flow(flow_run_name=names.pipeline)
@@ -76,10 +79,11 @@ def benchmark(
     max_rejects: Rejects = 0,
     home: Path | None = None,
     as_of: date | None = None,
+    accept: Sequence[Suspicion] = (),
 ) -> Outcome:
     """Both tables of the paper, or variants × retentions × seeds; all or nothing."""
     asked = (dataset, source, retentions, models, preset, seeds, device, max_rejects, home)
-    return _pipeline(Experiment(*asked, as_of))
+    return _pipeline(Experiment(*asked, as_of, accept))
 
 
 @flow(flow_run_name=names.export)
@@ -97,6 +101,7 @@ def export(
     as_of: date | None = None,
 ) -> int:
     """Everything of `benchmark` up to training, for another machine. Returns how many trainings."""
+    refuse_unmakeable(folder)
     place = Home.at(home)
     asked = Experiment(
         dataset, source, retentions, models, preset, seeds, max_rejects=max_rejects, as_of=as_of
@@ -113,7 +118,7 @@ def _pipeline(asked: Experiment) -> Outcome:
     tag(asked.dataset, *asked.retentions, asked.preset)
     before = publication(place)
     snapshots, wanted = prepared(place, asked)
-    run_ids = train_and_audit(place, wanted, asked.device)
+    run_ids = train_and_audit(place, wanted, asked.device, asked.accept)
     publishing.replace_readers_copy(place)
     snapshot_ids = [snapshot.snapshot_id for snapshot in snapshots]
     changed = publication(place) != before

@@ -3,9 +3,10 @@
 import ipaddress
 import json
 import os
+import secrets
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ POOLS = ["cpu", "gpu"]
 GPU = "gpu"
 FILE = "prefect.yaml"
 AUTH = "PREFECT_SERVER_API_AUTH_STRING"
+OWNER_ALONE = 0o600
 LOCK = "up"  # held by the one `fpt up` of a home
 
 
@@ -73,6 +75,61 @@ def read_table(folder: Path) -> Table:
             )
         deployments[pool].append(one["name"])
     return Table(path.parent, read["pools"], deployments)
+
+
+def password(home: Home) -> str:
+    """What the API of this home's `fpt up` asks for: of the environment, else the home's own.
+
+    That is made when it is first asked for, and its owner alone may read it.
+    """
+    if given := os.environ.get(AUTH):
+        return given
+    path = password_file(home)
+    if not path.exists():
+        partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+        opened = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, OWNER_ALONE)
+        with open(opened, "w", encoding="utf-8") as file:  # noqa: PTH123 - of a descriptor
+            file.write(f"fpt:{secrets.token_urlsafe(24)}\n")
+        with suppress(FileExistsError):  # another was first: its word is the one that counts
+            os.link(partial, path)
+        partial.unlink()
+    _refuse_readable(path)
+    return path.read_text(encoding="utf-8").strip()
+
+
+def password_file(home: Home) -> Path:
+    """Where the home's own password is."""
+    return home.root / "up.password"
+
+
+def where_password(home: Home) -> str:
+    """Where somebody finds what the UI asks for; never the password itself."""
+    return f"{AUTH} of the environment" if os.environ.get(AUTH) else f"in {password_file(home)}"
+
+
+def _refuse_readable(path: Path) -> None:
+    """A secret that others may have read is none.
+
+    Raises:
+        RefusedError: the file's mode lets them.
+    """
+    mode = path.stat().st_mode & 0o777
+    if mode & 0o077:
+        raise RefusedError(
+            f"Others may read {path}",
+            got=f"{mode:o}",
+            expected=f"{OWNER_ALONE:o}",
+            to_do="Delete it: `fpt up` makes another",
+        )
+
+
+def use(home: Home, served: "Served") -> None:
+    """Prefect's clients of this process, and what it starts, talk to that server.
+
+    Before Prefect is imported: it reads its settings then.
+    """
+    os.environ["PREFECT_API_URL"] = served.api
+    os.environ["PREFECT_API_AUTH_STRING"] = password(home)
 
 
 def write_served(home: Home, served: Served) -> None:

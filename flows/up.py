@@ -23,11 +23,13 @@ from flows.serving import (
     Table,
     forget_served,
     free_port,
+    password,
     read_served,
     read_table,
     refuse_open_door,
     write_served,
 )
+from tasks.ends import ends
 from warehouse.database import is_held, locked
 from warehouse.errors import RefusedError
 from warehouse.home import Home
@@ -127,9 +129,8 @@ def _environment(home: Home, served: Served) -> dict[str, str]:
         "PREFECT_WORKER_QUERY_SECONDS": "5",
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "INFO",
     }
-    if AUTH in os.environ:
-        settings["PREFECT_API_AUTH_STRING"] = os.environ[AUTH]
-    return settings
+    secret = password(home)
+    return settings | {AUTH: secret, "PREFECT_API_AUTH_STRING": secret}
 
 
 @contextmanager
@@ -152,6 +153,7 @@ def _terminate_as_interrupt() -> Iterator[None]:
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
+    ends.release()  # its end takes longer than a command's
     before = signal.signal(signal.SIGTERM, interrupt)
     try:
         yield

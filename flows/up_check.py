@@ -1,11 +1,10 @@
 """`fpt up --check`: does each part of a running `fpt up` answer?"""
 
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from flows.serving import AUTH, LOCK, Served, Table, read_served, read_table
+from flows.serving import AUTH, LOCK, Served, Table, read_served, read_table, use
 from tasks.findings import Finding, finding
 from warehouse.errors import RefusedError
 from warehouse.home import Home
@@ -17,9 +16,7 @@ def check(home: Home) -> list[Finding]:
         served = read_served(home)
     except RefusedError as error:
         return [finding(LOCK, "bad", error.what, "fpt up")]
-    os.environ["PREFECT_API_URL"] = served.api
-    if AUTH in os.environ:
-        os.environ["PREFECT_API_AUTH_STRING"] = os.environ[AUTH]
+    use(home, served)
     return check_parts(served, read_table(Path(served.folder)))
 
 
@@ -41,7 +38,7 @@ def check_parts(served: Served, table: Table) -> list[Finding]:
                 _alarm(client),
             ]
         except PrefectHTTPStatusError as error:
-            to_do = f"set {AUTH} as it is set for `fpt up`"
+            to_do = f"set {AUTH} as it is set for `fpt up`, or start `fpt up` again"
             return [finding("server", "bad", f"{served.url}: {error.response.status_code}", to_do)]
 
 

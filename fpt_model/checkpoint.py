@@ -82,7 +82,7 @@ def read_latest(folder: Path) -> tuple[State | None, list[str]]:
         try:
             return read(path), problems
         except ModelError as error:
-            problems.append(str(error))
+            problems.append(f"{error.found}.")
     return None, problems
 
 

@@ -6,6 +6,9 @@ import signal
 class ModelError(Exception):
     """Training or evaluation can't go on: says what, got, expected, and what to do.
 
+    Attributes:
+        found: all of it but what to do.
+
     >>> print(ModelError("Unknown model", got="'gpt'", expected="sasrec or sas_fpt"))
     Unknown model: got 'gpt', expected sasrec or sas_fpt.
     """
@@ -18,7 +21,7 @@ class ModelError(Exception):
             for word, value in (("got", got), ("expected", expected))
             if value is not None
         )
-        sentence = f"{what}: {seen}" if seen else what
+        self.found = sentence = f"{what}: {seen}" if seen else what
         super().__init__(f"{sentence}. {to_do}".rstrip().removesuffix(".") + ".")
 
 

@@ -110,10 +110,10 @@ def best(scores: Tensor, seen: Sequence[Tensor], top: int) -> tuple[Tensor, Tens
     Args:
         scores: (B, I + 1); column 0 is padding.
         seen: items of each of the B.
-        top: K, of I at most.
+        top: K; all I where it is more.
 
     Returns:
-        Values and items, (B, K); -inf where nothing is left.
+        Values and items, (B, K); -inf where nothing is left, then with items that were seen.
 
     Raises:
         ModelError: a score is NaN.
@@ -124,11 +124,22 @@ def best(scores: Tensor, seen: Sequence[Tensor], top: int) -> tuple[Tensor, Tens
     open_[:, 0] = float("-inf")
     for row, items in zip(open_, seen, strict=True):
         row[items] = float("-inf")
-    values, items = open_.topk(min(top, open_.shape[1] - 1), dim=1)
-    by_item = items.argsort(dim=1)
-    values, items = values.gather(1, by_item), items.gather(1, by_item)
-    by_value = values.argsort(dim=1, descending=True, stable=True)
-    return values.gather(1, by_value), items.gather(1, by_value)
+    open_ = open_[:, 1:]
+    values, items = open_.topk(min(top, open_.shape[1]), dim=1)  # (B, K)
+    cut = values[:, -1:]  # of the last place
+    tied = (open_ >= cut).sum(1) > values.shape[1]  # (B,), of which topk took any
+    items[tied] = _first_down_to(open_[tied], cut[tied], values.shape[1])
+    items = items.sort(dim=1).values
+    values, order = open_.gather(1, items).sort(dim=1, descending=True, stable=True)
+    return values, items.gather(1, order) + 1
+
+
+def _first_down_to(scores: Tensor, cut: Tensor, top: int) -> Tensor:
+    """Places of the `top` highest scores of each row; of those equal to the cut the first."""
+    above, equal = scores > cut, scores == cut
+    free = top - above.sum(1, keepdim=True)  # (B, 1)
+    chosen = above | (equal & (equal.cumsum(1, dtype=torch.int32) <= free))
+    return chosen.nonzero()[:, 1].view(len(scores), top)
 
 
 def _attention(

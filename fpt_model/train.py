@@ -71,7 +71,8 @@ def train(
         folders: run directory by seed.
         config: settings.
         device: to train on.
-        tell: gets the events (`start`, `resumed`, `epoch`, `done`), each with its seed.
+        tell: gets the events (`start`, `note`, `resumed`, `epoch`, `done`), each with its seed; a
+            note is for people.
         engine: `plain`; `threaded`, parts of a batch side by side on a CPU; `fused`, all seeds side
             by side in fused kernels; `graphed`, one seed after the other by captured steps; `auto`,
             the fastest that fits.
@@ -191,8 +192,11 @@ class Run:
         if state is not None:
             _refuse_other(self.folder, state.facts.get("order", {}), self.order)
             self.trainer.restore(state)
+        epoch = self.trainer.progress.epoch
+        for problem in problems:
+            went_on = f"training goes on after epoch {epoch}" if epoch else "training begins anew"
+            self.tell({"event": "note", "text": f"{problem} Passed over: {went_on}."})
         if state is not None or problems:
-            epoch = self.trainer.progress.epoch
             self.tell({"event": "resumed", "epoch": epoch, "passed_over": problems})
 
     def save(self) -> None:

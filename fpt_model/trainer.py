@@ -97,7 +97,12 @@ class Trainer:
         )
         rows = sequences.trainable()
         if not len(rows):
-            raise ModelError("Nobody to train on", expected="a user with four interactions")
+            raise ModelError(
+                "Not enough data: nobody to train on",
+                got=f"{int(sequences.lengths.max())} interactions of one user at most",
+                expected="somebody with 4: two are held out, and one is predicted after another",
+                to_do="Prepare a larger source",
+            )
         self.rows = rows
         self.last = sequences.n_train[rows] - 1  # inputs of the latest window end before it
         self.groups = torch.full((sequences.n_users + 1,), -1, device=device)

@@ -88,13 +88,21 @@ def show_audit(what: str, rows: Sequence[Mapping[str, Any]]) -> None:
 
 def _failure(row: Mapping[str, Any]) -> str:
     examples = "\n".join(f"    {example}" for example in row["sample"])
-    head = f"\n**{row['severity']}** {row['table_name']}: {_cell(row['expectation'])}"
+    head = f"\n**{_severity(row)}** {row['table_name']}: {_cell(row['expectation'])}"
     return f"{head} — {_cell(row['reason'])}\n\n{examples}\n"
+
+
+def _severity(row: Mapping[str, Any]) -> str:
+    """With a suspicion's name, and whether it is accepted, where it was found."""
+    if row["success"] or not row.get("name"):
+        return str(row["severity"])
+    return f"{'accepted' if row.get('accepted') else row['severity']}, {row['name']}"
 
 
 def _line(row: Mapping[str, Any]) -> str:
     mark = "✓" if row["success"] else "✗"
-    cells = (row["table_name"], row["expectation"], row["severity"], row["observed"] or "")
+    severity = _severity(row)
+    cells = (row["table_name"], row["expectation"], severity, row["observed"] or "")
     return f"| {mark} | " + " | ".join(_cell(cell) for cell in cells) + " |"
 
 

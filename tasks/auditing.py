@@ -1,7 +1,7 @@
 """Check staged content; keep the outcomes before a failure stops the run."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,8 @@ from expectations.facts import Facts
 from expectations.outcome import Outcome, stops
 from expectations.suites import AHEAD, CORE, RANKS, RAW
 from tasks.artifacts import show_audit
-from tasks.progress import note
+from tasks.progress import note, warn
+from warehouse import suspicions
 from warehouse.ahead import AheadFile, stage_next_ranks
 from warehouse.datasets import find
 from warehouse.errors import RefusedError
@@ -70,49 +71,95 @@ def snapshot_facts(snapshot: Snapshot) -> Facts:
 
 
 @task(task_run_name="audit ranks")
-def audit_runs(home: Home, runs: Sequence[TrainedRun]) -> None:
-    """Ranks of new trainings, against the tables of the snapshot they were trained on."""
+def audit_runs(home: Home, runs: Sequence[TrainedRun], accept: Sequence[str] = ()) -> None:
+    """Ranks of new trainings, against the tables of the snapshot they were trained on.
+
+    What is suspected of them is kept with each; suspicions named in `accept` are right.
+    """
     for snapshot_id in dict.fromkeys(run.snapshot_id for run in runs):
         ours = [run for run in runs if run.snapshot_id == snapshot_id]
         facts = Facts(snapshot_id=snapshot_id, run_ids=tuple(run.run_id for run in ours))
+        suspects = Suspects(facts.run_ids, ("valid", "test"), accept)
         with staging_folder(home, "ranks") as folder:
             staged = stage_ranks(home, snapshot_id, ours, folder)
-            _audit(home, staged, RANKS, facts, snapshot_id=snapshot_id)
+            _audit(home, staged, RANKS, facts, suspects, snapshot_id=snapshot_id)
 
 
 @task(task_run_name="audit what came after {ahead.snapshot.label}")
-def audit_ahead(home: Home, ahead: AheadFile, ranks: Mapping[str, Path]) -> None:
+def audit_ahead(
+    home: Home, ahead: AheadFile, ranks: Mapping[str, Path], accept: Sequence[str] = ()
+) -> None:
     """What came next and how it was ranked, against the snapshot that knew nothing of it."""
     facts = Facts(
         snapshot_id=ahead.snapshot.snapshot_id,
         run_ids=tuple(ranks),
+        n_kept_users=ahead.snapshot.n_users,
         timestamp_min=Options(ahead.snapshot.as_of).midnight,
     )
+    suspects = Suspects(facts.run_ids, ("next",), accept)
     with staging_folder(home, "ahead") as folder:
         staged = stage_next_ranks(home, ahead, ranks, folder)
-        _audit(home, staged, AHEAD, facts, snapshot_id=ahead.snapshot.snapshot_id)
+        _audit(home, staged, AHEAD, facts, suspects, snapshot_id=ahead.snapshot.snapshot_id)
+
+
+@task(task_run_name="accept {names}")
+def accept_warnings(home: Home, run_ids: Sequence[str], names: Sequence[str]) -> None:
+    """Accept what is suspected by these names of trainings that were published before, too."""
+    accepted = suspicions.accept(home, run_ids, names)
+    if accepted:
+        note(f"accepted of what was published before: {', '.join(accepted)}")
+
+
+@dataclass(frozen=True)
+class Suspects:
+    """Trainings under audit, the splits of their ranks, and what is accepted of them by name."""
+
+    run_ids: Sequence[str]
+    splits: Sequence[str]
+    accept: Sequence[str]
+
+
+NOBODY = Suspects((), (), ())
 
 
 def _audit(
-    home: Home, database: Path, suites: Sequence[str], facts: Facts, **ids: str | None
+    home: Home,
+    database: Path,
+    suites: Sequence[str],
+    facts: Facts,
+    suspects: Suspects = NOBODY,
+    **ids: str | None,
 ) -> None:
     from expectations.runner import audit  # takes seconds to import: only where it is used
 
     outcomes = audit(database, suites, facts)
     rows = [asdict(outcome) for outcome in outcomes]
-    store_outcomes(home, rows, **ids)
-    show_audit(" and ".join(suites), rows)
-    _tell(outcomes)
+    audit_id = store_outcomes(home, rows, **ids)
+    if suspects.run_ids:
+        found = {one.name: one.found for one in outcomes if one.name and not one.success}
+        suspicions.store_warnings(
+            home, audit_id, suspects.run_ids, suspects.splits, found, suspects.accept
+        )
+    accepted = set(suspects.accept)
+    show_audit(" and ".join(suites), [row | {"accepted": row["name"] in accepted} for row in rows])
+    _tell(outcomes, accepted)
     if stops(outcomes):
         raise _refusal(outcomes)
 
 
-def _tell(outcomes: Sequence[Outcome]) -> None:
+def _tell(outcomes: Sequence[Outcome], accepted: Collection[str]) -> None:
     held = sum(outcome.success for outcome in outcomes)
     note(f"audit: {held} of {len(outcomes)} expectations hold")
     for outcome in outcomes:
-        if not outcome.success:
-            note(f"{outcome.severity}: {_said(outcome)}")
+        if outcome.success:
+            continue
+        if outcome.name in accepted:
+            note(f"accepted, {outcome.name}: {_said(outcome)}")
+        elif outcome.name:
+            to_do = f"Published with this mark; `--accept {outcome.name}` says that it is right"
+            warn(f"warning, {outcome.name}: {_said(outcome)}. {outcome.reason} {to_do}.")
+        else:
+            warn(f"{outcome.severity}: {_said(outcome)}")
 
 
 def _refusal(outcomes: Sequence[Outcome]) -> RefusedError:

@@ -1,18 +1,24 @@
-"""What every flow run does besides its steps: a sign of life, its tags, its failure's cause."""
+"""What every flow run does besides its steps: a sign of life, its tags, its failure's cause.
+
+Readers see what a failed run has published before it failed, and its audits.
+"""
 
 import inspect
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import wraps
-from typing import ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar, cast
+from uuid import UUID
 
 from prefect.artifacts import create_markdown_artifact
 from prefect.client.orchestration import get_client
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
-from prefect.states import Failed
+from prefect.states import Cancelled, Failed
 
+from tasks.ends import INTERRUPTED, InterruptedRunError, ends
 from warehouse.database import locked
 from warehouse.errors import RefusedError
 from warehouse.home import Home
@@ -22,11 +28,30 @@ R = TypeVar("R")
 SIGN_OF_LIFE = "flow-"
 
 
+@dataclass
+class Current:
+    """The flow run of this process.
+
+    Attributes:
+        id: Prefect's, once its own code runs.
+        done: its outcome is there, whatever its server was told.
+        outcome: what it returned.
+    """
+
+    id: UUID | None = None
+    done: bool = False
+    outcome: Any = None
+
+
+current = Current()
+
+
 def operated(function: Callable[P, R]) -> Callable[P, R]:
     """A flow's function (with a parameter `home`) that shows it lives and says why it failed.
 
     A refusal ends the run in a state whose message begins with the cause, and without the
-    engine's traceback; callers still get the error itself.
+    engine's traceback; callers still get the error itself. A signal to a command of ours ends it
+    as cancelled (a worker's run is left to Prefect, and may be resumed).
     """
     signature = inspect.signature(function)
 
@@ -34,8 +59,12 @@ def operated(function: Callable[P, R]) -> Callable[P, R]:
     def inner(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             home = Home.at(signature.bind(*args, **kwargs).arguments.get("home"))
-            with alive(home):
-                return function(*args, **kwargs)
+            with ends.at_once(), alive(home):
+                current.outcome = function(*args, **kwargs)
+                current.done = True
+                return cast(R, current.outcome)
+        except InterruptedRunError:
+            return cast(R, Cancelled(message=INTERRUPTED))
         except RefusedError as error:
             traceback.clear_frames(
                 error.__traceback__
@@ -57,13 +86,14 @@ def alive(home: Home) -> Iterator[None]:
         yield
         return
     name = f"{SIGN_OF_LIFE}{identity}"
+    current.id = UUID(str(identity))
     with locked(home, name):
         try:
             yield
-        except Exception:
+        except (Exception, InterruptedRunError):
             forget(home, name)
             raise
-        # a signal is no orderly end: the file stays, and the run may be resumed
+        # a signal to a worker's run is no orderly end: the file stays, and it may be resumed
         forget(home, name)
 
 

@@ -4,7 +4,8 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from prefect.logging import get_run_logger
+from prefect.exceptions import MissingContextError
+from prefect.logging import get_logger, get_run_logger
 
 LOG_EVERY_SECONDS = 10.0
 Advance = Callable[[int, int | None], None]
@@ -57,6 +58,16 @@ def report(step: str, done: float, total: float | None = None, note: str = "") -
 def note(text: str) -> None:
     """Tell something once."""
     _reporter.note(text)
+
+
+def warn(text: str) -> None:
+    """Tell something that somebody should look at: shown at once, and kept in the log."""
+    if not isinstance(_reporter, LogReporter):
+        _reporter.note(text)
+    try:
+        get_run_logger().warning(text)
+    except MissingContextError:  # a task's function called without its run
+        get_logger("fpt").warning(text)
 
 
 def advancing(step: str) -> Advance:

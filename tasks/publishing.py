@@ -11,10 +11,10 @@ from warehouse.publishing import TrainedRun
 from warehouse.records import Published, Snapshot
 
 
-@task(task_run_name="publish load {load_id}")
-def publish_load(home: Home, load_id: str, folder: Path) -> None:
+@task(task_run_name="publish load")
+def publish_load(home: Home, folder: Path) -> None:
     """The staged load enters `raw`."""
-    publishing.publish_load(home, load_id, folder)
+    publishing.publish_load(home, folder)
 
 
 @task(task_run_name="publish snapshot")

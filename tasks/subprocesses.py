@@ -1,7 +1,7 @@
 """Run a training program as a process of its own, and follow the JSON lines it prints.
 
 Prefect breaks forked children, a GPU context should die with its run, and a kill must be
-survivable: hence a process, in a group of its own that ends with us.
+survivable: hence a process, in a group of its own that ends with us, even if we are killed.
 """
 
 import json
@@ -9,17 +9,28 @@ import os
 import queue
 import signal
 import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
 from warehouse.errors import RefusedError
 
-GRACE_SECONDS = 8.0
+GRACE_SECONDS = 2.5  # to keep a checkpoint; a command that is interrupted has five seconds in all
 SILENCE_SECONDS = 1800.0
 
+LEASH = Path(__file__).with_name("leash.py")
+
 Event = dict[str, Any]
+Lines = queue.Queue[str | None]
+
+
+def leashed(command: Sequence[str]) -> list[str]:
+    """The command that ends when the pipe that is its standard input does; see `leash.py`."""
+    return [sys.executable, "-I", "-S", str(LEASH), *command]
 
 
 def follow(
@@ -36,28 +47,32 @@ def follow(
     """
     with log.open("a") as errors:
         process = subprocess.Popen(
-            command,
+            leashed(command),
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
             start_new_session=True,
             env=os.environ | {"PYTHONUNBUFFERED": "1"},
         )
+        lines: Lines = queue.Queue()
+        threading.Thread(target=_read, args=(process.stdout, lines), daemon=True).start()
         try:
-            last = _pass_on(process, on_event, silence_seconds)
+            last = _pass_on(process, lines, on_event, silence_seconds)
         finally:
-            _end(process)
+            _end(process, lines)
+            close(process)
     if process.returncode != 0:
         raise _failure(process.returncode, last, log)
 
 
 def _pass_on(
-    process: subprocess.Popen[str], on_event: Callable[[Event], None], silence_seconds: float
+    process: subprocess.Popen[str],
+    lines: Lines,
+    on_event: Callable[[Event], None],
+    silence_seconds: float,
 ) -> Event:
     """Pass on the events; return the last one."""
-    assert process.stdout is not None
-    lines: queue.Queue[str | None] = queue.Queue()
-    threading.Thread(target=_read, args=(process.stdout, lines), daemon=True).start()
     last: Event = {}
     while True:
         try:
@@ -74,22 +89,33 @@ def _pass_on(
             on_event(last)
 
 
-def _read(stream: IO[str], lines: "queue.Queue[str | None]") -> None:
+def _read(stream: IO[str], lines: Lines) -> None:
     for line in stream:
         lines.put(line)
     lines.put(None)
 
 
-def _end(process: subprocess.Popen[str]) -> None:
-    """Ask the whole group to stop (it keeps a checkpoint), then make it."""
+def _end(process: subprocess.Popen[str], lines: Lines) -> None:
+    """Ask the whole group to stop; `close` makes it.
+
+    It says when its checkpoint is kept; to unload its libraries then takes seconds, for nothing.
+    """
     if process.poll() is not None:
         return
     os.killpg(process.pid, signal.SIGTERM)
-    try:
-        process.wait(GRACE_SECONDS)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    deadline = time.monotonic() + GRACE_SECONDS
+    with suppress(queue.Empty):
+        while line := lines.get(timeout=max(0.0, deadline - time.monotonic())):
+            if line.startswith("{") and json.loads(line).get("event") == "interrupted":
+                return
+
+
+def close(process: subprocess.Popen[Any]) -> None:
+    """Let go of the leash: what is left of the group is killed."""
+    assert process.stdin is not None
+    with suppress(OSError):
+        process.stdin.close()
+    process.wait()
 
 
 def _failure(code: int, last: Event, log: Path) -> RefusedError:

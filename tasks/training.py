@@ -16,7 +16,7 @@ from prefect.context import TaskRunContext
 
 from fpt_model.config import Config, resolve
 from fpt_model.version import SOURCE, code_version
-from tasks.progress import note, report
+from tasks.progress import note, report, warn
 from tasks.subprocesses import Event, follow
 from warehouse.errors import RefusedError
 from warehouse.home import Home
@@ -234,6 +234,8 @@ class _Progress:
         if kind == "finished":
             self.finished = True
             note(f"{event['trainings']} trainings took {event['seconds']:.1f} s, {event['device']}")
+        elif kind == "note":
+            warn(f"{self._asked[event['run']].name}: {event['text']}")
         elif kind == "epoch":
             self._tell(event["run"], event["share"], _note(event))
         elif kind == "done":

@@ -7,10 +7,11 @@ from pathlib import Path
 import polars as pl
 
 from warehouse.catalogue import reading, writing
+from warehouse.database import literal_glob, quoted
 from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.preparing import raw_tables, write_sequences
-from warehouse.publishing import stage_whole
+from warehouse.publishing import check_file, stage_whole, stored_checksum
 from warehouse.ranks import core_files
 from warehouse.records import Snapshot
 from warehouse.staging import auditable, audited, stage_frame, staging_folder
@@ -53,7 +54,9 @@ def look_ahead(home: Home, snapshot: Snapshot) -> AheadFile:
     if n_ranked == 0:
         raise RefusedError(
             f"Nobody is known to have come back on or after {snapshot.as_of}",
-            expected="a day with ratings of known users and items after it",
+            got=f"{ahead.targets.height} came back, none of them for an item known before",
+            expected="a day with ratings of known users and items on it or after it",
+            to_do=f"Leave {snapshot.as_of} out, or give an earlier day",
         )
     interactions = ahead.tables.interactions.lazy()
     drawn = draw_candidates(interactions, n_items=before.items.height).collect()
@@ -87,8 +90,12 @@ def stage_next_ranks(home: Home, ahead: AheadFile, ranks: Mapping[str, Path], fo
         RefusedError: a file of ranks is not whole.
     """
     _stage(ahead, ranks, folder)
-    with auditable(folder, core_files(home, ahead.snapshot.snapshot_id)):
-        return audited(folder)
+    with auditable(folder, core_files(home, ahead.snapshot.snapshot_id)) as connection:
+        for name, file in (("ahead", ahead.sequences), ("sequences", ahead.snapshot.sequences)):
+            check_file(file, stored_checksum(file))
+            source = quoted(literal_glob(file))
+            connection.execute(f"CREATE VIEW core.{name} AS FROM read_parquet({source})")
+    return audited(folder)
 
 
 def publish_next_ranks(home: Home, ahead: AheadFile, ranks: Mapping[str, Path]) -> None:

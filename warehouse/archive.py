@@ -2,10 +2,11 @@
 
 import hashlib
 import os
+import re
 import stat
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -13,6 +14,7 @@ from typing import IO
 
 from warehouse.datasets.dataset import Dataset
 from warehouse.errors import RefusedError
+from warehouse.shown import visible
 
 MAX_ARCHIVE_BYTES = 4 << 30
 MAX_MEMBER_BYTES = 8 << 30
@@ -31,8 +33,13 @@ class Archive:
     source: Path
     folder: Path
     file: zipfile.ZipFile
+    members: Mapping[str, zipfile.ZipInfo]  # by the names of the data set's files
     sha256: str
     md5: str
+
+    def size(self, name: str) -> int:
+        """The unpacked bytes of one of its files, as the archive states them."""
+        return self.members[name].file_size
 
     @contextmanager
     def member(self, name: str) -> Iterator[IO[bytes]]:
@@ -42,7 +49,7 @@ class Archive:
             RefusedError: they are damaged, which may show on any read.
         """
         try:
-            unpacked = self.file.open(name)
+            unpacked = self.file.open(self.members[name])
         except _LOST as error:
             raise self._damaged(name, error) from error
         try:
@@ -91,9 +98,9 @@ def open_archive(dataset: Dataset, source: Path, folder: Path) -> Iterator[Archi
             to_do="Fetch it again",
         ) from error
     with opened:
-        _refuse_unsafe(source, opened)
-        _refuse_other(dataset, source, opened)
-        yield Archive(source, folder, opened, sha256, md5)
+        members = _members(dataset, source, opened)
+        _refuse_other(dataset, source, opened, members)
+        yield Archive(source, folder, opened, members, sha256, md5)
 
 
 @contextmanager
@@ -105,10 +112,9 @@ def open_source(source: Path) -> Iterator[IO[bytes]]:
     """
     try:
         descriptor = os.open(source, os.O_RDONLY | os.O_NONBLOCK)
-    except OSError as error:
-        raise RefusedError(
-            f"{source} can't be read", got=error.strerror or str(error), to_do="Check --source"
-        ) from error
+    except (OSError, ValueError) as error:  # the latter when a NUL is in it
+        got = getattr(error, "strerror", None) or str(error)
+        raise RefusedError(f"{source} can't be read", got=got, to_do="Check --source") from error
     try:
         _refuse_unfit(source, os.fstat(descriptor))
     except RefusedError:
@@ -149,29 +155,54 @@ def _known(dataset: Dataset) -> str:
     return f"{size}MD5 {dataset.md5}" if dataset.md5 else f"an archive of {dataset.title}"
 
 
-def _refuse_unsafe(source: Path, opened: zipfile.ZipFile) -> None:
-    seen: set[str] = set()
+def _members(dataset: Dataset, source: Path, opened: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    """The data set's files among the members, by name.
+
+    Whatever else is there is never unpacked, and may stand there twice.
+
+    Raises:
+        RefusedError: a member is unsafe, or two would be read under one name.
+    """
+    wanted, found = set(_files(dataset)), dict[str, zipfile.ZipInfo]()
     for member in opened.infolist():
-        problem = _problem(member, seen)
+        name = _plain_name(member)
+        is_wanted = name in wanted and not _is_folder(member)
+        problem = _problem(member)
+        if is_wanted and not problem:
+            problem = _problem_of_wanted(member, is_second=name in found)
         if problem:
             raise RefusedError(
                 f"{source.name} is not safe to open", got=f"member {member.filename!r}: {problem}"
             )
-        seen.add(member.filename)
+        if is_wanted:
+            found[name] = member
+    return found
 
 
-def _problem(member: zipfile.ZipInfo, seen: set[str]) -> str | None:  # noqa: PLR0911
-    path = PurePosixPath(member.filename)
-    if path.is_absolute() or ".." in path.parts or "\\" in member.filename:
+def _files(dataset: Dataset) -> list[str]:
+    layout = dataset.layout
+    names = (layout.ratings, layout.items, layout.users)
+    return [f"{dataset.name}/{name}" for name in names if name]
+
+
+def _plain_name(member: zipfile.ZipInfo) -> str:
+    """The name with single slashes: some programs on Windows write backslashes."""
+    return str(PurePosixPath(member.filename.replace("\\", "/")))
+
+
+def _is_folder(member: zipfile.ZipInfo) -> bool:
+    return member.filename.endswith(("/", "\\"))
+
+
+def _problem(member: zipfile.ZipInfo) -> str | None:
+    """What is wrong with a member, though it may never be unpacked by us."""
+    path = PurePosixPath(_plain_name(member))
+    if path.is_absolute() or ".." in path.parts or re.match("[A-Za-z]:", str(path)):
         return "points out of its folder"
     if stat.S_ISLNK(member.external_attr >> 16):
         return "is a link"
-    if member.filename in seen:
-        return "stands there twice"
     if member.flag_bits & _ENCRYPTED:
         return "is encrypted"
-    if member.compress_type not in _METHODS:
-        return f"is packed by method {member.compress_type}, which no publisher uses"
     if member.file_size > MAX_MEMBER_BYTES:
         return f"is {member.file_size:,} bytes when unpacked"
     if member.file_size > MAX_RATIO * max(member.compress_size, 1 << 12):
@@ -179,13 +210,23 @@ def _problem(member: zipfile.ZipInfo, seen: set[str]) -> str | None:  # noqa: PL
     return None
 
 
-def _refuse_other(dataset: Dataset, source: Path, opened: zipfile.ZipFile) -> None:
-    layout = dataset.layout
-    wanted = [name for name in (layout.ratings, layout.items, layout.users) if name]
-    there = set(opened.namelist())
-    missing = [f"{dataset.name}/{name}" for name in wanted if f"{dataset.name}/{name}" not in there]
+def _problem_of_wanted(member: zipfile.ZipInfo, *, is_second: bool) -> str | None:
+    if is_second:
+        return "stands there twice"
+    if member.compress_type not in _METHODS:
+        return f"is packed by method {member.compress_type}, which no publisher uses"
+    return None
+
+
+def _refuse_other(
+    dataset: Dataset,
+    source: Path,
+    opened: zipfile.ZipFile,
+    members: Mapping[str, zipfile.ZipInfo],
+) -> None:
+    missing = [name for name in _files(dataset) if name not in members]
     if missing:
-        shown = sorted(there)[:8]
+        shown = [visible(name) for name in sorted(set(opened.namelist()))[:8]]
         raise RefusedError(
             f"{source.name} is not an archive of {dataset.name}",
             got=", ".join(shown) or "no files",

@@ -23,8 +23,10 @@ from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.identity import code_version, sha256_of
 from warehouse.records import Published
+from warehouse.run_figures import KEPT as KEPT_FIGURES
+from warehouse.run_figures import bring_up_to_date, figure_files
 from warehouse.store import show_listed
-from warehouse.stored import KEYS, drop_definitions
+from warehouse.stored import KEYS, columns_of, drop_definitions, kept_tables
 
 KEPT = 3  # catalogues: the newest, and two to go back to
 NUMBER_DIGITS = 10
@@ -33,6 +35,7 @@ HASH_DIGITS = 32
 # can't. So nobody can change the readers' copy, and nobody's changes meet the next one.
 NOWHERE = "nobody/writes-here"
 READ_ONLY = 0o440
+FIGURES = {f"mart.{name}" for name in KEPT_FIGURES}
 NO_HOME = Home(Path())  # of a catalogue without files
 
 
@@ -49,6 +52,21 @@ def number_of(path: Path) -> int:
 def is_whole(path: Path) -> bool:
     """Whether a catalogue's bytes are those that were written: its name tells."""
     return sha256_of(path).startswith(path.stem[NUMBER_DIGITS + 1 :])
+
+
+def is_old(home: Home) -> bool:
+    """Whether a home has the one database of earlier versions, and no catalogue yet."""
+    return home.old_warehouse.exists() and newest(home) is None
+
+
+def _refuse_old(home: Home) -> None:
+    """Beside a database of before, an empty catalogue would look as if all of it were lost."""
+    if is_old(home):
+        raise RefusedError(
+            "This home is of an earlier version",
+            got=f"{home.old_warehouse.name} in {home.root}",
+            to_do="`fpt upgrade` brings it up to date; nothing in it is lost",
+        )
 
 
 def publication(home: Home) -> int:
@@ -81,6 +99,7 @@ def opened(home: Home) -> Iterator[duckdb.DuckDBPyConnection]:
     """The newest catalogue as it is, read-only."""
     path = newest(home)
     if path is None:
+        _refuse_old(home)
         with connected(IN_MEMORY) as connection:
             create_schema(connection, home)
             yield connection
@@ -102,14 +121,21 @@ def newest(home: Home) -> Path | None:
 
 
 @contextmanager
-def writing(home: Home) -> Iterator[duckdb.DuckDBPyConnection]:
+def writing(home: Home, *, beside_old: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
     """A copy of the newest catalogue to change: all of the block is published, or nothing.
 
     What is bulky was written and placed in the store before; here it is only listed.
 
+    Args:
+        home: of the pipeline.
+        beside_old: the block takes in the database of an earlier version.
+
     Raises:
-        RefusedError: the lock is held for too long; the newest catalogue is damaged.
+        RefusedError: the lock is held for too long; the newest catalogue is damaged; the home is
+            of an earlier version.
     """
+    if not beside_old:
+        _refuse_old(home)
     with locked(home, "warehouse"):
         before = newest(home)
         draft = home.catalogue / f"draft-{os.getpid()}.partial"
@@ -123,11 +149,16 @@ def writing(home: Home) -> Iterator[duckdb.DuckDBPyConnection]:
                 connection.execute("UPDATE mart.catalogue SET publication = publication + 1")
                 yield connection
                 connection.commit()
+                number = _number(connection)
                 connection.execute("CHECKPOINT")
-            _publish(home, draft, number_of(before) + 1 if before else 1)
+            _publish(home, draft, number)
         finally:
             for left in (draft, Path(f"{draft}.wal")):
                 left.unlink(missing_ok=True)
+
+
+def _number(connection: duckdb.DuckDBPyConnection) -> int:
+    return int(connection.execute("SELECT publication FROM mart.catalogue").fetchall()[0][0])
 
 
 def _publish(home: Home, draft: Path, number: int) -> None:
@@ -226,8 +257,9 @@ def create_schema(connection: duckdb.DuckDBPyConnection, home: Home = NO_HOME) -
     for name in KEYS:
         if name in views:
             connection.execute(f"DROP VIEW {name}")
-    for path in table_files():
-        connection.execute(path.read_text(encoding="utf-8"))
+    with _carried_over(connection):
+        for path in table_files():
+            connection.execute(path.read_text(encoding="utf-8"))
     drop_definitions(connection, KEYS)
     show_listed(connection, home, KEYS)
     for path in view_files():
@@ -238,7 +270,28 @@ def create_schema(connection: duckdb.DuckDBPyConnection, home: Home = NO_HOME) -
     connection.execute(
         "UPDATE mart.catalogue SET version = ?, root = ?", [_wanted_version(), str(home.root)]
     )
+    bring_up_to_date(connection)
     connection.commit()
+
+
+@contextmanager
+def _carried_over(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Tables that older code defined otherwise are made anew in the block; their rows stay.
+
+    Columns that are no more are left out. Figures are none of these: they are computed again.
+    """
+    there = columns_of(connection)
+    changed = [name for name, of in kept_tables().items() if there.get(name, of) != of]
+    for place, name in enumerate(changed):
+        connection.execute(f"CREATE TEMP TABLE carried_{place} AS FROM {name}")
+        connection.execute(f"DROP TABLE {name}")
+    yield
+    for place, name in enumerate(changed):
+        if name not in FIGURES:
+            both = [column for column in kept_tables()[name] if column in there[name]]
+            shared = ", ".join(both)
+            connection.execute(f"INSERT INTO {name} BY NAME SELECT {shared} FROM carried_{place}")
+        connection.execute(f"DROP TABLE carried_{place}")
 
 
 def _views(connection: duckdb.DuckDBPyConnection) -> list[str]:
@@ -250,4 +303,4 @@ def _views(connection: duckdb.DuckDBPyConnection) -> list[str]:
 
 @cache
 def _wanted_version() -> str:
-    return code_version([*table_files(), *view_files(), Path(stored.__file__)])
+    return code_version([*table_files(), *view_files(), *figure_files(), Path(stored.__file__)])

@@ -117,7 +117,7 @@ def not_opened(path: Path, error: duckdb.Error) -> RefusedError:
 
 def table_files() -> list[Path]:
     """The files that define tables, in the order in which they must run."""
-    return [SQL / "schema" / f"{name}.sql" for name in ("raw", "core", "mart")]
+    return [SQL / "schema" / f"{name}.sql" for name in ("raw", "core", "mart", "figures")]
 
 
 def view_files() -> list[Path]:

@@ -24,14 +24,7 @@ class Home:
         Raises:
             RefusedError: DuckDB could not open files there.
         """
-        home = cls(Path(root or os.environ.get("FPT_HOME", ".fpt")).expanduser().resolve())
-        if set(_UNUSABLE) & set(str(home.root)):
-            raise RefusedError(
-                "This home can't be used",
-                got=str(home.root),
-                expected="a path without ? and \\",
-                to_do="Give another --home",
-            )
+        home = cls.existing(root)
         os.umask(0o027)
         for folder in (
             home.root,
@@ -43,7 +36,27 @@ class Home:
             home.runs,
             home.locks,
         ):
-            folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+            try:
+                folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+            except OSError as error:
+                raise _unusable(folder, error.strerror) from error
+        return home
+
+    @classmethod
+    def existing(cls, root: str | Path | None = None) -> "Home":
+        """The home at `root` as `at` finds it, for those who only read: nothing is made.
+
+        Raises:
+            RefusedError: no path can be so, or DuckDB could not open files there.
+        """
+        given = Path(root or os.environ.get("FPT_HOME", ".fpt"))
+        try:
+            home = cls(given.expanduser().resolve())
+            home.root.exists()  # too long a name is an error here already
+        except (OSError, RuntimeError, ValueError) as error:
+            raise _unusable(given, str(error)) from error
+        if set(_UNUSABLE) & set(str(home.root)):
+            raise _unusable(home.root, expected="a path without ? and \\")
         return home
 
     @property
@@ -98,3 +111,10 @@ class Home:
     def run(self, run_id: str) -> Path:
         """Folder of a training."""
         return self.runs / run_id
+
+
+def _unusable(path: Path, reason: str | None = None, expected: str | None = None) -> RefusedError:
+    got = f"{path}: {reason}" if reason else str(path)
+    return RefusedError(
+        "This home can't be used", got=got, expected=expected, to_do="Give another --home"
+    )

@@ -1,8 +1,7 @@
 """An archive's files into a staging database, unchanged, the unreadable lines aside."""
 
-import csv
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,23 +14,23 @@ from warehouse.database import connected, literal_glob, statements
 from warehouse.datasets.dataset import Dataset, Row
 from warehouse.errors import RefusedError
 from warehouse.identity import code_version, identify
-from warehouse.lines import Advance, copy_lines
+from warehouse.lines import MAX_LINE_BYTES, Advance, copy_lines
+from warehouse.raw_ids import MAX_ID
+from warehouse.small_files import Reject, TextFile, read_small_file, wrong_header
 from warehouse.staging import auditable, stage_rows
 
 _HERE = Path(__file__).parent
 CODE_VERSION = code_version(
     [
-        _HERE / "landing.py",
-        _HERE / "lines.py",
+        *(
+            _HERE / f"{name}.py"
+            for name in ("landing", "lines", "encodings", "small_files", "raw_ids", "shown")
+        ),
         *(_HERE / "sql" / "landing").glob("*.sql"),
         _HERE / "datasets" / "layouts.py",
     ]
 )
 EARLIEST = int(datetime(1995, 1, 1, tzinfo=UTC).timestamp())  # MovieLens began in 1995
-SHOWN_CHARACTERS = 200
-MAX_SMALL_FILE_BYTES = 64 << 20
-
-Reject = tuple[str, int, str, str]
 
 
 @dataclass(frozen=True)
@@ -103,14 +102,15 @@ def _land_ratings(
     name = f"{dataset.name}/{layout.ratings}"
     text = archive.folder / "ratings.txt"
     with archive.member(name) as packed, text.open("wb") as target:
-        size = archive.file.getinfo(name).file_size
+        size = archive.size(name)
         lines = copy_lines(packed, target, name=name, size=size, progress=progress)
     if layout.header not in (None, lines.first):
-        raise _wrong_header(name, lines.first, str(layout.header))
+        raise wrong_header(name, lines.first, str(layout.header))
     n_headers = 0 if layout.header is None else 1
     parameters = {
         "separator": layout.separator,
         "headers": n_headers,
+        "max_id": MAX_ID,
         "stars": dataset.scale.spellings(),
         "earliest": EARLIEST,
         "latest": int((datetime.now(UTC) + timedelta(days=1)).timestamp()),
@@ -120,9 +120,8 @@ def _land_ratings(
     rows = statements("landing/ratings")
     n_ratings = stage_rows(connection, folder, "raw.ratings", load_id, rows, parameters)
     if n_ratings < lines.count - n_headers:
-        connection.execute(
-            statements("landing/rejects"), {**parameters, "load_id": load_id, "member": name}
-        )
+        parameters |= {"load_id": load_id, "member": name, "longest": MAX_LINE_BYTES}
+        connection.execute(statements("landing/rejects"), parameters)
     connection.execute("DROP TABLE lines")
     if n_ratings == 0:
         raise _no_ratings(connection, name)
@@ -133,10 +132,12 @@ def _land_items(
 ) -> None:
     layout = dataset.layout
     name = f"{dataset.name}/{layout.items}"
-    rows, rejects = _read(archive, name, layout.encoding, layout.read_items, layout.items_header)
+    header, ends_whole = layout.items_header, layout.items_end_whole
+    file = TextFile(name, "movie", layout.read_items, layout.encoding, header, ends_whole)
+    movies = read_small_file(archive, file)
     names = ("raw_item_id", "title", "genres")
-    _insert(connection, "raw.items", load_id, names, rows)
-    _insert_rejects(connection, load_id, rejects)
+    _insert(connection, "raw.items", load_id, names, movies.rows)
+    _insert_rejects(connection, load_id, movies.rejects)
 
 
 def _land_users(
@@ -147,52 +148,10 @@ def _land_users(
         connection.execute(statements("landing/users_of_ratings"), {"load_id": load_id})
         return
     name = f"{dataset.name}/{layout.users}"
-    rows, rejects = _read(archive, name, layout.encoding, layout.read_users, None)
+    users = read_small_file(archive, TextFile(name, "user", layout.read_users, layout.encoding))
     names = ("raw_user_id", "gender", "age", "occupation")
-    _insert(connection, "raw.users", load_id, names, rows)
-    _insert_rejects(connection, load_id, rejects)
-
-
-def _read(
-    archive: Archive, name: str, encoding: str, read: Callable[[str], Row], header: str | None
-) -> tuple[list[Row], list[Reject]]:
-    """Rows of a small text file, and the lines that are none."""
-    with archive.member(name) as packed:
-        data = packed.read(MAX_SMALL_FILE_BYTES + 1)
-    if len(data) > MAX_SMALL_FILE_BYTES:
-        raise RefusedError(f"{name} is too large", expected=f"{MAX_SMALL_FILE_BYTES:,} bytes")
-    lines = _decoded(name, data, encoding).removesuffix("\n").split("\n")
-    if header not in (None, lines[0]):
-        raise _wrong_header(name, lines[0], str(header))
-    rows, rejects = [], []
-    for number, line in enumerate(lines, start=1):
-        if header is not None and number == 1:
-            continue
-        try:
-            rows.append(read(line))
-        except (ValueError, csv.Error) as error:
-            rejects.append((name, number, line, str(error)))
-    return rows, rejects
-
-
-def _decoded(name: str, data: bytes, encoding: str) -> str:
-    """Text in the declared encoding; Latin-1 takes any bytes, so UTF-8 is looked for."""
-    text = data.removeprefix(b"\xef\xbb\xbf")
-    if encoding == "latin-1" and not text.isascii() and _is_utf8(text):
-        raise _wrong_encoding(name, "UTF-8", encoding)
-    try:
-        return text.decode(encoding).replace("\r\n", "\n")
-    except UnicodeDecodeError as error:
-        seen = f"byte {text[error.start]:#04x} at {error.start + len(data) - len(text):,}"
-        raise _wrong_encoding(name, seen, encoding) from error
-
-
-def _is_utf8(data: bytes) -> bool:
-    try:
-        data.decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True
+    _insert(connection, "raw.users", load_id, names, users.rows)
+    _insert_rejects(connection, load_id, users.rejects)
 
 
 def _insert(
@@ -214,18 +173,17 @@ def _insert(
 def _insert_rejects(
     connection: duckdb.DuckDBPyConnection, load_id: str, rejects: Sequence[Reject]
 ) -> None:
-    shown = [(load_id, name, row, visible(line), why) for name, row, line, why in rejects]
-    if shown:
-        connection.executemany("INSERT INTO raw.rejects VALUES (?, ?, ?, ?, ?)", shown)
-
-
-def visible(line: str) -> str:
-    """The beginning of a line, its control characters as `?`.
-
-    >>> visible("a\\x1b[31m")
-    'a?[31m'
-    """
-    return "".join(char if char.isprintable() else "?" for char in line[:SHOWN_CHARACTERS])
+    """As one table: a statement a row would take minutes for a file of bad lines."""
+    if not rejects:
+        return
+    members, numbers, lines, reasons = zip(*rejects, strict=True)
+    columns = [[load_id] * len(rejects), members, numbers, lines, reasons]
+    names = ["load_id", "member", "source_row", "line", "reason"]
+    kinds = [pa.string(), pa.string(), pa.int64(), pa.string(), pa.string()]
+    arrays = [pa.array(values, kind) for values, kind in zip(columns, kinds, strict=True)]
+    connection.register("frame", pa.table(arrays, names))
+    connection.execute("INSERT INTO raw.rejects BY NAME FROM frame")
+    connection.unregister("frame")
 
 
 def _record(
@@ -279,13 +237,3 @@ def _no_ratings(connection: duckdb.DuckDBPyConnection, name: str) -> RefusedErro
     return RefusedError(
         f"{name} holds no rating that can be read", got=seen, to_do="Check --dataset and --source"
     )
-
-
-def _wrong_header(name: str, got: str, expected: str) -> RefusedError:
-    return RefusedError(
-        f"{name} has another header", got=repr(visible(got)), expected=repr(expected)
-    )
-
-
-def _wrong_encoding(name: str, got: str, expected: str) -> RefusedError:
-    return RefusedError(f"{name} is in another encoding", got=got, expected=expected)

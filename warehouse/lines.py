@@ -7,11 +7,11 @@ from typing import IO
 
 import numpy as np
 
+from warehouse.encodings import plain_chunks
 from warehouse.errors import RefusedError
 
 MAX_LINE_BYTES = 4096
 _CHUNK = 1 << 20
-_BOM = b"\xef\xbb\xbf"
 # Digits, signs and separators are ASCII. What is not can't be part of a rating: it becomes `?`,
 # so its line is rejected and shown, and no reader ever meets a NUL or half a character.
 _PLAIN = bytes(byte if 32 <= byte < 127 or byte in b"\t\n" else ord("?") for byte in range(256))
@@ -32,9 +32,9 @@ def copy_lines(
 ) -> Lines:
     """Copy a text of ASCII lines, one `\\n` each, in bounded memory.
 
-    A byte-order mark is dropped and CRLF becomes LF; other bytes that can't stand in a line of
-    numbers become `?`; an empty line too, and a line over 4 KiB is cut, so that both are rejected
-    where they stand.
+    A byte-order mark is dropped, UTF-16 after one is decoded, and CRLF becomes LF; other bytes that
+    can't stand in a line of numbers become `?`; an empty line too, and a line over 4 KiB is cut, so
+    that both are rejected where they stand.
 
     Args:
         packed: the file's bytes.
@@ -44,16 +44,21 @@ def copy_lines(
         progress: is told the bytes done and in all.
 
     Raises:
-        RefusedError: the file is empty, uses CR alone, or its last line is cut.
+        RefusedError: the file is empty, uses CR alone, is in another encoding, or its last line is
+            cut.
     """
-    count, first, ended = 0, b"", False
+    count, first, ended, returns = 0, b"", False, False
     with ThreadPoolExecutor(1) as pool:
-        for block in _blocks(_chunks(packed, pool), name, size, progress):
+        chunks = _bounded(_chunks(packed, pool), name, size, progress)
+        for block in _blocks(plain_chunks(name, chunks)):
             clean, n_lines = _clean(block)
             first = first or clean.split(b"\n", 1)[0]
             count += n_lines
             ended = clean.endswith(b"\n")
+            returns = returns or b"\r" in block
             target.write(clean)
+    if count == 0 and returns:
+        raise only_returns(name)
     if count == 0 or not ended:
         raise _incomplete(name, count, first)
     return Lines(count, first.decode("ascii"))
@@ -67,26 +72,32 @@ def _chunks(packed: IO[bytes], pool: Executor) -> Iterator[bytes]:
         yield chunk
 
 
-def _blocks(
+def _bounded(
     chunks: Iterator[bytes], name: str, size: int, progress: Advance | None
 ) -> Iterator[bytes]:
-    """Whole lines at a time; of a line that is too long, its beginning; last what remains."""
-    rest, done = b"", 0
+    """The chunks, as long as there are no more bytes than the archive says."""
+    done = 0
     for chunk in chunks:
-        text = chunk.removeprefix(_BOM) if done == 0 else chunk
-        done += len(text)
+        done += len(chunk)
         if done > size:
             raise RefusedError(
                 f"{name} is larger than its archive says",
                 got=f"over {done:,} bytes",
                 expected=f"{size:,}",
             )
-        lines, newline, tail = (rest + text).rpartition(b"\n")
+        yield chunk
+        if progress:
+            progress(done, size)
+
+
+def _blocks(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Whole lines at a time; of a line that is too long, its beginning; last what remains."""
+    rest = b""
+    for chunk in chunks:
+        lines, newline, tail = (rest + chunk).rpartition(b"\n")
         if newline:
             yield lines + newline
         rest = tail if len(tail) <= 2 * MAX_LINE_BYTES else tail[: MAX_LINE_BYTES + 1]
-        if progress:
-            progress(done, size)
     if rest:
         yield rest
 
@@ -112,6 +123,15 @@ def _incomplete(name: str, count: int, first: bytes) -> RefusedError:
     return RefusedError(
         f"{name} is cut: its last line does not end",
         got=f"{count:,} whole lines",
-        expected="a line feed after every line (CR alone is not one)",
+        expected="a line feed after every line",
         to_do="Fetch the archive again",
+    )
+
+
+def only_returns(name: str) -> RefusedError:
+    """The error for a text whose lines end as those of old Macs did."""
+    return RefusedError(
+        f"{name} ends its lines with CR alone",
+        got="no line feed",
+        expected="a line feed after every line (CR alone is not one)",
     )

@@ -2,11 +2,11 @@
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
-from warehouse.database import SQL
 from warehouse.errors import RefusedError
 
-FOLDER = SQL / "questions" / "named"
+FOLDER = Path(__file__).parent / "sql" / "questions" / "named"
 _NAME = re.compile(r"[\w-]+")
 
 

@@ -17,7 +17,8 @@ from warehouse.home import Home
 from warehouse.identity import identify, sha256_of
 from warehouse.records import Snapshot
 from warehouse.staging import auditable, stage_frame
-from warehouse.store import stored_files
+from warehouse.store import has_files, stored_files
+from warehouse.stored import CORE
 from warehouse.transforms import candidates, core
 from warehouse.transforms.options import Options
 from warehouse.transforms.sequences import sequences
@@ -106,7 +107,7 @@ def prepare(
 
 
 def find_snapshot(home: Home, identity: str) -> Snapshot | None:
-    """The published snapshot of that id, if its sequences file is still whole."""
+    """The published snapshot of that id, if its tables and its sequences file are still whole."""
     with reading(home) as connection:
         row = connection.execute(
             "SELECT snapshot_id, load_id, retention, n_users, n_items, n_interactions, "
@@ -114,7 +115,8 @@ def find_snapshot(home: Home, identity: str) -> Snapshot | None:
             "WHERE snapshot_id = ?",
             [identity],
         ).fetchone()
-    if row is None:
+        has_tables = has_files(connection, CORE, identity)
+    if row is None or not has_tables:
         return None
     path, sha256, as_of = row[7:]
     snapshot = Snapshot(*row[:7], home.root / path, sha256, as_of)  # type: ignore[call-arg]

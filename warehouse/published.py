@@ -1,26 +1,37 @@
 """What is published, opened for people's questions: it can be read, and nothing else can."""
 
+import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import duckdb
 
-from warehouse.catalogue import catalogues, publication, reading
-from warehouse.database import IN_MEMORY, connected, not_opened, quoted
+from warehouse.catalogue import opened, publication, reading
+from warehouse.database import literal_glob, quoted
 from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.store import listed
 
 MEMORY_LIMIT = "2GB"
+SPILL_LIMIT = "8GB"
+WRITES = ("COPY_TO_FILE", "EXECUTE_SERIALIZED_SQL")  # ends of operators' names
+_EXPLAIN = re.compile(r"\s*EXPLAIN\b\s*(ANALYZE\b)?\s*(\([^)]*\))?", re.IGNORECASE)
 
 
 @contextmanager
-def guarded(home: Home) -> Iterator[duckdb.DuckDBPyConnection]:
+def guarded(home: Home, spill: Path | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection that reads the catalogue and the files that it lists, by their paths.
 
-    It can't reach other files, change the catalogue or be talked out of it. The listed files it
-    could write as well as read: what it is asked must have passed `refuse_writing`. It has a DuckDB
-    of its own, so that nobody else in this process is bound by its settings.
+    It can't reach other files or be talked out of it. That it does not write to those files is up
+    to `refuse_writing`: a listed path is as good for DuckDB to write as to read. Its settings are
+    those of every connection to the catalogue in this process.
+
+    Args:
+        home: whose catalogue.
+        spill: folder for what exceeds the memory; DuckDB makes it when it needs it.
 
     Raises:
         RefusedError: nothing is published yet, or the catalogue does not open.
@@ -28,29 +39,22 @@ def guarded(home: Home) -> Iterator[duckdb.DuckDBPyConnection]:
     refuse_unpublished(home)
     with reading(home):
         pass  # brings a catalogue of older code up to date
-    with connected(IN_MEMORY) as connection:
-        _attach_newest(connection, home)
-        files = ", ".join(quoted(str(home.root / file.path)) for file in listed(connection))
-        connection.execute(f"SET allowed_paths = [{files}]")
-        connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
-        connection.execute("SET enable_external_access = false")
-        connection.execute("SET lock_configuration = true")
+    with opened(home) as connection:
+        paths = [home.root / file.path for file in listed(connection)]
+        # by its name, and as views have it: brackets in a folder's name stand there in brackets
+        files = ", ".join(
+            quoted(name) for path in paths for name in (str(path), literal_glob(path))
+        )
+        settings = {"memory_limit": quoted(MEMORY_LIMIT), "allowed_paths": f"[{files}]"}
+        if spill is not None:
+            settings["temp_directory"] = quoted(str(spill))
+            settings["max_temp_directory_size"] = quoted(SPILL_LIMIT)
+        settings["python_enable_replacements"] = "false"  # our variables are no tables
+        settings["enable_external_access"] = "false"
+        settings["lock_configuration"] = "true"  # the last: nothing changes after it
+        for name, value in settings.items():
+            connection.execute(f"SET {name} = {value}")
         yield connection
-
-
-def _attach_newest(connection: duckdb.DuckDBPyConnection, home: Home) -> None:
-    path = catalogues(home)[0]
-    try:
-        connection.execute(f"ATTACH {quoted(str(path))} AS published (READ_ONLY)")
-    except duckdb.Error as error:
-        if path.exists():
-            raise not_opened(path, error) from error
-        # three were published between the look and the opening, and it went
-        _attach_newest(connection, home)
-        return
-    connection.execute("USE published")
-    connection.execute("DETACH memory")
-    connection.execute(f"SET temp_directory = {quoted(str(path.with_suffix('.spill')))}")
 
 
 def refuse_unpublished(home: Home) -> None:
@@ -65,3 +69,42 @@ def refuse_unpublished(home: Home) -> None:
             got=f"nothing in {home.catalogue}",
             to_do="Run `fpt run` first",
         )
+
+
+def refuse_writing(connection: duckdb.DuckDBPyConnection, question: str) -> None:
+    """Refuse whatever is no question: SELECT (WITH, FROM, SHOW, DESCRIBE …), or EXPLAIN of one.
+
+    Raises:
+        RefusedError: a statement would do something.
+        duckdb.Error: it is no SQL.
+    """
+    for statement in connection.extract_statements(question):
+        text = statement.query
+        if statement.type == duckdb.StatementType.EXPLAIN:
+            text = _EXPLAIN.sub("", text, count=1)
+        for inner in connection.extract_statements(text):
+            if inner.type != duckdb.StatementType.SELECT:
+                raise _does_something(inner.type.name)
+            _refuse_plan(connection, inner.query)
+
+
+def _refuse_plan(connection: duckdb.DuckDBPyConnection, text: str) -> None:
+    """A SELECT may write too: DuckDB 2.0 takes COPY within WITH, and a function of JSON runs SQL."""
+    for _, plan in connection.execute(f"EXPLAIN (FORMAT json) {text}").fetchall():
+        for name in _operators(json.loads(plan)):
+            if name.endswith(WRITES):
+                raise _does_something(name)
+
+
+def _operators(nodes: list[dict[str, Any]]) -> Iterator[str]:
+    for node in nodes:
+        yield node["name"]
+        yield from _operators(node["children"])
+
+
+def _does_something(seen: str) -> RefusedError:
+    return RefusedError(
+        "The question was refused: it would do something",
+        got=seen,
+        expected="SELECT, WITH, FROM, SHOW, DESCRIBE, SUMMARIZE or EXPLAIN",
+    )

@@ -15,13 +15,16 @@ from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.identity import identify, sha256_of
 from warehouse.records import Snapshot
+from warehouse.run_figures import add_figures
 from warehouse.staging import audited, staging_folder
-from warehouse.store import list_files, place_all, stage_copy, staged_file
+from warehouse.store import has_files, list_files, place_all, stage_copy, staged_file
+from warehouse.stored import RAW
 
 _TEXTS = ("audit_id", "table_name", "expectation", "severity", "observed", "sample", "reason")
+_IDS = ("load_id", "snapshot_id", "run_id", "name")
 OUTCOMES = pa.schema(
     [
-        *((name, pa.string()) for name in (*_TEXTS, "load_id", "snapshot_id", "run_id")),
+        *((name, pa.string()) for name in (*_TEXTS, *_IDS)),
         ("success", pa.bool_()),
         ("unexpected_count", pa.int64()),
         ("checked_at", pa.timestamp("us")),
@@ -51,20 +54,19 @@ class TrainedRun:
     ranks: Path
 
 
-def publish_load(home: Home, load_id: str, folder: Path) -> None:
-    """Take the audited tables staged in `folder` into `raw`; once is enough."""
-    _take(home, load_id, folder, "publish/load", "SELECT 1 FROM raw.loads WHERE load_id = ?")
+def publish_load(home: Home, folder: Path) -> None:
+    """Take the audited tables staged in `folder` into `raw`; again replaces."""
+    _take(home, folder, "publish/load")
 
 
 def publish_snapshot(home: Home, snapshot: Snapshot, folder: Path) -> None:
-    """Take the audited tables staged in `folder` into `core`; once is enough.
+    """Take the audited tables staged in `folder` into `core`; again replaces.
 
     Raises:
         RefusedError: the sequences file is not the one that was audited.
     """
     check_file(snapshot.sequences, snapshot.sequences_sha256)
-    known = "SELECT 1 FROM core.snapshots WHERE snapshot_id = ?"
-    _take(home, snapshot.snapshot_id, folder, "publish/snapshot", known)
+    _take(home, folder, "publish/snapshot")
 
 
 def publish_runs(home: Home, runs: Sequence[TrainedRun]) -> None:
@@ -85,6 +87,7 @@ def publish_runs(home: Home, runs: Sequence[TrainedRun]) -> None:
             connection.execute(statements("publish/epochs"), [run.run_id])
             connection.unregister("frame")
         list_files(connection, home, files)
+        add_figures(connection, [run.run_id for run in runs])
 
 
 def stage_whole(source: Path, target: Path) -> None:
@@ -97,8 +100,8 @@ def stage_whole(source: Path, target: Path) -> None:
     check_file(target, stored_checksum(source), named=source)
 
 
-def store_outcomes(home: Home, outcomes: Sequence[dict[str, Any]], **ids: str | None) -> None:
-    """Keep an audit's outcomes (`load_id`, `snapshot_id` or `run_id` says of what)."""
+def store_outcomes(home: Home, outcomes: Sequence[dict[str, Any]], **ids: str | None) -> str:
+    """Keep an audit's outcomes (`load_id`, `snapshot_id`, `run_id` say of what); return its id."""
     now = datetime.now(UTC).replace(tzinfo=None)
     scope = {name: ids.get(name) for name in ("load_id", "snapshot_id", "run_id")}
     audit = {"audit_id": identify("audit", ids, now.isoformat()), **scope, "checked_at": now}
@@ -108,18 +111,22 @@ def store_outcomes(home: Home, outcomes: Sequence[dict[str, Any]], **ids: str | 
         connection.register("frame", pa.Table.from_pylist(rows, OUTCOMES))
         connection.execute(statements("publish/validation_results"))
         connection.unregister("frame")
+    return str(audit["audit_id"])
 
 
 def has_load(home: Home, load_id: str) -> bool:
-    """Whether the load is published."""
-    query = "SELECT 1 FROM raw.loads WHERE load_id = ?"
+    """Whether the load is published, and all of its files are there."""
     with reading(home) as connection:
-        return connection.execute(query, [load_id]).fetchone() is not None
+        return has_files(connection, RAW, load_id)
 
 
 def published_runs(home: Home) -> set[str]:
-    """Ids of the trainings that are published."""
-    query = "SELECT run_id FROM mart.training_runs WHERE status = 'published'"
+    """Ids of the trainings that are published, and whose ranks are there."""
+    query = (
+        "SELECT run_id FROM mart.training_runs "
+        "SEMI JOIN mart.files ON table_name = 'mart.user_ranks' AND id = run_id "
+        "WHERE status = 'published'"
+    )
     with reading(home) as connection:
         return {run_id for (run_id,) in connection.execute(query).fetchall()}
 
@@ -148,13 +155,12 @@ def stored_checksum(path: Path) -> str:
     return beside.read_text(encoding="utf-8").split()[0] if beside.exists() else ""
 
 
-def _take(home: Home, identity: str, folder: Path, script: str, known: str) -> None:
+def _take(home: Home, folder: Path, script: str) -> None:
     files = place_all(home, folder)  # before the lock: what takes long keeps nobody waiting
     with writing(home) as connection:
-        if connection.execute(known, [identity]).fetchone() is None:
-            connection.execute(f"ATTACH {quoted(str(audited(folder)))} AS staged (READ_ONLY)")
-            connection.execute(statements(script))
-            list_files(connection, home, files)
+        connection.execute(f"ATTACH {quoted(str(audited(folder)))} AS staged (READ_ONLY)")
+        connection.execute(statements(script))
+        list_files(connection, home, files)
 
 
 def _row(run: TrainedRun) -> list[Any]:

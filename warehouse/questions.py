@@ -1,4 +1,4 @@
-"""Our own questions to what is published; people's go through `warehouse/published.py`."""
+"""Our own questions to what is published; people's go through `warehouse/answers.py`."""
 
 import threading
 from collections.abc import Sequence
@@ -7,10 +7,10 @@ from typing import Any
 import duckdb
 import polars as pl
 
+from warehouse.catalogue import reading
 from warehouse.errors import RefusedError
 from warehouse.home import Home
-from warehouse.only_reading import refuse_writing
-from warehouse.published import guarded
+from warehouse.published import refuse_unpublished
 
 TIMEOUT_SECONDS = 60.0
 
@@ -22,16 +22,16 @@ def ask(
     *,
     timeout_seconds: float = TIMEOUT_SECONDS,
 ) -> pl.DataFrame:
-    """Answer one SQL question; it can read the published tables and nothing else.
+    """Answer one of our SQL questions from the newest catalogue.
 
     Raises:
-        RefusedError: nothing is published yet; the SQL is wrong, forbidden, or takes too long.
+        RefusedError: nothing is published yet; the SQL is wrong, or takes too long.
     """
-    with guarded(home) as connection:
+    refuse_unpublished(home)
+    with reading(home) as connection:
         stop = threading.Timer(timeout_seconds, connection.interrupt)
         stop.start()
         try:
-            refuse_writing(connection, question, parameters)
             relation = connection.sql(question, params=list(parameters) or None)
             return pl.DataFrame() if relation is None else relation.pl()
         except duckdb.InterruptException as error:

@@ -137,6 +137,13 @@ def stored_files(
     }
 
 
+def has_files(connection: duckdb.DuckDBPyConnection, tables: Sequence[str], identity: str) -> bool:
+    """Whether a file of each of these tables is listed for a load, snapshot or training."""
+    query = "SELECT table_name FROM mart.files WHERE id = ?"
+    found = {table for (table,) in connection.execute(query, [identity]).fetchall()}
+    return found.issuperset(tables)
+
+
 def damaged(
     home: Home, files: Iterable[StoredFile], *, whole: bool = False
 ) -> Iterator[tuple[StoredFile, str]]:

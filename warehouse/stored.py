@@ -4,7 +4,8 @@ A file holds the rows of one load, snapshot or training. Its id is not in the fi
 of the file's folder (`run_id=3f2a…`), so a question about one training opens that file alone.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -93,11 +94,36 @@ def drop_definitions(connection: duckdb.DuckDBPyConnection, names: Iterable[str]
 
 
 @cache
-def stored_tables() -> dict[str, StoredTable]:
-    """All of them by name, as `sql/schema` defines them."""
+def kept_tables() -> dict[str, dict[str, str]]:
+    """Columns and types of the tables that stay tables, as `sql/schema` defines them."""
+    with _defined() as connection:
+        return {name: of for name, of in columns_of(connection).items() if name not in KEYS}
+
+
+def columns_of(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
+    """Columns and types of every table of a database, views left out."""
+    found: dict[str, dict[str, str]] = {}
+    rows = connection.execute(
+        "SELECT schema_name || '.' || table_name, column_name, data_type FROM duckdb_columns() "
+        "SEMI JOIN duckdb_tables() USING (table_oid) WHERE NOT internal ORDER BY ALL"
+    ).fetchall()
+    for table, column, kind in rows:
+        found.setdefault(table, {})[column] = kind
+    return found
+
+
+@contextmanager
+def _defined() -> Iterator[duckdb.DuckDBPyConnection]:
     with duckdb.connect() as connection:
         for path in table_files():
             connection.execute(path.read_text(encoding="utf-8"))
+        yield connection
+
+
+@cache
+def stored_tables() -> dict[str, StoredTable]:
+    """All of them by name, as `sql/schema` defines them."""
+    with _defined() as connection:
         comments = dict(
             connection.execute(
                 "SELECT schema_name || '.' || table_name, comment FROM duckdb_tables()"

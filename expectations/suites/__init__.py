@@ -3,5 +3,5 @@
 RAW = ("raw_ratings", "raw_items", "raw_users", "raw_rejects")
 CORE = ("core_interactions", "core_items", "core_users", "core_candidates", "sequences")
 RANKS = ("user_ranks",)
-AHEAD = ("next_targets", "next_ranks")
+AHEAD = ("next_targets", "next_sequences", "next_ranks")
 ALL = RAW + CORE + RANKS + AHEAD

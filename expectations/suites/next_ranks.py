@@ -1,6 +1,7 @@
 """What must be true of `mart.next_ranks` before they are published."""
 
 from expectations.facts import Facts
+from expectations.suspicions import suspicions
 from expectations.vocabulary import (
     Suite,
     between,
@@ -21,10 +22,11 @@ COLUMNS = {
     "n_candidates": "INTEGER",
 }
 KEY = ("run_id", "protocol", "user_id")
+_CAME_NEXT = "SELECT 'next' AS split, user_id, item_id FROM mart.next_targets WHERE item_id > 0"
 
 
 def suite(facts: Facts) -> Suite:
-    """Expectations on ranks; reads `mart.next_targets`, `core.users` and `core.items` too."""
+    """Expectations on ranks; reads `mart.next_targets`, `core`: users, items, ahead."""
     return Suite(
         TABLE,
         KEY,
@@ -68,13 +70,14 @@ def suite(facts: Facts) -> Suite:
                 reason="Every item that the user has not had is ranked.",
             ),
             no_rows(
-                "suspected leak: recall@10 below 1 over 50 users or more",
+                "n_candidates of uniform_100 = drawn candidates + 1",
                 """
-                SELECT run_id, protocol, count(*) AS users, max(rank) AS worst_rank
-                FROM batch WHERE n_candidates > 10 GROUP BY run_id, protocol
-                HAVING users >= 50 AND worst_rank <= 10
+                SELECT run_id, user_id, n_candidates, len(test_candidates) + 1 AS expected
+                FROM batch JOIN core.ahead USING (user_id)
+                WHERE protocol = 'uniform_100' AND n_candidates <> expected
                 """,
-                reason="Nobody foresees everybody: what came next has reached the model.",
+                reason="Ranked against fewer than were drawn, the rank is too good.",
             ),
+            *suspicions("SELECT *, 'next' AS split FROM batch", _CAME_NEXT),
         ],
     )

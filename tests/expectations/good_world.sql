@@ -66,3 +66,14 @@ INSERT INTO mart.next_ranks
 SELECT 'run', protocol, user_id, 1 + 0.5 * ((user_id * 7) % 40), 40 - n_interactions
 FROM core.users, (VALUES ('uniform_100'), ('full')) AS protocols (protocol)
 WHERE user_id <> 60;
+
+-- The file that these are ranked from: as core.sequences, what came next at the end.
+CREATE TABLE core.ahead AS
+SELECT user_id, item_ids || if(item_id IS NULL, [], [item_id]) AS item_ids,
+       timestamps || if(item_id IS NULL, [], [timestamp]) AS timestamps,
+       weeks || if(item_id IS NULL, [], [CAST(15 AS TINYINT)]) AS weeks,
+       ratings || if(item_id IS NULL, [], [CAST(8 AS TINYINT)]) AS ratings,
+       CAST(len(sequences.item_ids) - if(item_id IS NULL, 0, 1) AS INTEGER) AS n_train, time_scale,
+       CAST([] AS INTEGER[]) AS valid_candidates,
+       list_filter(test_candidates, lambda item: item IS DISTINCT FROM item_id) AS test_candidates
+FROM core.sequences LEFT JOIN mart.next_targets USING (user_id);

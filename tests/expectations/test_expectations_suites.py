@@ -3,14 +3,15 @@
 import importlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import duckdb
 import pytest
 
-from expectations import suites
+from expectations import suites, suspicions
 from expectations.facts import Facts
 from expectations.runner import audit
+from flows.parameters import Suspicion
 
 AGREE = "histories as in core.interactions"
 SAME_LENGTH = "item_ids, timestamps, weeks and ratings of the same length"
@@ -46,6 +47,12 @@ class Broken:
     also: tuple[str, ...] = ()
     facts: dict[str, Any] = field(default_factory=dict)
 
+
+TOO_GOOD = "not everybody's target among the first 10 and the first tenth, over 50 users or more"
+BELOW_CHANCE = (
+    "targets that were trained on rank like chance or popularity, or better: 5 standard errors"
+)
+FEW = "more than k candidates for most users, k = 1, 5, 10, 20"
 
 RAW_RATINGS = [
     Broken("raw_ratings", words, sql)
@@ -395,13 +402,20 @@ USER_RANKS = [
             "n_candidates of full = items - history + 1": (
                 f"UPDATE mart.user_ranks SET n_candidates = n_candidates + 1 {ONE_FULL}"
             ),
-            "suspected leak: recall@10 below 1 over 50 users or more": (
-                f"UPDATE mart.user_ranks SET rank = 1 + user_id % 10 {ALL_RANKS}"
+            "held-out item of each rank known": (
+                "DELETE FROM core.interactions WHERE user_id = 7 AND split = 'test'"
             ),
-            "broken model: mean rank not above chance by more than 5 standard errors": (
+            TOO_GOOD: f"UPDATE mart.user_ranks SET rank = 1 + user_id % 3 {ALL_RANKS}",
+            BELOW_CHANCE: (
                 f"UPDATE mart.user_ranks SET rank = n_candidates - user_id % 3 {ALL_RANKS}"
             ),
         }.items()
+    ),
+    Broken(
+        "user_ranks",
+        FEW,
+        f"UPDATE mart.user_ranks SET n_candidates = 20, rank = 1 + user_id % 20 {ALL_RANKS}",
+        ("n_candidates of full = items - history + 1",),
     ),
 ]
 
@@ -447,11 +461,64 @@ NEXT_RANKS = [
             "n_candidates of full = items - history": (
                 f"UPDATE mart.next_ranks SET n_candidates = n_candidates + 1 {ONE_NEXT}"
             ),
-            "suspected leak: recall@10 below 1 over 50 users or more": (
-                "UPDATE mart.next_ranks SET rank = 1 + user_id % 10"
+            "n_candidates of uniform_100 = drawn candidates + 1": (
+                "UPDATE mart.next_ranks SET n_candidates = n_candidates + 1"
+                " WHERE user_id = 7 AND protocol = 'uniform_100'"
             ),
+            TOO_GOOD: "UPDATE mart.next_ranks SET rank = 1 + user_id % 3",
+            BELOW_CHANCE: "UPDATE mart.next_ranks SET rank = n_candidates - user_id % 3",
         }.items()
     ),
+    Broken(
+        "next_ranks",
+        FEW,
+        "UPDATE mart.next_ranks SET n_candidates = 20, rank = 1 + user_id % 20",
+        (
+            "n_candidates of full = items - history",
+            "n_candidates of uniform_100 = drawn candidates + 1",
+        ),
+    ),
+]
+
+ONE_AHEAD = "UPDATE core.ahead SET {} WHERE user_id = 7"
+ENDS = "histories of core.sequences, and what came next at their end"
+DRAWN = "100 distinct candidates, or all items outside the history"
+IN_HISTORY = "no candidate in the user's history, nor what came next among them"
+NEXT_SEQUENCES = [
+    Broken("next_sequences", words, sql, also)
+    for words, sql, also in [
+        (
+            "row count = 60",
+            "INSERT INTO core.ahead SELECT * REPLACE (61 AS user_id) FROM core.ahead"
+            " WHERE user_id = 60",
+            (ENDS, "time_scale as in core.sequences"),
+        ),
+        (
+            "(user_id) unique",
+            "INSERT INTO core.ahead FROM core.ahead WHERE user_id = 7",
+            ("row count = 60",),
+        ),
+        (ENDS, ONE_AHEAD.format("timestamps = list_transform(timestamps, lambda t: t + 1)"), ()),
+        (
+            "n_train leaves out what came next and the one before, or nothing",
+            ONE_AHEAD.format("n_train = n_train + 1"),
+            (),
+        ),
+        (
+            "what came next is not in what was trained on",
+            "UPDATE mart.next_targets SET item_id = (SELECT item_ids[1] FROM core.sequences"
+            " WHERE user_id = 7) WHERE user_id = 7;"
+            + ONE_AHEAD.format("item_ids = item_ids[:len(item_ids) - 1] || [item_ids[1]]"),
+            (),
+        ),
+        (
+            IN_HISTORY,
+            ONE_AHEAD.format("test_candidates = test_candidates[2:] || [item_ids[-1]]"),
+            (),
+        ),
+        (DRAWN, ONE_AHEAD.format("test_candidates = test_candidates[2:]"), ()),
+        ("time_scale as in core.sequences", ONE_AHEAD.format("time_scale = 1"), ()),
+    ]
 ]
 
 OTHER_TYPES = {
@@ -466,6 +533,7 @@ OTHER_TYPES = {
     "sequences": "weeks TYPE INTEGER[]",
     "user_ranks": "rank TYPE DOUBLE",
     "next_targets": "item_id TYPE BIGINT",
+    "next_sequences": "weeks TYPE INTEGER[]",
     "next_ranks": "rank TYPE DOUBLE",
 }
 OPTIONAL = {
@@ -502,6 +570,7 @@ CASES = [
     *SEQUENCES,
     *USER_RANKS,
     *NEXT_TARGETS,
+    *NEXT_SEQUENCES,
     *NEXT_RANKS,
 ]
 NULLS = [
@@ -618,6 +687,96 @@ def test_signs_of_a_wrong_encoding(title, changed, facts):
 @pytest.mark.parametrize("title", ["Café (1995)", "São Paulo (1995)", "黒猫 😀 (1995)"])
 def test_rightly_decoded_titles(title, changed, facts):
     assert failed(changed(TITLE.format(title)), "raw_items", facts) == set()
+
+
+def suspected(database: Path, suite: str, facts: Facts) -> dict[str, list[dict[str, Any]]]:
+    """The suspicions of a suite that did not hold, by name, with all their rows."""
+    return {o.name: o.found for o in audit(database, [suite], facts) if o.name and not o.success}
+
+
+def test_a_suspicion_warns_by_name_and_names_each_figure(changed, facts):
+    """Five candidates each; six for half of the users on validation. At k = 1 all is well."""
+    database = changed(
+        "UPDATE mart.user_ranks SET n_candidates = 5, rank = 1 + user_id % 5;"
+        "UPDATE mart.user_ranks SET n_candidates = 6 WHERE user_id <= 30 AND split = 'valid'"
+    )
+    outcomes = [o for o in audit(database, ["user_ranks"], facts) if o.name and not o.success]
+    assert [(o.name, o.severity) for o in outcomes] == [("few-candidates", "warning")]
+    rows = {
+        (row["split"], row["protocol"], row["k"]): row["least_recall"] for row in outcomes[0].found
+    }
+    assert rows == {
+        (split, protocol, k): 0.5 if split == "valid" and k == 5 else 1.0
+        for split in ("valid", "test")
+        for protocol in ("uniform_100", "full")
+        for k in (5, 10, 20)
+    }
+    assert len(outcomes[0].sample) == 5
+
+
+def test_a_suspicion_that_cannot_be_asked_stops_the_run_and_has_no_name(changed, facts):
+    database = changed("ALTER TABLE core.items DROP COLUMN n_train")
+    broken = [o for o in audit(database, ["user_ranks"], facts) if not o.success]
+    assert {o.expectation for o in broken} == {TOO_GOOD, BELOW_CHANCE}
+    assert {(o.severity, o.name) for o in broken} == {("critical", None)}
+
+
+def test_everybody_among_the_first_ten_of_few_is_no_suspicion(changed, facts):
+    """Of 34 candidates the first tenth are three; a fourth place shows that nothing leaked."""
+    database = changed("UPDATE mart.user_ranks SET rank = 1 + user_id % 4")
+    assert suspected(database, "user_ranks", facts) == {}
+
+
+def test_what_popularity_alone_would_do_is_no_suspicion(changed, facts):
+    """All held-out items are the one that everybody was trained on."""
+    database = changed(
+        "UPDATE mart.user_ranks SET rank = 1;"
+        "UPDATE core.items SET n_train = 60 WHERE item_id = 1;"
+        "UPDATE core.interactions SET item_id = 1 WHERE split <> 'train'"
+    )
+    assert suspected(database, "user_ranks", facts) == {}
+
+
+BOTTOM = "UPDATE mart.user_ranks SET rank = n_candidates;"
+
+
+def test_targets_never_trained_on_rank_last_rightly(changed, facts):
+    database = changed(
+        BOTTOM + "UPDATE core.items SET n_train = 0 WHERE item_id IN ("
+        "SELECT item_id FROM core.interactions WHERE split <> 'train')"
+    )
+    assert suspected(database, "user_ranks", facts) == {}
+
+
+def test_targets_that_were_rarely_trained_on_rank_as_their_popularity_says(changed, facts):
+    """Everybody's targets are items 1 and 2, trained on once, among 38 that are popular.
+
+    By popularity they rank 1 + 33 · 38.5 / 39 = 33.6 of 34, last but 0.4: no reason to suspect.
+    """
+    database = changed(
+        BOTTOM + "UPDATE core.items SET n_train = if(item_id <= 2, 1, 9);"
+        "UPDATE core.interactions SET item_id = if(split = 'test', 1, 2) WHERE split <> 'train'"
+    )
+    assert suspected(database, "user_ranks", facts) == {}
+
+
+def test_a_turned_sign_is_suspected(changed, facts):
+    found = suspected(changed(BOTTOM), "user_ranks", facts)
+    assert set(found) == {"below-chance"}
+    assert len(found["below-chance"]) == 4  # two splits, two protocols
+    for row in found["below-chance"]:
+        assert row["users"] == 60
+        assert row["chance"] == pytest.approx(row["mean_rank"] / 2 + 0.5)
+
+
+def test_names_on_the_command_line_are_those_of_the_suites():
+    names = (suspicions.TOO_GOOD, suspicions.BELOW_CHANCE, suspicions.FEW_CANDIDATES)
+    assert get_args(Suspicion) == names
+
+
+def test_cut_offs_are_those_of_the_published_metrics():
+    view = Path(__file__).parents[2] / "warehouse" / "sql" / "views" / "30_metrics.sql"
+    assert f"unnest({list(suspicions.K)}) AS k" in view.read_text(encoding="utf-8")
 
 
 def test_recall_of_one_over_few_users_is_no_leak(changed, facts):

@@ -1,11 +1,15 @@
 """A small archive in ML-1M's layout, the command line on it, and Prefect's own test harness."""
 
+import codecs
 import json
 import os
+import pty
 import random
+import select
 import shutil
 import subprocess
 import sys
+import time
 import zipfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -29,6 +33,46 @@ class Answer:
     @property
     def rows(self) -> list[dict]:
         return json.loads(self.out)
+
+
+class Terminal:
+    """`fpt sql` at a terminal."""
+
+    def __init__(self, home: Path, *options: str) -> None:
+        self.shown = ""
+        self.decoder = codecs.getincrementaldecoder("utf-8")(
+            "replace"
+        )  # a letter may come in parts
+        self.pid, self.screen = pty.fork()
+        if self.pid == 0:
+            os.environ.update(TERM="dumb", COLUMNS="120", FPT_HOME=str(home), TZ="UTC")
+            os.execv(FPT, ["fpt", "sql", *options])
+
+    def until(self, words: str) -> str:
+        """What is shown up to `words`; the rest waits for the next call."""
+        assert self.shows(words, 60), f"no {words!r} in {self.shown!r}"
+        before, _, self.shown = self.shown.partition(words)
+        return before + words
+
+    def shows(self, words: str, seconds: float) -> bool:
+        """Whether `words` are shown before so much time is over."""
+        end = time.monotonic() + seconds
+        while words not in self.shown and time.monotonic() < end:
+            if select.select([self.screen], [], [], 0.2)[0]:
+                self.shown += self.decoder.decode(os.read(self.screen, 65536))
+        return words in self.shown
+
+    def type(self, line: str, until: str) -> str:
+        os.write(self.screen, line.encode())
+        return self.until(until)
+
+    def interrupt(self, until: str) -> None:
+        """Press Ctrl-C; again if Python was between two looks at the keyboard and missed it."""
+        for _ in range(6):
+            os.write(self.screen, b"\x03")
+            if self.shows(until, 10):
+                break
+        self.until(until)
 
 
 def rating_lines() -> list[str]:
@@ -134,3 +178,19 @@ def prefect():
 
     with prefect_test_harness(server_startup_timeout=90):
         yield
+
+
+@pytest.fixture(scope="session")
+def prompt() -> type[Terminal]:
+    return Terminal
+
+
+@pytest.fixture(scope="session")
+def empty(tmp_path_factory) -> Path:
+    """A home whose published tables are empty. Don't change it."""
+    from warehouse.home import Home
+    from warehouse.publishing import replace_readers_copy
+
+    home = Home.at(tmp_path_factory.mktemp("empty") / "home")
+    replace_readers_copy(home)
+    return home.root

@@ -6,7 +6,7 @@ from datetime import date
 import duckdb
 import pytest
 
-from flows.backtest import days_between
+from flows.backtest import backtest, days_between
 from warehouse.errors import RefusedError
 
 FIRST = 960_000_000  # 2000-06-03; everybody rates one item every 25 hours
@@ -62,3 +62,17 @@ def test_plan_and_refusals_know_the_day(finished, archive, fpt):
     nothing = fpt("backtest", *words[:-1], home=home)
     assert nothing.code == 1
     assert "No day to look back from. Give --from and --to, or --on" in nothing.err
+
+
+def test_a_day_after_which_nothing_came_is_refused_before_any_training(prefect, archive, tmp_path):
+    """The ratings end on 2000-06-16: the first day could be ranked, the last one can't."""
+    home = tmp_path / "home"
+    days = [date(2000, 6, 13), date(2000, 7, 1)]
+    words = {"dataset": "ml-1m", "source": archive, "retention": "cold-start"}
+    with pytest.raises(RefusedError, match=r"on or after 2000-07-01.*Leave 2000-07-01 out"):
+        backtest(days, models=["sasrec"], home=home, **words)
+    assert not list((home / "runs").iterdir())
+    with duckdb.connect(str(home / "published.duckdb"), read_only=True) as connection:
+        prepared = connection.execute("SELECT as_of FROM core.snapshots ORDER BY 1").fetchall()
+        assert prepared == [(day,) for day in days]
+        assert connection.execute("SELECT count(*) FROM mart.backtest").fetchone() == (0,)

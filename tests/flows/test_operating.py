@@ -1,5 +1,6 @@
 """Runs that fail or die, alarms and the monitoring, on Prefect's own harness."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -23,8 +24,20 @@ from tasks.flow_runs import operated
 from warehouse.database import is_held, locked
 from warehouse.errors import RefusedError
 from warehouse.home import Home
+from warehouse.publishing import store_outcomes
+from warehouse.questions import ask
 
 CAUSE = "No such thing"
+OUTCOME = {
+    "table_name": "mart.user_ranks",
+    "expectation": "rank at least 1",
+    "severity": "critical",
+    "success": False,
+    "observed": None,
+    "unexpected_count": 1,
+    "reason": "The best place is 1.",
+    "sample": [],
+}
 
 
 @pytest.fixture
@@ -50,6 +63,14 @@ def refused(home: Path) -> None:
 def looked_at(home: Path) -> tuple[str, bool]:
     """Its own name, and whether its sign of life is there."""
     return flow_run.id, is_held(Home.at(home), f"flow-{flow_run.id}")
+
+
+@flow
+@operated
+def fails_late(home: Path, error: Exception) -> None:
+    """Keeps what an audit said, as the pipeline does, and fails after it."""
+    store_outcomes(Home.at(home), [OUTCOME], load_id="l")
+    raise error
 
 
 @pytest.fixture
@@ -86,6 +107,33 @@ def test_a_refusal_is_the_first_thing_said_of_a_run(client, home):
     newest = max(artifacts(client, "failure"), key=lambda one: one.created)
     assert newest.data == f"## {CAUSE}\n\n- **got** `'x'`\n- **to do** `Ask for another`"
     assert newest.flow_run_id == state.state_details.flow_run_id
+
+
+@pytest.mark.parametrize("error", [RefusedError(CAUSE), ValueError("a defect")])
+def test_readers_see_what_a_run_stored_before_it_failed(prefect, home, error):
+    with pytest.raises(type(error), match=str(error)):
+        fails_late(home.root, error)
+    question = "SELECT expectation FROM mart.validation_results"
+    assert ask(home, question).rows() == [("rank at least 1",)]
+
+
+def test_a_copy_that_cannot_be_made_hides_no_cause(prefect, home, monkeypatch, caplog):
+    def full(_: Home) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr("tasks.flow_runs.replace_readers_copy", full)
+    with pytest.raises(RefusedError, match=CAUSE):
+        fails_late(home.root, RefusedError(CAUSE))
+    assert "readers don't see yet what this run published: No space left" in caplog.text
+
+
+def test_a_home_that_a_living_run_writes_is_not_waited_for(prefect, home):
+    store_outcomes(home, [OUTCOME], load_id="l")
+    before = time.monotonic()
+    with locked(home, "warehouse"), pytest.raises(RefusedError, match=CAUSE):
+        refused(home.root)
+    assert time.monotonic() - before < 30
+    assert not home.published.exists()
 
 
 def test_a_run_shows_that_it_lives_and_leaves_nothing_behind(prefect, home):

@@ -1,13 +1,9 @@
 """Asking what was published: the prompt, questions by name, recommendations, the report."""
 
-import codecs
 import json
 import os
-import pty
-import select
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import duckdb
@@ -49,47 +45,8 @@ def test_sql_from_a_pipe(finished):
     assert done.stdout == "x\n42\n"
 
 
-class Terminal:
-    """`fpt sql` at a terminal."""
-
-    def __init__(self, home: Path) -> None:
-
-        self.shown = ""
-        self.decoder = codecs.getincrementaldecoder("utf-8")()  # a letter may come in parts
-        self.pid, self.screen = pty.fork()
-        if self.pid == 0:
-            os.environ.update(TERM="dumb", COLUMNS="120", FPT_HOME=str(home))
-            os.execv(Path(sys.executable).parent / "fpt", ["fpt", "sql"])
-
-    def until(self, words: str) -> str:
-        """What is shown up to `words`; the rest waits for the next call."""
-        assert self.shows(words, 60), f"no {words!r} in {self.shown!r}"
-        before, _, self.shown = self.shown.partition(words)
-        return before + words
-
-    def shows(self, words: str, seconds: float) -> bool:
-        """Whether `words` are shown before so much time is over."""
-        end = time.monotonic() + seconds
-        while words not in self.shown and time.monotonic() < end:
-            if select.select([self.screen], [], [], 0.2)[0]:
-                self.shown += self.decoder.decode(os.read(self.screen, 65536))
-        return words in self.shown
-
-    def type(self, line: str, until: str) -> str:
-        os.write(self.screen, line.encode())
-        return self.until(until)
-
-    def interrupt(self, until: str) -> None:
-        """Press Ctrl-C; again if Python was between two looks at the keyboard and missed it."""
-        for _ in range(6):
-            os.write(self.screen, b"\x03")
-            if self.shows(until, 10):
-                break
-        self.until(until)
-
-
-def test_a_prompt_answers_survives_errors_and_ends(finished):
-    terminal = Terminal(finished[0])
+def test_a_prompt_answers_survives_errors_and_ends(finished, prompt):
+    terminal = prompt(finished[0])
     terminal.until("fpt> ")
     assert ".tables" in terminal.type(".help\n", "leave")
     assert "mart.metrics" in terminal.type(".tables\n", "raw.users")

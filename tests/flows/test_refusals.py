@@ -59,6 +59,16 @@ def out_of_its_folder(path, lines, write):
         archive.writestr("../evil.dat", "x")
 
 
+def control_character_in_a_title(path, lines, write):
+    write(path, lines)
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    members["ml-1m/movies.dat"] += b"1000::\x1b[31mRed (1999)::Drama\n"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+
+
 def too_little(path, lines, write):
     write(path, lines[:4])
 
@@ -77,6 +87,7 @@ def too_little(path, lines, write):
         missing,
         folder,
         out_of_its_folder,
+        control_character_in_a_title,
         too_little,
     ],
 )

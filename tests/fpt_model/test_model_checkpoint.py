@@ -73,6 +73,9 @@ def test_a_damaged_checkpoint_is_passed_over_aloud(damage, stopped, learnable, t
     assert len(resumed["passed_over"]) == 1
     assert newest.name in resumed["passed_over"][0]
     assert "fpt prepare" not in resumed["passed_over"][0]
+    (note,) = ended.of("note")
+    assert newest.name in note["text"]
+    assert note["text"].endswith("Passed over: training goes on after epoch 2.")
     assert (run / "best.safetensors").read_bytes() == expected.read_bytes()
 
 
@@ -88,6 +91,9 @@ def test_with_all_checkpoints_damaged_training_begins_anew_and_says_so(
     assert resumed["epoch"] == 0
     assert [newest.name in text for text in resumed["passed_over"]] == [True, False]
     assert [older.name in text for text in resumed["passed_over"]] == [False, True]
+    assert [note["text"].split(" Passed over: ")[1] for note in ended.of("note")] == [
+        "training begins anew."
+    ] * 2
     assert [event["epoch"] for event in ended.of("epoch")] == [1, 2, 3]
     assert (run / "best.safetensors").read_bytes() == expected.read_bytes()
 

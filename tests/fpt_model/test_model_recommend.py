@@ -8,6 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fpt_model.attention_of import attention_of
 from fpt_model.data import Windows, check_sha256, load
@@ -115,6 +117,38 @@ def test_the_best_are_unseen_and_equal_ones_stand_by_item():
     assert values[0].tolist() == [3.0, 3.0, 1.0]
     assert items[1, 0] == 4
     assert values[1].tolist() == [2.0, -math.inf, -math.inf]
+
+
+def test_of_equal_scores_at_the_cut_the_first_items_stay():
+    _, items = best(torch.zeros(2, 103), [torch.tensor([2]), torch.tensor([], dtype=torch.long)], 4)
+    assert items.tolist() == [[1, 3, 4, 5], [1, 2, 3, 4]]
+
+
+@st.composite
+def scored(draw) -> tuple[list[list[float]], list[list[int]], int]:
+    """Scores with many ties, padding's the highest; what each user has seen; how many are asked."""
+    n_items = draw(st.integers(1, 12))
+    score = st.sampled_from([-0.0, 0.0, -1.5, 2.0, 3e38])
+    scores = st.lists(score, min_size=n_items, max_size=n_items).map(lambda row: [3e38, *row])
+    rows = draw(st.lists(scores, min_size=1, max_size=4))
+    seen = st.lists(st.integers(1, n_items), unique=True)
+    return rows, [draw(seen) for _ in rows], draw(st.integers(1, n_items + 3))
+
+
+@given(scored())
+def test_the_best_are_those_of_a_stable_sort_of_everything(asked):
+    rows, seen, top = asked
+    values, items = best(
+        torch.tensor(rows), [torch.tensor(one, dtype=torch.long) for one in seen], top
+    )
+    assert values.shape == items.shape == (len(rows), min(top, len(rows[0]) - 1))
+    for row, history, found, named in zip(rows, seen, values, items, strict=True):
+        left = [item for item in range(1, len(row)) if item not in history]
+        naive = sorted(left, key=lambda item: -row[item])[:top]
+        real = found > -math.inf
+        assert named[real].tolist() == naive
+        assert found[real].tolist() == torch.tensor([row[item] for item in naive]).tolist()
+        assert not set(named[~real].tolist()) - set(history)
 
 
 @pytest.mark.parametrize("moment", ["last", "request"])

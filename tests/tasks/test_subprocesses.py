@@ -1,6 +1,7 @@
 """Following a training program: its events, its failures, its end."""
 
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -81,3 +82,51 @@ time.sleep(600)
     with pytest.raises(KeyboardInterrupt):
         follow(python(code), interrupt, log=tmp_path / "log")
     assert not is_running(pids[0])
+
+
+def test_a_kill_of_the_follower_ends_the_program_and_its_children_at_once(tmp_path):
+    """The program is deaf to requests and silent for minutes, as within a long epoch."""
+    program = """
+import json, os, signal, subprocess, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+print(json.dumps({"event": "start", "pids": [os.getpid(), child.pid]}), flush=True)
+time.sleep(600)
+"""
+    follower = f"""
+import sys, threading
+from pathlib import Path
+from tasks.subprocesses import follow
+words = [sys.executable, "-c", {program!r}]
+tell = lambda event: print(*event["pids"], flush=True)
+thread = threading.Thread(target=follow, args=(words, tell), kwargs={{"log": Path("log")}})
+thread.start()
+thread.join()
+"""
+    with subprocess.Popen(
+        python(follower),
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    ) as parent:
+        pids = [int(word) for word in parent.stdout.readline().split()]
+        assert len(pids) == 2
+        assert all(map(is_running, pids))
+        parent.kill()
+    started = time.monotonic()
+    while any(map(is_running, pids)) and time.monotonic() - started < 5:
+        time.sleep(0.01)
+    assert not any(map(is_running, pids))
+    assert time.monotonic() - started < 1
+
+
+def test_the_program_is_its_own_first_process(tmp_path):
+    """Its exit status, its signals and its standard input are not those of a wrapper."""
+    code = "import json, os, sys; print(json.dumps({'event': 'start', 'pid': os.getpid(),"
+    code += " 'leads': os.getpgrp() == os.getpid(), 'said': sys.stdin.read()}))"
+    events = []
+    follow(python(code), events.append, log=tmp_path / "log")
+    assert events[0]["leads"] is True
+    assert events[0]["said"] == ""
+    assert not is_running(events[0]["pid"])

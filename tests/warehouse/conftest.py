@@ -59,6 +59,8 @@ def stage_load(staging):
         frames = {
             "raw.ratings": pl.DataFrame(ratings, RATED, orient="row"),
             "raw.items": pl.DataFrame(items, ("raw_item_id", "title", "genres"), orient="row"),
+            "raw.users": pl.DataFrame([], ("raw_user_id", "gender", "age", "occupation")),
+            "raw.rejects": pl.DataFrame([], ("member", "source_row", "line", "reason")),
         }
         for table, frame in frames.items():
             stage_frame(folder, table, load_id, frame)
@@ -77,7 +79,7 @@ def publish_rows(home, stage_load):
     """Publish a load of rows, as `stage_load` takes them."""
 
     def go(load_id: str, rows: list[tuple], *, verified: bool = True) -> None:
-        publish_load(home, load_id, stage_load(load_id, rows, verified=verified))
+        publish_load(home, stage_load(load_id, rows, verified=verified))
 
     return go
 

@@ -30,12 +30,21 @@ def test_files_under_another_folder_are_another_data_set(write_zip, files, take,
         take(write_zip(files))
 
 
+def test_names_of_another_archive_are_shown_harmless(write_zip, files, take):
+    with pytest.raises(RefusedError, match=r"got \?\[31mred\?, x{200}, expected") as caught:
+        take(write_zip({"\x1b[31mred\x9b": b"", "x" * 60_000: b""}))
+    assert str(caught.value).isprintable()
+
+
 def test_an_archive_without_files_is_refused(write_zip, files, take):
     with pytest.raises(RefusedError, match="got no files"):
         take(write_zip({}))
 
 
-@pytest.mark.parametrize("name", ["../evil", "/etc/evil", "ml-1m/../../evil", "..\\evil"])
+@pytest.mark.parametrize(
+    "name",
+    ["../evil", "/etc/evil", "ml-1m/../../evil", "..\\evil", "\\evil", "C:\\evil", "c:/evil"],
+)
 def test_a_name_that_points_out_of_the_folder_is_refused(write_zip, files, take, tmp_path, name):
     with pytest.raises(RefusedError, match="points out of its folder"):
         take(write_zip(files | {name: b"x"}))
@@ -56,19 +65,53 @@ def bomb(archive):
     archive.writestr("ml-1m/bomb", bytes(8 << 20))
 
 
-def other_method(archive):
-    archive.writestr("ml-1m/other", "x", compress_type=zipfile.ZIP_LZMA)
+def second_by_another_name(archive):
+    archive.writestr("ml-1m\\ratings.dat", "1::1::1::1\n")
 
 
 @pytest.mark.parametrize(("edit", "why"), [
     (link_within, "'ml-1m/link': is a link"),
     (second_ratings, "stands there twice"),
     (bomb, "packs 8,388,608 bytes into 8,"),
-    (other_method, "is packed by method 14"),
+    (second_by_another_name, r"'ml-1m\\\\ratings.dat': stands there twice"),
 ])  # fmt: skip
 def test_an_unsafe_member_is_refused(write_zip, files, take, edit, why):
     with pytest.raises(RefusedError, match=f"source.zip is not safe to open: got.*{why}"):
         take(write_zip(files, edit=edit))
+
+
+def test_a_file_packed_by_another_method_is_refused(write_zip, files, take):
+    def edit(archive):
+        archive.writestr(RATINGS, files[RATINGS], compress_type=zipfile.ZIP_LZMA)
+
+    others = {name: data for name, data in files.items() if name != RATINGS}
+    with pytest.raises(RefusedError, match="is packed by method 14"):
+        take(write_zip(others, edit=edit))
+
+
+@pytest.mark.parametrize("spelt", ["ml-1m\\{}", "./ml-1m/{}", "ml-1m//{}", ".\\ml-1m\\{}"])
+def test_a_name_is_read_however_its_folders_are_separated(write_zip, files, take, spelt):
+    """Some programs on Windows write backslashes, for folders too."""
+    named = {spelt.format(name.removeprefix("ml-1m/")): data for name, data in files.items()}
+    folder = spelt.format("")
+    assert take(write_zip({folder: b""} | named)) == files
+
+
+def test_what_is_not_read_may_stand_there_twice(write_zip, files, take):
+    def edit(archive):
+        for _ in range(2):
+            archive.writestr("ml-1m/", "")
+            archive.writestr("ml-1m/README", "read me")
+            archive.writestr("ml-1m/ratings.dat/", "")
+            archive.writestr("ml-1m/other", "x", compress_type=zipfile.ZIP_LZMA)
+
+    assert take(write_zip(files, edit=edit)) == files
+
+
+def test_a_folder_by_the_name_of_a_file_is_none(write_zip, files, take):
+    others = {name: data for name, data in files.items() if name != RATINGS}
+    with pytest.raises(RefusedError, match=f"not an archive of ml-1m: .* expected {RATINGS}"):
+        take(write_zip(others | {f"{RATINGS}/": b""}))
 
 
 def test_an_encrypted_member_is_refused(write_zip, files, take):

@@ -41,10 +41,10 @@ def test_a_home_is_made_with_its_folders_which_others_may_not_enter(tmp_path):
 def test_files_made_afterwards_are_not_for_others(tmp_path, write_zip, files):
     home = Home.at(tmp_path / "home")
     with staging_folder(home, "load") as folder:
-        load = land(find("ml-1m"), write_zip(files), folder)
+        land(find("ml-1m"), write_zip(files), folder)
         for path in (folder, *folder.rglob("*")):
             assert mode(path) & 0o027 == 0, path
-        publish_load(home, load.load_id, folder)
+        publish_load(home, folder)
     stored = list(home.store.rglob("*"))
     assert len(stored) > 8
     for path in (*stored, *catalogues(home), home.published):
@@ -90,7 +90,7 @@ def test_a_home_of_any_other_name_works(tmp_path, write_zip, files, name):
     home = Home.at(tmp_path / name)
     with staging_folder(home, "load") as folder:
         load = land(find("ml-1m"), write_zip(files), folder)
-        publish_load(home, load.load_id, folder)
+        publish_load(home, folder)
     assert has_load(home, load.load_id)
     assert not replace_readers_copy(home).changed
     assert ask(home, "SELECT count(*) FROM raw.ratings").item() == load.n_ratings

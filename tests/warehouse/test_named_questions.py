@@ -15,6 +15,7 @@ from warehouse.errors import RefusedError
 from warehouse.named import named_questions, sql_of
 from warehouse.publishing import store_outcomes
 from warehouse.questions import ask
+from warehouse.suspicions import store_warnings
 
 DICTIONARY = Path(__file__).parents[2] / "docs" / "data-dictionary.md"
 QUESTIONS = [one.name for one in named_questions()]
@@ -74,6 +75,8 @@ def world(home, publish, published_snapshot, store_frames):
             },
         }
     )
+    found = {"too-good": [{"run_id": "a0", "split": "test", "protocol": "full", "users": 60}]}
+    store_warnings(home, "audit", ["a0"], ["test"], found, [])
     return home
 
 

@@ -12,7 +12,7 @@ from warehouse.recording import record
 KEYS = [
     *("dataset", "source_sha256", "verified", "retention", "preset", "variant", "seed", "device"),
     *("versions", "code_version", "train_seconds", "best_epoch", "selected_on"),
-    *("recall_10", "ndcg_10", "full_recall_10", "full_ndcg_10"),
+    *("recall_10", "ndcg_10", "full_recall_10", "full_ndcg_10", "warnings"),
 ]
 
 
@@ -63,6 +63,7 @@ def test_an_object_a_training(home, publish_all, folder):
         "ndcg_10": 0.75,
         "full_recall_10": 0.75,
         "full_ndcg_10": 0.75,
+        "warnings": None,
     }
     curve = stored(folder, "curves")[0]
     assert (curve["variant"], curve["seed"]) == ("sas_fpt", 0)

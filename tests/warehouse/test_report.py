@@ -105,12 +105,14 @@ def test_one_seed_one_user_and_no_curve_leave_no_chart_but_a_table():
     about |= {"n_users": 1, "n_items": 2, "n_interactions": 3}
     score = {"protocol": "full", "display_name": "SASRec", "n_seeds": 1, "recall": 1.0, "ndcg": 1.0}
     score |= dict.fromkeys(("recall_margin", "ndcg_margin", "paper_recall", "paper_ndcg"))
+    score["warnings"] = "too-good (accepted)"
     rung = {"metric": "ndcg_10", "model": "a", "baseline": "b", "difference": 0.0}
     alone = Experiment(about, [score], [rung | {"low": None, "high": None}], [], [], [])
     audit = {"table_name": "t", "checked_on": date(2026, 1, 1), "expectations": 1, "held": 1}
     seen = Page(page(Facts([alone], [audit | {"critical": 0, "warnings": 0}], [], [])))
     assert "svg" not in {tag for tag, _ in seen.tags}
     assert "1.0000" in seen.words
+    assert "too-good (accepted)" in seen.words
     assert "Paper" not in seen.words
 
 

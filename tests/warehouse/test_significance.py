@@ -9,6 +9,7 @@ import pytest
 
 from warehouse.catalogue import writing
 from warehouse.questions import ask
+from warehouse.run_figures import bring_up_to_date
 
 HIT, MISS = 1.0, 50.0
 
@@ -107,6 +108,7 @@ def test_the_interval_covers_the_truth_in_19_of_20_worlds(home, published_snapsh
     )
     with writing(home) as connection:
         insert(connection, published_snapshot.snapshot_id, runs.to_arrow(), ranks.to_arrow())
+        bring_up_to_date(connection)
     found = ask(
         home,
         "SELECT difference, low, high, standard_error FROM mart.significance"

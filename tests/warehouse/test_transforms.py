@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import duckdb
 import polars as pl
@@ -15,6 +15,7 @@ from warehouse.datasets import find
 from warehouse.errors import RefusedError
 from warehouse.transforms.core import candidates_of, core_tables
 from warehouse.transforms.ids import with_ids
+from warehouse.transforms.options import Options
 from warehouse.transforms.order import in_total_order, without_repeats
 from warehouse.transforms.retention import k_core
 from warehouse.transforms.sequences import sequences
@@ -148,7 +149,7 @@ def naive_histories(rows: list[tuple[int, int, int]]) -> dict[int, list[int]]:
 @given(ratings)
 def test_core_tables_hold_the_naive_histories(rows):
     expected = naive_histories(rows)
-    if max(map(len, expected.values())) < 3:
+    if max(map(len, expected.values())) < 4:
         with pytest.raises(RefusedError, match="Not enough data"):
             core_tables(raw(rows), NO_ITEMS, "cold-start")
         return
@@ -165,7 +166,7 @@ def test_core_tables_hold_the_naive_histories(rows):
 @given(ratings)
 def test_candidates_are_distinct_and_outside_the_whole_history(rows):
     expected = naive_histories(rows)
-    if max(map(len, expected.values())) < 3:
+    if max(map(len, expected.values())) < 4:
         return
     tables = core_tables(raw(rows), NO_ITEMS, "cold-start")
     n_items = tables.items.height
@@ -208,9 +209,10 @@ def test_candidates_are_the_same_every_time_and_differ_between_splits():
 
 def test_sequences_hold_one_whole_row_a_user():
     rows = [(5, 50, 10), (5, 40, 30), (5, 60, 20), (9, 40, 7), (9, 70, 8)]
-    stars = pl.Series("rating", [0.5, 3.0, 4.5, 5.0, 1.0], pl.Float32)
+    rows += [(11, item, item) for item in (40, 50, 60, 70)]  # somebody must have four
+    stars = pl.Series("rating", [0.5, 3.0, 4.5, 5.0, 1.0, 4.0, 4.0, 4.0, 4.0], pl.Float32)
     tables = core_tables(raw(rows).with_columns(stars), NO_ITEMS, "cold-start")
-    first, second = sequences(tables, candidates_of(tables).lazy()).collect().to_dicts()
+    first, second, _ = sequences(tables, candidates_of(tables).lazy()).collect().to_dicts()
     assert first == {
         "user_id": 1,
         "item_ids": [2, 3, 1],
@@ -231,10 +233,10 @@ def test_sequences_hold_one_whole_row_a_user():
 @pytest.mark.parametrize(
     ("dataset", "stars", "half_stars"),
     [
-        ("ml-100k", ["5", "1", "4"], [10, 2, 8]),
-        ("ml-1m", ["5", "1", "4"], [10, 2, 8]),
-        ("synthetic", ["3", "2", "4"], [6, 4, 8]),
-        ("ml-32m", ["0.5", "5.0", "3.5"], [1, 10, 7]),
+        ("ml-100k", ["5", "1", "4", "2"], [10, 2, 8, 4]),
+        ("ml-1m", ["5", "1", "4", "2"], [10, 2, 8, 4]),
+        ("synthetic", ["3", "2", "4", "1"], [6, 4, 8, 2]),
+        ("ml-32m", ["0.5", "5.0", "3.5", "4.5"], [1, 10, 7, 9]),
     ],
 )
 def test_stars_of_every_layout_end_as_half_stars(dataset, stars, half_stars, land_files):
@@ -251,14 +253,54 @@ def test_stars_of_every_layout_end_as_half_stars(dataset, stars, half_stars, lan
 
 def test_an_item_that_the_archive_does_not_name_has_no_title():
     items = pl.LazyFrame({"raw_item_id": [1, 2], "title": ["A", "B"], "genres": ["x", "y"]})
-    tables = core_tables(raw([(1, 1, 1), (1, 2, 2), (1, 3, 3)]), items, "cold-start")
+    tables = core_tables(raw([(1, item, item) for item in range(1, 5)]), items, "cold-start")
     assert tables.items.select("item_id", "title", "n_train").rows() == [
         (1, "A", 1),
-        (2, "B", 0),
+        (2, "B", 1),
         (3, None, 0),
+        (4, None, 0),
     ]
 
 
-def test_nothing_left_says_so():
-    with pytest.raises(RefusedError, match="Not enough data after 5-core: got 0 interactions"):
-        core_tables(raw([(1, 1, 1), (1, 2, 2), (1, 3, 3)]), NO_ITEMS, "5-core")
+def each(users: int, length: int) -> pl.LazyFrame:
+    """Everybody has so many interactions, each with an item of its own, one a day."""
+    day = 86_400
+    return raw([(u, 100 * u + n, n * day) for u in range(users) for n in range(1, length + 1)])
+
+
+@pytest.mark.parametrize(
+    ("ratings", "retention", "as_of", "got", "to_do"),
+    [
+        (each(40, 3), "cold-start", None, "120 interactions, 3 of one", "Give a larger source."),
+        (each(40, 3), "5-core", None, "0 interactions, 0 of one", "Give a larger source."),
+        (
+            each(2, 4),
+            "5-core",
+            None,
+            "0 interactions, 0 of one",
+            "Give a larger source or --retention cold-start.",
+        ),
+        (
+            each(2, 4),
+            "cold-start",
+            date(1970, 1, 5),
+            "6 interactions, 3 of one",
+            "Give a larger source or a later --as-of.",
+        ),
+        (raw([(1, 1, 1)] * 9), "cold-start", None, "1 interactions, 1 of one", "larger source."),
+    ],
+    ids=["three each", "nothing is left", "four each", "before the fourth", "one item"],
+)
+def test_too_little_is_refused_with_what_helps(ratings, retention, as_of, got, to_do):
+    with pytest.raises(RefusedError) as refused:
+        core_tables(ratings, NO_ITEMS, retention, Options(as_of))
+    assert str(refused.value).startswith(f"Not enough data after {retention}: got {got} user")
+    assert "expected somebody with 4: two are held out" in str(refused.value)
+    assert str(refused.value).endswith(to_do)
+
+
+def test_what_is_just_enough_leaves_a_target_to_train_on():
+    """One user with four: the first is looked at, the second predicted, the others held out."""
+    tables = core_tables(each(1, 4), NO_ITEMS, "cold-start")
+    (row,) = sequences(tables, candidates_of(tables).lazy()).collect().to_dicts()
+    assert (row["n_train"], len(row["item_ids"])) == (2, 4)

@@ -7,6 +7,7 @@ import pytest
 
 from warehouse.catalogue import writing
 from warehouse.home import Home
+from warehouse.run_figures import bring_up_to_date
 from warehouse.watching import ages, failed_audits, odd_metrics
 
 NOON = datetime(2026, 3, 1, 12)
@@ -50,6 +51,7 @@ def train(home, store_frames):
                     " FROM mart.catalogue",
                     [run_id, snapshot, model, place, at],
                 )
+            bring_up_to_date(connection)
 
     return go
 
@@ -114,7 +116,7 @@ def test_failed_audits_of_weight_are_found(home):
         ):
             connection.execute(
                 "INSERT INTO mart.validation_results VALUES "
-                "('a', 't', ?, ?, ?, NULL, 2, '[]', 'why', 'l', NULL, NULL, ?)",
+                "('a', 't', ?, ?, ?, NULL, 2, '[]', 'why', 'l', NULL, NULL, ?, NULL)",
                 [name, severity, success, NOON],
             )
     found = [(row["expectation"], row["checked"]) for row in failed_audits(home, LONG_AGO)]

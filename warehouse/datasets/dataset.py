@@ -50,6 +50,8 @@ class Layout:
         read_items: rows (raw_item_id, title, genres) of the movies file's lines; a line that is
             not one raises ValueError with the reason.
         read_users: rows (raw_user_id, gender, age, occupation) likewise.
+        items_end_whole: whether a line that `read_items` takes can't be the beginning of another,
+            so that the last one needs no line feed.
     """
 
     ratings: str
@@ -61,6 +63,7 @@ class Layout:
     encoding: str
     read_items: Callable[[str], Row]
     read_users: Callable[[str], Row] | None
+    items_end_whole: bool = False
 
 
 @dataclass(frozen=True)

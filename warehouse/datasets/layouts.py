@@ -3,6 +3,7 @@
 import csv
 
 from warehouse.datasets.dataset import Layout, Row
+from warehouse.raw_ids import read_id
 
 NO_GENRES = "(no genres listed)"
 GENRES_100K = [
@@ -28,12 +29,6 @@ GENRES_100K = [
 ]
 
 
-def _number(text: str, what: str) -> int:
-    if not (text.isascii() and text.isdigit()) or text.startswith("0") or len(text) > 9:
-        raise ValueError(f"{what} is not a whole number from 1")
-    return int(text)
-
-
 def _fields(line: str, separator: str, count: int) -> list[str]:
     fields = line.split(separator)
     if len(fields) != count:
@@ -41,27 +36,49 @@ def _fields(line: str, separator: str, count: int) -> list[str]:
     return fields
 
 
+def _filled(text: str, what: str) -> str:
+    if not text.strip():
+        raise ValueError(f"{what} is missing")
+    return text
+
+
+def _item(item: str, title: str, genres: str) -> Row:
+    return read_id(item, "movie"), _filled(title, "title"), genres
+
+
+def _user(user: str, gender: str, age: str, occupation: str) -> Row:
+    number = read_id(user, "user")
+    _filled(gender, "gender")
+    if not (age.isascii() and age.isdigit() and len(age) <= 3):
+        raise ValueError("age is not a whole number of years")
+    return number, gender, age, _filled(occupation, "occupation")
+
+
 def _double_colon_item(line: str) -> Row:
     if ":::" in line:
         raise ValueError("':::' can be read in two ways")
     item, title, genres = _fields(line, "::", 3)
-    return _number(item, "movie"), title, genres
+    return _item(item, title, genres)
 
 
 def _double_colon_user(line: str) -> Row:
+    if ":::" in line:
+        raise ValueError("':::' can be read in two ways")
     user, gender, age, occupation, _ = _fields(line, "::", 5)
-    return _number(user, "user"), gender, age, occupation
+    return _user(user, gender, age, occupation)
 
 
 def _pipe_item(line: str) -> Row:
     item, title, _, _, _, *flags = _fields(line, "|", 5 + len(GENRES_100K))
+    if not {"0", "1"}.issuperset(flags):
+        raise ValueError("a genre's flag is neither 0 nor 1")
     genres = [name for name, flag in zip(GENRES_100K, flags, strict=True) if flag == "1"]
-    return _number(item, "movie"), title, "|".join(genres)
+    return _item(item, title, "|".join(genres))
 
 
 def _pipe_user(line: str) -> Row:
     user, age, gender, occupation, _ = _fields(line, "|", 5)
-    return _number(user, "user"), gender, age, occupation
+    return _user(user, gender, age, occupation)
 
 
 def _csv_item(line: str) -> Row:
@@ -69,7 +86,7 @@ def _csv_item(line: str) -> Row:
     if len(fields) != 3:
         raise ValueError(f"{len(fields)} fields instead of 3")
     item, title, genres = fields
-    return _number(item, "movie"), title, "" if genres == NO_GENRES else genres
+    return _item(item, title, "" if genres == NO_GENRES else genres)
 
 
 DOUBLE_COLON = Layout(
@@ -93,6 +110,7 @@ TABS = Layout(
     encoding="latin-1",
     read_items=_pipe_item,
     read_users=_pipe_user,
+    items_end_whole=True,  # their last field is one digit: a cut line never has it
 )
 CSV = Layout(
     ratings="ratings.csv",

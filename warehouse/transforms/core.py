@@ -12,7 +12,7 @@ from warehouse.transforms.ids import with_ids
 from warehouse.transforms.options import Options, known_by
 from warehouse.transforms.order import in_total_order, without_repeats
 from warehouse.transforms.retention import k_core
-from warehouse.transforms.split import with_split
+from warehouse.transforms.split import ENOUGH, with_split
 from warehouse.transforms.time_features import with_scaled_interval, with_time_scale, with_week
 
 RETENTIONS = {"5-core": 5, "cold-start": 1}
@@ -42,7 +42,7 @@ def core_tables(
         options: the rest of the settings.
 
     Raises:
-        RefusedError: nothing is left, or nobody has three interactions.
+        RefusedError: nothing is left, or nobody has `ENOUGH` interactions.
     """
     ratings = ratings.pipe(known_by, options)
     ordered = ratings.pipe(in_total_order, options.ties, options.tie_seed)
@@ -58,7 +58,7 @@ def core_tables(
         .pipe(with_week, options.calendar, options.time_zone)
         .collect()
     )
-    _refuse_too_little(interactions, retention)
+    _refuse_too_little(interactions, distinct, retention, options)
     return CoreTables(
         interactions=interactions,
         items=_items(interactions.lazy(), items).collect(),
@@ -72,16 +72,30 @@ def candidates_of(tables: CoreTables) -> pl.DataFrame:
     return draw_candidates(tables.interactions.lazy(), n_items=tables.items.height).collect()
 
 
-def _refuse_too_little(interactions: pl.DataFrame, retention: str) -> None:
-    n_tests = interactions.filter(pl.col("split") == "test").height
-    n_items = interactions["item_id"].n_unique()
-    if n_tests == 0 or n_items < 2:
-        raise RefusedError(
-            f"Not enough data after {retention}",
-            got=f"{interactions.height} interactions, {n_items} items, {n_tests} users to evaluate",
-            expected="at least one user with three interactions and two items",
-            to_do="Give a larger source or --retention cold-start",
-        )
+def _refuse_too_little(
+    kept: pl.DataFrame, distinct: pl.DataFrame, retention: str, options: Options
+) -> None:
+    """The one minimum of the pipeline: with less, training would have nothing to predict."""
+    longest = _longest(kept, "user_id")
+    if longest >= ENOUGH:
+        return
+    ways = ["a larger source"]
+    if options.as_of:
+        ways.append("a later --as-of")
+    if _longest(distinct, "raw_user_id") >= ENOUGH:
+        ways.append("--retention cold-start")
+    raise RefusedError(
+        f"Not enough data after {retention}",
+        got=f"{kept.height} interactions, {longest} of one user at most",
+        expected=f"somebody with {ENOUGH}: two are held out, and one is predicted after another",
+        to_do=f"Give {' or '.join(ways)}",
+    )
+
+
+def _longest(interactions: pl.DataFrame, user: str) -> int:
+    """Interactions of the user who has most."""
+    counts = interactions.group_by(user).len()["len"]
+    return 0 if counts.is_empty() else int(counts.max())  # type: ignore[arg-type]
 
 
 def _items(interactions: pl.LazyFrame, items: pl.LazyFrame) -> pl.LazyFrame:

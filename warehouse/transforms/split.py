@@ -2,7 +2,9 @@
 
 import polars as pl
 
-MIN_INTERACTIONS = 3
+HELD_OUT = 2  # for validation and test
+EVALUATED = HELD_OUT + 1  # interactions of a user: one to look at when the others are asked for
+ENOUGH = HELD_OUT + 2  # interactions that somebody must have: a target to train on, after another
 SPLIT = pl.Enum(["train", "valid", "test"])  # a byte a row
 
 
@@ -13,7 +15,7 @@ def with_split(interactions: pl.LazyFrame) -> pl.LazyFrame:
     """
     length = pl.len().over("user_id")
     position = pl.int_range(1, pl.len() + 1, dtype=pl.Int32).over("user_id")
-    evaluated = length >= MIN_INTERACTIONS
+    evaluated = length >= EVALUATED
     return interactions.with_columns(
         position=position,
         split=pl.when(evaluated & (position == length))

@@ -1,3 +1,3 @@
 -- staged: the database of one load that has passed its audit
-INSERT INTO raw.loads BY NAME
+INSERT OR REPLACE INTO raw.loads BY NAME
 SELECT * REPLACE ((SELECT publication FROM mart.catalogue) AS publication) FROM staged.raw.loads

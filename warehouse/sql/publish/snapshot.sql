@@ -1,3 +1,3 @@
 -- staged: the database of one snapshot that has passed its audit
-INSERT INTO core.snapshots BY NAME
+INSERT OR REPLACE INTO core.snapshots BY NAME
 SELECT * REPLACE ((SELECT publication FROM mart.catalogue) AS publication) FROM staged.core.snapshots

@@ -5,7 +5,8 @@ WITH figures AS (
         max(recall) FILTER (protocol = 'uniform_100') AS recall_10,
         max(ndcg) FILTER (protocol = 'uniform_100') AS ndcg_10,
         max(recall) FILTER (protocol = 'full') AS full_recall_10,
-        max(ndcg) FILTER (protocol = 'full') AS full_ndcg_10
+        max(ndcg) FILTER (protocol = 'full') AS full_ndcg_10,
+        string_agg(DISTINCT warnings, '; ' ORDER BY warnings) AS warnings
     FROM mart.metrics
     WHERE split = 'test' AND k = 10
     GROUP BY run_id
@@ -15,7 +16,8 @@ SELECT
     lineage.device, versions, lineage.code_version, round(train_seconds, 2) AS train_seconds,
     best_epoch, 'NDCG@10 on validation, uniform_100' AS selected_on,
     round(recall_10, 6) AS recall_10, round(ndcg_10, 6) AS ndcg_10,
-    round(full_recall_10, 6) AS full_recall_10, round(full_ndcg_10, 6) AS full_ndcg_10
+    round(full_recall_10, 6) AS full_recall_10, round(full_ndcg_10, 6) AS full_ndcg_10,
+    warnings
 FROM mart.latest_runs
 JOIN mart.training_runs AS runs USING (run_id, preset, model, seed)
 JOIN mart.lineage AS lineage USING (run_id, preset, model, seed)

@@ -1,24 +1,45 @@
 -- Test metrics at 10 with 95 % intervals over users (each the mean over seeds), the paper's beside.
-WITH users AS (
+-- The variance over users of a mean over seeds is the mean of the seeds' own variances, less the mean
+-- squared distance of every two seeds, each pair counted once.
+WITH distances AS (
     SELECT
-        snapshot_id, preset, model, protocol, user_id,
-        avg(CASE WHEN rank <= 10 THEN 1.0 ELSE 0.0 END) AS recall,
-        avg(CASE WHEN rank <= 10 THEN 1.0 / log2(rank::DOUBLE + 1.0) ELSE 0.0 END) AS ndcg,
-        count(*) AS n_seeds
-    FROM mart.user_ranks
-    JOIN mart.latest_runs USING (run_id)
+        a.snapshot_id, a.preset, a.model, protocol,
+        sum(squares) FILTER (metric = 'recall_10')::DOUBLE AS recall,
+        sum(squares) FILTER (metric = 'ndcg_10')::DOUBLE AS ndcg
+    FROM mart.run_pairs
+    JOIN mart.latest_runs AS a USING (run_id)
+    JOIN mart.latest_runs AS b ON b.run_id = other_id AND b.model = a.model
     WHERE split = 'test'
+    GROUP BY ALL
+), seeds AS (
+    SELECT
+        snapshot_id, preset, model, protocol,
+        count(*) AS n_seeds, any_value(n_users) AS n_users,
+        avg(recall) AS recall, avg(recall_sd ** 2) AS recall_variance,
+        avg(ndcg) AS ndcg, avg(ndcg_sd ** 2) AS ndcg_variance
+    FROM mart.run_metrics
+    JOIN mart.latest_runs USING (run_id)
+    WHERE split = 'test' AND k = 10
     GROUP BY ALL
 ), scores AS (
     SELECT
-        snapshot_id, preset, model, protocol, max(n_seeds) AS n_seeds, count(*) AS n_users,
-        avg(recall) AS recall, 1.96 * stddev_samp(recall) / sqrt(count(*)) AS recall_margin,
-        avg(ndcg) AS ndcg, 1.96 * stddev_samp(ndcg) / sqrt(count(*)) AS ndcg_margin
-    FROM users
-    GROUP BY ALL
+        snapshot_id, preset, model, protocol, n_seeds, n_users,
+        seeds.recall, 1.96 * sqrt(CASE WHEN n_users > 1 THEN greatest(
+            recall_variance - distances.recall / n_seeds ** 2 / (n_users - 1), 0) / n_users END
+        ) AS recall_margin,
+        seeds.ndcg, 1.96 * sqrt(CASE WHEN n_users > 1 THEN greatest(
+            ndcg_variance - distances.ndcg / n_seeds ** 2 / (n_users - 1), 0) / n_users END
+        ) AS ndcg_margin
+    FROM seeds
+    JOIN distances USING (snapshot_id, preset, model, protocol)
 )
-SELECT scores.*, display_name, paper.recall_10 AS paper_recall, paper.ndcg_10 AS paper_ndcg
+SELECT
+    scores.*, display_name, paper.recall_10 AS paper_recall, paper.ndcg_10 AS paper_ndcg, warnings
 FROM scores
+LEFT JOIN (
+    SELECT snapshot_id, preset, model, protocol, warnings FROM mart.leaderboard
+    WHERE split = 'test' AND k = 10
+) USING (snapshot_id, preset, model, protocol)
 JOIN mart.models AS models USING (model)
 JOIN core.snapshots USING (snapshot_id)
 JOIN raw.loads USING (load_id)

@@ -110,8 +110,10 @@ CREATE TABLE IF NOT EXISTS mart.validation_results (
     load_id VARCHAR,
     snapshot_id VARCHAR,
     run_id VARCHAR,
-    checked_at TIMESTAMP NOT NULL
+    checked_at TIMESTAMP NOT NULL,
+    name VARCHAR
 );
+ALTER TABLE mart.validation_results ADD COLUMN IF NOT EXISTS name VARCHAR;  -- of older warehouses
 COMMENT ON TABLE mart.validation_results IS 'One row an expectation and audit, failed ones too.';
 COMMENT ON COLUMN mart.validation_results.audit_id IS 'One audit of one table.';
 COMMENT ON COLUMN mart.validation_results.table_name IS 'The table that was checked.';
@@ -126,6 +128,29 @@ COMMENT ON COLUMN mart.validation_results.load_id IS 'The load that was checked;
 COMMENT ON COLUMN mart.validation_results.snapshot_id IS 'The snapshot that was checked; null for other audits.';
 COMMENT ON COLUMN mart.validation_results.run_id IS 'The training that was checked; null for other audits.';
 COMMENT ON COLUMN mart.validation_results.checked_at IS 'When (UTC).';
+COMMENT ON COLUMN mart.validation_results.name IS 'Name of a suspicion, by which it can be accepted (--accept); null for what is exact.';
+
+CREATE TABLE IF NOT EXISTS mart.run_warnings (
+    run_id VARCHAR NOT NULL,
+    name VARCHAR NOT NULL,
+    split VARCHAR NOT NULL,
+    protocol VARCHAR NOT NULL,
+    k INTEGER,
+    seen JSON NOT NULL,
+    audit_id VARCHAR NOT NULL,
+    found_at TIMESTAMP NOT NULL,
+    accepted_at TIMESTAMP
+);
+COMMENT ON TABLE mart.run_warnings IS 'What audits suspected of trainings: statistics that are no proof. Accepted by name (--accept), they raise no alarm, and stay marked as accepted.';
+COMMENT ON COLUMN mart.run_warnings.run_id IS 'The training (mart.training_runs).';
+COMMENT ON COLUMN mart.run_warnings.name IS 'too-good: everybody''s target among the first; below-chance: worse than chance and popularity; few-candidates: Recall@k holds mostly whatever the model.';
+COMMENT ON COLUMN mart.run_warnings.split IS 'valid, test, or next: what really came next (mart.next_ranks).';
+COMMENT ON COLUMN mart.run_warnings.protocol IS 'uniform_100 or full.';
+COMMENT ON COLUMN mart.run_warnings.k IS 'The cut-off in question; null: all of them.';
+COMMENT ON COLUMN mart.run_warnings.seen IS 'The figures behind it.';
+COMMENT ON COLUMN mart.run_warnings.audit_id IS 'The audit that found it (mart.validation_results).';
+COMMENT ON COLUMN mart.run_warnings.found_at IS 'When (UTC).';
+COMMENT ON COLUMN mart.run_warnings.accepted_at IS 'When somebody accepted it by name (UTC); null: nobody has.';
 
 CREATE TABLE IF NOT EXISTS mart.recommendations (
     run_id VARCHAR NOT NULL,

@@ -1,19 +1,16 @@
 CREATE OR REPLACE VIEW mart.metrics AS
 SELECT
     run_id, model, display_name, dataset, data, verified, snapshot_id, retention, preset, seed,
-    split, protocol, k,
-    avg(CASE WHEN rank <= k THEN 1.0 ELSE 0.0 END) AS recall,
-    avg(CASE WHEN rank <= k THEN 1.0 / log2(rank::DOUBLE + 1.0) ELSE 0.0 END) AS ndcg,
-    avg(CASE WHEN rank <= k THEN 1.0 / rank::DOUBLE ELSE 0.0 END) AS mrr,
-    count(*) AS n_users,
-    as_of
-FROM mart.user_ranks
+    split, protocol, k, recall, ndcg, mrr, n_users, as_of, least_recall, least_ndcg, warnings
+FROM mart.run_metrics
 JOIN (SELECT run_id FROM mart.training_runs WHERE status = 'published') USING (run_id)
 JOIN mart.lineage USING (run_id)
 LEFT JOIN mart.models USING (model)
-CROSS JOIN (SELECT unnest([1, 5, 10, 20]) AS k)
-GROUP BY ALL;
-COMMENT ON VIEW mart.metrics IS 'Metrics of every published training, computed from mart.user_ranks.';
+LEFT JOIN (
+    SELECT run_id, split, protocol, k, string_agg(name || CASE WHEN accepted THEN ' (accepted)' ELSE '' END, ', ' ORDER BY name) AS warnings
+    FROM mart.marks GROUP BY ALL
+) USING (run_id, split, protocol, k);
+COMMENT ON VIEW mart.metrics IS 'Metrics of every published training, computed from mart.user_ranks when it was published.';
 COMMENT ON COLUMN mart.metrics.run_id IS 'The training (mart.training_runs).';
 COMMENT ON COLUMN mart.metrics.model IS 'Slug of the variant.';
 COMMENT ON COLUMN mart.metrics.display_name IS 'Name of the variant in tables.';
@@ -32,3 +29,6 @@ COMMENT ON COLUMN mart.metrics.ndcg IS 'Mean of 1 / log2(rank + 1) within the fi
 COMMENT ON COLUMN mart.metrics.mrr IS 'Mean of 1 / rank within the first k, else 0.';
 COMMENT ON COLUMN mart.metrics.n_users IS 'Users averaged over.';
 COMMENT ON COLUMN mart.metrics.as_of IS 'Only ratings before this day (UTC) were known; null: all of them.';
+COMMENT ON COLUMN mart.metrics.least_recall IS 'Recall that holds whatever the model: the share of users with no more than k candidates.';
+COMMENT ON COLUMN mart.metrics.least_ndcg IS 'NDCG that holds whatever the model.';
+COMMENT ON COLUMN mart.metrics.warnings IS 'What audits suspected of this figure, and whether it was accepted (mart.run_warnings); null: nothing.';

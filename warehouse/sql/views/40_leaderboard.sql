@@ -5,9 +5,20 @@ SELECT
     avg(ndcg) AS ndcg, stddev_samp(ndcg) AS ndcg_sd,
     avg(mrr) AS mrr, stddev_samp(mrr) AS mrr_sd,
     count(*) AS n_seeds, any_value(n_users) AS n_users,
-    as_of
+    as_of, avg(least_recall) AS least_recall, avg(least_ndcg) AS least_ndcg, marks.warnings
 FROM mart.metrics
 JOIN (SELECT run_id FROM mart.latest_runs) USING (run_id)
+LEFT JOIN (
+    SELECT
+        snapshot_id, preset, model, split, protocol, k,
+        string_agg(name || CASE WHEN accepted THEN ' (accepted)' ELSE '' END, ', ' ORDER BY name) AS warnings
+    FROM (
+        SELECT
+            snapshot_id, preset, model, split, protocol, k, name, bool_and(accepted) AS accepted
+        FROM mart.marks JOIN mart.latest_runs USING (run_id) GROUP BY ALL
+    )
+    GROUP BY ALL
+) AS marks USING (snapshot_id, preset, model, split, protocol, k)
 GROUP BY ALL;
 COMMENT ON VIEW mart.leaderboard IS 'Mean and standard deviation over seeds of every published variant, each seed as it was trained last.';
 COMMENT ON COLUMN mart.leaderboard.dataset IS 'Name of the data set.';
@@ -30,3 +41,6 @@ COMMENT ON COLUMN mart.leaderboard.mrr_sd IS 'Sample standard deviation of MRR o
 COMMENT ON COLUMN mart.leaderboard.n_seeds IS 'Seeds averaged over.';
 COMMENT ON COLUMN mart.leaderboard.n_users IS 'Users in each.';
 COMMENT ON COLUMN mart.leaderboard.as_of IS 'Only ratings before this day (UTC) were known; null: all of them.';
+COMMENT ON COLUMN mart.leaderboard.least_recall IS 'Recall that holds whatever the model: the share of users with no more than k candidates.';
+COMMENT ON COLUMN mart.leaderboard.least_ndcg IS 'NDCG that holds whatever the model.';
+COMMENT ON COLUMN mart.leaderboard.warnings IS 'What audits suspected of any seed, marked as accepted where it was for all that have it (mart.run_warnings); null: nothing.';

@@ -1,50 +1,49 @@
 -- For each user the mean over seeds of each model's score, then the paired difference. Two things
 -- could have come out otherwise: who was asked (users), and how training went (seeds of both models).
+-- All of it follows from runs two by two: the mean squared distance of two groups' means is that of
+-- one's members from the other's, less half of that among the members of each.
 CREATE OR REPLACE VIEW mart.significance AS
-WITH scores AS (
+WITH sums AS (
+    -- of each two models over their runs, and of each model over its own, where a run meets itself
     SELECT
-        snapshot_id, preset, model, split, protocol, run_id, user_id,
-        CASE WHEN rank <= 10 THEN 1.0::DOUBLE ELSE 0.0 END AS recall_10,
-        CASE WHEN rank <= 10 THEN 1.0 / log2(rank::DOUBLE + 1.0) ELSE 0.0 END AS ndcg_10
-    FROM mart.user_ranks
-    JOIN mart.latest_runs USING (run_id)
-), long AS (
-    UNPIVOT scores ON recall_10, ndcg_10 INTO NAME metric VALUE score
-), by_user AS (
-    SELECT
-        snapshot_id, preset, model, split, protocol, metric, user_id,
-        avg(score) AS score, var_samp(score) AS spread
-    FROM long
-    GROUP BY ALL
-), by_seed AS (
-    SELECT snapshot_id, preset, model, split, protocol, metric, run_id, avg(score) AS score
-    FROM long
-    GROUP BY ALL
-), means AS (
-    SELECT snapshot_id, preset, model, split, protocol, metric, count(*) AS n, var_samp(score) AS spread
-    FROM by_seed
+        a.snapshot_id, a.preset, split, protocol, metric,
+        least(a.model, b.model) AS model, greatest(a.model, b.model) AS baseline,
+        sum(CASE WHEN a.model <= b.model THEN difference ELSE -difference END)::DOUBLE
+            / count(*) / any_value(n_users) AS difference,
+        sum((difference::DOUBLE / n_users) ** 2) AS differences_squared, sum(squares) AS squares,
+        count(*) AS n_pairs, count(*) FILTER (run_id = other_id) AS n, any_value(n_users) AS n_users
+    FROM mart.run_pairs
+    JOIN mart.latest_runs AS a USING (run_id)
+    JOIN mart.latest_runs AS b ON b.run_id = other_id
     GROUP BY ALL
 ), seeds AS (
     -- How much seeds differ beyond what single users' ups and downs between them explain, which
     -- are in the users' part already: a component of variance, never below zero.
     SELECT
-        snapshot_id, preset, model, split, protocol, metric, any_value(n) AS n,
-        any_value(means.spread) AS spread,
-        (avg(by_user.spread) - any_value(means.spread)) / nullif(count(*) - 1, 0) AS explained
-    FROM by_user
-    JOIN means USING (snapshot_id, preset, model, split, protocol, metric)
-    GROUP BY ALL
+        snapshot_id, preset, split, protocol, metric, model, n, n_users,
+        differences_squared / nullif(n * (n - 1), 0) AS spread,
+        squares::DOUBLE / nullif(n * (n - 1), 0) / n_users / nullif(n_users - 1, 0) AS explained,
+        squares AS within
+    FROM sums
+    WHERE model = baseline
 ), parts AS (
     SELECT *, coalesce(greatest(spread - explained, 0) / n, 0) AS variance FROM seeds
-), users AS (
+), compared AS (
     SELECT
-        snapshot_id, preset, split, protocol, metric, a.model AS model, b.model AS baseline,
-        avg(a.score - b.score) AS difference,
-        count(*) AS n, var_samp(a.score - b.score) / count(*) AS variance
-    FROM by_user AS a
-    JOIN by_user AS b USING (snapshot_id, preset, split, protocol, metric, user_id)
-    WHERE a.model <> b.model
-    GROUP BY ALL
+        snapshot_id, preset, split, protocol, metric, sums.model, baseline, sums.difference,
+        sums.n_users AS n,
+        -- of equal numbers of seeds the sums are decimals to here: nothing of nearly equal models is lost
+        greatest(CASE WHEN a.n = b.n THEN (squares - a.within - b.within)::DOUBLE / n_pairs
+                      ELSE squares::DOUBLE / n_pairs - a.within::DOUBLE / a.n ** 2 - b.within::DOUBLE / b.n ** 2
+                 END, 0) / nullif(sums.n_users - 1, 0) / sums.n_users AS variance
+    FROM sums
+    JOIN seeds AS a USING (snapshot_id, preset, split, protocol, metric, model)
+    JOIN seeds AS b USING (snapshot_id, preset, split, protocol, metric)
+    WHERE b.model = sums.baseline AND sums.model <> sums.baseline
+), users AS (
+    FROM compared
+    UNION ALL BY NAME
+    SELECT * REPLACE (baseline AS model, model AS baseline, -difference AS difference) FROM compared
 ), errors AS (
     SELECT
         snapshot_id, preset, split, protocol, metric, users.model, baseline, difference,

@@ -24,6 +24,16 @@ WITH ranks AS (
 ), unknown AS (
     SELECT snapshot_id, waited, count(*) FILTER (item_id IS NULL) AS n_new_items
     FROM waits GROUP BY ALL
+), suspected AS (
+    SELECT
+        snapshot_id, preset, model, protocol,
+        string_agg(name || CASE WHEN accepted THEN ' (accepted)' ELSE '' END, ', ' ORDER BY name) AS warnings
+    FROM (
+        SELECT snapshot_id, preset, model, protocol, name, bool_and(accepted) AS accepted
+        FROM mart.marks JOIN mart.latest_runs USING (run_id)
+        WHERE split = 'next' AND k = 10 GROUP BY ALL
+    )
+    GROUP BY ALL
 )
 SELECT
     loads.dataset, snapshots.retention, snapshots.as_of, snapshot_id, preset, model, display_name,
@@ -33,13 +43,15 @@ SELECT
     avg(left_out_ndcg - ndcg) AS ndcg_gap,
     ndcg_gap - 1.96 * stddev_samp(left_out_ndcg - ndcg) / sqrt(count(left_out_ndcg)) AS low,
     ndcg_gap + 1.96 * stddev_samp(left_out_ndcg - ndcg) / sqrt(count(left_out_ndcg)) AS high,
-    count(*) AS n_users, any_value(n_new_items) AS n_new_items, min(n_seeds) AS n_seeds
+    count(*) AS n_users, any_value(n_new_items) AS n_new_items, min(n_seeds) AS n_seeds,
+    any_value(warnings) AS warnings
 FROM scores
 JOIN waits USING (snapshot_id, user_id)
 JOIN unknown USING (snapshot_id, waited)
 JOIN core.snapshots AS snapshots USING (snapshot_id)
 JOIN raw.loads AS loads USING (load_id)
 LEFT JOIN mart.models USING (model)
+LEFT JOIN suspected USING (snapshot_id, preset, model, protocol)
 GROUP BY ALL;
 COMMENT ON VIEW mart.backtest IS 'How each variant, trained on what was known on a day, ranked what really came next; beside it the leave-one-out figure of the same weights and users. Their gap is what leave-one-out owes to other users'' later interactions in its training, and to targets that lie nearer to the history: rows by waiting time tell the two apart.';
 COMMENT ON COLUMN mart.backtest.dataset IS 'Name of the data set.';
@@ -61,3 +73,4 @@ COMMENT ON COLUMN mart.backtest.high IS 'Upper end of its normal 95 % interval o
 COMMENT ON COLUMN mart.backtest.n_users IS 'Users who came back for an item that the snapshot knows.';
 COMMENT ON COLUMN mart.backtest.n_new_items IS 'Users who came back for one that it does not know, and who are not in the means.';
 COMMENT ON COLUMN mart.backtest.n_seeds IS 'Seeds averaged over.';
+COMMENT ON COLUMN mart.backtest.warnings IS 'What audits suspected of the ranks of what came next, at 10 (mart.run_warnings); null: nothing.';

@@ -3,7 +3,8 @@ SELECT
     round(ndcg, 4) AS ndcg_10, display_name AS model, metrics.preset, metrics.seed, run_id,
     checkpoint_sha256, code_version, device, metrics.snapshot_id, metrics.retention,
     sequences_sha256, load_id, source, source_sha256,
-    CASE WHEN lineage.verified THEN 'publisher''s or made by us' ELSE 'unverified' END AS archive
+    CASE WHEN lineage.verified THEN 'publisher''s or made by us' ELSE 'unverified' END AS archive,
+    warnings
 FROM mart.metrics AS metrics
 JOIN mart.lineage AS lineage USING (run_id)
 WHERE split = 'test' AND protocol = 'uniform_100' AND k = 10

@@ -1,0 +1,138 @@
+"""A command that is told to end (Ctrl-C, SIGTERM) ends in order, and in time.
+
+In order: the signal becomes an exception in the flow's own code, never within Prefect's engine,
+which would call the run crashed; the engine is then given the state Cancelled. In time: a thread
+counts from the moment of the signal, also while the main one is in a library's code that notices
+none, and ends the process when it is not over by then.
+"""
+
+import atexit
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+
+DEADLINE_SECONDS = 3.5  # from a signal to the end by force; five is what we promise
+INTERRUPTED = "interrupted; the same command goes on"
+NUMBERS = (signal.SIGINT, signal.SIGTERM)
+
+
+class InterruptedRunError(KeyboardInterrupt):
+    """The command was told to end."""
+
+
+class Ends:
+    """What this process does about signals.
+
+    Attributes:
+        received: the first one.
+        said: whether the user was told of it.
+        at_last: what is done before an end by force.
+    """
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self.said = False
+        self.at_last: list[Callable[[], None]] = []
+        self._watching = False
+        self._deferred = False
+
+    @property
+    def code(self) -> int:
+        """Exit code of a shell's custom: 130 for SIGINT, 143 for SIGTERM."""
+        return 128 + (self.received or signal.SIGINT)
+
+    @property
+    def watching(self) -> bool:
+        """Whether this process is a command of ours, and not another's, such as a worker's."""
+        return self._watching
+
+    def watch(self) -> None:
+        """Begin; in the main thread."""
+        reader, writer = socket.socketpair()
+        writer.setblocking(False)
+        signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+        self._sockets = (reader, writer)
+        threading.Thread(target=self._count, args=(reader,), daemon=True, name="ends").start()
+        self._watching = True
+        self.take()
+
+    def take(self) -> None:
+        """Make the handlers ours: Prefect's engine puts its own in place for a run's time."""
+        if self._watching:
+            for number in NUMBERS:
+                signal.signal(number, self._note)
+
+    def release(self) -> None:
+        """Leave signals to the caller: `fpt up` and the prompt have their own ways."""
+        if not self._watching:
+            return
+        self._watching = False
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    def finish(self) -> None:
+        """The work is over; a signal now only sees that what is left takes moments.
+
+        After one, the interpreter's own end is left out: it unloads libraries, for a second.
+        """
+        self._deferred = True
+        if self._watching and self.received is not None:
+            atexit._run_exitfuncs()  # Prefect's last reports, then the end of its server
+            os._exit(self.code)
+
+    @contextmanager
+    def deferred(self) -> Iterator[None]:
+        """Only note a signal while code runs that must not be broken off; it is short."""
+        before, self._deferred = self._deferred, True
+        try:
+            yield
+        finally:
+            self._deferred = before
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Within `deferred`: a signal, also one that was noted, is an exception here.
+
+        Raises:
+            InterruptedRunError: there was one.
+        """
+        before, self._deferred = self._deferred, False
+        self.take()
+        try:
+            self.check()
+            yield
+        finally:
+            self._deferred = before
+
+    def check(self) -> None:
+        """Raise what was noted and not raised yet."""
+        if self._watching and self.received is not None:
+            raise InterruptedRunError
+
+    def _note(self, number: int, _: FrameType | None) -> None:
+        if self.received is not None:
+            return  # the end is under way
+        self.received = number
+        if not self._deferred:
+            raise InterruptedRunError
+
+    def _count(self, reader: socket.socket) -> None:
+        while (number := reader.recv(1)[0]) not in NUMBERS:
+            continue  # a timer's, say
+        time.sleep(DEADLINE_SECONDS)
+        self.received = self.received or number
+        for action in self.at_last:
+            with suppress(Exception):
+                action()
+        if not self.said:
+            os.write(2, f"\nerror: {INTERRUPTED}\n".encode())
+        os._exit(self.code)
+
+
+ends = Ends()

@@ -1,0 +1,136 @@
+"""`fpt sql` as people type it: answers of every type, limits that hold, a prompt that lives."""
+
+import csv
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+FPT = Path(sys.executable).parent / "fpt"
+TYPES = json.loads(Path(__file__).parents[1].joinpath("types.json").read_text(encoding="utf-8"))
+ALL = "SELECT " + ", ".join(f"{sql} AS t{place}" for place, (sql, _, _) in enumerate(TYPES))
+ENDLESS = "SELECT length(lpad('x', 2000000000, 'y'))"  # one call, which DuckDB can't interrupt
+FRACTIONS = {"0.1": "0.1000", "1e+300": "1e+300"}  # on a screen; other numbers as they are
+
+
+@pytest.fixture
+def ask(empty):
+    """What `fpt sql` writes when a question is piped into it."""
+
+    def pipe(question: str, *options: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [FPT, "sql", *options, "--home", empty],
+            input=question,
+            capture_output=True,
+            encoding="utf-8",
+            env=os.environ | {"TZ": "UTC", "COLUMNS": "200"},
+            timeout=120,
+        )
+
+    return pipe
+
+
+def test_every_type_in_json(ask):
+    done = ask(ALL, "--format", "json")
+    assert (done.returncode, done.stderr) == (0, "")
+    exact = {"parse_float": str, "parse_constant": pytest.fail}
+    (row,) = json.loads(done.stdout, **exact)
+    assert list(row.values()) == [json.loads(as_json, **exact) for *_, as_json in TYPES]
+
+
+def test_every_type_in_csv(ask):
+    done = ask(ALL, "--format", "csv")
+    assert (done.returncode, done.stderr) == (0, "")
+    _, row = csv.reader(io.StringIO(done.stdout))
+    assert row == [f"'{text}" if (text or "").startswith("-inf") else text or ""
+                   for _, text, _ in TYPES]  # fmt: skip
+
+
+def on_screen(text: str) -> str:
+    return FRACTIONS.get(text, text)
+
+
+def test_every_type_on_the_screen(ask):
+    done = ask(ALL)
+    assert (done.returncode, done.stderr) == (0, "")
+    seen = dict(re.findall(r"^(t\d+) +(.+)$", done.stdout, re.MULTILINE))
+    expected = {f"t{at}": on_screen(text) for at, (_, text, _) in enumerate(TYPES) if text}
+    assert {name: seen.get(name) for name in expected} == expected
+
+
+def test_every_type_in_the_prompt_and_then_another_question(empty, prompt):
+    terminal = prompt(empty)
+    terminal.until("fpt> ")
+    for sql, text, _ in TYPES:
+        shown = terminal.type(f"SELECT {sql} AS x\n;\n", "fpt> ").split("…> ")[-1]
+        assert text is None or on_screen(text) in " ".join(shown.split()), sql
+    terminal.type("SELECT 40 + 2 AS x;\n", " 42 ")
+    os.write(terminal.screen, b".quit\n")
+    assert os.waitpid(terminal.pid, 0)[1] == 0
+
+
+def test_a_difference_of_times_is_a_duration(ask):
+    question = "SELECT TIMESTAMP '2020-03-01' - TIMESTAMP '2020-02-01' AS age, count_if(TRUE) AS n"
+    assert json.loads(ask(question, "--json").stdout) == [{"age": "29 days", "n": 1}]
+    assert ask(question, "--format", "csv").stdout == "age,n\n29 days,1\n"
+
+
+def test_no_interruption_and_no_limit_ends_the_prompt(empty, prompt):
+    terminal = prompt(empty, "--timeout", "5")
+    terminal.until("fpt> ")
+    terminal.type("SELECT 40 + 2 AS x;\n", " 42 ")
+    terminal.type(f"{ENDLESS};\n", ";")
+    time.sleep(1)
+    begun = time.monotonic()
+    terminal.interrupt("interrupted")
+    assert time.monotonic() - begun < 1
+    terminal.type("SELECT 41 + 2 AS x;\n", " 43 ")
+    terminal.type("SELECT repeat('x', 3000000000);\n", "more memory")
+    terminal.type("SELECT * FROM '/etc/passwd';\n", "does not exist")
+    terminal.type(f"{ENDLESS};\n", "no answer within 5 s")
+    os.write(terminal.screen, b"\xff\xfe;\n")
+    terminal.type("SELECT 42 + 2 AS x;\n", " 44 ")
+    os.write(terminal.screen, b"\x04")
+    assert os.waitpid(terminal.pid, 0)[1] == 0
+
+
+def test_a_question_that_takes_too_long_ends_on_time(ask):
+    begun = time.monotonic()
+    done = ask(ENDLESS, "--timeout", "1")
+    assert time.monotonic() - begun < 10
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "error: The question took too long: got no answer within 1 s.\n"
+
+
+def test_more_rows_than_a_screen_takes_are_told(ask):
+    done = ask("SELECT range AS x FROM range(2000)")
+    assert len(done.stdout.split()) == 1000 + 2  # a name, a line
+    assert done.stderr == "Only the first 1,000 rows are shown; `--format csv` has all\n"
+    assert len(ask("SELECT range AS x FROM range(2000)", "--format", "csv").stdout.split()) == 2001
+
+
+def test_a_reader_may_leave_early(empty):
+    command = f"{FPT} sql 'SELECT range FROM range(1000000)' --format csv --home {empty} | head -1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=120)
+    assert (done.stdout, done.stderr) == ("range\n", "")
+
+
+def test_ctrl_c_at_a_question_leaves_no_process(empty):
+    asking = subprocess.Popen([FPT, "sql", ENDLESS, "--home", empty], stderr=subprocess.PIPE)
+    children = Path(f"/proc/{asking.pid}/task/{asking.pid}/children")
+    deadline = time.monotonic() + 30
+    while not (found := children.read_text().split()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.5)
+    asking.send_signal(signal.SIGINT)
+    _, said = asking.communicate(timeout=10)
+    assert asking.returncode == 130
+    assert said.startswith(b"error: interrupted")
+    assert not any(Path("/proc", pid).exists() for pid in found)

@@ -1,0 +1,53 @@
+"""What the events of trainings become: what a person must see is shown, and stays in the log."""
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from fpt_model.config import resolve
+from tasks import progress
+from tasks.training import Training, _Progress
+from warehouse.records import Snapshot
+
+
+class Terminal:
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def report(self, step: str, done: float, total: float | None, note: str) -> None:
+        pass
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+@pytest.fixture
+def terminal(monkeypatch) -> Terminal:
+    kept = Terminal()
+    monkeypatch.setattr(progress, "_reporter", kept)
+    return kept
+
+
+@pytest.fixture
+def log(monkeypatch) -> list[str]:
+    """What `logs/fpt.log` would get."""
+    kept: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: kept.append(f"{record.levelname} {record.getMessage()}")
+    logger = logging.getLogger("prefect")
+    logger.addHandler(handler)
+    yield kept
+    logger.removeHandler(handler)
+
+
+def test_a_passed_over_checkpoint_reaches_the_terminal_and_the_log(terminal, log):
+    snapshot = Snapshot("s", "l", "5-core", 1, 1, 1, 0, Path("x"), "0")
+    follow = _Progress({"runs/1": Training(snapshot, resolve("sasrec", "quick"), 3)})
+    text = "checkpoint-7.safetensors is damaged. Passed over: training begins anew."
+    follow({"event": "note", "run": "runs/1", "seed": 3, "text": text})
+    said = f"sasrec 5-core seed 3: {text}"
+    assert terminal.notes == [said]
+    assert log == [f"WARNING {said}"]

@@ -1,0 +1,14 @@
+SELECT
+    run_id, model, display_name, dataset, data, verified, snapshot_id, retention, preset, seed,
+    split, protocol, k,
+    avg(CASE WHEN rank <= k THEN 1.0 ELSE 0.0 END) AS recall,
+    avg(CASE WHEN rank <= k THEN 1.0 / log2(rank::DOUBLE + 1.0) ELSE 0.0 END) AS ndcg,
+    avg(CASE WHEN rank <= k THEN 1.0 / rank::DOUBLE ELSE 0.0 END) AS mrr,
+    count(*) AS n_users,
+    as_of
+FROM mart.user_ranks
+JOIN (SELECT run_id FROM mart.training_runs WHERE status = 'published') USING (run_id)
+JOIN mart.lineage USING (run_id)
+LEFT JOIN mart.models USING (model)
+CROSS JOIN (SELECT unnest([1, 5, 10, 20]) AS k)
+GROUP BY ALL

@@ -1,0 +1,148 @@
+"""The program that answers people's questions: `python -m warehouse.asked`, see `answers`.
+
+DuckDB's own limits do not reach into one call of a function; the system's limits of a process do.
+A line of JSON on stdin is a question and a form. The answer is written into a file that was opened
+for us; a line of JSON on stdout says how it ended: null, or the parts of a `RefusedError`.
+"""
+
+import ctypes
+import json
+import os
+import resource
+import signal
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from warehouse.errors import RefusedError
+from warehouse.home import Home
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+    from warehouse.cells import Format, Row
+
+BATCH = 2048
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True)
+class Place:
+    """What the program is started with.
+
+    Attributes:
+        home: whose published copy is asked.
+        spill: folder for what exceeds DuckDB's memory.
+        answer: number of the open file for answers.
+        parent: the process that asks.
+        memory: bytes of memory that this process may have.
+        file: bytes that a file may have, the answer or one of those in `spill`.
+    """
+
+    home: str
+    spill: str
+    answer: int
+    parent: int
+    memory: int
+    file: int
+
+
+def main() -> None:
+    """Answer until stdin ends."""
+    place = Place(**json.loads(sys.argv[1]))
+    _end_with(place.parent)
+    os.umask(0o077)
+    for kind, most in (
+        (resource.RLIMIT_DATA, place.memory),
+        (resource.RLIMIT_FSIZE, place.file),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        _limit(kind, most)
+    with os.fdopen(place.answer, "w", encoding="utf-8", newline="") as file:
+        import warehouse.published  # noqa: F401 - DuckDB is there when the first question comes
+
+        for line in sys.stdin:
+            file.seek(0)
+            file.truncate()
+            refusal = _refusal(place, file, **json.loads(line))
+            print(json.dumps(refusal), flush=True)
+
+
+def _end_with(parent: int) -> None:
+    """On Linux the system kills this process when the one that asks is gone."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        sys.exit("whoever asked is gone")
+
+
+def _limit(kind: int, most: int) -> None:
+    hard = resource.getrlimit(kind)[1]
+    allowed = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(kind, (allowed, allowed))
+
+
+def _refusal(
+    place: Place, file: TextIO, question: str, form: "Format"
+) -> dict[str, str | None] | None:
+    """Why there is no answer; None when it is in the file."""
+    import duckdb
+
+    memory = RefusedError(
+        "The answer needs more memory than a question may have",
+        to_do="Ask for fewer rows or columns",
+    )
+    try:
+        _answer(place, file, question, form)
+        file.flush()
+    except RefusedError as error:
+        return _parts(error)
+    except (MemoryError, duckdb.OutOfMemoryException):
+        return _parts(memory)
+    except duckdb.Error as error:
+        return _parts(RefusedError(f"The question was refused: {error}"))
+    except OSError as error:
+        return _parts(RefusedError("The answer can't be kept", got=error.strerror))
+    except Exception as error:
+        return _parts(RefusedError("No answer", got=f"{type(error).__name__}: {error}"))
+    return None
+
+
+def _parts(error: RefusedError) -> dict[str, str | None]:
+    return {
+        "what": error.what,
+        "got": error.got,
+        "expected": error.expected,
+        "to_do": error.to_do,
+    }
+
+
+def _answer(place: Place, file: TextIO, question: str, form: "Format") -> None:
+    """Each question has a connection of its own: it sees the newest copy, and no other's doings."""
+    from warehouse.cells import SHOWN_ROWS, columns, select_list, write
+    from warehouse.published import guarded, refuse_writing
+
+    with guarded(Home(Path(place.home)), Path(place.spill)) as connection:
+        refuse_writing(connection, question)
+        relation = connection.sql(question)
+        if relation is None:
+            write([], [], form, file)
+            return
+        of = columns(relation.columns, relation.types)
+        texts = relation.project(select_list(of, form))
+        wanted = texts.limit(SHOWN_ROWS + 1) if form == "table" else texts
+        write(_rows(connection, wanted), of, form, file)
+
+
+def _rows(connection: "DuckDBPyConnection", relation: Any) -> Iterator["Row"]:
+    """Row by row: a relation's own methods would keep them all in memory."""
+    connection.execute(relation.sql_query())
+    for batch in iter(partial(connection.fetchmany, BATCH), []):
+        yield from batch
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,151 @@
+"""One file with all that is published, and a home from it."""
+
+import json
+import tarfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+
+from warehouse.catalogue import catalogues, give_to_readers, is_whole, newest, opened
+from warehouse.database import locked
+from warehouse.durable import put_in_place
+from warehouse.errors import RefusedError
+from warehouse.home import Home
+from warehouse.identity import sha256_of
+from warehouse.staging import staging_folder
+from warehouse.store import damaged, listed
+
+MANIFEST = "manifest.json"  # the checksum of every other member; the last one
+CATALOGUE = "catalogue"
+# of a training's folder: checkpoints of the way are left out
+KEPT_OF_RUNS = ("run.json", "epochs.jsonl", "best.safetensors", "ranks.parquet")
+
+
+def backup(home: Home, output: Path) -> dict[str, int]:
+    """Write a catalogue, its files, the sequences and the trained weights into one tar file.
+
+    Runs may go on meanwhile: what is published at the start is what is kept.
+
+    Returns:
+        How many files, and bytes.
+
+    Raises:
+        RefusedError: nothing is published; a file is damaged; the output can't be written.
+    """
+    catalogue = newest(home)
+    if catalogue is None:
+        raise RefusedError("Nothing is published yet", to_do="Run `fpt run` first")
+    members = [catalogue, *_files(home)]
+    partial = output.with_name(f"{output.name}.partial")
+    sums: dict[str, str] = {}
+    try:
+        with tarfile.open(partial, "w") as archive:
+            for path in members:
+                name = str(path.relative_to(home.root))
+                sums[name] = sha256_of(path)
+                archive.add(path, name, recursive=False)
+            _add_text(archive, MANIFEST, json.dumps(sums, indent=1))
+        put_in_place(partial, output)
+    except OSError as error:
+        raise RefusedError(
+            f"{output} could not be written",
+            got=error.strerror or str(error),
+            to_do="Give another place",
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
+    return {"files": len(sums), "bytes": output.stat().st_size}
+
+
+def _files(home: Home) -> list[Path]:
+    """What the newest catalogue rests on.
+
+    Raises:
+        RefusedError: a file is not as it was written: a backup would keep the damage.
+    """
+    with opened(home) as connection:
+        files = listed(connection)
+        rows = connection.execute("SELECT sequences_path FROM core.snapshots").fetchall()
+        runs = connection.execute("SELECT run_id FROM mart.training_runs").fetchall()
+    for file, fault in damaged(home, files, whole=True):
+        raise RefusedError(f"{file.path} is {fault}", to_do="`fpt doctor --mend`, then `fpt run`")
+    paths = [home.root / file.path for file in files]
+    for (name,) in rows:
+        paths += [home.root / name, Path(f"{home.root / name}.sha256")]
+    for (run_id,) in runs:
+        paths += [home.run(run_id) / name for name in KEPT_OF_RUNS]
+    return [path for path in dict.fromkeys(paths) if path.exists()]
+
+
+def _add_text(archive: tarfile.TarFile, name: str, text: str) -> None:
+    data = text.encode()
+    about = tarfile.TarInfo(name)
+    about.size = len(data)
+    about.mode = 0o640
+    archive.addfile(about, BytesIO(data))
+
+
+def restore(home: Home, backup_file: Path) -> dict[str, int]:
+    """Bring a backup into a home that has nothing whole; the catalogue comes last.
+
+    Returns:
+        How many files, and the number of the publication that counts again.
+
+    Raises:
+        RefusedError: it is no whole backup; something is published in the home.
+    """
+    with locked(home, "warehouse"), staging_folder(home, "restore") as folder:
+        _refuse_used(home)
+        with _opened(backup_file) as archive:
+            archive.extractall(folder, filter="data")
+        names = _checked(backup_file, folder)
+        for old in catalogues(home):
+            old.unlink()
+        # what a catalogue lists is there before the catalogue is
+        for name in sorted(names, key=lambda name: Path(name).parts[0] == CATALOGUE):
+            target = home.root / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            put_in_place(folder / name, target)
+        give_to_readers(home)
+    return {"files": len(names), "publication": int(catalogues(home)[0].name[:10])}
+
+
+def _refuse_used(home: Home) -> None:
+    if any(is_whole(path) for path in catalogues(home)) or home.old_warehouse.exists():
+        raise RefusedError(
+            "Something is published in this home",
+            got=str(home.root),
+            expected="an empty home, or one whose catalogues are all damaged",
+            to_do="Give another --home",
+        )
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tarfile.TarFile]:
+    try:
+        with tarfile.open(path) as archive:
+            yield archive
+    except (OSError, tarfile.TarError) as error:
+        raise RefusedError(f"{path} is no whole backup", got=str(error)) from error
+
+
+def _checked(backup_file: Path, folder: Path) -> Sequence[str]:
+    """The members, each as the manifest says.
+
+    Raises:
+        RefusedError: one is missing, too many or changed.
+    """
+    manifest = folder / MANIFEST
+    try:
+        sums: dict[str, str] = json.loads(manifest.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RefusedError(f"{backup_file} is no whole backup", got="no manifest") from error
+    manifest.unlink()
+    there = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    wrong = sorted(there ^ set(sums)) or [
+        name for name, sum in sums.items() if sha256_of(folder / name) != sum
+    ]
+    if wrong:
+        raise RefusedError(f"{backup_file} is damaged", got=f"{wrong[0]} is not as it was kept")
+    return list(sums)

@@ -1,0 +1,89 @@
+"""Keeping a home whole: what was damaged is seen, goes out of the views, and is made again."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from warehouse.catalogue import (
+    catalogues,
+    copy_fault,
+    give_to_readers,
+    is_whole,
+    opened,
+    publication,
+    writing,
+)
+from warehouse.database import locked
+from warehouse.errors import RefusedError
+from warehouse.home import Home
+from warehouse.store import GRACE_SECONDS, damaged, listed, show_listed, unlist, unlisted
+
+
+def keep_whole(home: Home, *, whole: bool = False) -> Iterator[str]:
+    """Look at what is published and mend it; says what was wrong, in a line each.
+
+    Sizes and marks of every file, and the bytes of the readers' copy, at each run; every byte with
+    `whole`, after an end that was not orderly. A file that is not as it was written leaves the
+    catalogue, so that it misleads nobody, and what it held counts as not done.
+
+    Raises:
+        RefusedError: the newest catalogue does not open.
+    """
+    if not publication(home):
+        return
+    if whole:
+        yield from go_back(home)
+    yield from _withdraw_damaged(home, whole)
+    if fault := copy_fault(home):
+        with locked(home, "warehouse"):
+            give_to_readers(home)
+        yield f"{home.published.name} was {fault}: it is the last publication again"
+
+
+def go_back(home: Home) -> Iterator[str]:
+    """Put a damaged newest catalogue aside: the one before counts, and later work is done again.
+
+    Raises:
+        RefusedError: none of those that are kept is whole.
+    """
+    with locked(home, "warehouse"):
+        found = catalogues(home)
+        good = next((path for path in found if is_whole(path)), None)
+        if found and good is None:
+            raise RefusedError(
+                "No catalogue is whole",
+                got=f"{len(found)} damaged ones in {home.catalogue}",
+                to_do="`fpt restore` brings back a backup",
+            )
+        for path in found[: found.index(good) if good else 0]:
+            path.rename(path.with_suffix(".damaged"))
+            yield f"{path.name} was damaged: {good.name if good else ''} counts again"
+
+
+def prune(home: Home, *, older_than: float = GRACE_SECONDS) -> list[Path]:
+    """Delete files of the store that no kept catalogue lists and nobody touched for so long."""
+    with locked(home, "warehouse"):
+        with opened(home) as connection:
+            files = listed(connection)
+        left = unlisted(home, files, older_than=older_than)
+        for path in left:
+            path.unlink()
+            if not any(path.parent.iterdir()):
+                path.parent.rmdir()
+    return left
+
+
+def _withdraw_damaged(home: Home, whole: bool) -> Iterator[str]:
+    with opened(home) as connection:
+        files = listed(connection)
+    broken = list(damaged(home, files, whole=whole))
+    if not broken:
+        return
+    with writing(home) as connection:
+        for file, _ in broken:
+            unlist(connection, file.table, file.identity)
+        show_listed(connection, home, {file.table for file, _ in broken})
+    for file, fault in broken:
+        aside = home.root / file.path
+        if aside.exists():
+            aside.rename(aside.with_suffix(".damaged"))
+        yield f"{file.path} is {fault}: the next run that needs it makes it again"

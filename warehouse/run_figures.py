@@ -1,0 +1,122 @@
+"""Figures of each training, kept beside its ranks: they are computed when it is published.
+
+Every function here works in the transaction of its caller and reads `mart.user_ranks` and `core`
+by SELECT alone. Some 25,000 ranks of a training become eighty rows of metrics and slices, and
+eight rows for each other training that it is compared with.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain, groupby, product
+from operator import itemgetter
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from warehouse import figures
+from warehouse.database import SQL, statements
+from warehouse.identity import code_version
+
+PARTS = tuple(product(("valid", "test"), ("uniform_100", "full")))
+KEPT = ("run_metrics", "run_slices", "run_pairs")
+
+
+def add_figures(connection: duckdb.DuckDBPyConnection, run_ids: Sequence[str]) -> None:
+    """Compute the figures of trainings that have just been written; those they had are replaced.
+
+    Raises:
+        RefusedError: trainings of one snapshot don't rank the same users.
+    """
+    these = "IN (SELECT unnest($1::VARCHAR[]))"
+    for table in ("run_metrics", "run_slices"):
+        connection.execute(f"DELETE FROM mart.{table} WHERE run_id {these}", [list(run_ids)])
+    of_pairs = f"DELETE FROM mart.run_pairs WHERE run_id {these} OR other_id {these}"
+    connection.execute(of_pairs, [list(run_ids)])
+    question = f"SELECT DISTINCT snapshot_id FROM mart.training_runs WHERE run_id {these}"
+    _complete(connection, connection.execute(question, [list(run_ids)]).fetchall())
+
+
+def bring_up_to_date(connection: duckdb.DuckDBPyConnection) -> None:
+    """Compute whatever figures are missing, or all when other code made them, and drop the rest.
+
+    To be called where trainings come or go by another way than `add_figures`.
+
+    Raises:
+        RefusedError: trainings of one snapshot don't rank the same users.
+    """
+    version = code_version(figure_files())
+    if connection.execute("SELECT version FROM mart.figures_version").fetchall() != [(version,)]:
+        for table in (*KEPT, "figures_version"):
+            connection.execute(f"DELETE FROM mart.{table}")
+        connection.execute("INSERT INTO mart.figures_version VALUES (?)", [version])
+    question = "SELECT DISTINCT snapshot_id FROM mart.training_runs WHERE status = 'published'"
+    _complete(connection, connection.execute(question).fetchall())
+
+
+def figure_files() -> list[Path]:
+    """The files that define figures: when they change, all are computed again."""
+    return [Path(figures.__file__), *(SQL / "figures").glob("*.sql")]
+
+
+def _complete(connection: duckdb.DuckDBPyConnection, snapshots: Sequence[tuple[str]]) -> None:
+    connection.execute(statements("figures/tidy"))
+    for (snapshot_id,) in snapshots:
+        missing = _missing(connection, snapshot_id)
+        if missing.run_ids:
+            held_out = _read(connection, "users", snapshot_id)
+            for split, protocol in PARTS:
+                rows = _read(connection, "ranks", missing.run_ids, split, protocol)
+                parts = held_out.filter(pc.equal(held_out["split"], split)).drop_columns("split")
+                made = _figures(missing, figures.arrange(missing.run_ids, rows), parts)
+                _keep(connection, made, split, protocol)
+
+
+@dataclass(frozen=True)
+class _Missing:
+    """What is to be computed of a snapshot.
+
+    Attributes:
+        new: trainings that have no figures.
+        pairs: of each preset the trainings that are not compared yet.
+    """
+
+    new: frozenset[str]
+    pairs: tuple[tuple[figures.Pair, ...], ...]
+
+    @property
+    def run_ids(self) -> list[str]:
+        """Whose ranks are needed."""
+        return sorted(self.new.union(*chain(*self.pairs)))
+
+
+def _missing(connection: duckdb.DuckDBPyConnection, snapshot_id: str) -> _Missing:
+    runs = connection.execute(statements("figures/runs"), [snapshot_id]).fetchall()
+    pairs = connection.execute(statements("figures/pairs"), [snapshot_id]).fetchall()
+    by_preset = groupby(pairs, key=itemgetter(0))
+    return _Missing(
+        frozenset(run_id for (run_id,) in runs),
+        tuple(tuple((one, other) for _, one, other in rows) for _, rows in by_preset),
+    )
+
+
+def _figures(missing: _Missing, ranks: figures.Ranks, parts: pa.Table) -> dict[str, pa.Table]:
+    new = ranks.only(missing.new)
+    compared = [figures.pairs(ranks.only(set(chain(*some))), some) for some in missing.pairs]
+    made = {"pairs": pa.concat_tables(compared)} if compared else {}
+    return made | {"metrics": figures.metrics(new), "slices": figures.slices(new, parts)}
+
+
+def _read(connection: duckdb.DuckDBPyConnection, name: str, *parameters: object) -> pa.Table:
+    question = connection.sql(statements(f"figures/{name}"), params=list(parameters))
+    return question.to_arrow_table()
+
+
+def _keep(
+    connection: duckdb.DuckDBPyConnection, made: dict[str, pa.Table], split: str, protocol: str
+) -> None:
+    for name, frame in made.items():
+        connection.register("frame", frame)
+        connection.execute(statements(f"figures/keep_{name}"), [split, protocol])
+        connection.unregister("frame")

@@ -1,0 +1,5 @@
+-- Figures of trainings that are there no more, and pairs with one that another has replaced.
+DELETE FROM mart.run_metrics WHERE run_id NOT IN (SELECT run_id FROM mart.training_runs WHERE status = 'published');
+DELETE FROM mart.run_slices WHERE run_id NOT IN (SELECT run_id FROM mart.training_runs WHERE status = 'published');
+DELETE FROM mart.run_pairs
+WHERE run_id NOT IN (SELECT run_id FROM mart.latest_runs) OR other_id NOT IN (SELECT run_id FROM mart.latest_runs)

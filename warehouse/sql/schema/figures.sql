@@ -1,0 +1,72 @@
+-- Figures of published trainings, computed once from their ranks: what views of metrics read.
+CREATE TABLE IF NOT EXISTS mart.figures_version (version VARCHAR NOT NULL);
+COMMENT ON TABLE mart.figures_version IS 'One row: which version of the code made the figures of mart.run_metrics, mart.run_slices and mart.run_pairs.';
+COMMENT ON COLUMN mart.figures_version.version IS 'Hash of the files that define them.';
+
+CREATE TABLE IF NOT EXISTS mart.run_metrics (
+    run_id VARCHAR NOT NULL,
+    split VARCHAR NOT NULL,
+    protocol VARCHAR NOT NULL,
+    k INTEGER NOT NULL,
+    recall DOUBLE NOT NULL,
+    ndcg DOUBLE NOT NULL,
+    mrr DOUBLE NOT NULL,
+    n_users BIGINT NOT NULL,
+    recall_sd DOUBLE,
+    ndcg_sd DOUBLE,
+    least_recall DOUBLE NOT NULL,
+    least_ndcg DOUBLE NOT NULL
+);
+COMMENT ON TABLE mart.run_metrics IS 'Metrics of each published training, computed from mart.user_ranks when it was published; mart.metrics shows them beside what was trained.';
+COMMENT ON COLUMN mart.run_metrics.run_id IS 'The training (mart.training_runs).';
+COMMENT ON COLUMN mart.run_metrics.split IS 'valid or test.';
+COMMENT ON COLUMN mart.run_metrics.protocol IS 'uniform_100 or full.';
+COMMENT ON COLUMN mart.run_metrics.k IS 'Cut-off: 1, 5, 10 or 20.';
+COMMENT ON COLUMN mart.run_metrics.recall IS 'Share of users whose held-out item is among the first k (hit rate).';
+COMMENT ON COLUMN mart.run_metrics.ndcg IS 'Mean of 1 / log2(rank + 1) within the first k, else 0.';
+COMMENT ON COLUMN mart.run_metrics.mrr IS 'Mean of 1 / rank within the first k, else 0.';
+COMMENT ON COLUMN mart.run_metrics.n_users IS 'Users averaged over.';
+COMMENT ON COLUMN mart.run_metrics.recall_sd IS 'Standard deviation of recall over users; null with one user.';
+COMMENT ON COLUMN mart.run_metrics.ndcg_sd IS 'Standard deviation of NDCG over users; null with one user.';
+COMMENT ON COLUMN mart.run_metrics.least_recall IS 'Recall if every user''s item stood last among the candidates: what holds whatever the model.';
+COMMENT ON COLUMN mart.run_metrics.least_ndcg IS 'NDCG if every user''s item stood last among the candidates.';
+
+CREATE TABLE IF NOT EXISTS mart.run_slices (
+    run_id VARCHAR NOT NULL,
+    split VARCHAR NOT NULL,
+    protocol VARCHAR NOT NULL,
+    slice VARCHAR NOT NULL,
+    bucket VARCHAR NOT NULL,
+    recall_10 DOUBLE NOT NULL,
+    ndcg_10 DOUBLE NOT NULL,
+    n_users BIGINT NOT NULL
+);
+COMMENT ON TABLE mart.run_slices IS 'Metrics at 10 of each published training by parts of its users, computed when it was published; mart.slices shows them beside what was trained.';
+COMMENT ON COLUMN mart.run_slices.run_id IS 'The training (mart.training_runs).';
+COMMENT ON COLUMN mart.run_slices.split IS 'valid or test.';
+COMMENT ON COLUMN mart.run_slices.protocol IS 'uniform_100 or full.';
+COMMENT ON COLUMN mart.run_slices.slice IS 'history, popularity or season, as in mart.slices; short_history: history in finer parts, for cold-start data.';
+COMMENT ON COLUMN mart.run_slices.bucket IS 'The part of it, numbered in order.';
+COMMENT ON COLUMN mart.run_slices.recall_10 IS 'Recall@10 of the users in it.';
+COMMENT ON COLUMN mart.run_slices.ndcg_10 IS 'NDCG@10 of the users in it.';
+COMMENT ON COLUMN mart.run_slices.n_users IS 'Users in it.';
+
+CREATE TABLE IF NOT EXISTS mart.run_pairs (
+    run_id VARCHAR NOT NULL,
+    other_id VARCHAR NOT NULL,
+    split VARCHAR NOT NULL,
+    protocol VARCHAR NOT NULL,
+    metric VARCHAR NOT NULL,
+    difference DECIMAL(38, 12) NOT NULL,
+    squares DECIMAL(38, 24) NOT NULL,
+    n_users BIGINT NOT NULL
+);
+COMMENT ON TABLE mart.run_pairs IS 'Each two trainings that count (mart.latest_runs) of a snapshot and preset, compared user by user: what mart.significance is computed from. A pair stands here once, a training with itself too.';
+COMMENT ON COLUMN mart.run_pairs.run_id IS 'The training of the two whose id comes first.';
+COMMENT ON COLUMN mart.run_pairs.other_id IS 'The other one.';
+COMMENT ON COLUMN mart.run_pairs.split IS 'valid or test.';
+COMMENT ON COLUMN mart.run_pairs.protocol IS 'uniform_100 or full.';
+COMMENT ON COLUMN mart.run_pairs.metric IS 'recall_10 or ndcg_10.';
+COMMENT ON COLUMN mart.run_pairs.difference IS 'Sum over users of the score of the first less that of the other, scores with twelve decimals.';
+COMMENT ON COLUMN mart.run_pairs.squares IS 'Sum over users of the squared deviation of that difference from its mean.';
+COMMENT ON COLUMN mart.run_pairs.n_users IS 'Users, the same of both.';
