@@ -29,7 +29,7 @@ import pyarrow.parquet as pq
 from choose_on_test import JOBS as JOBS_ON_TEST
 from results import command
 
-from fpt_model.data import check_sha256
+from fpt_model.written import read_written
 from warehouse import landing
 from warehouse.datasets import find
 from warehouse.identity import identify, sha256_of
@@ -280,9 +280,9 @@ def scores(folder: Path, switch: Switch, model: str, seeds: int) -> dict[str, np
 def read_ranks(run: Path) -> np.ndarray:
     """Test ranks (uniform_100) by user."""
     path = run / "ranks.parquet"
-    check_sha256(path, made_by="the training")
+    ranks = pl.DataFrame(read_written(path)[0])
     test = (pl.col("split") == "test") & (pl.col("protocol") == "uniform_100")
-    return pl.read_parquet(path).filter(test).sort("user_id")["rank"].to_numpy().astype(float)
+    return ranks.filter(test).sort("user_id")["rank"].to_numpy().astype(float)
 
 
 def interval(differences: np.ndarray, draws: int = DRAWS) -> tuple[float, float]:

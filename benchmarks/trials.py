@@ -39,7 +39,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-import pyarrow.parquet as pq
+import pyarrow.compute as pc
 import torch
 from tables import over_seeds, replaced, table
 
@@ -49,9 +49,9 @@ sys.path.insert(0, str(ROOT))  # a GPU machine's checkout is not installed
 from shortened import write_shortened  # noqa: E402
 
 from fpt_model.config import Config, resolve  # noqa: E402
-from fpt_model.data import check_sha256  # noqa: E402
 from fpt_model.metrics import ndcg, recall  # noqa: E402
 from fpt_model.version import code_version  # noqa: E402
+from fpt_model.written import read_written  # noqa: E402
 
 TABLES = ROOT / "benchmarks" / "trials"
 RESULTS = ROOT / "docs" / "results" / "trials.json"
@@ -103,7 +103,7 @@ def main() -> None:
     for command in (write, read):
         command.add_argument("table", type=Path, nargs="+", help="TOML files")
         command.add_argument("--folder", type=Path, required=True)
-    write.add_argument("--sequences", type=Path, required=True, help="with its .sha256 beside it")
+    write.add_argument("--sequences", type=Path, required=True, help="as `fpt prepare` wrote it")
     asked = parser.parse_args()
     if asked.command == "write":
         write_jobs([read_table(path) for path in asked.table], asked.sequences, asked.folder)
@@ -147,7 +147,7 @@ def write_jobs(tables: Sequence[Trials], sequences: Path, folder: Path) -> None:
     if "test" in splits:
         write_shortened(sequences, folder / "sequences" / sequences.name)
     else:
-        for path in (sequences, Path(f"{sequences}.sha256")):
+        for path in sequences.parent.glob(f"{sequences.name}*"):  # an older one's checksum, too
             shutil.copy2(path, folder / "sequences")
     jobs = {}
     for trial in (trial for one in tables for trial in one.trials):
@@ -215,10 +215,10 @@ def _row(trials: Trials, trial: Trial, run: Path, record: Row) -> Row:
 
 def _figures(path: Path) -> dict[str, float]:
     """Of validation, by the weights that were chosen."""
-    check_sha256(path)
+    table = read_written(path)[0]
     found = []
     for protocol in ("uniform_100", "full"):
-        rows = pq.read_table(path, filters=[("protocol", "=", protocol)])
+        rows = table.filter(pc.field("protocol") == protocol)
         ranks = torch.tensor(rows["rank"].to_pylist())
         found += [recall(ranks, 10), ndcg(ranks, 10)]
     return dict(zip(FIGURES, found, strict=True))

@@ -296,13 +296,19 @@ def records(
 
 
 @app.command()
-def doctor(home: HomeDir = DEFAULT_HOME, as_json: AsJson = False) -> None:
+def doctor(
+    mend: Annotated[
+        bool, typer.Option("--mend", help="Remove what dead runs left; write lost records again.")
+    ] = False,
+    home: HomeDir = DEFAULT_HOME,
+    as_json: AsJson = False,
+) -> None:
     """Check this machine and the pipeline's files."""
 
     def look() -> bool:
         from flows.doctor import examine
 
-        return _show_findings(examine(home), "Doctor", as_json)
+        return _show_findings(examine(home, mend=mend), "Doctor", as_json)
 
     if not guarded(look, home):
         raise typer.Exit(1)

@@ -4,11 +4,13 @@ import os
 import platform
 import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
 from packaging.requirements import Requirement
 
+from flows.wholeness import leftovers, trainings
 from tasks.findings import Finding, finding
 from warehouse.catalogue import copy_fault, is_whole, newest, opened
 from warehouse.errors import RefusedError
@@ -18,15 +20,21 @@ from warehouse.store import damaged, listed
 MIN_FREE_BYTES = 2 << 30
 
 
-def examine(root: Path) -> list[Finding]:
-    """Every check, each `good`, `note` or `bad`, with what was seen and what to do."""
+def examine(root: Path, *, mend: bool = False) -> list[Finding]:
+    """Every check, each `good`, `note` or `bad`, with what was seen and what to do.
+
+    Args:
+        root: the home.
+        mend: do what can be done at once, and say so.
+    """
     home = Home.at(root)
     checks: tuple[Callable[[Home], Iterator[Finding]], ...] = (
         _python,
         _packages,
         disk,
         databases,
-        _leftovers,
+        partial(trainings, mend=mend),
+        partial(leftovers, mend=mend),
         _prefect,
         _device,
     )
@@ -94,13 +102,6 @@ def _warehouse(home: Home, path: Path) -> Iterator[Finding]:
         size = sum(one.size for one in files) / 2**20
         seen = f"{row[0] if row else 0} trainings, {len(files)} files of {size:.1f} MiB, all whole"
         yield finding("warehouse", "good", seen)
-
-
-def _leftovers(home: Home) -> Iterator[Finding]:
-    left = list(home.staging.iterdir())
-    if left:
-        to_do = f"if no run is under way: rm -r {home.staging}/*"
-        yield finding("staging", "note", f"{len(left)} unpublished", to_do)
 
 
 def _prefect(home: Home) -> Iterator[Finding]:

@@ -12,11 +12,13 @@ from tasks.alarms import raise_alarms
 from tasks.artifacts import show_findings
 from tasks.dead_runs import resume_dead_runs
 from tasks.findings import Finding, bad, finding
-from tasks.flow_runs import SIGN_OF_LIFE, operated
+from tasks.flow_runs import operated
 from tasks.progress import note
 from warehouse.database import is_held, locked
 from warehouse.errors import RefusedError
+from warehouse.garbage import SIGNS_OF_LIFE
 from warehouse.home import Home
+from warehouse.staging import LOCK as STAGING
 
 LOCK = "monitor"
 
@@ -54,7 +56,6 @@ def monitor(home: Path | None = None) -> list[Finding]:
 def _locks(home: Home) -> Iterator[Finding]:
     """Who works on what now; the kernel frees a dead process's locks, so none is ever stale."""
     names = sorted(path.stem for path in home.locks.glob("*.lock"))
-    ours = {LOCK, serving.LOCK}
-    others = [name for name in names if name not in ours and not name.startswith(SIGN_OF_LIFE)]
-    held = [name for name in others if is_held(home, name)]
+    ours = (LOCK, serving.LOCK, *SIGNS_OF_LIFE, STAGING)
+    held = [name for name in names if not name.startswith(ours) and is_held(home, name)]
     yield finding("locks", "note" if held else "good", f"held: {', '.join(held) or 'none'}")

@@ -5,6 +5,7 @@ from pathlib import Path
 from flows.recommend import explain
 from warehouse.errors import RefusedError
 from warehouse.home import Home
+from warehouse.placing import put_in_place
 from warehouse.report.facts import Attention, gather
 from warehouse.report.page import page
 
@@ -20,7 +21,7 @@ def report(home: Path, output: Path, user: int | None) -> Path:
     text = page(gather(place, attention, why_not))
     partial = output.with_name(f"{output.name}.partial")
     partial.write_text(text, encoding="utf-8")
-    return partial.replace(output)
+    return put_in_place(partial, output)
 
 
 def _attention(place: Home, user: int | None) -> tuple[Attention | None, str]:

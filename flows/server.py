@@ -20,6 +20,7 @@ from urllib.request import Request, urlopen
 from uuid import UUID
 
 from flows import serving
+from tasks.servers import temporary
 from tasks.subprocesses import close, leashed
 from warehouse.errors import RefusedError
 from warehouse.home import Home
@@ -49,6 +50,7 @@ def connect(home: Home) -> None:
     server = TemporaryServer(home.root / "logs" / "prefect.log")
     atexit.register(server.stop)  # registered first, so done last: Prefect still reports till then
     server.start(settings.server.ephemeral.startup_timeout_seconds)
+    temporary.used = True
     _use(server.api, server.password)
 
 

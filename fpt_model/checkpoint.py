@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from fpt_model.data import check_sha256
 from fpt_model.errors import ModelError
+from fpt_model.finished import checksum
+from fpt_model.placing import put_in_place
 
 KEPT = 2
 
@@ -44,11 +44,34 @@ def write(path: Path, state: State) -> str:
 def write_whole(path: Path, data: bytes) -> None:
     """Write a file so that readers see the old one or the new one, never part of it."""
     partial = path.with_name(f"{path.name}.partial")
-    with partial.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    try:
+        partial.write_bytes(data)
+        put_in_place(partial, path)
+    except OSError:
+        partial.unlink(missing_ok=True)  # a full disk: its last free bytes are given back
+        raise
+
+
+def check_sha256(path: Path, made_by: str) -> str:
+    """The checksum of a file, which must be the one that stands beside it.
+
+    Raises:
+        ModelError: either file is missing, or they disagree.
+    """
+    beside = Path(f"{path}.sha256")
+    for file in (path, beside):
+        if not file.is_file():
+            raise ModelError(f"No file {file}", to_do=f"Run {made_by} first")
+    actual = checksum(path)
+    expected = (beside.read_text(encoding="utf-8").split() or [""])[0]
+    if actual != expected:
+        raise ModelError(
+            f"{path.name} is damaged",
+            got=f"SHA-256 {actual}",
+            expected=expected,
+            to_do=f"Run {made_by} again",
+        )
+    return actual
 
 
 def read(path: Path) -> State:

@@ -3,18 +3,18 @@
 Letters: N users, T window, L all interactions.
 """
 
-import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
 from fpt_model.errors import ModelError
+from fpt_model.finished import checksum
+from fpt_model.written import read_written
 
 Split = Literal["valid", "test"]
 WEEKS = 52
@@ -99,7 +99,8 @@ class Sequences:
 
     Attributes:
         snapshot_id: what it was prepared from.
-        sha256: of the file.
+        sha256: of the file's bytes, which another version of a library may write otherwise.
+        values: the hash of what it says, by which it is known; see `fpt_model/values.py`.
         n_items: items are 1 to `n_items`.
         items, times, weeks, ratings: (L,) int64; times and ratings as in `Windows`.
         starts: (N + 1,) int64.
@@ -111,6 +112,7 @@ class Sequences:
 
     snapshot_id: str
     sha256: str
+    values: str
     n_items: int
     items: Tensor
     times: Tensor
@@ -193,16 +195,12 @@ class Sequences:
 
 
 def load(path: Path) -> Sequences:
-    """Read a sequences file, after its checksum.
+    """Read a sequences file that is whole.
 
     Raises:
         ModelError: the file is missing, damaged, or says what can't be.
     """
-    sha256 = check_sha256(path)
-    try:
-        table = pq.read_table(path)
-    except (pa.ArrowException, OSError) as error:
-        raise ModelError(f"{path.name} can't be read", got=str(error)) from error
+    table, values = read_written(path, made_by="`fpt prepare`")
     if not table.schema.remove_metadata().equals(SCHEMA):
         raise ModelError(
             f"{path.name} has other columns",
@@ -210,37 +208,12 @@ def load(path: Path) -> Sequences:
             expected=", ".join(f"{field.name} {field.type}" for field in SCHEMA),
             to_do="If another version prepared it, run `fpt prepare` again",
         )
-    sequences = _tensors(path, table, sha256)
+    sequences = _tensors(path, table, values)
     _refuse_impossible(path, sequences, table)
     return sequences
 
 
-def check_sha256(path: Path, made_by: str = "`fpt prepare`") -> str:
-    """The checksum of a file, which must be the one that stands beside it.
-
-    A flipped bit in a Parquet file is read as a wrong number, without an error.
-
-    Raises:
-        ModelError: either file is missing, or they disagree.
-    """
-    beside = Path(f"{path}.sha256")
-    for file in (path, beside):
-        if not file.is_file():
-            raise ModelError(f"No file {file}", to_do=f"Run {made_by} first")
-    with path.open("rb") as opened:
-        actual = hashlib.file_digest(opened, "sha256").hexdigest()
-    expected = (beside.read_text(encoding="utf-8").split() or [""])[0]
-    if actual != expected:
-        raise ModelError(
-            f"{path.name} is damaged",
-            got=f"SHA-256 {actual}",
-            expected=expected,
-            to_do=f"Delete it and run {made_by} again",
-        )
-    return actual
-
-
-def _tensors(path: Path, table: pa.Table, sha256: str) -> Sequences:
+def _tensors(path: Path, table: pa.Table, values: str) -> Sequences:
     metadata = table.schema.metadata or {}
     try:
         snapshot_id, n_items = metadata[b"snapshot_id"].decode(), int(metadata[b"n_items"])
@@ -257,7 +230,8 @@ def _tensors(path: Path, table: pa.Table, sha256: str) -> Sequences:
     times = stamps - firsts
     return Sequences(
         snapshot_id=snapshot_id,
-        sha256=sha256,
+        sha256=checksum(path),
+        values=values,
         n_items=n_items,
         items=_flat(table, "item_ids"),
         times=times,

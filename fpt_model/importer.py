@@ -18,8 +18,9 @@ from fpt_model.checkpoint import State, kind, write
 from fpt_model.config import Config, Setting, resolve
 from fpt_model.data import load
 from fpt_model.errors import ModelError
+from fpt_model.finished import BEST
 from fpt_model.model import Encoder
-from fpt_model.train import BEST, Order
+from fpt_model.train import Order
 
 _TABLES = {
     "items.weight": "item_emb.weight",
@@ -64,7 +65,7 @@ def import_run(checkpoint: Path, path: Path, output: Path, heads: int = 1) -> No
         raise ModelError(f"{output} is in use", expected="a new directory")
     output.mkdir(parents=True, exist_ok=True)
     # user 0 alone: `tisasrec` has no user embedding
-    order = Order(config, 0, sequences.sha256, sequences.snapshot_id).to_dict()
+    order = Order(config, 0, sequences.values, sequences.snapshot_id).to_dict()
     sha256 = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
     write(output / BEST, State(tensors, {"order": order, "imported": [checkpoint.name, sha256]}))
 

@@ -13,13 +13,15 @@ import torch
 
 from fpt_model.compiling import compile_ahead
 from fpt_model.config import Config, resolve
-from fpt_model.data import Sequences, Split, check_sha256, load
+from fpt_model.data import Sequences, Split, load
 from fpt_model.engines import uses_fused
 from fpt_model.errors import InterruptedTrainingError, ModelError
+from fpt_model.finished import problem
 from fpt_model.ranking import SPLITS, rank_loaded, rank_trained
-from fpt_model.train import RECORD, SEARCH, Tell, search, train_loaded
+from fpt_model.train import SEARCH, Tell, search, train_loaded
 from fpt_model.trainer import Trainer
 from fpt_model.version import code_version
+from fpt_model.written import read_written
 
 SEEDS_TOGETHER = 8  # more of them side by side only take more of the GPU's memory
 
@@ -63,7 +65,7 @@ class Job:
     @property
     def is_trained(self) -> bool:
         """Whether nothing of it is left to train."""
-        return (self.output / RECORD).exists()
+        return not problem(self.output)
 
 
 def read_jobs(path: Path) -> list[Job]:
@@ -225,7 +227,7 @@ def _rank(
 def _rank_again(sequences: Sequences, job: Job) -> int | None:
     """Rank a training that was finished before, unless whole ranks are there."""
     try:
-        check_sha256(job.ranks)
+        read_written(job.ranks)
         return None
     except ModelError:
         return rank_loaded(sequences, job.output, job.ranks, splits=job.splits)

@@ -1,24 +1,25 @@
 """A finished training's ranks, as a file."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 
-from fpt_model.checkpoint import load_weights, read, write_whole
+from fpt_model.checkpoint import load_weights, read
 from fpt_model.config import from_dict
-from fpt_model.data import Sequences, Split, check_sha256, load
+from fpt_model.data import Sequences, Split, load
 from fpt_model.errors import ModelError
 from fpt_model.evaluate import PROTOCOLS, Ranks, rank, scored
+from fpt_model.finished import BEST
 from fpt_model.model import Encoder
 from fpt_model.threaded import ranking as threaded
-from fpt_model.train import BEST, SEARCH
+from fpt_model.train import SEARCH
 from fpt_model.trainer import Trainer, scorer
 from fpt_model.unseen import has_strangers
+from fpt_model.written import read_written, write_table
 
 SPLITS: tuple[Split, ...] = ("valid", "test")
 
@@ -100,8 +101,7 @@ def rank_trained(trainers: Mapping[Path, Trainer], splits: Sequence[Split] = SPL
 def _rows_of(split: Split, output: Path, trainer: Trainer) -> pa.Table:
     if split == "valid" and trainer.chosen:
         path = output.parent / SEARCH / "ranks-valid.parquet"
-        check_sha256(path)
-        return pq.read_table(path)
+        return read_written(path)[0]
     return _rows(split, trainer.ranked(split))
 
 
@@ -152,17 +152,24 @@ def load_model(run: Path, sequences: Sequences) -> Encoder:
         raise ModelError(f"No finished training in {run}", to_do="Train it first")
     state = read(run / BEST)
     order = state.facts["order"]
-    if order["sequences_sha256"] != sequences.sha256:
-        raise ModelError(
-            "The run was trained on other sequences",
-            got=f"SHA-256 {sequences.sha256}",
-            expected=order["sequences_sha256"],
-        )
+    _refuse_other(sequences, order)
     config = from_dict(order["config"])
     edges = state.tensors.get("edges", torch.empty(0, dtype=torch.int64))
     model = Encoder(config, sequences.n_items, sequences.n_users, edges)
     load_weights(model, state.tensors, BEST)
     return model.to(sequences.items.device)
+
+
+def _refuse_other(sequences: Sequences, order: Mapping[str, Any]) -> None:
+    """By what they say; an older version knew them by their bytes."""
+    expected = order.get("sequences_values")
+    got = sequences.values
+    if expected is None:
+        expected, got = order["sequences_sha256"], sequences.sha256
+    if got != expected:
+        raise ModelError(
+            "The run was trained on other sequences", got=f"SHA-256 {got}", expected=expected
+        )
 
 
 def _ranks(model: Encoder, sequences: Sequences, split: Split) -> Ranks:
@@ -185,16 +192,6 @@ def _rows(split: str, ranks: Ranks) -> pa.Table:
         }
         tables.append(pa.table(columns))
     return pa.concat_tables(tables)
-
-
-def write_table(output: Path, table: pa.Table) -> None:
-    """Write a table as Parquet, whole or not at all, with its checksum beside it."""
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd")
-    data = sink.getvalue().to_pybytes()
-    write_whole(output, data)
-    checksum = hashlib.sha256(data).hexdigest()
-    write_whole(Path(f"{output}.sha256"), f"{checksum}  {output.name}\n".encode())
 
 
 def _all_scores(model: Encoder, sequences: Sequences) -> np.ndarray:

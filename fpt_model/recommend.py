@@ -17,9 +17,10 @@ from fpt_model.errors import ModelError
 from fpt_model.evaluate import BATCH
 from fpt_model.histories import History, read_asked, windows_of
 from fpt_model.model import Encoder
-from fpt_model.ranking import load_run, write_table
+from fpt_model.ranking import load_run
 from fpt_model.trainer import scorer
 from fpt_model.unseen import Unseen
+from fpt_model.written import write_table
 
 Answer = Callable[[Encoder, Sequences, Sequence[History]], Iterator[pa.Table]]
 TOP = pa.schema(

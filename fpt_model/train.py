@@ -20,14 +20,12 @@ from fpt_model.config import Config
 from fpt_model.data import Sequences, load
 from fpt_model.engines import device_name, engine_of, trainers_of
 from fpt_model.errors import InterruptedTrainingError, ModelError
+from fpt_model.finished import BEST, EPOCHS, RECORD, problem, read_record, written_record
 from fpt_model.trainer import Chosen, Trainer
 from fpt_model.version import code_version
 
 Event = dict[str, Any]
 Tell = Callable[[Event], None]
-BEST = "best.safetensors"
-RECORD = "run.json"
-EPOCHS = "epochs.jsonl"
 ORDER = "order.json"
 SEARCH = "search"  # where a training with `refit` keeps the one that chose its epoch
 SAVE_EVERY_SECONDS = 10.0  # on a GPU, validations come faster than files can be written
@@ -39,7 +37,7 @@ class Order:
 
     config: Config
     seed: int
-    sequences_sha256: str
+    sequences_values: str
     snapshot_id: str
 
     def to_dict(self) -> dict[str, Any]:
@@ -47,7 +45,7 @@ class Order:
         return {
             "config": self.config.to_dict(),
             "seed": self.seed,
-            "sequences_sha256": self.sequences_sha256,
+            "sequences_values": self.sequences_values,
             "snapshot_id": self.snapshot_id,
             "code_version": code_version(),
         }
@@ -114,7 +112,7 @@ def search(
 
 
 def _chosen(folder: Path) -> Chosen:
-    record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    record = read_record(folder)
     epochs = (folder / EPOCHS).read_text(encoding="utf-8")
     return Chosen(record["best_epoch"], record["valid_ndcg_10"], record["train_seconds"], epochs)
 
@@ -131,15 +129,19 @@ def _trained(
     device = sequences.items.device
     chosen = engine_of(engine, config, device)
     orders = {
-        seed: Order(config, seed, sequences.sha256, sequences.snapshot_id) for seed in folders
+        seed: Order(config, seed, sequences.values, sequences.snapshot_id) for seed in folders
     }
     missing = []
     for seed, folder in folders.items():
         _claim(folder, orders[seed])
-        if (folder / RECORD).exists() and (folder / BEST).exists():
-            tell({"event": "done", "already": True, "seed": seed})
-        else:
+        lost = problem(folder)
+        if lost:
             missing.append(seed)
+            if _forget_results(folder):
+                tell({"event": "lost", "what": lost, "seed": seed})
+        else:
+            _forget_checkpoints(folder)  # it died after its results, before this
+            tell({"event": "done", "already": True, "seed": seed})
     if not missing:
         return {}
     trainers = trainers_of(config, missing, sequences, chosen)
@@ -184,18 +186,15 @@ class Run:
 
     def resume(self) -> None:
         """Go on from the newest whole checkpoint, if there is one."""
-        note = self.folder / "started"
-        if not note.exists():
-            write_whole(note, datetime.now(UTC).isoformat().encode())
-        self.started = note.read_text(encoding="utf-8")
+        self.started = _started(self.folder / "started")
         state, problems = read_latest(self.folder)
         if state is not None:
             _refuse_other(self.folder, state.facts.get("order", {}), self.order)
             self.trainer.restore(state)
         epoch = self.trainer.progress.epoch
-        for problem in problems:
+        for one in problems:
             went_on = f"training goes on after epoch {epoch}" if epoch else "training begins anew"
-            self.tell({"event": "note", "text": f"{problem} Passed over: {went_on}."})
+            self.tell({"event": "note", "text": f"{one} Passed over: {went_on}."})
         if state is not None or problems:
             self.tell({"event": "resumed", "epoch": epoch, "passed_over": problems})
 
@@ -276,9 +275,31 @@ def _claim(folder: Path, order: Order) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / ORDER
-    if not path.exists():
-        write_whole(path, json.dumps(order.to_dict(), indent=1).encode())
-    _refuse_other(folder, json.loads(path.read_text(encoding="utf-8")), order)
+    try:
+        there = json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError):  # damaged: checkpoints say themselves whose they are
+        there = order.to_dict()
+        write_whole(path, json.dumps(there, indent=1).encode())
+    _refuse_other(folder, there, order)
+
+
+def _forget_results(folder: Path) -> bool:
+    """Remove what is of no use without the rest: ranks are of weights. Whether there was any."""
+    finished = (folder / RECORD).exists()
+    for pattern in (RECORD, "ranks*.parquet*", "ahead.parquet*"):
+        for path in folder.glob(pattern):
+            path.unlink()
+    return finished
+
+
+def _started(path: Path) -> str:
+    """When the training began; now, if it did not yet."""
+    try:
+        return datetime.fromisoformat(path.read_text(encoding="utf-8")).isoformat()
+    except (FileNotFoundError, ValueError):
+        now = datetime.now(UTC).isoformat()
+        write_whole(path, now.encode())
+        return now
 
 
 def _refuse_other(folder: Path, there: dict[str, Any], order: Order) -> None:
@@ -293,12 +314,15 @@ def _refuse_other(folder: Path, there: dict[str, Any], order: Order) -> None:
 
 
 def _finish(folder: Path, trainer: Trainer, order: Order, started: str) -> None:
+    """Write what is left of a training, the record last: it says that the rest is whole."""
     progress, chosen = trainer.progress, trainer.chosen
     facts = {"order": order.to_dict(), "epoch": progress.best_epoch}
     sha256 = write(folder / BEST, State(trainer.best, facts))
     lines = "".join(json.dumps(record) + "\n" for record in progress.epochs)
-    write_whole(folder / EPOCHS, (chosen.epochs if chosen else lines).encode())
+    epochs = (chosen.epochs if chosen else lines).encode()
+    write_whole(folder / EPOCHS, epochs)
     record = order.to_dict() | {
+        "sequences_sha256": trainer.sequences.sha256,
         "device": device_name(trainer.rows.device),
         "versions": versions(),
         "started_at": started,
@@ -308,7 +332,11 @@ def _finish(folder: Path, trainer: Trainer, order: Order, started: str) -> None:
         "valid_ndcg_10": progress.best_ndcg,
         "checkpoint_sha256": sha256,
     }
-    write_whole(folder / RECORD, json.dumps(record, indent=1).encode())
+    write_whole(folder / RECORD, written_record(record, epochs))
+    _forget_checkpoints(folder)
+
+
+def _forget_checkpoints(folder: Path) -> None:
     for path in folder.glob("checkpoint-*"):
         path.unlink()
 

@@ -18,14 +18,18 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.states import Cancelled, Failed
 
+from tasks import servers
 from tasks.ends import INTERRUPTED, InterruptedRunError, ends
+from tasks.progress import note
+from warehouse import garbage
 from warehouse.database import locked
 from warehouse.errors import RefusedError
+from warehouse.garbage import SIGNS_OF_LIFE
 from warehouse.home import Home
 
 P = ParamSpec("P")
 R = TypeVar("R")
-SIGN_OF_LIFE = "flow-"
+SIGN_OF_LIFE, ALONE = SIGNS_OF_LIFE  # of a run on a server; of one with a server of its own
 
 
 @dataclass
@@ -85,9 +89,10 @@ def alive(home: Home) -> Iterator[None]:
     if identity is None:
         yield
         return
-    name = f"{SIGN_OF_LIFE}{identity}"
+    name = f"{ALONE if servers.temporary.used else SIGN_OF_LIFE}{identity}"
     current.id = UUID(str(identity))
     with locked(home, name):
+        clear_up(home, name)
         try:
             yield
         except (Exception, InterruptedRunError):
@@ -95,6 +100,17 @@ def alive(home: Home) -> Iterator[None]:
             raise
         # a signal to a worker's run is no orderly end: the file stays, and it may be resumed
         forget(home, name)
+
+
+def clear_up(home: Home, own: str) -> None:
+    """Remove what dead runs of this home left, and say so; it never fails a run."""
+    try:
+        gone = [*garbage.collect(home, own), *servers.settle_dead(home)]
+    except Exception as error:  # whatever it is: the work matters more
+        get_run_logger().warning("Garbage was not collected: %s", error)
+        return
+    if gone:
+        note(f"removed what dead runs left: {', '.join(gone)}")
 
 
 def forget(home: Home, name: str) -> None:

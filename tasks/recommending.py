@@ -4,7 +4,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from prefect import task
@@ -13,6 +12,7 @@ from tasks.subprocesses import follow
 from warehouse import recommending
 from warehouse.home import Home
 from warehouse.recommending import Adviser, Answer
+from warehouse.staging import staging_folder
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,8 @@ def answer(
     """
     log = home.root / "logs" / "scoring.log"
     log.parent.mkdir(mode=0o750, exist_ok=True)
-    with TemporaryDirectory(dir=home.staging) as folder:
-        request, output = Path(folder, "asked.json"), Path(folder, "answer.parquet")
+    with staging_folder(home, "answer") as folder:
+        request, output = folder / "asked.json", folder / "answer.parquet"
         recommending.write_request(request, asked)
         places = {
             "--sequences": home.root / of.sequences_path,

@@ -15,14 +15,18 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.context import TaskRunContext
 
 from fpt_model.config import Config, resolve
+from fpt_model.finished import EPOCHS, problem, read_record
 from fpt_model.version import SOURCE, code_version
+from tasks import folders
 from tasks.progress import note, report, warn
 from tasks.subprocesses import Event, follow
 from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.identity import identify
-from warehouse.publishing import TrainedRun, check_file, published_runs, stored_checksum
+from warehouse.kept import published_checkpoints
+from warehouse.publishing import TrainedRun, check_file
 from warehouse.records import Snapshot
+from warehouse.staging import staging_folder
 
 JOBS = "jobs.json"
 SHOW_EVERY_SECONDS = 5.0
@@ -70,9 +74,25 @@ def trainings(snapshot: Snapshot, models: Sequence[str], preset: str, seeds: int
 
 @task(task_run_name="look for trainings")
 def missing(home: Home, asked: Sequence[Training]) -> list[Training]:
-    """Those that are not published yet."""
-    known = published_runs(home)
-    return [one for one in asked if one.run_id not in known]
+    """Those that are not published yet, or of which something is lost since; see `_is_done`."""
+    known = published_checkpoints(home)
+    return [one for one in asked if not _is_done(home, one, known)]
+
+
+def _is_done(home: Home, training: Training, published: Mapping[str, str]) -> bool:
+    """Whether a training is published and what it left is whole, or could be mended at once."""
+    if training.run_id not in published:
+        return False
+    checkpoint = published[training.run_id]
+    if folders.lacking(home, training, checkpoint):
+        data = training.snapshot
+        wrong = folders.mend_record(home, training.run_id, data.sequences, data.sequences_sha256)
+        if wrong:
+            note(f"{training.name}: {wrong}; written again from what was published")
+    lost = folders.lacking(home, training, checkpoint)
+    if lost:
+        note(f"{training.name} was published, but {lost}: it is made and published again")
+    return not lost
 
 
 @task(task_run_name="train models")
@@ -87,22 +107,20 @@ def train(home: Home, asked: Sequence[Training], device: str) -> dict[str, str]:
     """
     for snapshot in dict.fromkeys(one.snapshot for one in asked):
         check_file(snapshot.sequences, snapshot.sequences_sha256)
-    folders = {home.run(one.run_id): one for one in asked}
-    jobs = [job(one, one.snapshot.sequences, folder) for folder, one in folders.items()]
-    file = home.staging / f"jobs-{identify(*map(str, folders))}.json"
-    write_jobs(file, jobs)
+    by_folder = {home.run(one.run_id): one for one in asked}
+    jobs = [job(one, one.snapshot.sequences, folder) for folder, one in by_folder.items()]
     log = home.root / "logs" / "training.log"
     log.parent.mkdir(mode=0o750, exist_ok=True)
-    command = [sys.executable, "-m", "fpt_model", "train-all", "--jobs", str(file)]
-    progress = _Progress({str(folder): one for folder, one in folders.items()})
-    try:
-        follow([*command, "--device", device], progress, log=log)
-    except RefusedError:
-        if not progress.finished:
-            raise
-    finally:
-        file.unlink()
-    return {folders[Path(name)].run_id: cause for name, cause in progress.failures.items()}
+    command = [sys.executable, "-m", "fpt_model", "train-all", "--device", device]
+    progress = _Progress({str(folder): one for folder, one in by_folder.items()})
+    with staging_folder(home, "jobs") as staged:
+        write_jobs(staged / JOBS, jobs)
+        try:
+            follow([*command, "--jobs", str(staged / JOBS)], progress, log=log)
+        except RefusedError:
+            if not progress.finished:
+                raise
+    return {by_folder[Path(name)].run_id: cause for name, cause in progress.failures.items()}
 
 
 def job(training: Training, sequences: Path, output: Path) -> dict[str, Any]:
@@ -137,8 +155,8 @@ def export(folder: Path, asked: Sequence[Training]) -> None:
     (folder / "sequences").mkdir(parents=True, exist_ok=True)
     for snapshot in dict.fromkeys(one.snapshot for one in asked):
         check_file(snapshot.sequences, snapshot.sequences_sha256)
-        for path in (snapshot.sequences, Path(f"{snapshot.sequences}.sha256")):
-            shutil.copy2(path, folder / "sequences")
+        for path in snapshot.sequences.parent.glob(f"{snapshot.sequences.name}*"):
+            shutil.copy2(path, folder / "sequences")  # an older one's checksum goes along
     write_jobs(
         folder / JOBS,
         [
@@ -160,9 +178,14 @@ def take_in(home: Home, training: Training, failure: str | None) -> TrainedRun:
     if failure:
         raise RefusedError(f"{training.name} failed", got=failure)
     folder = home.run(training.run_id)
-    record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    if wrong := problem(folder) or folders.lost_ranks(folder):
+        to_do = "Run the command again: it makes anew what is lost"
+        raise RefusedError(
+            f"{training.name} is not whole", got=f"{wrong}, in {folder}", to_do=to_do
+        )
+    record = read_record(folder)
     _refuse_other(folder, training, record)
-    epochs = (folder / "epochs.jsonl").read_text(encoding="utf-8").splitlines()
+    epochs = (folder / EPOCHS).read_text(encoding="utf-8").splitlines()
     return TrainedRun(
         run_id=training.run_id,
         snapshot_id=training.snapshot.snapshot_id,
@@ -179,7 +202,7 @@ def take_in(home: Home, training: Training, failure: str | None) -> TrainedRun:
         best_epoch=record["best_epoch"],
         checkpoint_sha256=record["checkpoint_sha256"],
         epochs=tuple(json.loads(line) for line in epochs),
-        ranks=folder / "ranks.parquet",
+        ranks=folder / folders.RANKS,
     )
 
 
@@ -188,7 +211,7 @@ def _refuse_other(folder: Path, training: Training, record: Mapping[str, Any]) -
     expected = {
         "config": training.config.to_dict(),
         "seed": training.seed,
-        "sequences_sha256": training.snapshot.sequences_sha256,
+        **_sequences(training.snapshot, record),
         "snapshot_id": training.snapshot.snapshot_id,
         "code_version": code_version(),
     }
@@ -201,13 +224,18 @@ def _refuse_other(folder: Path, training: Training, record: Mapping[str, Any]) -
         )
 
 
+def _sequences(snapshot: Snapshot, record: Mapping[str, Any]) -> dict[str, str]:
+    """What it must have been trained on: by values, of which a record of an older version says
+    nothing; that knew the file by its bytes."""
+    if "sequences_values" in record:
+        return {"sequences_values": folders.values_of(snapshot.sequences)}
+    return {"sequences_sha256": snapshot.sequences_sha256}
+
+
 def is_ranked(home: Home, training: Training) -> bool:
-    """Whether the training's folder holds whole ranks, made here or on another machine."""
-    ranks = home.run(training.run_id) / "ranks.parquet"
-    if not ranks.exists() or not (ranks.parent / "run.json").exists():
-        return False
-    check_file(ranks, stored_checksum(ranks))
-    return True
+    """Whether the training's folder is whole, with ranks, made here or on another machine."""
+    folder = home.run(training.run_id)
+    return not problem(folder) and not folders.lost_ranks(folder)
 
 
 def _utc(moment: str) -> datetime:
@@ -236,6 +264,8 @@ class _Progress:
             note(f"{event['trainings']} trainings took {event['seconds']:.1f} s, {event['device']}")
         elif kind == "note":
             warn(f"{self._asked[event['run']].name}: {event['text']}")
+        elif kind == "lost":
+            note(f"{self._asked[event['run']].name}: {event['what']}; it is trained again")
         elif kind == "epoch":
             self._tell(event["run"], event["share"], _note(event))
         elif kind == "done":

@@ -11,7 +11,7 @@ from warehouse.database import literal_glob, quoted
 from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.preparing import raw_tables, write_sequences
-from warehouse.publishing import check_file, stage_whole, stored_checksum
+from warehouse.publishing import stage_whole
 from warehouse.ranks import core_files
 from warehouse.records import Snapshot
 from warehouse.staging import auditable, audited, stage_frame, staging_folder
@@ -20,6 +20,7 @@ from warehouse.transforms.ahead import ahead_of
 from warehouse.transforms.candidates import draw_candidates
 from warehouse.transforms.core import core_tables
 from warehouse.transforms.options import Options
+from warehouse.written import check_written
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def stage_next_ranks(home: Home, ahead: AheadFile, ranks: Mapping[str, Path], fo
     _stage(ahead, ranks, folder)
     with auditable(folder, core_files(home, ahead.snapshot.snapshot_id)) as connection:
         for name, file in (("ahead", ahead.sequences), ("sequences", ahead.snapshot.sequences)):
-            check_file(file, stored_checksum(file))
+            check_written(file)
             source = quoted(literal_glob(file))
             connection.execute(f"CREATE VIEW core.{name} AS FROM read_parquet({source})")
     return audited(folder)

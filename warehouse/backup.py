@@ -9,10 +9,10 @@ from pathlib import Path
 
 from warehouse.catalogue import catalogues, give_to_readers, is_whole, newest, opened
 from warehouse.database import locked
-from warehouse.durable import put_in_place
 from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.identity import sha256_of
+from warehouse.placing import put_in_place
 from warehouse.staging import staging_folder
 from warehouse.store import damaged, listed
 

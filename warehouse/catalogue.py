@@ -18,10 +18,10 @@ import duckdb
 
 from warehouse import stored
 from warehouse.database import IN_MEMORY, connected, locked, table_files, view_files
-from warehouse.durable import put_in_place, sync
 from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.identity import code_version, sha256_of
+from warehouse.placing import put_in_place, sync
 from warehouse.records import Published
 from warehouse.run_figures import KEPT as KEPT_FIGURES
 from warehouse.run_figures import bring_up_to_date, figure_files

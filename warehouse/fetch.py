@@ -18,6 +18,7 @@ from warehouse.datasets.dataset import Dataset
 from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.lines import Advance
+from warehouse.placing import put_in_place
 from warehouse.synthetic.world import SyntheticWorld
 from warehouse.synthetic.writer import write_archive
 
@@ -95,7 +96,7 @@ def _download(dataset: Dataset, target: Path, progress: Advance | None, patience
                     raise _unreachable(dataset, error, attempt) from error
                 time.sleep(pause)
     _check(dataset, partial, expected)
-    partial.replace(target)
+    put_in_place(partial, target)
     _validator_file(partial).unlink(missing_ok=True)
 
 

@@ -10,11 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from warehouse.catalogue import reading
+from warehouse.commands import prepare_command
 from warehouse.database import literal_glob, quoted
-from warehouse.durable import put_in_place
 from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.identity import identify, sha256_of
+from warehouse.placing import put_in_place
 from warehouse.records import Snapshot
 from warehouse.staging import auditable, stage_frame
 from warehouse.store import has_files, stored_files
@@ -22,6 +23,7 @@ from warehouse.stored import CORE
 from warehouse.transforms import candidates, core
 from warehouse.transforms.options import Options
 from warehouse.transforms.sequences import sequences
+from warehouse.values import KEY, Digest
 
 _LISTS = {
     "item_ids": pa.int32(),
@@ -132,8 +134,22 @@ def known_snapshot(home: Home, identity: str) -> Snapshot:
     """
     snapshot = find_snapshot(home, identity)
     if snapshot is None:
-        raise RefusedError("No such snapshot", got=identity, to_do="Run `fpt prepare` first")
+        raise _not_whole(home, identity)
     return snapshot
+
+
+def _not_whole(home: Home, identity: str) -> RefusedError:
+    """A snapshot can't be trained on: with the command that makes it, or its file, again."""
+    query = "SELECT load_id, retention, as_of FROM core.snapshots WHERE snapshot_id = ?"
+    with reading(home) as connection:
+        row = connection.execute(query, [identity]).fetchone()
+    if row is None:
+        return RefusedError("No such snapshot", got=identity, to_do="Run `fpt prepare` first")
+    path = home.sequences_file(identity)
+    return RefusedError(
+        f"{path.name} is {'damaged' if path.exists() else 'missing'}",
+        to_do=f"Run `{prepare_command(home, *row)}`: it makes it again",
+    )
 
 
 def raw_tables(home: Home, load_id: str) -> tuple[pl.LazyFrame, pl.LazyFrame]:
@@ -159,18 +175,21 @@ def _scan(path: Path) -> pl.LazyFrame:
 
 
 def write_sequences(path: Path, tables: core.CoreTables, drawn: pl.DataFrame, identity: str) -> str:
-    """Write whole or not at all: temporary file, fsync, rename; the checksum last. Returns it."""
+    """Write whole or not at all, with the hash of its values in it. Returns its checksum."""
     metadata = {"snapshot_id": identity, "n_items": str(tables.items.height)}
     rows = sequences(tables, drawn.lazy()).collect()
     schema = SEQUENCES_SCHEMA.with_metadata(metadata)
     partial = path.with_suffix(".partial")
+    digest = Digest(schema)
     with pq.ParquetWriter(partial, schema, compression="zstd", use_dictionary=False) as writer:
         for group in rows.select(schema.names).iter_slices(USERS_A_GROUP):
-            writer.write_table(group.to_arrow().cast(schema))
+            table = group.to_arrow().cast(schema)
+            digest.add(table)
+            writer.write_table(table)
+        writer.add_key_value_metadata({KEY: digest.hexdigest()})
     sha256 = sha256_of(partial)
     put_in_place(partial, path)
-    partial.write_text(f"{sha256}  {path.name}\n")
-    put_in_place(partial, Path(f"{path}.sha256"))
+    Path(f"{path}.sha256").unlink(missing_ok=True)  # an older version's, of what was there
     return sha256
 
 

@@ -19,6 +19,7 @@ from warehouse.run_figures import add_figures
 from warehouse.staging import audited, staging_folder
 from warehouse.store import has_files, list_files, place_all, stage_copy, staged_file
 from warehouse.stored import RAW
+from warehouse.written import check_written
 
 _TEXTS = ("audit_id", "table_name", "expectation", "severity", "observed", "sample", "reason")
 _IDS = ("load_id", "snapshot_id", "run_id", "name")
@@ -96,8 +97,8 @@ def stage_whole(source: Path, target: Path) -> None:
     Raises:
         RefusedError: the file is not whole.
     """
+    check_written(source)
     stage_copy(source, target)
-    check_file(target, stored_checksum(source), named=source)
 
 
 def store_outcomes(home: Home, outcomes: Sequence[dict[str, Any]], **ids: str | None) -> str:
@@ -120,18 +121,7 @@ def has_load(home: Home, load_id: str) -> bool:
         return has_files(connection, RAW, load_id)
 
 
-def published_runs(home: Home) -> set[str]:
-    """Ids of the trainings that are published, and whose ranks are there."""
-    query = (
-        "SELECT run_id FROM mart.training_runs "
-        "SEMI JOIN mart.files ON table_name = 'mart.user_ranks' AND id = run_id "
-        "WHERE status = 'published'"
-    )
-    with reading(home) as connection:
-        return {run_id for (run_id,) in connection.execute(query).fetchall()}
-
-
-def check_file(path: Path, expected: str, *, named: Path | None = None) -> None:
+def check_file(path: Path, expected: str) -> None:
     """Refuse a file whose bytes are not the ones that were written.
 
     A flipped bit in a Parquet file is read back as a wrong number, without an error.
@@ -142,17 +132,11 @@ def check_file(path: Path, expected: str, *, named: Path | None = None) -> None:
     actual = sha256_of(path) if path.exists() else "no such file"
     if actual != expected:
         raise RefusedError(
-            f"{(named or path).name} is not whole",
+            f"{path.name} is not whole",
             got=actual,
             expected=f"SHA-256 {expected}",
-            to_do=f"Delete {named or path} and run the command again",
+            to_do="Run the command again: it makes it anew",
         )
-
-
-def stored_checksum(path: Path) -> str:
-    """The checksum in the file beside `path`, in `sha256sum`'s format; empty when missing."""
-    beside = Path(f"{path}.sha256")
-    return beside.read_text(encoding="utf-8").split()[0] if beside.exists() else ""
 
 
 def _take(home: Home, folder: Path, script: str) -> None:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,16 @@ import polars as pl
 import pyarrow as pa
 
 from warehouse.catalogue import reading, writing
+from warehouse.commands import prepare_command, train_command
 from warehouse.database import locked, statements
 from warehouse.errors import RefusedError
 from warehouse.home import Home
+from warehouse.identity import sha256_of
 from warehouse.newcomers import histories, written_history
-from warehouse.publishing import check_file, stored_checksum
 from warehouse.questions import ask
 from warehouse.staging import stage_frame, staging_folder
 from warehouse.store import list_files, place_all
+from warehouse.written import check_written
 
 SOME = 5  # users that are shown when nobody is named
 PUBLISHED = ("raw_user_id", "user_id", "rank", "item_id", "score")
@@ -42,6 +44,10 @@ class Adviser:
     checkpoint_sha256: str
     sequences_path: str
     sequences_sha256: str
+    model: str
+    load_id: str
+    as_of: date | None
+    code_version: str
 
     @property
     def name(self) -> str:
@@ -58,7 +64,8 @@ def adviser(home: Home, beginning: str = "", code_version: str = "") -> Adviser:
         code_version: of the models; trainings by this code are preferred.
 
     Raises:
-        RefusedError: none or several begin so; its weights or sequences are not whole.
+        RefusedError: none or several begin so; its weights or sequences are gone or damaged, with
+            the command that makes them again.
     """
     rows = ask(home, statements("recommend/run"), [beginning, code_version]).rows(named=True)
     if not rows:
@@ -67,9 +74,33 @@ def adviser(home: Home, beginning: str = "", code_version: str = "") -> Adviser:
         expected = " or ".join(row["run_id"] for row in rows)
         raise RefusedError("Several trainings begin so", got=beginning, expected=expected)
     found = Adviser(**rows[0])
-    check_file(home.run(found.run_id) / BEST, found.checkpoint_sha256)
-    check_file(home.root / found.sequences_path, found.sequences_sha256)
+    _refuse_lost(home, found, code_version)
     return found
+
+
+def _refuse_lost(home: Home, of: Adviser, code_version: str) -> None:
+    """Refuse an adviser that can't answer, naming what makes whole again what it needs."""
+    again = {
+        home.root / of.sequences_path: prepare_command(home, of.load_id, of.retention, of.as_of),
+        home.run(of.run_id) / BEST: train_command(
+            home, of.snapshot_id, of.model, of.preset, of.seed
+        ),
+    }
+    expected = (of.sequences_sha256, of.checkpoint_sha256)
+    lost = {
+        path: "damaged" if path.exists() else "missing"
+        for path, checksum in zip(again, expected, strict=True)
+        if not path.is_file() or sha256_of(path) != checksum
+    }
+    if not lost:
+        return
+    older = code_version and of.code_version != code_version and BEST in {p.name for p in lost}
+    raise RefusedError(
+        f"{of.name} can't be asked",
+        got=" and ".join(f"{path} is {what}" for path, what in lost.items()),
+        to_do=f"Run `{' && '.join(again[path] for path in lost)}`"
+        + (", which trains it anew: it is of another version of the models" if older else ""),
+    )
 
 
 def request(home: Home, of: Adviser, users: Sequence[int] | None) -> list[dict[str, Any]]:
@@ -120,7 +151,7 @@ def with_titles(home: Home, of: Adviser, asked: Sequence[dict[str, Any]], answer
     Raises:
         RefusedError: the file is not the one that the model wrote.
     """
-    check_file(answer, stored_checksum(answer))
+    check_written(answer)
     rows = [
         {"asked": place, "raw_user_id": one.get("raw_user_id"), "user_id": one.get("user_id")}
         for place, one in enumerate(asked)

@@ -1,7 +1,7 @@
-"""A folder for what has not passed its audit: one for each process that is at work."""
+"""Folders for what has not passed its audit: one a run and content, held while its owner lives."""
 
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,11 +10,12 @@ from typing import Any
 import duckdb
 import polars as pl
 
-from warehouse.database import connected, quoted, table_files
+from warehouse.database import connected, locked, quoted, table_files
 from warehouse.home import Home
 from warehouse.store import staged_file, staged_files
 from warehouse.stored import KEYS, drop_definitions, show_files, stored_tables
 
+LOCK = "staging-"  # and the folder's name: the lock that its owner holds
 AUDITED = "audited.duckdb"
 ROWS_A_GROUP = 122_880  # DuckDB's own
 POLARS: Mapping[str, Any] = {
@@ -32,12 +33,25 @@ PARQUET = f"FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, ROW_GROUP_SIZ
 
 @contextmanager
 def staging_folder(home: Home, name: str) -> Iterator[Path]:
-    """A new folder of this process alone; it goes at the end, whatever happens."""
-    folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=home.staging))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    """A new folder in `staging/` that nobody else has, gone at the end, whatever happens.
+
+    Two runs at once that stage the same content do not meet. The lock is held before the folder is
+    there, and the kernel frees it when its owner dies: a folder without a holder is garbage (see
+    `warehouse/garbage.py`).
+
+    Args:
+        home: of the pipeline.
+        name: what is staged, such as a load.
+    """
+    own = f"{name}-{secrets.token_hex(4)}"
+    folder = home.staging / own
+    with locked(home, f"{LOCK}{own}", wait_seconds=0):
+        try:
+            folder.mkdir(mode=0o750)
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            (home.locks / f"{LOCK}{own}.lock").unlink(missing_ok=True)
 
 
 def audited(folder: Path) -> Path:

@@ -15,9 +15,9 @@ from pathlib import Path
 import duckdb
 import pyarrow.parquet as pq
 
-from warehouse.durable import put_in_place, sync
 from warehouse.home import Home
 from warehouse.identity import sha256_of
+from warehouse.placing import put_in_place, sync
 from warehouse.stored import KEYS, show_files
 
 MAGIC = b"PAR1"

@@ -134,7 +134,7 @@ def test_a_run_directory_is_for_one_training_only(
     attempts = {
         "seed": train_small(learnable, run, seed=1, epochs=3),
         "config": train_small(learnable, run, epochs=4),
-        "sequences_sha256": train_small(other, run, epochs=3),
+        "sequences_values": train_small(other, run, epochs=3),
     }
     with monkeypatch.context() as patch:
         patch.setattr(train_module, "code_version", lambda: "0123456789abcdef")

@@ -126,7 +126,7 @@ def test_a_sequences_file_with_a_flipped_bit_is_refused(learnable, trained, run_
     data = bytearray(learnable.read_bytes())
     data[len(data) // 2] ^= 1
     learnable.write_bytes(data)
-    says = [f"{learnable.name} is damaged: got SHA-256", "run `fpt prepare` again."]
+    says = [f"{learnable.name} is damaged: got SHA-256", "Run `fpt prepare` again."]
     refused(run_command("train", "--sequences", learnable, "--output", tmp_path / "new"), *says)
     refused(run_command("evaluate", "--sequences", learnable, "--run", trained), *says)
     assert not (tmp_path / "new").exists()

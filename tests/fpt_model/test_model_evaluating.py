@@ -1,6 +1,5 @@
 """`evaluate`: the ranks of a finished training as a file, the same on every call."""
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from fpt_model.evaluate import rank
 from fpt_model.metrics import ndcg, recall
 from fpt_model.ranking import load_model
 from fpt_model.trainer import scorer
+from fpt_model.values import stated, values_sha256
 
 
 @pytest.fixture
@@ -51,7 +51,9 @@ def test_evaluating_ranks_as_training_validated(slug, learnable, train_small, ev
             assert [r["n_candidates"] for r in part] == found.n_candidates[protocol].tolist()
 
 
-def test_ranks_are_a_table_with_its_checksum(learnable, train_small, evaluate, tmp_path):
+def test_ranks_are_a_table_that_says_the_hash_of_its_values(
+    learnable, train_small, evaluate, tmp_path
+):
     train_small(learnable, tmp_path / "run")
     output = tmp_path / "elsewhere.parquet"
     assert evaluate("--output", output).code == 0
@@ -64,8 +66,8 @@ def test_ranks_are_a_table_with_its_checksum(learnable, train_small, evaluate, t
         "rank": pa.float32(),
         "n_candidates": pa.int32(),
     }
-    sha256 = hashlib.sha256(output.read_bytes()).hexdigest()
-    assert Path(f"{output}.sha256").read_text() == f"{sha256}  elsewhere.parquet\n"
+    assert stated(output) == values_sha256(pq.read_table(output))
+    assert not Path(f"{output}.sha256").exists()
     evaluate()
     assert (tmp_path / "run" / "ranks.parquet").read_bytes() == output.read_bytes()
 
@@ -121,8 +123,8 @@ def test_damaged_weights_are_refused_and_can_be_had_again(
     ended = evaluate()
     assert ended.code == 2
     assert "best.safetensors is damaged: got SHA-256" in ended.stderr
-    assert "Delete it and run the training again." in ended.stderr
-    best.unlink()
-    train_small(learnable, tmp_path / "run")
+    assert "Run the training again." in ended.stderr
+    (lost,) = train_small(learnable, tmp_path / "run").of("lost")
+    assert lost["what"] == "best.safetensors is damaged"
     assert best.read_bytes() == whole
     assert evaluate().code == 0

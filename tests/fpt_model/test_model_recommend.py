@@ -4,7 +4,6 @@ import json
 import math
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 import torch
 import torch.nn.functional as F
@@ -12,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fpt_model.attention_of import attention_of
-from fpt_model.data import Windows, check_sha256, load
+from fpt_model.data import Windows, load
 from fpt_model.histories import read_asked, windows_of
 from fpt_model.intervals import interval_rows, scaled_intervals
 from fpt_model.ranking import load_model
 from fpt_model.recommend import best
+from fpt_model.written import read_written
 
 ONE = {"item_ids": [1], "timestamps": [1], "weeks": [1], "time_scale": 1}
 
@@ -192,8 +192,7 @@ def ask(trained, run_command, tmp_path):
             *("--output", output, "--device", "cpu", *words),
         )
         assert ended.code == 0, ended.stderr
-        check_sha256(output)
-        return pq.read_table(output).to_pylist()
+        return read_written(output)[0].to_pylist()
 
     return go
 

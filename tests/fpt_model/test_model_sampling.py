@@ -19,6 +19,7 @@ def sequences_of(histories: list[list[int]], *, n_items: int = N_ITEMS, held_out
     return Sequences(
         snapshot_id="abc",
         sha256="",
+        values="",
         n_items=n_items,
         items=items,
         times=items,

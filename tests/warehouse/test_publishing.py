@@ -79,7 +79,7 @@ def test_a_damaged_sequences_file_is_no_snapshot(home, published_snapshot):
     bytes_[len(bytes_) // 2] ^= 1
     published_snapshot.sequences.write_bytes(bytes_)
     assert find_snapshot(home, published_snapshot.snapshot_id) is None
-    with pytest.raises(RefusedError, match="No such snapshot"):
+    with pytest.raises(RefusedError, match=r"is damaged\. Run `fpt prepare load --retention c"):
         known_snapshot(home, published_snapshot.snapshot_id)
     publish_snapshot(home, prepare(home, "load", "cold-start"))
     assert find_snapshot(home, published_snapshot.snapshot_id) == published_snapshot

@@ -67,7 +67,7 @@ def test_the_best_on_validation_is_asked_unless_one_is_named(home, trained):
 def test_other_weights_than_the_published_are_not_asked(home, trained):
     trained("aa1", 1.0)
     (home.run("aa1") / "best.safetensors").write_bytes(b"wrong")
-    with pytest.raises(RefusedError, match=r"best\.safetensors is not whole"):
+    with pytest.raises(RefusedError, match=r"best\.safetensors is damaged"):
         adviser(home)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from warehouse.lines import Advance
+from warehouse.placing import put_in_place
 from warehouse.synthetic.world import SyntheticWorld, histories
 
 ArchiveLayout = Literal["double-colon", "csv"]
@@ -85,7 +86,7 @@ def write_archive(
         _add(archive, f"{name}/movies.{suffix}", iter([_movies(world, layout)]))
         if layout == "double-colon":
             _add(archive, f"{name}/users.dat", iter([_users(world)]))
-    partial.replace(path)
+    put_in_place(partial, path)
 
 
 def _add(archive: zipfile.ZipFile, name: str, blocks: Iterator[bytes]) -> None:

@@ -3,7 +3,8 @@
 -- of that code, then the best on validation.
 SELECT
     run_id, lineage.snapshot_id, display_name, lineage.preset, lineage.seed, lineage.data,
-    lineage.retention, checkpoint_sha256, sequences_path, sequences_sha256
+    lineage.retention, checkpoint_sha256, sequences_path, sequences_sha256, model, load_id, as_of,
+    code_version
 FROM mart.lineage AS lineage
 JOIN mart.models USING (model)
 JOIN (SELECT snapshot_id, sequences_path, publication FROM core.snapshots) AS snapshots USING (snapshot_id)
