@@ -89,7 +89,7 @@ def refuse_writing(connection: duckdb.DuckDBPyConnection, question: str) -> None
 
 
 def _refuse_plan(connection: duckdb.DuckDBPyConnection, text: str) -> None:
-    """A SELECT may write too: DuckDB 2.0 takes COPY within WITH, and a function of JSON runs SQL."""
+    """A SELECT may write too: DuckDB 2.0 takes COPY within WITH; a function of JSON runs SQL."""
     for _, plan in connection.execute(f"EXPLAIN (FORMAT json) {text}").fetchall():
         for name in _operators(json.loads(plan)):
             if name.endswith(WRITES):

@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from warehouse import figures
-from warehouse.database import connected, create_schema, statements, writing
+from warehouse.catalogue import create_schema, reading, writing
+from warehouse.database import statements
 from warehouse.errors import RefusedError
 from warehouse.named import sql_of
 from warehouse.run_figures import add_figures, bring_up_to_date, figure_files
@@ -370,19 +371,19 @@ def test_figures_of_other_code_are_made_again(home, publish):
         before = everything(connection)
         connection.execute("UPDATE mart.run_metrics SET ndcg = 0")
         connection.execute("UPDATE mart.figures_version SET version = 'older'")
-        connection.execute("UPDATE mart.schema_version SET version = 'older'")
-    with writing(home) as connection:
+        connection.execute("UPDATE mart.catalogue SET version = 'older'")
+    with reading(home) as connection:
         assert everything(connection) == before
 
 
 def test_a_home_of_before_figures_gets_them(home, publish):
     publish("a", [1.0, 2.5, 10.0, 10.5])
-    with connected(home.warehouse) as connection:
+    with writing(home) as connection:
         before = everything(connection)
         for table in ("figures_version", "run_metrics", "run_slices", "run_pairs"):
             connection.execute(f"DROP TABLE mart.{table}")
-        connection.execute("UPDATE mart.schema_version SET version = 'older'")
-    with writing(home) as connection:
+        connection.execute("UPDATE mart.catalogue SET version = 'older'")
+    with reading(home) as connection:
         assert everything(connection) == before
 
 
