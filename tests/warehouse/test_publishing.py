@@ -40,7 +40,7 @@ def count(home, table: str) -> int:
         return connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
 
 
-def test_a_load_is_taken_once(home, stage_load):
+def test_a_load_is_taken_once(home, publish_rows):
     for _ in range(2):
         publish_rows("load", ROWS)
     assert has_load(home, "load")
