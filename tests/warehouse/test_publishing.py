@@ -201,19 +201,35 @@ def test_one_writer_at_a_time_with_a_bounded_wait(home):
 def test_eight_writers_lose_nothing(home):
     code = """
 import sys
+import polars as pl
+from warehouse.catalogue import writing
 from warehouse.home import Home
 from warehouse.publishing import store_outcomes
+from warehouse.staging import stage_frame, staging_folder
+from warehouse.store import list_files, place_all
+home = Home.at(sys.argv[1])
 outcome = dict(table_name="t", expectation="e", severity="info", success=True, observed=None,
                unexpected_count=None, sample=[], reason="r")
-for number in range(3):
-    store_outcomes(Home.at(sys.argv[1]), [outcome], run_id=f"{sys.argv[2]}-{number}")
+for number in range(2):
+    identity = f"{sys.argv[2]}-{number}"
+    store_outcomes(home, [outcome], run_id=identity)
+    with staging_folder(home, "test") as folder:
+        rows = {"raw_item_id": [number], "title": [identity], "genres": [""]}
+        stage_frame(folder, "raw.items", identity, pl.DataFrame(rows))
+        files = place_all(home, folder)
+    with writing(home) as connection:
+        list_files(connection, home, files)
 """
     processes = [
         subprocess.Popen([sys.executable, "-c", code, str(home.root), str(number)])
         for number in range(8)
     ]
-    assert [process.wait(60) for process in processes] == [0] * 8
-    assert count(home, "(SELECT DISTINCT run_id FROM mart.validation_results)") == 24
+    assert [process.wait(120) for process in processes] == [0] * 8
+    assert count(home, "(SELECT DISTINCT run_id FROM mart.validation_results)") == 16
+    assert count(home, "raw.items WHERE title = load_id") == 16
+    assert publication(home) == 32
+    assert len(list(home.catalogue.iterdir())) == 3
+    assert home.published.read_bytes() == newest(home).read_bytes()
 
 
 def test_a_damaged_warehouse_names_the_way_back(home, publish_rows):
