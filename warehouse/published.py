@@ -80,12 +80,19 @@ def refuse_writing(connection: duckdb.DuckDBPyConnection, question: str) -> None
     """
     for statement in connection.extract_statements(question):
         text = statement.query
-        if statement.type == duckdb.StatementType.EXPLAIN:
+        if _kind(statement) == "EXPLAIN":
             text = _EXPLAIN.sub("", text, count=1)
         for inner in connection.extract_statements(text):
-            if inner.type != duckdb.StatementType.SELECT:
-                raise _does_something(inner.type.name)
+            if (kind := _kind(inner)) != "SELECT":
+                raise _does_something(kind)
             _refuse_plan(connection, inner.query)
+
+
+def _kind(statement: duckdb.Statement) -> str:
+    try:
+        return statement.type.name
+    except ValueError:  # the newest kinds have no name in Python: UPDATE EXTENSIONS
+        return statement.query.split(maxsplit=1)[0]
 
 
 def _refuse_plan(connection: duckdb.DuckDBPyConnection, text: str) -> None:

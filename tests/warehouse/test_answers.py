@@ -196,7 +196,8 @@ def test_nothing_but_reading_is_allowed(answers, home, tmp_path, question):
 
 
 def test_what_one_question_leaves_no_other_finds(answers):
-    answers.ask("CREATE TEMP TABLE mine AS SELECT 1", "json")
+    with pytest.raises(RefusedError, match="got CREATE"):
+        answers.ask("CREATE TEMP TABLE mine AS SELECT 1", "json")
     with pytest.raises(RefusedError, match="mine does not exist"):
         answers.ask("SELECT * FROM mine", "json")
 

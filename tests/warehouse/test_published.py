@@ -123,6 +123,7 @@ WRITES = [
     "INSERT INTO mart.files SELECT 't', 'i', 'p', 'x', 1, 1",
     "WITH x AS (DELETE FROM mart.files RETURNING *) FROM x",
     "CHECKPOINT",
+    "UPDATE EXTENSIONS",
 ]
 READS = [
     "FROM read_csv('{home}/secret.csv')",

@@ -92,29 +92,14 @@ def content(home) -> dict[Path, bytes]:
 
 @pytest.mark.parametrize(
     "question",
-    [
-        "COPY mart.models TO '{target}'",
-        "ATTACH '{target}' AS other",
-        "SELECT * FROM read_csv('/etc/passwd')",
-        "SELECT * FROM '/etc/passwd'",
-        "INSTALL httpfs",
-        "LOAD httpfs",
-        "SET memory_limit = '1TB'",
-        "SET enable_external_access = true",
-        "DROP VIEW mart.models",
-        "DELETE FROM mart.user_ranks",
-        "CREATE TABLE mine AS SELECT 1",
-        "EXPORT DATABASE '{target}'",
-        "nonsense",
-    ],
+    ["DROP VIEW mart.models", "DELETE FROM raw.loads", "CREATE TABLE mine AS SELECT 1", "nonsense"],
 )
-def test_readers_can_only_read(home, publish, tmp_path, question):
+def test_our_own_questions_change_nothing_either(home, publish, question):
+    """People's are in test_published and test_answers: those reach no other file besides."""
     publish("a", [1.0] * 4)
     before = content(home)
-    target: Path = tmp_path / "stolen"
     with pytest.raises(RefusedError, match="The question was refused"):
-        ask(home, question.format(target=target))
-    assert not target.exists()
+        ask(home, question)
     assert content(home) == before
 
 
