@@ -24,6 +24,7 @@ from tasks.auditing import load_facts, snapshot_facts
 from warehouse import landing, preparing, publishing
 from warehouse.datasets import find
 from warehouse.home import Home
+from warehouse.staging import audited, staging_folder
 
 ENGINES = ("duckdb", "polars", "great-expectations")
 
@@ -66,27 +67,28 @@ def measure(dataset: str, source: Path, retention: str) -> dict[str, float]:
 
     with tempfile.TemporaryDirectory() as folder:
         home = Home.at(folder)
-        load_id = landing.load_id_of(find(dataset), source)
-        load = landing.land(find(dataset), source, home.staged(load_id))
-        lap("land")
-        check(home, RAW, load_facts(load, max_rejects=0), load_id=load_id)
-        lap("audit raw")
-        publishing.publish_load(home, load_id)
-        lap("publish raw")
-        snapshot = preparing.prepare(home, load_id, retention)
-        lap("prepare")
-        check(home, CORE, snapshot_facts(snapshot), snapshot_id=snapshot.snapshot_id)
-        lap("audit core")
-        publishing.publish_snapshot(home, snapshot)
-        publishing.replace_readers_copy(home)
-        lap("publish core")
+        with staging_folder(home, "load") as staged:
+            load = landing.land(find(dataset), source, staged)
+            lap("land")
+            check(home, staged, RAW, load_facts(load, max_rejects=0), load_id=load.load_id)
+            lap("audit raw")
+            publishing.publish_load(home, staged)
+            lap("publish raw")
+        with staging_folder(home, "snapshot") as staged:
+            snapshot = preparing.prepare(home, load.load_id, retention, staged)
+            lap("prepare")
+            facts = snapshot_facts(snapshot)
+            check(home, staged, CORE, facts, snapshot_id=snapshot.snapshot_id)
+            lap("audit core")
+            publishing.publish_snapshot(home, snapshot, staged)
+            lap("publish core")
     return seconds
 
 
-def check(home: Home, suites: tuple[str, ...], facts: Facts, **staged: str) -> None:
+def check(home: Home, staged: Path, suites: tuple[str, ...], facts: Facts, **identity: str) -> None:
     """As a run does it: the results are stored before they stop anything."""
-    outcomes = audit(home.staged(*staged.values()), suites, facts)
-    publishing.store_outcomes(home, [asdict(outcome) for outcome in outcomes], **staged)
+    outcomes = audit(audited(staged), suites, facts)
+    publishing.store_outcomes(home, [asdict(outcome) for outcome in outcomes], **identity)
     if stops(outcomes):
         raise SystemExit(str([outcome for outcome in outcomes if not outcome.success]))
 

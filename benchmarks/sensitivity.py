@@ -34,6 +34,7 @@ from warehouse import landing
 from warehouse.datasets import find
 from warehouse.identity import identify, sha256_of
 from warehouse.preparing import SEQUENCES_SCHEMA
+from warehouse.staging import audited
 from warehouse.transforms.core import candidates_of, core_tables
 from warehouse.transforms.options import Options
 from warehouse.transforms.sequences import sequences
@@ -141,9 +142,8 @@ def prepare(asked: argparse.Namespace) -> None:
 def raw_tables(dataset: str, source: Path) -> tuple[pl.LazyFrame, pl.LazyFrame]:
     """Ratings and items of an archive, by the pipeline's own parser."""
     with tempfile.TemporaryDirectory() as folder:
-        database = Path(folder, "load.duckdb")
-        landing.land(find(dataset), source, database)
-        with duckdb.connect(str(database), read_only=True) as connection:
+        landing.land(find(dataset), source, Path(folder))
+        with duckdb.connect(str(audited(Path(folder))), read_only=True) as connection:
             ratings = connection.sql("SELECT * FROM raw.ratings").pl().drop("load_id")
             items = connection.sql("SELECT * FROM raw.items").pl().drop("load_id")
     return ratings.lazy(), items.lazy()

@@ -17,7 +17,7 @@ import duckdb
 from figures import curves, forest
 from tables import over_seeds, replaced, short, table
 
-from warehouse.database import create_schema
+from warehouse.catalogue import create_schema
 
 ROOT = Path(__file__).parents[1]
 RECORDS = ROOT / "docs" / "results"

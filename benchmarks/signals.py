@@ -29,6 +29,7 @@ from fpt_model.trainer import Trainer, scorer
 from warehouse import landing, preparing, publishing
 from warehouse.datasets import find
 from warehouse.home import Home
+from warehouse.staging import staging_folder
 from warehouse.synthetic.world import SyntheticWorld
 from warehouse.synthetic.writer import write_archive
 
@@ -164,10 +165,11 @@ def _prepare(world: SyntheticWorld, folder: Path) -> Path:
     home, dataset = Home.at(folder / "home"), find("synthetic")
     archive = folder / "world.zip"
     write_archive(world, archive, name="synthetic", layout="double-colon")
-    load_id = landing.load_id_of(dataset, archive)
-    landing.land(dataset, archive, home.staged(load_id))
-    publishing.publish_load(home, load_id)
-    return preparing.prepare(home, load_id, "5-core").sequences
+    with staging_folder(home, "load") as staged:
+        load_id = landing.land(dataset, archive, staged).load_id
+        publishing.publish_load(home, staged)
+    with staging_folder(home, "snapshot") as staged:
+        return preparing.prepare(home, load_id, "5-core", staged).sequences
 
 
 if __name__ == "__main__":

@@ -25,15 +25,16 @@ import polars as pl
 from results import Result, add_arguments, command, cpu, keep, versions
 
 from warehouse import publishing, run_figures
-from warehouse.database import writing
+from warehouse.catalogue import writing
 from warehouse.datasets import find
 from warehouse.home import Home
 from warehouse.identity import identify, sha256_of
-from warehouse.landing import land, load_id_of
+from warehouse.landing import land
 from warehouse.named import sql_of
 from warehouse.preparing import known_snapshot, prepare
 from warehouse.publishing import TrainedRun
 from warehouse.records import Snapshot
+from warehouse.staging import staging_folder
 from warehouse.synthetic.world import SyntheticWorld
 from warehouse.synthetic.writer import write_archive
 
@@ -125,7 +126,6 @@ def fill(home: Home, ranks: int, *, one_preset: bool) -> None:
     for number in range(RANKS):
         for snapshot in snapshots:
             if published >= ranks:
-                publishing.replace_readers_copy(home)
                 return
             trainings = Trainings(home, snapshot, held_out(snapshot), f"preset-{number}")
             each = len(PARTS) * len(trainings.users)
@@ -139,12 +139,14 @@ def fill(home: Home, ranks: int, *, one_preset: bool) -> None:
 def prepared(home: Home, retentions: list[str]) -> list[Snapshot]:
     dataset, source = find("ml-1m"), home.sources / "world.zip"
     write_archive(WORLD, source, name="ml-1m")
-    load_id = load_id_of(dataset, source)
-    land(dataset, source, home.staged(load_id))
-    publishing.publish_load(home, load_id)
-    snapshots = [prepare(home, load_id, retention) for retention in retentions]
-    for snapshot in snapshots:
-        publishing.publish_snapshot(home, snapshot)
+    with staging_folder(home, "load") as staged:
+        load_id = land(dataset, source, staged).load_id
+        publishing.publish_load(home, staged)
+    snapshots = []
+    for retention in retentions:
+        with staging_folder(home, "snapshot") as staged:
+            snapshots.append(prepare(home, load_id, retention, staged))
+            publishing.publish_snapshot(home, snapshots[-1], staged)
     return snapshots
 
 

@@ -39,7 +39,7 @@ def ratings_of(path: Path) -> pl.DataFrame:
 
 
 def test_every_line_of_the_archive_is_taken(archive, tmp_path):
-    load = landing.land(find("ml-32m"), archive, tmp_path / "staged.duckdb")
+    load = landing.land(find("ml-32m"), archive, tmp_path)
     assert (load.n_ratings, load.n_rejects) == (RATINGS, 0)
 
 

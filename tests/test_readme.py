@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from flows.cli import app
-from warehouse.database import create_schema
+from warehouse.catalogue import create_schema
 from warehouse.named import named_questions
 
 ROOT = Path(__file__).parents[1]

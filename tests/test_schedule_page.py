@@ -10,7 +10,7 @@ import typer
 import yaml
 
 from flows.cli import app
-from warehouse.database import create_schema
+from warehouse.catalogue import create_schema
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "how-to" / "schedule.md"

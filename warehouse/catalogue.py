@@ -151,8 +151,10 @@ def writing(
     with locked(home, "warehouse"):
         before = newest(home)
         draft = home.catalogue / f"draft-{os.getpid()}.partial"
+        _forget(draft)  # of a dead process with our number: its changes would come into ours
         try:
             if before is not None:
+                _refuse_damaged(before)
                 shutil.copyfile(before, draft)
             with connected(draft) as connection:
                 if not is_current(connection, home):
@@ -167,8 +169,22 @@ def writing(
                 _write_anew(draft)
             _publish(home, draft, number)
         finally:
-            for left in (draft, Path(f"{draft}.wal"), draft.with_name(f"clean-{draft.name}")):
-                left.unlink(missing_ok=True)
+            _forget(draft)
+
+
+def _refuse_damaged(path: Path) -> None:
+    """A copy of damaged bytes would be published under their own hash, as if they were whole."""
+    if not is_whole(path):
+        raise RefusedError(
+            f"{path.name} is damaged",
+            got="other bytes than were written",
+            to_do="`fpt doctor --mend` goes back to the last good one",
+        )
+
+
+def _forget(draft: Path) -> None:
+    for left in (draft, Path(f"{draft}.wal"), draft.with_name(f"clean-{draft.name}")):
+        left.unlink(missing_ok=True)
 
 
 def _write_anew(draft: Path) -> None:

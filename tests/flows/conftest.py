@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import duckdb
 import pytest
 from filelock import FileLock
 
@@ -149,6 +150,34 @@ def fpt(tmp_path_factory) -> Callable[..., Answer]:
     return type_in
 
 
+def copied(home: Path, to: Path) -> Path:
+    """A copy of a home, whose catalogue names the files where they are now."""
+    from warehouse.catalogue import reading
+    from warehouse.home import Home
+
+    shutil.copytree(home, to, symlinks=True)
+    with reading(Home.at(to)):
+        pass
+    return to
+
+
+@pytest.fixture(scope="session")
+def copy_home() -> Callable[[Path, Path], Path]:
+    return copied
+
+
+@pytest.fixture(scope="session")
+def content() -> Callable[[Path], dict[str, list[tuple]]]:
+    """What readers find of loads, snapshots, trainings and files; audits may come beside them."""
+
+    def rows(home: Path) -> dict[str, list[tuple]]:
+        tables = ("raw.loads", "core.snapshots", "mart.training_runs", "mart.epochs", "mart.files")
+        with duckdb.connect(str(home / "published.duckdb"), read_only=True) as connection:
+            return {name: connection.sql(f"FROM {name} ORDER BY ALL").fetchall() for name in tables}
+
+    return rows
+
+
 @pytest.fixture(scope="session")
 def finished(archive, fpt, shared, tmp_path_factory) -> tuple[Path, Answer]:
     """The home that one `fpt run` on the small archive left, and what it said. Don't change it."""
@@ -161,14 +190,14 @@ def finished(archive, fpt, shared, tmp_path_factory) -> tuple[Path, Answer]:
                 home=made,
             )
             said.write_text(json.dumps(asdict(answer)))
-    home = shutil.copytree(made, tmp_path_factory.mktemp("pipeline") / "home")
+    home = copied(made, tmp_path_factory.mktemp("pipeline") / "home")
     return home, Answer(**json.loads(said.read_text()))
 
 
 @pytest.fixture
 def copy(finished, tmp_path) -> Path:
     """A copy of that home, to be changed."""
-    return shutil.copytree(finished[0], tmp_path / "home")
+    return copied(finished[0], tmp_path / "home")
 
 
 @pytest.fixture(scope="session")
@@ -188,9 +217,10 @@ def prompt() -> type[Terminal]:
 @pytest.fixture(scope="session")
 def empty(tmp_path_factory) -> Path:
     """A home whose published tables are empty. Don't change it."""
+    from warehouse.catalogue import writing
     from warehouse.home import Home
-    from warehouse.publishing import replace_readers_copy
 
     home = Home.at(tmp_path_factory.mktemp("empty") / "home")
-    replace_readers_copy(home)
+    with writing(home):
+        pass
     return home.root

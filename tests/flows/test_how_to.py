@@ -22,14 +22,14 @@ QUICK = {"query"}  # pages that don't start a pipeline
 
 
 @pytest.fixture
-def checkout(finished, archive, tmp_path) -> Path:
+def checkout(finished, copy_home, archive, tmp_path) -> Path:
     """A copy of the tracked files with `.venv`, a home and archives beside them."""
     ours = ("flows", "tasks", "warehouse", "expectations", "fpt_model", "tests")
     for name in ours:
         ignore = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / name, tmp_path / name, ignore=ignore)
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    shutil.copytree(finished[0], tmp_path / ".fpt")
+    copy_home(finished[0], tmp_path / ".fpt")
     shutil.copy(archive, tmp_path / "ml-1m.zip")
     (tmp_path / ".venv").symlink_to(sys.prefix)
     with zipfile.ZipFile(tmp_path / "film-club.zip", "w") as club:

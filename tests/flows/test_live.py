@@ -16,7 +16,6 @@ from html import unescape
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
-import duckdb
 import pytest
 import yaml
 from prefect.client.orchestration import get_client
@@ -25,6 +24,8 @@ from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.processes import _children_by_parent, _descendants, lives
+from warehouse.home import Home
+from warehouse.publishing import store_outcomes
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -95,8 +96,8 @@ def table(tmp_path_factory, archive) -> Path:
 
 
 @pytest.fixture(scope="module")
-def live(finished, called, table, tmp_path_factory):
-    home = shutil.copytree(finished[0], tmp_path_factory.mktemp("live") / "home")
+def live(finished, copy_home, called, table, tmp_path_factory):
+    home = copy_home(finished[0], tmp_path_factory.mktemp("live") / "home")
     warn(home)
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "FPT_"))}
     environment |= {"FPT_ALARM_WEBHOOK": called[1], "FPT_HOME": str(home)}
@@ -120,12 +121,9 @@ def live(finished, called, table, tmp_path_factory):
 
 def warn(home: Path) -> None:
     """An audit that warned."""
-    with duckdb.connect(str(home / "warehouse.duckdb")) as connection:
-        connection.execute(
-            "INSERT INTO mart.validation_results SELECT 'a1', 'raw.ratings', 'stars are whole', "
-            "'warning', false, '4.5', 3, '[]', 'why', 'l1', NULL, NULL, now()::TIMESTAMP"
-        )
-    shutil.copy2(home / "warehouse.duckdb", home / "published.duckdb")
+    outcome = {"table_name": "raw.ratings", "expectation": "stars are whole", "sample": []}
+    outcome |= {"severity": "warning", "success": False, "observed": "4.5"}
+    store_outcomes(Home(home), [outcome | {"unexpected_count": 3, "reason": "why"}], load_id="l1")
 
 
 def wait_for(question, seconds: float = 180.0):

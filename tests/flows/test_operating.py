@@ -220,12 +220,9 @@ def alarms(client: SyncPrefectClient) -> list:
 
 
 def break_an_expectation(home: Home) -> None:
-    with duckdb.connect(str(home.warehouse)) as connection:
-        connection.execute(
-            "INSERT INTO mart.validation_results "
-            "SELECT 'a1', 'raw.ratings', 'stars are whole', 'warning', false, '4.5', 3, '[]', "
-            "'halves are read as wholes', 'l1', NULL, NULL, now()::TIMESTAMP"
-        )
+    outcome = {"table_name": "raw.ratings", "expectation": "stars are whole", "sample": []}
+    outcome |= {"severity": "warning", "success": False, "observed": "4.5", "unexpected_count": 3}
+    store_outcomes(home, [outcome | {"reason": "halves are read as wholes"}], load_id="l1")
 
 
 def test_an_alarm_is_raised_once(client, copy):

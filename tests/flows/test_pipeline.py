@@ -106,7 +106,7 @@ def held_out(home):
 
 def test_a_second_run_does_nothing_and_says_so(finished, archive, fpt):
     home, first = finished
-    before = (home / "published.duckdb").read_bytes()
+    before = (home / "published.duckdb").read_bytes(), sorted((home / "catalogue").iterdir())
     answer = fpt(
         *("run", "--dataset", "ml-1m", "--source", archive, "--retention", "cold-start"),
         *("--model", "sas_fpt", "--model", "sasrec", "--json"),
@@ -115,7 +115,8 @@ def test_a_second_run_does_nothing_and_says_so(finished, archive, fpt):
     assert answer.code == 0, answer.err
     assert "Nothing to do" in answer.err
     assert answer.rows == first.rows
-    assert (home / "published.duckdb").read_bytes() == before
+    after = (home / "published.duckdb").read_bytes(), sorted((home / "catalogue").iterdir())
+    assert after == before
 
 
 def test_plan_says_what_is_done_and_changes_nothing(finished, archive, fpt, tmp_path):
@@ -191,15 +192,17 @@ def test_doctor_finds_a_finished_home_well(finished, fpt):
 
 
 def test_doctor_finds_a_damaged_warehouse(copy, fpt):
-    (copy / "warehouse.duckdb").write_bytes(b"x" * 5000)
+    newest = max((copy / "catalogue").glob("*.duckdb"))
+    newest.chmod(0o640)
+    newest.write_bytes(b"x" * 5000)
     answer = fpt("doctor", "--json", home=copy)
     assert answer.code == 1
     bad = {row["check"]: row["to do"] for row in answer.rows if row["state"] == "bad"}
-    assert "published.duckdb" in bad["warehouse"]
+    assert "`fpt doctor --mend`" in bad["warehouse"]
 
 
-def test_a_bad_archive_ends_in_one_clear_error(copy, fpt, write_archive, lines, tmp_path):
-    before = (copy / "published.duckdb").read_bytes()
+def test_a_bad_archive_ends_in_one_clear_error(copy, content, fpt, write_archive, lines, tmp_path):
+    before = content(copy)
     broken = [*lines[:99], "5::abc::3::960000000", *lines[99:]]
     source = write_archive(tmp_path / "broken.zip", broken)
     started = time.monotonic()
@@ -210,7 +213,7 @@ def test_a_bad_archive_ends_in_one_clear_error(copy, fpt, write_archive, lines, 
     assert "raw.rejects" in answer.err
     assert "5::abc::3::960000000" in answer.err
     assert "Traceback" not in answer.err
-    assert (copy / "published.duckdb").read_bytes() == before
+    assert content(copy) == before
 
 
 @pytest.mark.parametrize(

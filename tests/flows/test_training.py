@@ -17,6 +17,7 @@ from flows.train import train
 from fpt_model.config import resolve
 from tasks import progress
 from tasks.training import Training
+from warehouse.catalogue import writing
 from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.preparing import known_snapshot
@@ -168,8 +169,8 @@ def test_one_that_fails_is_named_and_the_others_are_not_trained_again(
     assert {one: again[one] for one in made} == made
 
 
-def test_a_kill_costs_little_and_changes_nothing(train_here, copy, reports, tmp_path):
-    undisturbed = shutil.copytree(copy, tmp_path / "undisturbed")
+def test_a_kill_costs_little_and_changes_nothing(train_here, copy, copy_home, reports, tmp_path):
+    undisturbed = copy_home(copy, tmp_path / "undisturbed")
     reports.kill_at = "train tisasrec cold-start"
     with pytest.raises(RefusedError, match="exit code -9"):
         train_here()
@@ -218,7 +219,7 @@ runpy.run_module("fpt_model", run_name="__main__")
 def test_a_folder_under_a_wrong_name_is_refused(train_here, copy, snapshot_id):
     train_here()
     made = folders(copy)
-    with duckdb.connect(str(copy / "warehouse.duckdb")) as connection:
+    with writing(Home(copy)) as connection:
         connection.execute("DELETE FROM mart.training_runs WHERE model = 'tisasrec'")
     shutil.rmtree(made["tisasrec", 1])
     shutil.copytree(made["tisasrec", 0], made["tisasrec", 1])

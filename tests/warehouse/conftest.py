@@ -1,24 +1,33 @@
 """A small published world, made without any of the pipeline's tasks; archives made by hand."""
 
+import tempfile
 import warnings
 import zipfile
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 import duckdb
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from warehouse.archive import open_archive
-from warehouse.database import SQL
+from warehouse.catalogue import writing
 from warehouse.datasets import find
+from warehouse.datasets.dataset import Dataset
 from warehouse.home import Home
 from warehouse.identity import sha256_of
 from warehouse.landing import Load, land
 from warehouse.preparing import prepare
 from warehouse.publishing import TrainedRun, publish_load, publish_runs, publish_snapshot
+from warehouse.records import Snapshot
+from warehouse.staging import auditable, audited, stage_frame, staging_folder
+from warehouse.store import StoredFile, list_files, place_all
+from warehouse.transforms.core import CORRECT
+from warehouse.transforms.options import Options
 
 
 @pytest.fixture
@@ -27,40 +36,89 @@ def home(tmp_path) -> Home:
 
 
 @pytest.fixture
-def stage_load(home):
+def staging(home):
+    """Make a staging folder; all of them go at the end of the test."""
+    with ExitStack() as held:
+        yield lambda: held.enter_context(staging_folder(home, "test"))
+
+
+RATED = ("source_row", "raw_user_id", "raw_item_id", "rating", "timestamp")
+
+
+@pytest.fixture
+def stage_load(staging):
     """Stage a load of rows: user, item, timestamp, and stars where they are not 4."""
 
-    def stage(load_id: str, rows: list[tuple], *, verified: bool = True) -> str:
-        with duckdb.connect(home.staged(load_id)) as connection:
-            connection.execute((SQL / "schema" / "raw.sql").read_text())
+    def stage(load_id: str, rows: list[tuple], *, verified: bool = True) -> Path:
+        folder = staging()
+        ratings = [
+            (number, user, item, *(stars or [4.0]), moment)
+            for number, (user, item, moment, *stars) in enumerate(rows, start=1)
+        ]
+        items = [(item, f"Item {item}", "") for item in sorted({row[1] for row in rows})]
+        frames = {
+            "raw.ratings": pl.DataFrame(ratings, RATED, orient="row"),
+            "raw.items": pl.DataFrame(items, ("raw_item_id", "title", "genres"), orient="row"),
+            "raw.users": pl.DataFrame([], ("raw_user_id", "gender", "age", "occupation")),
+            "raw.rejects": pl.DataFrame([], ("member", "source_row", "line", "reason")),
+        }
+        for table, frame in frames.items():
+            stage_frame(folder, table, load_id, frame)
+        with auditable(folder) as connection:
             connection.execute(
-                "INSERT INTO raw.loads VALUES (?, 'ml-1m', 'ml-1m.zip', 'abc', ?, ?, ?, 0, 0)",
+                "INSERT INTO raw.loads VALUES (?, 'ml-1m', 'ml-1m.zip', 'abc', ?, ?, ?, 0, 0, 0)",
                 [load_id, verified, datetime(2026, 1, 1), len(rows)],
             )
-            connection.executemany(
-                "INSERT INTO raw.ratings VALUES (?, ?, ?, ?, ?, ?)",
-                [
-                    [load_id, number, user, item, *(stars or [4.0]), moment]
-                    for number, (user, item, moment, *stars) in enumerate(rows, start=1)
-                ],
-            )
-            connection.executemany(
-                "INSERT INTO raw.items VALUES (?, ?, ?, '')",
-                [[load_id, item, f"Item {item}"] for item in sorted({row[1] for row in rows})],
-            )
-        return load_id
+        return folder
 
     return stage
 
 
 @pytest.fixture
-def published_snapshot(home, stage_load):
+def publish_rows(home, stage_load):
+    """Publish a load of rows, as `stage_load` takes them."""
+
+    def go(load_id: str, rows: list[tuple], *, verified: bool = True) -> None:
+        publish_load(home, stage_load(load_id, rows, verified=verified))
+
+    return go
+
+
+@pytest.fixture
+def prepare_load(home, staging):
+    """Prepare a published load and publish the snapshot."""
+
+    def go(load_id: str, retention: str, options: Options = CORRECT) -> Snapshot:
+        folder = staging()
+        snapshot = prepare(home, load_id, retention, folder, options)
+        publish_snapshot(home, snapshot, folder)
+        return snapshot
+
+    return go
+
+
+@pytest.fixture
+def store_frames(home):
+    """Publish frames as the files of stored tables, by table and id."""
+
+    def go(frames: dict[tuple[str, str], pl.DataFrame]) -> list[StoredFile]:
+        with staging_folder(home, "test") as folder:
+            for (table, identity), frame in frames.items():
+                stage_frame(folder, table, identity, frame)
+            files = place_all(home, folder)
+        with writing(home) as connection:
+            list_files(connection, home, files)
+        return files
+
+    return go
+
+
+@pytest.fixture
+def published_snapshot(publish_rows, prepare_load):
     """Four users × six items in turn, cold start, published."""
     rows = [(user, (user + step) % 6 + 1, 10 * step) for user in range(1, 5) for step in range(5)]
-    publish_load(home, stage_load("load", rows))
-    snapshot = prepare(home, "load", "cold-start")
-    publish_snapshot(home, snapshot)
-    return snapshot
+    publish_rows("load", rows)
+    return prepare_load("load", "cold-start")
 
 
 @pytest.fixture
@@ -170,13 +228,13 @@ def take(tmp_path, files):
 
 @dataclass(frozen=True)
 class Landed:
-    """A load and its staging database."""
+    """A load and the folder in which it is staged."""
 
     load: Load
-    database: Path
+    folder: Path
 
     def rows(self, query: str) -> list[tuple]:
-        with duckdb.connect(str(self.database), read_only=True) as connection:
+        with duckdb.connect(str(audited(self.folder)), read_only=True) as connection:
             return connection.execute(query).fetchall()
 
 
@@ -189,7 +247,18 @@ SMALL_USERS = {"users.dat": b"1::F::25::4::10115\n", "u.user": b"1|25|F|writer|1
 
 
 @pytest.fixture
-def land_files(write_zip, tmp_path):
+def land_archive(tmp_path):
+    """Land an archive in a folder of its own."""
+
+    def go(dataset: Dataset, source: Path) -> Landed:
+        folder = Path(tempfile.mkdtemp(dir=tmp_path))
+        return Landed(land(dataset, source, folder), folder)
+
+    return go
+
+
+@pytest.fixture
+def land_files(write_zip, land_archive):
     """Land an archive of a data set with these ratings; its other files may be given too."""
 
     def go(name: str, ratings: bytes, *, items: bytes = b"", users: bytes = b"") -> Landed:
@@ -198,8 +267,6 @@ def land_files(write_zip, tmp_path):
         if layout.users:
             files[layout.users] = users or SMALL_USERS[layout.users]
         members = {f"{name}/{file}": data for file, data in files.items()}
-        source = write_zip(members, method=zipfile.ZIP_STORED)
-        database = tmp_path / "load.duckdb"
-        return Landed(land(find(name), source, database), database)
+        return land_archive(find(name), write_zip(members, method=zipfile.ZIP_STORED))
 
     return go

@@ -9,8 +9,7 @@ import pytest
 from warehouse.ahead import AheadFile, look_ahead, looked_back, publish_next_ranks
 from warehouse.errors import RefusedError
 from warehouse.identity import sha256_of
-from warehouse.preparing import prepare
-from warehouse.publishing import publish_load, publish_runs, publish_snapshot, replace_readers_copy
+from warehouse.publishing import publish_runs
 from warehouse.questions import ask
 from warehouse.transforms.options import Options
 
@@ -33,12 +32,10 @@ ROWS = [
 
 
 @pytest.fixture
-def snapshot(home, stage_load):
+def snapshot(publish_rows, prepare_load):
     rows = [(user, item, MIDNIGHT + second, *stars) for user, item, second, *stars in ROWS]
-    publish_load(home, stage_load("load", rows))
-    made = prepare(home, "load", "cold-start", Options(DAY))
-    publish_snapshot(home, made)
-    return made
+    publish_rows("load", rows)
+    return prepare_load("load", "cold-start", Options(DAY))
 
 
 @pytest.fixture
@@ -105,7 +102,6 @@ def test_both_figures_are_of_the_same_weights_and_users(home, snapshot, ahead, m
     publish_next_ranks(home, ahead, ranks)
     publish_next_ranks(home, ahead, ranks)  # again replaces
     assert looked_back(home) == {"a", "b"}
-    replace_readers_copy(home)
     rows = ask(home, "SELECT * FROM mart.backtest WHERE protocol = 'full' ORDER BY waited").rows(
         named=True
     )
@@ -131,7 +127,7 @@ def test_a_snapshot_of_no_day_has_nothing_ahead(home, published_snapshot):
         look_ahead(home, published_snapshot)
 
 
-def test_a_day_after_which_nothing_came_is_refused(home, snapshot):
-    late = prepare(home, "load", "cold-start", Options(date(2002, 1, 1)))
+def test_a_day_after_which_nothing_came_is_refused(home, snapshot, prepare_load):
+    late = prepare_load("load", "cold-start", Options(date(2002, 1, 1)))
     with pytest.raises(RefusedError, match="Nobody is known to have come back"):
         look_ahead(home, late)

@@ -10,7 +10,6 @@ from warehouse import archive as archive_module
 from warehouse.archive import checksums
 from warehouse.datasets import find
 from warehouse.errors import RefusedError
-from warehouse.landing import land
 
 ML_1M = find("ml-1m")
 RATINGS = "ml-1m/ratings.dat"
@@ -137,10 +136,10 @@ def test_a_member_past_the_limit_is_refused(write_zip, files, take, monkeypatch)
     ({"sha256": None, "md5": "wrong"}, False),
     ({"sha256": None, "md5": None}, False),
 ])  # fmt: skip
-def test_only_the_publishers_bytes_are_verified(write_zip, files, tmp_path, sums, verified):
+def test_only_the_publishers_bytes_are_verified(write_zip, files, land_archive, sums, verified):
     source = write_zip(files)
     right = dict(zip(("sha256", "md5"), checksums(source), strict=True))
     known = {name: right[name] if value == "right" else value for name, value in sums.items()}
-    load = land(replace(ML_1M, **known), source, tmp_path / "load.duckdb")
+    load = land_archive(replace(ML_1M, **known), source).load
     assert load.verified is verified
     assert load.source_sha256 == right["sha256"]

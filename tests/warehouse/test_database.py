@@ -9,18 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 import duckdb
 import pytest
 
-from warehouse.database import (
-    connected,
-    create_schema,
-    literal_glob,
-    locked,
-    quoted,
-    reading,
-    writing,
-)
+from warehouse.catalogue import create_schema, newest, publication, reading, writing
+from warehouse.database import connected, literal_glob, locked, quoted
 from warehouse.errors import RefusedError
 from warehouse.home import Home
-from warehouse.publishing import publish_load, replace_readers_copy
 from warehouse.questions import ask
 
 ROWS = [(1, 2, 3), (1, 3, 4)]
@@ -83,50 +75,61 @@ def test_a_lock_is_taken_over_once_from_a_process_that_was_killed(home):
         assert entered[1] == left[1]  # nobody was in between
 
 
-def test_readers_of_the_published_copy_wait_for_no_writer(home, stage_load):
-    publish_load(home, stage_load("load", ROWS))
-    replace_readers_copy(home)
+def test_readers_wait_for_no_writer_and_see_nothing_of_its_work(home, publish_rows):
+    publish_rows("load", ROWS)
+    loads = "SELECT count(*) AS n FROM raw.loads"
     with writing(home) as connection:
-        connection.execute("DELETE FROM raw.ratings")
+        connection.execute("DELETE FROM raw.loads")
         started = time.monotonic()
-        assert ask(home, "SELECT count(*) AS n FROM raw.ratings")["n"].item() == 2
+        assert ask(home, loads)["n"].item() == 1
+        assert count(home) == 2
+        with duckdb.connect(str(home.published), read_only=True) as readers:
+            assert readers.execute(loads).fetchone() == (1,)
         assert time.monotonic() - started < 5
-    assert count(home) == 0
+    assert ask(home, loads)["n"].item() == 0
 
 
 def test_a_home_without_a_warehouse_reads_as_empty(home):
     assert count(home) == 0
-    assert home.warehouse.exists()
+    assert (newest(home), publication(home)) == (None, 0)
+    assert not home.published.exists()
 
 
-def test_reading_cannot_write(home):
+def test_reading_cannot_write(home, publish_rows):
+    publish_rows("load", ROWS)
     with (
         reading(home) as connection,
         pytest.raises(duckdb.InvalidInputException, match="read-only"),
     ):
-        connection.execute("DELETE FROM raw.ratings")
+        connection.execute("DELETE FROM raw.loads")
 
 
 def test_the_schema_is_made_once(home):
-    with connected(home.warehouse) as connection:
-        create_schema(connection)
-        before = connection.execute("SELECT view_name, view_oid FROM duckdb_views()").fetchall()
-        create_schema(connection)
-        assert (
-            connection.execute("SELECT view_name, view_oid FROM duckdb_views()").fetchall()
-            == before
-        )
-        assert connection.execute("SELECT count(*) FROM mart.schema_version").fetchone() == (1,)
+    with writing(home):
+        pass
+    views = "SELECT view_name, view_oid FROM duckdb_views()"
+    with reading(home) as connection:
+        before = connection.execute(views).fetchall()
+    with writing(home) as connection:
+        assert connection.execute(views).fetchall() == before
+        assert connection.execute("SELECT count(*) FROM mart.catalogue").fetchone() == (1,)
+        connection.commit()
+        create_schema(connection, home)  # by hand it changes nothing that is asked
+        assert connection.execute("SELECT count(*) FROM mart.catalogue").fetchone() == (1,)
+        connection.begin()
+    with reading(home) as connection:
+        again = connection.execute(views).fetchall()
+    assert [name for name, _ in again] == [name for name, _ in before]
 
 
-def test_another_schema_version_renews_views_and_keeps_rows(home, stage_load):
-    publish_load(home, stage_load("load", ROWS))
-    with connected(home.warehouse) as connection:
+def test_another_schema_version_renews_views_and_keeps_rows(home, publish_rows):
+    publish_rows("load", ROWS)
+    with writing(home) as connection:
         connection.execute("DROP VIEW mart.lineage")
-        connection.execute("UPDATE mart.schema_version SET version = 'older'")
+        connection.execute("UPDATE mart.catalogue SET version = 'older'")
     with writing(home) as connection:
         assert connection.execute("SELECT count(*) FROM mart.lineage").fetchone() is not None
-        version = connection.execute("SELECT version FROM mart.schema_version").fetchall()
+        version = connection.execute("SELECT version FROM mart.catalogue").fetchall()
     assert len(version) == 1
     assert version != [("older",)]
     assert count(home) == 2
@@ -135,13 +138,13 @@ def test_another_schema_version_renews_views_and_keeps_rows(home, stage_load):
 def test_a_warehouse_of_an_older_version_is_read_by_its_new_columns(home):
     with writing(home) as connection:
         connection.execute("ALTER TABLE core.snapshots DROP COLUMN as_of")
-        connection.execute("UPDATE mart.schema_version SET version = 'older'")
+        connection.execute("UPDATE mart.catalogue SET version = 'older'")
     with reading(home) as connection:
         assert connection.execute("SELECT as_of FROM core.snapshots").fetchall() == []
 
 
-def test_a_warehouse_that_another_process_has_open_is_refused_by_name(home, stage_load):
-    publish_load(home, stage_load("load", ROWS))
+def test_a_file_that_another_process_has_open_is_refused_by_name(tmp_path):
+    path = tmp_path / "x.duckdb"
     code = """
 import duckdb, sys, time
 connection = duckdb.connect(sys.argv[1])
@@ -149,21 +152,25 @@ print("open", flush=True)
 time.sleep(60)
 """
     holder = subprocess.Popen(
-        [sys.executable, "-c", code, str(home.warehouse)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True
     )
     try:
         assert holder.stdout.readline() == "open\n"
-        with pytest.raises(RefusedError, match=r"warehouse\.duckdb does not open: got IO Error"):
-            count(home)
+        with (
+            pytest.raises(RefusedError, match=r"x\.duckdb is held open by another program: got IO"),
+            connected(path),
+        ):
+            pass
     finally:
         holder.kill()
         holder.wait()
-    assert count(home) == 2
+    with connected(path):
+        pass
 
 
 def test_a_database_in_a_missing_folder_is_refused(tmp_path):
     with (
-        pytest.raises(RefusedError, match=r"x\.duckdb does not open"),
+        pytest.raises(RefusedError, match=r"x\.duckdb .*got IO Error: Cannot open file"),
         connected(tmp_path / "missing" / "x.duckdb"),
     ):
         pass

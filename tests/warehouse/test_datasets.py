@@ -4,14 +4,12 @@ import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import duckdb
 import pytest
 
 from warehouse import datasets
 from warehouse.datasets import NAMES, find
 from warehouse.datasets.layouts import CSV, DOUBLE_COLON, TABS
 from warehouse.errors import RefusedError
-from warehouse.landing import land
 
 PUBLISHED = [name for name in NAMES if not find(name).is_synthetic]
 FIXED = [name for name in PUBLISHED if name != "ml-latest-small"]  # which changes over time
@@ -94,38 +92,28 @@ def test_an_archive_is_kept_under_the_name_of_its_data_set(tmp_path):
     }
 
 
-def rows_of(database):
-    def rows(query: str) -> list[tuple]:
-        with duckdb.connect(str(database), read_only=True) as connection:
-            return connection.execute(query).fetchall()
-
-    return rows
-
-
 @pytest.mark.parametrize(
     ("name", "archive", "n_movies"),
     [("ml-100k", "ml-100k.zip", 1682), ("ml-1m", "ml-1m.zip", 3883)],
 )
 def test_a_real_archive_lands_with_its_known_counts(
-    real_archive, name, archive, n_movies, tmp_path
+    real_archive, name, archive, n_movies, land_archive
 ):
-    source, database = real_archive(archive), tmp_path / "load.duckdb"
-    load = land(find(name), source, database)
+    landed = land_archive(find(name), real_archive(archive))
+    load = landed.load
     counts = find(name).counts
     assert (load.n_ratings, load.n_users, load.n_items, load.n_rejects) == (
         *(counts.ratings, counts.users, counts.items), 0,
     )  # fmt: skip
-    rows = rows_of(database)
+    rows = landed.rows
     assert rows("SELECT count(*) FROM raw.items") == [(n_movies,)]
     assert rows("SELECT count(*) FROM raw.users") == [(counts.users,)]
     assert not rows("SELECT 1 FROM raw.items WHERE title LIKE '%Ã%' OR title LIKE '%�%'")
     assert rows("SELECT count(*) FROM raw.items WHERE title LIKE '%é%'")[0][0] > 5
 
 
-def test_stars_and_order_of_the_real_ml_1m_are_those_of_its_publisher(real_archive, tmp_path):
-    database = tmp_path / "load.duckdb"
-    land(find("ml-1m"), real_archive("ml-1m.zip"), database)
-    rows = rows_of(database)
+def test_stars_and_order_of_the_real_ml_1m_are_those_of_its_publisher(real_archive, land_archive):
+    rows = land_archive(find("ml-1m"), real_archive("ml-1m.zip")).rows
     stars = rows("SELECT count(*) FROM raw.ratings GROUP BY rating ORDER BY rating")
     assert stars == [(56_174,), (107_557,), (261_197,), (348_971,), (226_310,)]
     ends = "SELECT raw_user_id, raw_item_id, rating, timestamp FROM raw.ratings"
@@ -133,8 +121,8 @@ def test_stars_and_order_of_the_real_ml_1m_are_those_of_its_publisher(real_archi
     assert rows(ends) == [(1, 1193, 5.0, 978300760), (6040, 1097, 4.0, 956715569)]
 
 
-def test_the_publishers_own_ml_1m_is_verified(real_archive, tmp_path):
+def test_the_publishers_own_ml_1m_is_verified(real_archive, land_archive):
     source = real_archive("ml-1m.zip")
     if source.stat().st_size != find("ml-1m").size:
         pytest.skip("this ml-1m.zip is not the publisher's own")
-    assert land(find("ml-1m"), source, tmp_path / "load.duckdb").verified
+    assert land_archive(find("ml-1m"), source).load.verified

@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from warehouse import figures
-from warehouse.database import connected, create_schema, statements, writing
+from warehouse.catalogue import reading, writing
+from warehouse.database import statements, table_files, view_files
 from warehouse.errors import RefusedError
 from warehouse.named import sql_of
 from warehouse.run_figures import add_figures, bring_up_to_date, figure_files
@@ -41,14 +42,15 @@ MODELS = ["sasrec", "tisasrec", "sas_fpt"]
 
 @pytest.fixture
 def warehouse() -> Iterator[duckdb.DuckDBPyConnection]:
-    """An empty warehouse in memory, within a transaction."""
+    """An empty warehouse in memory, its bulky tables as tables too, to be filled by INSERT."""
     with duckdb.connect() as connection:
         yield fresh(connection)
 
 
 def fresh(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
     connection.execute("SET threads = 2")
-    create_schema(connection)
+    for path in (*table_files(), *view_files()):
+        connection.execute(path.read_text(encoding="utf-8"))
     return connection
 
 
@@ -106,14 +108,15 @@ def add_snapshot(
     items = 30
     connection.execute(
         "INSERT INTO raw.loads SELECT $1, 'ml-1m', 'x.zip', 'abc', true, TIMESTAMP '2026-01-01',"
-        " 1, 0, 0 WHERE NOT EXISTS (FROM raw.loads WHERE load_id = $1)",
+        " 1, 0, 0, 1 WHERE NOT EXISTS (FROM raw.loads WHERE load_id = $1)",
         ["load"],
     )
     retention = "cold-start" if name.startswith("cold") else "5-core"
     connection.execute(
         "INSERT INTO core.snapshots BY NAME SELECT $1 AS snapshot_id, 'load' AS load_id,"
         " $2 AS retention, 1 AS n_users, 1 AS n_items, 1 AS n_interactions, 0 AS n_duplicates,"
-        " '' AS sequences_path, '' AS sequences_sha256, TIMESTAMP '2026-01-01' AS created_at",
+        " '' AS sequences_path, '' AS sequences_sha256, TIMESTAMP '2026-01-01' AS created_at,"
+        " 1 AS publication",
         [name, retention],
     )
     trained = chance.choice([0, 3, 7, 30, 100, 700], items)
@@ -163,8 +166,8 @@ def add_run(
     """A training with ranks by split, protocol and user."""
     connection.execute(
         "INSERT INTO mart.training_runs VALUES ($1, $2, $3, $4, $5, '{}', 'cpu', 'c', '{}', $6, $6,"
-        " 1, 1, 'abc', $7, NULL)",
-        [run_id, snapshot, model, preset, seed, datetime(2026, 1, day), status],
+        " 1, 1, 'abc', $7, NULL, $8)",
+        [run_id, snapshot, model, preset, seed, datetime(2026, 1, day), status, day],
     )
     users = ranks.shape[-1]
     shuffled = np.random.default_rng(users).permutation(users)
@@ -375,19 +378,19 @@ def test_figures_of_other_code_are_made_again(home, publish):
         before = everything(connection)
         connection.execute("UPDATE mart.run_metrics SET ndcg = 0")
         connection.execute("UPDATE mart.figures_version SET version = 'older'")
-        connection.execute("UPDATE mart.schema_version SET version = 'older'")
-    with writing(home) as connection:
+        connection.execute("UPDATE mart.catalogue SET version = 'older'")
+    with reading(home) as connection:
         assert everything(connection) == before
 
 
 def test_a_home_of_before_figures_gets_them(home, publish):
     publish("a", [1.0, 2.5, 10.0, 10.5])
-    with connected(home.warehouse) as connection:
+    with writing(home) as connection:
         before = everything(connection)
         for table in ("figures_version", "run_metrics", "run_slices", "run_pairs"):
             connection.execute(f"DROP TABLE mart.{table}")
-        connection.execute("UPDATE mart.schema_version SET version = 'older'")
-    with writing(home) as connection:
+        connection.execute("UPDATE mart.catalogue SET version = 'older'")
+    with reading(home) as connection:
         assert everything(connection) == before
 
 

@@ -6,13 +6,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import duckdb
 import pytest
 
+from warehouse.catalogue import catalogues, replace_readers_copy
 from warehouse.datasets import find
 from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.landing import land
-from warehouse.publishing import has_load, publish_load, replace_readers_copy
+from warehouse.publishing import has_load, publish_load
+from warehouse.questions import ask
+from warehouse.staging import staging_folder
 
 
 @pytest.fixture(autouse=True)
@@ -28,16 +32,22 @@ def mode(path: Path) -> int:
 
 def test_a_home_is_made_with_its_folders_which_others_may_not_enter(tmp_path):
     home = Home.at(tmp_path / "deep" / "home")
-    folders = {home.root, home.sources, home.staging, home.sequences, home.runs, home.locks}
-    assert {path for path in home.root.iterdir() if path.is_dir()} == folders - {home.root}
-    assert {mode(folder) for folder in folders} == {0o750}
+    folders = {home.sources, home.catalogue, home.store, home.staging}
+    folders |= {home.sequences, home.runs, home.locks}
+    assert {path for path in home.root.iterdir() if path.is_dir()} == folders
+    assert {mode(folder) for folder in folders | {home.root}} == {0o750}
 
 
 def test_files_made_afterwards_are_not_for_others(tmp_path, write_zip, files):
     home = Home.at(tmp_path / "home")
-    land(find("ml-1m"), write_zip(files), home.staged("load"))
-    replace_readers_copy(home)
-    for path in (home.staged("load"), home.warehouse, home.published):
+    with staging_folder(home, "load") as folder:
+        land(find("ml-1m"), write_zip(files), folder)
+        for path in (folder, *folder.rglob("*")):
+            assert mode(path) & 0o027 == 0, path
+        publish_load(home, folder)
+    stored = list(home.store.rglob("*"))
+    assert len(stored) > 8
+    for path in (*stored, *catalogues(home), home.published):
         assert mode(path) & 0o027 == 0, path
 
 
@@ -67,11 +77,9 @@ def test_a_tilde_is_the_users_folder_and_links_are_resolved(tmp_path, monkeypatc
 def test_each_identity_has_its_own_files(tmp_path):
     home = Home.at(tmp_path)
     places = [
-        place(identity)
-        for place in (home.staged, home.sequences_file, home.run)
-        for identity in ("one", "two")
+        place(identity) for place in (home.sequences_file, home.run) for identity in ("one", "two")
     ]
-    assert len({*places, home.warehouse, home.published}) == 8
+    assert len({*places, home.catalogue, home.store, home.published}) == 7
     assert all(path.is_relative_to(home.root) for path in places)
 
 
@@ -80,11 +88,14 @@ def test_each_identity_has_its_own_files(tmp_path):
 )
 def test_a_home_of_any_other_name_works(tmp_path, write_zip, files, name):
     home = Home.at(tmp_path / name)
-    load = land(find("ml-1m"), write_zip(files), home.staged("load"))
-    home.staged("load").rename(home.staged(load.load_id))
-    publish_load(home, load.load_id)
+    with staging_folder(home, "load") as folder:
+        load = land(find("ml-1m"), write_zip(files), folder)
+        publish_load(home, folder)
     assert has_load(home, load.load_id)
-    assert replace_readers_copy(home).changed
+    assert not replace_readers_copy(home).changed
+    assert ask(home, "SELECT count(*) FROM raw.ratings").item() == load.n_ratings
+    with duckdb.connect(str(home.published), read_only=True) as readers:
+        assert readers.execute("SELECT count(*) FROM raw.ratings").fetchone() == (load.n_ratings,)
 
 
 @pytest.mark.parametrize("name", ["what?", "back\\slash"])

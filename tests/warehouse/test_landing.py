@@ -1,18 +1,21 @@
 """Archives that land: every layout, to the exact value, in the order of the file."""
 
 import random
-import shutil
+import subprocess
+import sys
+from pathlib import Path
 
-import duckdb
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from warehouse.catalogue import newest, reading
 from warehouse.datasets import find
 from warehouse.errors import RefusedError
 from warehouse.landing import EARLIEST, land, load_id_of
 from warehouse.lines import MAX_LINE_BYTES
 from warehouse.publishing import publish_load
+from warehouse.staging import staging_folder
 
 RATINGS = "SELECT raw_user_id, raw_item_id, rating, timestamp FROM raw.ratings ORDER BY source_row"
 HEADER = b"userId,movieId,rating,timestamp\n"
@@ -128,17 +131,18 @@ def test_ids_and_timestamps_at_their_limits_land(land_files):
     assert landed.rows(RATINGS) == [(2147483647, 2147483647, 1, EARLIEST), (1, 1, 5, EARLIEST)]
 
 
-def test_landing_again_is_the_same_load_and_is_published_once(home, write_zip, files):
+def test_landing_again_is_the_same_load_and_is_published_once(home, staging, write_zip, files):
     source = write_zip(files)
     dataset = find("ml-1m")
     load_id = load_id_of(dataset, source)
     content = "SELECT * FROM raw.ratings ORDER BY source_row"
     published = []
     for _ in range(2):
-        load = land(dataset, source, home.staged(load_id))
+        folder = staging()
+        load = land(dataset, source, folder)
         assert load.load_id == load_id
-        publish_load(home, load_id)
-        with duckdb.connect(str(home.warehouse)) as connection:
+        publish_load(home, folder)
+        with reading(home) as connection:
             published.append(connection.execute(content).fetchall())
             counts = "SELECT count(*), count(DISTINCT load_id), any_value(n_ratings) FROM raw.loads"
             assert connection.execute(counts).fetchone() == (1, 1, 80)
@@ -159,39 +163,55 @@ def test_other_bytes_or_another_data_set_make_another_load(write_zip, files):
 def test_a_landing_that_fails_leaves_warehouse_and_readers_copy_as_they_were(
     home, published_snapshot, write_zip, files
 ):
-    before = home.warehouse.read_bytes()
+    def published() -> set[Path]:
+        return {newest(home), *home.store.rglob("*"), *home.sequences.iterdir()}
+
+    before = published(), home.published.read_bytes()
     source = write_zip(files | {"ml-1m/users.dat": "1::é::25::4::1\n".encode()})
-    with pytest.raises(RefusedError, match="another encoding"):
-        land(find("ml-1m"), source, home.staged("load"))
-    assert home.warehouse.read_bytes() == before
-    assert {path.name for path in home.staging.iterdir() if path.is_dir()} == set()  # no copies
+    with (
+        pytest.raises(RefusedError, match="another encoding"),
+        staging_folder(home, "load") as folder,
+    ):
+        land(find("ml-1m"), source, folder)
+    assert (published(), home.published.read_bytes()) == before
+    assert list(home.staging.glob("load-*")) == []  # no copies
 
 
-def test_what_a_killed_landing_left_is_not_taken(write_zip, files, tmp_path):
-    """A database with rows, and beside it a log of rows that were never checkpointed."""
-    source, database = write_zip(files), tmp_path / "load.duckdb"
-    land(find("ml-1m"), source, database)
-    with duckdb.connect(str(database)) as connection:
-        connection.execute("INSERT INTO raw.ratings SELECT * FROM raw.ratings")
-        wal = tmp_path / "load.duckdb.wal"
-        assert wal.exists()
-        shutil.copy(wal, tmp_path / "kept")
-    shutil.copy(tmp_path / "kept", wal)
-    assert land(find("ml-1m"), source, database).n_ratings == 80
-    with duckdb.connect(str(database)) as connection:
+def test_what_a_killed_landing_left_is_not_taken(home, write_zip, files):
+    """It left its folder, with rows of the same load; the next lands in another."""
+    source, dataset = write_zip(files), find("ml-1m")
+    code = """
+import os, signal, sys
+from pathlib import Path
+from warehouse import landing
+from warehouse.datasets import find
+from warehouse.home import Home
+from warehouse.staging import staging_folder
+landing._land_users = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+with staging_folder(Home.at(sys.argv[1]), "load") as folder:
+    landing.land(find("ml-1m"), Path(sys.argv[2]), folder)
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(home.root), str(source)])
+    assert done.returncode == -9
+    (left,) = home.staging.iterdir()
+    assert list(left.rglob("rows.parquet"))
+    with staging_folder(home, "load") as folder:
+        assert land(dataset, source, folder).n_ratings == 80
+        publish_load(home, folder)
+    with reading(home) as connection:
         assert connection.execute("SELECT count(*) FROM raw.ratings").fetchone() == (80,)
 
 
 def test_a_folder_with_a_pattern_as_its_name_is_that_folder(write_zip, files, tmp_path):
     folder = tmp_path / "[a-z]*;'"
     folder.mkdir()
-    assert land(find("ml-1m"), write_zip(files), folder / "load.duckdb").n_ratings == 80
+    assert land(find("ml-1m"), write_zip(files), folder).n_ratings == 80
 
 
 def test_progress_ends_with_all_bytes(write_zip, files, tmp_path):
     seen = []
     size = len(files["ml-1m/ratings.dat"])
-    land(find("ml-1m"), write_zip(files), tmp_path / "x.duckdb", lambda *at: seen.append(at))
+    land(find("ml-1m"), write_zip(files), tmp_path, lambda *at: seen.append(at))
     assert seen[-1] == (size, size)
 
 

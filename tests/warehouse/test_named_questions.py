@@ -3,15 +3,17 @@
 import re
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 
+import polars as pl
 import pytest
 
-from warehouse.database import writing
+from warehouse.catalogue import newest, replace_readers_copy, writing
 from warehouse.dictionary import dictionary
 from warehouse.errors import RefusedError
 from warehouse.named import named_questions, sql_of
-from warehouse.publishing import replace_readers_copy, store_outcomes
+from warehouse.publishing import store_outcomes
 from warehouse.questions import ask
 from warehouse.suspicions import store_warnings
 
@@ -28,33 +30,53 @@ FAILED = {
     "reason": "A blank title shows as nothing.",
 }
 
+ADVICE = pl.DataFrame(
+    {
+        "raw_user_id": [1],
+        "user_id": [1],
+        "rank": [1],
+        "item_id": [6],
+        "score": [2.5],
+        "created_at": [datetime(2026, 1, 3)],
+    }
+)
+NEXT_RANKS = "FROM mart.user_ranks WHERE split = 'test' AND run_id = ?"
+NEXT_TARGETS = pl.DataFrame(
+    {
+        "user_id": [1, 2, 3, 4],
+        "raw_item_id": [1] * 4,
+        "item_id": [1] * 4,
+        "timestamp": [900] * 4,
+        "waited_seconds": [60] * 4,
+    }
+)
+REJECTS = pl.DataFrame(
+    {"member": ["ratings.dat"], "source_row": [9], "line": ["1::x"], "reason": ["not a number"]}
+)
+
 
 @pytest.fixture
-def world(home, publish, published_snapshot):
+def world(home, publish, published_snapshot, store_frames):
     """Two variants with two seeds and one, a failed audit, a recommendation; published."""
     publish("b0", [1.0, 2.0, 50.0, 50.0], model="tisasrec", train_seconds=9.0)
     publish("a0", [1.0, 1.0, 1.0, 50.0], model="sas_fpt")
     publish("a1", [1.0, 1.0, 50.0, 50.0], model="sas_fpt", seed=1)
     grave = FAILED | {"severity": "critical", "unexpected_count": 1}
     store_outcomes(home, [FAILED, grave, FAILED | {"success": True}], load_id="load")
+    snapshot_id = published_snapshot.snapshot_id
+    store_frames(
+        {
+            ("mart.recommendations", "a0"): ADVICE,
+            ("mart.next_targets", snapshot_id): NEXT_TARGETS,
+            ("raw.rejects", "load"): REJECTS,
+            **{
+                ("mart.next_ranks", run_id): ask(home, NEXT_RANKS, [run_id])
+                for run_id in ("a0", "a1", "b0")
+            },
+        }
+    )
     found = {"too-good": [{"run_id": "a0", "split": "test", "protocol": "full", "users": 60}]}
     store_warnings(home, "audit", ["a0"], ["test"], found, [])
-    with writing(home) as connection:
-        connection.execute(
-            "INSERT INTO mart.recommendations VALUES ('a0', 1, 1, 1, 6, 2.5, now()::TIMESTAMP)"
-        )
-        connection.execute(
-            "INSERT INTO mart.next_ranks SELECT run_id, protocol, user_id, rank, n_candidates "
-            "FROM mart.user_ranks WHERE split = 'test'"
-        )
-        connection.execute(
-            "INSERT INTO mart.next_targets SELECT snapshot_id, user_id, 1, 1, 900, 60 "
-            "FROM core.users"
-        )
-        connection.execute(
-            "INSERT INTO raw.rejects VALUES ('load', 'ratings.dat', 9, '1::x', 'not a number')"
-        )
-    replace_readers_copy(home)
     return home
 
 
@@ -153,7 +175,6 @@ def test_another_process_reads_on_while_the_copy_is_replaced(world, publish):
     ) as reader:
         assert reader.stdout.readline() == "3\n"
         publish("c0", [1.0] * 4, model="sasrec")
-        assert replace_readers_copy(world).changed
         out, _ = reader.communicate("on\n", timeout=60)
     assert reader.returncode == 0
     assert out == "3\n"  # the state of the moment in which it was opened
@@ -169,7 +190,6 @@ def test_a_reader_without_read_only_does_not_stop_the_pipeline(world, publish):
     ) as reader:
         assert reader.stdout.readline() == "3\n"
         publish("c0", [1.0] * 4, model="sasrec")
-        assert replace_readers_copy(world).changed
         assert ask(world, "SELECT count(*) AS n FROM mart.training_runs").item() == 4
         reader.communicate("on\n", timeout=60)
 
@@ -194,7 +214,11 @@ def test_shells_of_the_version_before_can_open_new_files(world):
 def test_an_unchanged_warehouse_with_newer_views_is_copied_again(world):
     with writing(world) as connection:
         connection.execute("DROP VIEW mart.ladder")
-        connection.execute("UPDATE mart.schema_version SET version = 'before'")
-    assert replace_readers_copy(world).changed
+        connection.execute("UPDATE mart.catalogue SET version = 'before'")
+    before = world.published.read_bytes()
+    replace_readers_copy(world)
+    assert world.published.read_bytes() == newest(world).read_bytes() != before
     assert ask(world, "SELECT count(*) AS n FROM mart.ladder").item() > 0
+    after = newest(world)
     assert not replace_readers_copy(world).changed
+    assert newest(world) == after

@@ -8,22 +8,31 @@ import time
 import duckdb
 import pytest
 
-from warehouse.database import connected, locked, reading, writing
+from warehouse.catalogue import (
+    give_to_readers,
+    newest,
+    publication,
+    reading,
+    replace_readers_copy,
+    writing,
+)
+from warehouse.database import connected, locked
 from warehouse.errors import RefusedError
 from warehouse.preparing import find_snapshot, known_snapshot, prepare, snapshot_id
 from warehouse.publishing import (
     has_load,
-    publish_load,
     publish_runs,
-    publish_snapshot,
-    published_runs,
-    replace_readers_copy,
     store_outcomes,
 )
 from warehouse.questions import ask
 from warehouse.ranks import stage_ranks
+from warehouse.store import show_listed, unlist
 
 ROWS = [(user, item, item) for user in (1, 2, 3) for item in (1, 2, 3, 4)]
+
+
+def published_runs(home) -> set[str]:
+    return set(ask(home, "SELECT run_id FROM mart.training_runs")["run_id"])
 
 
 def count(home, table: str) -> int:
@@ -31,57 +40,68 @@ def count(home, table: str) -> int:
         return connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
 
 
-def test_a_load_is_taken_once(home, stage_load):
+def test_a_load_is_taken_once(home, publish_rows):
     for _ in range(2):
-        publish_load(home, stage_load("load", ROWS))
+        publish_rows("load", ROWS)
     assert has_load(home, "load")
     assert count(home, "raw.ratings") == len(ROWS)
     assert count(home, "raw.loads") == 1
-    assert not home.staged("load").exists()
+    assert len(list(home.store.glob("raw.ratings/*/*"))) == 1
 
 
-def test_a_block_that_fails_leaves_nothing(home, stage_load):
-    publish_load(home, stage_load("load", ROWS))
+def test_a_block_that_fails_leaves_nothing(home, publish_rows):
+    publish_rows("load", ROWS)
+    before = newest(home).read_bytes(), home.published.read_bytes(), publication(home)
 
     def half_done() -> None:
         with writing(home) as connection:
-            connection.execute("DELETE FROM raw.ratings")
+            connection.execute("DELETE FROM raw.loads")
+            unlist(connection, "raw.ratings", "load")
+            show_listed(connection, home, ["raw.ratings"])
+            assert connection.execute("SELECT count(*) FROM raw.ratings").fetchone() == (0,)
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         half_done()
     assert count(home, "raw.ratings") == len(ROWS)
+    assert (newest(home).read_bytes(), home.published.read_bytes(), publication(home)) == before
+    assert [path.suffix for path in home.catalogue.iterdir()] == [".duckdb"]
 
 
-def test_a_kill_within_a_transaction_leaves_the_state_before(home, stage_load):
-    publish_load(home, stage_load("load", ROWS))
+def test_a_kill_within_a_transaction_leaves_the_state_before(home, publish_rows):
+    publish_rows("load", ROWS)
+    before = newest(home).read_bytes(), home.published.read_bytes(), publication(home)
     code = f"""
 import os, signal
 from warehouse.home import Home
-from warehouse.database import writing
+from warehouse.catalogue import writing
 with writing(Home.at({str(home.root)!r})) as connection:
-    connection.execute("DELETE FROM raw.ratings")
+    connection.execute("DELETE FROM raw.loads")
     os.kill(os.getpid(), signal.SIGKILL)
 """
     assert subprocess.run([sys.executable, "-c", code]).returncode == -9
-    assert count(home, "raw.ratings") == len(ROWS)  # and its lock is free again
+    assert (newest(home).read_bytes(), home.published.read_bytes(), publication(home)) == before
+    with writing(home) as connection:  # its lock is free again
+        assert connection.execute("SELECT count(*) FROM raw.loads").fetchone() == (1,)
 
 
-def test_a_snapshot_is_found_again_and_is_the_same_when_made_again(home, published_snapshot):
+def test_a_snapshot_is_found_again_and_is_the_same_when_made_again(
+    home, published_snapshot, staging
+):
     found = find_snapshot(home, published_snapshot.snapshot_id)
     assert found == published_snapshot
-    again = prepare(home, "load", "cold-start")
+    again = prepare(home, "load", "cold-start", staging())
     assert again == published_snapshot  # to the checksum of its sequences
 
 
-def test_a_damaged_sequences_file_is_no_snapshot(home, published_snapshot):
+def test_a_damaged_sequences_file_is_no_snapshot(home, published_snapshot, prepare_load):
     bytes_ = bytearray(published_snapshot.sequences.read_bytes())
     bytes_[len(bytes_) // 2] ^= 1
     published_snapshot.sequences.write_bytes(bytes_)
     assert find_snapshot(home, published_snapshot.snapshot_id) is None
     with pytest.raises(RefusedError, match=r"is damaged\. Run `fpt prepare load --retention c"):
         known_snapshot(home, published_snapshot.snapshot_id)
-    publish_snapshot(home, prepare(home, "load", "cold-start"))
+    prepare_load("load", "cold-start")
     assert find_snapshot(home, published_snapshot.snapshot_id) == published_snapshot
 
 
@@ -92,9 +112,9 @@ def test_retentions_make_different_snapshots_and_others_are_refused():
         snapshot_id("load", "6-core")
 
 
-def test_an_unknown_load_says_what_to_do(home):
+def test_an_unknown_load_says_what_to_do(home, staging):
     with pytest.raises(RefusedError, match="Run `fpt ingest`"):
-        prepare(home, "nothing", "5-core")
+        prepare(home, "nothing", "5-core", staging())
 
 
 def test_publishing_again_replaces(home, publish):
@@ -112,14 +132,17 @@ def test_ranks_with_a_flipped_bit_publish_nothing(home, published_snapshot, make
     bytes_ = bytearray(bad.ranks.read_bytes())
     bytes_[20] ^= 4
     bad.ranks.write_bytes(bytes_)
+    before = newest(home)
     with pytest.raises(RefusedError, match=r"ranks\.parquet is not whole"):
         publish_runs(home, [good, bad])
     assert published_runs(home) == set()
+    assert newest(home) == before
 
 
-def test_staged_ranks_stand_beside_their_snapshot(home, published_snapshot, make_run):
+def test_staged_ranks_stand_beside_their_snapshot(home, published_snapshot, make_run, staging):
     run = make_run("run", published_snapshot.snapshot_id, [1.0] * 4)
-    with connected(stage_ranks(home, published_snapshot.snapshot_id, [run])) as connection:
+    staged = stage_ranks(home, published_snapshot.snapshot_id, [run], staging())
+    with connected(staged) as connection:
         query = """SELECT count(*), count(DISTINCT user_id) FROM mart.user_ranks
                    JOIN core.candidates USING (split, user_id)"""
         assert connection.execute(query).fetchone() == (16, 4)
@@ -127,11 +150,10 @@ def test_staged_ranks_stand_beside_their_snapshot(home, published_snapshot, make
 
 def test_readers_keep_their_file_while_it_is_replaced(home, publish):
     publish("one", [1.0] * 4)
-    assert replace_readers_copy(home).changed
     assert not replace_readers_copy(home).changed
     with duckdb.connect(str(home.published), read_only=True) as old:
         publish("two", [2.0] * 4)
-        assert replace_readers_copy(home).changed
+        assert not give_to_readers(home).changed  # publishing did it
         assert old.execute("SELECT count(*) FROM mart.training_runs").fetchone() == (1,)
     assert ask(home, "SELECT count(*) AS n FROM mart.training_runs")["n"].item() == 2
 
@@ -179,25 +201,45 @@ def test_one_writer_at_a_time_with_a_bounded_wait(home):
 def test_eight_writers_lose_nothing(home):
     code = """
 import sys
+import polars as pl
+from warehouse.catalogue import writing
 from warehouse.home import Home
 from warehouse.publishing import store_outcomes
+from warehouse.staging import stage_frame, staging_folder
+from warehouse.store import list_files, place_all
+home = Home.at(sys.argv[1])
 outcome = dict(table_name="t", expectation="e", severity="info", success=True, observed=None,
                unexpected_count=None, sample=[], reason="r")
-for number in range(3):
-    store_outcomes(Home.at(sys.argv[1]), [outcome], run_id=f"{sys.argv[2]}-{number}")
+for number in range(2):
+    identity = f"{sys.argv[2]}-{number}"
+    store_outcomes(home, [outcome], run_id=identity)
+    with staging_folder(home, "test") as folder:
+        rows = {"raw_item_id": [number], "title": [identity], "genres": [""]}
+        stage_frame(folder, "raw.items", identity, pl.DataFrame(rows))
+        files = place_all(home, folder)
+    with writing(home) as connection:
+        list_files(connection, home, files)
 """
     processes = [
         subprocess.Popen([sys.executable, "-c", code, str(home.root), str(number)])
         for number in range(8)
     ]
-    assert [process.wait(60) for process in processes] == [0] * 8
-    assert count(home, "(SELECT DISTINCT run_id FROM mart.validation_results)") == 24
+    assert [process.wait(120) for process in processes] == [0] * 8
+    assert count(home, "(SELECT DISTINCT run_id FROM mart.validation_results)") == 16
+    assert count(home, "raw.items WHERE title = load_id") == 16
+    assert publication(home) == 32
+    assert len(list(home.catalogue.iterdir())) == 3
+    assert home.published.read_bytes() == newest(home).read_bytes()
 
 
-def test_a_damaged_warehouse_names_the_way_back(home):
-    home.warehouse.write_bytes(b"not a database" * 1000)
-    with (
-        pytest.raises(RefusedError, match=r"copy published\.duckdb over it"),
-        reading(home),
-    ):
+def test_a_damaged_warehouse_names_the_way_back(home, publish_rows):
+    publish_rows("load", ROWS)
+    newest(home).chmod(0o640)
+    newest(home).write_bytes(b"not a database" * 1000)
+    named = rf"{newest(home).name} is damaged: got .*`fpt doctor --mend`"
+    with pytest.raises(RefusedError, match=named), reading(home):
         pass
+    before = newest(home)
+    with pytest.raises(RefusedError, match=named), writing(home):
+        pass
+    assert newest(home) == before

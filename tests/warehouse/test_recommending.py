@@ -9,8 +9,6 @@ import pytest
 from warehouse.attended import attended
 from warehouse.errors import RefusedError
 from warehouse.newcomers import DAY, written_history
-from warehouse.preparing import prepare
-from warehouse.publishing import publish_load, publish_snapshot, replace_readers_copy
 from warehouse.questions import ask
 from warehouse.recommending import (
     adviser,
@@ -28,15 +26,13 @@ WEIGHTS_SHA256 = hashlib.sha256(b"weights").hexdigest()
 
 
 @pytest.fixture
-def five_core(home, stage_load):
+def five_core(publish_rows, prepare_load):
     """Users 11 to 16 × items 1 to 6, all taken; user 99 took item 3 twice, item 1 and item 50."""
     rows = [(user, item, 100 * item) for user in range(11, 17) for item in range(1, 7)]
     rows += [(99, 3, 86_400, 3.5), (99, 1, 86_410, 5.0), (99, 50, 86_420), (99, 3, 86_500, 1.0)]
     rows += [(98, 51, 5)]
-    publish_load(home, stage_load("load", rows))
-    snapshot = prepare(home, "load", "5-core")
-    publish_snapshot(home, snapshot)
-    return snapshot
+    publish_rows("load", rows)
+    return prepare_load("load", "5-core")
 
 
 @pytest.fixture
@@ -48,7 +44,6 @@ def trained(home, five_core, make_run):
         values = {"checkpoint_sha256": WEIGHTS_SHA256} | changes
         publish_runs(home, [make_run(run_id, five_core.snapshot_id, [ranks] * 6, **values)])
         (home.run(run_id) / "best.safetensors").write_bytes(b"weights")
-        replace_readers_copy(home)
 
     return train
 
@@ -123,7 +118,6 @@ def test_recommendations_replace_those_of_the_same_users_only(home, trained):
         home, adviser(home), advice((99, None, 1, 2, 3.0), (99, None, 2, 4, 1.0))
     )
     publish_recommendations(home, adviser(home), advice((99, None, 1, 6, 9.0)))
-    replace_readers_copy(home)
     columns = "run_id, raw_user_id, user_id, rank, item_id, score"
     rows = ask(home, f"SELECT {columns} FROM mart.recommendations").rows()
     assert rows == [("aa1", 99, None, 1, 6, 9.0)]
@@ -143,7 +137,6 @@ def test_a_wrong_recommendation_publishes_nothing(home, trained):
         with pytest.raises(RefusedError, match="can't be published") as caught:
             publish_recommendations(home, of, advice(*rows))
         assert words in str(caught.value)
-    replace_readers_copy(home)
     assert ask(home, "SELECT count(*) FROM mart.recommendations").item() == 0
 
 

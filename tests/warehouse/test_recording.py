@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from warehouse.errors import RefusedError
-from warehouse.publishing import replace_readers_copy
 from warehouse.recording import record
 
 KEYS = [
@@ -27,7 +26,6 @@ def publish_all(home, publish):
             for seed in (0, 1):
                 name = f"{preset}-{model}-{seed}"
                 publish(name, ranks, model=model, seed=seed, preset=preset, **changes)
-        replace_readers_copy(home)
 
     return go
 
@@ -103,7 +101,6 @@ def test_rows_of_the_same_training_are_replaced_and_others_stay(home, publish, p
         code_version="n3w",
         finished_at=datetime(2026, 1, 3),
     )
-    replace_readers_copy(home)
     record(home, folder, "ml-1m", "paper")
     rows = stored(folder, "runs")
     assert [(row["preset"], row["variant"], row["seed"], row["recall_10"]) for row in rows] == [

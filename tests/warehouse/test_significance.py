@@ -4,10 +4,10 @@ import math
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pytest
 
-from warehouse.database import writing
-from warehouse.publishing import replace_readers_copy
+from warehouse.catalogue import writing
 from warehouse.questions import ask
 from warehouse.run_figures import bring_up_to_date
 
@@ -31,7 +31,6 @@ def compare(home):
     """SAS-FPT against TiSASRec on test, full, recall@10."""
 
     def go(view: str = "significance") -> dict:
-        replace_readers_copy(home)
         return ask(
             home,
             f"SELECT * FROM mart.{view} WHERE model = 'sas_fpt' AND baseline = 'tisasrec'"
@@ -97,10 +96,19 @@ def test_the_interval_covers_the_truth_in_19_of_20_worlds(home, published_snapsh
     luck = seed_effect * chance.normal(size=(worlds, 2, seeds, 1))
     better = np.array([0.0, truth])[:, None, None]
     hits = chance.random((worlds, 2, seeds, users)) < ease + luck + better
+    runs = pl.DataFrame(
+        list(np.ndindex(worlds, 2, seeds)), ["world", "model", "seed"], orient="row"
+    ).with_columns(run=pl.format("{} {} {}", "world", "model", "seed"))
+    ranks = pl.DataFrame(
+        {
+            "run": np.repeat(runs["run"], users),
+            "user": np.tile(range(1, users + 1), len(runs)),
+            "rank": np.where(hits, HIT, MISS).reshape(-1),
+        }
+    )
     with writing(home) as connection:
-        insert(connection, published_snapshot.snapshot_id, np.where(hits, HIT, MISS))
+        insert(connection, published_snapshot.snapshot_id, runs.to_arrow(), ranks.to_arrow())
         bring_up_to_date(connection)
-    replace_readers_copy(home)
     found = ask(
         home,
         "SELECT difference, low, high, standard_error FROM mart.significance"
@@ -113,26 +121,24 @@ def test_the_interval_covers_the_truth_in_19_of_20_worlds(home, published_snapsh
     assert errors == pytest.approx(found["difference"].std(), rel=0.12)
 
 
-def insert(connection, snapshot_id: str, ranks: np.ndarray) -> None:
-    """Ranks by world, model, seed and user as published trainings."""
-    worlds, _, seeds, users = ranks.shape
-    names = ["world", "model", "seed"]
-    runs = pl.DataFrame(list(np.ndindex(worlds, 2, seeds)), names, orient="row")
-    runs = runs.with_columns(run=pl.format("{} {} {}", *names))
-    ranks_by_run = pl.DataFrame(  # noqa: F841 - DuckDB finds both by name
-        {"run": np.repeat(runs["run"], users), "rank": ranks.reshape(-1)}
-    ).to_arrow()
-    runs = runs.to_arrow()
+def insert(connection, snapshot_id: str, runs: pa.Table, ranks: pa.Table) -> None:
+    """The ranks as a table in place of its view: of so many trainings, files take minutes."""
+    connection.register("runs", runs)
+    connection.register("ranks", ranks)
+    connection.execute("DROP VIEW mart.user_ranks")
+    connection.execute(
+        "CREATE TABLE mart.user_ranks AS SELECT run AS run_id, 'test' AS split,"
+        " 'full' AS protocol, \"user\"::INTEGER AS user_id, rank::FLOAT AS rank,"
+        " 101 AS n_candidates FROM ranks"
+    )
     connection.execute(
         "INSERT INTO mart.training_runs SELECT run, $1, ['tisasrec', 'sas_fpt'][model + 1], world,"
         " seed, '{}', 'cpu', 'c0de', '{}', TIMESTAMP '2026-01-01', TIMESTAMP '2026-01-01', 1, 1,"
-        " 'abc', 'published', NULL FROM runs",
+        " 'abc', 'published', NULL, 1 FROM runs",
         [snapshot_id],
     )
-    connection.execute(
-        "INSERT INTO mart.user_ranks SELECT run, 'test', 'full',"
-        " row_number() OVER (PARTITION BY run), rank, 101 FROM ranks_by_run"
-    )
+    connection.unregister("runs")
+    connection.unregister("ranks")
 
 
 def test_equal_models_are_undecided(publish_seeds, compare):

@@ -4,8 +4,7 @@ import math
 
 import pytest
 
-from warehouse.preparing import prepare
-from warehouse.publishing import publish_load, publish_runs, publish_snapshot, replace_readers_copy
+from warehouse.publishing import publish_runs
 from warehouse.questions import ask
 
 JUNE = 962_000_000  # the 26th week of 2000
@@ -20,18 +19,16 @@ HISTORIES = {
 
 
 @pytest.fixture
-def slices(home, stage_load, make_run):
+def slices(home, publish_rows, prepare_load, make_run):
     """Recall, NDCG and users of a slice's parts, for the test ranks 50, 1 and 2."""
     rows = [
         (user, item, JUNE + 60 * place)
         for user, items in HISTORIES.items()
         for place, item in enumerate(items)
     ]
-    publish_load(home, stage_load("load", rows))
-    snapshot = prepare(home, "load", "cold-start")
-    publish_snapshot(home, snapshot)
+    publish_rows("load", rows)
+    snapshot = prepare_load("load", "cold-start")
     publish_runs(home, [make_run("run", snapshot.snapshot_id, [50.0, 1.0, 2.0])])
-    replace_readers_copy(home)
     question = (
         "SELECT bucket, recall_10, ndcg_10, n_users FROM mart.slices "
         "WHERE split = 'test' AND protocol = 'full' AND slice = ? ORDER BY bucket"

@@ -8,9 +8,10 @@ from datetime import datetime
 import polars as pl
 import pytest
 
+from warehouse.catalogue import publication
 from warehouse.identity import sha256_of
 from warehouse.named import sql_of
-from warehouse.publishing import publish_runs, replace_readers_copy, store_outcomes
+from warehouse.publishing import publish_runs, store_outcomes
 from warehouse.questions import ask
 from warehouse.suspicions import accept, store_warnings
 from warehouse.watching import failed_audits
@@ -51,7 +52,6 @@ def board(home):
     """Warnings of the leaderboard on test, by protocol and cut-off."""
 
     def go() -> dict[tuple[str, int], str | None]:
-        replace_readers_copy(home)
         question = "SELECT protocol, k, warnings FROM mart.leaderboard WHERE split = 'test'"
         return {(protocol, k): said for protocol, k, said in ask(home, question).rows()}
 
@@ -83,10 +83,10 @@ def test_acceptance_is_shown_once_every_seed_has_it(home, publish, suspect, boar
 def test_nothing_to_accept_writes_nothing(home, publish, suspect):
     publish("a", [1.0])
     suspect({"too-good": [row("a")]})
-    replace_readers_copy(home)
+    before = publication(home)
     assert accept(home, ["a"], ["below-chance"]) == []
     assert accept(home, ["other"], ["too-good"]) == []
-    assert not replace_readers_copy(home).changed
+    assert publication(home) == before
 
 
 def test_an_alarm_is_for_what_nobody_accepted(home, suspect):
@@ -116,7 +116,6 @@ def test_a_later_audit_replaces_what_an_earlier_one_suspected(home, publish, sus
 def test_every_table_of_runs_shows_the_mark(home, publish, suspect):
     publish("a", [1.0, 2.0])
     suspect({"too-good": [row("a", users=60)]}, accepted=("too-good",))
-    replace_readers_copy(home)
     for name in ("leaderboard", "seeds", "lineage"):
         found = ask(home, sql_of(name)).rows(named=True)
         assert "too-good (accepted)" in {one["warnings"] for one in found}, name
@@ -135,7 +134,6 @@ def test_figures_that_hold_whatever_the_model_are_told_for_each_k(
     pl.read_parquet(run.ranks).with_columns(counts).write_parquet(ranks)
     (tmp_path / "few.parquet.sha256").write_text(f"{sha256_of(ranks)}  few.parquet\n")
     publish_runs(home, [replace(run, ranks=ranks)])
-    replace_readers_copy(home)
     question = (
         "SELECT k, least_recall, least_ndcg FROM mart.metrics "
         "WHERE split = 'test' AND protocol = 'full' ORDER BY k"

@@ -7,14 +7,12 @@ import zipfile
 from dataclasses import replace
 from datetime import UTC, datetime
 
-import duckdb
 import numpy as np
 import polars as pl
 import pytest
 
 from warehouse.datasets import find
 from warehouse.errors import RefusedError
-from warehouse.landing import land
 from warehouse.synthetic.world import SIGNALS, Catalogue, SyntheticWorld, histories
 from warehouse.synthetic.writer import write_archive
 
@@ -103,18 +101,18 @@ def test_an_impossible_world_is_refused(values):
 
 
 @pytest.mark.parametrize(("layout", "name"), LAYOUTS.items())
-def test_every_layout_lands_whole_and_without_rejects(layout, name, tmp_path):
+def test_every_layout_lands_whole_and_without_rejects(layout, name, tmp_path, land_archive):
     path = tmp_path / "world.zip"
     write_archive(SMALL, path, name=name, layout=layout)
-    loaded = land(find(name), path, tmp_path / "load.duckdb")
+    landed = land_archive(find(name), path)
+    loaded = landed.load
     expected = interactions(SMALL)
     assert loaded.n_rejects == 0
     assert loaded.n_users == SMALL.n_users
-    with duckdb.connect(str(tmp_path / "load.duckdb"), read_only=True) as connection:
-        columns = "raw_user_id, raw_item_id, timestamp"
-        rows = connection.execute(f"SELECT {columns} FROM raw.ratings ORDER BY 1, 2").fetchall()
-        titles = connection.execute("SELECT title FROM raw.items ORDER BY raw_item_id").fetchall()
-        stars = connection.execute("SELECT DISTINCT rating FROM raw.ratings").fetchall()
+    columns = "raw_user_id, raw_item_id, timestamp"
+    rows = landed.rows(f"SELECT {columns} FROM raw.ratings ORDER BY 1, 2")
+    titles = landed.rows("SELECT title FROM raw.items ORDER BY raw_item_id")
+    stars = landed.rows("SELECT DISTINCT rating FROM raw.ratings")
     assert rows == expected.sort("users", "items").rows()
     assert len(titles) == SMALL.n_items
     assert titles[4] == ("The Étoile Café 5 (1935)",)

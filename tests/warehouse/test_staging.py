@@ -1,0 +1,102 @@
+"""Staged files: rows in order, types of the tables, and a folder that goes at the end."""
+
+from datetime import datetime
+
+import duckdb
+import polars as pl
+import pyarrow.parquet as pq
+import pytest
+
+from warehouse import staging as staging_module
+from warehouse.catalogue import newest
+from warehouse.database import connected, statements
+from warehouse.staging import auditable, audited, stage_frame, stage_rows
+from warehouse.store import place_all, staged_file, staged_files
+from warehouse.stored import KEYS, stored_tables
+
+
+def items(rows: int) -> pl.DataFrame:
+    numbers = pl.Series("raw_item_id", range(rows), pl.Int32)
+    return numbers.to_frame().with_columns(title=pl.lit("T"), genres=pl.lit(""))
+
+
+@pytest.mark.parametrize("pieces", [[7], [3, 5, 4], [1, 1, 1, 9], [8], []])
+def test_a_frame_of_any_pieces_is_a_file_in_order_in_whole_groups(staging, monkeypatch, pieces):
+    monkeypatch.setattr(staging_module, "ROWS_A_GROUP", 4)
+    whole, folder = items(sum(pieces)), staging()
+    frames, start = [items(0)], 0
+    for size in pieces:
+        frames.append(whole.slice(start, size))
+        start += size
+    stage_frame(folder, "raw.items", "load", pl.concat(frames, rechunk=False))
+    file = pq.ParquetFile(staged_file(folder, "raw.items", "load"))
+    groups = [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)]
+    assert all(rows == 4 for rows in groups[:-1])
+    assert sum(groups) == len(whole)
+    assert file.read()["raw_item_id"].to_pylist() == list(range(len(whole)))
+
+
+def test_a_frame_gets_the_tables_types_and_columns(staging):
+    folder = staging()
+    stage_frame(folder, "raw.items", "load", items(2).with_columns(more=1, load_id=pl.lit("x")))
+    table = pq.read_table(staged_file(folder, "raw.items", "load"), partitioning=None)
+    assert table.column_names == ["raw_item_id", "title", "genres"]
+    assert str(table.schema.field("raw_item_id").type) == "int64"
+
+
+@pytest.mark.parametrize("value", [2**40, -(2**31) - 1])
+def test_a_number_that_does_not_fit_is_an_error_not_another_number(staging, value):
+    row = {"user_id": value, "raw_user_id": 1, "n_interactions": 1, "n_train": 1, "time_scale": 1}
+    with pytest.raises(pl.exceptions.InvalidOperationError, match="conversion"):
+        stage_frame(staging(), "core.users", "s", pl.DataFrame([row]))
+
+
+def test_rows_of_a_query_are_staged_with_its_parameters(staging):
+    folder = staging()
+    with connected(folder / "work.duckdb") as connection:
+        connection.execute(statements("schema/raw"))
+        query = "SELECT i AS raw_item_id, 'T' || i AS title, '' AS genres FROM range($n) AS r(i)"
+        rows = f"{query} ORDER BY i DESC"
+        count = stage_rows(connection, folder, "raw.items", "load", rows, {"n": 5})
+        seen = connection.execute("SELECT load_id, title FROM raw.items LIMIT 2").fetchall()
+    assert (count, seen) == (5, [("load", "T4"), ("load", "T3")])
+    assert staged_files(folder)["raw.items"] == [staged_file(folder, "raw.items", "load")]
+
+
+def test_an_audit_sees_what_is_staged_and_the_rest_empty(staging):
+    folder = staging()
+    stage_frame(folder, "raw.items", "load", items(3))
+    with auditable(folder) as connection:
+        connection.execute(
+            "INSERT INTO raw.loads VALUES ('load', 'd', 's', 'x', true, ?, 1, 1, 1, 0)",
+            [datetime(2026, 1, 1)],
+        )
+    with duckdb.connect(str(audited(folder)), read_only=True) as connection:
+        assert connection.execute("SELECT count(*) FROM raw.loads").fetchone() == (1,)
+        for name in KEYS:
+            found = connection.sql(f"FROM {name}")
+            types = dict(zip(found.columns, map(str, found.types), strict=True))
+            assert types == stored_tables()[name].types
+            count = connection.execute(f"SELECT count(*) FROM {name}").fetchall()
+            assert count == [(3 if name == "raw.items" else 0,)]
+
+
+def test_an_audit_sees_published_files_beside_the_staged(home, staging, store_frames):
+    (file,) = store_frames({("raw.items", "load"): items(4)})
+    folder = staging()
+    with auditable(folder, {"raw.items": [home.root / file.path]}) as connection:
+        counts = "SELECT load_id, count(*) FROM raw.items GROUP BY ALL"
+        assert connection.execute(counts).fetchall() == [("load", 4)]
+
+
+def test_what_is_placed_is_seen_by_nobody_until_it_is_listed(home, staging, store_frames):
+    store_frames({("raw.items", "one"): items(1)})
+    before = newest(home), home.published.read_bytes()
+    folder = staging()
+    stage_frame(folder, "raw.items", "two", items(2))
+    (file,) = place_all(home, folder)
+    assert (home.root / file.path).exists()
+    assert staged_files(folder)["raw.items"] == []
+    assert (newest(home), home.published.read_bytes()) == before
+    with duckdb.connect(str(home.published), read_only=True) as readers:
+        assert readers.execute("SELECT DISTINCT load_id FROM raw.items").fetchall() == [("one",)]
