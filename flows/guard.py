@@ -66,6 +66,7 @@ def _whole(flow: Callable[[], T]) -> T:
         except Exception:
             if not current.done:
                 raise
+            ends.server_lost = True
             console.err.print("Prefect's server is lost: it was not told that this run is done.")
             result = current.outcome
     ends.check()

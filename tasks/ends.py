@@ -10,6 +10,7 @@ import atexit
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -31,12 +32,14 @@ class Ends:
     Attributes:
         received: the first one.
         said: whether the user was told of it.
+        server_lost: whether Prefect's server was not there at the end.
         at_last: what is done before an end by force.
     """
 
     def __init__(self) -> None:
         self.received: int | None = None
         self.said = False
+        self.server_lost = False
         self.at_last: list[Callable[[], None]] = []
         self._watching = False
         self._deferred = False
@@ -76,12 +79,16 @@ class Ends:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
-    def finish(self) -> None:
+    def finish(self, code: int | str | None) -> None:
         """The work is over; a signal now only sees that what is left takes moments.
 
         After one, the interpreter's own end is left out: it unloads libraries, for a second.
+        Without a server, Prefect's last reports are: they would be tried for minutes.
         """
         self._deferred = True
+        sys.stdout.flush()
+        if self.server_lost:
+            os._exit(code if isinstance(code, int) else int(code is not None))
         if self._watching and self.received is not None:
             atexit._run_exitfuncs()  # Prefect's last reports, then the end of its server
             os._exit(self.code)

@@ -16,6 +16,7 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelled, Failed
 
 from tasks.ends import INTERRUPTED, InterruptedRunError, ends
+from tasks.telling import tell, tell_the_rest
 from warehouse.database import locked
 from warehouse.errors import RefusedError
 from warehouse.home import Home
@@ -59,6 +60,7 @@ def operated(function: Callable[P, R]) -> Callable[P, R]:
             with ends.at_once(), alive(home):
                 current.outcome = function(*args, **kwargs)
                 current.done = True
+                tell_the_rest()
                 return cast(R, current.outcome)
         except InterruptedRunError:
             return cast(R, Cancelled(message=INTERRUPTED))
@@ -103,8 +105,13 @@ def tag(*words: str) -> None:
     """Add tags to this flow run, to find it by in the UI."""
     if flow_run.id is None:
         return
-    with get_client(sync_client=True) as client:
-        client.update_flow_run(flow_run.id, tags=sorted({*flow_run.tags, *words}))
+    identity, tags = flow_run.id, sorted({*flow_run.tags, *words})
+
+    def update() -> None:
+        with get_client(sync_client=True) as client:
+            client.update_flow_run(identity, tags=tags)
+
+    tell(update)
 
 
 def _explain(error: RefusedError) -> None:
@@ -113,7 +120,8 @@ def _explain(error: RefusedError) -> None:
     lines = [f"## {error.what}", ""]
     facts = {"got": error.got, "expected": error.expected, "to do": error.to_do}
     lines += [f"- **{name}** {_quoted(text)}" for name, text in facts.items() if text]
-    create_markdown_artifact("\n".join(lines), key="failure", description=error.what)
+    text = "\n".join(lines)
+    tell(lambda: create_markdown_artifact(text, key="failure", description=error.what))
 
 
 def _quoted(text: str) -> str:
