@@ -79,6 +79,11 @@ class Home:
         """One file a thing that one process at a time may work on."""
         return self.root / "locks"
 
+    @property
+    def untold(self) -> Path:
+        """Ends of flow runs that Prefect's server was not there to hear; made when needed."""
+        return self.root / "untold"
+
     def staged(self, identity: str) -> Path:
         """Staging database of a load or snapshot."""
         return self.staging / f"{identity}.duckdb"

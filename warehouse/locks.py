@@ -1,4 +1,4 @@
-"""Who holds a lock: a note beside it, for those who wait. The kernel alone says whether it is held."""
+"""Who holds a lock: a note beside it for those who wait; the kernel alone says that it is held."""
 
 import json
 import os
