@@ -54,6 +54,11 @@ class Ends:
         """Whether this process is a command of ours, and not another's, such as a worker's."""
         return self._watching
 
+    @property
+    def told(self) -> bool:
+        """Whether this command was told to end."""
+        return self._watching and self.received is not None
+
     def watch(self) -> None:
         """Begin; in the main thread."""
         reader, writer = socket.socketpair()
@@ -89,7 +94,7 @@ class Ends:
         sys.stdout.flush()
         if self.server_lost:
             os._exit(code if isinstance(code, int) else int(code is not None))
-        if self._watching and self.received is not None:
+        if self.told:
             atexit._run_exitfuncs()  # Prefect's last reports, then the end of its server
             os._exit(self.code)
 
@@ -119,7 +124,7 @@ class Ends:
 
     def check(self) -> None:
         """Raise what was noted and not raised yet."""
-        if self._watching and self.received is not None:
+        if self.told:
             raise InterruptedRunError
 
     def _note(self, number: int, _: FrameType | None) -> None:

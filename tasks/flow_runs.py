@@ -64,7 +64,11 @@ def operated(function: Callable[P, R]) -> Callable[P, R]:
                 return cast(R, current.outcome)
         except InterruptedRunError:
             return cast(R, Cancelled(message=INTERRUPTED))
-        except RefusedError as error:
+        except Exception as error:
+            if ends.told:  # a library made another error of it
+                return cast(R, Cancelled(message=INTERRUPTED))
+            if not isinstance(error, RefusedError):
+                raise
             traceback.clear_frames(
                 error.__traceback__
             )  # Prefect keeps the error, and so its frames
