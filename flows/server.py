@@ -84,9 +84,11 @@ def tell_cancelled(run: UUID, message: str) -> None:
         _set_state(api, secret, str(run), {"type": "CANCELLED", "message": message})
 
 
-def _set_state(api: str, secret: str | None, run: str, state: dict[str, str]) -> None:
+def _set_state(api: str, secret: str | None, run: str, state: dict[str, str]) -> bool:
+    """Whether the server has taken it, or does not know such a run and never will."""
     body = json.dumps({"state": state, "force": True}).encode()
-    _status(f"{api}/flow_runs/{run}/set_state", secret, seconds=0.5, body=body)
+    status = _status(f"{api}/flow_runs/{run}/set_state", secret, seconds=0.5, body=body)
+    return status in (HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.NOT_FOUND)
 
 
 def tell_later(home: Home, run: UUID, message: str) -> None:
@@ -106,8 +108,7 @@ def tell_untold(home: Home) -> None:
         with suppress(OSError, ValueError, KeyError):
             note = json.loads(path.read_text(encoding="utf-8"))
             for api, secret in _reported:
-                if note["api"] == api:
-                    _set_state(api, secret, path.stem, note["state"])
+                if note["api"] == api and _set_state(api, secret, path.stem, note["state"]):
                     path.unlink()
 
 

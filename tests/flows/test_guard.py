@@ -1,18 +1,22 @@
 """One line when a command fails, whatever fails while it is told; servers that are not there."""
 
 import errno
+import json
 import logging
 import os
 import socket
 import subprocess
 import sys
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 import typer
 
-from flows import console, guard, logs
+from flows import console, guard, logs, server
 from flows.server import damage_of, refuse_unreachable
 from flows.serving import AUTH, password, password_file
 from tasks.telling import listens
@@ -92,6 +96,7 @@ def test_a_home_that_is_read_only_is_one_line(fpt, tmp_path):
         assert "/proc/fpt-home" in answer.err
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="mounting needs root")
 def test_a_full_disk_leaves_no_half_files(archive, tmp_path):
     """A file system of 300 KB, as a command meets it."""
@@ -147,6 +152,50 @@ def test_a_server_that_is_silent_is_not_waited_for():
 def test_what_is_no_address_is_refused(address):
     with pytest.raises(RefusedError, match="no address of a web server"):
         refuse_unreachable(address, None)
+
+
+def test_a_lost_server_is_told_of_the_end_when_it_is_back(tmp_path, monkeypatch):
+    heard: list[tuple[str, dict]] = []
+
+    class Api(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            size = int(self.headers["Content-Length"])
+            heard.append((self.path, json.loads(self.rfile.read(size))))
+            self.send_response(201)
+            self.end_headers()
+
+        def log_message(self, *words: object) -> None:
+            pass
+
+    home, run = Home.at(tmp_path / "home"), uuid4()
+    with HTTPServer(("127.0.0.1", 0), Api) as api:
+        address = f"http://127.0.0.1:{api.server_port}/api"
+        monkeypatch.setattr(server, "_reported", [(address, None)])
+        server.tell_later(home, run, "done")
+        threading.Thread(target=api.serve_forever, daemon=True).start()
+        monkeypatch.setattr(server, "_reported", [("http://127.0.0.1:9/api", None)])
+        server.tell_untold(home)  # that is another server
+        assert heard == []
+        monkeypatch.setattr(server, "_reported", [(address, None)])
+        server.tell_untold(home)
+        server.tell_untold(home)  # once
+        api.shutdown()
+    state = {"type": "COMPLETED", "message": "done"}
+    assert heard == [(f"/api/flow_runs/{run}/set_state", {"state": state, "force": True})]
+    server.tell_later(home, run, "done")
+    server.tell_untold(home)  # nobody listens any more: it waits on
+    assert [path.stem for path in home.untold.iterdir()] == [str(run)]
+
+
+def test_an_answer_that_the_server_refuses_is_no_telling(tmp_path, monkeypatch):
+    """A restarted database may not know the run; the note is dropped then, not kept for good."""
+    home, run = Home.at(tmp_path / "home"), uuid4()
+    for status, kept in ((404, False), (500, True), (401, True)):
+        monkeypatch.setattr(server, "_reported", [("http://h/api", None)])
+        monkeypatch.setattr(server, "_status", lambda *_, status=status, **__: status)
+        server.tell_later(home, run, "done")
+        server.tell_untold(home)
+        assert (home.untold / f"{run}.json").exists() is kept, status
 
 
 def test_a_damaged_database_of_prefect_is_named(tmp_path):
