@@ -11,6 +11,7 @@ from expectations.facts import Facts
 from expectations.outcome import Outcome, stops
 from expectations.suites import AHEAD, CORE, RANKS, RAW
 from tasks.artifacts import show_audit
+from tasks.ends import ends
 from tasks.progress import note, warn
 from warehouse import suspicions
 from warehouse.ahead import AheadFile, stage_next_ranks
@@ -133,6 +134,7 @@ def _audit(
     from expectations.runner import audit  # takes seconds to import: only where it is used
 
     outcomes = audit(database, suites, facts)
+    ends.check()  # an interrupted query is a failed expectation to the auditor, and none to us
     rows = [asdict(outcome) for outcome in outcomes]
     audit_id = store_outcomes(home, rows, **ids)
     if suspects.run_ids:

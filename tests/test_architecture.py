@@ -8,8 +8,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 ROOMS = {"flows", "tasks", "warehouse", "expectations", "fpt_model"}
 PACKAGES = {
-    "flows": {"prefect", "pydantic", "typer", "rich", "packaging", "torch", "yaml"},
-    "tasks": {"prefect"},
+    "flows": {"prefect", "pydantic", "typer", "rich", "packaging", "torch", "yaml", "uvicorn"},
+    "tasks": {"prefect", "httpx"},  # whose errors Prefect's client raises
     "warehouse": {"duckdb", "polars", "pyarrow", "numpy", "filelock", "httpx"}
     | {"jinja2", "markupsafe"},  # the report
     "expectations": {"great_expectations", "sqlalchemy", "duckdb", "duckdb_engine"},

@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 
 from warehouse.errors import RefusedError
 from warehouse.home import Home
+from warehouse.locks import holder, signed
 
 SQL = Path(__file__).parent / "sql"
 WAIT_SECONDS = 120.0
@@ -56,11 +57,11 @@ def locked(home: Home, name: str, *, wait_seconds: float = WAIT_SECONDS) -> Iter
     """
     path = home.locks / f"{name}.lock"
     try:
-        with FileLock(path, timeout=wait_seconds, mode=0o640):
+        with FileLock(path, timeout=wait_seconds, mode=0o640), signed(path):
             yield
     except Timeout:
         raise RefusedError(
-            f"{name} is in use by another run",
+            f"{name} is in use by {holder(path)}",
             got=f"no turn within {wait_seconds:.0f} s",
             to_do="Wait for the other run to end, or give this one a --home of its own",
         ) from None
