@@ -1,9 +1,14 @@
 """Done means that what it left is there and whole, and what a message advises does work."""
 
 import json
+import os
 import re
 import shlex
 import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
@@ -15,6 +20,7 @@ from flows.train import train
 from tasks import progress
 from tasks.training import Training, is_ranked, missing
 from warehouse.home import Home
+from warehouse.living import Process
 from warehouse.preparing import known_snapshot
 
 METRICS = "SELECT * EXCLUDE (run_id) FROM mart.metrics ORDER BY ALL"
@@ -172,3 +178,29 @@ def test_the_command_that_a_refusal_names_does_work(spoil, copy, fpt):
 
 def without_time(found: list[dict]) -> list[dict]:
     return [{name: value for name, value in row.items() if name != "created_at"} for row in found]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_next_run_clears_up_after_a_kill(tmp_path, fpt):
+    """Its staging folder, its temporary server, its sign of life."""
+    home = tmp_path / "home"
+    environment = os.environ | {"PREFECT_HOME": str(tmp_path / "prefect")}
+    command = [Path(sys.executable).parent / "fpt", "ingest", "--home", home]
+    with subprocess.Popen(command, env=environment) as process:
+        wait_for(lambda: [*home.glob("locks/child-*.json")] and [*home.glob("staging/load-*")])
+        process.kill()
+    (note,) = home.glob("locks/child-*.json")
+    server = Process(**json.loads(note.read_text())["child"])
+    done = fpt("ingest", home=home)
+    assert done.code == 0, done.err
+    assert "removed what dead runs left: staging/load-" in " ".join(done.err.split())
+    assert not server.lives
+    assert not [*home.glob("staging/*"), *home.glob("locks/child-*"), *home.glob("locks/alone-*")]
+
+
+def wait_for(seen: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 240
+    while not seen():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
