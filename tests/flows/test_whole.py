@@ -14,13 +14,13 @@ from pathlib import Path
 import duckdb
 import pyarrow.parquet as pq
 import pytest
+from warehouse.living import Process
 
 from flows.doctor import examine
 from flows.train import train
 from tasks import progress
 from tasks.training import Training, is_ranked, missing
 from warehouse.home import Home
-from warehouse.living import Process
 from warehouse.preparing import known_snapshot
 
 METRICS = "SELECT * EXCLUDE (run_id) FROM mart.metrics ORDER BY ALL"

@@ -8,11 +8,11 @@ import time
 from pathlib import Path
 
 import pytest
+from warehouse.living import Process
 
 from warehouse.database import locked
 from warehouse.garbage import collect, find, note_child
 from warehouse.home import Home
-from warehouse.living import Process
 from warehouse.staging import staging_folder
 
 STAGES = """
