@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import duckdb
 import pytest
 from filelock import FileLock
 
@@ -125,6 +126,24 @@ def finished(archive, fpt, shared, tmp_path_factory) -> tuple[Path, Answer]:
 def copy(finished, tmp_path) -> Path:
     """A copy of that home, to be changed."""
     return shutil.copytree(finished[0], tmp_path / "home")
+
+
+@pytest.fixture(scope="session")
+def published_rows():
+    """Everything that readers of a home see, but what audits said."""
+
+    def read(home: Path) -> dict[str, list[tuple]]:
+        with duckdb.connect(str(home / "published.duckdb"), read_only=True) as connection:
+            names = connection.execute(
+                "SELECT schema_name || '.' || table_name FROM duckdb_tables() "
+                "WHERE table_name <> 'validation_results' ORDER BY 1"
+            ).fetchall()
+            return {
+                name: connection.execute(f"FROM {name} ORDER BY ALL").fetchall()
+                for (name,) in names
+            }
+
+    return read
 
 
 @pytest.fixture(scope="session")

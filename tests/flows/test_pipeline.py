@@ -198,8 +198,10 @@ def test_doctor_finds_a_damaged_warehouse(copy, fpt):
     assert "published.duckdb" in bad["warehouse"]
 
 
-def test_a_bad_archive_ends_in_one_clear_error(copy, fpt, write_archive, lines, tmp_path):
-    before = (copy / "published.duckdb").read_bytes()
+def test_a_bad_archive_ends_in_one_clear_error(
+    copy, fpt, write_archive, lines, published_rows, tmp_path
+):
+    before = published_rows(copy)
     broken = [*lines[:99], "5::abc::3::960000000", *lines[99:]]
     source = write_archive(tmp_path / "broken.zip", broken)
     started = time.monotonic()
@@ -210,7 +212,9 @@ def test_a_bad_archive_ends_in_one_clear_error(copy, fpt, write_archive, lines, 
     assert "raw.rejects" in answer.err
     assert "5::abc::3::960000000" in answer.err
     assert "Traceback" not in answer.err
-    assert (copy / "published.duckdb").read_bytes() == before
+    assert published_rows(copy) == before
+    worst = fpt("sql", "worst-audits", "--format", "json", home=copy).rows[0]
+    assert (worst["severity"], worst["table_name"]) == ("critical", "raw.rejects")
 
 
 @pytest.mark.parametrize(

