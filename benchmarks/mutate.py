@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 WIDTH = 150
+BARE = 24
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,8 @@ def _described(path: str, text: str, change: Change) -> Mutant:
     first = text.rfind("\n", 0, change.start) + 1
     last = text.find("\n", change.end)
     last = len(text) if last < 0 else last
+    if last - first < BARE:  # a bracket or a word alone does not say where it is
+        last = text.find("\n", last + 1) if "\n" in text[last + 1 :] else len(text)
     old = text[change.start : change.end]
     after = text[first : change.start] + change.new + text[change.end : last]
     return Mutant(
@@ -128,7 +131,9 @@ ARITHMETIC: dict[type[ast.operator], tuple[str, str]] = {
 }
 # Words for people: what is left out or said otherwise there is no wrong figure.
 SAID = {"reason", "got", "expected", "to_do", "err_msg", "shown"}
-HAS_SQL = re.compile(r"\b(FROM batch|SELECT|WHERE|GROUP BY|IS NULL|<>|lag\()|[<>=] ?\d|\b(and|AND)\b")
+HAS_SQL = re.compile(
+    r"\b(FROM batch|SELECT|WHERE|GROUP BY|IS NULL|<>|lag\()|[<>=] ?\d|\b(and|AND)\b"
+)
 
 
 def _of_python(text: str) -> Iterator[Change]:
@@ -211,11 +216,8 @@ def _is_said(parent: ast.AST, node: ast.AST) -> bool:
         return True
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
         return True  # a doc string
-    if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-        if node.targets[0].id == "__all__":
-            return True
     # of an error the fact that it is raised counts
-    return isinstance(parent, ast.Call) and _called(parent).endswith("Error") or (
+    return (isinstance(parent, ast.Call) and _called(parent).endswith("Error")) or (
         isinstance(parent, ast.Raise)
     )
 
@@ -224,7 +226,7 @@ def _called(node: ast.Call) -> str:
     return node.func.id if isinstance(node.func, ast.Name) else ""
 
 
-def _of_expression(node: ast.AST, places: _Places) -> Iterator[Change]:
+def _of_expression(node: ast.AST, places: _Places) -> Iterator[Change]:  # noqa: PLR0912
     match node:
         case ast.Compare(left=left, ops=ops, comparators=comparators):
             for (one, other), op in zip(pairwise([left, *comparators]), ops, strict=True):
@@ -431,7 +433,7 @@ def _tokens(text: str, start: int, end: int) -> Iterator[_Token]:
             skipped = False
 
 
-def _of_token(tokens: list[_Token], place: int) -> Iterator[Change]:
+def _of_token(tokens: list[_Token], place: int) -> Iterator[Change]:  # noqa: PLR0912
     token = tokens[place]
     before = tokens[place - 1].text if place else ""
     after = tokens[place + 1].text if place + 1 < len(tokens) else ""
@@ -462,7 +464,9 @@ def _of_token(tokens: list[_Token], place: int) -> Iterator[Change]:
     elif token.text == "IS" and after == "NULL":
         yield Change("word", token.start, token.end, "IS NOT")
     elif token.text == "THEN":
-        yield Change("branch alone", token.end, _end(tokens, place, {"WHEN", "ELSE", "END"}), " NULL")
+        yield Change(
+            "branch alone", token.end, _end(tokens, place, {"WHEN", "ELSE", "END"}), " NULL"
+        )
 
 
 def _end(tokens: list[_Token], place: int, stops: set[str]) -> int:
@@ -495,7 +499,9 @@ def _without_operand(tokens: list[_Token], place: int) -> Iterator[Change]:
     yield Change("condition removed", token.start, end, "")
     depth = token.depth
     for one in reversed(tokens[:place]):
-        if one.depth < depth or (one.depth == depth and one.text.upper() in ENDS | {"ON", "AND", "OR"}):
+        if one.depth < depth or (
+            one.depth == depth and one.text.upper() in ENDS | {"ON", "AND", "OR"}
+        ):
             if one.text.upper() in {"WHERE", "ON", "WHEN", "QUALIFY", "HAVING"}:
                 yield Change("condition removed", one.end, token.end, " ")
             return
@@ -509,9 +515,7 @@ def _without_items(tokens: list[_Token], place: int) -> Iterator[Change]:
         for number, one in enumerate(tokens)
         if number > place and one.text == ")" and one.depth == depth
     )
-    commas = [
-        one.start for one in tokens[place:stop] if one.text == "," and one.depth == depth + 1
-    ]
+    commas = [one.start for one in tokens[place:stop] if one.text == "," and one.depth == depth + 1]
     yield from _without_each([tokens[place].end, *commas, tokens[stop].start])
 
 

@@ -154,7 +154,7 @@ def slices(of: Ranks, parts: pa.Table) -> pa.Table:
 
     Args:
         of: the ranks.
-        parts: `user_id`, ascending, and for each slice a column: in which part of it the user is.
+        parts: `user_id`, in any order, and for each slice a column: in which part of it the user is.
             Users that aren't there are in no part.
     """
     known, here, there = np.intersect1d(
