@@ -13,11 +13,19 @@ from warehouse.catalogue import (
     publication,
     writing,
 )
-from warehouse.database import locked
+from warehouse.database import connected, locked
 from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.placing import put_in_place
-from warehouse.store import GRACE_SECONDS, damaged, listed, show_listed, unlist, unlisted
+from warehouse.store import (
+    GRACE_SECONDS,
+    StoredFile,
+    damaged,
+    listed,
+    show_listed,
+    unlist,
+    unlisted,
+)
 
 
 def keep_whole(home: Home, *, whole: bool = False) -> Iterator[str]:
@@ -64,16 +72,31 @@ def go_back(home: Home) -> Iterator[str]:
 
 
 def prune(home: Home, *, older_than: float = GRACE_SECONDS) -> list[Path]:
-    """Delete files of the store that no kept catalogue lists and nobody touched for so long."""
+    """Delete files of the store that no kept catalogue lists and nobody touched for so long.
+
+    Those of the catalogues before the newest stay: `go_back` needs them.
+
+    Raises:
+        RefusedError: the newest catalogue is damaged, so that nobody knows what counts.
+    """
     with locked(home, "warehouse"):
-        with opened(home) as connection:
-            files = listed(connection)
-        left = unlisted(home, files, older_than=older_than)
+        left = unlisted(home, _kept_files(home), older_than=older_than)
         for path in left:
             path.unlink()
             if not any(path.parent.iterdir()):
                 path.parent.rmdir()
     return left
+
+
+def _kept_files(home: Home) -> list[StoredFile]:
+    """What is listed by the newest catalogue, and by those before it that are whole."""
+    with opened(home) as connection:
+        files = listed(connection)
+    for path in catalogues(home)[1:]:
+        if is_whole(path):
+            with connected(path, read_only=True) as connection:
+                files += listed(connection)
+    return files
 
 
 def _withdraw_damaged(home: Home, whole: bool) -> Iterator[str]:

@@ -39,7 +39,7 @@ from warehouse.preparing import find_snapshot, prepare, snapshot_id
 from warehouse.publishing import has_load, publish_load, publish_runs, publish_snapshot
 from warehouse.recommending import Adviser, publish_recommendations
 from warehouse.staging import staging_folder
-from warehouse.store import damaged, listed, unlisted
+from warehouse.store import damaged, listed
 from warehouse.stored import CORE, RAW
 
 LOADS = {"a": 4, "b": 6}  # users of each
@@ -322,8 +322,6 @@ class Homes(RuleBasedStateMachine):
                 files = listed(connection)
             if int(path.name[:10]) in self.kept:
                 assert list(damaged(self.home, files, whole=True)) == []
-        with opened(self.home) as connection:
-            assert len(unlisted(self.home, listed(connection), older_than=-1)) <= 60
 
     # how the work is done and judged
 
