@@ -269,7 +269,7 @@ class Homes(RuleBasedStateMachine):
         with pytest.raises(RefusedError, match="damaged"):
             self.land("a")
         collect(self.home)
-        assert any("counts again" in line for line in keep_whole(self.home))
+        assert any("counts again" in line for line in list(keep_whole(self.home)))
         assert publication(self.home) == before
         self.world, self.number = deepcopy(self.kept[before]), before
         self.settle()
@@ -290,7 +290,7 @@ class Homes(RuleBasedStateMachine):
         elif how != "unguarded":
             damage(copy, how)
         assert copy_fault(self.home)
-        assert any(self.home.published.name in line for line in keep_whole(self.home))
+        assert any(self.home.published.name in line for line in list(keep_whole(self.home)))
 
     @rule()
     def move(self):
