@@ -36,7 +36,14 @@ SECONDS = 120.0  # for the tests of a mutant
 AT_ONCE = 2
 
 # What a file's mistakes should be seen by: the quickest first.
-FIGURES = ("test_figures", "test_questions", "test_slices", "test_suspicions", "test_significance")
+FIGURES = (
+    "test_views",
+    "test_figures",
+    "test_questions",
+    "test_slices",
+    "test_suspicions",
+    "test_significance",
+)
 VIEWS = (*FIGURES, "test_ahead", "test_named_questions", "test_report")
 TRANSFORMS = ("test_transforms", "test_options", "test_ahead")
 LANDING = ("test_small_files", "test_landing_rejects", "test_landing", "test_datasets")

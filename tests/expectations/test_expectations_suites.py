@@ -15,6 +15,7 @@ from flows.parameters import Suspicion
 
 AGREE = "histories as in core.interactions"
 SAME_LENGTH = "item_ids, timestamps, weeks and ratings of the same length"
+HISTORY = ("item_ids", "timestamps", "weeks", "ratings")
 TITLE = "UPDATE raw.items SET title = '{}' WHERE raw_item_id = 3"
 REJECT = "INSERT INTO raw.rejects VALUES ('load', 'ratings.dat', 7, '1::x', 'not a number')"
 LAST = "(SELECT n_interactions FROM core.users AS u WHERE u.user_id = i.user_id)"
@@ -365,7 +366,14 @@ SEQUENCES = [
     one_sequence("ratings between 1 and 10", "ratings = list_append(ratings[2:], 11)", AGREE),
     one_sequence("ratings between 1 and 10", "ratings = list_append(ratings[2:], 0)", AGREE),
     one_sequence("ratings between 1 and 10", "ratings = list_append(ratings[2:], NULL)", AGREE),
+    one_sequence(  # the same rows in other places
+        "timestamps ascending",
+        ", ".join(f"{name} = list_reverse({name})" for name in HISTORY),
+        AGREE,
+    ),
     one_sequence(AGREE, "item_ids = list_reverse(item_ids)"),
+    one_sequence(AGREE, "timestamps = [one + 1 for one in timestamps]"),
+    one_sequence(AGREE, "weeks = [1 + one % 52 for one in weeks]"),
     one_sequence(AGREE, "ratings = [1 + one % 10 for one in ratings]"),
     one_sequence("time_scale as in core.users", "time_scale = time_scale + 1"),
     one_sequence("valid_candidates as in core.candidates", "valid_candidates = []"),

@@ -105,3 +105,7 @@ def test_only_what_is_not_the_default_enters_the_id():
 def test_other_words_are_refused(settings, says):
     with pytest.raises(RefusedError, match=says):
         Options(**settings)
+
+
+def test_without_a_day_midnight_is_past_all_times_and_still_a_number_of_64_bits():
+    assert 2**40 < Options().midnight < 2**63

@@ -86,6 +86,7 @@ def test_k_core_goes_on_until_nothing_falls():
 def test_ids_are_contiguous_in_the_order_of_the_archive():
     frame = raw([(70, 500, 0), (7, 40, 1), (70, 40, 2)]).pipe(with_ids).collect()
     assert frame.select("user_id", "item_id").rows() == [(2, 2), (1, 1), (2, 1)]
+    assert frame.select("user_id", "item_id").dtypes == [pl.Int32, pl.Int32]
 
 
 @pytest.mark.parametrize(
