@@ -464,7 +464,8 @@ def machine(tmp_path, stage_raw, write_run):
 
 
 @pytest.mark.parametrize(
-    ("examples", "steps"), [(3, 8), pytest.param(60, 20, marks=pytest.mark.slow)]
+    ("examples", "steps"),
+    [(3, 8), pytest.param(30, 15, marks=[pytest.mark.slow, pytest.mark.timeout(900)])],
 )
 def test_what_is_published_is_what_was_done(machine, examples, steps):
     run_machine(machine, examples, steps)

@@ -42,7 +42,8 @@ def world() -> Iterator[duckdb.DuckDBPyConnection]:
             connection.execute(path.read_text(encoding="utf-8"))
         connection.execute(
             "INSERT INTO raw.loads SELECT unnest(['m', 'x']), unnest(['ml-1m', 'ml-100k']),"
-            " 'a.zip', unnest(['abc', 'def']), unnest([true, false]), TIMESTAMP '2026-01-01', 1, 1, 1, 1"
+            " 'a.zip', unnest(['abc', 'def']), unnest([true, false]), TIMESTAMP '2026-01-01',"
+            " 1, 1, 1, 1"
         )
         connection.execute(
             "INSERT INTO core.snapshots BY NAME SELECT unnest(['5', '0', 'day', 'other']) AS"
