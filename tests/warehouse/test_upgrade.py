@@ -54,7 +54,8 @@ def old(tmp_path) -> Home:
         for place, run in enumerate(("later", "earlier")):
             connection.execute(
                 "INSERT INTO mart.training_runs VALUES "
-                "(?, 's', 'sas_fpt', 'quick', 0, '{}', 'cpu', 'c0de', '{}', ?, ?, 1, 1, 'abc', 'published', NULL)",
+                "(?, 's', 'sas_fpt', 'quick', 0, '{}', 'cpu', 'c0de', '{}', ?, ?, 1, 1, 'abc', "
+                "'published', NULL)",
                 [run, MOMENT, datetime(2026, 1, 3 - place)],
             )
             connection.execute(
