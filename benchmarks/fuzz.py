@@ -15,6 +15,7 @@ prints how many of them were landed and refused, and these counts, all of which 
 
 import argparse
 import faulthandler
+import shutil
 import sys
 import tempfile
 import time
@@ -33,6 +34,7 @@ from fuzz_plain import Reading, RefusalError, read_archive
 from warehouse.datasets import find
 from warehouse.errors import RefusedError
 from warehouse.landing import land
+from warehouse.staging import audited
 
 PER_TASK = 50
 HANG_SECONDS = 20
@@ -112,17 +114,20 @@ def try_mutants(seed: int, numbers: Iterable[int]) -> list[Outcome]:
 
 def _try(seed: int, number: int, folder: Path) -> Outcome:
     mutant = make_mutant(seed, number)
+    staged = folder / "staged"
+    staged.mkdir()
     source = folder / "mutant.zip"
     source.write_bytes(mutant.packed)
     wanted = _wanted(mutant)
     try:
-        land(find(mutant.dataset), source, folder / "mutant.duckdb")
+        land(find(mutant.dataset), source, staged)
     except RefusedError as refusal:
         result, why = _judge_refusal(mutant, wanted, str(refusal))
     except Exception:
         result, why = "tracebacks", traceback.format_exc()
     else:
-        result, why = _judge_rows(wanted, folder / "mutant.duckdb")
+        result, why = _judge_rows(wanted, audited(staged))
+    shutil.rmtree(staged)
     return Outcome(number, result, f"{', '.join(mutant.done)}: {why}" if why else "")
 
 

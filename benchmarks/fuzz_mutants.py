@@ -289,8 +289,17 @@ def _zipped(rng: random.Random, mutant: Mutant, members: Members | None = None) 
     with warnings.catch_warnings(), zipfile.ZipFile(file, "w", method) as archive:
         warnings.simplefilter("ignore")  # of names that stand there twice
         for name, data in _members(mutant) if members is None else members:
-            archive.writestr(name, data)
+            archive.writestr(_undated(name, method), data)
     return file.getvalue()
+
+
+def _undated(name: str | zipfile.ZipInfo, method: int) -> zipfile.ZipInfo:
+    """A member that does not tell when it was made, or the mutant would not be the same again."""
+    if isinstance(name, zipfile.ZipInfo):
+        return name
+    member = zipfile.ZipInfo(name)
+    member.compress_type = method
+    return member
 
 
 def _backslashes(rng: random.Random, mutant: Mutant) -> None:

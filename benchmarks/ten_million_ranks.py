@@ -121,7 +121,7 @@ class Trainings:
 
 def fill(home: Home, ranks: int, *, one_preset: bool) -> None:
     """Make the home; each preset's trainings are published together."""
-    snapshots = prepared(home, ["5-core"] if one_preset else ["5-core", "cold-start"])
+    snapshots = prepared(home, ["cold-start"] if one_preset else ["5-core", "cold-start"])
     published = 0
     for number in range(RANKS):
         for snapshot in snapshots:

@@ -15,6 +15,7 @@ from tasks.findings import Finding, finding
 from warehouse.catalogue import copy_fault, is_whole, newest, opened
 from warehouse.errors import RefusedError
 from warehouse.home import Home
+from warehouse.keeping import keep_whole
 from warehouse.store import damaged, listed
 
 MIN_FREE_BYTES = 2 << 30
@@ -32,6 +33,7 @@ def examine(root: Path, *, mend: bool = False) -> list[Finding]:
         _python,
         _packages,
         disk,
+        partial(mended, mend=mend),
         databases,
         partial(trainings, mend=mend),
         partial(leftovers, mend=mend),
@@ -66,6 +68,15 @@ def disk(home: Home) -> Iterator[Finding]:
     free = shutil.disk_usage(home.root).free
     state = "good" if free > MIN_FREE_BYTES else "bad"
     yield finding("disk", state, f"{free / 2**30:.1f} GiB free in {home.root}")
+
+
+def mended(home: Home, *, mend: bool) -> Iterator[Finding]:
+    """What was damaged and is no more: only if asked for, as the next run does it anyway."""
+    try:
+        for said in keep_whole(home, whole=True) if mend else ():
+            yield finding("mended", "good", said)
+    except RefusedError as error:
+        yield finding("warehouse", "bad", error.what, error.to_do)
 
 
 def databases(home: Home) -> Iterator[Finding]:

@@ -32,13 +32,13 @@ def ingest(
 def land_and_audit(place: Home, dataset: str, source: Path | None, max_rejects: int) -> str:
     """The steps of `ingest`; a load that is published already is not landed again."""
     archive = landing.find_source(place, dataset, source)
-    load_id = landing.identify_load(dataset, archive)
+    load_id = landing.identify_load(place, dataset, archive)
     with locked(place, f"load-{load_id}"):
         if landing.is_published(place, load_id):
             note(f"{dataset}: unchanged, landed before as {load_id}")
             return load_id
         with staging_folder(place, "load") as folder:
-            load = landing.land(dataset, archive, load_id, folder)
+            load = landing.land(place, dataset, archive, load_id, folder)
             auditing.audit_load(place, load, folder, max_rejects)
             publishing.publish_load(place, folder)
     return load_id

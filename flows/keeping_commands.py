@@ -7,7 +7,7 @@ import typer
 
 from flows import console
 from flows.guard import guarded
-from flows.options import DEFAULT_HOME, AsJson, HomeDir
+from flows.options import DEFAULT_HOME, AsJson, Dataset, HomeDir
 
 app = typer.Typer()
 
@@ -62,5 +62,35 @@ def upgrade(home: HomeDir = DEFAULT_HOME, as_json: AsJson = False) -> None:
 
         rows = [{"table": name, "rows": n} for name, n in bring(Home.at(home)).items()]
         console.show_rows(rows, "Brought up to date", as_json=as_json)
+
+    guarded(go, home)
+
+
+@app.command(epilog="`fpt forget --dataset ml-1m --user 7`")
+def forget(
+    dataset: Dataset,
+    user: Annotated[int, typer.Option(min=1, help="The user's number in the archive.")],
+    home: HomeDir = DEFAULT_HOME,
+    as_json: AsJson = False,
+) -> None:
+    """Take one person's data out of everything published, and out of every later load.
+
+    What was made from it goes at once: loads, snapshots, trainings, ranks, recommendations. It
+    then tells what must be trained again. The archive itself, backups and exported folders are
+    yours to see to.
+    """
+
+    def go() -> None:
+        from warehouse.forgetting import forget as leave_out
+        from warehouse.home import Home
+
+        gone = leave_out(Home.at(home), dataset, user)
+        counts = {"loads": gone.loads, "snapshots": gone.snapshots, "trainings": gone.runs}
+        rows: list[dict[str, object]] = [
+            {"what": f"{len(ids)} {what}", "state": "gone", "command": None}
+            for what, ids in counts.items()
+        ]
+        rows += [{"what": "to train again", "state": "to do", "command": c} for c in gone.again]
+        console.show_rows(rows, f"User {user} of {dataset} is forgotten", as_json=as_json)
 
     guarded(go, home)

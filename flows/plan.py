@@ -8,6 +8,7 @@ from tasks.training import run_id
 from warehouse.catalogue import opened
 from warehouse.database import statements
 from warehouse.datasets import find
+from warehouse.forgetting import forgotten_users
 from warehouse.home import Home
 from warehouse.landing import load_id_of
 from warehouse.preparing import snapshot_id
@@ -28,7 +29,7 @@ def plan(asked: Experiment) -> list[Row]:
         what = f"{asked.dataset}: fetch (or generate) it, then land and everything after"
         return [_row("fetch", what, "", "to do", None)]
     known = _known(place, asked)
-    load_id = load_id_of(find(asked.dataset), archive)
+    load_id = load_id_of(find(asked.dataset), archive, forgotten_users(place, asked.dataset))
     rows = [_row("land", f"{asked.dataset} from {archive.name}", load_id, *_state(known, load_id))]
     for retention in asked.retentions:
         snapshot = snapshot_id(load_id, retention, Options(asked.as_of))

@@ -42,7 +42,7 @@ def audit_snapshot(home: Home, snapshot: Snapshot, folder: Path) -> None:
 def load_facts(load: Load, max_rejects: int) -> Facts:
     """What a load must agree with; the counts are the publisher's if the archive is."""
     dataset = find(load.dataset)
-    counts = dataset.counts if load.verified else None
+    counts = dataset.counts if load.verified and not load.n_forgotten else None
     return Facts(
         load_id=load.load_id,
         n_ratings=counts.ratings if counts else None,

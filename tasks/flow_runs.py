@@ -26,6 +26,7 @@ from warehouse.database import locked
 from warehouse.errors import RefusedError
 from warehouse.garbage import SIGNS_OF_LIFE
 from warehouse.home import Home
+from warehouse.keeping import keep_whole, prune
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -103,9 +104,15 @@ def alive(home: Home) -> Iterator[None]:
 
 
 def clear_up(home: Home, own: str) -> None:
-    """Remove what dead runs of this home left, and say so; it never fails a run."""
+    """Remove what dead runs of this home left, mend what is damaged, and say so.
+
+    It never fails a run.
+    """
     try:
         gone = [*garbage.collect(home, own), *servers.settle_dead(home)]
+        for mended in keep_whole(home, whole=bool(gone)):
+            note(mended)
+        prune(home)
     except Exception as error:  # whatever it is: the work matters more
         get_run_logger().warning("Garbage was not collected: %s", error)
         return

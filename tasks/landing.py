@@ -9,6 +9,7 @@ from warehouse import landing, publishing
 from warehouse.datasets import find
 from warehouse.errors import RefusedError
 from warehouse.fetch import fetch
+from warehouse.forgetting import forgotten_users
 from warehouse.home import Home
 from warehouse.landing import Load
 
@@ -22,16 +23,17 @@ def find_source(home: Home, dataset: str, source: Path | None) -> Path:
 
 
 @task(task_run_name="identify {dataset}")
-def identify_load(dataset: str, source: Path) -> str:
+def identify_load(home: Home, dataset: str, source: Path) -> str:
     """The id that the load of this archive has or would have."""
-    return landing.load_id_of(find(dataset), source)
+    return landing.load_id_of(find(dataset), source, forgotten_users(home, dataset))
 
 
 @task(task_run_name="land {dataset}", timeout_seconds=3600)
-def land(dataset: str, source: Path, load_id: str, folder: Path) -> Load:
+def land(home: Home, dataset: str, source: Path, load_id: str, folder: Path) -> Load:
     """Parse the archive into a staging folder."""
     progress = advancing(f"land {dataset}")
-    load = landing.land(find(dataset), source, folder, progress)
+    forgotten = forgotten_users(home, dataset)
+    load = landing.land(find(dataset), source, folder, progress, forgotten)
     if load.load_id != load_id:
         raise RefusedError(
             f"{source.name} changed while it was read", to_do="Run the command again"

@@ -17,7 +17,16 @@ from pathlib import Path
 import duckdb
 
 from warehouse import stored
-from warehouse.database import IN_MEMORY, connected, locked, table_files, view_files
+from warehouse.database import (
+    BLOCK_BYTES,
+    IN_MEMORY,
+    STORAGE_VERSION,
+    connected,
+    locked,
+    quoted,
+    table_files,
+    view_files,
+)
 from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.identity import code_version, sha256_of
@@ -121,7 +130,9 @@ def newest(home: Home) -> Path | None:
 
 
 @contextmanager
-def writing(home: Home, *, beside_old: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+def writing(
+    home: Home, *, beside_old: bool = False, anew: bool = False
+) -> Iterator[duckdb.DuckDBPyConnection]:
     """A copy of the newest catalogue to change: all of the block is published, or nothing.
 
     What is bulky was written and placed in the store before; here it is only listed.
@@ -129,6 +140,7 @@ def writing(home: Home, *, beside_old: bool = False) -> Iterator[duckdb.DuckDBPy
     Args:
         home: of the pipeline.
         beside_old: the block takes in the database of an earlier version.
+        anew: write the file anew, so that not even its free places hold what was deleted.
 
     Raises:
         RefusedError: the lock is held for too long; the newest catalogue is damaged; the home is
@@ -153,6 +165,8 @@ def writing(home: Home, *, beside_old: bool = False) -> Iterator[duckdb.DuckDBPy
                 connection.commit()
                 number = _number(connection)
                 connection.execute("CHECKPOINT")
+            if anew:
+                _write_anew(draft)
             _publish(home, draft, number)
         finally:
             _forget(draft)
@@ -169,8 +183,24 @@ def _refuse_damaged(path: Path) -> None:
 
 
 def _forget(draft: Path) -> None:
-    for left in (draft, Path(f"{draft}.wal")):
+    for left in (draft, Path(f"{draft}.wal"), _clean(draft)):
         left.unlink(missing_ok=True)
+
+
+def _clean(draft: Path) -> Path:
+    return draft.with_name(f"clean-{draft.name}")
+
+
+def _write_anew(draft: Path) -> None:
+    """Deleted rows stay in a database file until something else is written over them."""
+    clean = _clean(draft)
+    about = f"STORAGE_VERSION '{STORAGE_VERSION}', BLOCK_SIZE {BLOCK_BYTES}"
+    with connected(IN_MEMORY) as connection:
+        connection.execute(f"ATTACH {quoted(str(draft))} AS draft (READ_ONLY)")
+        connection.execute(f"ATTACH {quoted(str(clean))} AS clean ({about})")
+        connection.execute("COPY FROM DATABASE draft TO clean")
+        connection.execute("DETACH clean")
+    put_in_place(clean, draft)
 
 
 def _number(connection: duckdb.DuckDBPyConnection) -> int:

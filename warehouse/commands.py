@@ -1,9 +1,24 @@
 """The commands that make again what is gone, for messages: each works as it is printed."""
 
 import shlex
+from dataclasses import dataclass
 from datetime import date
 
 from warehouse.home import Home
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Trainings with the same data and settings."""
+
+    dataset: str
+    source: str
+    verified: bool
+    retention: str
+    as_of: date | None
+    preset: str
+    models: list[str]
+    seeds: int
 
 
 def prepare_command(home: Home, load_id: str, retention: str, as_of: date | None) -> str:
@@ -16,6 +31,17 @@ def train_command(home: Home, snapshot_id: str, model: str, preset: str, seed: i
     """What trains a seed again, the lower seeds too where they are not published."""
     settings = ["--model", model, "--preset", preset, "--seeds", str(seed + 1)]
     return _typed("train", snapshot_id, *settings, home=home)
+
+
+def run_command(home: Home, of: Trained) -> str:
+    """What makes trainings again from the archive on."""
+    day = ["--as-of", str(of.as_of)] if of.as_of else []
+    # an archive that is not the publisher's was given by --source; only its name is known
+    source = [] if of.verified else ["--source", of.source]
+    models = [word for model in of.models for word in ("--model", model)]
+    settings = ["--preset", of.preset, "--seeds", str(of.seeds)]
+    words = ["--dataset", of.dataset, *source, "--retention", of.retention, *day]
+    return _typed("run", *words, *models, *settings, home=home)
 
 
 def _typed(*words: str, home: Home) -> str:

@@ -81,7 +81,7 @@ def _same_users(run_ids: Sequence[str], users: Ints, counts: Ints) -> None:
             "Trainings of one snapshot don't rank the same users",
             got=f"user {users[user]} {counts[run, user]} times in training {run_ids[run]}",
             expected="every user once in each",
-            to_do="Train it again: `fpt run` with the same arguments",
+            to_do="Published ranks are damaged: `fpt doctor` says which, and the way back",
         )
 
 
@@ -120,8 +120,7 @@ COMPARED: dict[str, Callable[[NDArray[np.float32], int], Floats]] = {
 
 def metrics(of: Ranks) -> pa.Table:
     """Of each run at each cut-off: the means over users, and how far users lie apart."""
-    with np.errstate(invalid="ignore"):  # of no run and no user
-        return pa.concat_tables(_metrics_at(of, k) for k in CUT_OFFS)
+    return pa.concat_tables(_metrics_at(of, k) for k in CUT_OFFS)
 
 
 def _metrics_at(of: Ranks, k: int) -> pa.Table:

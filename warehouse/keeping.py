@@ -1,5 +1,6 @@
 """Keeping a home whole: what was damaged is seen, goes out of the views, and is made again."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,17 +22,17 @@ from warehouse.store import GRACE_SECONDS, damaged, listed, show_listed, unlist,
 def keep_whole(home: Home, *, whole: bool = False) -> Iterator[str]:
     """Look at what is published and mend it; says what was wrong, in a line each.
 
-    Sizes and marks of every file, and the bytes of the readers' copy, at each run; every byte with
-    `whole`, after an end that was not orderly. A file that is not as it was written leaves the
-    catalogue, so that it misleads nobody, and what it held counts as not done.
+    At each run the bytes of the catalogue and of the readers' copy, and sizes and marks of every
+    file; every byte of those with `whole`, after an end that was not orderly. A file that is not
+    as it was written leaves the catalogue, so that it misleads nobody, and what it held counts as
+    not done.
 
     Raises:
-        RefusedError: the newest catalogue does not open.
+        RefusedError: no catalogue is whole.
     """
     if not publication(home):
         return
-    if whole:
-        yield from go_back(home)
+    yield from go_back(home)
     yield from _withdraw_damaged(home, whole)
     if fault := copy_fault(home):
         with locked(home, "warehouse"):
@@ -45,18 +46,20 @@ def go_back(home: Home) -> Iterator[str]:
     Raises:
         RefusedError: none of those that are kept is whole.
     """
+    if is_whole(catalogues(home)[0]):
+        return
     with locked(home, "warehouse"):
         found = catalogues(home)
         good = next((path for path in found if is_whole(path)), None)
-        if found and good is None:
+        if good is None:
             raise RefusedError(
                 "No catalogue is whole",
                 got=f"{len(found)} damaged ones in {home.catalogue}",
                 to_do="`fpt restore` brings back a backup",
             )
-        for path in found[: found.index(good) if good else 0]:
+        for path in found[: found.index(good)]:
             path.rename(path.with_suffix(".damaged"))
-            yield f"{path.name} was damaged: {good.name if good else ''} counts again"
+            yield f"{path.name} was damaged: {good.name} counts again"
 
 
 def prune(home: Home, *, older_than: float = GRACE_SECONDS) -> list[Path]:
@@ -85,5 +88,6 @@ def _withdraw_damaged(home: Home, whole: bool) -> Iterator[str]:
     for file, fault in broken:
         aside = home.root / file.path
         if aside.exists():
+            os.utime(aside)  # it stays for a day, to be looked at
             aside.rename(aside.with_suffix(".damaged"))
         yield f"{file.path} is {fault}: the next run that needs it makes it again"

@@ -1,8 +1,8 @@
 """An archive's files into a staging database, unchanged, the unreadable lines aside."""
 
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -46,18 +46,25 @@ class Load:
     n_users: int
     n_items: int
     n_rejects: int
+    n_forgotten: int = 0  # users that were left out, as they had asked
 
 
-def load_id_of(dataset: Dataset, source: Path) -> str:
-    """The id that the load of this archive has or would have.
+def load_id_of(dataset: Dataset, source: Path, forgotten: Collection[int] = ()) -> str:
+    """The id that the load of this archive has or would have without the forgotten users.
 
     Raises:
         RefusedError: the source can't be read.
     """
-    return _load_id(dataset, checksums(source)[0])
+    return _load_id(dataset, checksums(source)[0], forgotten)
 
 
-def land(dataset: Dataset, source: Path, folder: Path, progress: Advance | None = None) -> Load:
+def land(
+    dataset: Dataset,
+    source: Path,
+    folder: Path,
+    progress: Advance | None = None,
+    forgotten: Collection[int] = (),
+) -> Load:
     """Parse an archive into files of the tables `raw.*`, staged in a folder.
 
     Args:
@@ -65,6 +72,7 @@ def land(dataset: Dataset, source: Path, folder: Path, progress: Advance | None 
         source: the archive.
         folder: a staging folder; its database for audits has the row of `raw.loads` too.
         progress: is told the bytes of ratings done and in all.
+        forgotten: users whose rows are left out, wherever they stand.
 
     Raises:
         RefusedError: see `open_archive`, `copy_lines`; also a wrong header, a wrong encoding, or
@@ -75,19 +83,24 @@ def land(dataset: Dataset, source: Path, folder: Path, progress: Advance | None 
         open_archive(dataset, source, Path(unpacked)) as archive,
         connected(Path(unpacked) / "parsed.duckdb") as connection,
     ):
-        load_id = _load_id(dataset, archive.sha256)
+        load_id = _load_id(dataset, archive.sha256, forgotten)
         connection.execute(statements("schema/raw"))
-        _land_ratings(connection, dataset, archive, load_id, folder, progress)
+        _land_ratings(connection, dataset, archive, load_id, folder, progress, forgotten)
         _land_items(connection, dataset, archive, load_id)
         _land_users(connection, dataset, archive, load_id)
+        if forgotten:
+            connection.register("forgotten", pa.table({"raw_user_id": list(forgotten)}))
+            connection.execute(statements("landing/forgotten"))
         for table in ("raw.items", "raw.users", "raw.rejects"):
             stage_rows(connection, folder, table, load_id, f"SELECT * FROM {table}")
     with auditable(folder) as connection:
-        return _record(connection, dataset, archive, load_id)
+        load = _record(connection, dataset, archive, load_id)
+    return replace(load, n_forgotten=len(forgotten))
 
 
-def _load_id(dataset: Dataset, sha256: str) -> str:
-    return identify("load", dataset.name, sha256, CODE_VERSION)
+def _load_id(dataset: Dataset, sha256: str, forgotten: Collection[int]) -> str:
+    without = [sorted(forgotten)] if forgotten else []
+    return identify("load", dataset.name, sha256, CODE_VERSION, *without)
 
 
 def _land_ratings(
@@ -97,6 +110,7 @@ def _land_ratings(
     load_id: str,
     folder: Path,
     progress: Advance | None,
+    forgotten: Collection[int],
 ) -> None:
     layout = dataset.layout
     name = f"{dataset.name}/{layout.ratings}"
@@ -117,8 +131,11 @@ def _land_ratings(
     }
     connection.execute(statements("landing/why_not"))
     connection.execute(statements("landing/lines"), {"path": literal_glob(text)})
-    rows = statements("landing/ratings")
-    n_ratings = stage_rows(connection, folder, "raw.ratings", load_id, rows, parameters)
+    rows, told = statements("landing/ratings"), dict(parameters)
+    if forgotten:
+        rows += " AND NOT list_contains($forgotten::BIGINT[], TRY_CAST(field[1] AS BIGINT))"
+        told["forgotten"] = list(forgotten)
+    n_ratings = stage_rows(connection, folder, "raw.ratings", load_id, rows, told)
     if n_ratings < lines.count - n_headers:
         parameters |= {"load_id": load_id, "member": name, "longest": MAX_LINE_BYTES}
         connection.execute(statements("landing/rejects"), parameters)

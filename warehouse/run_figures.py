@@ -5,7 +5,7 @@ by SELECT alone. Some 25,000 ranks of a training become eighty rows of metrics a
 eight rows for each other training that it is compared with.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, groupby, product
 from operator import itemgetter
@@ -20,7 +20,26 @@ from warehouse.database import SQL, statements
 from warehouse.identity import code_version
 
 PARTS = tuple(product(("valid", "test"), ("uniform_100", "full")))
+FEW = 64  # trainings: the ranks of more are read a split and protocol at a time, to spare memory
 KEPT = ("run_metrics", "run_slices", "run_pairs")
+
+
+@dataclass(frozen=True)
+class _Missing:
+    """What is to be computed of a snapshot.
+
+    Attributes:
+        new: trainings that have no figures.
+        pairs: of each preset the trainings that are not compared yet.
+    """
+
+    new: frozenset[str]
+    pairs: tuple[tuple[figures.Pair, ...], ...]
+
+    @property
+    def run_ids(self) -> list[str]:
+        """Whose ranks are needed."""
+        return sorted(self.new.union(*chain(*self.pairs)))
 
 
 def add_figures(connection: duckdb.DuckDBPyConnection, run_ids: Sequence[str]) -> None:
@@ -66,29 +85,31 @@ def _complete(connection: duckdb.DuckDBPyConnection, snapshots: Sequence[tuple[s
         missing = _missing(connection, snapshot_id)
         if missing.run_ids:
             held_out = _read(connection, "users", snapshot_id)
-            for split, protocol in PARTS:
-                rows = _read(connection, "ranks", missing.run_ids, split, protocol)
-                parts = held_out.filter(pc.equal(held_out["split"], split)).drop_columns("split")
-                made = _figures(missing, figures.arrange(missing.run_ids, rows), parts)
-                _keep(connection, made, split, protocol)
+            at_once = len(PARTS) if len(missing.run_ids) <= FEW else 1
+            for start in range(0, len(PARTS), at_once):
+                _add(connection, missing, held_out, PARTS[start : start + at_once])
 
 
-@dataclass(frozen=True)
-class _Missing:
-    """What is to be computed of a snapshot.
-
-    Attributes:
-        new: trainings that have no figures.
-        pairs: of each preset the trainings that are not compared yet.
-    """
-
-    new: frozenset[str]
-    pairs: tuple[tuple[figures.Pair, ...], ...]
-
-    @property
-    def run_ids(self) -> list[str]:
-        """Whose ranks are needed."""
-        return sorted(self.new.union(*chain(*self.pairs)))
+def _add(
+    connection: duckdb.DuckDBPyConnection,
+    missing: _Missing,
+    held_out: pa.Table,
+    parts: Sequence[tuple[str, str]],
+) -> None:
+    """Compute figures of these splits and protocols and write them."""
+    splits, protocols = (list(names) for names in zip(*parts, strict=True))
+    rows = _read(connection, "ranks", missing.run_ids, splits, protocols)
+    made: dict[str, list[pa.Table]] = {"metrics": [], "slices": [], "pairs": []}
+    for part, (split, protocol) in enumerate(parts):
+        ranks = figures.arrange(missing.run_ids, rows.filter(pc.equal(rows["part"], part)))
+        held = held_out.filter(pc.equal(held_out["split"], split)).drop_columns("split")
+        for name, table in _figures(missing, ranks, held) if ranks.run_ids else ():
+            made[name].append(_labelled(table, split=split, protocol=protocol))
+    for name, tables in made.items():
+        if tables:
+            connection.register("frame", pa.concat_tables(tables))
+            connection.execute(f"INSERT INTO mart.run_{name} BY NAME FROM frame")
+            connection.unregister("frame")
 
 
 def _missing(connection: duckdb.DuckDBPyConnection, snapshot_id: str) -> _Missing:
@@ -101,22 +122,22 @@ def _missing(connection: duckdb.DuckDBPyConnection, snapshot_id: str) -> _Missin
     )
 
 
-def _figures(missing: _Missing, ranks: figures.Ranks, parts: pa.Table) -> dict[str, pa.Table]:
+def _figures(
+    missing: _Missing, ranks: figures.Ranks, parts: pa.Table
+) -> Iterator[tuple[str, pa.Table]]:
     new = ranks.only(missing.new)
-    compared = [figures.pairs(ranks.only(set(chain(*some))), some) for some in missing.pairs]
-    made = {"pairs": pa.concat_tables(compared)} if compared else {}
-    return made | {"metrics": figures.metrics(new), "slices": figures.slices(new, parts)}
+    yield "metrics", figures.metrics(new)
+    yield "slices", figures.slices(new, parts)
+    for some in missing.pairs:
+        yield "pairs", figures.pairs(ranks.only(set(chain(*some))), some)
+
+
+def _labelled(table: pa.Table, **labels: str) -> pa.Table:
+    for name, label in labels.items():
+        table = table.append_column(name, pa.array([label] * len(table), pa.string()))
+    return table
 
 
 def _read(connection: duckdb.DuckDBPyConnection, name: str, *parameters: object) -> pa.Table:
     question = connection.sql(statements(f"figures/{name}"), params=list(parameters))
     return question.to_arrow_table()
-
-
-def _keep(
-    connection: duckdb.DuckDBPyConnection, made: dict[str, pa.Table], split: str, protocol: str
-) -> None:
-    for name, frame in made.items():
-        connection.register("frame", frame)
-        connection.execute(statements(f"figures/keep_{name}"), [split, protocol])
-        connection.unregister("frame")

@@ -186,6 +186,6 @@ def unlisted(home: Home, files: Iterable[StoredFile], *, older_than: float) -> l
     before = time.time() - older_than
     return [
         path
-        for path in sorted(home.store.glob("*/*/*.parquet"))
+        for path in sorted(home.store.glob("*/*/*"))
         if path not in known and path.stat().st_mtime < before
     ]

@@ -80,3 +80,13 @@ COMMENT ON COLUMN raw.rejects.member IS 'File within the archive.';
 COMMENT ON COLUMN raw.rejects.source_row IS 'Line in that file, from 1.';
 COMMENT ON COLUMN raw.rejects.line IS 'The line itself, at most 200 characters of it.';
 COMMENT ON COLUMN raw.rejects.reason IS 'Why it was not taken.';
+
+CREATE TABLE IF NOT EXISTS raw.forgotten (
+    dataset VARCHAR NOT NULL,
+    raw_user_id BIGINT NOT NULL,
+    forgotten_at TIMESTAMP NOT NULL
+);
+COMMENT ON TABLE raw.forgotten IS 'Users who are left out of every load of a data set from now on (`fpt forget`).';
+COMMENT ON COLUMN raw.forgotten.dataset IS 'Name of the data set.';
+COMMENT ON COLUMN raw.forgotten.raw_user_id IS 'User number of the archive: all that is kept of them.';
+COMMENT ON COLUMN raw.forgotten.forgotten_at IS 'When (UTC).';

@@ -3,8 +3,9 @@ CREATE OR REPLACE VIEW mart.backtest AS
 WITH ranks AS (
     SELECT run_id, protocol, user_id, after.rank AS next_rank, left_out.rank AS left_out_rank
     FROM mart.next_ranks AS after
-    LEFT JOIN (SELECT * FROM mart.user_ranks WHERE split = 'test') AS left_out
-        USING (run_id, protocol, user_id)
+    LEFT JOIN (
+        SELECT * FROM mart.user_ranks WHERE split = 'test' AND run_id IN (SELECT run_id FROM mart.next_ranks)
+    ) AS left_out USING (run_id, protocol, user_id)
 ), scores AS (
     SELECT
         snapshot_id, preset, model, protocol, user_id, count(*) AS n_seeds,

@@ -1,0 +1,12 @@
+-- gone: ids of loads, snapshots and trainings. All that the catalogue has of them.
+DELETE FROM raw.loads WHERE load_id IN (SELECT id FROM gone);
+DELETE FROM core.snapshots WHERE snapshot_id IN (SELECT id FROM gone);
+DELETE FROM mart.training_runs WHERE run_id IN (SELECT id FROM gone);
+DELETE FROM mart.epochs WHERE run_id IN (SELECT id FROM gone);
+DELETE FROM mart.run_warnings WHERE run_id IN (SELECT id FROM gone);
+DELETE FROM mart.run_metrics WHERE run_id IN (SELECT id FROM gone);
+DELETE FROM mart.run_slices WHERE run_id IN (SELECT id FROM gone);
+DELETE FROM mart.run_pairs WHERE run_id IN (SELECT id FROM gone) OR other_id IN (SELECT id FROM gone);
+DELETE FROM mart.validation_results
+WHERE coalesce(load_id, snapshot_id, run_id) IN (SELECT id FROM gone);
+DELETE FROM mart.files WHERE id IN (SELECT id FROM gone);
