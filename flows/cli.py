@@ -331,10 +331,13 @@ def main() -> None:
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     # a busy machine starts Prefect's server in more than its twenty seconds
     os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
+    # a server that is set and lost is waited for, for half a minute; then the run goes on without
+    os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", "4")
     try:
         app()
-    finally:
-        ends.finish()
+    except SystemExit as end:
+        ends.finish(end.code)
+        raise
 
 
 def _show_metrics(outcome: Any, preset: str, home: Path, as_json: bool) -> None:

@@ -1,12 +1,10 @@
 """What the command line shows: progress bars, tables, one clear message for an error."""
 
 import json
-import math
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from decimal import Decimal
 from typing import Any
 
 from rich import box
@@ -16,7 +14,7 @@ from rich.measure import Measurement
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from warehouse.visible import printable
+from warehouse.visible import json_value, printable
 
 _ENDLESS = 100_000
 _HUGE = 1e15  # beyond it, digits before the point are mostly noise
@@ -69,16 +67,10 @@ def progress_bars() -> Iterator[None]:
 def show_rows(rows: Sequence[Mapping[str, Any]], title: str, *, as_json: bool = False) -> None:
     """Print rows as a table without its empty columns, or as JSON for scripts."""
     if as_json:
-        proper = [{name: _json_value(value) for name, value in row.items()} for row in rows]
+        proper = [{name: json_value(value) for name, value in row.items()} for row in rows]
         out.file.write(json.dumps(proper, default=str) + "\n")
         return
     out.print(_table(rows, title))
-
-
-def _json_value(value: Any) -> Any:
-    """JSON has no NaN and no infinity; a DECIMAL is a number as well."""
-    number = float(value) if isinstance(value, Decimal) else value
-    return None if isinstance(number, float) and not math.isfinite(number) else number
 
 
 def show_answer(rows: Sequence[Mapping[str, Any]]) -> None:

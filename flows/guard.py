@@ -48,16 +48,17 @@ def working(flow: Callable[[], T], home: Path) -> T:
         # to workers only
         prefect.flow_engine.capture_sigterm = nullcontext  # type: ignore
         with console.progress_bars(), swept(home):
-            return _whole(flow)
+            return _whole(flow, Home.at(home))
 
     return guarded(logged, home)
 
 
-def _whole(flow: Callable[[], T]) -> T:
+def _whole(flow: Callable[[], T], home: Home) -> T:
     """A flow's result, also when the engine could not tell its server of the end.
 
     A signal is raised within the flow's own code alone (`tasks/flow_runs.py`).
     """
+    from flows.server import tell_later
     from tasks.flow_runs import current
 
     with ends.deferred():
@@ -66,7 +67,10 @@ def _whole(flow: Callable[[], T]) -> T:
         except Exception:
             if not current.done:
                 raise
-            console.err.print("Prefect's server is lost: it was not told that this run is done.")
+            ends.server_lost = True
+            console.err.print("Prefect's server is lost: it is told later that this run is done.")
+            if current.id is not None:
+                tell_later(home, current.id, "done while the server was away")
             result = current.outcome
     ends.check()
     return result

@@ -46,6 +46,7 @@ def connect(home: Home) -> None:
         secret = password_for(home, settings.api.url)
         refuse_unreachable(settings.api.url, secret)
         _use(settings.api.url, secret)
+        tell_untold(home)
         return
     server = TemporaryServer(home.root / "logs" / "prefect.log")
     atexit.register(server.stop)  # registered first, so done last: Prefect still reports till then
@@ -81,10 +82,36 @@ def tell_cancelled(run: UUID, message: str) -> None:
     Raises:
         OSError: it does not answer.
     """
-    state = {"type": "CANCELLED", "name": "Cancelled", "message": message}
     for api, secret in _reported:
-        body = json.dumps({"state": state, "force": True}).encode()
-        _status(f"{api}/flow_runs/{run}/set_state", secret, seconds=0.5, body=body)
+        _set_state(api, secret, str(run), {"type": "CANCELLED", "message": message})
+
+
+def _set_state(api: str, secret: str | None, run: str, state: dict[str, str]) -> bool:
+    """Whether the server has taken it, or does not know such a run and never will."""
+    body = json.dumps({"state": state, "force": True}).encode()
+    status = _status(f"{api}/flow_runs/{run}/set_state", secret, seconds=0.5, body=body)
+    return status in (HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.NOT_FOUND)
+
+
+def tell_later(home: Home, run: UUID, message: str) -> None:
+    """Keep for a server that is lost that a flow run is done: it would show it as running for good.
+
+    The next command of this home that reports to the same address tells it.
+    """
+    for api, _ in _reported:
+        note = {"api": api, "state": {"type": "COMPLETED", "message": message}}
+        home.untold.mkdir(mode=0o750, exist_ok=True)
+        (home.untold / f"{run}.json").write_text(json.dumps(note), encoding="utf-8")
+
+
+def tell_untold(home: Home) -> None:
+    """Tell the server of this process what it missed; what it does not take waits on."""
+    for path in sorted(home.untold.glob("*.json")):
+        with suppress(OSError, ValueError, KeyError):
+            note = json.loads(path.read_text(encoding="utf-8"))
+            for api, secret in _reported:
+                if note["api"] == api and _set_state(api, secret, path.stem, note["state"]):
+                    path.unlink()
 
 
 _reported: list[tuple[str, str | None]] = []

@@ -15,6 +15,7 @@ from types import FrameType
 from urllib.request import urlopen
 
 from flows.processes import Processes
+from flows.server import damage_of
 from flows.serving import (
     AUTH,
     GPU,
@@ -36,6 +37,7 @@ from warehouse.home import Home
 
 START_SECONDS = 180.0
 SERVER = "server"
+RESTARTS = 5
 
 
 def up(home: Home, host: str, port: int | None, on_ready: Callable[[Served], None]) -> None:
@@ -64,7 +66,7 @@ def up(home: Home, host: str, port: int | None, on_ready: Callable[[Served], Non
             _start(processes, served, host, port)
             write_served(home, served)
             on_ready(served)
-            _watch(processes)
+            _watch(processes, lambda: _start_server(processes, host, port))
         except KeyboardInterrupt:
             return
         finally:
@@ -77,7 +79,7 @@ def up(home: Home, host: str, port: int | None, on_ready: Callable[[Served], Non
 def _start(processes: Processes, served: Served, host: str, port: int) -> None:
     """A light process starts the heavy ones, so that its own end takes no time."""
     prefect = [sys.executable, "-m", "prefect"]
-    processes.start(SERVER, [*prefect, "server", "start", "--host", host, "--port", str(port)])
+    _start_server(processes, host, port)
     _wait_for_server(processes, served)
     for pool in served.pools:
         worker = [*prefect, "worker", "start", "--pool", pool, "--type", "process"]
@@ -86,12 +88,18 @@ def _start(processes: Processes, served: Served, host: str, port: int) -> None:
     processes.run("setting-up", setting_up)
 
 
+def _start_server(processes: Processes, host: str, port: int) -> None:
+    words = ["prefect", "server", "start", "--host", host, "--port", str(port)]
+    processes.start(SERVER, [sys.executable, "-m", *words])
+
+
 def _wait_for_server(processes: Processes, served: Served) -> None:
     deadline = time.monotonic() + START_SECONDS
     while not _answers(f"{served.api}/health"):
         if processes.dead() or time.monotonic() > deadline:
             said = processes.last_words(SERVER)
-            raise RefusedError("The Prefect server did not start", got=said)
+            damage = damage_of(Path(os.environ["PREFECT_HOME"], "prefect.db"))
+            raise damage or RefusedError("The Prefect server did not start", got=said)
         time.sleep(0.1)
 
 
@@ -103,8 +111,13 @@ def _answers(address: str) -> bool:
         return False
 
 
-def _watch(processes: Processes) -> None:
-    while (dead := processes.dead()) is None:
+def _watch(processes: Processes, restart: Callable[[], None]) -> None:
+    """Until a part ends by itself; the server is started again, as runs and workers wait for it."""
+    starts = 0
+    while (dead := processes.dead()) is None or (dead == SERVER and starts < RESTARTS):
+        if dead:
+            starts += 1
+            restart()
         time.sleep(0.2)
     raise RefusedError(f"{dead} ended by itself", got=processes.last_words(dead))
 

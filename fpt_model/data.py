@@ -194,8 +194,13 @@ class Sequences:
         return self.lengths[rows] - (1 if split == "test" else 2)
 
 
-def load(path: Path) -> Sequences:
+def load(path: Path, least: int = 1) -> Sequences:
     """Read a sequences file that is whole.
+
+    Args:
+        path: the file.
+        least: interactions before the two held-out ones; none where only the last is ranked, as
+            what came next after a single one.
 
     Raises:
         ModelError: the file is missing, damaged, or says what can't be.
@@ -209,7 +214,7 @@ def load(path: Path) -> Sequences:
             to_do="If another version prepared it, run `fpt prepare` again",
         )
     sequences = _tensors(path, table, values)
-    _refuse_impossible(path, sequences, table)
+    _refuse_impossible(path, sequences, table, least)
     return sequences
 
 
@@ -267,7 +272,7 @@ def _padded(table: pa.Table, name: str) -> Tensor:
     return torch.from_numpy(rows)
 
 
-def _refuse_impossible(path: Path, ours: Sequences, table: pa.Table) -> None:
+def _refuse_impossible(path: Path, ours: Sequences, table: pa.Table, least: int) -> None:
     lengths, n_users = ours.lengths, ours.n_users
     users = torch.arange(1, n_users + 1)
     held_out = lengths - ours.n_train
@@ -287,7 +292,7 @@ def _refuse_impossible(path: Path, ours: Sequences, table: pa.Table) -> None:
         ),
         "a time scale under one second": _outside(ours.scales, 1, 1 << 62),
         "n_train is neither all nor all but two": not bool(
-            ((held_out == 0) | ((held_out == 2) & (ours.n_train >= 1))).all()
+            ((held_out == 0) | ((held_out == 2) & (ours.n_train >= least))).all()
         ),
         "timestamps that go back": _outside(_within(ours), 0, 1 << 62),
     }

@@ -121,7 +121,7 @@ def rank_ahead(path: Path, ahead: Path, run: Path, output: Path, device: torch.d
     Raises:
         ModelError: see `load_model`; the files are not of the same users and items.
     """
-    before, after = load(path).to(device), load(ahead).to(device)
+    before, after = load(path).to(device), load(ahead, least=0).to(device)
     ours, theirs = ((x.snapshot_id, x.n_users, x.n_items) for x in (before, after))
     if ours != theirs:
         raise ModelError(f"{ahead.name} is not of {path.name}", got=theirs, expected=ours)

@@ -13,6 +13,7 @@ from prefect.artifacts import (
 
 from tasks import curves
 from tasks.findings import Finding, bad
+from tasks.telling import tell
 from warehouse.database import statements
 from warehouse.home import Home
 from warehouse.questions import ask
@@ -23,18 +24,15 @@ def show_results(
     home: Home, snapshot_ids: Sequence[str], preset: str, run_ids: Sequence[str]
 ) -> None:
     """Of a run's trainings: the metrics as a table, the learning curves, and where the rows are."""
-    create_table_artifact(
-        table=leaderboard(home, snapshot_ids, preset),
-        key="metrics",
-        description="Test metrics at 10, mean over seeds; the paper's numbers where it has them",
-    )
+    metrics = leaderboard(home, snapshot_ids, preset)
+    said = "Test metrics at 10, mean over seeds; the paper's numbers where it has them"
+    tell(lambda: create_table_artifact(table=metrics, key="metrics", description=said))
     drawn = curves.draw(ask(home, statements("questions/course"), [list(run_ids)]).to_dicts())
-    create_image_artifact(
-        image_url=f"data:image/svg+xml;base64,{b64encode(drawn.encode()).decode()}",
-        key="learning-curves",
-        description="Each training's course: validation NDCG@10 and training loss by epoch",
-    )
-    create_markdown_artifact(where_the_rows_are(run_ids), key="rows", description="Where to ask")
+    image = f"data:image/svg+xml;base64,{b64encode(drawn.encode()).decode()}"
+    course = "Each training's course: validation NDCG@10 and training loss by epoch"
+    tell(lambda: create_image_artifact(image_url=image, key="learning-curves", description=course))
+    rows = where_the_rows_are(run_ids)
+    tell(lambda: create_markdown_artifact(rows, key="rows", description="Where to ask"))
 
 
 def where_the_rows_are(run_ids: Sequence[str]) -> str:
@@ -83,7 +81,8 @@ def show_audit(what: str, rows: Sequence[Mapping[str, Any]]) -> None:
         "|---|---|---|---|---|",
         *(_line(row) for row in sorted(rows, key=lambda row: bool(row["success"]))),
     ]
-    create_markdown_artifact("\n".join(lines), key="audit", description=what)
+    text = "\n".join(lines)
+    tell(lambda: create_markdown_artifact(text, key="audit", description=what))
 
 
 def _failure(row: Mapping[str, Any]) -> str:

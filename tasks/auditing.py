@@ -11,6 +11,7 @@ from expectations.facts import Facts
 from expectations.outcome import Outcome, stops
 from expectations.suites import AHEAD, CORE, RANKS, RAW
 from tasks.artifacts import show_audit
+from tasks.ends import ends
 from tasks.progress import note, warn
 from warehouse import suspicions
 from warehouse.ahead import AheadFile, stage_next_ranks
@@ -133,6 +134,7 @@ def _audit(
     from expectations.runner import audit  # takes seconds to import: only where it is used
 
     outcomes = audit(database, suites, facts)
+    ends.check()  # an interrupted query is a failed expectation to the auditor, and none to us
     rows = [asdict(outcome) for outcome in outcomes]
     audit_id = store_outcomes(home, rows, **ids)
     if suspects.run_ids:
@@ -154,10 +156,10 @@ def _tell(outcomes: Sequence[Outcome], accepted: Collection[str]) -> None:
         if outcome.success:
             continue
         if outcome.name in accepted:
-            note(f"accepted, {outcome.name}: {_said(outcome)}")
+            note(f"accepted, {outcome.name}: {_suspected(outcome)}")
         elif outcome.name:
             to_do = f"Published with this mark; `--accept {outcome.name}` says that it is right"
-            warn(f"warning, {outcome.name}: {_said(outcome)}. {outcome.reason} {to_do}.")
+            warn(f"warning, {outcome.name}: {_suspected(outcome)}. {outcome.reason} {to_do}.")
         else:
             warn(f"{outcome.severity}: {_said(outcome)}")
 
@@ -173,6 +175,12 @@ def _refusal(outcomes: Sequence[Outcome]) -> RefusedError:
     )
 
 
+def _suspected(outcome: Outcome) -> str:
+    """The figures behind a suspicion: how many, and the first of a test split, else of all."""
+    first = min(outcome.found, key=lambda row: row["split"] == "valid")
+    return f"{len(outcome.found)} figures, such as {_row(first)}"
+
+
 def _said(outcome: Outcome) -> str:
     counted = f", {outcome.unexpected_count:,} rows" if outcome.unexpected_count else ""
     rows = "; ".join(_row(row) for row in outcome.sample[:3])
@@ -182,4 +190,5 @@ def _said(outcome: Outcome) -> str:
 
 
 def _row(row: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {value!r}" for name, value in row.items() if name != "load_id")
+    left_out = ("load_id", "run_id")
+    return ", ".join(f"{name} {value!r}" for name, value in row.items() if name not in left_out)

@@ -10,6 +10,7 @@ import atexit
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -31,12 +32,14 @@ class Ends:
     Attributes:
         received: the first one.
         said: whether the user was told of it.
+        server_lost: whether Prefect's server was not there at the end.
         at_last: what is done before an end by force.
     """
 
     def __init__(self) -> None:
         self.received: int | None = None
         self.said = False
+        self.server_lost = False
         self.at_last: list[Callable[[], None]] = []
         self._watching = False
         self._deferred = False
@@ -50,6 +53,11 @@ class Ends:
     def watching(self) -> bool:
         """Whether this process is a command of ours, and not another's, such as a worker's."""
         return self._watching
+
+    @property
+    def told(self) -> bool:
+        """Whether this command was told to end."""
+        return self._watching and self.received is not None
 
     def watch(self) -> None:
         """Begin; in the main thread."""
@@ -76,13 +84,17 @@ class Ends:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
-    def finish(self) -> None:
+    def finish(self, code: int | str | None) -> None:
         """The work is over; a signal now only sees that what is left takes moments.
 
         After one, the interpreter's own end is left out: it unloads libraries, for a second.
+        Without a server, Prefect's last reports are: they would be tried for minutes.
         """
         self._deferred = True
-        if self._watching and self.received is not None:
+        sys.stdout.flush()
+        if self.server_lost:
+            os._exit(code if isinstance(code, int) else int(code is not None))
+        if self.told:
             atexit._run_exitfuncs()  # Prefect's last reports, then the end of its server
             os._exit(self.code)
 
@@ -112,7 +124,7 @@ class Ends:
 
     def check(self) -> None:
         """Raise what was noted and not raised yet."""
-        if self._watching and self.received is not None:
+        if self.told:
             raise InterruptedRunError
 
     def _note(self, number: int, _: FrameType | None) -> None:

@@ -21,7 +21,8 @@ from prefect.states import Cancelled, Failed
 from tasks import servers
 from tasks.ends import INTERRUPTED, InterruptedRunError, ends
 from tasks.progress import note
-from warehouse import garbage
+from tasks.telling import tell, tell_the_rest
+from warehouse import garbage, locks
 from warehouse.database import locked
 from warehouse.errors import RefusedError
 from warehouse.garbage import SIGNS_OF_LIFE
@@ -67,10 +68,15 @@ def operated(function: Callable[P, R]) -> Callable[P, R]:
             with ends.at_once(), alive(home):
                 current.outcome = function(*args, **kwargs)
                 current.done = True
+                tell_the_rest()
                 return cast(R, current.outcome)
         except InterruptedRunError:
             return cast(R, Cancelled(message=INTERRUPTED))
-        except RefusedError as error:
+        except Exception as error:
+            if ends.told:  # a library made another error of it
+                return cast(R, Cancelled(message=INTERRUPTED))
+            if not isinstance(error, RefusedError):
+                raise
             traceback.clear_frames(
                 error.__traceback__
             )  # Prefect keeps the error, and so its frames
@@ -109,28 +115,34 @@ def clear_up(home: Home, own: str) -> None:
     It never fails a run.
     """
     try:
-        gone = [*garbage.collect(home, own), *servers.settle_dead(home)]
-        for mended in keep_whole(home, whole=bool(gone)):
+        gone, dead = garbage.collect(home, own), servers.died(home)
+        if gone:
+            note(f"removed what dead runs left: {', '.join(gone)}")
+        for mended in keep_whole(home, whole=bool(gone or dead)):
             note(mended)
         prune(home)
     except Exception as error:  # whatever it is: the work matters more
-        get_run_logger().warning("Garbage was not collected: %s", error)
+        get_run_logger().warning("Not all was cleared up: %s", error)
         return
-    if gone:
-        note(f"removed what dead runs left: {', '.join(gone)}")
+    tell(lambda: servers.settle(dead))
 
 
 def forget(home: Home, name: str) -> None:
     """Remove a sign of life; nobody waits for it, as flow runs' ids are never used twice."""
-    (home.locks / f"{name}.lock").unlink(missing_ok=True)
+    locks.remove(home.locks / f"{name}.lock")
 
 
 def tag(*words: str) -> None:
     """Add tags to this flow run, to find it by in the UI."""
     if flow_run.id is None:
         return
-    with get_client(sync_client=True) as client:
-        client.update_flow_run(flow_run.id, tags=sorted({*flow_run.tags, *words}))
+    identity, tags = flow_run.id, sorted({*flow_run.tags, *words})
+
+    def update() -> None:
+        with get_client(sync_client=True) as client:
+            client.update_flow_run(identity, tags=tags)
+
+    tell(update)
 
 
 def _explain(error: RefusedError) -> None:
@@ -139,7 +151,8 @@ def _explain(error: RefusedError) -> None:
     lines = [f"## {error.what}", ""]
     facts = {"got": error.got, "expected": error.expected, "to do": error.to_do}
     lines += [f"- **{name}** {_quoted(text)}" for name, text in facts.items() if text]
-    create_markdown_artifact("\n".join(lines), key="failure", description=error.what)
+    text = "\n".join(lines)
+    tell(lambda: create_markdown_artifact(text, key="failure", description=error.what))
 
 
 def _quoted(text: str) -> str:

@@ -1,12 +1,15 @@
 """Runs that were told to a temporary server, which ended with their command."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Crashed
 
+from warehouse import locks
 from warehouse.database import is_held
 from warehouse.garbage import SIGNS_OF_LIFE
 from warehouse.home import Home
@@ -24,19 +27,22 @@ class Temporary:
 temporary = Temporary()
 
 
-def settle_dead(home: Home) -> list[str]:
-    """Mark runs of temporary servers whose process died as crashed, and forget them.
+def died(home: Home) -> list[Path]:
+    """Signs of life of runs of temporary servers whose process is gone."""
+    signs = sorted(home.locks.glob(f"{ALONE}*.lock"))
+    return [path for path in signs if not is_held(home, path.stem)]
+
+
+def settle(dead: Sequence[Path]) -> None:
+    """Mark such runs as crashed, and forget them.
 
     Runs of a lasting server are seen to by `tasks/dead_runs.py`, which starts them again.
     """
-    signs = sorted(home.locks.glob(f"{ALONE}*.lock"))
-    dead = [path for path in signs if not is_held(home, path.stem)]
     if dead:
         with get_client(sync_client=True) as client:
             for path in dead:
                 _mark(client, UUID(path.stem.removeprefix(ALONE)))
-                path.unlink(missing_ok=True)
-    return [f"locks/{path.name}" for path in dead]
+                locks.remove(path)
 
 
 def _mark(client: SyncPrefectClient, identity: UUID) -> None:

@@ -20,6 +20,7 @@ from fpt_model.version import SOURCE, code_version
 from tasks import folders
 from tasks.progress import note, report, warn
 from tasks.subprocesses import Event, follow
+from tasks.telling import try_to
 from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.identity import identify
@@ -292,10 +293,15 @@ class _Progress:
         if TaskRunContext.get() is None or (early and share < 1):
             return
         self._shown[run] = now
-        if run in self._artifacts:
-            update_progress_artifact(self._artifacts[run], 100.0 * share, description=text)
-        else:
-            self._artifacts[run] = create_progress_artifact(100.0 * share, description=text)
+        known = self._artifacts.get(run)
+
+        def tell() -> Any:
+            if known is None:
+                return create_progress_artifact(100.0 * share, description=text)
+            update_progress_artifact(known, 100.0 * share, description=text)
+            return known
+
+        self._artifacts[run] = try_to(tell, lost=known)
 
 
 def _note(event: Event) -> str:

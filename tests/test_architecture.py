@@ -8,8 +8,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 ROOMS = {"flows", "tasks", "warehouse", "expectations", "fpt_model"}
 PACKAGES = {
-    "flows": {"prefect", "pydantic", "typer", "rich", "packaging", "torch", "yaml"},
-    "tasks": {"prefect"},
+    "flows": {"prefect", "pydantic", "typer", "rich", "packaging", "torch", "yaml", "uvicorn"},
+    "tasks": {"prefect", "httpx"},  # whose errors Prefect's client raises
     "warehouse": {"duckdb", "polars", "pyarrow", "numpy", "filelock", "httpx"}
     | {"jinja2", "markupsafe"},  # the report
     "expectations": {"great_expectations", "sqlalchemy", "duckdb", "duckdb_engine"},
@@ -71,6 +71,31 @@ def test_light_parts_are_light():
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert not {"torch", "great_expectations", "sqlalchemy"} & set(answer.stdout.split())
+
+
+def commands() -> list[tuple[str, ast.FunctionDef]]:
+    return [
+        (path.name, node)
+        for path in files("flows")
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.FunctionDef)
+        and any(ast.unparse(one).startswith("app.command") for one in node.decorator_list)
+    ]
+
+
+def test_a_command_does_nothing_outside_its_guard():
+    """What it imports, reads and shows may fail too: then there is one line, and no traceback."""
+    assert len(commands()) >= 12
+    for file, command in commands():
+        outside: list[ast.AST] = list(command.body)
+        while outside:
+            node = outside.pop()
+            assert not isinstance(node, ast.Import | ast.ImportFrom), f"{file}, {command.name}"
+            if isinstance(node, ast.Call):
+                said = f"{file}, {command.name}: {ast.unparse(node)}"
+                assert ast.unparse(node.func) in {"guarded", "working", "typer.Exit", "str"}, said
+            if not isinstance(node, ast.FunctionDef | ast.Lambda):
+                outside += ast.iter_child_nodes(node)
 
 
 def test_no_file_in_flows_is_called_like_a_package():

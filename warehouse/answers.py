@@ -152,8 +152,10 @@ class Answers:
 
 
 def _environment() -> dict[str, str]:
-    return {
+    kept = {
         name: value
         for name, value in os.environ.items()
         if name in KEPT or name.startswith(("LC_", "PYTHON"))
     }
+    ours = str(Path(__file__).parents[1])  # the same code, wherever it was started from
+    return kept | {"PYTHONPATH": os.pathsep.join([ours, *filter(None, [kept.get("PYTHONPATH")])])}

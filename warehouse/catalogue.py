@@ -30,7 +30,7 @@ from warehouse.database import (
 from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.identity import code_version, sha256_of
-from warehouse.placing import put_in_place, sync
+from warehouse.placing import put_in_place, put_link_in_place
 from warehouse.records import Published
 from warehouse.run_figures import KEPT as KEPT_FIGURES
 from warehouse.run_figures import bring_up_to_date, figure_files
@@ -183,17 +183,13 @@ def _refuse_damaged(path: Path) -> None:
 
 
 def _forget(draft: Path) -> None:
-    for left in (draft, Path(f"{draft}.wal"), _clean(draft)):
+    for left in (draft, Path(f"{draft}.wal"), draft.with_name(f"clean-{draft.name}")):
         left.unlink(missing_ok=True)
-
-
-def _clean(draft: Path) -> Path:
-    return draft.with_name(f"clean-{draft.name}")
 
 
 def _write_anew(draft: Path) -> None:
     """Deleted rows stay in a database file until something else is written over them."""
-    clean = _clean(draft)
+    clean = draft.with_name(f"clean-{draft.name}")
     about = f"STORAGE_VERSION '{STORAGE_VERSION}', BLOCK_SIZE {BLOCK_BYTES}"
     with connected(IN_MEMORY) as connection:
         connection.execute(f"ATTACH {quoted(str(draft))} AS draft (READ_ONLY)")
@@ -280,8 +276,7 @@ def _guard_copy(home: Home) -> None:
     link.unlink(missing_ok=True)
     try:
         link.symlink_to(NOWHERE)
-        link.replace(_guard_path(home))
-        sync(home.root)
+        put_link_in_place(link, _guard_path(home))
     except OSError:  # a file system without links: its mode alone protects the copy
         with suppress(FileNotFoundError):
             _guard_path(home).unlink()

@@ -1,6 +1,7 @@
 """Opening DuckDB files, and locks that one process at a time holds, with a bounded wait."""
 
 import atexit
+import errno
 import os
 import re
 import sys
@@ -14,7 +15,9 @@ from filelock import FileLock, Timeout
 
 from warehouse.errors import RefusedError
 from warehouse.home import Home
+from warehouse.locks import holder, signed
 
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 SQL = Path(__file__).parent / "sql"
 WAIT_SECONDS = 120.0
 # of new files: shells and BI tools, which open the readers' copy, are often a version behind
@@ -52,24 +55,44 @@ def locked(home: Home, name: str, *, wait_seconds: float = WAIT_SECONDS) -> Iter
     """Hold the lock `name` of a home; the kernel frees it when its process dies.
 
     Raises:
-        RefusedError: another process holds it for longer than `wait_seconds`.
+        RefusedError: another process holds it for longer than `wait_seconds`; the file system
+            keeps no locks.
     """
     path = home.locks / f"{name}.lock"
+    lock = _lock(path, wait_seconds)
     try:
-        with FileLock(path, timeout=wait_seconds, mode=0o640):
-            yield
+        lock.acquire()
     except Timeout:
         raise RefusedError(
-            f"{name} is in use by another run",
+            f"{name} is in use by {holder(path)}",
             got=f"no turn within {wait_seconds:.0f} s",
             to_do="Wait for the other run to end, or give this one a --home of its own",
         ) from None
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        raise RefusedError(
+            f"The file system of {home.root} keeps no locks",
+            got=str(error),
+            expected="a local one, or NFS with its lock service",
+            to_do="Give a --home elsewhere: without locks two runs would overwrite each other",
+        ) from error
+    try:
+        with signed(path):
+            yield
+    finally:
+        lock.release()
+
+
+def _lock(path: Path, wait_seconds: float) -> FileLock:
+    """The kernel's own lock, never a file that stands for one and outlives its maker."""
+    return FileLock(path, timeout=wait_seconds, mode=0o640, fallback_to_soft=False)
 
 
 def is_held(home: Home, name: str) -> bool:
     """Whether a living process holds the lock `name` now."""
     try:
-        with FileLock(home.locks / f"{name}.lock", timeout=0, mode=0o640):
+        with _lock(home.locks / f"{name}.lock", 0):
             return False
     except Timeout:
         return True

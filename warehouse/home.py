@@ -104,6 +104,11 @@ class Home:
         """One file a thing that one process at a time may work on."""
         return self.root / "locks"
 
+    @property
+    def untold(self) -> Path:
+        """Ends of flow runs that Prefect's server was not there to hear; made when needed."""
+        return self.root / "untold"
+
     def sequences_file(self, snapshot_id: str) -> Path:
         """Sequences file of a snapshot."""
         return self.sequences / f"sequences-{snapshot_id}.parquet"

@@ -16,6 +16,7 @@ from warehouse.catalogue import (
 from warehouse.database import locked
 from warehouse.errors import RefusedError
 from warehouse.home import Home
+from warehouse.placing import put_in_place
 from warehouse.store import GRACE_SECONDS, damaged, listed, show_listed, unlist, unlisted
 
 
@@ -58,7 +59,7 @@ def go_back(home: Home) -> Iterator[str]:
                 to_do="`fpt restore` brings back a backup",
             )
         for path in found[: found.index(good)]:
-            path.rename(path.with_suffix(".damaged"))
+            put_in_place(path, path.with_suffix(".damaged"))
             yield f"{path.name} was damaged: {good.name} counts again"
 
 
@@ -89,5 +90,5 @@ def _withdraw_damaged(home: Home, whole: bool) -> Iterator[str]:
         aside = home.root / file.path
         if aside.exists():
             os.utime(aside)  # it stays for a day, to be looked at
-            aside.rename(aside.with_suffix(".damaged"))
+            put_in_place(aside, aside.with_suffix(".damaged"))
         yield f"{file.path} is {fault}: the next run that needs it makes it again"

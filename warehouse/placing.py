@@ -19,6 +19,12 @@ def put_in_place(partial: Path, path: Path) -> Path:
     return path
 
 
+def put_link_in_place(link: Path, path: Path) -> None:
+    """The same for a symbolic link, which has no bytes of its own, and may lead nowhere."""
+    link.replace(path)
+    sync(path.parent)
+
+
 def sync(path: Path) -> None:
     """Wait until what a file or folder holds is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)

@@ -10,6 +10,7 @@ from warehouse.database import statements
 from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.questions import ask
+from warehouse.visible import json_value
 
 Row = dict[str, Any]
 RUN = ("dataset", "retention", "preset", "variant", "seed")
@@ -77,7 +78,7 @@ def as_lines(rows: Sequence[Row]) -> str:
 def _rows(home: Home, kind: Kind, dataset: str, preset: str) -> list[Row]:
     question = statements(f"questions/{kind.name}")
     answer = ask(home, question, [dataset, preset], timeout_seconds=TIMEOUT_SECONDS)
-    rows = answer.to_dicts()
+    rows = [{name: json_value(value) for name, value in row.items()} for row in answer.to_dicts()]
     for row in rows:
         if "versions" in row:
             row["versions"] = json.loads(row["versions"])

@@ -10,6 +10,7 @@ from typing import Any
 import duckdb
 import polars as pl
 
+from warehouse import locks
 from warehouse.database import connected, locked, quoted, table_files
 from warehouse.home import Home
 from warehouse.store import staged_file, staged_files
@@ -51,7 +52,7 @@ def staging_folder(home: Home, name: str) -> Iterator[Path]:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-            (home.locks / f"{LOCK}{own}.lock").unlink(missing_ok=True)
+            locks.remove(home.locks / f"{LOCK}{own}.lock")
 
 
 def audited(folder: Path) -> Path:

@@ -1,7 +1,10 @@
-"""Text on its way to a terminal or a spreadsheet: it can't steer it or start a formula."""
+"""Values on their way to a terminal, a spreadsheet or a script: none steers it or breaks it."""
 
+import math
 import re
 from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any
 
 _NUMBER = re.compile(r"-?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 _FORMULA = re.compile(r"[\s']*[=+\-@＝＋－＠]")
@@ -17,6 +20,16 @@ def printable(text: str) -> str:
     return "".join(
         char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in text
     )
+
+
+def json_value(value: Any) -> Any:
+    """A value for `json.dumps`: JSON has no NaN and no infinity; a DECIMAL is a number as well.
+
+    >>> json_value(float("nan")), json_value(Decimal("0.5")), json_value("nan")
+    (None, 0.5, 'nan')
+    """
+    number = float(value) if isinstance(value, Decimal) else value
+    return None if isinstance(number, float) and not math.isfinite(number) else number
 
 
 def as_text(text: str) -> str:

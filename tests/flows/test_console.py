@@ -2,9 +2,11 @@
 
 import io
 import json
+import math
 import subprocess
 import sys
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -99,6 +101,19 @@ def test_json_is_json_and_nothing_else(terminal):
     (line,) = terminal.getvalue().splitlines()
     expected = odd | {"at": "2026-01-01 00:00:00", "path": "a"}
     assert json.loads(line) == [expected]
+
+
+def test_numbers_in_json_are_json(pipe):
+    row = {"sd": math.nan, "most": math.inf, "share": Decimal("0.25"), "ndcg": 0.5}
+    console.show_rows([row], "", as_json=True)
+    assert json.loads(pipe.getvalue(), parse_constant=pytest.fail) == [
+        {"sd": None, "most": None, "share": 0.25, "ndcg": 0.5}
+    ]
+
+
+def test_a_huge_fraction_is_short(pipe):
+    console.show_rows([{"x": 1e300, "y": 2.5, "z": math.nan}], "")
+    assert pipe.getvalue().split()[-3:] == ["1e+300", "2.5000", "nan"]
 
 
 def test_no_rows_are_an_empty_list_in_json(pipe):

@@ -7,21 +7,26 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
 import time
+from base64 import b64encode
+from collections.abc import Iterator
 from dataclasses import dataclass
 from html import unescape
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
 import yaml
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.exceptions import PrefectHTTPStatusError
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
 from flows.processes import _children_by_parent, _descendants, lives
 from warehouse.home import Home
@@ -52,9 +57,15 @@ class Live:
     called: list[dict]
     log: Path
 
+    @property
+    def settings(self) -> dict:
+        """What a client of ours needs: the address, and the home's own password."""
+        secret = (self.home / "up.password").read_text().strip()
+        return {PREFECT_API_URL: f"{self.url}/api", PREFECT_API_AUTH_STRING: secret}
+
     def runs(self, deployment: str) -> list[FlowRun]:
         """Runs of a deployment, the oldest first."""
-        with temporary_settings({PREFECT_API_URL: f"{self.url}/api"}):  # noqa: SIM117
+        with temporary_settings(self.settings):  # noqa: SIM117
             with get_client(sync_client=True) as client:
                 wanted = {one.id for one in client.read_deployments() if one.name == deployment}
                 found = [run for run in client.read_flow_runs() if run.deployment_id in wanted]
@@ -139,6 +150,44 @@ def completed(live: Live, deployment: str) -> list[FlowRun]:
     return [run for run in live.runs(deployment) if run.state_type == StateType.COMPLETED]
 
 
+@pytest.fixture
+def logged_in(live) -> Iterator[str]:
+    """The UI as somebody has it who has given the password: a proxy that adds it."""
+    secret = live.settings[PREFECT_API_AUTH_STRING]
+    added = {"Authorization": f"Basic {b64encode(secret.encode()).decode()}"}
+
+    class Proxy(BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            size = int(self.headers.get("Content-Length", 0))
+            kept = {k: v for k, v in self.headers.items() if k in ("Accept", "Content-Type")}
+            body = self.rfile.read(size) if size else None
+            asked = Request(live.url + self.path, body, kept | added, method=self.command)
+            try:
+                with urlopen(asked, timeout=30) as answer:
+                    status, kind, text = (
+                        answer.status,
+                        answer.headers["Content-Type"],
+                        answer.read(),
+                    )
+            except HTTPError as error:
+                status, kind, text = error.code, "application/json", error.read()
+            self.send_response(status)
+            self.send_header("Content-Type", kind or "text/plain")
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text)
+
+        do_GET = do_POST = do_PATCH = answer  # noqa: N815 - the library's names
+
+        def log_message(self, *words: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
 def page(url: str, folder: Path) -> str:
     """What a browser shows at `url`, after fifteen seconds of its own time."""
     command = [CHROMIUM, *FLAGS, f"--user-data-dir={folder}", "--virtual-time-budget=15000"]
@@ -162,6 +211,24 @@ def test_every_part_answers(live):
     assert {check for check, state in states.items() if state == "good"} >= good
 
 
+def test_who_has_no_password_gets_nothing(live):
+    """Nor is it in what it says, in logs, in process arguments or in runs' parameters."""
+    for path in ("flow_runs/filter", "deployments/filter"):
+        asked = Request(f"{live.url}/api/{path}", b"{}", {"Content-Type": "application/json"})
+        with pytest.raises(HTTPError, match="401"):
+            urlopen(asked, timeout=30)
+    secret = live.settings[PREFECT_API_AUTH_STRING]
+    said = [path.read_text(errors="replace") for path in (live.home / "logs").iterdir()]
+    typed = [
+        Path(f"/proc/{pid}/cmdline").read_text()
+        for pid in _descendants([live.process.pid], _children_by_parent())
+    ]
+    given = [str(run.parameters) for run in live.runs("often")]
+    for text in (*said, *typed, *given, live.log.read_text()):
+        assert secret not in text
+        assert secret.partition(":")[2] not in text
+
+
 def test_a_second_one_is_refused(live):
     done = fpt(live, "up")
     assert done.returncode == 1
@@ -172,7 +239,7 @@ def test_a_second_one_is_refused(live):
 def test_a_wrong_parameter_is_named_and_no_run_is_made(live):
     before = len(live.runs("nightly"))
     with (
-        temporary_settings({PREFECT_API_URL: f"{live.url}/api"}),
+        temporary_settings(live.settings),
         get_client(sync_client=True) as client,
     ):
         nightly = client.read_deployment_by_name("run/nightly")
@@ -197,22 +264,22 @@ def worker_log(live: Live) -> str:
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium")
-def test_a_browser_shows_the_run_its_state_and_its_artifacts(live, tmp_path):
+def test_a_browser_shows_the_run_its_state_and_its_artifacts(live, logged_in, tmp_path):
     run = wait_for(lambda: completed(live, "often"))[0]
-    seen = page(f"{live.url}/runs/flow-run/{run.id}", tmp_path / "a")
+    seen = page(f"{logged_in}/runs/flow-run/{run.id}", tmp_path / "a")
     assert run.name in seen
     assert "Completed" in seen
-    seen = page(f"{live.url}/v2/runs/flow-run/{run.id}?tab=Artifacts", tmp_path / "b")
+    seen = page(f"{logged_in}/v2/runs/flow-run/{run.id}?tab=Artifacts", tmp_path / "b")
     for key in ("metrics", "learning-curves", "rows"):
         assert f">{key}<" in seen
     curves = artifact(live, run, "learning-curves")
-    seen = page(f"{live.url}/artifacts/artifact/{curves}", tmp_path / "c")
+    seen = page(f"{logged_in}/artifacts/artifact/{curves}", tmp_path / "c")
     assert re.search(r'<img[^>]*src="data:image/svg\+xml;base64,', seen)
 
 
 def artifact(live: Live, run: FlowRun, key: str) -> str:
     with (
-        temporary_settings({PREFECT_API_URL: f"{live.url}/api"}),
+        temporary_settings(live.settings),
         get_client(sync_client=True) as client,
     ):
         found = client.read_artifacts()
@@ -246,6 +313,18 @@ def test_commands_of_the_page_work(live):
     assert "sasrec" in done.stdout
     (asked,) = [run for run in live.runs("nightly") if not run.auto_scheduled]
     assert asked.parameters["seeds"] == 1
+
+
+def test_a_killed_server_is_started_again(live):
+    (server,) = [
+        pid
+        for pid in _children_by_parent()[live.process.pid]
+        if b"server" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
+    os.kill(server, signal.SIGKILL)
+    wait_for(lambda: not lives(server))
+    wait_for(lambda: fpt(live, "up", "--check").returncode == 0)
+    assert live.process.poll() is None
 
 
 def test_an_interrupt_ends_all_of_it_within_ten_seconds(live):

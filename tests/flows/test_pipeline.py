@@ -214,6 +214,8 @@ def test_a_bad_archive_ends_in_one_clear_error(copy, content, fpt, write_archive
     assert "5::abc::3::960000000" in answer.err
     assert "Traceback" not in answer.err
     assert content(copy) == before
+    worst = fpt("sql", "worst-audits", "--format", "json", home=copy).rows[0]
+    assert (worst["severity"], worst["table_name"]) == ("critical", "raw.rejects")
 
 
 @pytest.mark.parametrize(

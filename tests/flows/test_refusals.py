@@ -1,4 +1,4 @@
-"""Bad input: a typed refusal, its outcomes kept, and an unchanged published warehouse."""
+"""Bad input: a typed refusal, its outcomes kept, and nothing else changed in what is published."""
 
 import random
 import zipfile
@@ -100,7 +100,10 @@ def test_bad_input_is_refused_and_nothing_published(
     with pytest.raises(RefusedError) as caught:
         run(dataset="ml-1m", source=source, models=["sasrec"], home=copy)
     assert len(str(caught.value)) > 30
-    assert content(copy) == before
+    after = content(copy)
+    changed = {name for name in before if after[name] != before[name]}
+    # a load that is good stays, though too little of it is left for a snapshot
+    assert changed == ({"raw.loads", "mart.files"} if spoil is too_little else set())
 
 
 def test_a_failed_audit_is_kept_with_its_offending_rows(

@@ -1,5 +1,7 @@
 """Opening databases: locks that end with their holder, one schema, and clear refusals."""
 
+import errno
+import os
 import shutil
 import subprocess
 import sys
@@ -54,7 +56,7 @@ def test_a_lock_is_taken_over_once_from_a_process_that_was_killed(home):
     )
     try:
         assert holder.stdout.readline() == "held\n"
-        with pytest.raises(RefusedError, match="in use by another run"):
+        with pytest.raises(RefusedError, match="in use by"):
             locked(home, "warehouse", wait_seconds=0.1).__enter__()
     finally:
         holder.kill()
@@ -211,3 +213,21 @@ def test_a_literal_glob_finds_its_file_alone(tmp_path, name):
 @pytest.mark.parametrize("text", ["", "it's", "''", "'); DROP TABLE x; --", "\\'", "é🎬\n"])
 def test_quoted_text_comes_back_as_it_was(text):
     assert duckdb.execute(f"SELECT {quoted(text)}").fetchone() == (text,)
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_refused(home, monkeypatch, number):
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with (
+        pytest.raises(RefusedError, match="keeps no locks"),
+        locked(home, "warehouse", wait_seconds=0),
+    ):
+        pass
+
+
+def test_an_error_of_the_work_under_a_lock_stays_that_error(home):
+    with pytest.raises(OSError, match="No space"), locked(home, "warehouse"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -8,7 +8,8 @@ SELECT
     round(sampled.recall, 4) AS recall_10, round(sampled.ndcg, 4) AS ndcg_10,
     round(every.recall, 4) AS full_recall_10, round(every.ndcg, 4) AS full_ndcg_10,
     paper.recall_10 AS paper_recall_10, paper.ndcg_10 AS paper_ndcg_10,
-    nullif(concat_ws('; ', sampled.warnings, 'full: ' || every.warnings), '') AS warnings
+    nullif(concat_ws('; ', sampled.warnings, CASE WHEN every.warnings IS DISTINCT FROM sampled.warnings
+        THEN 'full: ' || every.warnings END), '') AS warnings
 FROM board AS sampled
 JOIN board AS every USING (snapshot_id, model)
 LEFT JOIN mart.models AS models USING (model)

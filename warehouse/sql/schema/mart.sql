@@ -146,7 +146,7 @@ COMMENT ON COLUMN mart.run_warnings.run_id IS 'The training (mart.training_runs)
 COMMENT ON COLUMN mart.run_warnings.name IS 'too-good: everybody''s target among the first; below-chance: worse than chance and popularity; few-candidates: Recall@k holds mostly whatever the model.';
 COMMENT ON COLUMN mart.run_warnings.split IS 'valid, test, or next: what really came next (mart.next_ranks).';
 COMMENT ON COLUMN mart.run_warnings.protocol IS 'uniform_100 or full.';
-COMMENT ON COLUMN mart.run_warnings.k IS 'The cut-off in question; null: all of them.';
+COMMENT ON COLUMN mart.run_warnings.k IS 'The cut-off in question; null: the whole training is suspected.';
 COMMENT ON COLUMN mart.run_warnings.seen IS 'The figures behind it.';
 COMMENT ON COLUMN mart.run_warnings.audit_id IS 'The audit that found it (mart.validation_results).';
 COMMENT ON COLUMN mart.run_warnings.found_at IS 'When (UTC).';
