@@ -6,7 +6,7 @@ Readers see what a failed run has published before it failed, and its audits.
 import inspect
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar, cast
@@ -120,7 +120,8 @@ def clear_up(home: Home, own: str) -> None:
             note(f"removed what dead runs left: {', '.join(gone)}")
         for mended in keep_whole(home, whole=bool(gone or dead)):
             note(mended)
-        prune(home)
+        with suppress(RefusedError):  # somebody publishes: the next run prunes
+            prune(home, wait_seconds=0)
     except Exception as error:  # whatever it is: the work matters more
         get_run_logger().warning("Not all was cleared up: %s", error)
         return

@@ -13,7 +13,7 @@ from warehouse.catalogue import (
     publication,
     writing,
 )
-from warehouse.database import locked
+from warehouse.database import WAIT_SECONDS, locked
 from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.placing import put_in_place
@@ -35,10 +35,12 @@ def keep_whole(home: Home, *, whole: bool = False) -> Iterator[str]:
         return
     yield from go_back(home)
     yield from _withdraw_damaged(home, whole)
-    if fault := copy_fault(home):
+    if copy_fault(home):
         with locked(home, "warehouse"):
+            fault = copy_fault(home)  # a publication may have been under way
             give_to_readers(home)
-        yield f"{home.published.name} was {fault}: it is the last publication again"
+        if fault:
+            yield f"{home.published.name} was {fault}: it is the last publication again"
 
 
 def go_back(home: Home) -> Iterator[str]:
@@ -63,17 +65,28 @@ def go_back(home: Home) -> Iterator[str]:
             yield f"{path.name} was damaged: {good.name} counts again"
 
 
-def prune(home: Home, *, older_than: float = GRACE_SECONDS) -> list[Path]:
-    """Delete files of the store that no kept catalogue lists and nobody touched for so long."""
-    with locked(home, "warehouse"):
-        with opened(home) as connection:
-            files = listed(connection)
-        left = unlisted(home, files, older_than=older_than)
+def prune(
+    home: Home, *, older_than: float = GRACE_SECONDS, wait_seconds: float = WAIT_SECONDS
+) -> list[Path]:
+    """Delete files of the store that the catalogue does not list and nobody touched for so long.
+
+    Raises:
+        RefusedError: somebody publishes for longer than `wait_seconds`.
+    """
+    if not _unlisted(home, older_than):
+        return []  # mostly: and nobody's lock is waited for
+    with locked(home, "warehouse", wait_seconds=wait_seconds):
+        left = _unlisted(home, older_than)
         for path in left:
             path.unlink()
             if not any(path.parent.iterdir()):
                 path.parent.rmdir()
     return left
+
+
+def _unlisted(home: Home, older_than: float) -> list[Path]:
+    with opened(home) as connection:
+        return unlisted(home, listed(connection), older_than=older_than)
 
 
 def _withdraw_damaged(home: Home, whole: bool) -> Iterator[str]:
