@@ -154,8 +154,8 @@ def slices(of: Ranks, parts: pa.Table) -> pa.Table:
 
     Args:
         of: the ranks.
-        parts: `user_id`, ascending, and for each slice a column: in which part of it the user is.
-            Users that aren't there are in no part.
+        parts: `user_id`, in any order, each once, and for each slice a column: in which part of it
+            the user is. Users that aren't there are in no part.
     """
     known, here, there = np.intersect1d(
         of.users, parts["user_id"].to_numpy(), assume_unique=True, return_indices=True

@@ -13,11 +13,19 @@ from warehouse.catalogue import (
     publication,
     writing,
 )
-from warehouse.database import WAIT_SECONDS, locked
+from warehouse.database import WAIT_SECONDS, connected, locked
 from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.placing import put_in_place
-from warehouse.store import GRACE_SECONDS, damaged, listed, show_listed, unlist, unlisted
+from warehouse.store import (
+    GRACE_SECONDS,
+    StoredFile,
+    damaged,
+    listed,
+    show_listed,
+    unlist,
+    unlisted,
+)
 
 
 def keep_whole(home: Home, *, whole: bool = False) -> Iterator[str]:
@@ -68,15 +76,18 @@ def go_back(home: Home) -> Iterator[str]:
 def prune(
     home: Home, *, older_than: float = GRACE_SECONDS, wait_seconds: float = WAIT_SECONDS
 ) -> list[Path]:
-    """Delete files of the store that the catalogue does not list and nobody touched for so long.
+    """Delete files of the store that no kept catalogue lists and nobody touched for so long.
+
+    Those of the catalogues before the newest stay: `go_back` needs them.
 
     Raises:
-        RefusedError: somebody publishes for longer than `wait_seconds`.
+        RefusedError: the newest catalogue is damaged, so that nobody knows what counts; somebody
+            publishes for longer than `wait_seconds`.
     """
-    if not _unlisted(home, older_than):
+    if not unlisted(home, _kept_files(home), older_than=older_than):
         return []  # mostly: and nobody's lock is waited for
     with locked(home, "warehouse", wait_seconds=wait_seconds):
-        left = _unlisted(home, older_than)
+        left = unlisted(home, _kept_files(home), older_than=older_than)
         for path in left:
             path.unlink()
             if not any(path.parent.iterdir()):
@@ -84,9 +95,15 @@ def prune(
     return left
 
 
-def _unlisted(home: Home, older_than: float) -> list[Path]:
+def _kept_files(home: Home) -> list[StoredFile]:
+    """What is listed by the newest catalogue, and by those before it that are whole."""
     with opened(home) as connection:
-        return unlisted(home, listed(connection), older_than=older_than)
+        files = listed(connection)
+    for path in catalogues(home)[1:]:
+        if is_whole(path):
+            with connected(path, read_only=True) as connection:
+                files += listed(connection)
+    return files
 
 
 def _withdraw_damaged(home: Home, whole: bool) -> Iterator[str]:

@@ -9,6 +9,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,7 +96,15 @@ def _place(home: Home, table: str, identity: str, staged: Path) -> StoredFile:
 def list_files(
     connection: duckdb.DuckDBPyConnection, home: Home, files: Sequence[StoredFile]
 ) -> None:
-    """Enter placed files into the catalogue; those that were listed for the same ids go."""
+    """Enter placed files into the catalogue; those that were listed for the same ids go.
+
+    Their grace begins now, not when they were written: who reads meanwhile may still open them.
+    """
+    entered = {(file.table, file.identity): file.path for file in files}
+    for old in listed(connection):
+        if entered.get((old.table, old.identity), old.path) != old.path:
+            with suppress(FileNotFoundError):
+                os.utime(home.root / old.path)
     for file in files:
         unlist(connection, file.table, file.identity)
     connection.executemany(

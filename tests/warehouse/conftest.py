@@ -6,6 +6,7 @@ import zipfile
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -45,12 +46,11 @@ def staging(home):
 RATED = ("source_row", "raw_user_id", "raw_item_id", "rating", "timestamp")
 
 
-@pytest.fixture
-def stage_load(staging):
-    """Stage a load of rows: user, item, timestamp, and stars where they are not 4."""
+@pytest.fixture(scope="session")
+def stage_raw():
+    """Stage a load of rows in a folder: user, item, timestamp, and stars where they are not 4."""
 
-    def stage(load_id: str, rows: list[tuple], *, verified: bool = True) -> Path:
-        folder = staging()
+    def stage(folder: Path, load_id: str, rows: list[tuple], *, verified: bool = True) -> None:
         ratings = [
             (number, user, item, *(stars or [4.0]), moment)
             for number, (user, item, moment, *stars) in enumerate(rows, start=1)
@@ -69,6 +69,17 @@ def stage_load(staging):
                 "INSERT INTO raw.loads VALUES (?, 'ml-1m', 'ml-1m.zip', 'abc', ?, ?, ?, 0, 0, 0)",
                 [load_id, verified, datetime(2026, 1, 1), len(rows)],
             )
+
+    return stage
+
+
+@pytest.fixture
+def stage_load(staging, stage_raw):
+    """`stage_raw` in a folder that goes at the end of the test."""
+
+    def stage(load_id: str, rows: list[tuple], *, verified: bool = True) -> Path:
+        folder = staging()
+        stage_raw(folder, load_id, rows, verified=verified)
         return folder
 
     return stage
@@ -121,11 +132,13 @@ def published_snapshot(publish_rows, prepare_load):
     return prepare_load("load", "cold-start")
 
 
-@pytest.fixture
-def make_run(home):
-    """A training with given test ranks by user, of which the files are written."""
+@pytest.fixture(scope="session")
+def write_run():
+    """A training in a home with given ranks by user, of which the files are written."""
 
-    def make(run_id: str, snapshot_id: str, ranks: list[float], **changes) -> TrainedRun:
+    def write(
+        home: Home, run_id: str, snapshot_id: str, ranks: list[float], **changes
+    ) -> TrainedRun:
         folder = home.run(run_id)
         folder.mkdir(parents=True, exist_ok=True)
         path = write_ranks(folder / "ranks.parquet", ranks)
@@ -149,7 +162,13 @@ def make_run(home):
         }
         return TrainedRun(**(values | changes))
 
-    return make
+    return write
+
+
+@pytest.fixture
+def make_run(home, write_run):
+    """`write_run` in the test's own home."""
+    return partial(write_run, home)
 
 
 def write_ranks(path: Path, ranks: list[float]) -> Path:
@@ -168,6 +187,7 @@ def write_ranks(path: Path, ranks: list[float]) -> Path:
             ("n_candidates", pa.int32()),
         ]
     )
+    path.unlink(missing_ok=True)  # what is published may be these very bytes
     pq.write_table(pa.Table.from_pylist(rows, schema=schema), path)
     Path(f"{path}.sha256").write_text(f"{sha256_of(path)}  {path.name}\n")
     return path

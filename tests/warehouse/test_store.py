@@ -11,9 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from warehouse.catalogue import reading, writing
+from warehouse.catalogue import KEPT, reading, writing
 from warehouse.errors import RefusedError
 from warehouse.identity import sha256_of
+from warehouse.keeping import prune
 from warehouse.questions import ask
 from warehouse.staging import POLARS, stage_frame
 from warehouse.store import (
@@ -224,3 +225,20 @@ def test_what_nobody_lists_goes_when_it_is_old(home, store_frames, staging):
     stage_frame(folder, "raw.items", "load", ITEMS.head(2))
     assert place_all(home, folder) == [placed]  # it counts again
     assert unlisted(home, [kept], older_than=day) == []
+
+
+def test_a_file_that_was_replaced_stays_for_who_goes_back_and_then_for_a_day(home, store_frames):
+    """It was written long ago: that says nothing of when it was used last."""
+    tables = [pl.DataFrame({"raw_item_id": [n], "title": [None], "genres": [None]}) for n in (1, 2)]
+    (old,) = store_frames({("raw.items", "one"): tables[0]})
+    path = home.root / old.path
+    os.utime(path, (0, 0))
+    store_frames({("raw.items", "one"): tables[1]})
+    assert time.time() - path.stat().st_mtime < 60
+    assert prune(home, older_than=-1) == []
+    for _ in range(KEPT - 1):
+        assert path.exists()
+        with writing(home):
+            pass
+    assert prune(home) == []
+    assert prune(home, older_than=-1) == [path]

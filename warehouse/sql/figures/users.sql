@@ -15,4 +15,3 @@ FROM core.interactions AS held
 JOIN core.users AS users ON users.snapshot_id = $1 AND users.user_id = held.user_id
 JOIN core.items AS items ON items.snapshot_id = $1 AND items.item_id = held.item_id
 WHERE held.snapshot_id = $1 AND held.split <> 'train'
-ORDER BY held.split, held.user_id
