@@ -25,6 +25,7 @@ from tasks.telling import tell, tell_the_rest
 from warehouse import garbage
 from warehouse.database import locked
 from warehouse.errors import RefusedError
+from warehouse.faults import point
 from warehouse.garbage import SIGNS_OF_LIFE
 from warehouse.home import Home
 from warehouse.keeping import keep_whole, prune
@@ -129,6 +130,7 @@ def clear_up(home: Home, own: str) -> None:
 
 def forget(home: Home, name: str) -> None:
     """Remove a sign of life; nobody waits for it, as flow runs' ids are never used twice."""
+    point("before a sign of life goes")
     (home.locks / f"{name}.lock").unlink(missing_ok=True)
 
 

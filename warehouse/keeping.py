@@ -15,6 +15,7 @@ from warehouse.catalogue import (
 )
 from warehouse.database import locked
 from warehouse.errors import RefusedError
+from warehouse.faults import point
 from warehouse.home import Home
 from warehouse.placing import put_in_place
 from warehouse.store import GRACE_SECONDS, damaged, listed, show_listed, unlist, unlisted
@@ -70,6 +71,7 @@ def prune(home: Home, *, older_than: float = GRACE_SECONDS) -> list[Path]:
             files = listed(connection)
         left = unlisted(home, files, older_than=older_than)
         for path in left:
+            point("before a file goes that nobody lists")
             path.unlink()
             if not any(path.parent.iterdir()):
                 path.parent.rmdir()
@@ -86,6 +88,7 @@ def _withdraw_damaged(home: Home, whole: bool) -> Iterator[str]:
         for file, _ in broken:
             unlist(connection, file.table, file.identity)
         show_listed(connection, home, {file.table for file, _ in broken})
+    point("damaged files are out of the catalogue")
     for file, fault in broken:
         aside = home.root / file.path
         if aside.exists():
