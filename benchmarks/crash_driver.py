@@ -1,10 +1,12 @@
 """Run commands of the pipeline in forked processes, some of which are killed at a given moment.
 
 What takes seconds to import is imported once. The flows' own functions run, without Prefect's
-engine and server around them: nobody listens, so nothing is told. `crash_test.py` starts this,
+engine and server around them: nobody listens, so nothing is told. What trains is a process of its
+own as ever, forked too. `crash_test.py` starts this,
 writes a JSON line for each command, and reads a JSON line with how its process ended.
 """
 
+import ctypes
 import json
 import logging
 import os
@@ -13,7 +15,8 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import wraps
 from pathlib import Path
@@ -24,6 +27,7 @@ from uuid import uuid4
 NOBODY = "http://127.0.0.1:9/api"
 LOOK_SECONDS = 0.002
 REFUSED, BROKE = 1, 2
+DIE_WITH_PARENT = 1  # of Linux's prctl
 SHORT = {"epochs": 4, "validate_every": 2}
 
 
@@ -35,6 +39,7 @@ def main() -> None:
         began = time.monotonic()
         status = _forked(works[request["do"]], request)
         print(json.dumps({"status": status, "seconds": time.monotonic() - began}), flush=True)
+    os._exit(0)  # libraries have threads that nobody ends
 
 
 def _forked(work: Callable[..., Any], request: dict[str, Any]) -> int:
@@ -99,13 +104,20 @@ def pipeline() -> dict[str, Callable[..., Any]]:
     from flows import report as reports
     from flows.doctor import examine
     from flows.run import run
-    from tasks import flow_runs, progress, training
+    from fpt_model import __main__  # noqa: F401
+    from tasks import flow_runs, progress, servers, training
     from warehouse import backup, fetch, forgetting, upgrade
     from warehouse.datasets import find
     from warehouse.home import Home
 
+    servers.temporary.used = True  # a run is dead when its process is
+    servers.get_client = lambda **_: nullcontext(SimpleNamespace(read_flow_run=_unknown))
+    flow_runs.tell = lambda action: action()
+    sys.modules[run.__module__].tag = lambda *_: None  # type: ignore[attr-defined]
+    flow_runs.create_markdown_artifact = lambda *_, **__: None
     flow_runs.get_run_logger = lambda: logging.getLogger("driver")  # type: ignore[assignment]
     progress.use(_Silent())
+    training.follow = _follow
     full = training.resolve
     training.resolve = lambda model, preset: replace(full(model, preset), **SHORT)
 
@@ -113,7 +125,6 @@ def pipeline() -> dict[str, Callable[..., Any]]:
         flow_runs.flow_run = SimpleNamespace(id=str(uuid4()), tags=[])  # type: ignore[assignment]
         asked["source"] = Path(asked["source"])
         asked["home"] = Path(asked["home"])
-        flow_runs.tag = lambda *_: None
         done = run(device="cpu", **asked)
         if hasattr(done, "message"):  # a state: it was refused
             print(done.message, flush=True)
@@ -170,10 +181,38 @@ def age(home: str) -> None:
     (root / "published.duckdb").unlink()
 
 
+def _unknown(identity: object) -> None:
+    from prefect.exceptions import ObjectNotFound
+
+    raise ObjectNotFound(Exception(str(identity)))
+
+
 def _no_attention(*_: object) -> None:
     from warehouse.errors import RefusedError
 
     raise RefusedError("Not asked here")
+
+
+def _follow(command: Sequence[str], on_event: Callable[[Any], None], *, log: Path) -> None:
+    """As that of `tasks/subprocesses.py`, for a program that is loaded already."""
+    from fpt_model.__main__ import main as program
+    from warehouse.errors import RefusedError
+
+    ours, theirs = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        ctypes.CDLL(None).prctl(DIE_WITH_PARENT, signal.SIGKILL)
+        os.dup2(theirs, 1)
+        os._exit(_status(program, {"arguments": command[3:]}))
+    os.close(theirs)
+    last: dict[str, Any] = {}
+    with os.fdopen(ours) as lines:
+        for line in lines:
+            last = json.loads(line) if line.startswith("{") else last
+            on_event(last)
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if status:
+        raise RefusedError("Training stopped", got=f"exit code {status}: {last}, {log}")
 
 
 class _Silent:

@@ -69,7 +69,7 @@ def main() -> None:
     for line in sys.stdin:
         home = Path(line.strip())
         reads, torn, newest = 0, set(), 0
-        while not select.select([sys.stdin], [], [], 0.01)[0]:
+        while not select.select([sys.stdin], [], [], 0.1)[0]:
             found = look(home)
             if found is None and newest:
                 torn.add("what was published is gone")

@@ -111,6 +111,7 @@ class Report:
     """What came of all faults."""
 
     faults: int = 0
+    kills: int = 0  # at random instants
     reads: int = 0
     counts: Counter[str] = field(default_factory=Counter)
     fired: set[tuple[str, str]] = field(default_factory=set)
@@ -360,20 +361,28 @@ def _prepare(
 
 
 def faults_of(seen: dict[str, Seen], rng: random.Random, kills: int) -> list[Fault]:
-    """Each place of each scenario in each way, at a time drawn; and kills at random instants."""
-    done: set[str] = set()
-    faults = []
+    """Each place in each way, at a time drawn; and kills at random instants, half of them of `run`.
+
+    First comes each place in one way, so that a campaign which ends early has been everywhere.
+    """
+    first: dict[str, str] = {}
     for name, one in seen.items():
-        for place, times in sorted(one.places.items()):
-            if place not in done:
-                drawn = [rng.randint(1, times) for _ in KINDS]
-                faults += [
-                    Fault(name, place, kind, n) for kind, n in zip(KINDS, drawn, strict=True)
-                ]
-        done |= one.places.keys() if name == "run" else set()
-    weights = [one.seconds for one in seen.values()]
-    names = rng.choices(list(seen), weights, k=kills)
-    return faults + [Fault(name, share=rng.uniform(0, EVEN_LATER)) for name in names]
+        for place in sorted(one.places):
+            first.setdefault(place, name)
+    placed = [
+        Fault(name, place, KINDS[(turn + at) % 3], rng.randint(1, seen[name].places[place]))
+        for turn in range(len(KINDS))
+        for at, (place, name) in enumerate(first.items())
+    ]
+    others = [name for name in seen if name != "run"] or ["run"]
+    names = ["run" if at % 2 == 0 else rng.choice(others) for at in range(kills)]
+    random_ones = [Fault(name, share=rng.uniform(0, EVEN_LATER)) for name in names]
+    return (
+        placed[: len(first)]
+        + random_ones[: kills // 3]
+        + placed[len(first) :]
+        + (random_ones[kills // 3 :])
+    )
 
 
 def disturb(
@@ -395,6 +404,7 @@ def disturb(
     found = difference(seen.content, scenario.content(place.home))
     with lock:
         report.faults += 1
+        report.kills += not fault.place
         report.reads += read["reads"]
         if fault.place and notes.exists():
             report.fired.add((fault.place, fault.kind))
@@ -519,6 +529,7 @@ def typed(folder: Path, faults: Iterator[Fault], count: int, report: Report) -> 
         place.reader.tell("")
         read = place.reader.answer()
         report.faults += 1
+        report.kills += not fault.place
         report.reads += read["reads"]
         found = difference(wanted, content_of(place.home))
         report.add(f"typed {fault}", "torn", read["torn"])
@@ -580,7 +591,8 @@ def main() -> None:
     finally:
         if asked.keep is None:
             shutil.rmtree(folder, ignore_errors=True)
-    print(f"{report.faults:,} faults, {len(places)} places, {report.reads:,} reads meanwhile;")
+    print(f"{report.faults:,} faults, {report.kills} of them kills at random instants;", end=" ")
+    print(f"{len(places)} places; {report.reads:,} reads meanwhile;")
     print(f"{len(report.fired)} of {len(places) * len(KINDS)} places and kinds fired;", end=" ")
     print(", ".join(f"{name} {report.counts[name]}" for name in MUST_BE_NONE), end=", ")
     print(f"{time.monotonic() - began:.0f} s")

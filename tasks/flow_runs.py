@@ -22,7 +22,7 @@ from tasks import servers
 from tasks.ends import INTERRUPTED, InterruptedRunError, ends
 from tasks.progress import note
 from tasks.telling import tell, tell_the_rest
-from warehouse import garbage
+from warehouse import garbage, locks
 from warehouse.database import locked
 from warehouse.errors import RefusedError
 from warehouse.faults import point
@@ -131,7 +131,7 @@ def clear_up(home: Home, own: str) -> None:
 def forget(home: Home, name: str) -> None:
     """Remove a sign of life; nobody waits for it, as flow runs' ids are never used twice."""
     point("before a sign of life goes")
-    (home.locks / f"{name}.lock").unlink(missing_ok=True)
+    locks.remove(home.locks / f"{name}.lock")
 
 
 def tag(*words: str) -> None:
