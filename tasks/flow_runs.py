@@ -25,6 +25,7 @@ from tasks.telling import tell, tell_the_rest
 from warehouse import garbage, locks
 from warehouse.database import locked
 from warehouse.errors import RefusedError
+from warehouse.faults import point
 from warehouse.garbage import SIGNS_OF_LIFE
 from warehouse.home import Home
 from warehouse.keeping import keep_whole, prune
@@ -130,6 +131,7 @@ def clear_up(home: Home, own: str) -> None:
 
 def forget(home: Home, name: str) -> None:
     """Remove a sign of life; nobody waits for it, as flow runs' ids are never used twice."""
+    point("before a sign of life goes")
     locks.remove(home.locks / f"{name}.lock")
 
 

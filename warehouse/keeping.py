@@ -15,6 +15,7 @@ from warehouse.catalogue import (
 )
 from warehouse.database import WAIT_SECONDS, connected, locked
 from warehouse.errors import RefusedError
+from warehouse.faults import point
 from warehouse.home import Home
 from warehouse.placing import put_in_place
 from warehouse.store import (
@@ -89,6 +90,7 @@ def prune(
     with locked(home, "warehouse", wait_seconds=wait_seconds):
         left = unlisted(home, _kept_files(home), older_than=older_than)
         for path in left:
+            point("before a file goes that nobody lists")
             path.unlink()
             if not any(path.parent.iterdir()):
                 path.parent.rmdir()
@@ -116,6 +118,7 @@ def _withdraw_damaged(home: Home, whole: bool) -> Iterator[str]:
         for file, _ in broken:
             unlist(connection, file.table, file.identity)
         show_listed(connection, home, {file.table for file, _ in broken})
+    point("damaged files are out of the catalogue")
     for file, fault in broken:
         aside = home.root / file.path
         if aside.exists():
