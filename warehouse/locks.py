@@ -24,12 +24,6 @@ def signed(lock: Path) -> Iterator[None]:
             note.unlink()
 
 
-def remove(lock: Path) -> None:
-    """Remove a lock that nobody will ask for again, and the note that a killed holder left."""
-    lock.unlink(missing_ok=True)
-    _note(lock).unlink(missing_ok=True)
-
-
 def holder(lock: Path) -> str:
     """Who holds it, as far as the note beside it says and that process lives."""
     try:

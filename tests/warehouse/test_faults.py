@@ -1,4 +1,4 @@
-"""Named places at which a publication fails: the state before or the one after, and again is well."""
+"""Named places at which a publication fails: the state before or the one after; again is well."""
 
 import errno
 import os
@@ -116,7 +116,7 @@ def test_a_publication_that_fails_is_whole_or_none(
 
     publish_rows("before", ROWS[:1])
     fail(f"{place}:{kind}")
-    with pytest.raises((faults.FaultError, OSError)):
+    with pytest.raises((faults.FaultError, OSError)):  # noqa: PT012 - two ways to the place
         if place == "before a staging folder goes":
             with staging_folder(home, "more"):
                 pass
