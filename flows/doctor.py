@@ -13,6 +13,7 @@ from packaging.requirements import Requirement
 from flows.wholeness import leftovers, trainings
 from tasks.findings import Finding, finding
 from warehouse.catalogue import copy_fault, is_whole, newest, opened
+from warehouse.database import locked
 from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.keeping import keep_whole
@@ -89,12 +90,20 @@ def databases(home: Home) -> Iterator[Finding]:
         yield from _warehouse(home, path)
     except RefusedError as error:
         yield finding("warehouse", "bad", f"{error.what}: {error.got}", error.to_do)
-    fault = copy_fault(home)
+    fault = _copy_fault(home)
     if fault:
         to_do = "the next run brings it up to date, `fpt doctor --mend` at once"
         yield finding("published", "note", fault, to_do)
     else:
         yield finding("published", "good", f"{home.published.stat().st_size / 2**20:.1f} MiB")
+
+
+def _copy_fault(home: Home) -> str:
+    """Looked at once more under the lock: a publication may have been under way."""
+    if not copy_fault(home):
+        return ""
+    with locked(home, "warehouse"):
+        return copy_fault(home)
 
 
 def _warehouse(home: Home, path: Path) -> Iterator[Finding]:

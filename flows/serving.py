@@ -104,7 +104,8 @@ def password_file(home: Home) -> Path:
 
 def where_password(home: Home) -> str:
     """Where somebody finds what the UI asks for; never the password itself."""
-    return f"{AUTH} of the environment" if os.environ.get(AUTH) else f"in {password_file(home)}"
+    chosen = os.environ.get(AUTH)
+    return f"in {password_file(home)}" if chosen in (None, "", password(home)) else f"{AUTH} as set"
 
 
 def _refuse_readable(path: Path) -> None:

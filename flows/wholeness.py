@@ -7,7 +7,7 @@ from fpt_model.finished import problem
 from fpt_model.version import code_version
 from tasks.findings import Finding, finding
 from tasks.folders import lost_ranks, lost_weights, mend_record
-from warehouse import garbage
+from warehouse import garbage, locks
 from warehouse.commands import prepare_command, train_command
 from warehouse.database import is_held
 from warehouse.errors import RefusedError
@@ -91,5 +91,5 @@ def _forget_signs(home: Home) -> list[str]:
     ]
     dead = [path for path in sorted(signs) if not is_held(home, path.stem)]
     for path in dead:
-        path.unlink(missing_ok=True)
+        locks.remove(path)
     return [f"locks/{path.name}" for path in dead]

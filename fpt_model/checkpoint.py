@@ -12,6 +12,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from fpt_model.errors import ModelError
+from fpt_model.faults import point
 from fpt_model.finished import checksum
 from fpt_model.placing import put_in_place
 
@@ -46,6 +47,7 @@ def write_whole(path: Path, data: bytes) -> None:
     partial = path.with_name(f"{path.name}.partial")
     try:
         partial.write_bytes(data)
+        point("before a training's file is placed")
         put_in_place(partial, path)
     except OSError:
         partial.unlink(missing_ok=True)  # a full disk: its last free bytes are given back
@@ -95,6 +97,7 @@ def write_latest(folder: Path, state: State, step: int) -> None:
     write(folder / f"checkpoint-{step:09d}.safetensors", state)
     for old in _checkpoints(folder)[KEPT:]:
         Path(f"{old}.sha256").unlink(missing_ok=True)
+        point("an old checkpoint has no checksum any more")
         old.unlink()
 
 

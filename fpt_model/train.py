@@ -20,6 +20,7 @@ from fpt_model.config import Config
 from fpt_model.data import Sequences, load
 from fpt_model.engines import device_name, engine_of, trainers_of
 from fpt_model.errors import InterruptedTrainingError, ModelError
+from fpt_model.faults import point
 from fpt_model.finished import BEST, EPOCHS, RECORD, problem, read_record, written_record
 from fpt_model.trainer import Chosen, Trainer
 from fpt_model.version import code_version
@@ -288,6 +289,7 @@ def _forget_results(folder: Path) -> bool:
     finished = (folder / RECORD).exists()
     for pattern in (RECORD, "ranks*.parquet*", "ahead.parquet*"):
         for path in folder.glob(pattern):
+            point("before a result of lost weights goes")
             path.unlink()
     return finished
 
@@ -338,6 +340,7 @@ def _finish(folder: Path, trainer: Trainer, order: Order, started: str) -> None:
 
 def _forget_checkpoints(folder: Path) -> None:
     for path in folder.glob("checkpoint-*"):
+        point("before a checkpoint of a finished training goes")
         path.unlink()
 
 

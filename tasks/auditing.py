@@ -17,6 +17,7 @@ from warehouse import suspicions
 from warehouse.ahead import AheadFile, stage_next_ranks
 from warehouse.datasets import find
 from warehouse.errors import RefusedError
+from warehouse.faults import point
 from warehouse.home import Home
 from warehouse.landing import Load
 from warehouse.publishing import TrainedRun, store_outcomes
@@ -136,7 +137,9 @@ def _audit(
     outcomes = audit(database, suites, facts)
     ends.check()  # an interrupted query is a failed expectation to the auditor, and none to us
     rows = [asdict(outcome) for outcome in outcomes]
+    point("before an audit is stored")
     audit_id = store_outcomes(home, rows, **ids)
+    point("after an audit is stored")
     if suspects.run_ids:
         found = {one.name: one.found for one in outcomes if one.name and not one.success}
         suspicions.store_warnings(

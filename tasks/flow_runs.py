@@ -6,7 +6,7 @@ Readers see what a failed run has published before it failed, and its audits.
 import inspect
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar, cast
@@ -22,9 +22,10 @@ from tasks import servers
 from tasks.ends import INTERRUPTED, InterruptedRunError, ends
 from tasks.progress import note
 from tasks.telling import tell, tell_the_rest
-from warehouse import garbage
+from warehouse import garbage, locks
 from warehouse.database import locked
 from warehouse.errors import RefusedError
+from warehouse.faults import point
 from warehouse.garbage import SIGNS_OF_LIFE
 from warehouse.home import Home
 from warehouse.keeping import keep_whole, prune
@@ -120,7 +121,8 @@ def clear_up(home: Home, own: str) -> None:
             note(f"removed what dead runs left: {', '.join(gone)}")
         for mended in keep_whole(home, whole=bool(gone or dead)):
             note(mended)
-        prune(home)
+        with suppress(RefusedError):  # somebody publishes: the next run prunes
+            prune(home, wait_seconds=0)
     except Exception as error:  # whatever it is: the work matters more
         get_run_logger().warning("Not all was cleared up: %s", error)
         return
@@ -129,7 +131,8 @@ def clear_up(home: Home, own: str) -> None:
 
 def forget(home: Home, name: str) -> None:
     """Remove a sign of life; nobody waits for it, as flow runs' ids are never used twice."""
-    (home.locks / f"{name}.lock").unlink(missing_ok=True)
+    point("before a sign of life goes")
+    locks.remove(home.locks / f"{name}.lock")
 
 
 def tag(*words: str) -> None:

@@ -9,6 +9,7 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Crashed
 
+from warehouse import locks
 from warehouse.database import is_held
 from warehouse.garbage import SIGNS_OF_LIFE
 from warehouse.home import Home
@@ -41,7 +42,7 @@ def settle(dead: Sequence[Path]) -> None:
         with get_client(sync_client=True) as client:
             for path in dead:
                 _mark(client, UUID(path.stem.removeprefix(ALONE)))
-                path.unlink(missing_ok=True)
+                locks.remove(path)
 
 
 def _mark(client: SyncPrefectClient, identity: UUID) -> None:

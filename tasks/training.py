@@ -22,6 +22,7 @@ from tasks.progress import note, report, warn
 from tasks.subprocesses import Event, follow
 from tasks.telling import try_to
 from warehouse.errors import RefusedError
+from warehouse.faults import point
 from warehouse.home import Home
 from warehouse.identity import identify
 from warehouse.kept import published_checkpoints
@@ -117,6 +118,7 @@ def train(home: Home, asked: Sequence[Training], device: str) -> dict[str, str]:
     with staging_folder(home, "jobs") as staged:
         write_jobs(staged / JOBS, jobs)
         try:
+            point("before a training's process starts")
             follow([*command, "--jobs", str(staged / JOBS)], progress, log=log)
         except RefusedError:
             if not progress.finished:

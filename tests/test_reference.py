@@ -80,6 +80,7 @@ def sequences():
     return Sequences(
         snapshot_id="abc",
         sha256="",
+        values="",
         n_items=5,
         items=torch.tensor([4, 2, 5]),
         times=torch.tensor([0, 60, 0]),

@@ -20,7 +20,7 @@ from warehouse.transforms.ahead import ahead_of
 from warehouse.transforms.candidates import draw_candidates
 from warehouse.transforms.core import core_tables
 from warehouse.transforms.options import Options
-from warehouse.written import check_written
+from warehouse.written import check_sequences
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def stage_next_ranks(home: Home, ahead: AheadFile, ranks: Mapping[str, Path], fo
     _stage(ahead, ranks, folder)
     with auditable(folder, core_files(home, ahead.snapshot.snapshot_id)) as connection:
         for name, file in (("ahead", ahead.sequences), ("sequences", ahead.snapshot.sequences)):
-            check_written(file)
+            check_sequences(file)
             source = quoted(literal_glob(file))
             connection.execute(f"CREATE VIEW core.{name} AS FROM read_parquet({source})")
     return audited(folder)

@@ -28,6 +28,7 @@ from warehouse.database import (
     view_files,
 )
 from warehouse.errors import RefusedError
+from warehouse.faults import point
 from warehouse.home import Home
 from warehouse.identity import code_version, sha256_of
 from warehouse.placing import put_in_place, put_link_in_place
@@ -156,17 +157,21 @@ def writing(
             if before is not None:
                 _refuse_damaged(before)
                 shutil.copyfile(before, draft)
+                point("a catalogue is copied to a draft")
             with connected(draft) as connection:
                 if not is_current(connection, home):
                     create_schema(connection, home)
                 connection.begin()
                 connection.execute("UPDATE mart.catalogue SET publication = publication + 1")
                 yield connection
+                point("before the commit to a draft")
                 connection.commit()
+                point("after the commit to a draft")
                 number = _number(connection)
                 connection.execute("CHECKPOINT")
             if anew:
                 _write_anew(draft)
+            point("a draft is whole")
             _publish(home, draft, number)
         finally:
             _forget(draft)
@@ -209,6 +214,7 @@ def _publish(home: Home, draft: Path, number: int) -> None:
     put_in_place(draft, home.catalogue / name)
     give_to_readers(home)
     for old in catalogues(home)[KEPT:]:
+        point("before an old catalogue goes")
         old.unlink()  # who has it open keeps it
 
 
@@ -228,6 +234,7 @@ def give_to_readers(home: Home) -> Published:
     partial = home.catalogue / f"readers-{os.getpid()}.partial"
     try:
         shutil.copyfile(path, partial)
+        point("a catalogue is copied for readers")
         partial.chmod(READ_ONLY)
         put_in_place(partial, home.published)
     finally:

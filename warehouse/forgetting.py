@@ -14,6 +14,7 @@ from warehouse.catalogue import catalogues, reading, writing
 from warehouse.commands import Trained, run_command
 from warehouse.database import statements
 from warehouse.errors import RefusedError
+from warehouse.faults import point
 from warehouse.home import Home
 from warehouse.keeping import prune
 from warehouse.store import show_listed
@@ -73,6 +74,7 @@ def forget(home: Home, dataset: str, user: int) -> Forgotten:
         connection.execute(statements("forget/withdraw"))
         connection.unregister("gone")
         show_listed(connection, home, KEYS)
+    point("a person is out of the catalogue")
     _delete(home, snapshots, runs, sequences)
     return Forgotten(loads, snapshots, runs, again)
 
@@ -92,6 +94,7 @@ def _delete(
         for path in home.sequences.glob(f"*-{snapshot}.parquet"):
             _unlink_with_checksum(path)
     for run in runs:
+        point("before a forgotten training goes")
         shutil.rmtree(home.run(run), ignore_errors=True)
 
 

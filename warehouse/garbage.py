@@ -14,8 +14,10 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from warehouse import locks
 from warehouse.database import is_held, locked
 from warehouse.errors import RefusedError
 from warehouse.home import Home
@@ -87,7 +89,7 @@ def _staged(home: Home) -> Iterator[Garbage]:
 def _both(folder: Path, lock: Path) -> Callable[[], None]:
     def remove() -> None:
         shutil.rmtree(folder)
-        lock.unlink(missing_ok=True)
+        locks.remove(lock)
 
     return remove
 
@@ -97,7 +99,7 @@ def _locks_of_staging(home: Home) -> Iterator[Garbage]:
     for lock in sorted(home.locks.glob(f"{LOCK}*.lock")):
         folder = home.staging / lock.stem.removeprefix(LOCK)
         if not folder.exists() and _age(lock) > SETTLED_SECONDS and not is_held(home, lock.stem):
-            yield _file(home, lock)
+            yield Garbage(str(lock.relative_to(home.root)), lock, partial(locks.remove, lock))
 
 
 def _loose(home: Home) -> Iterator[Garbage]:

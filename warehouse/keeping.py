@@ -13,8 +13,9 @@ from warehouse.catalogue import (
     publication,
     writing,
 )
-from warehouse.database import connected, locked
+from warehouse.database import WAIT_SECONDS, connected, locked
 from warehouse.errors import RefusedError
+from warehouse.faults import point
 from warehouse.home import Home
 from warehouse.placing import put_in_place
 from warehouse.store import (
@@ -43,10 +44,12 @@ def keep_whole(home: Home, *, whole: bool = False) -> Iterator[str]:
         return
     yield from go_back(home)
     yield from _withdraw_damaged(home, whole)
-    if fault := copy_fault(home):
+    if copy_fault(home):
         with locked(home, "warehouse"):
+            fault = copy_fault(home)  # a publication may have been under way
             give_to_readers(home)
-        yield f"{home.published.name} was {fault}: it is the last publication again"
+        if fault:
+            yield f"{home.published.name} was {fault}: it is the last publication again"
 
 
 def go_back(home: Home) -> Iterator[str]:
@@ -71,17 +74,23 @@ def go_back(home: Home) -> Iterator[str]:
             yield f"{path.name} was damaged: {good.name} counts again"
 
 
-def prune(home: Home, *, older_than: float = GRACE_SECONDS) -> list[Path]:
+def prune(
+    home: Home, *, older_than: float = GRACE_SECONDS, wait_seconds: float = WAIT_SECONDS
+) -> list[Path]:
     """Delete files of the store that no kept catalogue lists and nobody touched for so long.
 
     Those of the catalogues before the newest stay: `go_back` needs them.
 
     Raises:
-        RefusedError: the newest catalogue is damaged, so that nobody knows what counts.
+        RefusedError: the newest catalogue is damaged, so that nobody knows what counts; somebody
+            publishes for longer than `wait_seconds`.
     """
-    with locked(home, "warehouse"):
+    if not unlisted(home, _kept_files(home), older_than=older_than):
+        return []  # mostly: and nobody's lock is waited for
+    with locked(home, "warehouse", wait_seconds=wait_seconds):
         left = unlisted(home, _kept_files(home), older_than=older_than)
         for path in left:
+            point("before a file goes that nobody lists")
             path.unlink()
             if not any(path.parent.iterdir()):
                 path.parent.rmdir()
@@ -109,6 +118,7 @@ def _withdraw_damaged(home: Home, whole: bool) -> Iterator[str]:
         for file, _ in broken:
             unlist(connection, file.table, file.identity)
         show_listed(connection, home, {file.table for file, _ in broken})
+    point("damaged files are out of the catalogue")
     for file, fault in broken:
         aside = home.root / file.path
         if aside.exists():

@@ -37,6 +37,15 @@ def holder(lock: Path) -> str:
     return "this very run" if pid == os.getpid() else f"process {pid}, `{command}`"
 
 
+def remove(lock: Path) -> None:
+    """Remove the file of a lock that is never taken again, with the note that a dead holder left.
+
+    The note goes first: what is left of a lock without a note is still found as one.
+    """
+    _note(lock).unlink(missing_ok=True)
+    lock.unlink(missing_ok=True)
+
+
 def _note(lock: Path) -> Path:
     return lock.with_suffix(".holder")
 

@@ -6,6 +6,8 @@ fpt_model and warehouse each hold this file, the same to the byte, as neither ma
 import os
 from pathlib import Path
 
+from .faults import point
+
 
 def put_in_place(partial: Path, path: Path) -> Path:
     """Rename a whole file to `path`; when this returns, no loss of power undoes it.
@@ -14,14 +16,18 @@ def put_in_place(partial: Path, path: Path) -> Path:
     one the name may stand for half a file after a crash, without the other for the old one.
     """
     sync(partial)
+    point("before the rename to", path)
     partial.replace(path)
+    point("after the rename to", path)
     sync(path.parent)
     return path
 
 
 def put_link_in_place(link: Path, path: Path) -> None:
     """The same for a symbolic link, which has no bytes of its own, and may lead nowhere."""
+    point("before the rename to", path)
     link.replace(path)
+    point("after the rename to", path)
     sync(path.parent)
 
 

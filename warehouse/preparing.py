@@ -13,6 +13,7 @@ from warehouse.catalogue import reading
 from warehouse.commands import prepare_command
 from warehouse.database import literal_glob, quoted
 from warehouse.errors import RefusedError
+from warehouse.faults import point
 from warehouse.home import Home
 from warehouse.identity import identify, sha256_of
 from warehouse.placing import put_in_place
@@ -188,6 +189,7 @@ def write_sequences(path: Path, tables: core.CoreTables, drawn: pl.DataFrame, id
             writer.write_table(table)
         writer.add_key_value_metadata({KEY: digest.hexdigest()})
     sha256 = sha256_of(partial)
+    point("sequences are written")
     put_in_place(partial, path)
     Path(f"{path}.sha256").unlink(missing_ok=True)  # an older version's, of what was there
     return sha256

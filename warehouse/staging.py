@@ -10,7 +10,9 @@ from typing import Any
 import duckdb
 import polars as pl
 
+from warehouse import locks
 from warehouse.database import connected, locked, quoted, table_files
+from warehouse.faults import point
 from warehouse.home import Home
 from warehouse.store import staged_file, staged_files
 from warehouse.stored import KEYS, drop_definitions, show_files, stored_tables
@@ -48,10 +50,13 @@ def staging_folder(home: Home, name: str) -> Iterator[Path]:
     with locked(home, f"{LOCK}{own}", wait_seconds=0):
         try:
             folder.mkdir(mode=0o750)
+            point("a staging folder is made")
             yield folder
         finally:
+            point("before a staging folder goes")
             shutil.rmtree(folder, ignore_errors=True)
-            (home.locks / f"{LOCK}{own}.lock").unlink(missing_ok=True)
+            point("after a staging folder went")
+            locks.remove(home.locks / f"{LOCK}{own}.lock")
 
 
 def audited(folder: Path) -> Path:
@@ -106,6 +111,7 @@ def stage_rows(
     done = connection.execute(
         f"COPY (SELECT {columns} FROM ({rows})) TO {quoted(str(path))} ({PARQUET})", parameters
     ).fetchall()
+    point("a table's rows are staged")
     drop_definitions(connection, [table])
     show_files(connection, {table: [path]}, [table])
     return int(done[0][0])
@@ -121,6 +127,7 @@ def stage_frame(folder: Path, table: str, identity: str, frame: pl.DataFrame) ->
         compression_level=1,
         row_group_size=ROWS_A_GROUP,
     )
+    point("a frame is staged")
 
 
 def _there(folder: Path) -> dict[str, list[Path]]:

@@ -16,6 +16,7 @@ from pathlib import Path
 import duckdb
 import pyarrow.parquet as pq
 
+from warehouse.faults import point
 from warehouse.home import Home
 from warehouse.identity import sha256_of
 from warehouse.placing import put_in_place, sync
@@ -70,11 +71,13 @@ def stage_copy(source: Path, target: Path) -> None:
 
 def place_all(home: Home, folder: Path) -> list[StoredFile]:
     """Move all that is staged into the store; the catalogue does not list it yet."""
-    return [
+    placed = [
         _place(home, table, path.parent.name.partition("=")[2], path)
         for table, paths in staged_files(folder).items()
         for path in paths
     ]
+    point("all that is staged is in the store")
+    return placed
 
 
 def _place(home: Home, table: str, identity: str, staged: Path) -> StoredFile:
@@ -83,6 +86,7 @@ def _place(home: Home, table: str, identity: str, staged: Path) -> StoredFile:
     path = home.store / table / staged.parent.name / f"{sha256[:NAME_DIGITS]}.parquet"
     if path.exists() and sha256_of(path) == sha256:
         os.utime(path)  # it counts again: it must not go as one that nobody lists
+        point("before a staged file goes that the store has")
         staged.unlink()
     else:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,7 @@ import duckdb
 from warehouse.catalogue import is_old, writing
 from warehouse.database import connected, quoted, table_files
 from warehouse.errors import RefusedError
+from warehouse.faults import point
 from warehouse.home import Home
 from warehouse.run_figures import bring_up_to_date
 from warehouse.staging import stage_rows, staging_folder
@@ -43,6 +44,7 @@ def upgrade(home: Home) -> dict[str, int]:
         _stage(home, folder)
         files = place_all(home, folder)
         _fill(home, files, wanted)
+    point("before the database of an earlier version goes")
     for path in (home.old_warehouse, Path(f"{home.old_warehouse}.wal")):
         path.unlink(missing_ok=True)
     return {name: count for name, count in wanted.items() if count}

@@ -5,6 +5,7 @@ from pathlib import Path
 from warehouse.errors import RefusedError
 from warehouse.identity import sha256_of
 from warehouse.sealing import is_whole
+from warehouse.values import stated, values_sha256
 
 
 def is_written(path: Path) -> bool:
@@ -28,6 +29,20 @@ def check_written(path: Path) -> None:
         got = "other bytes than were written" if path.exists() else "no such file"
         to_do = "Run the command again: it makes it anew"
         raise RefusedError(f"{path.name} is not whole", got=f"{got} in {path.parent}", to_do=to_do)
+
+
+def check_sequences(path: Path) -> None:
+    """Refuse a sequences file whose values are not those that it states.
+
+    Raises:
+        RefusedError: it is missing or damaged.
+    """
+    said = stated(path) if path.is_file() else None
+    if said is None:
+        check_written(path)  # an older version's, with a checksum beside it
+    elif values_sha256(path) != said:
+        to_do = "Run the command again: it makes it anew"
+        raise RefusedError(f"{path.name} is not whole", got="other values", to_do=to_do)
 
 
 def _agrees(path: Path) -> bool:

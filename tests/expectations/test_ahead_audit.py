@@ -4,7 +4,6 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-import duckdb
 import polars as pl
 import pytest
 
@@ -12,11 +11,11 @@ from expectations.facts import Facts
 from expectations.runner import audit
 from expectations.suites import AHEAD
 from warehouse.ahead import AheadFile, look_ahead, stage_next_ranks
-from warehouse.database import SQL
 from warehouse.home import Home
 from warehouse.identity import sha256_of
 from warehouse.preparing import prepare
 from warehouse.publishing import publish_load, publish_snapshot
+from warehouse.staging import auditable, stage_frame, staging_folder
 from warehouse.transforms.options import Options
 
 DAY = date(2001, 1, 8)
@@ -39,19 +38,29 @@ def home(tmp_path) -> Home:
 
 @pytest.fixture
 def ahead(home) -> AheadFile:
-    with duckdb.connect(str(home.staged("load"))) as connection:
-        connection.execute((SQL / "schema" / "raw.sql").read_text(encoding="utf-8"))
-        connection.execute(
-            "INSERT INTO raw.loads VALUES ('load', 'ml-1m', 'x', 'abc', true, now(), 14, 0, 0)"
-        )
-        rows = [
-            ["load", number, user, item, 4.0, MIDNIGHT + 60 * minute]
-            for number, (user, item, minute) in enumerate(ROWS, start=1)
-        ]
-        connection.executemany("INSERT INTO raw.ratings VALUES (?, ?, ?, ?, ?, ?)", rows)
-    publish_load(home, "load")
-    snapshot = prepare(home, "load", "cold-start", Options(DAY))
-    publish_snapshot(home, snapshot)
+    rows = [
+        (number, user, item, 4.0, MIDNIGHT + 60 * minute)
+        for number, (user, item, minute) in enumerate(ROWS, start=1)
+    ]
+    columns = ("source_row", "raw_user_id", "raw_item_id", "rating", "timestamp")
+    empty = {
+        "raw.items": ("raw_item_id", "title", "genres"),
+        "raw.users": ("raw_user_id", "gender", "age", "occupation"),
+        "raw.rejects": ("member", "source_row", "line", "reason"),
+    }
+    with staging_folder(home, "load") as folder:
+        stage_frame(folder, "raw.ratings", "load", pl.DataFrame(rows, columns, orient="row"))
+        for table, names in empty.items():
+            stage_frame(folder, table, "load", pl.DataFrame([], names))
+        with auditable(folder) as connection:
+            connection.execute(
+                "INSERT INTO raw.loads VALUES "
+                "('load', 'ml-1m', 'x', 'abc', true, now(), 14, 0, 0, 0)"
+            )
+        publish_load(home, folder)
+    with staging_folder(home, "snapshot") as folder:
+        snapshot = prepare(home, "load", "cold-start", folder, Options(DAY))
+        publish_snapshot(home, snapshot, folder)
     return look_ahead(home, snapshot)
 
 
@@ -68,14 +77,15 @@ def failed(home, ahead, tmp_path):
         ]
         schema = {"user_id": pl.Int32, "rank": pl.Float32, "n_candidates": pl.Int32}
         ranks = sign(pl.DataFrame(rows, schema_overrides=schema), tmp_path / "ranks.parquet")
-        staged = stage_next_ranks(home, found, {"run": ranks})
         facts = Facts(
             snapshot_id=ahead.snapshot.snapshot_id,
             run_ids=("run",),
             timestamp_min=MIDNIGHT,
             n_kept_users=3,
         )
-        outcomes = audit(staged, AHEAD, facts)
+        with staging_folder(home, "ahead") as folder:
+            staged = stage_next_ranks(home, found, {"run": ranks}, folder)
+            outcomes = audit(staged, AHEAD, facts)
         return {o.expectation for o in outcomes if not o.success and o.severity == "critical"}
 
     return go

@@ -12,6 +12,7 @@ from expectations import suites, suspicions
 from expectations.facts import Facts
 from expectations.runner import audit
 from flows.parameters import Suspicion
+from warehouse import figures
 
 AGREE = "histories as in core.interactions"
 SAME_LENGTH = "item_ids, timestamps, weeks and ratings of the same length"
@@ -783,8 +784,7 @@ def test_names_on_the_command_line_are_those_of_the_suites():
 
 
 def test_cut_offs_are_those_of_the_published_metrics():
-    view = Path(__file__).parents[2] / "warehouse" / "sql" / "views" / "30_metrics.sql"
-    assert f"unnest({list(suspicions.K)}) AS k" in view.read_text(encoding="utf-8")
+    assert suspicions.K == figures.CUT_OFFS
 
 
 def test_recall_of_one_over_few_users_is_no_leak(changed, facts):

@@ -97,6 +97,7 @@ def test_no_interruption_and_no_limit_ends_the_prompt(empty, prompt):
     terminal.type(f"{ENDLESS};\n", "no answer within 5 s")
     os.write(terminal.screen, b"\xff\xfe;\n")
     terminal.type("SELECT 42 + 2 AS x;\n", " 44 ")
+    terminal.until("fpt> ")  # before it, the terminal would take the Ctrl-D for itself
     os.write(terminal.screen, b"\x04")
     assert os.waitpid(terminal.pid, 0)[1] == 0
 

@@ -8,10 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
-from warehouse.living import Process
 
 from warehouse.database import locked
-from warehouse.garbage import collect, find, note_child
+from warehouse.garbage import collect
 from warehouse.home import Home
 from warehouse.staging import staging_folder
 
@@ -76,7 +75,7 @@ def test_what_is_half_made_stays_while_any_other_flow_lives(home):
     half = [
         home.staging / "jobs-0123.json",
         home.staging / "4d5e.duckdb",
-        home.root / "published.partial",
+        home.root / "report.partial",
         home.sequences / "sequences-1.partial",
         run / "best.safetensors.partial",
         run / "search" / "run.json.partial",
@@ -122,49 +121,17 @@ def test_locks_without_folders_go_when_they_are_surely_nobodys(home):
     assert fresh.exists()  # its owner may be about to hold it
 
 
-def test_spilled_memory_stays_while_the_database_is_open(home):
-    spill = home.warehouse.with_suffix(".spill")
-    spill.mkdir()
-    (spill / "duckdb_temp_storage_DEFAULT-0.tmp").write_bytes(b"x")
-    readers = home.published.with_suffix(".spill")
+def test_drafts_of_the_catalogue_stay_while_its_lock_is_held(home):
+    draft = home.catalogue / "draft-7.partial"
+    draft.write_bytes(b"half")
+    readers = home.catalogue / "0000000001-ab.spill"
     readers.mkdir()
     with locked(home, "warehouse"):
         assert collect(home) == []
-    assert collect(home) == ["warehouse.spill"]
+    assert collect(home) == ["catalogue/draft-7.partial"]
+    assert readers.exists()  # who reads holds no lock
     age(readers, 2 * 24 * 3600)
-    assert collect(home) == ["published.spill"]
-
-
-def test_a_process_left_over_is_ended_when_its_owner_is_gone(home):
-    """And neither one of a living owner, nor a stranger that has got the number since."""
-    wait = [sys.executable, "-c", "import time; time.sleep(600)"]
-    with subprocess.Popen(wait) as child:
-        try:
-            note = note_child(home, child.pid, "a server")
-            assert collect(home) == []
-            assert child.poll() is None
-            said = note.read_text()
-            mine, gone = Process.seen(os.getpid()), "0"
-            note.write_text(said.replace(f'"{mine.started}"', f'"{gone}"'))  # the owner's number is
-            # another process's by now
-            stranger = said.replace(f'"{Process.seen(child.pid).started}"', f'"{gone}"')
-            assert [one.what for one in find(home)] == [f"a server, process {child.pid}"]
-            assert collect(home) == [f"a server, process {child.pid}"]
-            assert child.wait(10) == -signal.SIGKILL
-        finally:
-            child.kill()
-    assert not note.exists()
-    with subprocess.Popen(wait) as other:
-        try:
-            note.write_text(
-                stranger.replace(f'"pid": {child.pid}', f'"pid": {other.pid}').replace(
-                    f'"{mine.started}"', f'"{gone}"'
-                )
-            )
-            assert collect(home) == [f"locks/{note.name}"]
-            assert other.poll() is None
-        finally:
-            other.kill()
+    assert collect(home) == ["catalogue/0000000001-ab.spill"]
 
 
 def test_an_empty_home_is_looked_through_in_no_time(home):

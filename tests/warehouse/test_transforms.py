@@ -13,6 +13,7 @@ from polars.testing import assert_frame_equal
 
 from warehouse.datasets import find
 from warehouse.errors import RefusedError
+from warehouse.staging import audited
 from warehouse.transforms.core import candidates_of, core_tables
 from warehouse.transforms.ids import with_ids
 from warehouse.transforms.options import Options
@@ -245,7 +246,7 @@ def test_stars_of_every_layout_end_as_half_stars(dataset, stars, half_stars, lan
     rows = [("1", f"{7 + place}", one, f"{960_000_000 + place}") for place, one in enumerate(stars)]
     lines = [*([layout.header] if layout.header else []), *map(layout.separator.join, rows)]
     landed = land_files(dataset, "\n".join(lines).encode() + b"\n")
-    with duckdb.connect(str(landed.database), read_only=True) as connection:
+    with duckdb.connect(str(audited(landed.folder)), read_only=True) as connection:
         ratings = connection.sql("SELECT * FROM raw.ratings").pl().drop("load_id")
     tables = core_tables(ratings.lazy(), NO_ITEMS, "cold-start")
     (row,) = sequences(tables, candidates_of(tables).lazy()).collect().to_dicts()
