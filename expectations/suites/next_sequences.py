@@ -15,7 +15,7 @@ SELECT user_id, batch.item_ids, batch.timestamps, batch.n_train, batch.time_scal
        target.item_id AS target, (SELECT count(*) FROM core.items) AS n_items
 FROM batch
 LEFT JOIN core.sequences AS known USING (user_id)
-LEFT JOIN (FROM mart.next_targets WHERE item_id IS NOT NULL) AS target USING (user_id)
+LEFT JOIN mart.next_targets AS target USING (user_id)
 """
 
 
