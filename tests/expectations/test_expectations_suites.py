@@ -807,3 +807,11 @@ def test_chance_level_passes(changed, facts):
 def test_a_rank_that_is_no_number_fails(changed, facts):
     database = changed(f"UPDATE mart.user_ranks SET rank = 'nan' {ONE_FULL}")
     assert "rank at most n_candidates" in failed(database, "user_ranks", facts)
+
+
+def test_a_count_that_nobody_knows_is_not_expected(facts):
+    unknown = replace(facts, n_users=None, n_items=None)
+    for known, columns in ((facts, ["raw_user_id", "raw_item_id"]), (unknown, [])):
+        found = suites.raw_ratings.suite(known).expectations
+        counted = [one.column for one in found if "UniqueValueCount" in type(one).__name__]
+        assert counted == columns

@@ -1,6 +1,7 @@
 """The other forms of the preparation, by hand; and what enters a snapshot's id."""
 
 from datetime import UTC, date, datetime
+from time import tzset
 
 import polars as pl
 import pytest
@@ -109,3 +110,13 @@ def test_other_words_are_refused(settings, says):
 
 def test_without_a_day_midnight_is_past_all_times_and_still_a_number_of_64_bits():
     assert 2**40 < Options().midnight < 2**63
+
+
+def test_a_day_begins_in_utc_wherever_the_machine_stands(monkeypatch):
+    try:
+        with monkeypatch.context() as elsewhere:
+            elsewhere.setenv("TZ", "America/Chicago")
+            tzset()
+            assert Options(date(2001, 1, 8)).midnight == 978_912_000
+    finally:
+        tzset()
