@@ -122,6 +122,13 @@ def tests_of(path: str) -> list[str]:
     return [*own, *(f"tests/{folder}/{name}.py" for name in names)]
 
 
+def narrowed(path: str) -> list[str]:
+    """Options of pytest: of the cases of expectations those of one suite alone."""
+    if not path.startswith("expectations/"):
+        return []
+    return ["-k", f"{Path(path).stem} or not broken_data"]
+
+
 def choose(only: Sequence[str], line: int | None, count: int, seed: int) -> list[Mutant]:
     """The mutants to try: as many of each file, as far as it has them, in an order by chance."""
     chance = random.Random(seed)
@@ -227,7 +234,9 @@ def _begin(slot: Slot, mutant: Mutant, left_out: set[str]) -> None:
     slot.mutant, slot.text = mutant, path.read_text(encoding="utf-8")
     path.write_text(mutant.apply(slot.text), encoding="utf-8")
     slot.deadline = time.monotonic() + SECONDS
-    slot.child = _start(slot, tests_of(mutant.path), sorted(left_out), stop=True)
+    slot.child = _start(
+        slot, [*narrowed(mutant.path), *tests_of(mutant.path)], sorted(left_out), stop=True
+    )
 
 
 def _start(slot: Slot, files: Sequence[str], left_out: Sequence[str], *, stop: bool) -> int:

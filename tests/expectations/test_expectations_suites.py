@@ -186,6 +186,11 @@ CORE_INTERACTIONS = [
             {},
         ),
         (
+            "one valid and one test for users with 3 interactions or more, else none",
+            "UPDATE core.interactions SET split = 'train' WHERE user_id = 1 AND split = 'test'",
+            {},
+        ),
+        (
             "test is the last position",
             "UPDATE core.interactions AS i SET split = CASE position"
             f" WHEN {LAST} THEN 'train' ELSE 'test' END"
