@@ -22,7 +22,9 @@ COLUMNS = {
     "n_candidates": "INTEGER",
 }
 KEY = ("run_id", "protocol", "user_id")
-_CAME_NEXT = "SELECT 'next' AS split, user_id, item_id FROM mart.next_targets WHERE item_id > 0"
+_CAME_NEXT = """
+SELECT 'next' AS split, user_id, item_id FROM mart.next_targets WHERE item_id IS NOT NULL
+"""
 
 
 def suite(facts: Facts) -> Suite:

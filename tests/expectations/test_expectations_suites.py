@@ -104,6 +104,8 @@ RAW_USERS = [
         "raw_user_id at least 1": "UPDATE raw.users SET raw_user_id = 0 WHERE raw_user_id = 10;"
         "UPDATE raw.ratings SET raw_user_id = 0 WHERE raw_user_id = 10",
         "(raw_user_id) unique": "UPDATE raw.users SET raw_user_id = 20 WHERE raw_user_id = 10",
+        "raw_user_id not null": "ALTER TABLE raw.users ALTER raw_user_id DROP NOT NULL;"
+        "UPDATE raw.users SET raw_user_id = NULL WHERE raw_user_id = 10",
         "gender in F, M": "UPDATE raw.users SET gender = '25' WHERE raw_user_id = 10",
         "raw_user_id in raw.ratings": "DELETE FROM raw.ratings WHERE raw_user_id = 10",
     }.items()
