@@ -1,10 +1,13 @@
 """Mutants that no test can see, and why: they compute the same, or what differs is no promise."""
 
+RANKS, USERS = "warehouse/sql/figures/ranks.sql", "warehouse/sql/figures/users.sql"
+JOINED = "JOIN core.{0}s AS {0}s ON {0}s.snapshot_id = $1 AND {0}s.{0}_id = held.{0}_id"
+NO_PART = "ranks of a split and protocol that was not asked for get no part, and no part takes them"
+ALL_KNOWN = "audits stop a snapshot with an interaction whose user or item it does not have"
+
 # (file, lines before, lines after): why
 ACCEPTED: dict[tuple[str, str, str], str] = {
-    (
-        "warehouse/sql/figures/ranks.sql",
-        "JOIN ( SELECT",
-        "LEFT JOIN ( SELECT",
-    ): "ranks of a split and protocol that was not asked for get no part, and no part takes them",
+    (RANKS, "JOIN ( SELECT", "LEFT JOIN ( SELECT"): NO_PART,
+    (USERS, JOINED.format("user"), f"LEFT {JOINED.format('user')}"): ALL_KNOWN,
+    (USERS, JOINED.format("item"), f"LEFT {JOINED.format('item')}"): ALL_KNOWN,
 }
