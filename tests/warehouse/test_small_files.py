@@ -57,6 +57,7 @@ def test_a_line_of_movies_is_taken_or_rejected_with_its_reason(
         ("ml-20m", "movieId,title,genres\n7,Café,War\n".encode("latin-1"), "got byte 0xe9 at 26"),
         ("ml-20m", b"\xef\xbb\xbfmovieId,title,genres\n7,\xe9\n", "got byte 0xe9 at 26"),
         ("ml-20m", b"movieId,genres,title\n7,War,Seven\n", "movies.csv has another header"),
+        ("ml-20m", b"movieId,title,genres\n", "no movie that can be read: got 0 rows. Check"),
     ],
 )
 def test_a_movies_file_of_another_kind_is_refused(land_files, name, items, why):
