@@ -380,6 +380,12 @@ SEQUENCES = [
         AGREE,
     ),
     one_sequence(AGREE, "item_ids = list_reverse(item_ids)"),
+    one_sequence(  # as it stands, but of somebody else
+        AGREE,
+        ", ".join(
+            f"{name} = (SELECT {name} FROM core.sequences WHERE user_id = 4)" for name in HISTORY
+        ),
+    ),
     one_sequence(AGREE, "timestamps = [one + 1 for one in timestamps]"),
     one_sequence(AGREE, "weeks = [1 + one % 52 for one in weeks]"),
     one_sequence(AGREE, "ratings = [1 + one % 10 for one in ratings]"),
