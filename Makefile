@@ -38,8 +38,8 @@ clean:
 fuzz: install
 	$(BIN)/python benchmarks/fuzz.py --count 10000 --seed 7 --workers 2
 
-# Small mistakes in metrics, split, transforms, views and audits, which tests must see. All 3,000 take
-# a day; COUNT=0 for them
+# Small mistakes in metrics, split, transforms, views and audits, which tests must see. All 3,000
+# (COUNT=0) take hours
 COUNT ?= 100
 mutation-test: install
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/mutation.py --count $(COUNT) --seed 7
