@@ -18,7 +18,7 @@ from typing import NamedTuple
 import duckdb
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -448,6 +448,10 @@ def run_machine(machine: type[Homes], examples: int, steps: int) -> None:
             max_examples=examples,
             stateful_step_count=steps,
             deadline=None,
+            # steps take long: few are always the same ones, and a failure is not made smaller
+            derandomize=examples < 10,
+            database=None,
+            phases=(Phase.explicit, Phase.generate),
             suppress_health_check=list(HealthCheck),
         ),
     )
