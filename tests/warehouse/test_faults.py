@@ -1,4 +1,4 @@
-"""Named places at which a publication fails: the state before or the one after, and again is well."""
+"""Named places at which a publication fails: the state before or after, and again is well."""
 
 import errno
 import os
@@ -14,7 +14,9 @@ from warehouse import faults
 from warehouse.catalogue import copy_fault, newest, publication
 from warehouse.garbage import collect
 from warehouse.home import Home
+from warehouse.publishing import publish_load
 from warehouse.questions import ask
+from warehouse.staging import staging_folder
 
 ROOT = Path(__file__).parents[2]
 ROWS = [(1, 10, 100), (1, 11, 200), (2, 10, 300)]
@@ -102,26 +104,17 @@ PLACES = {
     "a catalogue is copied for readers": 2,
     "before the rename to published.duckdb": 2,
     "after the rename to published.duckdb": 2,
-    "before a staging folder goes": 1,
 }
 
 
-@pytest.mark.parametrize("kind", ["raise", "full"])
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize(("turn", "place"), enumerate(PLACES))
 def test_a_publication_that_fails_is_whole_or_none(
-    place, kind, home, publish_rows, stage_load, fail, monkeypatch
+    turn, place, home, publish_rows, stage_load, fail, monkeypatch
 ):
-    from warehouse.publishing import publish_load
-    from warehouse.staging import staging_folder
-
     publish_rows("before", ROWS[:1])
-    fail(f"{place}:{kind}")
+    fail(f"{place}:{('raise', 'full')[turn % 2]}")
     with pytest.raises((faults.FaultError, OSError)):
-        if place == "before a staging folder goes":
-            with staging_folder(home, "more"):
-                pass
-        else:
-            publish_load(home, stage_load("load", ROWS))
+        publish_load(home, stage_load("load", ROWS))
     monkeypatch.delenv(faults.ASKED)
     loads = PLACES[place]
     assert publication(home) == loads
@@ -132,7 +125,16 @@ def test_a_publication_that_fails_is_whole_or_none(
     collect(home)
     assert not list(home.root.rglob("*.partial*"))
     assert len(list(home.store.glob("*/*/*"))) == 8  # 4 tables of either load
-    assert [path.name for path in home.staging.iterdir() if path.name.startswith("more")] == []
+
+
+def test_a_staging_folder_that_fails_to_go_is_garbage(home, fail, monkeypatch):
+    fail("before a staging folder goes:raise")
+    with pytest.raises(faults.FaultError), staging_folder(home, "more"):
+        pass
+    monkeypatch.delenv(faults.ASKED)
+    (left,) = home.staging.iterdir()
+    assert collect(home) == [f"staging/{left.name}"]
+    assert not [*home.staging.iterdir(), *home.locks.glob("staging-*")]
 
 
 KILLED = """
