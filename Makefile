@@ -6,7 +6,7 @@ BIN := .venv/bin
 # Two workers with a thread each: more threads than cores make PyTorch wait for itself.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist worksteal
 
-.PHONY: install run test test-slow lint clean fuzz
+.PHONY: install run test test-slow lint clean fuzz crash-test
 
 install: .venv/installed
 
@@ -37,3 +37,7 @@ clean:
 # 10,000 archives changed at random against plain Python: some minutes
 fuzz: install
 	$(BIN)/python benchmarks/fuzz.py --count 10000 --seed 7 --workers 2
+
+# every named place of the code fails in each way, 200 commands are killed at random: an hour
+crash-test: install
+	$(BIN)/python benchmarks/crash_test.py --kills 200 --seed 7 --workers 2
