@@ -49,6 +49,7 @@ MUST_BE_NONE = ("torn", "lost", "double", "other", "garbage", "failed reruns", "
 N_USERS, N_ITEMS, LENGTH = 60, 140, 14
 FORGOTTEN = 7
 HANG_SECONDS = 300.0
+TELL_EVERY = 10
 THOROUGH = ("restore", "forget", "upgrade")  # places that others pass, too, are tried here again
 EVEN_LATER = 1.02  # some kills come after the end
 
@@ -415,6 +416,8 @@ def disturb(
         report.faults += 1
         report.kills += not fault.place
         report.reads += read["reads"]
+        if report.faults % TELL_EVERY == 0:
+            print(f"{report.faults} faults so far", file=sys.stderr, flush=True)
         if fault.place and notes.exists():
             report.fired.add((fault.place, fault.kind))
         elif fault.place:
@@ -596,7 +599,8 @@ def main() -> None:
             only=asked.only,
         )
         places = {name for one in seen.values() for name in one.places}
-        typed(folder, _typed(seen["run"], rng), asked.typed, report)
+        if asked.typed:
+            typed(folder, _typed(seen["run"], rng), asked.typed, report)
     finally:
         if asked.keep is None:
             shutil.rmtree(folder, ignore_errors=True)
