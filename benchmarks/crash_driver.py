@@ -151,8 +151,11 @@ def pipeline() -> dict[str, Callable[..., Any]]:
 
     def download(home: str, source: str) -> None:
         data = Path(source).read_bytes()
-        answer = httpx.Response(200, content=data, headers={"ETag": '"1"'})
-        served = httpx.MockTransport(lambda _: answer)
+
+        def answer(_: object) -> httpx.Response:
+            return httpx.Response(200, stream=httpx.ByteStream(data), headers={"ETag": '"1"'})
+
+        served = httpx.MockTransport(answer)
         fetch._client = lambda _: httpx.Client(transport=served)
         dataset = replace(find("ml-1m"), md5=hashlib.md5(data).hexdigest())
         fetch.fetch(dataset, Home.at(home))

@@ -379,11 +379,16 @@ def faults_of(seen: dict[str, Seen], rng: random.Random, kills: int) -> list[Fau
     for name, one in seen.items():
         known = set() if name in THOROUGH else {place for _, place in first}
         first += [(name, place) for place in sorted(one.places) if place not in known]
-    placed = [
-        Fault(name, place, KINDS[(turn + at) % 3], rng.randint(1, seen[name].places[place]))
+    turns = [
+        [
+            Fault(name, place, KINDS[(turn + at) % 3], rng.randint(1, seen[name].places[place]))
+            for at, (name, place) in enumerate(first)
+        ]
         for turn in range(len(KINDS))
-        for at, (name, place) in enumerate(first)
     ]
+    for turn in turns:
+        rng.shuffle(turn)
+    placed = [fault for turn in turns for fault in turn]
     others = [name for name in seen if name != "run"] or ["run"]
     names = ["run" if at % 2 == 0 else rng.choice(others) for at in range(kills)]
     random_ones = [Fault(name, share=rng.uniform(0, EVEN_LATER)) for name in names]

@@ -67,7 +67,7 @@ def test_kinds_of_faults(fail, monkeypatch, tmp_path):
     fail(":note")
     faults.point("before the rename to", Path("x/run.json"))
     assert (tmp_path / "notes").read_text() == (
-        "before the rename to run.json\ttest_faults.py:test_kinds_of_faults\n"
+        "before the rename to run.json\ttest_fault_points.py:test_kinds_of_faults\n"
     )
     code = "from warehouse.faults import point; point('here'); print('alive')"
     done = subprocess.run(
