@@ -6,7 +6,7 @@ BIN := .venv/bin
 # Two workers with a thread each: more threads than cores make PyTorch wait for itself.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist worksteal
 
-.PHONY: install run test test-slow lint clean fuzz mutation-test
+.PHONY: install run test test-slow lint clean fuzz mutation-test crash-test
 
 install: .venv/installed
 
@@ -43,3 +43,7 @@ fuzz: install
 COUNT ?= 100
 mutation-test: install
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/mutation.py --count $(COUNT) --seed 7
+
+# every named place of the code fails in each way, 200 commands are killed at random: an hour
+crash-test: install
+	$(BIN)/python benchmarks/crash_test.py --kills 200 --seed 7 --workers 2

@@ -7,6 +7,7 @@ writes a JSON line for each command, and reads a JSON line with how its process 
 """
 
 import ctypes
+import hashlib
 import json
 import logging
 import os
@@ -97,6 +98,7 @@ def training() -> dict[str, Callable[..., Any]]:
 def pipeline() -> dict[str, Callable[..., Any]]:
     """The commands."""
     os.environ["PREFECT_API_URL"] = NOBODY
+    import httpx
     import prefect
 
     prefect.task, prefect.flow = _plain, _plain  # type: ignore[assignment]
@@ -106,7 +108,7 @@ def pipeline() -> dict[str, Callable[..., Any]]:
     from flows.run import run
     from fpt_model import __main__  # noqa: F401
     from tasks import flow_runs, progress, servers, training
-    from warehouse import backup, fetch, forgetting, upgrade
+    from warehouse import backup, fetch, forgetting, garbage, upgrade
     from warehouse.datasets import find
     from warehouse.home import Home
 
@@ -117,6 +119,7 @@ def pipeline() -> dict[str, Callable[..., Any]]:
     flow_runs.create_markdown_artifact = lambda *_, **__: None
     flow_runs.get_run_logger = lambda: logging.getLogger("driver")  # type: ignore[assignment]
     progress.use(_Silent())
+    garbage.SETTLED_SECONDS = 0.0  # nobody else works in the home: a lock is old at once
     training.follow = _follow
     full = training.resolve
     training.resolve = lambda model, preset: replace(full(model, preset), **SHORT)
@@ -146,8 +149,20 @@ def pipeline() -> dict[str, Callable[..., Any]]:
         fetch.write_archive = lambda _, target, **__: writer.write_archive(small, target)
         fetch.fetch(find("synthetic"), Home.at(home))
 
+    def download(home: str, source: str) -> None:
+        data = Path(source).read_bytes()
+
+        def answer(_: object) -> httpx.Response:
+            return httpx.Response(200, stream=httpx.ByteStream(data), headers={"ETag": '"1"'})
+
+        served = httpx.MockTransport(answer)
+        fetch._client = lambda _: httpx.Client(transport=served)
+        dataset = replace(find("ml-1m"), md5=hashlib.md5(data).hexdigest())
+        fetch.fetch(dataset, Home.at(home))
+
     return {
         "run": run_it,
+        "download": download,
         "age": age,
         "upgrade": lambda home: upgrade.upgrade(Home.at(home)) and 0,
         "doctor": doctor,

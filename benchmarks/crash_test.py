@@ -49,6 +49,8 @@ MUST_BE_NONE = ("torn", "lost", "double", "other", "garbage", "failed reruns", "
 N_USERS, N_ITEMS, LENGTH = 60, 140, 14
 FORGOTTEN = 7
 HANG_SECONDS = 300.0
+TELL_EVERY = 10
+THOROUGH = ("restore", "forget", "upgrade")  # places that others pass, too, are tried here again
 EVEN_LATER = 1.02  # some kills come after the end
 
 
@@ -241,23 +243,31 @@ def scenarios(archive: Path, models: Sequence[str]) -> list[Scenario]:
     def forget(folder: Path) -> dict[str, Any]:
         return at_home(folder) | {"user": FORGOTTEN}
 
+    def download(folder: Path) -> dict[str, Any]:
+        return at_home(folder) | {"source": str(archive)}
+
     def jobs(folder: Path) -> dict[str, Any]:
         return {"jobs": str(folder / "out" / "jobs.json")}
 
     return [
-        Scenario("run", "pipeline", "run", run, lambda place: place.fresh("nothing")),
+        Scenario("run", "pipeline", "run", run, _nothing),
         Scenario("mend files", "pipeline", "run", run, _damage_files),
         Scenario("mend catalogue", "pipeline", "run", run, _damage_catalogue),
         Scenario("doctor", "pipeline", "doctor", at_home, _damage_files),
         Scenario("train", "training", "train", jobs, _only_train, _runs_of),
         Scenario("train again", "training", "train", jobs, _lose_weights, _runs_of),
         Scenario("backup", "pipeline", "backup", to("b.tar"), _whole, _outputs_of),
-        Scenario("restore", "pipeline", "restore", restore, lambda place: place.fresh("nothing")),
+        Scenario("restore", "pipeline", "restore", restore, _nothing),
         Scenario("report", "pipeline", "report", to("r.html"), _whole, _outputs_of),
         Scenario("forget", "pipeline", "forget", forget, _whole),
-        Scenario("fetch", "pipeline", "fetch", at_home, lambda place: place.fresh("nothing")),
+        Scenario("fetch", "pipeline", "fetch", at_home, _nothing),
+        Scenario("download", "pipeline", "download", download, _nothing),
         Scenario("upgrade", "pipeline", "upgrade", at_home, lambda place: place.fresh("old")),
     ]
+
+
+def _nothing(place: Place) -> None:
+    place.fresh("nothing")
 
 
 def _whole(place: Place) -> None:
@@ -365,15 +375,20 @@ def faults_of(seen: dict[str, Seen], rng: random.Random, kills: int) -> list[Fau
 
     First comes each place in one way, so that a campaign which ends early has been everywhere.
     """
-    first: dict[str, str] = {}
+    first: list[tuple[str, str]] = []
     for name, one in seen.items():
-        for place in sorted(one.places):
-            first.setdefault(place, name)
-    placed = [
-        Fault(name, place, KINDS[(turn + at) % 3], rng.randint(1, seen[name].places[place]))
+        known = set() if name in THOROUGH else {place for _, place in first}
+        first += [(name, place) for place in sorted(one.places) if place not in known]
+    turns = [
+        [
+            Fault(name, place, KINDS[(turn + at) % 3], rng.randint(1, seen[name].places[place]))
+            for at, (name, place) in enumerate(first)
+        ]
         for turn in range(len(KINDS))
-        for at, (place, name) in enumerate(first.items())
     ]
+    for turn in turns:
+        rng.shuffle(turn)
+    placed = [fault for turn in turns for fault in turn]
     others = [name for name in seen if name != "run"] or ["run"]
     names = ["run" if at % 2 == 0 else rng.choice(others) for at in range(kills)]
     random_ones = [Fault(name, share=rng.uniform(0, EVEN_LATER)) for name in names]
@@ -406,6 +421,8 @@ def disturb(
         report.faults += 1
         report.kills += not fault.place
         report.reads += read["reads"]
+        if report.faults % TELL_EVERY == 0:
+            print(f"{report.faults} faults so far", file=sys.stderr, flush=True)
         if fault.place and notes.exists():
             report.fired.add((fault.place, fault.kind))
         elif fault.place:
@@ -587,7 +604,8 @@ def main() -> None:
             only=asked.only,
         )
         places = {name for one in seen.values() for name in one.places}
-        typed(folder, _typed(seen["run"], rng), asked.typed, report)
+        if asked.typed:
+            typed(folder, _typed(seen["run"], rng), asked.typed, report)
     finally:
         if asked.keep is None:
             shutil.rmtree(folder, ignore_errors=True)

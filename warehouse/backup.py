@@ -96,8 +96,8 @@ def restore(home: Home, backup_file: Path) -> dict[str, int]:
         RefusedError: it is no whole backup; something is published in the home.
     """
     with locked(home, "warehouse"), staging_folder(home, "restore") as folder:
-        _refuse_used(home)
         with _opened(backup_file) as archive:
+            _refuse_used(home, archive.getnames())
             archive.extractall(folder, filter="data")
         names = _checked(backup_file, folder)
         for old in catalogues(home):
@@ -111,8 +111,11 @@ def restore(home: Home, backup_file: Path) -> dict[str, int]:
     return {"files": len(names), "publication": int(catalogues(home)[0].name[:10])}
 
 
-def _refuse_used(home: Home) -> None:
-    if any(is_whole(path) for path in catalogues(home)) or home.old_warehouse.exists():
+def _refuse_used(home: Home, names: Sequence[str]) -> None:
+    """The backup's own catalogue is there when a restoring ended before its last step."""
+    published = [path for path in catalogues(home) if is_whole(path)]
+    others = [path for path in published if str(path.relative_to(home.root)) not in names]
+    if others or home.old_warehouse.exists():
         raise RefusedError(
             "Something is published in this home",
             got=str(home.root),

@@ -1,8 +1,9 @@
 """Taking one person's data out of everything that is published, and out of every later load."""
 
+import json
+import secrets
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,15 @@ import pyarrow as pa
 
 from warehouse.catalogue import catalogues, reading, writing
 from warehouse.commands import Trained, run_command
-from warehouse.database import statements
+from warehouse.database import is_held, locked, statements
 from warehouse.errors import RefusedError
 from warehouse.faults import point
 from warehouse.home import Home
-from warehouse.keeping import prune
+from warehouse.placing import put_in_place
 from warehouse.store import show_listed
 from warehouse.stored import KEYS
+
+LOCK = "forgetting"
 
 
 @dataclass(frozen=True)
@@ -28,12 +31,14 @@ class Forgotten:
     Attributes:
         loads, snapshots, runs: ids of what was made from the person's data, and is gone.
         again: the commands that train it again without the person.
+        sequences: files of sequences, relative to the home.
     """
 
     loads: list[str]
     snapshots: list[str]
     runs: list[str]
     again: list[str]
+    sequences: list[str]
 
 
 def forgotten_users(home: Home, dataset: str) -> frozenset[int]:
@@ -48,52 +53,118 @@ def forget(home: Home, dataset: str, user: int) -> Forgotten:
 
     Loads with the user, what was prepared from them, trainings (weights have learnt from the
     rows), ranks, recommendations and audits' samples leave the catalogue, and their files the
-    disk. Metrics of those trainings go too: they can be made again without the user.
+    disk. Metrics of those trainings go too: they can be made again without the user. Whoever ends
+    in between leaves word of what has to go: the next run, or this command again, goes on.
 
     Raises:
         RefusedError: no published load of the data set knows the user.
     """
+    with locked(home, LOCK):
+        resumed = _go_on(home)
+        asked = _asked(home, dataset, user)
+        if not asked.loads:
+            for before in resumed:
+                if (before.dataset, before.user) == (dataset, user):
+                    return before.gone
+            raise _unknown(dataset, user)
+        note = _write_note(home, Order(dataset, user, asked))
+        _withdraw(home, dataset, user, asked)
+        point("a person is out of the catalogue")
+        _delete(home, asked)
+        note.unlink()
+    return asked
+
+
+def go_on(home: Home) -> list[str]:
+    """Delete what somebody who died in `forget` has left; says so, in a line each."""
+    if not _notes(home) or is_held(home, LOCK):
+        return []
+    with locked(home, LOCK):
+        return [f"forgot user {one.user} of {one.dataset} to the end" for one in _go_on(home)]
+
+
+@dataclass(frozen=True)
+class Order:
+    """What has to go with whom, kept in a file until all of it is gone."""
+
+    dataset: str
+    user: int
+    gone: Forgotten
+
+
+def _notes(home: Home) -> list[Path]:
+    return sorted(home.root.glob("forgetting-*.json"))
+
+
+def _write_note(home: Home, order: Order) -> Path:
+    path = home.root / f"forgetting-{secrets.token_hex(4)}.json"
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(asdict(order)), encoding="utf-8")
+    return put_in_place(partial, path)
+
+
+def _go_on(home: Home) -> list[Order]:
+    """Those that had left the catalogue; of the others nothing was done."""
+    done = []
+    for note in _notes(home):
+        said = json.loads(note.read_text(encoding="utf-8"))
+        order = Order(said["dataset"], said["user"], Forgotten(**said["gone"]))
+        if order.user in forgotten_users(home, order.dataset):
+            _delete(home, order.gone)
+            done.append(order)
+        note.unlink()
+    return done
+
+
+def _asked(home: Home, dataset: str, user: int) -> Forgotten:
+    """What was made from the user's rows."""
     with reading(home) as connection:
         loads = _ids(connection, "forget/loads", dataset, user)
-        if not loads:
-            raise RefusedError(
-                f"User {user} is in no load of {dataset}",
-                to_do='`fpt sql "SELECT dataset, raw_user_id FROM raw.users JOIN raw.loads '
-                'USING (load_id)"` lists those that are',
-            )
         snapshots = _ids(connection, "forget/snapshots", loads)
         runs = _ids(connection, "forget/runs", snapshots)
-        again = [
-            run_command(home, Trained(*row)) for row in _rows(connection, "forget/again", runs)
-        ]
+        trained = _rows(connection, "forget/again", runs)
         sequences = _ids(connection, "forget/sequences", snapshots)
+    again = [run_command(home, Trained(*row)) for row in trained]
+    return Forgotten(loads, snapshots, runs, again, sequences)
+
+
+def _unknown(dataset: str, user: int) -> RefusedError:
+    return RefusedError(
+        f"User {user} is in no load of {dataset}",
+        to_do='`fpt sql "SELECT dataset, raw_user_id FROM raw.users JOIN raw.loads '
+        'USING (load_id)"` lists those that are',
+    )
+
+
+def _withdraw(home: Home, dataset: str, user: int, asked: Forgotten) -> None:
+    """Publish a catalogue without it, of which not even free places hold it."""
     with writing(home, anew=True) as connection:
         now = datetime.now(UTC).replace(tzinfo=None)
         connection.execute("INSERT INTO raw.forgotten VALUES (?, ?, ?)", [dataset, user, now])
-        connection.register("gone", pa.table({"id": [*loads, *snapshots, *runs]}))
+        gone = [*asked.loads, *asked.snapshots, *asked.runs]
+        connection.register("gone", pa.table({"id": gone}))
         connection.execute(statements("forget/withdraw"))
         connection.unregister("gone")
         show_listed(connection, home, KEYS)
-    point("a person is out of the catalogue")
-    _delete(home, snapshots, runs, sequences)
-    return Forgotten(loads, snapshots, runs, again)
 
 
-def _delete(
-    home: Home, snapshots: Sequence[str], runs: Sequence[str], sequences: Sequence[str]
-) -> None:
+def _delete(home: Home, gone: Forgotten) -> None:
     """The files, older catalogues that still name them first."""
     for old in catalogues(home)[1:]:
+        point("before a catalogue with a forgotten person goes")
         old.unlink()
     for damaged in home.catalogue.glob("*.damaged"):
         damaged.unlink()
-    prune(home, older_than=0.0)
-    for name in sequences:
+    for identity in (*gone.loads, *gone.snapshots, *gone.runs):
+        for folder in home.store.glob(f"*/*={identity}"):
+            point("before a file with a forgotten person goes")
+            shutil.rmtree(folder)
+    for name in gone.sequences:
         _unlink_with_checksum(home.root / name)
-    for snapshot in snapshots:
+    for snapshot in gone.snapshots:
         for path in home.sequences.glob(f"*-{snapshot}.parquet"):
             _unlink_with_checksum(path)
-    for run in runs:
+    for run in gone.runs:
         point("before a forgotten training goes")
         shutil.rmtree(home.run(run), ignore_errors=True)
 

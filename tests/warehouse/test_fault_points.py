@@ -1,4 +1,4 @@
-"""Named places at which a publication fails: the state before or the one after; again is well."""
+"""Named places at which a publication fails: the state before or after, and again is well."""
 
 import errno
 import os
@@ -14,7 +14,9 @@ from warehouse import faults
 from warehouse.catalogue import copy_fault, newest, publication
 from warehouse.garbage import collect
 from warehouse.home import Home
+from warehouse.publishing import publish_load
 from warehouse.questions import ask
+from warehouse.staging import staging_folder
 
 ROOT = Path(__file__).parents[2]
 ROWS = [(1, 10, 100), (1, 11, 200), (2, 10, 300)]
@@ -65,7 +67,7 @@ def test_kinds_of_faults(fail, monkeypatch, tmp_path):
     fail(":note")
     faults.point("before the rename to", Path("x/run.json"))
     assert (tmp_path / "notes").read_text() == (
-        "before the rename to run.json\ttest_faults.py:test_kinds_of_faults\n"
+        "before the rename to run.json\ttest_fault_points.py:test_kinds_of_faults\n"
     )
     code = "from warehouse.faults import point; point('here'); print('alive')"
     done = subprocess.run(
@@ -95,33 +97,22 @@ PLACES = {
     "all that is staged is in the store": 1,
     "a catalogue is copied to a draft": 1,
     "before the commit to a draft": 1,
-    "after the commit to a draft": 1,
     "a draft is whole": 1,
     "before the rename to *-*.duckdb": 1,
     "after the rename to *-*.duckdb": 2,  # from here on it is published
     "a catalogue is copied for readers": 2,
-    "before the rename to published.duckdb": 2,
     "after the rename to published.duckdb": 2,
-    "before a staging folder goes": 1,
 }
 
 
-@pytest.mark.parametrize("kind", ["raise", "full"])
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize(("turn", "place"), list(enumerate(PLACES)))
 def test_a_publication_that_fails_is_whole_or_none(
-    place, kind, home, publish_rows, stage_load, fail, monkeypatch
+    turn, place, home, publish_rows, stage_load, fail, monkeypatch
 ):
-    from warehouse.publishing import publish_load
-    from warehouse.staging import staging_folder
-
     publish_rows("before", ROWS[:1])
-    fail(f"{place}:{kind}")
-    with pytest.raises((faults.FaultError, OSError)):  # noqa: PT012 - two ways to the place
-        if place == "before a staging folder goes":
-            with staging_folder(home, "more"):
-                pass
-        else:
-            publish_load(home, stage_load("load", ROWS))
+    fail(f"{place}:{('raise', 'full')[turn % 2]}")
+    with pytest.raises((faults.FaultError, OSError)):
+        publish_load(home, stage_load("load", ROWS))
     monkeypatch.delenv(faults.ASKED)
     loads = PLACES[place]
     assert publication(home) == loads
@@ -132,7 +123,16 @@ def test_a_publication_that_fails_is_whole_or_none(
     collect(home)
     assert not list(home.root.rglob("*.partial*"))
     assert len(list(home.store.glob("*/*/*"))) == 8  # 4 tables of either load
-    assert [path.name for path in home.staging.iterdir() if path.name.startswith("more")] == []
+
+
+def test_a_staging_folder_that_fails_to_go_is_garbage(home, fail, monkeypatch):
+    fail("before a staging folder goes:raise")
+    with pytest.raises(faults.FaultError), staging_folder(home, "more"):
+        pass
+    monkeypatch.delenv(faults.ASKED)
+    (left,) = home.staging.iterdir()
+    assert collect(home) == [f"staging/{left.name}"]
+    assert not [*home.staging.iterdir(), *home.locks.glob("staging-*")]
 
 
 KILLED = """
@@ -147,10 +147,8 @@ publish_load(Home.at(sys.argv[1]), Path(sys.argv[2]))
 @pytest.mark.parametrize(
     "place",
     [
-        "before the commit to a draft",
         "before the rename to *-*.duckdb",
         "after the rename to *-*.duckdb",
-        "after the rename to *.parquet",
     ],
 )
 def test_a_publication_that_is_killed_is_whole_or_none(place, home, publish_rows, stage_load):
