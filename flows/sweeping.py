@@ -8,8 +8,9 @@ from pathlib import Path
 
 from flows import server
 from tasks.ends import INTERRUPTED, ends
-from tasks.flow_runs import SIGN_OF_LIFE, current
+from tasks.flow_runs import current
 from warehouse.database import is_held
+from warehouse.garbage import SIGNS_OF_LIFE
 from warehouse.home import Home
 
 _CLOCKS = 2.0  # by how much a file's time may differ from ours
@@ -49,8 +50,9 @@ def _sweeper(home: Home, since: float) -> Callable[[], None]:
 
 def _others(home: Home) -> bool:
     """Whether another run is at work in this home; what lies there may be its own."""
-    signs = {path.stem for path in home.locks.glob(f"{SIGN_OF_LIFE}*.lock")}
-    return any(is_held(home, name) for name in signs - {f"{SIGN_OF_LIFE}{current.id}"})
+    signs = {path.stem for sign in SIGNS_OF_LIFE for path in home.locks.glob(f"{sign}*.lock")}
+    ours = {f"{sign}{current.id}" for sign in SIGNS_OF_LIFE}
+    return any(is_held(home, name) for name in signs - ours)
 
 
 def _unfinished(home: Home) -> Iterator[Path]:
