@@ -5,7 +5,7 @@ from pathlib import Path
 
 import duckdb
 
-from warehouse.catalogue import is_old, writing
+from warehouse.catalogue import give_to_readers, is_old, writing
 from warehouse.database import connected, quoted, table_files
 from warehouse.errors import RefusedError
 from warehouse.faults import point
@@ -36,8 +36,11 @@ def upgrade(home: Home) -> dict[str, int]:
     Raises:
         RefusedError: there is nothing old; the old database does not open; a row is missing.
     """
-    if not is_old(home):
+    if not home.old_warehouse.exists():
         raise RefusedError("Nothing to bring up to date", got=str(home.root))
+    if not is_old(home):
+        _finish(home)  # one before this was ended between its publication and here
+        return {}
     with staging_folder(home, "upgrade") as folder:
         with connected(home.old_warehouse, read_only=True) as old:
             wanted = {name: _count(old, name) for name in (*KEYS, *SMALL)}
@@ -45,9 +48,15 @@ def upgrade(home: Home) -> dict[str, int]:
         files = place_all(home, folder)
         _fill(home, files, wanted)
     point("before the database of an earlier version goes")
+    _finish(home)
+    return {name: count for name, count in wanted.items() if count}
+
+
+def _finish(home: Home) -> None:
+    """Every row is in the catalogue, which is published only when it is: the old file may go."""
+    give_to_readers(home)
     for path in (home.old_warehouse, Path(f"{home.old_warehouse}.wal")):
         path.unlink(missing_ok=True)
-    return {name: count for name, count in wanted.items() if count}
 
 
 def _stage(home: Home, folder: Path) -> None:

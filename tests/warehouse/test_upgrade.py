@@ -117,3 +117,14 @@ def test_what_does_not_open_stays_as_it_was(old):
         upgrade(old)
     assert old.old_warehouse.exists()
     assert publication(old) == 0
+
+
+def test_one_that_was_ended_after_its_publication_is_finished(old):
+    data = old.old_warehouse.read_bytes()
+    upgrade(old)
+    old.old_warehouse.write_bytes(data)
+    old.published.unlink()
+    assert upgrade(old) == {}
+    assert not old.old_warehouse.exists()
+    assert copy_fault(old) == ""
+    assert ask(old, "SELECT count(*) FROM raw.ratings").item() == 40
