@@ -104,6 +104,8 @@ def list_files(
 
     Their grace begins now, not when they were written: who reads meanwhile may still open them.
     """
+    if not files:
+        return
     entered = {(file.table, file.identity): file.path for file in files}
     for old in listed(connection):
         if entered.get((old.table, old.identity), old.path) != old.path:
@@ -114,7 +116,7 @@ def list_files(
     connection.executemany(
         "INSERT INTO mart.files VALUES (?, ?, ?, ?, ?, ?)",
         [(one.table, one.identity, one.path, one.sha256, one.size, one.rows) for one in files],
-    ) if files else None
+    )
     show_listed(connection, home, {file.table for file in files})
 
 
