@@ -1,4 +1,4 @@
-"""Fetch an archive and land it in a staging database."""
+"""Fetch an archive and land it in a staging folder."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""An archive's files into a staging database, unchanged, the unreadable lines aside."""
+"""An archive's files into staged tables, unchanged, the unreadable lines aside."""
 
 import tempfile
 from collections.abc import Collection, Sequence
