@@ -13,11 +13,12 @@ from packaging.requirements import Requirement
 from flows.wholeness import leftovers, trainings
 from tasks.findings import Finding, finding
 from warehouse.catalogue import copy_fault, is_whole, newest, opened
-from warehouse.database import locked
+from warehouse.database import locked, statements
 from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.keeping import keep_whole
 from warehouse.store import damaged, listed
+from warehouse.stored import CORE, RAW
 
 MIN_FREE_BYTES = 2 << 30
 
@@ -114,6 +115,8 @@ def _warehouse(home: Home, path: Path) -> Iterator[Finding]:
     with opened(home) as connection:
         row = connection.execute("SELECT count(*) FROM mart.training_runs").fetchone()
         files = listed(connection)
+        tables = [list(RAW), list(CORE)]
+        lacking = connection.execute(statements("doctor/lacking"), tables).fetchall()
     broken = [f"{one.path} is {fault}" for one, fault in damaged(home, files, whole=True)]
     if broken:
         seen = f"{len(broken)} of {len(files)} files: {broken[0]}"
@@ -122,6 +125,10 @@ def _warehouse(home: Home, path: Path) -> Iterator[Finding]:
         size = sum(one.size for one in files) / 2**20
         seen = f"{row[0] if row else 0} trainings, {len(files)} files of {size:.1f} MiB, all whole"
         yield finding("warehouse", "good", seen)
+    if lacking:
+        (identity, table), *more = lacking
+        seen = f"{table} of {identity} is lost" + (f", and {len(more)} more" if more else "")
+        yield finding("warehouse", "note", seen, "the next run that needs it makes it again")
 
 
 def _prefect(home: Home) -> Iterator[Finding]:

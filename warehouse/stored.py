@@ -28,8 +28,8 @@ KEYS: Mapping[str, str] = {
     "mart.next_ranks": "run_id",
     "mart.recommendations": "run_id",
 }
-RAW = tuple(name for name in KEYS if name.startswith("raw."))
-CORE = tuple(name for name in KEYS if name.startswith("core."))
+RAW = tuple(name for name in KEYS if name.startswith("raw."))  # a file of each for a load
+CORE = tuple(name for name in KEYS if name.startswith("core."))  # of each for a snapshot
 
 
 @dataclass(frozen=True)
