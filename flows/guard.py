@@ -124,10 +124,10 @@ def _is_usage(error: Exception) -> bool:
 
 def _said(error: Exception, home: Path | None) -> str:
     """One line, by cause; nothing that fails here may hide it."""
-    if isinstance(error, RefusedError):
-        # Prefect keeps the error; its frames would keep open connections to the end and past it.
-        traceback.clear_frames(error.__traceback__)
     if (known := _known(error)) is not None:
+        # Prefect keeps the error; its frames would keep open connections to the end and past it.
+        for one in _causes(error):
+            traceback.clear_frames(one.__traceback__)
         return str(known)
     from flows.logs import keep_traceback
 
