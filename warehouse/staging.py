@@ -75,10 +75,12 @@ def auditable(
         others: files of the store that belong beside them, by table.
     """
     with connected(audited(folder)) as connection:
+        connection.begin()  # one wait for the disk instead of one a statement
         for path in table_files():
-            connection.execute(path.read_text(encoding="utf-8"))
+            connection.execute(_without_comments(path.read_text(encoding="utf-8")))
         drop_definitions(connection, KEYS)
-        show_files(connection, {**(others or {}), **_there(folder)}, KEYS)
+        show_files(connection, {**(others or {}), **_there(folder)}, KEYS, said=False)
+        connection.commit()
         yield connection
 
 
@@ -128,6 +130,11 @@ def stage_frame(folder: Path, table: str, identity: str, frame: pl.DataFrame) ->
         row_group_size=ROWS_A_GROUP,
     )
     point("a frame is staged")
+
+
+def _without_comments(script: str) -> str:
+    """Nobody reads an audit's database but the audit; comments take most of the script's time."""
+    return "\n".join(line for line in script.splitlines() if not line.startswith("COMMENT ON"))
 
 
 def _there(folder: Path) -> dict[str, list[Path]]:

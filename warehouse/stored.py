@@ -77,13 +77,17 @@ class StoredTable:
 
 
 def show_files(
-    connection: duckdb.DuckDBPyConnection, files: Mapping[str, Sequence[Path]], names: Iterable[str]
+    connection: duckdb.DuckDBPyConnection,
+    files: Mapping[str, Sequence[Path]],
+    names: Iterable[str],
+    *,
+    said: bool = True,
 ) -> None:
-    """Make the views of the named tables anew, on these files of each."""
+    """Make the views of the named tables anew, on these files of each; `said`: with comments."""
     for name in names:
         table = stored_tables()[name]
         connection.execute(table.view(files.get(name, ())))
-        for statement in table.said():
+        for statement in table.said() if said else ():
             connection.execute(statement)
 
 
