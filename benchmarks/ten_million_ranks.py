@@ -167,7 +167,8 @@ def measure(home: Home, name: str) -> tuple[float, float]:
         seconds.append(passed)
         if turn == REPEATS // 2:
             reference, of_naive = asked(home, naive, f"CREATE TEMP VIEW naive_metrics AS {metrics}")
-    assert_equal(answer, reference, KEYS[name])
+    # what suspicions say is no figure, and plain SQL knows nothing of it
+    assert_equal(answer.drop("warnings", strict=False), reference, KEYS[name])
     return statistics.median(seconds), of_naive
 
 
