@@ -67,6 +67,8 @@ class Ends:
         self._sockets = (reader, writer)
         threading.Thread(target=self._count, args=(reader,), daemon=True, name="ends").start()
         self._watching = True
+        before = sys.unraisablehook
+        sys.unraisablehook = lambda lost: None if _is_ours(lost.exc_value) else before(lost)
         self.take()
 
     def take(self) -> None:
@@ -145,6 +147,11 @@ class Ends:
         if not self.said:
             os.write(2, f"\nerror: {INTERRUPTED}\n".encode())
         os._exit(self.code)
+
+
+def _is_ours(error: BaseException | None) -> bool:
+    """Raised where nobody can catch it, as in a weak reference's callback: time sees to it."""
+    return isinstance(error, InterruptedRunError)
 
 
 ends = Ends()

@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 ROOMS = ("flows", "tasks", "warehouse", "expectations", "fpt_model")
 PLACING = {"put_in_place", "put_link_in_place"}
-SHARE = 6
+SHARE = 4
 WAIT = 280
 
 
@@ -86,7 +86,9 @@ def test_every_place_is_reached_and_a_share_of_the_campaign_ends_well(crash_test
     """Six faults drawn with a fixed seed, and one undisturbed run of every scenario."""
 
     def share(seen):
-        return random.Random(11).sample(crash_test.faults_of(seen, random.Random(7), 60), SHARE)
+        drawn = crash_test.faults_of(seen, random.Random(7), 60)
+        # of whole runs: elsewhere damage is put there on purpose, and readers see it until it goes
+        return random.Random(11).sample([one for one in drawn if one.scenario == "run"], SHARE)
 
     report, seen = crash_test.campaign(tmp_path, share, workers=1)
     reached = {name for one in seen.values() for name in one.places}
