@@ -7,17 +7,17 @@ from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
-from warehouse.catalogue import catalogues, give_to_readers, is_whole, newest, opened
-from warehouse.database import locked
+from warehouse.catalogue import catalogues, give_to_readers, is_whole, publication
+from warehouse.database import connected, locked
 from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.identity import sha256_of
 from warehouse.placing import put_in_place
+from warehouse.published import refuse_unpublished
 from warehouse.staging import staging_folder
 from warehouse.store import damaged, listed
 
 MANIFEST = "manifest.json"  # the checksum of every other member; the last one
-CATALOGUE = "catalogue"
 # of a training's folder: checkpoints of the way are left out
 KEPT_OF_RUNS = ("run.json", "epochs.jsonl", "best.safetensors", "ranks.parquet")
 
@@ -33,10 +33,9 @@ def backup(home: Home, output: Path) -> dict[str, int]:
     Raises:
         RefusedError: nothing is published; a file is damaged; the output can't be written.
     """
-    catalogue = newest(home)
-    if catalogue is None:
-        raise RefusedError("Nothing is published yet", to_do="Run `fpt run` first")
-    members = [catalogue, *_files(home)]
+    refuse_unpublished(home)
+    catalogue = catalogues(home)[0]
+    members = [catalogue, *_files(home, catalogue)]
     partial = output.with_name(f"{output.name}.partial")
     sums: dict[str, str] = {}
     try:
@@ -58,13 +57,13 @@ def backup(home: Home, output: Path) -> dict[str, int]:
     return {"files": len(sums), "bytes": output.stat().st_size}
 
 
-def _files(home: Home) -> list[Path]:
-    """What the newest catalogue rests on.
+def _files(home: Home, catalogue: Path) -> list[Path]:
+    """What this catalogue rests on, whatever is published meanwhile.
 
     Raises:
         RefusedError: a file is not as it was written: a backup would keep the damage.
     """
-    with opened(home) as connection:
+    with connected(catalogue, read_only=True) as connection:
         files = listed(connection)
         rows = connection.execute("SELECT sequences_path FROM core.snapshots").fetchall()
         runs = connection.execute("SELECT run_id FROM mart.training_runs").fetchall()
@@ -103,12 +102,12 @@ def restore(home: Home, backup_file: Path) -> dict[str, int]:
         for old in catalogues(home):
             old.unlink()
         # what a catalogue lists is there before the catalogue is
-        for name in sorted(names, key=lambda name: Path(name).parts[0] == CATALOGUE):
+        for name in sorted(names, key=lambda name: Path(name).parts[0] == home.catalogue.name):
             target = home.root / name
             target.parent.mkdir(parents=True, exist_ok=True)
             put_in_place(folder / name, target)
         give_to_readers(home)
-    return {"files": len(names), "publication": int(catalogues(home)[0].name[:10])}
+    return {"files": len(names), "publication": publication(home)}
 
 
 def _refuse_used(home: Home, names: Sequence[str]) -> None:
