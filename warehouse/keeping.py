@@ -11,6 +11,7 @@ from warehouse.catalogue import (
     is_whole,
     opened,
     publication,
+    reading,
     writing,
 )
 from warehouse.database import WAIT_SECONDS, connected, locked
@@ -109,7 +110,8 @@ def _kept_files(home: Home) -> list[StoredFile]:
 
 
 def _withdraw_damaged(home: Home, whole: bool) -> Iterator[str]:
-    with opened(home) as connection:
+    # a catalogue that counts again may be of before the home moved: its views look elsewhere
+    with reading(home) as connection:
         files = listed(connection)
     broken = list(damaged(home, files, whole=whole))
     if not broken:

@@ -20,7 +20,7 @@ from warehouse.placing import put_in_place
 from warehouse.records import Snapshot
 from warehouse.staging import auditable, stage_frame
 from warehouse.store import has_files, stored_files
-from warehouse.stored import CORE
+from warehouse.stored import CORE, RAW
 from warehouse.transforms import candidates, core
 from warehouse.transforms.options import Options
 from warehouse.transforms.sequences import sequences
@@ -157,13 +157,16 @@ def raw_tables(home: Home, load_id: str) -> tuple[pl.LazyFrame, pl.LazyFrame]:
     """Ratings and items of a published load, read as they are needed.
 
     Raises:
-        RefusedError: there is none.
+        RefusedError: there is none, or not all of its files are there any more.
     """
     with reading(home) as connection:
         files = stored_files(connection, home, load_id)
-    if "raw.ratings" not in files:
+    lost = [table for table in RAW if table not in files]
+    if lost:
         raise RefusedError(
-            "No such load", got=load_id, to_do="Run `fpt ingest` for this data set first"
+            f"Load {load_id} is not whole" if files else "No such load",
+            got=f"no {', '.join(lost)}" if files else load_id,
+            to_do="Run `fpt ingest` for this data set first",
         )
     ratings, items = (_scan(files[table]) for table in ("raw.ratings", "raw.items"))
     # landing takes no number that would not fit

@@ -1,13 +1,17 @@
 """What is damaged is seen, leaves the tables, and counts as not done."""
 
+import duckdb
 import pytest
 
 from flows.doctor import databases
-from warehouse.catalogue import newest, publication
+from warehouse.catalogue import copy_fault, newest, publication, reading
+from warehouse.errors import RefusedError
+from warehouse.home import Home
 from warehouse.keeping import keep_whole
-from warehouse.preparing import find_snapshot
+from warehouse.preparing import find_snapshot, prepare
 from warehouse.publishing import has_load
 from warehouse.questions import ask
+from warehouse.stored import RAW
 
 
 def spoil(path, data: bytes | None) -> None:
@@ -45,6 +49,15 @@ def test_a_damaged_file_leaves_the_tables_and_is_not_done(home, published_snapsh
     assert notes == [f"{table} of {path.parent.name.partition('=')[2]} is lost"]
 
 
+@pytest.mark.parametrize("table", RAW)
+def test_what_lacks_a_file_is_not_prepared(home, published_snapshot, table, tmp_path):
+    (path,) = (home.store / table).glob("*/*.parquet")
+    spoil(path, None)
+    assert len(list(keep_whole(home))) == 1
+    with pytest.raises(RefusedError, match=f"Load load is not whole: got no {table}. .*fpt ingest"):
+        prepare(home, "load", "cold-start", tmp_path)
+
+
 def test_a_changed_byte_is_not_looked_for_at_each_run(home, published_snapshot):
     (path,) = (home.store / "core.items").glob("*/*.parquet")
     data = path.read_bytes()
@@ -61,3 +74,19 @@ def test_a_damaged_catalogue_is_put_aside(home, published_snapshot):
     assert "published.duckdb" in second
     assert publication(home) == int(last.name[:10]) - 1
     assert last.with_suffix(".damaged").exists()
+
+
+def test_the_catalogue_that_counts_again_names_files_where_the_home_is_now(
+    home, published_snapshot, tmp_path
+):
+    """It was written before the home moved: readers of its copy would look in the old place."""
+    moved = Home.at(home.root.rename(tmp_path / "elsewhere"))
+    with reading(moved):
+        pass
+    last = newest(moved)
+    spoil(last, b"x" * last.stat().st_size)
+    assert last.name in next(iter(said := list(keep_whole(moved))))
+    assert len(said) == 1 or "published.duckdb" in said[1]
+    with duckdb.connect(str(moved.published), read_only=True) as reader:
+        assert reader.execute("SELECT count(*) FROM raw.ratings").fetchone() == (20,)
+    assert copy_fault(moved) == ""
