@@ -23,7 +23,11 @@ SELECT schema_name || '.' || table_name FROM duckdb_tables() WHERE NOT internal
 UNION ALL SELECT DISTINCT table_name FROM mart.files
 """
 # what may be there or not without being garbage: locks are taken again by name, logs grow
-PASSING = re.compile(r"locks/(?!staging-|alone-|flow-|child-).*\.lock|logs/.*|locks|logs|untold.*")
+# what was put aside for people to look at is there for a day if nobody died meanwhile
+PASSING = re.compile(
+    r"locks/(?!staging-|alone-|flow-|child-).*\.lock|logs/.*|locks|logs|untold.*"
+    r"|(store|catalogue)/.*\.damaged"
+)
 CATALOGUE = re.compile(r"catalogue/\d{10}-[0-9a-f]{32}\.duckdb")
 TIMED = {"run.json", "started", "published.duckdb", "epochs.jsonl"}  # they hold times
 
@@ -44,10 +48,17 @@ class Content:
 
 
 def content_of(home: Path) -> Content:
-    """All of a home."""
+    """All of a home; what can't be read is told as a row of its own."""
     files = _files(home)
     if not (home / "published.duckdb").exists():
         return Content(Counter(), Counter(), files)
+    try:
+        return Content(*_published(home), files)
+    except duckdb.Error as error:
+        return Content(Counter({("unreadable", str(error)): 1}), Counter(), files)
+
+
+def _published(home: Path) -> tuple[Counter[tuple[str, str]], Counter[tuple[str, ...]]]:
     with duckdb.connect(str(home / "published.duckdb"), read_only=True) as connection:
         names = {name for (name,) in connection.execute(TABLES).fetchall()}
         rows: Counter[tuple[str, str]] = Counter()
@@ -60,7 +71,7 @@ def content_of(home: Path) -> Content:
             strict=True,
         ):
             audits.setdefault(audit_id[0], []).append(row)
-    return Content(rows, Counter(tuple(sorted(one)) for one in audits.values()), files)
+    return rows, Counter(tuple(sorted(one)) for one in audits.values())
 
 
 def _rows(connection: duckdb.DuckDBPyConnection, table: str, order: str = "") -> list[str]:

@@ -51,6 +51,11 @@ FORGOTTEN = 7
 HANG_SECONDS = 300.0
 TELL_EVERY = 10
 THOROUGH = ("restore", "forget", "upgrade")  # places that others pass, too, are tried here again
+# what readers meet of damage until it is mended: a file that can't be read, or is out of the
+# catalogue; after `doctor` its rows are still to be made again
+LOST_RATINGS = r"^(not read: .*store/raw\.ratings/|count of raw\.ratings )"
+NO_RATINGS = r"^count of raw\.ratings .*, there 0$"
+ONE_BACK = r"^publication \d+ after \d+$"
 EVEN_LATER = 1.02  # some kills come after the end
 
 
@@ -65,6 +70,8 @@ class Scenario:
         arguments: of it, for a folder whose `home` is the home.
         start: makes the home from one in which `run` has ended.
         content: what is compared.
+        damage: pattern of what readers may meet before it is mended, as it was put there.
+        left: pattern of what they meet of it in the end, too.
     """
 
     name: str
@@ -73,6 +80,8 @@ class Scenario:
     arguments: Callable[[Path], dict[str, Any]]
     start: Callable[["Place"], None]
     content: Callable[[Path], Content] = content_of
+    damage: str = ""
+    left: str = ""
 
 
 @dataclass(frozen=True)
@@ -206,6 +215,10 @@ class Place:
         answer = driver.answer()
         return answer["status"], answer["seconds"]
 
+    def read(self, damage: str = "", left: str = "") -> None:
+        """Let the reader begin, who may meet these patterns meanwhile, and in the end."""
+        self.reader.tell(json.dumps({"home": str(self.home), "damage": damage, "left": left}))
+
     def fresh(self, template: str) -> None:
         """The home as it was kept under this name; none if none was."""
         for path in (self.home, self.folder / "other", self.folder / "out"):
@@ -251,9 +264,17 @@ def scenarios(archive: Path, models: Sequence[str]) -> list[Scenario]:
 
     return [
         Scenario("run", "pipeline", "run", run, _nothing),
-        Scenario("mend files", "pipeline", "run", run, _damage_files),
-        Scenario("mend catalogue", "pipeline", "run", run, _damage_catalogue),
-        Scenario("doctor", "pipeline", "doctor", at_home, _damage_files),
+        Scenario("mend files", "pipeline", "run", run, _damage_files, damage=LOST_RATINGS),
+        Scenario("mend catalogue", "pipeline", "run", run, _damage_catalogue, damage=ONE_BACK),
+        Scenario(
+            "doctor",
+            "pipeline",
+            "doctor",
+            at_home,
+            _damage_files,
+            damage=LOST_RATINGS,
+            left=NO_RATINGS,
+        ),
         Scenario("train", "training", "train", jobs, _only_train, _runs_of),
         Scenario("train again", "training", "train", jobs, _lose_weights, _runs_of),
         Scenario("backup", "pipeline", "backup", to("b.tar"), _whole, _outputs_of),
@@ -407,7 +428,7 @@ def disturb(
     scenario.start(place)
     notes = place.folder / "notes"
     notes.unlink(missing_ok=True)
-    place.reader.tell(str(place.home))
+    place.read(scenario.damage, scenario.left)
     if fault.place:
         asked = f"{fault.place}:{fault.kind}:{fault.number}"
         place.do(scenario, {"FPT_FAULT": asked, "FPT_FAULT_NOTES": str(notes)})
@@ -537,7 +558,7 @@ def typed(folder: Path, faults: Iterator[Fault], count: int, report: Report) -> 
     wanted = content_of(place.home)
     for _, fault in zip(range(count), faults, strict=False):
         place.fresh("nothing")
-        place.reader.tell(str(place.home))
+        place.read()
         if fault.place:
             run({"FPT_FAULT": f"{fault.place}:{fault.kind}:{fault.number}"})
         else:

@@ -100,6 +100,7 @@ def alive(home: Home) -> Iterator[None]:
     name = f"{ALONE if servers.temporary.used else SIGN_OF_LIFE}{identity}"
     current.id = UUID(str(identity))
     with locked(home, name):
+        forgetting.wait_for_forgetting(home)
         clear_up(home, name)
         try:
             yield

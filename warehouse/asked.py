@@ -91,6 +91,11 @@ def _refusal(
     """Why there is no answer; None when it is in the file."""
     import duckdb
 
+    from warehouse.catalogue import publication
+    from warehouse.published import no_answer
+
+    home = Home(Path(place.home))
+    asked = publication(home)
     memory = RefusedError(
         "The answer needs more memory than a question may have",
         to_do="Ask for fewer rows or columns",
@@ -103,7 +108,7 @@ def _refusal(
     except (MemoryError, duckdb.OutOfMemoryException):
         return _parts(memory)
     except duckdb.Error as error:
-        return _parts(RefusedError(f"The question was refused: {error}"))
+        return _parts(no_answer(home, asked, error))
     except OSError as error:
         return _parts(RefusedError("The answer can't be kept", got=error.strerror))
     except Exception as error:

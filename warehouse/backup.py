@@ -10,6 +10,7 @@ from pathlib import Path
 from warehouse.catalogue import catalogues, give_to_readers, is_whole, publication
 from warehouse.database import connected, locked
 from warehouse.errors import RefusedError
+from warehouse.garbage import collect
 from warehouse.home import Home
 from warehouse.identity import sha256_of
 from warehouse.placing import put_in_place
@@ -94,6 +95,7 @@ def restore(home: Home, backup_file: Path) -> dict[str, int]:
     Raises:
         RefusedError: it is no whole backup; something is published in the home.
     """
+    collect(home)  # one before this may have been killed
     with locked(home, "warehouse"), staging_folder(home, "restore") as folder:
         with _opened(backup_file) as archive:
             _refuse_used(home, archive.getnames())

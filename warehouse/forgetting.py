@@ -3,6 +3,7 @@
 import json
 import secrets
 import shutil
+import time
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,17 +12,20 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from warehouse.catalogue import catalogues, reading, writing
+from warehouse.catalogue import catalogues, give_to_readers, reading, writing
 from warehouse.commands import Trained, run_command
 from warehouse.database import is_held, locked, statements
 from warehouse.errors import RefusedError
 from warehouse.faults import point
+from warehouse.garbage import collect, others_live
 from warehouse.home import Home
 from warehouse.placing import put_in_place
 from warehouse.store import show_listed
 from warehouse.stored import KEYS
 
 LOCK = "forgetting"
+SHORT_SECONDS = 10.0
+LOOK_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -56,10 +60,15 @@ def forget(home: Home, dataset: str, user: int) -> Forgotten:
     disk. Metrics of those trainings go too: they can be made again without the user. Whoever ends
     in between leaves word of what has to go: the next run, or this command again, goes on.
 
+    A run at work may hold the user's rows and publish them later. None begins meanwhile, and one
+    that has begun must end first.
+
     Raises:
-        RefusedError: no published load of the data set knows the user.
+        RefusedError: no published load of the data set knows the user; a run is at work.
     """
     with locked(home, LOCK):
+        collect(home)
+        _refuse_busy(home)
         resumed = _go_on(home)
         asked = _asked(home, dataset, user)
         if not asked.loads:
@@ -73,6 +82,29 @@ def forget(home: Home, dataset: str, user: int) -> Forgotten:
         _delete(home, asked)
         note.unlink()
     return asked
+
+
+def wait_for_forgetting(home: Home) -> None:
+    """Nothing begins while a person is forgotten; the caller's own sign of life is held already.
+
+    Raises:
+        RefusedError: it takes too long.
+    """
+    with locked(home, LOCK):
+        pass
+
+
+def _refuse_busy(home: Home) -> None:
+    """Short flows, such as that which looks after the pipeline, are waited for."""
+    deadline = time.monotonic() + SHORT_SECONDS
+    while others_live(home):
+        if time.monotonic() > deadline:
+            raise RefusedError(
+                f"{home.root} is in use by a run at work",
+                got=f"not done within {SHORT_SECONDS:.0f} s",
+                to_do="It may hold the person's data: wait for its end, or end it, and try again",
+            )
+        time.sleep(LOOK_SECONDS)
 
 
 def go_on(home: Home) -> list[str]:
@@ -149,7 +181,9 @@ def _withdraw(home: Home, dataset: str, user: int, asked: Forgotten) -> None:
 
 
 def _delete(home: Home, gone: Forgotten) -> None:
-    """The files, older catalogues that still name them first."""
+    """The files; first whatever still names them, the readers' copy and older catalogues."""
+    with locked(home, "warehouse"):
+        give_to_readers(home)  # who died after the publication may have left the one before
     for old in catalogues(home)[1:]:
         point("before a catalogue with a forgotten person goes")
         old.unlink()

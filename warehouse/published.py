@@ -13,7 +13,7 @@ from warehouse.catalogue import opened, publication, reading
 from warehouse.database import literal_glob, quoted
 from warehouse.errors import RefusedError
 from warehouse.home import Home
-from warehouse.store import listed
+from warehouse.store import damaged, listed
 
 MEMORY_LIMIT = "2GB"
 SPILL_LIMIT = "8GB"
@@ -69,6 +69,36 @@ def refuse_unpublished(home: Home) -> None:
             got=f"nothing in {home.catalogue}",
             to_do="Run `fpt run` first",
         )
+
+
+def no_answer(home: Home, asked: int, error: duckdb.Error) -> RefusedError:
+    """Why DuckDB gave no answer: the SQL is wrong, or a file of the store is gone.
+
+    Args:
+        home: whose catalogue was asked.
+        asked: the number of its newest publication when it was opened.
+        error: what DuckDB says.
+    """
+    refused = RefusedError(f"The question was refused: {error}")
+    # where other files are forbidden, DuckDB tells a missing one as forbidden
+    of_files = isinstance(error, (duckdb.IOException, duckdb.PermissionException))
+    if not of_files or str(home.store) not in str(error):
+        return refused
+    if (now := publication(home)) != asked:
+        return RefusedError(
+            "What was asked has been withdrawn meanwhile",
+            got=f"publication {now} instead of {asked}",
+            to_do="Ask again: the answer is of what is published now",
+        )
+    with opened(home) as connection:
+        broken = [f"{one.path} is {fault}" for one, fault in damaged(home, listed(connection))]
+    if not broken:
+        return refused
+    return RefusedError(
+        "The store is not whole",
+        got=broken[0],
+        to_do="`fpt doctor --mend` looks at all of it; the next run makes again what is lost",
+    )
 
 
 def refuse_writing(connection: duckdb.DuckDBPyConnection, question: str) -> None:

@@ -7,10 +7,10 @@ from typing import Any
 import duckdb
 import polars as pl
 
-from warehouse.catalogue import reading
+from warehouse.catalogue import publication, reading
 from warehouse.errors import RefusedError
 from warehouse.home import Home
-from warehouse.published import refuse_unpublished
+from warehouse.published import no_answer, refuse_unpublished
 
 TIMEOUT_SECONDS = 60.0
 
@@ -25,9 +25,11 @@ def ask(
     """Answer one of our SQL questions from the newest catalogue.
 
     Raises:
-        RefusedError: nothing is published yet; the SQL is wrong, or takes too long.
+        RefusedError: nothing is published yet; the SQL is wrong, or takes too long; what was asked
+            is withdrawn meanwhile.
     """
     refuse_unpublished(home)
+    asked = publication(home)
     with reading(home) as connection:
         stop = threading.Timer(timeout_seconds, connection.interrupt)
         stop.start()
@@ -39,6 +41,6 @@ def ask(
                 "The question took too long", got=f"no answer within {timeout_seconds:.0f} s"
             ) from error
         except duckdb.Error as error:
-            raise RefusedError(f"The question was refused: {error}") from error
+            raise no_answer(home, asked, error) from error
         finally:
             stop.cancel()

@@ -9,6 +9,7 @@ from warehouse.catalogue import give_to_readers, is_old, writing
 from warehouse.database import connected, quoted, table_files
 from warehouse.errors import RefusedError
 from warehouse.faults import point
+from warehouse.garbage import collect
 from warehouse.home import Home
 from warehouse.run_figures import bring_up_to_date
 from warehouse.staging import stage_rows, staging_folder
@@ -36,6 +37,7 @@ def upgrade(home: Home) -> dict[str, int]:
     Raises:
         RefusedError: there is nothing old; the old database does not open; a row is missing.
     """
+    collect(home)  # one before this may have been killed
     if not home.old_warehouse.exists():
         raise RefusedError("Nothing to bring up to date", got=str(home.root))
     if not is_old(home):

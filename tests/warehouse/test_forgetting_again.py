@@ -1,8 +1,14 @@
 """Whoever dies while a person is forgotten leaves word of it: what is left goes all the same."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import duckdb
 import pytest
 
-from warehouse import faults
+from warehouse import faults, forgetting, locks
+from warehouse.catalogue import copy_fault
+from warehouse.database import locked
 from warehouse.errors import RefusedError
 from warehouse.forgetting import forget, forgotten_users, go_on
 from warehouse.publishing import has_load
@@ -62,3 +68,44 @@ def test_nothing_goes_before_it_is_published(home, dying, place):
     assert (left(home), has_load(home, "with")) == ({"with", "without"}, True)
     assert forget(home, "ml-1m", 1).loads == ["with"]
     assert left(home) == {"without"}
+
+
+def test_readers_have_a_copy_without_the_person_though_the_first_try_died_before_it(home, dying):
+    dying("a catalogue is copied for readers")
+    assert copy_fault(home) != ""
+    assert forget(home, "ml-1m", 1).loads == ["with"]
+    assert copy_fault(home) == ""
+    with duckdb.connect(str(home.published), read_only=True) as reader:
+        assert reader.execute("SELECT DISTINCT load_id FROM raw.ratings").fetchall() == [
+            ("without",)
+        ]
+
+
+def test_a_run_at_work_may_hold_the_persons_rows(home, publish_rows, monkeypatch):
+    monkeypatch.setattr(forgetting, "SHORT_SECONDS", 0.0)
+    publish_rows("with", ROWS)
+    with locked(home, "alone-1"), pytest.raises(RefusedError, match="in use by a run at work"):
+        forget(home, "ml-1m", 1)
+    assert has_load(home, "with")
+    assert forget(home, "ml-1m", 1).loads == ["with"]
+
+
+def test_a_short_run_is_waited_for(home, publish_rows):
+    publish_rows("with", ROWS)
+    with ThreadPoolExecutor(1) as pool:
+        with locked(home, "alone-1"):
+            asked = pool.submit(forget, home, "ml-1m", 1)
+            time.sleep(0.5)
+            assert not asked.done()
+        locks.remove(home.locks / "alone-1.lock")
+    assert asked.result().loads == ["with"]
+    assert not has_load(home, "with")
+
+
+def test_nothing_begins_while_a_person_is_forgotten(home):
+    with ThreadPoolExecutor(1) as pool:
+        with locked(home, forgetting.LOCK):
+            begun = pool.submit(forgetting.wait_for_forgetting, home)
+            time.sleep(0.3)
+            assert not begun.done()
+        begun.result()

@@ -9,10 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from warehouse.backup import restore
 from warehouse.database import locked
+from warehouse.errors import RefusedError
+from warehouse.forgetting import forget
 from warehouse.garbage import collect
 from warehouse.home import Home
 from warehouse.staging import staging_folder
+from warehouse.upgrade import upgrade
 
 STAGES = """
 import sys, time
@@ -100,13 +104,13 @@ def test_what_a_flow_makes_while_garbage_is_looked_for_is_no_garbage(home, monke
     """It began after the look at the files, and before that at the flows, or the other way."""
     from warehouse import garbage
 
-    original = garbage._others_live
+    original = garbage.others_live
 
     def late(*words):
         (home.staging / "new.duckdb").write_bytes(b"made just now")
         return original(*words)
 
-    monkeypatch.setattr(garbage, "_others_live", late)
+    monkeypatch.setattr(garbage, "others_live", late)
     assert collect(home) == []
     assert (home.staging / "new.duckdb").exists()
 
@@ -140,3 +144,27 @@ def test_an_empty_home_is_looked_through_in_no_time(home):
     began = time.monotonic()
     assert collect(home) == []
     assert time.monotonic() - began < 1
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        upgrade,
+        lambda home: restore(home, home.root / "none.tar"),
+        lambda home: forget(home, "ml-1m", 1),
+    ],
+    ids=["upgrade", "restore", "forget"],
+)
+def test_commands_that_are_no_flows_clear_up_too(home, stager, command):
+    process, folder = stager
+    with pytest.raises(RefusedError):
+        command(home)
+    assert folder.exists()  # its owner lives
+    process.kill()
+    process.wait()
+    (home.catalogue / "draft-7.partial").touch()
+    with pytest.raises(RefusedError):
+        command(home)
+    assert not folder.exists()
+    assert not list(home.catalogue.iterdir())
+    assert not [name for name in names(home) if name.startswith("staging-")]

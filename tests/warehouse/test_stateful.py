@@ -147,7 +147,7 @@ class Homes(RuleBasedStateMachine):
     @rule(load=LOAD, fault=FAULTS)
     def prepare(self, load, fault):
         if not self.world.has(RAW, load):
-            with pytest.raises(RefusedError, match="No such load|is not whole"):
+            with pytest.raises(RefusedError, match=r"No such load|is not whole"):
                 self.transform(load)
             return
         after, identity = deepcopy(self.world), snapshot_id(load, "cold-start")
