@@ -106,7 +106,7 @@ def pipeline() -> dict[str, Callable[..., Any]]:
     from flows import report as reports
     from flows.doctor import examine
     from flows.run import run
-    from fpt_model import __main__  # noqa: F401
+    from fpt_model import __main__, train  # noqa: F401 - PyTorch is loaded once for all trainings
     from tasks import flow_runs, progress, servers, training
     from warehouse import backup, fetch, forgetting, garbage, upgrade
     from warehouse.datasets import find

@@ -691,6 +691,29 @@ def test_a_held_out_item_of_a_short_history_is_refused(changed, facts):
     }
 
 
+def short_history(splits: str) -> str:
+    """User 2 has exactly three interactions, in these splits."""
+    return f"""
+        DELETE FROM core.interactions WHERE user_id = 2 AND position > 3;
+        UPDATE core.interactions SET split = [{splits}][position] WHERE user_id = 2
+        """
+
+
+@pytest.mark.parametrize(
+    ("splits", "found"),
+    [
+        ("'train', 'valid', 'test'", set()),
+        (
+            "'train', 'train', 'train'",
+            {"one valid and one test for users with 3 interactions or more, else none"},
+        ),
+    ],
+)
+def test_three_interactions_are_enough_for_a_split(splits, found, changed, facts):
+    cold = replace(facts, retention="cold-start", n_interactions=None)
+    assert failed(changed(short_history(splits)), "core_interactions", cold) == found
+
+
 def test_new_years_day_2021_counts_as_week_52(good):
     """2021-01-01 is of ISO week 53 of 2020."""
     with duckdb.connect(str(good), read_only=True) as connection:
