@@ -7,6 +7,7 @@ writes a JSON line for each command, and reads a JSON line with how its process 
 """
 
 import ctypes
+import gc
 import hashlib
 import json
 import logging
@@ -34,6 +35,8 @@ SHORT = {"epochs": 8, "validate_every": 2}  # checkpoints enough for one to go
 
 def main() -> None:
     works = {"pipeline": pipeline, "training": training}[sys.argv[1]]()
+    gc.collect()
+    gc.freeze()  # what is loaded here need not be gone through by each process
     print(json.dumps({"ready": sorted(works)}), flush=True)
     for line in sys.stdin:
         request = json.loads(line)
@@ -82,8 +85,16 @@ def _status(work: Callable[..., Any], arguments: dict[str, Any]) -> int:
         sys.stdout.flush()
 
 
+def _load_what_trains() -> None:
+    """PyTorch once for all trainings; the compiler is most of it, though nothing is compiled."""
+    import torch._inductor  # noqa: F401
+
+    from fpt_model import __main__, train  # noqa: F401
+
+
 def training() -> dict[str, Callable[..., Any]]:
     """The program that trains, which keeps a checkpoint at each validation."""
+    _load_what_trains()
     from fpt_model import __main__ as program
     from fpt_model import train
 
@@ -102,11 +113,11 @@ def pipeline() -> dict[str, Callable[..., Any]]:
     import prefect
 
     prefect.task, prefect.flow = _plain, _plain  # type: ignore[assignment]
+    _load_what_trains()
     from expectations import runner  # noqa: F401 - what takes seconds
     from flows import report as reports
     from flows.doctor import examine
     from flows.run import run
-    from fpt_model import __main__, train  # noqa: F401 - PyTorch is loaded once for all trainings
     from tasks import flow_runs, progress, servers, training
     from warehouse import backup, fetch, forgetting, garbage, upgrade
     from warehouse.datasets import find

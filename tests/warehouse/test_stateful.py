@@ -468,8 +468,8 @@ def machine(tmp_path, stage_raw, write_run):
     )
 
 
-# (30, 15) by hand: FPT_STATEFUL=30,15; other orders each time, and one of them fails still
-LONG = tuple(map(int, os.environ.get("FPT_STATEFUL", "6,8").split(",")))
+# other orders each time; FPT_STATEFUL=200,20 for an hour of them
+LONG = tuple(map(int, os.environ.get("FPT_STATEFUL", "30,15").split(",")))
 
 
 @pytest.mark.parametrize(
