@@ -7,7 +7,14 @@ from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
-from warehouse.catalogue import catalogues, give_to_readers, is_whole, publication
+from warehouse.catalogue import (
+    catalogues,
+    give_to_readers,
+    is_whole,
+    made_for,
+    number_of,
+    publication,
+)
 from warehouse.database import connected, locked
 from warehouse.errors import RefusedError
 from warehouse.garbage import collect
@@ -98,31 +105,60 @@ def restore(home: Home, backup_file: Path) -> dict[str, int]:
     collect(home)  # one before this may have been killed
     with locked(home, "warehouse"), staging_folder(home, "restore") as folder:
         with _opened(backup_file) as archive:
-            _refuse_used(home, archive.getnames())
+            _refuse_used(home, _its_catalogue(backup_file, archive.getnames()))
             archive.extractall(folder, filter="data")
         names = _checked(backup_file, folder)
+        catalogue = folder / _its_catalogue(backup_file, names)
+        _refuse_others(home, catalogue)
         for old in catalogues(home):
             old.unlink()
+        for name in names:
+            if folder / name != catalogue:
+                _put(folder / name, home.root / name)
         # what a catalogue lists is there before the catalogue is
-        for name in sorted(names, key=lambda name: Path(name).parts[0] == home.catalogue.name):
-            target = home.root / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            put_in_place(folder / name, target)
+        put_in_place(catalogue, home.catalogue / made_for(home, catalogue))
         give_to_readers(home)
     return {"files": len(names), "publication": publication(home)}
 
 
-def _refuse_used(home: Home, names: Sequence[str]) -> None:
-    """The backup's own catalogue is there when a restoring ended before its last step."""
+def _put(path: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    put_in_place(path, target)
+
+
+def _its_catalogue(backup_file: Path, names: Sequence[str]) -> str:
+    for name in names:
+        if Path(name).match("catalogue/*.duckdb"):
+            return name
+    raise RefusedError(f"{backup_file} is no whole backup", got="no catalogue in it")
+
+
+def _refuse_used(home: Home, name: str) -> None:
+    """One of the backup's number is looked at when the backup is: see `_refuse_others`."""
     published = [path for path in catalogues(home) if is_whole(path)]
-    others = [path for path in published if str(path.relative_to(home.root)) not in names]
+    others = [path for path in published if number_of(path) != number_of(Path(name))]
     if others or home.old_warehouse.exists():
-        raise RefusedError(
-            "Something is published in this home",
-            got=str(home.root),
-            expected="an empty home, or one whose catalogues are all damaged",
-            to_do="Give another --home",
-        )
+        raise _used(home)
+
+
+def _used(home: Home) -> RefusedError:
+    return RefusedError(
+        "Something is published in this home",
+        got=str(home.root),
+        expected="an empty home, or one whose catalogues are all damaged",
+        to_do="Give another --home",
+    )
+
+
+def _refuse_others(home: Home, catalogue: Path) -> None:
+    """The backup's own is there when a restoring ended before its last step.
+
+    It may name other paths: it is made for its home. Its files are known by their content.
+    """
+    for path in (path for path in catalogues(home) if is_whole(path)):
+        with connected(path, read_only=True) as ours, connected(catalogue, read_only=True) as its:
+            if listed(ours) != listed(its):
+                raise _used(home)
 
 
 @contextmanager

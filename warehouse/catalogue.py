@@ -7,6 +7,7 @@ of the newest for people and their tools, who may do with it what they like: no 
 rests on it, and it is known by its content.
 """
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -46,6 +47,7 @@ HASH_DIGITS = 32
 NOWHERE = "nobody/writes-here"
 READ_ONLY = 0o440
 FIGURES = {f"mart.{name}" for name in KEPT_FIGURES}
+NO_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP)  # of a file system without links
 NO_HOME = Home(Path())  # of a catalogue without files
 
 
@@ -210,12 +212,32 @@ def _number(connection: duckdb.DuckDBPyConnection) -> int:
 
 def _publish(home: Home, draft: Path, number: int) -> None:
     draft.chmod(READ_ONLY)
-    name = f"{number:0{NUMBER_DIGITS}}-{sha256_of(draft)[:HASH_DIGITS]}.duckdb"
-    put_in_place(draft, home.catalogue / name)
+    put_in_place(draft, home.catalogue / _name(draft, number))
     give_to_readers(home)
     for old in catalogues(home)[KEPT:]:
         point("before an old catalogue goes")
         old.unlink()  # who has it open keeps it
+
+
+def _name(path: Path, number: int) -> str:
+    return f"{number:0{NUMBER_DIGITS}}-{sha256_of(path)[:HASH_DIGITS]}.duckdb"
+
+
+def made_for(home: Home, path: Path) -> str:
+    """Make a catalogue of another home, which is not in place yet, one of this home.
+
+    Returns:
+        The name that it has in its place: the same number, the hash of its bytes now.
+    """
+    with connected(path, read_only=True) as connection:
+        if is_current(connection, home):
+            return path.name
+    path.chmod(READ_ONLY | 0o200)
+    with connected(path) as connection:
+        create_schema(connection, home)
+        connection.execute("CHECKPOINT")
+    path.chmod(READ_ONLY)
+    return _name(path, number_of(path))
 
 
 def give_to_readers(home: Home) -> Published:
@@ -284,7 +306,10 @@ def _guard_copy(home: Home) -> None:
     try:
         link.symlink_to(NOWHERE)
         put_link_in_place(link, _guard_path(home))
-    except OSError:  # a file system without links: its mode alone protects the copy
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        # its mode alone protects the copy
         with suppress(FileNotFoundError):
             _guard_path(home).unlink()
 

@@ -75,6 +75,8 @@ def forget(home: Home, dataset: str, user: int) -> Forgotten:
             for before in resumed:
                 if (before.dataset, before.user) == (dataset, user):
                     return before.gone
+            if user in forgotten_users(home, dataset):
+                return asked  # done before, and nothing of it has come back
             raise _unknown(dataset, user)
         note = _write_note(home, Order(dataset, user, asked))
         _withdraw(home, dataset, user, asked)

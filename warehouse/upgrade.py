@@ -5,8 +5,8 @@ from pathlib import Path
 
 import duckdb
 
-from warehouse.catalogue import give_to_readers, is_old, writing
-from warehouse.database import connected, quoted, table_files
+from warehouse.catalogue import give_to_readers, is_old, newest, writing
+from warehouse.database import connected, locked, quoted, table_files
 from warehouse.errors import RefusedError
 from warehouse.faults import point
 from warehouse.garbage import collect
@@ -32,13 +32,13 @@ def upgrade(home: Home) -> dict[str, int]:
     The old database and its copy go when every row of them is there.
 
     Returns:
-        Rows carried over, by table.
+        Rows carried over, by table; none where all of it was done before.
 
     Raises:
-        RefusedError: there is nothing old; the old database does not open; a row is missing.
+        RefusedError: there is nothing published; the old database does not open; a row is missing.
     """
     collect(home)  # one before this may have been killed
-    if not home.old_warehouse.exists():
+    if newest(home) is None and not home.old_warehouse.exists():
         raise RefusedError("Nothing to bring up to date", got=str(home.root))
     if not is_old(home):
         _finish(home)  # one before this was ended between its publication and here
@@ -56,7 +56,8 @@ def upgrade(home: Home) -> dict[str, int]:
 
 def _finish(home: Home) -> None:
     """Every row is in the catalogue, which is published only when it is: the old file may go."""
-    give_to_readers(home)
+    with locked(home, "warehouse"):
+        give_to_readers(home)
     for path in (home.old_warehouse, Path(f"{home.old_warehouse}.wal")):
         path.unlink(missing_ok=True)
 

@@ -1,11 +1,22 @@
 """A backup is all that is published; a home from it is as it was."""
 
+import shutil
 import tarfile
 
+import duckdb
 import pytest
 
+from warehouse import faults
 from warehouse.backup import MANIFEST, backup, restore
-from warehouse.catalogue import catalogues, copy_fault, newest, publication, reading
+from warehouse.catalogue import (
+    catalogues,
+    copy_fault,
+    is_whole,
+    newest,
+    publication,
+    reading,
+    writing,
+)
 from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.questions import ask
@@ -29,16 +40,50 @@ def other(tmp_path):
 def test_a_home_from_a_backup_has_all_of_it(home, other, kept):
     done = restore(other, kept)
     assert done["publication"] == publication(home) == publication(other)
-    assert newest(other).read_bytes() == newest(home).read_bytes()
     question = "SELECT * FROM mart.leaderboard ORDER BY ALL"
     assert ask(other, question).equals(ask(home, question))
-    assert ask(other, "SELECT count(*) FROM raw.ratings").item() == 20
+    assert publication(other) == publication(home)  # nothing had to be brought up to date
     with reading(other) as connection:
         assert list(damaged(other, listed(connection), whole=True)) == []
         (path,) = connection.execute("SELECT sequences_path FROM core.snapshots").fetchone()
     assert (other.root / path).read_bytes() == (home.root / path).read_bytes()
     assert (other.run("run") / "best.safetensors").read_bytes() == b"weights"
     assert copy_fault(other) == ""
+
+
+def test_readers_of_a_restored_home_read_its_own_files(home, other, kept):
+    restore(other, kept)
+    shutil.rmtree(home.root)
+    with duckdb.connect(str(other.published), read_only=True) as reader:
+        assert reader.execute("SELECT count(*) FROM raw.ratings").fetchall() == [(20,)]
+    assert is_whole(newest(other))
+
+
+@pytest.mark.parametrize(
+    "place", ["after the rename to *-*.duckdb", "before the rename to published.duckdb"]
+)
+def test_a_restoring_that_died_goes_on(other, kept, place, monkeypatch):
+    faults._times.clear()
+    monkeypatch.setenv(faults.ASKED, f"{place}:raise")
+    with pytest.raises(faults.FaultError):
+        restore(other, kept)
+    monkeypatch.delenv(faults.ASKED)
+    restore(other, kept)
+    assert copy_fault(other) == ""
+    assert ask(other, "SELECT count(*) FROM raw.ratings").item() == 20
+
+
+def test_another_publication_of_the_same_number_is_not_overwritten(home, other, kept):
+    restore(other, kept)
+    its = newest(other)
+    with writing(other) as connection:
+        connection.execute("DELETE FROM mart.files WHERE table_name = 'raw.ratings'")
+        connection.execute("UPDATE mart.catalogue SET publication = publication - 1")
+    its.unlink()
+    before = newest(other)
+    with pytest.raises(RefusedError, match="Something is published"):
+        restore(other, kept)
+    assert newest(other) == before
 
 
 def test_what_is_published_in_the_home_is_not_overwritten(home, kept):
@@ -77,7 +122,7 @@ def test_a_tar_of_something_else_is_refused(other, tmp_path):
     (tmp_path / "file").write_text("x")
     with tarfile.open(tmp_path / "other.tar", "w") as archive:
         archive.add(tmp_path / "file", "file")
-    with pytest.raises(RefusedError, match="no manifest"):
+    with pytest.raises(RefusedError, match="no whole backup: got no catalogue"):
         restore(other, tmp_path / "other.tar")
 
 

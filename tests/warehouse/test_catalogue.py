@@ -1,5 +1,6 @@
 """Catalogues are never changed, and nothing that readers do to their copy reaches anybody."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -375,5 +376,25 @@ def test_a_guard_is_a_link_to_nowhere(filled):
     guard(filled).unlink()
     guard(filled).symlink_to("elsewhere")
     assert copy_fault(filled) != ""
+    give_to_readers(filled)
+    assert_given(filled)
+
+
+@pytest.mark.parametrize(
+    ("number", "raised"), [(errno.EPERM, False), (errno.EOPNOTSUPP, False), (errno.ENOSPC, True)]
+)
+def test_a_file_system_without_links_is_no_full_disk(filled, monkeypatch, number, raised):
+    def fail(*_):
+        raise OSError(number, os.strerror(number))
+
+    guard(filled).unlink()
+    monkeypatch.setattr(Path, "symlink_to", fail)
+    if raised:
+        with pytest.raises(OSError, match="No space left"):
+            give_to_readers(filled)
+    else:
+        give_to_readers(filled)
+        assert not guard(filled).exists()
+    monkeypatch.undo()
     give_to_readers(filled)
     assert_given(filled)

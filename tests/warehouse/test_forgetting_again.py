@@ -48,8 +48,9 @@ def test_the_next_run_deletes_the_rest(home, dying, place):
     assert left(home) == {"without"}
     assert go_on(home) == []
     assert not list(home.root.glob("forgetting*"))
-    with pytest.raises(RefusedError, match="User 1 is in no load of ml-1m"):
-        forget(home, "ml-1m", 1)
+    assert forget(home, "ml-1m", 1).loads == []  # done is no fault
+    with pytest.raises(RefusedError, match="User 3 is in no load of ml-1m"):
+        forget(home, "ml-1m", 3)
 
 
 def test_the_same_command_goes_on(home, dying):

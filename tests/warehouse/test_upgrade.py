@@ -6,7 +6,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from warehouse.catalogue import copy_fault, publication, reading, writing
+from warehouse.catalogue import copy_fault, newest, publication, reading, writing
 from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.questions import ask
@@ -105,8 +105,9 @@ def test_the_order_of_publications_is_that_of_the_clock_of_then(old):
 
 def test_a_second_time_there_is_nothing_to_do(old, tmp_path):
     upgrade(old)
-    with pytest.raises(RefusedError, match="Nothing to bring up to date"):
-        upgrade(old)
+    before = newest(old)
+    assert upgrade(old) == {}
+    assert newest(old) == before
     with pytest.raises(RefusedError, match="Nothing to bring up to date"):
         upgrade(Home.at(tmp_path / "empty"))
 
@@ -128,3 +129,13 @@ def test_one_that_was_ended_after_its_publication_is_finished(old):
     assert not old.old_warehouse.exists()
     assert copy_fault(old) == ""
     assert ask(old, "SELECT count(*) FROM raw.ratings").item() == 40
+
+
+def test_who_was_killed_before_the_end_leaves_no_note_of_the_lock(old):
+    """Nor does the rest happen while another holds it."""
+    upgrade(old)
+    old.old_warehouse.write_bytes(b"of before")
+    (old.locks / "warehouse.holder").write_text("{}")
+    assert upgrade(old) == {}
+    assert not (old.locks / "warehouse.holder").exists()
+    assert not old.old_warehouse.exists()
