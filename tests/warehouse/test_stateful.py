@@ -474,7 +474,7 @@ LONG = tuple(map(int, os.environ.get("FPT_STATEFUL", "30,15").split(",")))
 
 @pytest.mark.parametrize(
     ("examples", "steps"),
-    [(3, 8), pytest.param(*LONG, marks=[pytest.mark.slow, pytest.mark.timeout(900)])],
+    [(3, 8), pytest.param(*LONG, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])],
 )
 def test_what_is_published_is_what_was_done(machine, examples, steps):
     run_machine(machine, examples, steps)
