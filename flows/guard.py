@@ -143,15 +143,18 @@ class _Told:
     expected: str | None = None
     to_do: str | None = None
 
+    def as_json(self) -> str:
+        """Its parts; what is empty is null."""
+        parts = ("what", "got", "expected", "to_do", "code")
+        return json.dumps({name: getattr(self, name) or None for name in parts})
+
 
 def _tell(told: _Told | None) -> None:
     """Print why a command failed, or (None) that it was interrupted; the last line on stderr."""
     if not asks_json():
         console.fail(INTERRUPTED if told is None else told.line)
         return
-    parts = ("what", "got", "expected", "to_do", "code")
-    values = {name: getattr(told, name) or None for name in parts}
-    console.write_err(interrupted(ends.code) if told is None else json.dumps(values))
+    console.write_err(interrupted(ends.code) if told is None else told.as_json())
 
 
 def _refusal(error: RefusedError) -> _Told:
