@@ -39,16 +39,14 @@ def handler_is_there(process: subprocess.Popen) -> None:
         time.sleep(0.001)
 
 
+SLOW = pytest.mark.slow
+AT_ONCE = [(0.0, ()), (0.15, ("--json",)), (0.4, ())]
+LATER = [(0.2, ()), (0.6, ("--json",)), (0.9, ()), (1.3, ()), (2.0, ("--json",)), (3.0, ())]
+
+
 @pytest.mark.parametrize(
-    "after",
-    [
-        0.0,
-        0.15,
-        0.4,
-        *(pytest.param(seconds, marks=pytest.mark.slow) for seconds in (0.8, 1.2, 1.8, 2.6, 4.0)),
-    ],
+    ("after", "words"), [*AT_ONCE, *(pytest.param(*one, marks=SLOW) for one in LATER)]
 )
-@pytest.mark.parametrize("words", [(), ("--json",)], ids=["", "json"])
 def test_an_interrupt_in_the_first_moments_is_one_line(typed, tmp_path, after, words):
     command = typed("run", *words, "--home", tmp_path / "home")
     handler_is_there(command.process)

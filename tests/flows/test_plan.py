@@ -122,10 +122,8 @@ SLOW = pytest.mark.slow
     ("lose", "more"),
     [
         (a_publication, {}),
-        (weights, {}),
+        pytest.param(weights, {}, marks=SLOW),
         pytest.param(nothing, {}, marks=SLOW),
-        pytest.param(nothing, {"seeds": 2}, marks=SLOW),
-        pytest.param(nothing, {"settings": {"epochs": "2"}}, marks=SLOW),
         pytest.param(ranks, {}, marks=SLOW),
         pytest.param(a_record, {}, marks=SLOW),
         pytest.param(a_snapshot_s_file, {}, marks=SLOW),
@@ -201,7 +199,7 @@ def test_what_a_run_would_refuse_is_refused(tmp_path, write_archive, lines):
 
 def test_before_it_is_fetched_nothing_is_known_of_an_archive(tmp_path, copy, archive):
     words = asked(None, models=("sasrec",))
-    rows = planned(tmp_path / "home", words)
+    rows = planned(tmp_path / "nowhere", words)
     assert [(row["step"], row["state"]) for row in rows] == [
         ("fetch", "to do"),
         ("land", "to do"),
@@ -213,6 +211,7 @@ def test_before_it_is_fetched_nothing_is_known_of_an_archive(tmp_path, copy, arc
     assert [row["state"] for row in rows] == ["to do", *["unknown"] * 3, "to do"]
 
 
+@pytest.mark.slow
 def test_a_changed_setting_is_a_row_of_its_own_everywhere(prefect, copy, archive):
     words = asked(archive, models=("sasrec",), settings={"epochs": 2, "item_width": "32"})
     outcome = run(**words, home=copy)
@@ -263,15 +262,13 @@ def test_without_anything_the_first_command_is_named(empty):
 @pytest.mark.slow
 def test_a_run_waits_for_another_at_a_terminal_and_goes_on(typed, copy, archive, tmp_path):
     """The first is stopped in the middle of a step, so that the second must wait."""
-    first = typed("ingest", "--dataset", "ml-1m", "--source", archive, "--home", tmp_path / "h")
+    words = ("ingest", "--dataset", "ml-1m", "--source", archive, "--home", tmp_path / "h")
+    first = typed(*words)
     first.wait_for("land ml-1m")
     first.process.send_signal(signal.SIGSTOP)
-    second = typed("ingest", "--dataset", "ml-1m", "--source", archive, "--home", tmp_path / "h")
+    second = typed(*words)
     second.wait_for(rf"waiting for load-\w+: in use by process {first.process.pid}, `fpt ingest")
-    third = typed(
-        *("ingest", "--dataset", "ml-1m", "--source", archive, "--home", tmp_path / "h"),
-        "--no-wait",
-    )
+    third = typed(*words, "--no-wait")
     third.end()
     assert third.process.returncode == 3, third.seen
     assert "is in use by process" in third.seen
