@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from flows import console
-from flows.files import history_words, refuse_unwritable
+from flows.files import refuse_unwritable
 from flows.guard import guarded, working
 from flows.options import DEFAULT_HOME, AsJson, HomeDir
 
@@ -20,9 +20,15 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 Format = Literal["table", "json", "csv"]
-SHOWN_USERS = 20
 RunId = Annotated[
     str, typer.Option("--run", help="A training's id, or how it begins; else the best.")
+]
+AskedData = Annotated[
+    str, typer.Option("--dataset", help="Data set; else the only one, or the one named last.")
+]
+AskedRetention = Annotated[str, typer.Option("--retention", help="5-core or cold-start.")]
+AskedModel = Annotated[
+    str, typer.Option("--model", help="Such as SAS-FPT; else the best on validation.")
 ]
 Top = Annotated[int, typer.Option(min=1, max=1000, help="Items for each user.")]
 
@@ -52,65 +58,73 @@ def sql(
         guarded(lambda: _ask(home, question, chosen, timeout), home)
 
 
-@app.command(epilog="`fpt recommend --user 7 --user 9 --top 5`, `fpt recommend --history 1,50`")
+@app.command(epilog="`fpt recommend --user 7 --user 9`, `fpt recommend --history 1,50`, `… --all`")
 def recommend(
     users: Annotated[
         list[int], typer.Option("--user", help="A user's number in the archive; repeatable.")
     ] = [],  # noqa: B006 - Typer copies it
-    everybody: Annotated[bool, typer.Option("--all", help="All users of the archive.")] = False,
+    everybody: Annotated[
+        bool, typer.Option("--all", help="All users of the archive, into the table.")
+    ] = False,
     history: Annotated[
         str | None,
         typer.Option(help="Somebody new: movie numbers 1,50,181, or a file with a title a line."),
     ] = None,
+    dataset: AskedData = "",
+    retention: AskedRetention = "",
+    model: AskedModel = "",
     run_id: RunId = "",
     top: Top = 10,
+    publish: Annotated[
+        bool, typer.Option("--publish", help="Keep it in mart.recommendations as well.")
+    ] = False,
     output: Annotated[Path | None, typer.Option(help="Parquet file to write as well.")] = None,
     home: HomeDir = DEFAULT_HOME,
     as_json: AsJson = False,
 ) -> None:
-    """The best items for users, seen ones left out, into `mart.recommendations`.
+    """The best items for users, those they know left out.
 
-    Users whom the training did not see are served as well. What somebody new gives as a history
-    is answered, not kept.
+    Users whom the training did not see are served as well. For named users and for somebody new
+    the answer is shown and not kept; `--publish` and `--all` write it into `mart.recommendations`.
     """
+    from flows.asking import Asked, advise, checked, refuse_unasked, show_published
+    from warehouse.choosing import Choice
 
-    def answer_history(given: str) -> None:
-        from flows.recommend import recommend_after
-
-        rows = recommend_after(history_words(given), run_id, top, output, home)
-        console.show_rows(rows, "Recommended", as_json=as_json)
-
-    def publish() -> "Advice":
-        from flows.recommend import recommend as flow
-
-        return flow(None if everybody else users, run_id, top, output, home=home)
-
+    asked = Asked(home, Choice(dataset, retention, model, run_id), top, output, as_json)
     guarded(lambda: refuse_unwritable(output), home)
-    if history is not None:
-        guarded(lambda: answer_history(history), home)
+    guarded(lambda: refuse_unasked(users, history, everybody=everybody, publish=publish), home)
+    if not (everybody or publish):
+        guarded(lambda: advise(asked, users, history), home)
         return
-    done = working(publish, home)
-    guarded(lambda: _show_advice(done, home, as_json), home)
+    wanted = None if everybody else users
+    of = guarded(lambda: checked(asked, wanted), home)
+
+    def flow() -> "Advice":
+        from flows.recommend import recommend
+
+        return recommend(wanted, of.run_id, top, output, home=home)
+
+    done = working(flow, home)
+    guarded(lambda: show_published(asked, of, done), home)
 
 
 @app.command(epilog="`fpt explain 7`")
 def explain(
     user: Annotated[int, typer.Argument(help="A user's number in the archive.")],
+    dataset: AskedData = "",
+    retention: AskedRetention = "",
+    model: AskedModel = "",
     run_id: RunId = "",
     top: Annotated[int, typer.Option(min=1, help="Past items, the most attended first.")] = 10,
     home: HomeDir = DEFAULT_HOME,
     as_json: AsJson = False,
 ) -> None:
     """Which past items the model attends to when it recommends, and how long ago they were."""
+    from flows.asking import Asked, explain_to
+    from warehouse.choosing import Choice
 
-    def answer() -> None:
-        from flows.recommend import explain as explained
-
-        attention = explained(home, user, run_id)
-        rows = sorted(attention.rows, key=lambda row: -row["weight"])
-        console.show_rows(rows[:top], f"User {user}: {attention.by}", as_json=as_json)
-
-    guarded(answer, home)
+    asked = Asked(home, Choice(dataset, retention, model, run_id), top, None, as_json)
+    guarded(lambda: explain_to(asked, user), home)
 
 
 @app.command(epilog="`fpt report`, `fpt report --output week-12.html --user 7`")
@@ -132,21 +146,6 @@ def report(
         console.show_rows([{"report": str(path)}], "Written", as_json=as_json)
 
     guarded(write, home)
-
-
-def _show_advice(done: "Advice", home: Path, as_json: bool) -> None:
-    if not as_json and done.users > SHOWN_USERS:
-        console.err.print(f"{done.rows:,} rows for {done.users:,} users; `fpt sql recommendations`")
-        return
-    console.show_rows(_published(home, done.run_id), "Recommended", as_json=as_json)
-
-
-def _published(home: Path, run_id: str) -> list[dict[str, Any]]:
-    from warehouse.database import statements
-    from warehouse.home import Home
-    from warehouse.questions import ask
-
-    return ask(Home.at(home), statements("recommend/published"), [run_id]).to_dicts()
 
 
 def _show_names(format: Format = "table") -> None:

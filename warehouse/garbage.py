@@ -68,12 +68,13 @@ def find(home: Home, own: str = "") -> list[Garbage]:
     # looked for before flows are: what one that starts just now makes is not among it
     loose = list(_loose(home))
     found = [*_staged(home), *_locks_of_staging(home), *_drafts(home)]
-    if not _others_live(home, own):
+    if not others_live(home, own):
         found += loose
     return found
 
 
-def _others_live(home: Home, own: str) -> bool:
+def others_live(home: Home, own: str = "") -> bool:
+    """Whether a flow is at work in this home, besides the one that holds the lock `own`."""
     signs = [path.stem for prefix in SIGNS_OF_LIFE for path in home.locks.glob(f"{prefix}*.lock")]
     return any(is_held(home, sign) for sign in signs if sign != own)
 

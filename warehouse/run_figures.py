@@ -73,7 +73,8 @@ def bring_up_to_date(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute("INSERT INTO mart.figures_version VALUES (?)", [version])
     question = "SELECT DISTINCT snapshot_id FROM mart.training_runs WHERE status = 'published'"
     _complete(connection, connection.execute(question).fetchall())
-    lacking = "SELECT snapshot_id FROM core.snapshots ANTI JOIN mart.popularity_metrics USING (snapshot_id)"
+    known = "SELECT snapshot_id FROM mart.popularity_metrics"
+    lacking = f"SELECT snapshot_id FROM core.snapshots WHERE snapshot_id NOT IN ({known})"
     for (snapshot_id,) in connection.execute(lacking).fetchall():
         keep_popularity(connection, snapshot_id, popularity_metrics(connection, snapshot_id))
 

@@ -100,13 +100,13 @@ def test_what_a_flow_makes_while_garbage_is_looked_for_is_no_garbage(home, monke
     """It began after the look at the files, and before that at the flows, or the other way."""
     from warehouse import garbage
 
-    original = garbage._others_live
+    original = garbage.others_live
 
     def late(*words):
         (home.staging / "new.duckdb").write_bytes(b"made just now")
         return original(*words)
 
-    monkeypatch.setattr(garbage, "_others_live", late)
+    monkeypatch.setattr(garbage, "others_live", late)
     assert collect(home) == []
     assert (home.staging / "new.duckdb").exists()
 

@@ -1,4 +1,4 @@
-"""Popularity as a row beside the models: by hand, and against the scorer that models are ranked by."""
+"""Popularity as a row beside the models: by hand, and against the scorer of the benchmarks."""
 
 import math
 import random
