@@ -192,27 +192,20 @@ def _refuse_unsure(found: "list[Thing]", *, yes: bool, ask: bool) -> None:
 
 
 def _show_pruned(found: "list[Thing]", title: str, *, as_json: bool) -> None:
-    rows: list[dict[str, Any]] = [
+    rows = [
         {
             "what": one.kind,
             "id": one.id,
             "of": one.label,
-            "made_at": one.made_at,
+            "made_at": f"{one.made_at:%Y-%m-%d %H:%M}",
             "bytes": one.bytes,
         }
         for one in found
     ]
-    if as_json:
-        console.show_rows(rows, title, as_json=True)
-    elif rows:
-        shown = [
-            row | {"made_at": f"{row['made_at']:%Y-%m-%d %H:%M}", "bytes": f"{row['bytes']:,}"}
-            for row in rows
-        ]
-        console.show_rows(shown, title)
-        console.err.print(f"{title}: {_summed(found)}")
-    else:
-        console.err.print("Nothing to prune.")
+    if rows or as_json:
+        console.show_rows(rows, title, as_json=as_json)
+    if not as_json:
+        console.err.print(f"{title}: {_summed(found)}" if rows else "Nothing to prune.")
 
 
 def _summed(found: "list[Thing]") -> str:

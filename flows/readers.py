@@ -1,11 +1,8 @@
 """Commands for those who read what was published: SQL, the report, recommendations."""
 
-import json
-import os
-import shutil
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -16,7 +13,6 @@ from flows.options import DEFAULT_HOME, AsJson, HomeDir
 
 if TYPE_CHECKING:
     from tasks.recommending import Advice
-    from warehouse.answers import Answers
 
 app = typer.Typer()
 Format = Literal["table", "json", "csv"]
@@ -33,29 +29,41 @@ AskedModel = Annotated[
 Top = Annotated[int, typer.Option(min=1, max=1000, help="Items for each user.")]
 
 
-@app.command(epilog='`fpt sql leaderboard`, `fpt sql --list`, `fpt sql "SELECT …" --format csv`')
+@app.command(epilog='`fpt sql leaderboard`, `fpt sql slices model=SAS-FPT`, `fpt sql "SELECT …"`')
 def sql(
     question: Annotated[
         str | None,
         typer.Argument(help="One SQL query on the published tables, or a question's name."),
     ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME=VALUE]...", help="Settings of a question with a name."),
+    ] = None,
     format: Annotated[Format, typer.Option()] = "table",
+    output: Annotated[
+        Path | None, typer.Option(help="File to write: .parquet, .csv, .xlsx or .json.")
+    ] = None,
     names: Annotated[bool, typer.Option("--list", help="Show the questions with a name.")] = False,
     dictionary: Annotated[
         bool, typer.Option("--dictionary", help="Print the data dictionary as Markdown.")
     ] = False,
+    pager: Annotated[
+        bool, typer.Option("--pager/--no-pager", help="For what is longer than the screen.")
+    ] = True,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds for a question.")] = 60.0,
     home: HomeDir = DEFAULT_HOME,
     as_json: AsJson = False,
 ) -> None:
     """Ask the published tables; read-only. Without a question: a prompt, or SQL from stdin."""
-    chosen: Format = "json" if as_json else format
+    from flows.sql_answers import Shown, ask, show_names
+
+    shown = Shown("json" if as_json else format, output, pager, timeout)
     if dictionary:
         guarded(_write_dictionary, home)
     elif names:
-        guarded(lambda: _show_names(chosen), home)
+        guarded(lambda: show_names(shown.format), home)
     else:
-        guarded(lambda: _ask(home, question, chosen, timeout), home)
+        guarded(lambda: ask(home, question, settings or [], shown), home)
 
 
 @app.command(epilog="`fpt recommend --user 7 --user 9`, `fpt recommend --history 1,50`, `… --all`")
@@ -148,58 +156,7 @@ def report(
     guarded(write, home)
 
 
-def _show_names(format: Format = "table") -> None:
-    from warehouse.named import named_questions
-
-    rows = [{"question": one.name, "answers": one.description} for one in named_questions()]
-    console.show_rows(rows, "fpt sql …", as_json=format == "json")
-
-
 def _write_dictionary() -> None:
     from warehouse.dictionary import dictionary
 
     sys.stdout.write(dictionary())
-
-
-def _ask(home: Path, question: str | None, format: Format, timeout: float) -> None:
-    """One question, or those of a prompt."""
-    from warehouse.answers import Answers, Limits
-    from warehouse.home import Home
-
-    # the process that answers starts while we read
-    with Answers(Home.existing(home), Limits(seconds=timeout)) as answers:
-        if question is None and sys.stdin.isatty():
-            from flows.prompt import converse
-
-            converse(lambda text: _answer(answers, text, format), _show_names)
-        else:
-            _answer(answers, sys.stdin.read() if question is None else question, format)
-
-
-def _answer(answers: "Answers", question: str, format: Format) -> None:
-    from warehouse.named import sql_of
-
-    answer = answers.ask(sql_of(question), format)
-    if format == "table":
-        _show(json.load(answer))
-        return
-    try:
-        shutil.copyfileobj(answer, sys.stdout.buffer)
-        sys.stdout.flush()
-    except BrokenPipeError:  # `| head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _show(table: dict[str, Any]) -> None:
-    """What `warehouse.cells` keeps of an answer for a screen."""
-    kinds = [float if fraction else str for fraction in table["fractions"]]
-    rows = [
-        {
-            name: cell if cell is None else kind(cell)
-            for name, kind, cell in zip(table["names"], kinds, row, strict=True)
-        }
-        for row in table["rows"]
-    ]
-    console.show_answer(rows)
-    if table["more"]:
-        console.err.print(f"Only the first {len(rows):,} rows are shown; `--format csv` has all")

@@ -33,8 +33,8 @@ def test_questions_by_name_from_the_command_line(finished, fpt):
 
 def test_a_wrong_name_is_told_the_right_ones(finished, fpt):
     answer = fpt("sql", "leaderbord", home=finished[0])
-    assert answer.code == 1
-    assert "leaderboard" in answer.err
+    assert answer.code != 0
+    assert "got leaderbord, expected leaderboard." in answer.err
 
 
 def test_sql_from_a_pipe(finished):
@@ -50,7 +50,13 @@ def test_a_prompt_answers_survives_errors_and_ends(finished, prompt):
     terminal = prompt(finished[0])
     terminal.until("fpt> ")
     assert ".tables" in terminal.type(".help\n", "leave")
-    assert "mart.metrics" in terminal.type(".tables\n", "raw.users")
+    assert "leaderboard" in terminal.type(".tables\n", "raw.users")
+    assert "mart.metrics" in terminal.type("show tables;\n", "raw.users")
+    terminal.until("fpt> ")
+    terminal.type("leaderbord\n", "expected leaderboard.")
+    terminal.type(".tabels\n", "expected .tables")
+    assert "SAS-FPT" in terminal.type("leaderboard model=sas_fpt\n", "0.")
+    assert ".quit" in terminal.type("HELP;\n", "leave")
     terminal.type("SELECT 40 +\n", "…> ")
     terminal.type("2 AS x;\n", " 42 ")
     terminal.until("fpt> ")
@@ -59,7 +65,7 @@ def test_a_prompt_answers_survives_errors_and_ends(finished, prompt):
     terminal.type("SELECT half", "half")
     terminal.interrupt("fpt> ")
     terminal.type("seeds\n", "SASRec")
-    os.write(terminal.screen, b".quit\n")
+    os.write(terminal.screen, b"exit\n")
     assert os.waitpid(terminal.pid, 0)[1] == 0
 
 

@@ -84,9 +84,7 @@ def worlds(draw) -> list[Thing]:
     return draw(st.permutations(found))
 
 
-rules = st.builds(
-    Rule, st.integers(0, 3), st.none() | st.integers(0, 20).map(lambda d: timedelta(d))
-)
+rules = st.builds(Rule, st.integers(0, 3), st.none() | st.integers(0, 20).map(timedelta))
 
 
 @given(worlds(), rules)
