@@ -62,6 +62,19 @@ class Asked:
             rows = [row | of.facts for row in rows]
         console.show_rows(rows, f"{what} {of.title}", as_json=self.as_json)
 
+    def show_published(self, of: "Adviser", done: "Advice") -> None:
+        """Print what was published, or where it stands if it is much."""
+        from warehouse.database import statements
+        from warehouse.questions import ask
+
+        if not self.as_json and done.users > SHOWN_USERS:
+            said = f"{done.rows:,} rows for {done.users:,} users, by {of.title}"
+            console.err.print(f"{said}: `fpt sql recommendations` shows them", markup=False)
+            return
+        question = statements("recommend/published")
+        rows = ask(Home.at(self.home), question, [done.run_id]).to_dicts()
+        self.show(rows, "Published:", of)
+
 
 def refuse_unasked(
     users: Sequence[int], history: str | None, *, everybody: bool, publish: bool
@@ -117,23 +130,6 @@ def checked(asked: Asked, users: Sequence[int] | None) -> "Adviser":
     if users is not None:
         request(Home.at(asked.home), of, users)
     return of
-
-
-def show_published(asked: Asked, of: "Adviser", done: "Advice") -> None:
-    """Show what was published, or where it stands if it is much."""
-    from warehouse.database import statements
-    from warehouse.questions import ask
-
-    if not asked.as_json and done.users > SHOWN_USERS:
-        console.err.print(
-            f"{done.rows:,} rows for {done.users:,} users, by {of.title}: "
-            "`fpt sql recommendations` shows them",
-            markup=False,
-        )
-        return
-    question = statements("recommend/published")
-    rows = ask(Home.at(asked.home), question, [done.run_id]).to_dicts()
-    asked.show(rows, "Published:", of)
 
 
 def explain_to(asked: Asked, user: int) -> None:

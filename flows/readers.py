@@ -12,7 +12,9 @@ from flows.guard import guarded, working
 from flows.options import DEFAULT_HOME, AsJson, HomeDir
 
 if TYPE_CHECKING:
+    from flows.asking import Asked
     from tasks.recommending import Advice
+    from warehouse.recommending import Adviser
 
 app = typer.Typer()
 Format = Literal["table", "json", "csv"]
@@ -55,15 +57,17 @@ def sql(
     as_json: AsJson = False,
 ) -> None:
     """Ask the published tables; read-only. Without a question: a prompt, or SQL from stdin."""
-    from flows.sql_answers import Shown, ask, show_names
 
-    shown = Shown("json" if as_json else format, output, pager, timeout)
-    if dictionary:
-        guarded(_write_dictionary, home)
-    elif names:
-        guarded(lambda: show_names(shown.format), home)
-    else:
-        guarded(lambda: ask(home, question, settings or [], shown), home)
+    def answer() -> None:
+        from flows.sql_answers import Shown, ask, show_names
+
+        shown = Shown("json" if as_json else format, output, pager, timeout)
+        if names:
+            show_names(shown.format)
+        else:
+            ask(home, question, settings or [], shown)
+
+    guarded(_write_dictionary if dictionary else answer, home)
 
 
 @app.command(epilog="`fpt recommend --user 7 --user 9`, `fpt recommend --history 1,50`, `… --all`")
@@ -95,17 +99,23 @@ def recommend(
     Users whom the training did not see are served as well. For named users and for somebody new
     the answer is shown and not kept; `--publish` and `--all` write it into `mart.recommendations`.
     """
-    from flows.asking import Asked, advise, checked, refuse_unasked, show_published
-    from warehouse.choosing import Choice
-
-    asked = Asked(home, Choice(dataset, retention, model, run_id), top, output, as_json)
-    guarded(lambda: refuse_unwritable(output), home)
-    guarded(lambda: refuse_unasked(users, history, everybody=everybody, publish=publish), home)
-    if not (everybody or publish):
-        guarded(lambda: advise(asked, users, history), home)
-        return
     wanted = None if everybody else users
-    of = guarded(lambda: checked(asked, wanted), home)
+
+    def begin() -> "tuple[Asked, Adviser | None]":
+        from flows.asking import Asked, advise, checked, refuse_unasked
+        from warehouse.choosing import Choice
+
+        refuse_unwritable(output)
+        refuse_unasked(users, history, everybody=everybody, publish=publish)
+        asked = Asked(home, Choice(dataset, retention, model, run_id), top, output, as_json)
+        if everybody or publish:
+            return asked, checked(asked, wanted)
+        advise(asked, users, history)
+        return asked, None
+
+    asked, of = guarded(begin, home)
+    if of is None:
+        return
 
     def flow() -> "Advice":
         from flows.recommend import recommend
@@ -113,7 +123,7 @@ def recommend(
         return recommend(wanted, of.run_id, top, output, home=home)
 
     done = working(flow, home)
-    guarded(lambda: show_published(asked, of, done), home)
+    guarded(lambda: asked.show_published(of, done), home)
 
 
 @app.command(epilog="`fpt explain 7`")
@@ -128,11 +138,14 @@ def explain(
     as_json: AsJson = False,
 ) -> None:
     """Which past items the model attends to when it recommends, and how long ago they were."""
-    from flows.asking import Asked, explain_to
-    from warehouse.choosing import Choice
 
-    asked = Asked(home, Choice(dataset, retention, model, run_id), top, None, as_json)
-    guarded(lambda: explain_to(asked, user), home)
+    def answer() -> None:
+        from flows.asking import Asked, explain_to
+        from warehouse.choosing import Choice
+
+        explain_to(Asked(home, Choice(dataset, retention, model, run_id), top, None, as_json), user)
+
+    guarded(answer, home)
 
 
 @app.command(epilog="`fpt report`, `fpt report --output week-12.html --user 7`")

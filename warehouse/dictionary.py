@@ -34,8 +34,12 @@ def _part(rows: Sequence[Row]) -> str:
 
 
 def _questions() -> str:
-    lines = [f"| `fpt sql {one.name}` | {_cell(one.description)} |" for one in named_questions()]
-    return "\n".join(["## Named questions\n", "| question | answer |", "|---|---|", *lines]) + "\n"
+    lines = [
+        f"| `fpt sql {one.name}` | {_cell(one.description)} | {f'`{one.takes}`' if one.takes else ''} |"
+        for one in named_questions()
+    ]
+    head = ["## Named questions\n", "| question | answer | settings and their defaults |"]
+    return "\n".join([*head, "|---|---|---|", *lines]) + "\n"
 
 
 def _cell(text: str) -> str:

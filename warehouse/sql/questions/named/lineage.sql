@@ -1,5 +1,4 @@
 -- Every test NDCG@10 down to the checksums of its weights, its sequences and the archive behind them.
--- $protocol = uniform_100: among 100 sampled items; full: among all
 -- first: `fpt run`
 SELECT
     round(ndcg, 4) AS ndcg_10, display_name AS model, metrics.preset, metrics.seed, run_id,
@@ -9,5 +8,5 @@ SELECT
     warnings
 FROM mart.metrics AS metrics
 JOIN mart.lineage AS lineage USING (run_id)
-WHERE split = 'test' AND protocol = $protocol AND k = 10
+WHERE split = 'test' AND protocol = 'uniform_100' AND k = 10
 ORDER BY lineage.dataset, metrics.retention, metrics.preset, ndcg DESC, run_id
