@@ -14,7 +14,7 @@ from rich.measure import Measurement
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from flows.numbers import written
+from flows.written_numbers import written
 from warehouse.visible import json_value, printable
 
 _ENDLESS = 100_000
@@ -110,7 +110,7 @@ def _table(rows: Sequence[Mapping[str, Any]], title: str) -> Table:
 
 
 def shown(value: Any) -> str:
-    """A cell's text: empty for null; numbers are text already (`flows/numbers.py`).
+    """A cell's text: empty for null; numbers are text already (`flows/written_numbers.py`).
 
     >>> shown(None), shown("a\\x1b[31mb")
     ('', 'a\\\\x1b[31mb')

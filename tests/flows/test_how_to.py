@@ -18,7 +18,7 @@ PAGES = sorted((ROOT / "docs" / "how-to").glob("*.md"))
 BLOCK = re.compile(
     r"(?:^`(?P<path>[\w/.]+)`:\n\n)?^```(?P<kind>\w+)\n(?P<text>.*?)^```", re.M | re.S
 )
-QUICK = {"query"}  # pages that don't start a pipeline
+QUICK = {"query", "prune"}  # pages that don't start a pipeline
 
 
 @pytest.fixture
@@ -84,6 +84,7 @@ EXPECTED = {
     "add-an-expectation": (" passed",),
     "add-a-data-set": ("film-club", "6"),
     "add-a-variant": ("tisasrec_week",),
+    "prune": (),
     "look-back": ("cold-start as of 2000-06-13", "left out ndcg", "ndcg gap"),
     "gpu-machine": ('"event": "finished"', "SAS-FPT"),
 }
