@@ -12,10 +12,10 @@ from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
 
+from flows.written_numbers import written
 from warehouse.visible import json_value, printable
 
 _ENDLESS = 100_000
-_HUGE = 1e15  # beyond it, digits before the point are mostly noise
 _WIDE = 160  # for a file or a pipe, which don't tell their width
 
 
@@ -38,6 +38,7 @@ def show_rows(rows: Sequence[Mapping[str, Any]], title: str, *, as_json: bool = 
 
 def show_answer(rows: Sequence[Mapping[str, Any]]) -> None:
     """`show_rows`, but one value a line where a table would break words (ids, checksums)."""
+    rows = written(rows)
     table = _table(rows, "")
     unbound = out.options.update(max_width=_ENDLESS)  # Rich would cut the measure to the screen
     if Measurement.get(out, unbound, table).minimum <= out.width:
@@ -51,7 +52,16 @@ def show_answer(rows: Sequence[Mapping[str, Any]]) -> None:
             out.print(escape(line), soft_wrap=True)
 
 
+def show_nothing(names: Sequence[str]) -> None:
+    """The columns of an answer without a row."""
+    table = Table(box=box.SIMPLE_HEAD)
+    for name in names:
+        table.add_column(escape(printable(name.replace("_", " "))), overflow="fold")
+    out.print(table)
+
+
 def _table(rows: Sequence[Mapping[str, Any]], title: str) -> Table:
+    rows = written(rows)
     named = rows[0] if rows else ()
     names = [name for name in named if any(row[name] is not None for row in rows)]
     table = Table(title=escape(printable(title)), box=box.SIMPLE_HEAD)
@@ -63,16 +73,12 @@ def _table(rows: Sequence[Mapping[str, Any]], title: str) -> Table:
 
 
 def shown(value: Any) -> str:
-    """A cell's text: empty for null, four digits for a fraction.
+    """A cell's text: empty for null; numbers are text already (`flows/written_numbers.py`).
 
-    >>> shown(0.80561), shown(None), shown("a\\x1b[31mb")
-    ('0.8056', '', 'a\\\\x1b[31mb')
+    >>> shown(None), shown("a\\x1b[31mb")
+    ('', 'a\\\\x1b[31mb')
     """
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return f"{value:.4f}" if abs(value) < _HUGE else str(value)
-    return printable(str(value))
+    return "" if value is None else printable(str(value))
 
 
 def fail(message: str) -> None:

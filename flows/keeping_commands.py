@@ -1,7 +1,10 @@
 """Commands that keep a home: backups, what an older version left, what nobody needs any more."""
 
+import re
+import sys
+from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -9,7 +12,23 @@ from flows import console
 from flows.guard import guarded
 from flows.options import DEFAULT_HOME, AsJson, Dataset, HomeDir
 
+if TYPE_CHECKING:
+    from warehouse.ages import Thing
+
 app = typer.Typer()
+DAYS = {"d": 1, "w": 7, "y": 365}
+
+
+def _age(text: str) -> timedelta:
+    """How long ago, in days, weeks or years.
+
+    >>> _age("90d"), _age("2w")
+    (datetime.timedelta(days=90), datetime.timedelta(days=14))
+    """
+    found = re.fullmatch(r"(\d{1,5})([dwy])", text)
+    if not found:
+        raise typer.BadParameter(f"{text!r} is no age such as 90d, 12w or 2y")
+    return timedelta(days=int(found[1]) * DAYS[found[2]])
 
 
 @app.command(epilog="`fpt backup /mnt/backups/monday.tar`")
@@ -94,3 +113,104 @@ def forget(
         console.show_rows(rows, f"User {user} of {dataset} is forgotten", as_json=as_json)
 
     guarded(go, home)
+
+
+@app.command(epilog="`fpt prune --keep 3 --dry-run`, `fpt prune --older-than 90d --keep 1 --yes`")
+def prune(
+    keep: Annotated[
+        int | None,
+        typer.Option(min=0, help="Newest of each to keep. Default, with --older-than: 1."),
+    ] = None,
+    older_than: Annotated[
+        Any, typer.Option(parser=_age, metavar="AGE", help="Only what is older: 90d, 12w, 2y.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would go; change nothing.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
+    at_once: Annotated[
+        bool,
+        typer.Option(
+            "--at-once", help="Free all of the disk now, though readers may have files open."
+        ),
+    ] = False,
+    home: HomeDir = DEFAULT_HOME,
+    as_json: AsJson = False,
+) -> None:
+    """Remove loads, snapshots and trainings that newer ones have replaced, with their figures.
+
+    The newest of each stay: of a data set's loads, of the snapshots of a data set with a retention
+    (and a day), of the trainings of a model with a preset and a seed on such data. So does whatever
+    one that stays was made from. Archives in `sources/` stay; `fpt run` makes again what is asked
+    for. Files of tables go a day later, when no reader can have them open.
+    """
+
+    def go() -> None:
+        from warehouse.ages import Rule
+        from warehouse.home import Home
+        from warehouse.pruning import prune as remove
+        from warehouse.pruning import would_go
+
+        place, rule = Home.existing(home), Rule(_kept(keep, older_than), older_than)
+        found = would_go(place, rule)
+        if dry_run or not as_json:
+            _show_pruned(found, "Would go" if dry_run else "To go", as_json=as_json)
+        if dry_run or not (found or as_json):
+            return
+        _refuse_unsure(found, yes=yes, ask=not as_json)
+        gone = remove(place, rule, found, at_once=at_once)
+        if as_json:
+            _show_pruned(gone, "Gone", as_json=True)
+        else:
+            console.err.print(f"Gone: {_summed(gone)}")
+
+    guarded(go, home)
+
+
+def _kept(keep: int | None, older_than: timedelta | None) -> int:
+    from warehouse.errors import RefusedError
+
+    if keep is None and older_than is None:
+        raise RefusedError(
+            "What to prune is not said",
+            to_do="Give `--keep 3`, `--older-than 90d` or both; `--dry-run` shows what would go",
+        )
+    return 1 if keep is None else keep
+
+
+def _refuse_unsure(found: "list[Thing]", *, yes: bool, ask: bool) -> None:
+    from warehouse.errors import RefusedError
+
+    if yes or not found:
+        return
+    if not (ask and sys.stdin.isatty()):
+        raise RefusedError(
+            "Nobody is there to say yes", to_do="Give --yes, or look first with --dry-run"
+        )
+    if not typer.confirm(f"Remove {_summed(found)}?", err=True):
+        raise typer.Exit(0)
+
+
+def _show_pruned(found: "list[Thing]", title: str, *, as_json: bool) -> None:
+    rows = [
+        {
+            "what": one.kind,
+            "id": one.id,
+            "of": one.label,
+            "made_at": f"{one.made_at:%Y-%m-%d %H:%M}",
+            "bytes": one.bytes,
+        }
+        for one in found
+    ]
+    if rows or as_json:
+        console.show_rows(rows, title, as_json=as_json)
+    if not as_json:
+        console.err.print(f"{title}: {_summed(found)}" if rows else "Nothing to prune.")
+
+
+def _summed(found: "list[Thing]") -> str:
+    """How many of each kind, and their bytes."""
+    kinds = ("training", "snapshot", "load")
+    counts = {kind: sum(one.kind == kind for one in found) for kind in kinds}
+    named = [f"{n} {kind}{'s' if n > 1 else ''}" for kind, n in counts.items() if n]
+    return f"{', '.join(named) or 'nothing'}, {sum(one.bytes for one in found):,} bytes"

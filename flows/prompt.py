@@ -7,20 +7,19 @@ from functools import partial
 from flows import console
 from tasks.ends import ends
 from warehouse.errors import RefusedError
-from warehouse.named import named_questions
+from warehouse.named import may_be_name, named_questions, nearest
 
-TABLES = """
-    SELECT table_schema || '.' || table_name AS name, table_comment AS says
-    FROM information_schema.tables ORDER BY ALL
-"""
+TABLES = "SHOW TABLES"
 HELP = """SQL ends with ; and may have several lines. A question's name alone asks that question.
-.list    questions with a name
-.tables  tables and views; DESCRIBE mart.metrics; shows the columns of one
+Settings follow its name: slices model=SAS-FPT
+.list    questions with a name, and their settings
+.tables  tables and views; DESCRIBE leaderboard; shows the columns of one
 .quit    or Ctrl-D: leave; Ctrl-C: forget the line, end the question"""
+WORDS = {"help": ".help", "quit": ".quit", "exit": ".quit", "?": ".help"}
 
 
 def converse(answer: Callable[[str], None], show_names: Callable[[], None]) -> None:
-    """Read questions from the terminal and answer them, until the end of input or `.quit`.
+    """Read questions from the terminal and answer them, until the end of input or `quit`.
 
     Args:
         answer: prints the answer to a question.
@@ -33,18 +32,25 @@ def converse(answer: Callable[[str], None], show_names: Callable[[], None]) -> N
         ".tables": lambda: answer(TABLES),
     }
     _complete([*commands, ".quit", *(named.name for named in named_questions())])
-    console.out.print("The published tables, read-only. .help tells what can be asked.")
+    console.out.print("The published tables, read-only. help tells what can be asked, quit leaves.")
     going_on = True
     while going_on:
-        going_on = _survive(partial(_turn, commands, answer))
+        try:
+            going_on = _survive(partial(_turn, commands, answer))
+        except KeyboardInterrupt:  # another one, while the first was being told
+            console.out.print()
 
 
 def _turn(commands: Mapping[str, Callable[[], None]], answer: Callable[[str], None]) -> bool:
     """A question and its answer; False at the end."""
     question = _read()
-    if question is not None:
-        commands.get(question, partial(answer, question))()
-    return question is not None
+    if question is None:
+        return False
+    if question.startswith(".") and question not in commands:
+        meant = nearest(question, [*commands, ".quit"])
+        raise RefusedError("No such command", got=question, expected=" or ".join(meant) or ".help")
+    commands.get(question, partial(answer, question))()
+    return True
 
 
 def _read() -> str | None:
@@ -61,16 +67,14 @@ def _read() -> str | None:
             lines = []
             continue
         text = "\n".join(lines).strip()
+        text = WORDS.get(text.rstrip("; ").lower(), text)
         if text == ".quit":
             return None
-        if text.endswith(";") or text.startswith(".") or _is_name(text):
+        one_line = len(lines) == 1
+        if text.endswith(";") or (one_line and (text.startswith(".") or may_be_name(text))):
             return text.rstrip("; \n")
         if not text:
             lines = []
-
-
-def _is_name(text: str) -> bool:
-    return text in {named.name for named in named_questions()}
 
 
 def _survive(turn: Callable[[], bool]) -> bool:

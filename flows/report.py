@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from flows.recommend import explain
+from flows.advice import asked_training, explain
+from warehouse.choosing import ANY
 from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.placing import put_in_place
@@ -27,7 +28,9 @@ def report(home: Path, output: Path, user: int | None) -> Path:
 def _attention(place: Home, user: int | None) -> tuple[Attention | None, str]:
     """What a model looks at, or why none could be asked: a report needs no trained weights."""
     try:
-        return explain(place.root, user), ""
+        # the page says which data set it is: the one named last, or the newest
+        of = asked_training(place, ANY, lambda offers: offers[0])
+        return explain(place, of, user), ""
     except RefusedError as error:
         if user is not None:
             raise

@@ -194,7 +194,8 @@ def _import(asked: argparse.Namespace) -> int:
 def _prepare(asked: argparse.Namespace) -> None:
     import torch
 
-    torch.use_deterministic_algorithms(True)
+    # not `use_deterministic_algorithms`: it imports the compiler, half the time of a short command
+    torch.set_deterministic_debug_mode("error")
     # it would fill every new tensor with NaN first; every one is written before it is read
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     if asked.threads:

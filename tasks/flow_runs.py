@@ -23,7 +23,7 @@ from tasks.ends import InterruptedRunError, ends
 from tasks.last_words import INTERRUPTED
 from tasks.progress import note
 from tasks.telling import tell, tell_the_rest
-from warehouse import forgetting, garbage, locks
+from warehouse import forgetting, garbage, locks, pruning
 from warehouse.database import locked
 from warehouse.errors import RefusedError
 from warehouse.faults import point
@@ -121,7 +121,8 @@ def clear_up(home: Home, own: str) -> None:
         gone, dead = garbage.collect(home, own), servers.died(home)
         if gone:
             note(f"removed what dead runs left: {', '.join(gone)}")
-        for mended in (*forgetting.go_on(home), *keep_whole(home, whole=bool(gone or dead))):
+        finished = (*forgetting.go_on(home), *pruning.go_on(home, own))
+        for mended in (*finished, *keep_whole(home, whole=bool(gone or dead))):
             note(mended)
         with suppress(RefusedError):  # somebody publishes: the next run prunes
             prune(home, wait_seconds=0)

@@ -10,7 +10,7 @@ ROOMS = {"flows", "tasks", "warehouse", "expectations", "fpt_model"}
 PACKAGES = {
     "flows": {"prefect", "pydantic", "typer", "rich", "packaging", "torch", "yaml", "uvicorn"},
     "tasks": {"prefect", "httpx"},  # whose errors Prefect's client raises
-    "warehouse": {"duckdb", "polars", "pyarrow", "numpy", "filelock", "httpx"}
+    "warehouse": {"duckdb", "polars", "pyarrow", "numpy", "filelock", "httpx", "xlsxwriter"}
     | {"jinja2", "markupsafe"},  # the report
     "expectations": {"great_expectations", "sqlalchemy", "duckdb", "duckdb_engine"},
     "fpt_model": {"torch", "triton", "numpy", "pyarrow", "safetensors"},

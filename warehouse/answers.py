@@ -54,6 +54,7 @@ class Answers:
         self._spill = Path(tempfile.gettempdir(), f"fpt-sql-{os.getpid()}-{os.urandom(4).hex()}")
         self._answer = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __exit__
         self._words = tempfile.TemporaryFile()  # noqa: SIM115 - what it says when it dies
+        self.names: list[str] | None = None
         self._process: subprocess.Popen[bytes] | None = self._start()
 
     def __enter__(self) -> "Answers":
@@ -72,12 +73,14 @@ class Answers:
     def ask(self, question: str, form: Format) -> IO[bytes]:
         """The answer as a file, good until the next question; see `cells.write`.
 
+        `names` are then the columns of an answer without a row.
+
         Raises:
             RefusedError: the SQL is wrong or forbidden; the answer takes too long or too much.
         """
         process = self._process = self._process or self._start()
         try:
-            refusal = self._reply(process, {"question": question, "form": form})
+            refusal, self.names = self._reply(process, {"question": question, "form": form})
         except BaseException:  # a Ctrl-C too
             self._end()
             raise

@@ -2,18 +2,21 @@
 
 DuckDB's own limits do not reach into one call of a function; the system's limits of a process do.
 A line of JSON on stdin is a question and a form. The answer is written into a file that was opened
-for us; a line of JSON on stdout says how it ended: null, or the parts of a `RefusedError`.
+for us; a line of JSON on stdout says how it ended: null, or the parts of a `RefusedError`; and the
+names of the columns where there is no row.
 """
 
 import ctypes
 import json
 import os
 import resource
+import shutil
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -23,7 +26,7 @@ from warehouse.home import Home
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-    from warehouse.cells import Format, Row
+    from warehouse.cells import Column, Format, Row
 
 BATCH = 2048
 _PR_SET_PDEATHSIG = 1
@@ -67,8 +70,7 @@ def main() -> None:
         for line in sys.stdin:
             file.seek(0)
             file.truncate()
-            refusal = _refusal(place, file, **json.loads(line))
-            print(json.dumps(refusal), flush=True)
+            print(json.dumps(_reply(place, file, **json.loads(line))), flush=True)
 
 
 def _end_with(parent: int) -> None:
@@ -85,10 +87,13 @@ def _limit(kind: int, most: int) -> None:
     resource.setrlimit(kind, (allowed, allowed))
 
 
-def _refusal(
+Parts = dict[str, str | None]
+
+
+def _reply(
     place: Place, file: TextIO, question: str, form: "Format"
-) -> dict[str, str | None] | None:
-    """Why there is no answer; None when it is in the file."""
+) -> tuple[Parts | None, list[str] | None]:
+    """Why there is no answer, or None when it is in the file; and its columns, if it has no row."""
     import duckdb
 
     from warehouse.catalogue import publication
@@ -101,22 +106,24 @@ def _refusal(
         to_do="Ask for fewer rows or columns",
     )
     try:
-        _answer(place, file, question, form)
+        names = _answer(place, file, question, form)
         file.flush()
     except RefusedError as error:
-        return _parts(error)
+        refusal = error
     except (MemoryError, duckdb.OutOfMemoryException):
-        return _parts(memory)
+        refusal = memory
     except duckdb.Error as error:
-        return _parts(no_answer(home, asked, error))
+        refusal = no_answer(home, asked, error)
     except OSError as error:
-        return _parts(RefusedError("The answer can't be kept", got=error.strerror))
+        refusal = RefusedError("The answer can't be kept", got=error.strerror)
     except Exception as error:
-        return _parts(RefusedError("No answer", got=f"{type(error).__name__}: {error}"))
-    return None
+        refusal = RefusedError("No answer", got=f"{type(error).__name__}: {error}")
+    else:
+        return None, names
+    return _parts(refusal), None
 
 
-def _parts(error: RefusedError) -> dict[str, str | None]:
+def _parts(error: RefusedError) -> Parts:
     return {
         "what": error.what,
         "got": error.got,
@@ -125,21 +132,49 @@ def _parts(error: RefusedError) -> dict[str, str | None]:
     }
 
 
-def _answer(place: Place, file: TextIO, question: str, form: "Format") -> None:
-    """Each question has a connection of its own: it sees the newest copy, and no other's doings."""
+def _answer(place: Place, file: TextIO, question: str, form: "Format") -> list[str] | None:
+    """Write the answer; the names of its columns if it has no row.
+
+    Each question has a connection of its own: it sees the newest copy, and no other's doings.
+    """
     from warehouse.cells import SHOWN_ROWS, columns, select_list, write
     from warehouse.published import guarded, refuse_writing
+    from warehouse.spreadsheet import write_workbook
 
-    with guarded(Home(Path(place.home)), Path(place.spill)) as connection:
+    spill = Path(place.spill)
+    parquet = spill.with_suffix(".parquet")
+    with guarded(Home(Path(place.home)), spill, parquet) as connection:
         refuse_writing(connection, question)
         relation = connection.sql(question)
         if relation is None:
             write([], [], form, file)
-            return
+            return []
         of = columns(relation.columns, relation.types)
+        if form == "parquet":
+            _write_parquet(relation, of, parquet, file)
+            return None
         texts = relation.project(select_list(of, form))
         wanted = texts.limit(SHOWN_ROWS + 1) if form == "table" else texts
-        write(_rows(connection, wanted), of, form, file)
+        rows = _rows(connection, wanted)
+        first = next(rows, None)
+        whole = rows if first is None else chain([first], rows)
+        if form == "xlsx":
+            write_workbook(whole, of, file.buffer, spill)
+        else:
+            write(whole, of, form, file)
+    return [column.name for column in of] if first is None else None
+
+
+def _write_parquet(relation: Any, of: Sequence["Column"], path: Path, file: TextIO) -> None:
+    """By DuckDB, which keeps its types; it writes to a path, and that is copied into the answer."""
+    names = (one.name.replace('"', '""') for one in of)
+    chosen = ", ".join(f'#{place} AS "{name}"' for place, name in enumerate(names, start=1))
+    try:
+        relation.project(chosen).write_parquet(str(path), compression="zstd")
+        with path.open("rb") as written:
+            shutil.copyfileobj(written, file.buffer)
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def _rows(connection: "DuckDBPyConnection", relation: Any) -> Iterator["Row"]:

@@ -10,7 +10,7 @@ from typing import Any, Literal, TextIO
 
 from warehouse.visible import csv_line
 
-Format = Literal["table", "json", "csv"]
+Format = Literal["table", "json", "csv", "xlsx", "parquet"]
 Row = tuple[str | None, ...]
 
 FRACTIONS = {"float", "double"}
@@ -81,8 +81,8 @@ def write(rows: Iterable[Row], of: Sequence[Column], form: Format, file: TextIO)
     Args:
         rows: text of cells, as `select_list` makes it.
         of: the columns.
-        form: `table` is JSON too, of what a screen can take: names, which are fractions, cells of
-            the first rows, and whether there are more.
+        form: `table` is JSON too, of what a screen can take: names, whether each column is of text,
+            whole numbers or fractions, cells of the first rows, and whether there are more.
         file: to write into.
     """
     writers: dict[Format, Callable[..., None]] = {"table": _table, "json": _json, "csv": _csv}
@@ -151,11 +151,17 @@ def _table(rows: Iterable[Row], of: Sequence[Column], file: TextIO) -> None:
         shown.append(cells)
     table = {
         "names": [column.name for column in of],
-        "fractions": [column.kind in FRACTIONS for column in of],
+        "kinds": [_on_screen(column) for column in of],
         "rows": shown,
         "more": more,
     }
     json.dump(table, file)
+
+
+def _on_screen(column: Column) -> str:
+    if column.kind in FRACTIONS:
+        return "fraction"
+    return "text" if column.kind == "decimal" or column.kind not in NUMBERS else "whole"
 
 
 def _cut(cell: str | None) -> str | None:

@@ -7,7 +7,7 @@ import duckdb
 
 from warehouse.catalogue import create_schema
 from warehouse.database import statements
-from warehouse.named import named_questions
+from warehouse.named import NamedQuestion, named_questions
 
 Row = tuple[str, str, str, str, str, str]
 HEAD = """# Data dictionary
@@ -34,8 +34,16 @@ def _part(rows: Sequence[Row]) -> str:
 
 
 def _questions() -> str:
-    lines = [f"| `fpt sql {one.name}` | {_cell(one.description)} |" for one in named_questions()]
-    return "\n".join(["## Named questions\n", "| question | answer |", "|---|---|", *lines]) + "\n"
+    lines = [
+        f"| `fpt sql {one.name}` | {_cell(one.description)} | {' '.join(_quoted(one))} |"
+        for one in named_questions()
+    ]
+    head = ["## Named questions\n", "| question | answer | settings and their defaults |"]
+    return "\n".join([*head, "|---|---|---|", *lines]) + "\n"
+
+
+def _quoted(question: NamedQuestion) -> list[str]:
+    return [f"`{one.name}={one.default}`" for one in question.settings.values()]
 
 
 def _cell(text: str) -> str:

@@ -177,7 +177,7 @@ def _withdraw(home: Home, dataset: str, user: int, asked: Forgotten) -> None:
         connection.execute("INSERT INTO raw.forgotten VALUES (?, ?, ?)", [dataset, user, now])
         gone = [*asked.loads, *asked.snapshots, *asked.runs]
         connection.register("gone", pa.table({"id": gone}))
-        connection.execute(statements("forget/withdraw"))
+        connection.execute(statements("publish/withdraw"))
         connection.unregister("gone")
         show_listed(connection, home, KEYS)
 

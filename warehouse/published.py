@@ -22,7 +22,9 @@ _EXPLAIN = re.compile(r"\s*EXPLAIN\b\s*(ANALYZE\b)?\s*(\([^)]*\))?", re.IGNORECA
 
 
 @contextmanager
-def guarded(home: Home, spill: Path | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+def guarded(
+    home: Home, spill: Path | None = None, output: Path | None = None
+) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection that reads the catalogue and the files that it lists, by their paths.
 
     It can't reach other files or be talked out of it. That it does not write to those files is up
@@ -32,6 +34,7 @@ def guarded(home: Home, spill: Path | None = None) -> Iterator[duckdb.DuckDBPyCo
     Args:
         home: whose catalogue.
         spill: folder for what exceeds the memory; DuckDB makes it when it needs it.
+        output: a file that it may write, too.
 
     Raises:
         RefusedError: nothing is published yet, or the catalogue does not open.
@@ -41,6 +44,7 @@ def guarded(home: Home, spill: Path | None = None) -> Iterator[duckdb.DuckDBPyCo
         pass  # brings a catalogue of older code up to date
     with opened(home) as connection:
         paths = [home.root / file.path for file in listed(connection)]
+        paths += [output] if output else []
         # by its name, and as views have it: brackets in a folder's name stand there in brackets
         files = ", ".join(
             quoted(name) for path in paths for name in (str(path), literal_glob(path))

@@ -1,19 +1,21 @@
 """What passed its audit enters the warehouse in one publication."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 
 from warehouse.catalogue import reading, writing
-from warehouse.database import quoted, statements
+from warehouse.database import connected, quoted, statements
 from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.identity import identify, sha256_of
+from warehouse.popularity import keep_popularity, popularity_metrics
 from warehouse.records import Snapshot
 from warehouse.run_figures import add_figures
 from warehouse.staging import audited, staging_folder
@@ -67,7 +69,13 @@ def publish_snapshot(home: Home, snapshot: Snapshot, folder: Path) -> None:
         RefusedError: the sequences file is not the one that was audited.
     """
     check_file(snapshot.sequences, snapshot.sequences_sha256)
-    _take(home, folder, "publish/snapshot")
+    with connected(audited(folder), read_only=True) as staged:
+        popular = popularity_metrics(staged, snapshot.snapshot_id)
+
+    def add(connection: duckdb.DuckDBPyConnection) -> None:
+        keep_popularity(connection, snapshot.snapshot_id, popular)
+
+    _take(home, folder, "publish/snapshot", add)
 
 
 def publish_runs(home: Home, runs: Sequence[TrainedRun]) -> None:
@@ -139,12 +147,18 @@ def check_file(path: Path, expected: str) -> None:
         )
 
 
-def _take(home: Home, folder: Path, script: str) -> None:
+def _take(
+    home: Home,
+    folder: Path,
+    script: str,
+    add: Callable[[duckdb.DuckDBPyConnection], None] = lambda _: None,
+) -> None:
     files = place_all(home, folder)  # before the lock: what takes long keeps nobody waiting
     with writing(home) as connection:
         connection.execute(f"ATTACH {quoted(str(audited(folder)))} AS staged (READ_ONLY)")
         connection.execute(statements(script))
         list_files(connection, home, files)
+        add(connection)
 
 
 def _row(run: TrainedRun) -> list[Any]:

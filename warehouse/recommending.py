@@ -9,9 +9,9 @@ from typing import Any
 
 import duckdb
 import polars as pl
-import pyarrow as pa
 
 from warehouse.catalogue import reading, writing
+from warehouse.choosing import ANY, Choice, Pick, remember, settle
 from warehouse.commands import prepare_command, train_command
 from warehouse.database import locked, statements
 from warehouse.errors import RefusedError
@@ -23,11 +23,10 @@ from warehouse.staging import stage_frame, staging_folder
 from warehouse.store import list_files, place_all
 from warehouse.written import check_written
 
-SOME = 5  # users that are shown when nobody is named
 PUBLISHED = ("raw_user_id", "user_id", "rank", "item_id", "score")
 BEST = "best.safetensors"
 Answer = pl.DataFrame  # what a model said, a row a user and item
-ASKED = pa.schema([("asked", pa.int32()), ("raw_user_id", pa.int64()), ("user_id", pa.int32())])
+ASKED = {"asked": pl.Int32, "raw_user_id": pl.Int64, "user_id": pl.Int32}
 
 
 @dataclass(frozen=True)
@@ -51,31 +50,72 @@ class Adviser:
 
     @property
     def name(self) -> str:
-        """What it is called in titles."""
+        """What it is called in messages."""
         return f"{self.display_name} seed {self.seed}, {self.preset}, {self.data} {self.retention}"
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What tells its answers from those of others."""
+        return {
+            "dataset": self.data,
+            "retention": self.retention,
+            "snapshot_id": self.snapshot_id,
+            "model": self.display_name,
+            "preset": self.preset,
+            "seed": self.seed,
+            "run_id": self.run_id,
+        }
 
-def adviser(home: Home, beginning: str = "", code_version: str = "") -> Adviser:
-    """The training whose id begins so, else the best on validation, of the newest snapshot.
+    @property
+    def title(self) -> str:
+        """What it is called over its answers."""
+        return f"{self.name} (snapshot {self.snapshot_id})"
+
+
+def adviser(
+    home: Home, choice: Choice = ANY, code_version: str = "", pick: Pick | None = None
+) -> Adviser:
+    """The training that is named, else the best on validation of the newest snapshot of a data set.
+
+    Which data set, `warehouse/choosing.py` says; one that was named is remembered.
 
     Args:
         home: where it is published.
-        beginning: of its id; empty for the best.
+        choice: what is named of it.
         code_version: of the models; trainings by this code are preferred.
+        pick: asks somebody which of several data sets.
 
     Raises:
-        RefusedError: none or several begin so; its weights or sequences are gone or damaged, with
-            the command that makes them again.
+        RefusedError: nothing fits; several data sets or trainings do; its weights or sequences are
+            gone or damaged, with the command that makes them again.
     """
-    rows = ask(home, statements("recommend/run"), [beginning, code_version]).rows(named=True)
-    if not rows:
-        raise RefusedError("No such training", got=beginning or "none", to_do="Run `fpt run` first")
-    if beginning and len(rows) > 1:
-        expected = " or ".join(row["run_id"] for row in rows)
-        raise RefusedError("Several trainings begin so", got=beginning, expected=expected)
-    found = Adviser(**rows[0])
+    settled = choice if choice.run_id else settle(home, choice, pick)
+    where = [settled.dataset or None, settled.retention or None, settled.model or None]
+    found = _only(ask_runs(home, settled.run_id, code_version, where), choice.run_id)
     _refuse_lost(home, found, code_version)
+    if choice != ANY:
+        remember(home, Choice(found.data, found.retention, choice.model))
     return found
+
+
+def ask_runs(
+    home: Home, beginning: str, code_version: str, where: Sequence[str | None]
+) -> list[Adviser]:
+    """Trainings that may be meant, the one to be preferred first."""
+    found = ask(home, statements("recommend/run"), [beginning, code_version, *where])
+    return [Adviser(**row) for row in found.rows(named=True)]
+
+
+def _only(found: Sequence[Adviser], beginning: str) -> Adviser:
+    if not found:
+        raise RefusedError("No such training", got=beginning or "none", to_do="Run `fpt run` first")
+    if beginning and len(found) > 1:
+        raise RefusedError(
+            "Several trainings have an id that begins so",
+            got=beginning,
+            expected=" or ".join(one.run_id for one in found),
+        )
+    return found[0]
 
 
 def _refuse_lost(home: Home, of: Adviser, code_version: str) -> None:
@@ -104,18 +144,20 @@ def _refuse_lost(home: Home, of: Adviser, code_version: str) -> None:
 
 
 def request(home: Home, of: Adviser, users: Sequence[int] | None) -> list[dict[str, Any]]:
-    """What is asked about users by their numbers in the archive: None for all, empty for some.
+    """What is asked about users by their numbers in the archive, None for all.
 
     A user of the snapshot is named by id; the history of one that it left out goes along, as far
     as the training knows its items. See `fpt_model/histories.py`.
 
     Raises:
-        RefusedError: a number that nobody has; a user without an item that the training knows.
+        RefusedError: nobody is named; a number that nobody has; a user without an item that the
+            training knows.
     """
-    numbers = sorted(set(users)) if users else None
-    known = ask(home, statements("recommend/users"), [of.snapshot_id, numbers]).rows()
     if users is not None and not users:
-        known = known[:SOME]
+        raise RefusedError("No user is named", expected="numbers of users, or all of them")
+    numbers = None if users is None else sorted(set(users))
+    known = ask(home, statements("recommend/users"), [of.snapshot_id, numbers]).rows()
+    _refuse_unknown(home, of, set(numbers or ()) - {number for number, _ in known})
     left_out = [number for number, user_id in known if user_id is None]
     given = histories(
         ask(home, statements("recommend/left_out"), [of.snapshot_id, left_out]).lazy()
@@ -125,14 +167,28 @@ def request(home: Home, of: Adviser, users: Sequence[int] | None) -> list[dict[s
         for number, user_id in known
     ]
     able = [one for one in asked if len(one) > 1]
-    missing = set(numbers or ()) - {one["raw_user_id"] for one in able}
-    if missing:
+    if lacking := set(numbers or ()) - {one["raw_user_id"] for one in able}:
         raise RefusedError(
-            "Nothing is known of these users",
-            got=", ".join(map(str, sorted(missing))),
-            expected=f"numbers of users in {of.data}, with an item that the training knows",
+            f"{_users(lacking)} rated nothing that {of.name} knows",
+            to_do="`--retention cold-start` leaves no item out, where that is trained",
         )
     return able
+
+
+def _refuse_unknown(home: Home, of: Adviser, missing: set[int]) -> None:
+    if missing:
+        lowest, highest = ask(home, statements("recommend/numbers"), [of.snapshot_id]).row(0)
+        raise RefusedError(
+            f"{_users(missing)} is not in {of.data}"
+            if len(missing) == 1
+            else f"{_users(missing)} are not in {of.data}",
+            expected=f"numbers of its archive, from {lowest} to {highest}",
+        )
+
+
+def _users(numbers: set[int]) -> str:
+    listed = ", ".join(map(str, sorted(numbers)))
+    return f"User {listed}" if len(numbers) == 1 else f"Users {listed}"
 
 
 def sample_user(home: Home, of: Adviser) -> int:
@@ -152,14 +208,16 @@ def with_titles(home: Home, of: Adviser, asked: Sequence[dict[str, Any]], answer
         RefusedError: the file is not the one that the model wrote.
     """
     check_written(answer)
-    rows = [
-        {"asked": place, "raw_user_id": one.get("raw_user_id"), "user_id": one.get("user_id")}
-        for place, one in enumerate(asked)
-    ]
-    with reading(home) as connection:
-        connection.register("asked", pa.Table.from_pylist(rows, ASKED))
-        connection.register("answer", pl.read_parquet(answer).with_row_index("row").to_arrow())
-        return connection.sql(statements("recommend/answer"), params=[of.snapshot_id]).pl()
+    rows = [(place, one.get("raw_user_id"), one.get("user_id")) for place, one in enumerate(asked)]
+    users = pl.DataFrame(rows, ASKED, orient="row")
+    items = ask(home, statements("recommend/items"), [of.snapshot_id])
+    # in Polars: a frame that DuckDB is to read costs the import of pandas, half a second
+    return (
+        pl.read_parquet(answer)
+        .join(users, on="asked", validate="m:1", maintain_order="left")
+        .join(items, on="item_id", validate="m:1", maintain_order="left")
+        .select("raw_user_id", "user_id", pl.exclude("asked", "raw_user_id", "user_id"))
+    )
 
 
 def publish_recommendations(home: Home, of: Adviser, rows: Answer) -> None:

@@ -15,13 +15,14 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from warehouse import figures
+from warehouse import figures, popularity
 from warehouse.database import SQL, statements
 from warehouse.identity import code_version
+from warehouse.popularity import keep_popularity, popularity_metrics
 
 PARTS = tuple(product(("valid", "test"), ("uniform_100", "full")))
 FEW = 64  # trainings: the ranks of more are read a split and protocol at a time, to spare memory
-KEPT = ("run_metrics", "run_slices", "run_pairs")
+KEPT = ("run_metrics", "run_slices", "run_pairs", "popularity_metrics")
 
 
 @dataclass(frozen=True)
@@ -72,11 +73,15 @@ def bring_up_to_date(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute("INSERT INTO mart.figures_version VALUES (?)", [version])
     question = "SELECT DISTINCT snapshot_id FROM mart.training_runs WHERE status = 'published'"
     _complete(connection, connection.execute(question).fetchall())
+    known = "SELECT snapshot_id FROM mart.popularity_metrics"
+    lacking = f"SELECT snapshot_id FROM core.snapshots WHERE snapshot_id NOT IN ({known})"
+    for (snapshot_id,) in connection.execute(lacking).fetchall():
+        keep_popularity(connection, snapshot_id, popularity_metrics(connection, snapshot_id))
 
 
 def figure_files() -> list[Path]:
     """The files that define figures: when they change, all are computed again."""
-    return [Path(figures.__file__), *(SQL / "figures").glob("*.sql")]
+    return [Path(figures.__file__), Path(popularity.__file__), *(SQL / "figures").glob("*.sql")]
 
 
 def _complete(connection: duckdb.DuckDBPyConnection, snapshots: Sequence[tuple[str]]) -> None:

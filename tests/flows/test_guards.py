@@ -40,16 +40,19 @@ def test_a_predictable_course_is_published_with_a_mark_and_may_be_accepted(fpt, 
     archive, home = write(tmp_path / "course.zip", course), tmp_path / "home"
     first = fpt(*words(archive), home=home)
     assert first.code == 0, first.err
-    (row,) = first.rows
+    popular, row = first.rows
     assert row["recall_10"] == 1
     assert row["warnings"] == "too-good"
     assert "`--accept too-good` says that it is right" in " ".join(first.err.split())
     again = fpt(*words(archive), "--accept", "too-good", home=home)
     assert again.code == 0, again.err
     assert "accepted of what was published before: too-good" in again.err
-    assert again.rows == [row | {"warnings": "too-good (accepted)"}]
+    assert again.rows == [popular, row | {"warnings": "too-good (accepted)"}]
     board = fpt("sql", "leaderboard", "--format", "json", home=home)
-    assert {one["warnings"] for one in board.rows} == {"too-good (accepted)"}
+    assert {one["model"]: one["warnings"] for one in board.rows} == {
+        "SASRec": "too-good (accepted)",
+        "popularity": None,
+    }
     wrong = fpt(*words(archive), "--accept", "leak", home=home)
     assert wrong.code == 2
     assert "too-good" in wrong.err
@@ -63,7 +66,7 @@ def test_few_candidates_are_said_beside_what_holds_by_itself(fpt, words, tmp_pat
     archive, home = write(tmp_path / "few.zip", few), tmp_path / "home"
     answer = fpt(*words(archive), "--accept", "few-candidates", home=home)
     assert answer.code == 0, answer.err
-    (row,) = answer.rows
+    _, row = answer.rows
     assert row["recall_10"] == row["full_recall_10"] == 1
     assert "few-candidates (accepted)" in row["warnings"]
     question = "SELECT DISTINCT k, least_recall FROM mart.leaderboard ORDER BY k"

@@ -18,7 +18,7 @@ PAGES = sorted((ROOT / "docs" / "how-to").glob("*.md"))
 BLOCK = re.compile(
     r"(?:^`(?P<path>[\w/.]+)`:\n\n)?^```(?P<kind>\w+)\n(?P<text>.*?)^```", re.M | re.S
 )
-QUICK = {"query", "command-line"}  # pages that don't start a pipeline
+QUICK = {"query", "command-line", "prune"}  # pages that don't start a pipeline
 
 
 @pytest.fixture
@@ -85,6 +85,7 @@ EXPECTED = {
     "add-a-data-set": ("film-club", "6"),
     "add-a-variant": ("tisasrec_week",),
     "command-line": ("sas_fpt item_width=64 epochs=20 seed 0", "unknown how long"),
+    "prune": (),
     "look-back": ("cold-start as of 2000-06-13", "left out ndcg", "ndcg gap"),
     "gpu-machine": ('"event": "finished"', "SAS-FPT"),
 }

@@ -25,7 +25,7 @@ def test_questions_by_name_from_the_command_line(finished, fpt):
     names = {row["question"] for row in fpt("sql", "--list", "--json", home=home).rows}
     assert "lineage" in names
     rows = fpt("sql", "leaderboard", "--format", "json", home=home).rows
-    assert {row["model"] for row in rows} == {"SASRec", "SAS-FPT"}
+    assert {row["model"] for row in rows} == {"SASRec", "SAS-FPT", "popularity"}
     table = fpt("sql", "lineage", home=home).out
     (archive,) = published(home, "SELECT source_sha256 FROM raw.loads")[0]
     assert archive in table  # whole, on a line of its own, not folded in a column
@@ -34,7 +34,7 @@ def test_questions_by_name_from_the_command_line(finished, fpt):
 def test_a_wrong_name_is_told_the_right_ones(finished, fpt):
     answer = fpt("sql", "leaderbord", home=finished[0])
     assert answer.code == 2
-    assert "leaderboard" in answer.err
+    assert "got leaderbord, expected leaderboard." in answer.err
 
 
 def test_sql_from_a_pipe(finished):
@@ -50,7 +50,13 @@ def test_a_prompt_answers_survives_errors_and_ends(finished, prompt):
     terminal = prompt(finished[0])
     terminal.until("fpt> ")
     assert ".tables" in terminal.type(".help\n", "leave")
-    assert "mart.metrics" in terminal.type(".tables\n", "raw.users")
+    assert "leaderboard" in terminal.type(".tables\n", "raw.users")
+    assert "mart.metrics" in terminal.type("show tables;\n", "raw.users")
+    terminal.until("fpt> ")
+    terminal.type("leaderbord\n", "expected leaderboard.")
+    terminal.type(".tabels\n", "expected .tables")
+    assert "SAS-FPT" in terminal.type("leaderboard model=sas_fpt\n", "0.")
+    assert ".quit" in terminal.type("HELP;\n", "leave")
     terminal.type("SELECT 40 +\n", "…> ")
     terminal.type("2 AS x;\n", " 42 ")
     terminal.until("fpt> ")
@@ -59,7 +65,7 @@ def test_a_prompt_answers_survives_errors_and_ends(finished, prompt):
     terminal.type("SELECT half", "half")
     terminal.interrupt("fpt> ")
     terminal.type("seeds\n", "SASRec")
-    os.write(terminal.screen, b".quit\n")
+    os.write(terminal.screen, b"exit\n")
     assert os.waitpid(terminal.pid, 0)[1] == 0
 
 
@@ -79,9 +85,11 @@ def test_what_does_not_fit_is_shown_a_value_a_line(monkeypatch):
 @pytest.mark.slow
 def test_recommendations_reach_screen_file_and_tables(copy, fpt, tmp_path):
     (run_id,) = published(copy, "SELECT run_id FROM mart.training_runs WHERE model = 'sas_fpt'")[0]
+    assert fpt("recommend", home=copy).code != 0  # nobody is named
+    assert published(copy, "FROM mart.recommendations") == []
     file = tmp_path / "top.parquet"
     options = ("--run", run_id[:6], "--top", 3, "--user", 9, "--user", 5, "--output", file)
-    answer = fpt("recommend", *options, "--json", home=copy)
+    answer = fpt("recommend", *options, "--publish", "--json", home=copy)
     assert answer.code == 0, answer.err
     assert [(row["user"], row["rank"]) for row in answer.rows] == [
         (user, rank) for user in (5, 9) for rank in (1, 2, 3)
@@ -94,9 +102,10 @@ def test_recommendations_reach_screen_file_and_tables(copy, fpt, tmp_path):
         (run_id, row["user"], row["rank"], pytest.approx(row["score"])) for row in answer.rows
     )
     assert pl.read_parquet(file)["title"].to_list() == [row["title"] for row in answer.rows]
-    refused = fpt("recommend", "--user", 61, home=copy)
-    assert (refused.code, refused.out) == (2, "")
-    assert "Nothing is known of these users: got 61" in refused.err
+    for options in (("--publish",), ()):
+        refused = fpt("recommend", "--user", 61, *options, home=copy)
+        assert (refused.code, refused.out) == (2, "")
+        assert "User 61 is not in ml-1m" in refused.err
     assert not list((copy / "staging").iterdir())
 
 
@@ -107,6 +116,16 @@ def test_somebody_new_and_an_explanation_need_no_server(finished, fpt, tmp_path)
     history = tmp_path / "history.txt"
     history.write_text("café 7 (1999)\nCafé 8 (1999)\n\n9\n")
     options = ("--top", 5, "--json")
+    named = fpt("recommend", "--user", 5, "--model", "SAS-FPT", *options, home=home)
+    assert named.code == 0, named.err
+    assert {
+        (row["user"], row["model"], row["dataset"], row["retention"]) for row in named.rows
+    } == {(5, "SAS-FPT", "ml-1m (unverified: small.zip)", "cold-start")}
+    (snapshot,) = published(home, "SELECT snapshot_id FROM core.snapshots")[0]
+    assert {row["snapshot_id"] for row in named.rows} == {snapshot}
+    shown = fpt("recommend", "--user", 5, "--top", 1, home=home).out
+    whose = "SAS-FPT seed 0, quick, ml-1m (unverified: small.zip) cold-start"
+    assert f"Recommended by {whose} (snapshot {snapshot})" in " ".join(shown.split())
     by_file = fpt("recommend", "--history", history, *options, home=home)
     assert by_file.code == 0, by_file.err
     assert [row["rank"] for row in by_file.rows] == [1, 2, 3, 4, 5]

@@ -17,7 +17,7 @@ FPT = Path(sys.executable).parent / "fpt"
 TYPES = json.loads(Path(__file__).parents[1].joinpath("types.json").read_text(encoding="utf-8"))
 ALL = "SELECT " + ", ".join(f"{sql} AS t{place}" for place, (sql, _, _) in enumerate(TYPES))
 ENDLESS = "SELECT length(lpad('x', 2000000000, 'y'))"  # one call, which DuckDB can't interrupt
-FRACTIONS = {"0.1": "0.1000", "1e+300": "1e+300"}  # on a screen; other numbers as they are
+FRACTIONS = {"0.1": "0.1000", "1e+300": "1e+300"}  # on a screen
 
 
 @pytest.fixture
@@ -53,15 +53,17 @@ def test_every_type_in_csv(ask):
                    for _, text, _ in TYPES]  # fmt: skip
 
 
-def on_screen(text: str) -> str:
-    return FRACTIONS.get(text, text)
+def on_screen(sql: str, text: str) -> str:
+    """Whole numbers from five digits on are grouped; other values are as they are."""
+    whole = re.fullmatch(r"-?\d{5,}", text) and not sql.endswith("::BIT")
+    return f"{int(text):,}" if whole else FRACTIONS.get(text, text)
 
 
 def test_every_type_on_the_screen(ask):
     done = ask(ALL)
     assert (done.returncode, done.stderr) == (0, "")
     seen = dict(re.findall(r"^(t\d+) +(.+)$", done.stdout, re.MULTILINE))
-    expected = {f"t{at}": on_screen(text) for at, (_, text, _) in enumerate(TYPES) if text}
+    expected = {f"t{at}": on_screen(sql, text) for at, (sql, text, _) in enumerate(TYPES) if text}
     assert {name: seen.get(name) for name in expected} == expected
 
 
@@ -70,7 +72,7 @@ def test_every_type_in_the_prompt_and_then_another_question(empty, prompt):
     terminal.until("fpt> ")
     for sql, text, _ in TYPES:
         shown = terminal.type(f"SELECT {sql} AS x\n;\n", "fpt> ").split("…> ")[-1]
-        assert text is None or on_screen(text) in " ".join(shown.split()), sql
+        assert text is None or on_screen(sql, text) in " ".join(shown.split()), sql
     terminal.type("SELECT 40 + 2 AS x;\n", " 42 ")
     os.write(terminal.screen, b".quit\n")
     assert os.waitpid(terminal.pid, 0)[1] == 0

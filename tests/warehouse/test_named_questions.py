@@ -12,7 +12,7 @@ import pytest
 from warehouse.catalogue import newest, replace_readers_copy, writing
 from warehouse.dictionary import dictionary
 from warehouse.errors import RefusedError
-from warehouse.named import named_questions, sql_of
+from warehouse.named import MODELS, may_be_name, named_questions, sql_of
 from warehouse.publishing import store_outcomes
 from warehouse.questions import ask
 from warehouse.suspicions import store_warnings
@@ -93,6 +93,7 @@ def test_there_are_a_dozen_and_each_says_what_it_answers():
     assert {"leaderboard", "paper-gap", "significance", "slices", "worst-audits"} <= set(QUESTIONS)
     for one in named_questions():
         assert one.sql.startswith("-- ")
+        assert all(setting.says for setting in one.settings.values())
         assert 20 < len(one.description) < 120
         assert one.description.endswith((".", "?"))
 
@@ -100,8 +101,75 @@ def test_there_are_a_dozen_and_each_says_what_it_answers():
 def test_a_name_is_its_file_and_anything_else_is_sql():
     assert sql_of(" seeds ").startswith("-- How far the seeds")
     assert sql_of("SELECT 1") == "SELECT 1"
-    with pytest.raises(RefusedError, match="got leaderbord, expected audits, backtest, cold-start"):
+    with pytest.raises(RefusedError, match=r"got leaderbord, expected leaderboard\."):
         sql_of("leaderbord")
+    with pytest.raises(RefusedError, match="got xyz, expected audits, backtest, cold-start"):
+        sql_of("xyz")
+
+
+def test_settings_have_defaults_and_are_put_in_as_values(world):
+    assert ask(world, sql_of("popular k=2")).height == 2
+    assert ask(world, sql_of("popular")).height == 6
+    models = ask(world, sql_of("leaderboard model=sas_fpt")).get_column("model").to_list()
+    assert models == ["SAS-FPT"]
+    assert sql_of("slices model=SAS-FPT") == sql_of("slices model=sas-fpt")
+    full = ask(world, sql_of("seeds protocol=full k=1"))
+    assert full.get_column("highest").to_list() == [0.75, 0.25]
+    assert ask(world, sql_of("seeds preset=paper")).is_empty()
+    assert ask(world, sql_of("seeds \"preset=x' OR 'x' = 'x\"")).is_empty()
+
+
+@pytest.mark.parametrize(
+    ("question", "said"),
+    [
+        ("slices modell=SAS-FPT", "slices has no setting of this name: got modell, expected data"),
+        ("slices model=SASFPT", "no such model: got SASFPT, expected SAS-FPT"),
+        ("slices retention=5core", "no such retention: got 5core, expected 5-core"),
+        ("popular k=many", "k is no whole number: got many"),
+        ("popular k=-1", "k is no whole number: got -1"),
+        ("audits k=1", "audits has no setting of this name: got k, expected no setting at all"),
+        ("leaderbord model=SAS-FPT", "got leaderbord, expected leaderboard"),
+    ],
+)
+def test_a_mistyped_setting_is_told_what_may_be_meant(question, said):
+    with pytest.raises(RefusedError, match=said):
+        sql_of(question)
+
+
+def test_what_looks_like_sql_is_left_alone():
+    for text in ("SELECT a=1", "FROM x", "leaderboard WHERE k=1", "WITH a AS (SELECT 1) FROM a"):
+        assert sql_of(text) == text
+    assert not may_be_name("SELECT")
+    assert may_be_name("seeds k=5")
+    assert not may_be_name("seeds k = 5")
+
+
+def test_every_setting_is_used_and_every_value_is_one():
+    for one in named_questions():
+        body = one.sql.split("SELECT", 1)[1]
+        assert set(re.findall(r"\$(\w+)", body)) == set(one.settings), one.name
+        assert "$" not in re.sub(r"^--.*$", "", one.filled({}), flags=re.M)
+
+
+def test_the_models_that_settings_know_are_those_of_the_tables(world):
+    found = dict(ask(world, "SELECT model, display_name FROM mart.models").rows())
+    assert found | {"popularity": "popularity"} == MODELS
+
+
+def test_show_tables_shows_those_of_all_schemas_and_readers_views_first(world):
+    for text in ("SHOW TABLES", "show  tables ;"):
+        names = ask(world, sql_of(text)).get_column("name").to_list()
+        assert names[:4] == ["leaderboard", "recommendations", "runs", "slices"]
+        assert {"mart.metrics", "core.items", "raw.ratings"} <= set(names)
+
+
+def test_the_leaderboard_by_name_agrees_with_the_view(world):
+    named = ask(world, sql_of("leaderboard"))
+    view = ask(
+        world, "SELECT model, round(ndcg_10, 4) FROM leaderboard ORDER BY ndcg_10 DESC, model"
+    )
+    assert named.select("model", "ndcg_10").rows() == view.rows()
+    assert set(named["model"]) == {"SAS-FPT", "TiSASRec", "popularity"}
 
 
 def test_a_rung_is_compared_with_the_one_below_it(world):

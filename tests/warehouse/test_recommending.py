@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from warehouse.attended import attended
+from warehouse.choosing import Choice
 from warehouse.errors import RefusedError
 from warehouse.newcomers import DAY, written_history
 from warehouse.questions import ask
@@ -54,14 +55,15 @@ def test_the_best_on_validation_is_asked_unless_one_is_named(home, trained):
     trained("ac3", 2.5, seed=2, code_version="newer")
     assert adviser(home).run_id == "ab2"
     assert adviser(home, code_version="newer").run_id == "ac3"
-    assert adviser(home, "aa").run_id == "aa1"
+    assert adviser(home, Choice(run_id="aa")).run_id == "aa1"
     assert adviser(home).name == "SAS-FPT seed 1, quick, ml-1m 5-core"
     with pytest.raises(
-        RefusedError, match="Several trainings begin so: got a, expected ab2 or ac3 or aa1"
+        RefusedError,
+        match="Several trainings have an id that begins so: got a, expected ab2 or ac3 or aa1",
     ):
-        adviser(home, "a")
+        adviser(home, Choice(run_id="a"))
     with pytest.raises(RefusedError, match="No such training: got x"):
-        adviser(home, "x")
+        adviser(home, Choice(run_id="x"))
 
 
 def test_other_weights_than_the_published_are_not_asked(home, trained):
@@ -85,20 +87,29 @@ def test_known_users_are_named_and_those_left_out_bring_their_history(home, trai
     }
 
 
-def test_all_are_those_of_whom_something_is_known_and_some_are_five(home, trained):
+def test_all_are_those_of_whom_something_is_known_and_nobody_is_a_mistake(home, trained):
     trained("aa1", 1.0)
     everybody = [one["raw_user_id"] for one in request(home, adviser(home), None)]
     assert everybody == [*range(11, 17), 99]  # 98 took nothing that the training knows
-    assert len(request(home, adviser(home), [])) == 5
+    with pytest.raises(RefusedError, match="No user is named"):
+        request(home, adviser(home), [])
     assert sample_user(home, adviser(home)) == 11
 
 
 def test_an_unknown_user_is_named(home, trained):
     trained("aa1", 1.0)
     of = adviser(home)
-    for users in ([12345], [98], [11, -1], [2**62]):
-        with pytest.raises(RefusedError, match=f"Nothing is known of these users: got {users[-1]}"):
+    for users, who in (
+        ([12345], "User 12345 is"),
+        ([11, -1], "User -1 is"),
+        ([2**62, 7], f"Users 7, {2**62} are"),
+    ):
+        with pytest.raises(
+            RefusedError, match=f"^{who} not in ml-1m: expected numbers .* from 11 to 99"
+        ):
             request(home, of, users)
+    with pytest.raises(RefusedError, match=r"User 98 rated nothing that SAS-FPT seed 0, .* knows"):
+        request(home, of, [98])
 
 
 def advice(*rows: tuple[int, int | None, int, int, float]) -> pl.DataFrame:

@@ -10,4 +10,4 @@ SELECT
 FROM things
 JOIN duckdb_columns() AS columns ON columns.schema_name = things.schema_name AND columns.table_name = thing
 ORDER BY
-    list_position(['raw', 'core', 'mart'], things.schema_name), kind, thing, column_index
+    list_position(['main', 'raw', 'core', 'mart'], things.schema_name), kind, thing, column_index

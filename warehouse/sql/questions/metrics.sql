@@ -1,8 +1,19 @@
--- $1: snapshots, $2: presets. What was changed by hand stands behind a preset's name.
+-- $1: snapshots, $2: presets. What was changed by hand stands behind a preset's name. Popularity
+-- first: what every model must beat.
 WITH board AS (
-    SELECT * FROM mart.leaderboard
+    SELECT
+        data, retention, dataset, snapshot_id, model, display_name, preset, protocol, n_seeds, recall,
+        ndcg, warnings
+    FROM mart.leaderboard
     WHERE snapshot_id IN (SELECT unnest($1::VARCHAR[])) AND preset IN (SELECT unnest($2::VARCHAR[]))
         AND split = 'test' AND k = 10
+    UNION ALL BY NAME
+    SELECT DISTINCT
+        data, retention, dataset, snapshot_id, 'popularity' AS model, 'popularity' AS display_name,
+        '' AS preset, protocol, recall, ndcg
+    FROM mart.popularity_metrics
+    JOIN mart.lineage USING (snapshot_id)
+    WHERE snapshot_id IN (SELECT unnest($1::VARCHAR[])) AND split = 'test' AND k = 10
 )
 SELECT
     sampled.data, sampled.retention, sampled.display_name AS model,
@@ -19,4 +30,4 @@ LEFT JOIN mart.models AS models USING (model)
 LEFT JOIN mart.paper_results AS paper
     ON sampled.dataset = 'ml-1m' AND paper.model = sampled.model AND paper.retention = sampled.retention
 WHERE sampled.protocol = 'uniform_100' AND every.protocol = 'full'
-ORDER BY sampled.retention, models.rung, sampled.preset
+ORDER BY sampled.retention, models.rung NULLS FIRST, sampled.preset

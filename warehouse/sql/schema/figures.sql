@@ -1,6 +1,6 @@
 -- Figures of published trainings, computed once from their ranks: what views of metrics read.
 CREATE TABLE IF NOT EXISTS mart.figures_version (version VARCHAR NOT NULL);
-COMMENT ON TABLE mart.figures_version IS 'One row: which version of the code made the figures of mart.run_metrics, mart.run_slices and mart.run_pairs.';
+COMMENT ON TABLE mart.figures_version IS 'One row: which version of the code made the figures of mart.run_metrics, mart.run_slices, mart.run_pairs and mart.popularity_metrics.';
 COMMENT ON COLUMN mart.figures_version.version IS 'Hash of the files that define them.';
 
 CREATE TABLE IF NOT EXISTS mart.run_metrics (
@@ -70,3 +70,31 @@ COMMENT ON COLUMN mart.run_pairs.metric IS 'recall_10 or ndcg_10.';
 COMMENT ON COLUMN mart.run_pairs.difference IS 'Sum over users of the score of the first less that of the other, scores with twelve decimals.';
 COMMENT ON COLUMN mart.run_pairs.squares IS 'Sum over users of the squared deviation of that difference from its mean.';
 COMMENT ON COLUMN mart.run_pairs.n_users IS 'Users, the same of both.';
+
+CREATE TABLE IF NOT EXISTS mart.popularity_metrics (
+    snapshot_id VARCHAR NOT NULL,
+    split VARCHAR NOT NULL,
+    protocol VARCHAR NOT NULL,
+    k INTEGER NOT NULL,
+    recall DOUBLE NOT NULL,
+    ndcg DOUBLE NOT NULL,
+    mrr DOUBLE NOT NULL,
+    n_users BIGINT NOT NULL,
+    recall_sd DOUBLE,
+    ndcg_sd DOUBLE,
+    least_recall DOUBLE NOT NULL,
+    least_ndcg DOUBLE NOT NULL
+);
+COMMENT ON TABLE mart.popularity_metrics IS 'What every model must beat: metrics of ranking items by how often training saw them, of the same users, held-out items and candidates.';
+COMMENT ON COLUMN mart.popularity_metrics.snapshot_id IS 'The prepared data (core.snapshots).';
+COMMENT ON COLUMN mart.popularity_metrics.split IS 'valid or test.';
+COMMENT ON COLUMN mart.popularity_metrics.protocol IS 'uniform_100 or full.';
+COMMENT ON COLUMN mart.popularity_metrics.k IS 'Cut-off: 1, 5, 10 or 20.';
+COMMENT ON COLUMN mart.popularity_metrics.recall IS 'Share of users whose held-out item is among the first k (hit rate).';
+COMMENT ON COLUMN mart.popularity_metrics.ndcg IS 'Mean of 1 / log2(rank + 1) within the first k, else 0.';
+COMMENT ON COLUMN mart.popularity_metrics.mrr IS 'Mean of 1 / rank within the first k, else 0.';
+COMMENT ON COLUMN mart.popularity_metrics.n_users IS 'Users averaged over.';
+COMMENT ON COLUMN mart.popularity_metrics.recall_sd IS 'Standard deviation of recall over users; null with one user.';
+COMMENT ON COLUMN mart.popularity_metrics.ndcg_sd IS 'Standard deviation of NDCG over users; null with one user.';
+COMMENT ON COLUMN mart.popularity_metrics.least_recall IS 'Recall if every user''s item stood last among the candidates: what holds whatever is ranked.';
+COMMENT ON COLUMN mart.popularity_metrics.least_ndcg IS 'NDCG if every user''s item stood last among the candidates.';

@@ -1,4 +1,5 @@
 -- How many expectations held, by audited table and day.
+-- first: `fpt run`
 SELECT
     checked_at::DATE AS checked_on, table_name,
     count(*) AS expectations, count(*) FILTER (success) AS held,

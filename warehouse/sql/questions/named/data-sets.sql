@@ -1,4 +1,5 @@
 -- Every snapshot: its size, density, median history, and what was dropped on the way.
+-- first: `fpt prepare`
 SELECT
     dataset, retention, snapshots.n_users AS users, snapshots.n_items AS items,
     n_interactions AS interactions, n_ratings - n_interactions AS dropped,

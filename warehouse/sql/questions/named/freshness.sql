@@ -1,4 +1,5 @@
 -- How old the newest ratings, loads, snapshots and trainings of each data set are.
+-- first: `fpt ingest`
 SELECT
     dataset,
     (SELECT make_timestamp(max(timestamp) * 1000000) FROM raw.ratings

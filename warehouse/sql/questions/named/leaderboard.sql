@@ -1,9 +1,15 @@
--- Test metrics at 10 of every variant, mean and standard deviation over seeds, best first.
+-- Test metrics at 10 of every model and of popularity, among 100 sampled items and all, best first.
+-- $dataset = all: name of the data set
+-- $retention = all: 5-core or cold-start
+-- $preset = all: named settings of the trainings
+-- $model = all: such as SAS-FPT
+-- first: `fpt run`
 SELECT
-    data, retention, as_of, preset, display_name AS model, protocol, n_seeds AS seeds,
-    round(recall, 4) AS recall_10, round(recall_sd, 4) AS recall_sd,
-    round(ndcg, 4) AS ndcg_10, round(ndcg_sd, 4) AS ndcg_sd, round(mrr, 4) AS mrr_10,
+    dataset || CASE WHEN verified THEN '' ELSE ' (unverified)' END AS data, retention, preset, model, seeds,
+    round(recall_10, 4) AS recall_10, round(recall_10_sd, 4) AS recall_sd,
+    round(ndcg_10, 4) AS ndcg_10, round(ndcg_10_sd, 4) AS ndcg_sd,
+    round(full_recall_10, 4) AS full_recall_10, round(full_ndcg_10, 4) AS full_ndcg_10,
     warnings
-FROM mart.leaderboard
-WHERE split = 'test' AND k = 10
-ORDER BY data, retention, as_of NULLS FIRST, preset, protocol DESC, ndcg DESC, model
+FROM leaderboard
+WHERE ($dataset IS NULL OR dataset = $dataset) AND ($retention IS NULL OR retention = $retention) AND ($preset IS NULL OR preset = $preset) AND ($model IS NULL OR model = $model)
+ORDER BY dataset, retention, preset, leaderboard.ndcg_10 DESC, model

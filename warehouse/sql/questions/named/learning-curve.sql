@@ -1,4 +1,9 @@
 -- Training loss and validation metrics by epoch, mean over seeds.
+-- $dataset = all: name of the data set
+-- $retention = all: 5-core or cold-start
+-- $preset = all: named settings of the trainings
+-- $model = all: such as SAS-FPT
+-- first: `fpt run`
 SELECT
     dataset, retention, runs.preset, display_name AS model, epoch,
     round(avg(train_loss), 4) AS train_loss,
@@ -10,5 +15,6 @@ JOIN mart.models USING (model)
 JOIN core.snapshots USING (snapshot_id)
 JOIN raw.loads USING (load_id)
 WHERE valid_ndcg_10 IS NOT NULL
+    AND ($dataset IS NULL OR dataset = $dataset) AND ($retention IS NULL OR retention = $retention) AND ($preset IS NULL OR runs.preset = $preset) AND ($model IS NULL OR display_name = $model)
 GROUP BY dataset, retention, snapshot_id, runs.preset, display_name, rung, epoch
 ORDER BY dataset, retention, snapshot_id, runs.preset, rung, epoch

@@ -1,4 +1,5 @@
 -- Every test NDCG@10 down to the checksums of its weights, its sequences and the archive behind them.
+-- first: `fpt run`
 SELECT
     round(ndcg, 4) AS ndcg_10, display_name AS model, metrics.preset, metrics.seed, run_id,
     checkpoint_sha256, code_version, device, metrics.snapshot_id, metrics.retention,

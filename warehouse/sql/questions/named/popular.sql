@@ -1,8 +1,13 @@
--- The ten items of each snapshot that were taken most often in training: what every model must beat.
+-- The items of each snapshot that training saw most often; their row in the leaderboard is popularity.
+-- $dataset = all: name of the data set
+-- $retention = all: 5-core or cold-start
+-- $k = 10: how many of each
+-- first: `fpt run`
 SELECT dataset, retention, row_number() OVER every AS place, title, genres, n_train AS times_taken
 FROM core.items
 JOIN core.snapshots USING (snapshot_id)
 JOIN raw.loads USING (load_id)
+WHERE ($dataset IS NULL OR dataset = $dataset) AND ($retention IS NULL OR retention = $retention)
 WINDOW every AS (PARTITION BY snapshot_id ORDER BY n_train DESC, item_id)
-QUALIFY place <= 10
+QUALIFY place <= $k
 ORDER BY dataset, retention, snapshot_id, place

@@ -1,4 +1,10 @@
--- NDCG@10 by length of the history, popularity of the held-out item and season: test, uniform_100, mean over seeds.
+-- NDCG@10 by length of the history, popularity of the held-out item and season: test, mean over seeds.
+-- $dataset = all: name of the data set
+-- $retention = all: 5-core or cold-start
+-- $preset = all: named settings of the trainings
+-- $model = all: such as SAS-FPT
+-- $protocol = uniform_100: among 100 sampled items; full: among all
+-- first: `fpt run`
 SELECT
     dataset, retention, slices.preset, display_name AS model, slice, bucket,
     round(avg(recall_10), 4) AS recall_10, round(avg(ndcg_10), 4) AS ndcg_10,
@@ -8,6 +14,7 @@ SEMI JOIN mart.latest_runs USING (run_id)
 JOIN mart.models USING (model)
 JOIN core.snapshots USING (snapshot_id)
 JOIN raw.loads USING (load_id)
-WHERE split = 'test' AND protocol = 'uniform_100'
+WHERE split = 'test' AND protocol = $protocol
+    AND ($dataset IS NULL OR dataset = $dataset) AND ($retention IS NULL OR retention = $retention) AND ($preset IS NULL OR slices.preset = $preset) AND ($model IS NULL OR display_name = $model)
 GROUP BY dataset, retention, snapshot_id, slices.preset, display_name, rung, slice, bucket
 ORDER BY dataset, retention, snapshot_id, slices.preset, slice, bucket, rung

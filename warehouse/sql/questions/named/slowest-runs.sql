@@ -1,4 +1,6 @@
--- The ten trainings that took longest, and what an epoch of theirs costs.
+-- The trainings that took longest, and what an epoch of theirs costs.
+-- $k = 10: how many
+-- first: `fpt run`
 SELECT
     dataset, retention, display_name AS model, runs.preset, runs.seed, runs.device,
     round(train_seconds, 1) AS seconds, epochs, round(epoch_seconds, 3) AS seconds_an_epoch,
@@ -11,4 +13,4 @@ JOIN mart.models USING (model)
 JOIN core.snapshots USING (snapshot_id)
 JOIN raw.loads USING (load_id)
 ORDER BY train_seconds DESC, run_id
-LIMIT 10
+LIMIT $k

@@ -1,0 +1,40 @@
+"""What people may like next, and why the model thinks so: answers at once, nothing is published."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from fpt_model.version import code_version
+from tasks.answering import answer
+from warehouse.attended import attended
+from warehouse.choosing import Choice, Pick
+from warehouse.home import Home
+from warehouse.recommending import Adviser, Answer, adviser, history_of, request, sample_user
+from warehouse.report.facts import Attention
+
+Row = dict[str, Any]
+
+
+def asked_training(home: Home, choice: Choice, pick: Pick | None = None) -> Adviser:
+    """The training that a command means; see `warehouse.recommending.adviser`."""
+    return adviser(home, choice, code_version(), pick)
+
+
+def recommend_for(home: Home, of: Adviser, users: Sequence[int], top: int) -> Answer:
+    """The best items for users by their numbers in the archive."""
+    return _best(home, of, request(home, of, users), top)
+
+
+def recommend_after(home: Home, of: Adviser, words: Sequence[str], top: int) -> Answer:
+    """The best items after a history of items that somebody new gives."""
+    return _best(home, of, [history_of(home, of, words)], top)
+
+
+def _best(home: Home, of: Adviser, asked: Sequence[Row], top: int) -> Answer:
+    return answer(home, of, asked, ["recommend", "--top", str(top)])
+
+
+def explain(home: Home, of: Adviser, user: int | None = None) -> Attention:
+    """Which of a user's past items the model attends to; without a user, one is chosen."""
+    number = sample_user(home, of) if user is None else user
+    rows = answer(home, of, request(home, of, [number]), ["explain"])
+    return Attention(number, of.name, attended(rows).to_dicts())

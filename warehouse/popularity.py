@@ -1,0 +1,56 @@
+"""What every model must beat: items ranked by how often training saw them, the same for all users.
+
+Its ranks are of the same users, held-out items and candidates as those of every model, and become
+figures in the same way.
+"""
+
+from itertools import product
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from warehouse import figures
+from warehouse.database import statements
+
+PARTS = tuple(product(("valid", "test"), ("uniform_100", "full")))
+NAME = "popularity"
+
+
+def popularity_metrics(connection: duckdb.DuckDBPyConnection, snapshot_id: str) -> pa.Table | None:
+    """Rows of `mart.popularity_metrics`; None where nobody has held-out items.
+
+    Args:
+        connection: reads the tables `core.*` of the snapshot.
+        snapshot_id: whose.
+    """
+    ranks = connection.sql(statements("figures/popularity"), params=[snapshot_id])
+    rows = ranks.to_arrow_table()
+    if not len(rows):
+        return None
+    tables = [_metrics(rows, *part) for part in PARTS]
+    ids = pa.array([snapshot_id] * sum(map(len, tables)), pa.string())
+    return pa.concat_tables(tables).append_column("snapshot_id", ids)
+
+
+def keep_popularity(
+    connection: duckdb.DuckDBPyConnection, snapshot_id: str, rows: pa.Table | None
+) -> None:
+    """Write the figures of a snapshot; those it had are replaced."""
+    query = "DELETE FROM mart.popularity_metrics WHERE snapshot_id = ?"
+    connection.execute(query, [snapshot_id])
+    if rows is not None:
+        connection.register("frame", rows)
+        connection.execute("INSERT INTO mart.popularity_metrics BY NAME FROM frame")
+        connection.unregister("frame")
+
+
+def _metrics(rows: pa.Table, split: str, protocol: str) -> pa.Table:
+    ours = rows.filter(
+        pc.and_(pc.equal(rows["split"], split), pc.equal(rows["protocol"], protocol))
+    )
+    places = pa.array([0] * len(ours), pa.int32())
+    table = figures.metrics(figures.arrange([NAME], ours.append_column("place", places)))
+    for name, label in (("split", split), ("protocol", protocol)):
+        table = table.append_column(name, pa.array([label] * len(table), pa.string()))
+    return table.drop_columns("run_id")

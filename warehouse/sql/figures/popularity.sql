@@ -1,0 +1,41 @@
+-- $1: snapshot. The rank of each held-out item when items are ranked by how often training saw them:
+-- 1 + candidates seen more often + half of those seen as often.
+WITH items AS (
+    SELECT item_id, n_train FROM core.items WHERE snapshot_id = $1
+), history AS (
+    SELECT user_id, item_id, split, n_train
+    FROM (SELECT user_id, item_id, split FROM core.interactions WHERE snapshot_id = $1)
+    JOIN items USING (item_id)
+), held AS (
+    SELECT split, user_id, n_train FROM history WHERE split <> 'train'
+), counts AS (
+    SELECT
+        n_train, count(*) AS as_often,
+        sum(count(*)) OVER (ORDER BY n_train DESC) - count(*) AS more_often,
+        (SELECT count(*) FROM items) AS n_items
+    FROM items GROUP BY n_train
+), known AS (  -- of the whole history, the item that is held out too
+    SELECT
+        held.split, user_id, held.n_train, count(*) AS n_items,
+        count(*) FILTER (history.n_train > held.n_train) AS more_often,
+        count(*) FILTER (history.n_train = held.n_train) AS as_often
+    FROM held JOIN history USING (user_id)
+    GROUP BY ALL
+), drawn AS (
+    SELECT split, user_id, unnest(item_ids) AS item_id FROM core.candidates WHERE snapshot_id = $1
+)
+SELECT
+    split, 'full' AS protocol, user_id,
+    1 + (counts.more_often - known.more_often) + (counts.as_often - known.as_often) / 2 AS rank,
+    1 + counts.n_items - known.n_items AS n_candidates
+FROM known JOIN counts USING (n_train)
+UNION ALL
+SELECT
+    split, 'uniform_100', user_id,
+    1 + count(*) FILTER (items.n_train > held.n_train)
+      + count(*) FILTER (items.n_train = held.n_train) / 2,
+    1 + count(items.item_id)
+FROM held
+LEFT JOIN drawn USING (split, user_id)
+LEFT JOIN items USING (item_id)
+GROUP BY split, user_id
