@@ -106,8 +106,8 @@ def columns(values: Sequence[Column], marks: Mapping[int, str], title: str) -> M
 
 def shares(values: Sequence[tuple[str, float]], title: str) -> Markup:
     """Named values, one below the other, and what part each is of them all."""
-    total, largest = sum(value for _, value in values), max(value for _, value in values)
-    x = Axis(0, largest, NAMES, WIDTH - AMOUNTS)
+    total = sum(value for _, value in values) or 1
+    x = Axis(0, max(value for _, value in values) or 1, NAMES, WIDTH - AMOUNTS)
     parts = [_title(title)]
     for number, (name, value) in enumerate(values):
         top = TOP + number * STEP
