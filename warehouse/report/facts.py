@@ -11,7 +11,7 @@ from warehouse.questions import ask
 
 Row = dict[str, Any]
 OF_PRESETS = ("scores", "rivals", "ladder", "curves", "slices")
-OF_SNAPSHOTS = ("popularity", "intervals", "weeks")
+OF_SNAPSHOTS = ("popularity", "intervals", "weeks")  # in the order of DataSet's
 
 
 @dataclass(frozen=True)
@@ -143,10 +143,13 @@ def _data_set(
         Experiment(preset, **{name: _of(preset, rows) for name, rows in ours.items()})
         for preset in presets
     ]
-    single = {name: _rows(home, f"report/{name}", [snapshot]) for name in OF_SNAPSHOTS}
-    if isinstance(example, str):
-        return DataSet(about, experiments, **single, why_not=example)
-    return DataSet(about, experiments, **single, example=example)
+    return DataSet(
+        about,
+        experiments,
+        *(_rows(home, f"report/{name}", [snapshot]) for name in OF_SNAPSHOTS),
+        example=None if isinstance(example, str) else example,
+        why_not=example if isinstance(example, str) else "",
+    )
 
 
 def _rows(home: Home, name: str, parameters: Sequence[Any] = ()) -> list[Row]:
