@@ -81,7 +81,9 @@ class Tab:
         """The page as PNG, from its top: all of it, or so many pixels."""
         size = self.ask("[innerWidth, document.documentElement.scrollHeight]")
         clip = {"x": 0, "y": 0, "width": size[0], "height": height or size[1], "scale": 1}
-        shot = self.call("Page.captureScreenshot", clip=clip, captureBeyondViewport=True)
+        shot = self.call(
+            "Page.captureScreenshot", clip=clip, captureBeyondViewport=True, optimizeForSpeed=True
+        )
         return b64decode(shot["data"])
 
 

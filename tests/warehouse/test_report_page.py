@@ -1,5 +1,6 @@
 """The report in a browser: nothing is cut off, all can be read, its pages need no script."""
 
+import importlib
 import sys
 from datetime import UTC, date, datetime
 from itertools import pairwise, product
@@ -10,8 +11,11 @@ import pytest
 from warehouse.report.facts import Attention, DataSet, Example, Experiment, Facts
 from warehouse.report.page import page
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
-from browser import CHROMIUM, browser
+BENCHMARKS = str(Path(__file__).parents[2] / "benchmarks")
+sys.path.insert(0, BENCHMARKS)
+browsing = importlib.import_module("browser")
+sys.path.remove(BENCHMARKS)
+CHROMIUM, browser = browsing.CHROMIUM, browsing.browser
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium")
 

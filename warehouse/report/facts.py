@@ -11,7 +11,6 @@ from warehouse.questions import ask
 
 Row = dict[str, Any]
 OF_PRESETS = ("scores", "rivals", "ladder", "curves", "slices")
-OF_SNAPSHOTS = ("popularity", "intervals", "weeks")  # in the order of DataSet's
 
 
 @dataclass(frozen=True)
@@ -143,10 +142,15 @@ def _data_set(
         Experiment(preset, **{name: _of(preset, rows) for name, rows in ours.items()})
         for preset in presets
     ]
+    popularity, intervals, weeks = (
+        _rows(home, f"report/{name}", [snapshot]) for name in ("popularity", "intervals", "weeks")
+    )
     return DataSet(
         about,
         experiments,
-        *(_rows(home, f"report/{name}", [snapshot]) for name in OF_SNAPSHOTS),
+        popularity,
+        intervals,
+        weeks,
         example=None if isinstance(example, str) else example,
         why_not=example if isinstance(example, str) else "",
     )
