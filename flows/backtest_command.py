@@ -77,7 +77,7 @@ def backtest(
         from warehouse.questions import ask
 
         rows = ask(Home.at(home), statements("questions/backtest"), [snapshots, preset])
-        title = f"What came next, and what was left out, at 10; preset {preset}"
+        title = f"Each day's next items, and the held-out ones, at 10; preset {preset}"
         console.show_rows(rows.to_dicts(), title, as_json=as_json)
 
     snapshots = working(run, home)
