@@ -54,11 +54,11 @@ def test_what_is_ranked_among_all_items_only_has_no_best():
     [
         (
             [rival("A", "B", 0.02, 0.01), rival("A", "C", 0.05, 0.01)],
-            "It leads B, the next, by .0200 (95 % interval .0100 to .0300), a clear lead.",
+            "A leads B, the next, by .0200 (95\u00a0% interval .0100 to .0300), a clear lead.",
         ),
         (
             [rival("A", "B", 0.02, 0.03), rival("A", "C", 0.02, 0.03)],
-            "(95 % interval −.0100 to .0500): too little to tell it from B or C.",
+            "(95\u00a0% interval −.0100 to .0500): too little to tell it from B or C.",
         ),
         (
             [rival("A", "B", 0.02, 0.03), rival("A", "C", 0.05, 0.01)],

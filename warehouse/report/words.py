@@ -101,9 +101,10 @@ def _against(rivals: Sequence[Row]) -> str:
     beaten = [row for row in rivals if row["low"] > 0]
     unclear = [str(row["other"]) for row in rivals if row["low"] <= 0]
     nearest = min(rivals, key=lambda row: row["difference"])
+    first, second = nearest["model"], nearest["other"]
     lead = (
-        f"It leads {nearest['other']}, the next, by {figure(nearest['difference'])} "
-        f"(95 % interval {figure(nearest['low'])} to {figure(nearest['high'])})"
+        f"{first} leads {second}, the next, by {figure(nearest['difference'])} "
+        f"(95\u00a0% interval {figure(nearest['low'])} to {figure(nearest['high'])})"
     )
     if not unclear:
         return f"{lead}, a clear lead."
