@@ -6,7 +6,7 @@ BIN := .venv/bin
 # Two workers with a thread each: more threads than cores make PyTorch wait for itself.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist worksteal
 
-.PHONY: install run test test-slow lint clean fuzz mutation-test crash-test
+.PHONY: install run test test-slow lint clean fuzz mutation-test crash-test pictures
 
 install: .venv/installed
 
@@ -47,3 +47,7 @@ mutation-test: install
 # every named place of the code fails in each way, 200 commands are killed at random: an hour
 crash-test: install
 	$(BIN)/python benchmarks/crash_test.py --kills 200 --seed 7 --workers 2
+
+# the report's pictures in docs/images, of the synthetic world alone: some minutes, and chromium
+pictures: install
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/report_pictures.py

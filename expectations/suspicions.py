@@ -68,8 +68,8 @@ def _too_good(ranked: str) -> Expectation:
         HAVING users >= {MIN_USERS} AND bool_and(rank <= {limit})
            AND NOT bool_and(by_popularity <= {limit})
         """,
-        reason="Nobody predicts everybody, unless the order is fixed: what was held out may have "
-        "reached the model.",
+        reason="No model puts the right item first for everybody, unless the order of items is "
+        "fixed: the held-out items may have reached it in training.",
     )
 
 
@@ -89,7 +89,8 @@ def _below_chance(ranked: str) -> Expectation:
         GROUP BY run_id, split, protocol
         HAVING mean_rank > greatest(chance, popularity) + {STANDARD_ERRORS} * standard_error
         """,
-        reason="Worse than a coin: a sign is turned, or users are mixed up; or tastes have turned.",
+        reason="Worse than guessing: a sign may be wrong, users may be mixed up, or tastes have "
+        "changed.",
     )
 
 
@@ -106,6 +107,6 @@ def _few_candidates(batch: str) -> Expectation:
         GROUP BY run_id, split, protocol, k
         HAVING least_recall >= {MOST}
         """,
-        reason="Among k candidates or fewer everybody's target is in the first k, whatever the "
-        "model: so much of Recall@k says nothing of it.",
+        reason="With k candidates or fewer, everybody's item is among the first k whatever the "
+        "model does, so Recall@k says little of the model.",
     )

@@ -161,7 +161,7 @@ def contract(
             exact_match=True,
             **_told(
                 f"columns are {', '.join(columns)}",
-                "A column more or less was written by another version, or from another file.",
+                "Other columns come from another version of the code, or from another file.",
                 "critical",
             ),
         ),

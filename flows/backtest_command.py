@@ -68,7 +68,8 @@ def backtest(
         from warehouse.questions import ask
 
         rows = ask(Home.at(home), statements("questions/backtest"), [snapshots, presets])
-        title = f"What came next, and what was left out, at 10; preset {' and '.join(presets)}"
+        title = "Each day's next items, and the held-out ones, at 10; preset "
+        title += " and ".join(presets)
         console.show_rows(rows.to_dicts(), title, as_json=as_json)
 
     home = given["home"]

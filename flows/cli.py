@@ -221,7 +221,8 @@ def up(
 ) -> None:
     """Serve the schedules of prefect.yaml: Prefect's server and UI, deployments, workers.
 
-    Ctrl-C ends all of it; `--check` is for another terminal.
+    A line tells of each run that starts and ends; with --json, a JSON object. Ctrl-C ends all of
+    it; `--check` is for another terminal.
     """
 
     def announce(served: Any) -> None:
@@ -231,14 +232,22 @@ def up(
         place = Home.at(home)
         ready = {"ui": served.url, "password": where_password(place)}
         ready |= {"workers": ", ".join(served.pools), "home": str(home)}
-        console.show_rows([ready], "Up: schedules run until Ctrl-C", as_json=as_json)
+        if as_json:
+            console.show_event({"state": "up"} | ready)
+            return
+        console.show_rows([ready], "Up: schedules run until Ctrl-C")
         sys.stdout.flush()
 
     def serve() -> None:
+        from flows import following
         from flows.up import up
         from warehouse.home import Home
 
-        up(Home.at(home), host, port, announce)
+        def tell(news: following.News) -> None:
+            console.show_event(following.as_row(news) if as_json else following.in_words(news))
+
+        up(Home.at(home), host, port, announce, tell)
+        console.show_event({"state": "stopped"} if as_json else "stopped")
 
     def look() -> bool:
         from flows.up_check import check

@@ -36,6 +36,16 @@ def show_rows(rows: Sequence[Mapping[str, Any]], title: str, *, as_json: bool = 
     out.print(_table(rows, title))
 
 
+def show_event(event: Mapping[str, Any] | str) -> None:
+    """Print one line at once, as it happens: text, or an object as JSON."""
+    if isinstance(event, str):
+        out.print(escape(printable(event)), soft_wrap=True, highlight=False)
+    else:
+        proper = {name: json_value(value) for name, value in event.items() if value is not None}
+        out.file.write(json.dumps(proper, default=str) + "\n")
+    out.file.flush()
+
+
 def show_answer(rows: Sequence[Mapping[str, Any]]) -> None:
     """`show_rows`, but one value a line where a table would break words (ids, checksums)."""
     rows = written(rows)

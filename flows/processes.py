@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -68,12 +68,13 @@ class Processes:
         """The name of one that ended by itself."""
         return next((name for name, one in self.running.items() if one.poll() is not None), None)
 
-    def stop(self, last: str) -> None:
+    def stop(self, last: str, before_last: Callable[[], None] = lambda: None) -> None:
         """End all and all they started; `last` (the server, which others report to) after the rest.
 
-        Whoever does not stop in time is killed.
+        Whoever does not stop in time is killed. In between, `before_last` may ask the server.
         """
         _end([one for name, one in self.running.items() if name != last], GRACE_SECONDS)
+        before_last()
         _end([one for name, one in self.running.items() if name == last], SERVER_SECONDS)
 
 

@@ -2,36 +2,53 @@
 
 from pathlib import Path
 
-from flows.advice import asked_training, explain
-from warehouse.choosing import ANY
+from fpt_model.version import code_version
+from tasks.answering import answer
+from warehouse.attended import attended
+from warehouse.choosing import Choice
 from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.placing import put_in_place
-from warehouse.report.facts import Attention, gather
+from warehouse.recommending import chosen, request, sample_user
+from warehouse.report.facts import Attention, Example, asked, gather
 from warehouse.report.page import page
+
+TOP = 10
 
 
 def report(home: Path, output: Path, user: int | None) -> Path:
-    """Write the report; the attention is that of a user, of one with a middling history if none.
+    """Write the report; its example is that user, or one with a middling history if none is named.
 
     Raises:
-        RefusedError: nothing is published yet; `user` can't be explained.
+        RefusedError: nothing is published yet; no training can be asked about `user`.
     """
     place = Home.at(home)
-    attention, why_not = _attention(place, user)
-    text = page(gather(place, attention, why_not))
+    text = page(gather(place, _examples(place, user)))
     partial = output.with_name(f"{output.name}.partial")
     partial.write_text(text, encoding="utf-8")
     return put_in_place(partial, output)
 
 
-def _attention(place: Home, user: int | None) -> tuple[Attention | None, str]:
-    """What a model looks at, or why none could be asked: a report needs no trained weights."""
-    try:
-        # the page says which data set it is: the one named last, or the newest
-        of = asked_training(place, ANY, lambda offers: offers[0])
-        return explain(place, of, user), ""
-    except RefusedError as error:
-        if user is not None:
-            raise
-        return None, str(error)
+def _examples(place: Home, user: int | None) -> dict[str, Example | str]:
+    """Of each snapshot what a model says, or why none could be asked: that takes its weights."""
+    found: dict[str, Example | str] = {}
+    refused: RefusedError | None = None
+    for snapshot_id, run_id in asked(place, code_version()).items():
+        try:
+            found[snapshot_id] = _example(place, run_id, user)
+        except RefusedError as error:
+            found[snapshot_id] = str(error)
+            refused = error
+    if user is not None and refused and not any(isinstance(one, Example) for one in found.values()):
+        raise refused
+    return found
+
+
+def _example(place: Home, run_id: str, user: int | None) -> Example:
+    of = chosen(place, Choice(run_id=run_id), code_version())
+    number = sample_user(place, of) if user is None else user
+    about = request(place, of, [number])
+    explained = answer(place, of, about, ["explain"])
+    advised = answer(place, of, about, ["recommend", "--top", str(TOP)])
+    recommended = advised.select("rank", "title", "genres", movie="raw_item_id").to_dicts()
+    return Example(Attention(number, of.name, attended(explained).to_dicts()), recommended)

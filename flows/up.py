@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FrameType
 from urllib.request import urlopen
 
+from flows.following import LOOK_SECONDS, Following, News
 from flows.processes import Processes
 from flows.server import damage_of
 from flows.serving import (
@@ -40,7 +41,13 @@ SERVER = "server"
 RESTARTS = 5
 
 
-def up(home: Home, host: str, port: int | None, on_ready: Callable[[Served], None]) -> None:
+def up(
+    home: Home,
+    host: str,
+    port: int | None,
+    on_ready: Callable[[Served], None],
+    on_news: Callable[[News], None],
+) -> None:
     """Serve prefect.yaml of the current folder until interrupted, then end every process.
 
     Args:
@@ -48,6 +55,7 @@ def up(home: Home, host: str, port: int | None, on_ready: Callable[[Served], Non
         host: address to listen on.
         port: port to listen on; None takes 4200, or a free one.
         on_ready: called when schedules run.
+        on_news: called for each run that starts or ends.
 
     Raises:
         RefusedError: it is up already; the host is open to others without authentication; a
@@ -62,18 +70,19 @@ def up(home: Home, host: str, port: int | None, on_ready: Callable[[Served], Non
         os.environ |= _environment(home, served)
         processes = Processes(home.root / "logs")
         processes.logs.mkdir(mode=0o750, exist_ok=True)
+        following = Following(served.api, password(home), on_news)
         try:
             _start(processes, served, host, port)
             write_served(home, served)
             on_ready(served)
-            _watch(processes, lambda: _start_server(processes, host, port))
+            _watch(processes, lambda: _start_server(processes, host, port), following.look)
         except KeyboardInterrupt:
             return
         finally:
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, signal.SIG_IGN)  # the end takes seconds, and must be whole
             forget_served(home)
-            processes.stop(last=SERVER)
+            processes.stop(last=SERVER, before_last=following.look)
 
 
 def _start(processes: Processes, served: Served, host: str, port: int) -> None:
@@ -111,13 +120,16 @@ def _answers(address: str) -> bool:
         return False
 
 
-def _watch(processes: Processes, restart: Callable[[], None]) -> None:
+def _watch(processes: Processes, restart: Callable[[], None], look: Callable[[], None]) -> None:
     """Until a part ends by itself; the server is started again, as runs and workers wait for it."""
-    starts = 0
+    starts, looked = 0, time.monotonic()
     while (dead := processes.dead()) is None or (dead == SERVER and starts < RESTARTS):
         if dead:
             starts += 1
             restart()
+        if time.monotonic() - looked > LOOK_SECONDS:
+            look()
+            looked = time.monotonic()
         time.sleep(0.2)
     raise StepError(f"{dead} ended by itself", got=processes.last_words(dead))
 

@@ -4,7 +4,6 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from prefect import task
 from prefect.artifacts import (
     create_image_artifact,
     create_markdown_artifact,
@@ -20,20 +19,30 @@ from warehouse.questions import ask
 from warehouse.visible import counted
 
 
-@task(task_run_name="show results")
 def show_results(
     home: Home, snapshot_ids: Sequence[str], presets: Sequence[str], run_ids: Sequence[str]
 ) -> None:
-    """Of a run's trainings: the metrics as a table, the learning curves, and where the rows are."""
+    """Of a run's trainings: the metrics as a table, the learning curves, and where the rows are.
+
+    It is no task: the UI lists what a task makes below that task, and these are the whole run's.
+    """
     metrics = leaderboard(home, snapshot_ids, presets)
-    said = "Test metrics at 10, mean over seeds; the paper's numbers where it has them"
+    seeds = (
+        ", means over seeds" if any((row["seeds"] or 0) > 1 for row in metrics) else ", of one seed"
+    )
+    paper = "; the paper's beside them" if any(row["paper_ndcg_10"] for row in metrics) else ""
+    said = f"Test metrics at 10{seeds}{paper}"
     tell(lambda: create_table_artifact(table=metrics, key="metrics", description=said))
     drawn = curves.draw(ask(home, statements("questions/course"), [list(run_ids)]).to_dicts())
     image = f"data:image/svg+xml;base64,{b64encode(drawn.encode()).decode()}"
-    course = "Each training's course: validation NDCG@10 and training loss by epoch"
+    course = "How each training went: validation NDCG@10 and training loss by epoch"
     tell(lambda: create_image_artifact(image_url=image, key="learning-curves", description=course))
     rows = where_the_rows_are(run_ids)
-    tell(lambda: create_markdown_artifact(rows, key="rows", description="Where to ask"))
+    tell(
+        lambda: create_markdown_artifact(
+            rows, key="rows", description="SQL that finds the rows of this run"
+        )
+    )
 
 
 def where_the_rows_are(run_ids: Sequence[str]) -> str:

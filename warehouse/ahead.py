@@ -54,8 +54,8 @@ def look_ahead(home: Home, snapshot: Snapshot) -> AheadFile:
     n_ranked = ahead.targets.height - ahead.targets["item_id"].null_count()
     if n_ranked == 0:
         raise RefusedError(
-            f"Nobody is known to have come back on or after {snapshot.as_of}",
-            got=f"{ahead.targets.height} came back, none of them for an item known before",
+            f"No user rated a known item on or after {snapshot.as_of}",
+            got=f"{ahead.targets.height} users came back, all for items that are new",
             expected="a day with ratings of known users and items on it or after it",
             to_do=f"Leave {snapshot.as_of} out, or give an earlier day",
         )

@@ -89,12 +89,17 @@ def adviser(
         RefusedError: nothing fits; several data sets or trainings do; its weights or sequences are
             gone or damaged, with the command that makes them again.
     """
-    settled = choice if choice.run_id else settle(home, choice, pick)
-    where = [settled.dataset or None, settled.retention or None, settled.model or None]
-    found = _only(ask_runs(home, settled.run_id, code_version, where), choice.run_id)
-    _refuse_lost(home, found, code_version)
+    found = chosen(home, choice if choice.run_id else settle(home, choice, pick), code_version)
     if choice != ANY:
         remember(home, Choice(found.data, found.retention, choice.model))
+    return found
+
+
+def chosen(home: Home, choice: Choice, code_version: str) -> Adviser:
+    """The training that a settled choice means; see `adviser`. Nothing is remembered."""
+    where = [choice.dataset or None, choice.retention or None, choice.model or None]
+    found = _only(ask_runs(home, choice.run_id, code_version, where), choice.run_id)
+    _refuse_lost(home, found, code_version)
     return found
 
 

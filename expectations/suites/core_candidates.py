@@ -54,7 +54,7 @@ def _users_with_a_held_out_item() -> Expectation:
         ) AS held ON drawn.split = held.split AND drawn.user_id = held.user_id
         WHERE drawn.user_id IS NULL OR held.user_id IS NULL
         """,
-        reason="A user without a draw drops out of the metric, and the mean shifts.",
+        reason="A user without candidates drops out of the metric, and the mean shifts.",
     )
 
 
@@ -103,6 +103,6 @@ def _items() -> list[Expectation]:
             FROM (SELECT split, user_id, unnest(item_ids) AS item_id FROM batch) AS drawn
             SEMI JOIN core.interactions USING (user_id, item_id)
             """,
-            reason="The held-out item among its own negatives, or one the model has learned.",
+            reason="A negative that the user had, or the answer itself, makes the rank wrong.",
         ),
     ]

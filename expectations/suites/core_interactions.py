@@ -53,7 +53,7 @@ def suite(facts: Facts) -> Suite:
         TABLE,
         ("user_id", "position"),
         [
-            row_count(facts.n_interactions, reason="As many as the preparation says it kept."),
+            row_count(facts.n_interactions, reason="As many rows as the preparation counted."),
             *contract(TABLE, COLUMNS, optional=("scaled_interval",)),
             *_values(facts),
             *_order(),

@@ -35,14 +35,14 @@ def suite(facts: Facts) -> Suite:
         TABLE,
         ("item_id",),
         [
-            row_count(facts.n_kept_items, reason="As many as the preparation says it kept."),
+            row_count(facts.n_kept_items, reason="As many rows as the preparation counted."),
             *contract(TABLE, COLUMNS, optional=("title", "genres")),
             in_set(
                 "snapshot_id",
                 [facts.snapshot_id],
                 reason="Staging holds one snapshot; rows of another are a mix.",
             ),
-            unique("item_id", reason="One row an item."),
+            unique("item_id", reason="One row for each item."),
             contiguous("item_id"),
             unique("raw_item_id", reason="Two ids of one movie would split its ratings."),
             no_rows(

@@ -37,14 +37,14 @@ def suite(facts: Facts) -> Suite:
         TABLE,
         ("user_id",),
         [
-            row_count(facts.n_kept_users, reason="As many as the preparation says it kept."),
+            row_count(facts.n_kept_users, reason="As many rows as the preparation counted."),
             *contract(TABLE, COLUMNS),
             in_set(
                 "snapshot_id",
                 [facts.snapshot_id],
                 reason="Staging holds one snapshot; rows of another are a mix.",
             ),
-            unique("user_id", reason="One row a user."),
+            unique("user_id", reason="One row for each user."),
             contiguous("user_id"),
             unique("raw_user_id", reason="Two ids of one user would cut the history in two."),
             no_rows(
@@ -98,6 +98,6 @@ def _time_scale() -> list[Expectation]:
             ) USING (user_id)
             WHERE time_scale >= 1 AND time_scale <> recomputed
             """,
-            reason="Taken over the whole history it would leak the held-out times.",
+            reason="With the held-out items in it, it would give away when they came.",
         ),
     ]

@@ -25,7 +25,7 @@ def suite(facts: Facts) -> Suite:
         TABLE,
         ("user_id",),
         [
-            row_count(facts.n_kept_users, reason="One row a user of the snapshot."),
+            row_count(facts.n_kept_users, reason="One row for each user of the snapshot."),
             *contract(TABLE, COLUMNS),
             unique("user_id", reason="A user twice counts twice."),
             *_histories(),
@@ -42,7 +42,7 @@ def _histories() -> list[Expectation]:
             where="item_ids IS DISTINCT FROM before || if(target IS NULL, [], [target])"
             " OR timestamps[:len(before)] IS DISTINCT FROM times_before",
             shown="user_id, len(before) AS known, len(item_ids) AS length, target",
-            reason="What the models are asked after is what was known before the day.",
+            reason="A model is asked about what was known before the day, and no more.",
         ),
         no_rows(
             "n_train leaves out what came next and the one before, or nothing",
@@ -62,14 +62,14 @@ def _leaks() -> list[Expectation]:
             _BESIDE,
             where="list_contains(before, target)",
             shown="user_id, target",
-            reason="Then it was no news, and training has seen it.",
+            reason="An item of the history is no test: training has seen it.",
         ),
         no_rows(
             "no candidate in the user's history, nor what came next among them",
             _BESIDE,
             where="list_has_any(test_candidates, item_ids)",
             shown="user_id, list_intersect(test_candidates, item_ids) AS items",
-            reason="What was learned of the user, or the answer itself, among the negatives.",
+            reason="A negative that the user had, or the answer itself, makes the rank wrong.",
         ),
         no_rows(
             "100 distinct candidates, or all items outside the history",
@@ -85,6 +85,6 @@ def _leaks() -> list[Expectation]:
             _BESIDE,
             where="time_scale IS DISTINCT FROM scale_before",
             shown="user_id, time_scale, scale_before",
-            reason="Taken over what came next too, it would give away when it came.",
+            reason="With what came next in it, it would give away when that came.",
         ),
     ]

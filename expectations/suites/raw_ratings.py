@@ -65,7 +65,7 @@ def _ids(facts: Facts) -> list[Expectation]:
             "load_id", [facts.load_id], reason="Staging holds one load; rows of another are a mix."
         ),
         between("source_row", 1, None, reason="Lines are counted from 1."),
-        unique("source_row", reason="It breaks ties of time, so the order hangs on it."),
+        unique("source_row", reason="It decides the order of rows with the same time."),
         between("raw_user_id", 1, None, reason="MovieLens numbers its users from 1."),
         between("raw_item_id", 1, None, reason="MovieLens numbers its movies from 1."),
     ]
@@ -77,7 +77,7 @@ def _values(facts: Facts) -> list[Expectation]:
             "rating",
             facts.rating_min,
             facts.rating_max,
-            reason="Stars outside the scale come of a shifted column or a damaged line.",
+            reason="Stars outside the scale come from a shifted column or a damaged line.",
         ),
         on_step(
             "rating",

@@ -19,7 +19,7 @@ def suite(facts: Facts) -> Suite:
         TABLE,
         ("raw_user_id",),
         [
-            row_count(None, reason="Every layout gives users, if only their numbers."),
+            row_count(None, reason="Every archive has users, if only their numbers."),
             *contract(TABLE, COLUMNS, optional=("gender", "age", "occupation")),
             in_set(
                 "load_id",

@@ -28,7 +28,7 @@ def suite(facts: Facts) -> Suite:
         TABLE,
         ("user_id",),
         [
-            row_count(facts.n_kept_users, reason="One row a user of the snapshot."),
+            row_count(facts.n_kept_users, reason="One row for each user of the snapshot."),
             *contract(TABLE, COLUMNS),
             unique("user_id", reason="A user twice is trained twice."),
             no_rows(

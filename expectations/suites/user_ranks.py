@@ -83,7 +83,7 @@ def _known_targets() -> Expectation:
             USING (split, user_id)
         WHERE split IN ('valid', 'test') AND user_id IS NOT NULL
         """,
-        reason="What is said of ranks by the popularity of their items would leave them out.",
+        reason="Figures by an item's popularity would leave them out.",
     )
 
 

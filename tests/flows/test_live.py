@@ -56,6 +56,7 @@ class Live:
     environment: dict[str, str]
     called: list[dict]
     log: Path
+    said: list[dict]
 
     @property
     def settings(self) -> dict:
@@ -124,8 +125,11 @@ def live(finished, copy_home, called, table, tmp_path_factory):
         )
     line = process.stdout.readline()
     assert line, log.read_text()
-    url = json.loads(line)[0]["ui"]
-    yield Live(process, home, url, environment, called[0], log)
+    said = [json.loads(line)]
+    threading.Thread(
+        target=lambda: said.extend(map(json.loads, process.stdout)), daemon=True
+    ).start()
+    yield Live(process, home, said[0]["ui"], environment, called[0], log, said)
     process.terminate()
     process.wait(30)
 
@@ -260,6 +264,21 @@ def test_a_schedule_fires_by_itself_and_does_what_is_needed(live):
     assert "nothing to do: all of it is published already" in worker_log(live)
 
 
+def test_each_run_that_starts_and_ends_is_a_line(live):
+    def news(state: str) -> list[dict]:
+        return [
+            one for one in live.said if (one.get("deployment"), one["state"]) == ("often", state)
+        ]
+
+    first = wait_for(lambda: news("completed"))[0]
+    assert first["run"] == "ml-1m cold-start: sas_fpt, sasrec, quick"
+    assert 0 < first["seconds"] < EVERY_SECONDS * 9
+    begun = news("started")[0]
+    assert begun["run"] == first["run"]
+    assert begun["at"] < first["at"]
+    assert "seconds" not in begun
+
+
 def worker_log(live: Live) -> str:
     return (live.home / "logs" / "worker-cpu.log").read_text()
 
@@ -336,4 +355,5 @@ def test_an_interrupt_ends_all_of_it_within_ten_seconds(live):
     assert live.process.wait(30) == 0, live.log.read_text()
     assert time.monotonic() - started < 10
     assert [pid for pid in family if lives(pid)] == []
+    wait_for(lambda: live.said[-1] == {"state": "stopped"}, 5)
     assert fpt(live, "up", "--check").returncode == 1

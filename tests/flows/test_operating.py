@@ -283,6 +283,10 @@ def test_an_unchanged_run_says_so_and_still_shows_its_results(client, copy, arch
     assert {row["model"] for row in table(shown["metrics"])} == {"SASRec", "SAS-FPT"}
     assert shown["learning-curves"].data.startswith("data:image/svg+xml;base64,")
     assert_its_questions_find_rows(copy, shown["rows"].data)
+    # the UI lists below "Task runs" what has a task run: these are the whole run's
+    assert {key for key, one in shown.items() if one.task_run_id is None} >= {
+        *("metrics", "learning-curves", "rows")
+    }
 
 
 def table(artifact) -> list[dict]:

@@ -149,8 +149,20 @@ def test_the_report_is_one_file(copy, fpt, tmp_path):
     assert answer.code == 0, answer.err
     assert json.loads(answer.out) == [{"report": str(file)}]
     text = file.read_text()
-    for words in ("SAS-FPT", "User 5:", "Café ", "<svg", "ml-1m (unverified: small.zip)"):
+    for words in (
+        "SAS-FPT",
+        "User 5; ",
+        "Café ",
+        "Popularity",
+        "Recommended",
+        "<svg",
+        "ml-1m (unverified: small.zip)",
+    ):
         assert words in text
+    unknown = fpt("report", "--output", file, "--user", 99999, home=copy)
+    assert unknown.code != 0
+    assert "99999" in unknown.err
+    assert file.read_text() == text
     for weights in copy.glob("runs/*/best.safetensors"):
         weights.unlink()
     assert fpt("report", "--output", file, home=copy).code == 0  # a report needs no weights

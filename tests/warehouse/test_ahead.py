@@ -129,5 +129,5 @@ def test_a_snapshot_of_no_day_has_nothing_ahead(home, published_snapshot):
 
 def test_a_day_after_which_nothing_came_is_refused(home, snapshot, prepare_load):
     late = prepare_load("load", "cold-start", Options(date(2002, 1, 1)))
-    with pytest.raises(RefusedError, match="Nobody is known to have come back"):
+    with pytest.raises(RefusedError, match="No user rated a known item"):
         look_ahead(home, late)

@@ -4,20 +4,27 @@ A chart is 420 units wide, so that its words can still be read on a narrow scree
 escaped by `Markup.format`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import ceil, floor, log10
 
 from markupsafe import Markup
 
+from warehouse.report.numbers import signed
+
 WIDTH = 420
-HEIGHT = 240
-LEFT, RIGHT, TOP, BOTTOM = 48, 12, 12, 40  # margins
-ROW = 38  # of a forest plot: a line of words, a line with the interval
+HEIGHT = 250
+LEFT, RIGHT, TOP, BOTTOM = 52, 12, 34, 40  # margins; the title stands in the upper one
+ROW = 40  # of a forest plot: a line of words, a line with the interval
+STEP, NAMES, AMOUNTS = 24, 126, 66  # of shares: a row, the room for names and for amounts
 TEXT = Markup('<text x="{:.1f}" y="{:.1f}" class="{}">{}</text>')
 LINE = Markup('<line x1="{:.1f}" y1="{:.1f}" x2="{:.1f}" y2="{:.1f}" class="{}"/>')
 SVG = Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>')
+RECT = Markup(
+    '<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" class="bar">'
+    "<title>{}: {:,.0f}</title></rect>"
+)
 
 
 @dataclass(frozen=True)
@@ -53,55 +60,80 @@ class Interval:
     high: float
 
 
+@dataclass(frozen=True)
+class Column:
+    """A column of a histogram."""
+
+    name: str
+    value: float
+
+
 def lines(series: Sequence[Series], across: str, up: str) -> Markup:
     """Lines with points; number n of them has the class `series-n`."""
     values = [value for one in series for value in one.values]
     steps = ticks(min(values), max(values))
     last = max(place for one in series for place in one.places)
-    x = Axis(0, last, LEFT, WIDTH - RIGHT)
+    places = ticks(0, last, whole=True)
+    x = Axis(0, places[-1], LEFT, WIDTH - RIGHT)
     y = Axis(steps[0], steps[-1], HEIGHT - BOTTOM, TOP)
     parts = [
+        _title(up),
         _grid(y, steps),
-        *(TEXT.format(x(step), HEIGHT - 22, "middle", f"{step:g}") for step in ticks(0, last)),
+        *(
+            TEXT.format(x(place), HEIGHT - 22, "middle", label)
+            for place, label in zip(places, labels(places), strict=True)
+        ),
         TEXT.format((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 4, "middle name", across),
         *(_line(number, one, x, y) for number, one in enumerate(series, start=1)),
     ]
     return SVG.format(WIDTH, HEIGHT, f"{up} by {across}", Markup("").join(parts))
 
 
-def bars(values: Sequence[tuple[str, float]], across: str, up: str, every: int = 1) -> Markup:
-    """Columns of named values from zero; every n-th name is written."""
-    steps = ticks(0, max(value for _, value in values))
+def columns(values: Sequence[Column], marks: Mapping[int, str], title: str) -> Markup:
+    """A histogram from zero; `marks` are what is written below columns, by their place."""
+    steps = ticks(0, max(one.value for one in values), whole=True)
     y = Axis(0, steps[-1], HEIGHT - BOTTOM, TOP)
     width = (WIDTH - LEFT - RIGHT) / len(values)
-    column = Markup(
-        '<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" class="bar">'
-        "<title>{}: {:,.0f}</title></rect>"
-    )
-    parts = [_grid(y, steps), TEXT.format(WIDTH / 2 + 18, HEIGHT - 4, "middle name", across)]
-    for number, (name, value) in enumerate(values):
+    parts = [_title(title), _grid(y, steps)]
+    for number, one in enumerate(values):
         left = LEFT + number * width
-        size = (width * 0.84, y(0) - y(value))
-        parts.append(column.format(left + width * 0.08, y(value), *size, name, value))
-        if number % every == 0:
-            parts.append(TEXT.format(left + width / 2, HEIGHT - 22, "middle", name))
-    return SVG.format(WIDTH, HEIGHT, f"{up} by {across}", Markup("").join(parts))
+        size = (width * 0.84, y(0) - y(one.value))
+        parts.append(RECT.format(left + width * 0.08, y(one.value), *size, one.name, one.value))
+        if number in marks:
+            parts.append(TEXT.format(left, HEIGHT - 22, "start", marks[number]))
+    return SVG.format(WIDTH, HEIGHT - 12, title, Markup("").join(parts))
 
 
-def forest(rows: Sequence[Interval], across: str) -> Markup:
+def shares(values: Sequence[tuple[str, float]], title: str) -> Markup:
+    """Named values, one below the other, and what part each is of them all."""
+    total = sum(value for _, value in values) or 1
+    x = Axis(0, max(value for _, value in values) or 1, NAMES, WIDTH - AMOUNTS)
+    parts = [_title(title)]
+    for number, (name, value) in enumerate(values):
+        top = TOP + number * STEP
+        parts.append(TEXT.format(NAMES - 8, top + 16, "end", name))
+        parts.append(RECT.format(NAMES, top + 4, x(value) - NAMES, STEP - 8, name, value))
+        parts.append(TEXT.format(x(value) + 6, top + 16, "start name", f"{value / total:.1%}"))
+    return SVG.format(WIDTH, TOP + STEP * len(values) + 8, title, Markup("").join(parts))
+
+
+def forest(rows: Sequence[Interval], title: str) -> Markup:
     """Differences with their intervals, one below the other, and the line of no difference."""
     ends = [end for row in rows for end in (row.low, row.high)]
     steps = ticks(min([*ends, 0]), max([*ends, 0]))
     x = Axis(steps[0], steps[-1], 28, WIDTH - 28)
     bottom = TOP + ROW * len(rows)
     parts = [
+        _title(title),
         *(LINE.format(x(step), TOP, x(step), bottom, "grid") for step in steps),
-        *(TEXT.format(x(step), bottom + 16, "middle", _signed(step)) for step in steps),
+        *(
+            TEXT.format(x(step), bottom + 16, "middle", f"+{label}" if step > 0 else label)
+            for step, label in zip(steps, labels(steps), strict=True)
+        ),
         LINE.format(x(0), TOP, x(0), bottom, "zero"),
-        TEXT.format(WIDTH / 2, bottom + 34, "middle name", across),
         *(_interval(row, x, TOP + ROW * number) for number, row in enumerate(rows)),
     ]
-    return SVG.format(WIDTH, bottom + 40, across, Markup("").join(parts))
+    return SVG.format(WIDTH, bottom + 24, title, Markup("").join(parts))
 
 
 def share(value: float, largest: float) -> Markup:
@@ -113,24 +145,51 @@ def share(value: float, largest: float) -> Markup:
     return bar.format(value, 100 * value / largest if largest else 0)
 
 
-def ticks(low: float, high: float) -> list[float]:
-    """Round numbers at and beyond both ends, about five of them.
+def ticks(low: float, high: float, *, whole: bool = False) -> list[float]:
+    """Round numbers at and beyond both ends, about five of them; only whole ones on request.
 
     >>> ticks(0.13, 0.178)
     [0.13, 0.14, 0.15, 0.16, 0.17, 0.18]
-    >>> ticks(0, 97)
-    [0.0, 20.0, 40.0, 60.0, 80.0, 100.0]
+    >>> ticks(0, 97), ticks(0, 3, whole=True)
+    ([0.0, 20.0, 40.0, 60.0, 80.0, 100.0], [0.0, 1.0, 2.0, 3.0])
     """
     span = high - low or abs(high) or 1.0
     power = 10.0 ** floor(log10(span))
     step = next(power * part for part in (0.1, 0.2, 0.5, 1, 2, 5) if span / (power * part) <= 5)
+    step = max(step, 1.0) if whole else step
     first, last = floor(low / step + 1e-9), ceil(high / step - 1e-9)
     return [round(step * number, 12) for number in range(first, max(last, first + 1) + 1)]
 
 
+def labels(steps: Sequence[float]) -> list[str]:
+    """Ticks as text, all with the same unit and as many digits, so that none looks cut.
+
+    >>> labels([-0.05, 0.0, 0.05]), labels([0, 5000, 10000])
+    (['−0.05', '0', '0.05'], ['0', '5,000', '10,000'])
+    >>> labels([0, 50000, 100000]), labels([0, 500000, 1000000])
+    (['0', '50k', '100k'], ['0', '0.5M', '1.0M'])
+    """
+    largest = max(map(abs, steps))
+    unit, size = next(
+        (unit, size)
+        for unit, size, least in (("G", 1e9, 1e9), ("M", 1e6, 1e6), ("k", 1e3, 1e5), ("", 1, 0))
+        if largest >= least
+    )
+    step = (steps[1] - steps[0]) / size
+    digits = max(0, -floor(log10(step) + 1e-9))
+    return [f"{step / size:,.{digits}f}{unit}".replace("-", "−") if step else "0" for step in steps]
+
+
+def _title(text: str) -> Markup:
+    return TEXT.format(0, 16, "start title", text)
+
+
 def _grid(y: Axis, steps: Sequence[float]) -> Markup:
     rules = [LINE.format(LEFT, y(step), WIDTH - RIGHT, y(step), "grid") for step in steps]
-    words = [TEXT.format(LEFT - 6, y(step) + 4, "end", short(step)) for step in steps]
+    words = [
+        TEXT.format(LEFT - 6, y(step) + 4, "end", label)
+        for step, label in zip(steps, labels(steps), strict=True)
+    ]
     return Markup("").join([*rules, *words])
 
 
@@ -141,7 +200,7 @@ def _line(number: int, one: Series, x: Axis, y: Axis) -> Markup:
         for first, second in pairwise(points)
     )
     dot = Markup(
-        '<circle cx="{:.1f}" cy="{:.1f}" r="3" class="dot series-{}"><title>{}</title></circle>'
+        '<circle cx="{:.1f}" cy="{:.1f}" r="2.5" class="dot series-{}"><title>{}</title></circle>'
     )
     said = [
         f"{one.name}, {place:g}: {value:.4f}"
@@ -153,29 +212,13 @@ def _line(number: int, one: Series, x: Axis, y: Axis) -> Markup:
 
 def _interval(row: Interval, x: Axis, top: float) -> Markup:
     sign = "better" if row.low > 0 else "worse" if row.high < 0 else "undecided"
-    said = f"{row.middle:+.4f} ({row.low:+.4f} to {row.high:+.4f})"
+    said = f"{signed(row.middle)} ({signed(row.low)} to {signed(row.high)})"
     mark = Markup('<circle cx="{:.1f}" cy="{:.1f}" r="4.5" class="dot {}"/>')
     return Markup("").join(
         [
-            TEXT.format(16, top + 13, "start", row.name),
-            TEXT.format(WIDTH - 16, top + 13, "end", said),
-            LINE.format(x(row.low), top + 26, x(row.high), top + 26, f"reach {sign}"),
-            mark.format(x(row.middle), top + 26, sign),
+            TEXT.format(0, top + 14, "start", row.name),
+            TEXT.format(WIDTH, top + 14, "end", said),
+            LINE.format(x(row.low), top + 28, x(row.high), top + 28, f"reach {sign}"),
+            mark.format(x(row.middle), top + 28, sign),
         ]
     )
-
-
-def short(value: float) -> str:
-    """A number for an axis.
-
-    >>> short(120000), short(2**23), short(0.14), short(0)
-    ('120k', '8.39M', '0.14', '0')
-    """
-    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if abs(value) >= max(size, 1e4):
-            return f"{value / size:.3g}{unit}"
-    return f"{value:g}"
-
-
-def _signed(value: float) -> str:
-    return f"{value:+g}" if value else "0"

@@ -1,15 +1,35 @@
 """Facts as one HTML file: its style within, charts as SVG, every text escaped."""
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from warehouse.report import charts
-from warehouse.report.facts import Experiment, Facts, Row
+from warehouse.report import charts, words
+from warehouse.report.facts import DataSet, Experiment, Facts, Row
+from warehouse.report.numbers import counted, figure, margin
 
 HERE = Path(__file__).parent
-NO_GAP = -1  # see sql/report/intervals.sql
+NAMES = {"uniform_100": "100 sampled items", "full": "all items"}
+METRICS = {"ndcg_10": "NDCG@10", "recall_10": "Recall@10"}
+SLICES = {
+    "history": "By how many interactions of the user training saw",
+    "popularity": "By how often training saw the held-out item",
+    "season": "By the season in which the held-out item was watched",
+}
+PAUSES = {  # buckets of sql/report/intervals.sql, in order
+    "same second": "same second",
+    "a minute": "within a minute",
+    "an hour": "within an hour",
+    "a day": "within a day",
+    "a week": "within a week",
+    "a month": "within a month",
+    "a year": "within a year",
+    "longer": "later",
+}
+MONTHS = {1: "Jan", 9: "Mar", 18: "May", 27: "Jul", 36: "Sep", 44: "Nov"}  # by first week
 
 
 def page(facts: Facts) -> str:
@@ -22,35 +42,76 @@ def page(facts: Facts) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"figure": figure, "margin": margin, "moment": _moment}
-    environment.globals |= {"ladder": _ladder, "curves": _curves, "share": charts.share}
-    environment.globals |= {"intervals": _intervals, "weeks": _weeks}
+    environment.filters |= {"counted": counted, "unnumbered": _unnumbered}
+    environment.globals |= {"names": NAMES, "slices": SLICES, "share": charts.share}
+    tellers = (words.headline, words.verdict, words.doubts, words.best_of, words.best_on)
+    tables = (models_of, protocols_of, tops, highest_of, many_seeds, seeds_compared, audited)
+    drawers = (ladder, curves, pauses, weeks)
+    environment.globals |= {one.__name__: one for one in (*tellers, *tables, *drawers)}
     style = Markup((HERE / "style.css").read_text(encoding="utf-8"))
     return environment.get_template("page.html").render(facts=facts, style=style)
 
 
-def figure(value: float | None) -> str:
-    """Four digits without the zero, as in the papers; a dash for nothing.
-
-    >>> figure(0.80561), figure(1.0), figure(None)
-    ('.8056', '1.0000', '–')
-    """
-    return "–" if value is None else f"{value:.4f}".removeprefix("0")
+def protocols_of(experiment: Experiment) -> list[str]:
+    """Those that there are scores of, in the order of the tables."""
+    there = {row["protocol"] for row in experiment.scores}
+    return [protocol for protocol in NAMES if protocol in there]
 
 
-def margin(value: float | None) -> str:
-    """Half the width of an interval; nothing where there is none.
+def models_of(experiment: Experiment) -> list[dict[str, Any]]:
+    """A row a model, from the bottom of the ladder: its scores by protocol."""
+    rows: dict[str, dict[str, Any]] = {}
+    empty = dict.fromkeys(NAMES)
+    for score in experiment.scores:
+        name = score["display_name"]
+        row = rows.setdefault(name, {"name": name, "scores": dict(empty), "warnings": None})
+        row["n_seeds"] = score["n_seeds"]
+        row["scores"][score["protocol"]] = score
+        row["warnings"] = row["warnings"] or score["warnings"]
+    return list(rows.values())
 
-    >>> margin(0.0123), margin(None)
-    ('± .0123', '')
-    """
-    return "" if value is None else f"± {figure(value)}"
+
+def tops(experiment: Experiment, popularity: Iterable[Row]) -> dict[str, dict[str, float | None]]:
+    """The highest of each column; None where none stands out."""
+    rows = [*experiment.scores, *popularity]
+    return {
+        protocol: {
+            metric: highest_of([row for row in rows if row["protocol"] == protocol], metric)
+            for metric in ("recall", "ndcg")
+        }
+        for protocol in NAMES
+    }
 
 
-def _moment(value: object) -> str:
-    return f"{value:%Y-%m-%d %H:%M}"
+def highest_of(rows: Sequence[Row], metric: str = "ndcg") -> float | None:
+    """The highest of some rows; None where all are the same, as nothing is best then."""
+    values = {row[metric] for row in rows}
+    return max(values) if len(values) > 1 else None
 
 
-def _ladder(experiment: Experiment, metric: str) -> Markup | None:
+def many_seeds(experiment: Experiment) -> bool:
+    """Whether anything is a mean over seeds."""
+    return any(row["n_seeds"] > 1 for row in experiment.scores)
+
+
+def seeds_compared(experiment: Experiment) -> int:
+    """The fewest seeds of any model on the ladder."""
+    return min((int(row["n_seeds"]) for row in experiment.ladder), default=0)
+
+
+def audited(facts: Facts) -> str:
+    """All audits in a sentence."""
+    total = sum(row["expectations"] for row in facts.audits)
+    if not total:
+        return "Nothing is audited yet."
+    held = sum(row["held"] for row in facts.audits)
+    if held == total:
+        return f"All {counted(total, 'expectation')} held, each time that they were checked."
+    return f"{held:,} of {counted(total, 'expectation')} held; those that did not come first."
+
+
+def ladder(experiment: Experiment, metric: str) -> Markup | None:
+    """Differences to the model below, as a chart."""
     rows = [
         charts.Interval(
             f"{row['model']} − {row['baseline']}", row["difference"], row["low"], row["high"]
@@ -58,33 +119,54 @@ def _ladder(experiment: Experiment, metric: str) -> Markup | None:
         for row in experiment.ladder
         if row["metric"] == metric and row["low"] is not None
     ]
-    name = {"ndcg_10": "NDCG@10", "recall_10": "Recall@10"}[metric]
-    return charts.forest(rows, f"difference in {name}") if rows else None
+    return charts.forest(rows, f"Difference in {METRICS[metric]}") if rows else None
 
 
-def _curves(experiment: Experiment) -> Markup | None:
+def curves(experiment: Experiment, value: str) -> Markup | None:
+    """Validation NDCG or training loss by epoch, as a chart; a colour a model."""
     by_model: dict[str, list[Row]] = {}
     for row in experiment.curves:
-        by_model.setdefault(row["display_name"], []).append(row)
+        of = by_model.setdefault(row["display_name"], [])
+        if row[value] is not None:
+            of.append(row)
     series = [
-        charts.Series(name, [row["epoch"] for row in rows], [row["ndcg"] for row in rows])
+        charts.Series(name, [row["epoch"] for row in rows], [row[value] for row in rows])
         for name, rows in by_model.items()
     ]
-    return charts.lines(series, "epoch", "NDCG@10 on validation") if series else None
+    if not any(one.values for one in series):
+        return None
+    return charts.lines(
+        series, "epoch", {"ndcg": "NDCG@10 on validation"}.get(value, "Training loss")
+    )
 
 
-def _intervals(experiment: Experiment) -> Markup | None:
-    counts = {row["power"]: row["n"] for row in experiment.intervals}
+def pauses(data: DataSet) -> Markup | None:
+    """How long after an interaction the next one comes, as a chart."""
+    counts = {row["bucket"]: row["n"] for row in data.intervals}
     if not counts:
         return None
-    powers = range(NO_GAP, max(counts) + 1)
-    names = ["0" if power == NO_GAP else charts.short(2**power) for power in powers]
-    values = [(name, counts.get(power, 0)) for name, power in zip(names, powers, strict=True)]
-    across = "interval in units of the user's shortest gap, from"
-    return charts.bars(values, across, "interactions", every=-(-len(values) // 8))
+    named = [(name, counts.get(bucket, 0)) for bucket, name in PAUSES.items()]
+    return charts.shares(named, "How long after one interaction the next comes")
 
 
-def _weeks(experiment: Experiment) -> Markup | None:
-    counts = {row["week"]: row["n"] for row in experiment.weeks}
-    values = [(str(week), counts.get(week, 0)) for week in range(1, 53)]
-    return charts.bars(values, "week of the year", "interactions", every=6) if counts else None
+def weeks(data: DataSet) -> Markup | None:
+    """Interactions by week, as a chart."""
+    counts = {row["week"]: row["n"] for row in data.weeks}
+    if not counts:
+        return None
+    columns = [charts.Column(f"week {week}", counts.get(week, 0)) for week in range(1, 53)]
+    marks = {week - 1: name for week, name in MONTHS.items()}
+    return charts.columns(columns, marks, "Interactions by week of the year")
+
+
+def _moment(value: object) -> str:
+    return f"{value:%Y-%m-%d %H:%M}"
+
+
+def _unnumbered(bucket: str) -> str:
+    """A bucket's name without its place.
+
+    >>> _unnumbered("2: 5 to 19")
+    '5 to 19'
+    """
+    return bucket.partition(": ")[2] or bucket

@@ -15,7 +15,7 @@ CREATE TABLE IF NOT EXISTS core.snapshots (
     as_of DATE,
     publication BIGINT NOT NULL
 );
-COMMENT ON TABLE core.snapshots IS 'One row a prepared data set: what a model is trained on.';
+COMMENT ON TABLE core.snapshots IS 'One row for each snapshot: a load prepared with one retention, which models are trained on.';
 COMMENT ON COLUMN core.snapshots.snapshot_id IS 'Hash of the load, the settings of the preparation and its code.';
 COMMENT ON COLUMN core.snapshots.load_id IS 'The load it was made from (raw.loads).';
 COMMENT ON COLUMN core.snapshots.retention IS '5-core: users and items with fewer than five interactions removed until none is left; cold-start: nothing removed.';

@@ -46,7 +46,7 @@ CREATE TABLE IF NOT EXISTS mart.training_runs (
     failure VARCHAR,
     publication BIGINT NOT NULL
 );
-COMMENT ON TABLE mart.training_runs IS 'One row a training; published ones have ranks.';
+COMMENT ON TABLE mart.training_runs IS 'One row for each training; published ones have ranks.';
 COMMENT ON COLUMN mart.training_runs.run_id IS 'Hash of the sequences, the configuration, the seed and the model''s code.';
 COMMENT ON COLUMN mart.training_runs.snapshot_id IS 'What it was trained on (core.snapshots).';
 COMMENT ON COLUMN mart.training_runs.model IS 'Slug of the variant, e.g. sas_fpt.';
@@ -114,7 +114,7 @@ CREATE TABLE IF NOT EXISTS mart.validation_results (
     name VARCHAR
 );
 ALTER TABLE mart.validation_results ADD COLUMN IF NOT EXISTS name VARCHAR;  -- of older warehouses
-COMMENT ON TABLE mart.validation_results IS 'One row an expectation and audit, failed ones too.';
+COMMENT ON TABLE mart.validation_results IS 'One row for each expectation of each audit, failed ones too.';
 COMMENT ON COLUMN mart.validation_results.audit_id IS 'One audit of one table.';
 COMMENT ON COLUMN mart.validation_results.table_name IS 'The table that was checked.';
 COMMENT ON COLUMN mart.validation_results.expectation IS 'What was expected, in words and with its parameters.';

@@ -13,12 +13,12 @@ CREATE TABLE IF NOT EXISTS raw.loads (
     n_items BIGINT NOT NULL,
     publication BIGINT NOT NULL
 );
-COMMENT ON TABLE raw.loads IS 'One row an archive that was landed.';
+COMMENT ON TABLE raw.loads IS 'One row for each load: an archive that was landed.';
 COMMENT ON COLUMN raw.loads.load_id IS 'Hash of the data set''s name, the archive''s bytes and the code that parsed them.';
 COMMENT ON COLUMN raw.loads.dataset IS 'Name of the data set, as given to --dataset.';
 COMMENT ON COLUMN raw.loads.source IS 'File name or address the archive came from.';
 COMMENT ON COLUMN raw.loads.source_sha256 IS 'SHA-256 of the archive''s bytes, as parsed.';
-COMMENT ON COLUMN raw.loads.verified IS 'Whether the archive is the publisher''s own (known checksum) or was made by us from a seed.';
+COMMENT ON COLUMN raw.loads.verified IS 'Whether the archive has the publisher''s checksum, or is the synthetic one, made here from a seed.';
 COMMENT ON COLUMN raw.loads.loaded_at IS 'When it was landed (UTC).';
 COMMENT ON COLUMN raw.loads.n_ratings IS 'Rows in raw.ratings.';
 COMMENT ON COLUMN raw.loads.n_users IS 'Distinct users among the ratings.';

@@ -23,6 +23,6 @@ COMMENT ON COLUMN mart.lineage.load_id IS 'The load behind the snapshot (raw.loa
 COMMENT ON COLUMN mart.lineage.dataset IS 'Name of the data set.';
 COMMENT ON COLUMN mart.lineage.source IS 'File name or address of the archive.';
 COMMENT ON COLUMN mart.lineage.source_sha256 IS 'SHA-256 of the archive.';
-COMMENT ON COLUMN mart.lineage.verified IS 'Whether the archive is the publisher''s own or was made by us from a seed.';
+COMMENT ON COLUMN mart.lineage.verified IS 'Whether the archive has the publisher''s checksum, or is the synthetic one, made here from a seed.';
 COMMENT ON COLUMN mart.lineage.data IS 'The data set, marked where its archive is unverified.';
 COMMENT ON COLUMN mart.lineage.as_of IS 'Only ratings before this day (UTC) were known; null: all of them.';

@@ -16,7 +16,7 @@ COMMENT ON COLUMN mart.metrics.model IS 'Slug of the variant.';
 COMMENT ON COLUMN mart.metrics.display_name IS 'Name of the variant in tables.';
 COMMENT ON COLUMN mart.metrics.dataset IS 'Name of the data set.';
 COMMENT ON COLUMN mart.metrics.data IS 'The data set, marked where its archive is unverified.';
-COMMENT ON COLUMN mart.metrics.verified IS 'Whether the archive is the publisher''s own or was made by us from a seed.';
+COMMENT ON COLUMN mart.metrics.verified IS 'Whether the archive has the publisher''s checksum, or is the synthetic one, made here from a seed.';
 COMMENT ON COLUMN mart.metrics.snapshot_id IS 'What it was trained on (core.snapshots).';
 COMMENT ON COLUMN mart.metrics.retention IS '5-core or cold-start.';
 COMMENT ON COLUMN mart.metrics.preset IS 'Named settings it started from.';

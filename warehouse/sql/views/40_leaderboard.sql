@@ -23,7 +23,7 @@ GROUP BY ALL;
 COMMENT ON VIEW mart.leaderboard IS 'Mean and standard deviation over seeds of every published variant, each seed as it was trained last.';
 COMMENT ON COLUMN mart.leaderboard.dataset IS 'Name of the data set.';
 COMMENT ON COLUMN mart.leaderboard.data IS 'The data set, marked where its archive is unverified.';
-COMMENT ON COLUMN mart.leaderboard.verified IS 'Whether the archive is the publisher''s own or was made by us from a seed.';
+COMMENT ON COLUMN mart.leaderboard.verified IS 'Whether the archive has the publisher''s checksum, or is the synthetic one, made here from a seed.';
 COMMENT ON COLUMN mart.leaderboard.snapshot_id IS 'What the models were trained on (core.snapshots).';
 COMMENT ON COLUMN mart.leaderboard.retention IS '5-core or cold-start.';
 COMMENT ON COLUMN mart.leaderboard.preset IS 'Named settings of the trainings, with what was changed by hand.';

@@ -4,7 +4,9 @@ SELECT
     round(ndcg, 4) AS ndcg_10, display_name AS model, metrics.preset, metrics.seed, run_id,
     checkpoint_sha256, code_version, device, metrics.snapshot_id, metrics.retention,
     sequences_sha256, load_id, source, source_sha256,
-    CASE WHEN lineage.verified THEN 'publisher''s or made by us' ELSE 'unverified' END AS archive,
+    CASE WHEN NOT lineage.verified THEN 'unverified: not the publisher''s checksum'
+         WHEN lineage.dataset = 'synthetic' THEN 'made here from a seed'
+         ELSE 'the publisher''s checksum' END AS archive,
     warnings
 FROM mart.metrics AS metrics
 JOIN mart.lineage AS lineage USING (run_id)
