@@ -2,7 +2,7 @@
 
     python benchmarks/quickstart.py prepare F             # the worlds, by the pipeline's own steps
     python -m fpt_model train-all --jobs F/jobs.json      # here or on a GPU machine; goes on
-    python benchmarks/quickstart.py show F --device "…"   # the table, kept in docs/results
+    python benchmarks/quickstart.py show F --device "…"   # the table, in docs
 
 Each world has a seed of its own, which is its models' seed as well; every model is trained as
 `fpt run` does by default. Differences are paired by world, with a 95 % t interval. Two things must
@@ -22,6 +22,7 @@ from typing import Any
 
 import polars as pl
 import torch
+from tables import replaced
 
 from fpt_model.config import VARIANTS
 from fpt_model.data import load
@@ -35,7 +36,9 @@ from warehouse.staging import staging_folder
 from warehouse.synthetic.world import SyntheticWorld
 from warehouse.synthetic.writer import write_archive
 
-RESULTS = Path(__file__).parents[1] / "docs" / "results" / "quickstart.json"
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "docs" / "results" / "quickstart.json"
+PAGE = ROOT / "docs" / "first-minutes.md"
 SEEDS = 10
 T_975 = 2.262  # Student's t of ten seeds
 LEFT_OUT = {"all signals": None, "no season": "season", "no groups": "groups"}
@@ -58,13 +61,14 @@ def main() -> int:
     for name in ("prepare", "show"):
         commands.add_parser(name).add_argument("folder", type=Path)
     commands.choices["show"].add_argument("--device", required=True, help="what trained them")
-    commands.choices["show"].add_argument("--output", type=Path, default=RESULTS)
     asked = parser.parse_args()
     if asked.command == "prepare":
         prepare(asked.folder)
         return 0
     found = record(asked.folder, asked.device)
-    asked.output.write_text(json.dumps(found, indent=1) + "\n")
+    RESULTS.write_text(json.dumps(found, indent=1) + "\n")
+    text = PAGE.read_text(encoding="utf-8")
+    PAGE.write_text(replaced(text, "quickstart", table(found)), encoding="utf-8")
     print(table(found))
     return 0 if found["holds"] else 1
 
@@ -159,15 +163,24 @@ def _scores(folder: Path) -> tuple[Scores, Scores]:
         by_count = rank(popularity(sequences), sequences, "test", 1)
         ranks["popularity"] = pl.Series(by_count.ranks["uniform_100"].numpy())
         for model, places in ranks.items():
-            recall.setdefault((world, model), []).append(float((places <= 10).mean() or 0))
-            gains = (places <= 10) / (places + 1).log(2)
-            ndcg.setdefault((world, model), []).append(float(gains.mean() or 0))
+            recall.setdefault((world, model), []).append(_recall(places))
+            ndcg.setdefault((world, model), []).append(_ndcg(places))
     return recall, ndcg
 
 
 def _ranks(path: Path) -> pl.Series:
     wanted = (pl.col("split") == "test") & (pl.col("protocol") == "uniform_100")
     return pl.read_parquet(path).filter(wanted)["rank"]
+
+
+def _recall(places: pl.Series) -> float:
+    return float((places <= 10).sum() / len(places))
+
+
+def _ndcg(places: pl.Series) -> float:
+    """One relevant item each: 1 / log2(rank + 1) within the first ten."""
+    first = places.filter(places <= 10)
+    return float((1 / (first + 1).log(2)).sum() / len(places))
 
 
 def table(found: dict[str, Any]) -> str:
