@@ -3,7 +3,8 @@
     fpt records docs/results --dataset ml-1m --preset paper    # after `fpt benchmark`
     python benchmarks/show_results.py
 
-README.md and docs/results.md get their tables between two comments each, docs/images its figures.
+README.md gets the headline, docs/results.md every table, between two comments each; docs/images
+gets the figures.
 """
 
 import json
@@ -31,11 +32,17 @@ COLUMNS = {
     "ours, `best`": ("best", SAMPLED),
     "`best`, all items": ("best", EVERY),
 }
+HEADLINE = (("tisasrec", "5-core"), ("sas_fpt", "5-core"), ("sas_fpt", "cold-start"))
+HEADLINE_PRESETS = {
+    "ours, the paper's settings": ("paper", SAMPLED),
+    "ours, `best`": ("best", SAMPLED),
+    "`best`, all items": ("best", EVERY),
+}
 NOTHING = "Nothing is recorded yet."
 FIGURES = """
-![What each rung of the ladder gains, with intervals](docs/images/ladder.svg)
+![What each rung of the ladder gains, with intervals](images/ladder.svg)
 
-![How the models learn](docs/images/curves.svg)
+![How the models learn](images/curves.svg)
 """
 Row = dict[str, Any]
 
@@ -52,8 +59,8 @@ class Known:
 def main() -> None:
     runs, comparisons, learnt = (stored(n) for n in ("runs", "comparisons", "curves"))
     known = facts()
-    put(ROOT / "README.md", overview(runs, known))
-    put(ROOT / "docs" / "results.md", details(runs, comparisons, known))
+    put(ROOT / "README.md", headline(runs, known))
+    put(ROOT / "docs" / "results.md", whole(runs, comparisons, known))
     draw(ROOT / "docs" / "images", comparisons, learnt, known)
 
 
@@ -86,8 +93,29 @@ def put(path: Path, body: str) -> None:
     path.write_text(replaced(text, "results", body), encoding="utf-8")
 
 
+def headline(runs: Sequence[Row], known: Known) -> str:
+    """The README's table: the paper's figures of MovieLens-1M beside ours."""
+    lines = []
+    for variant, retention in HEADLINE:
+        about = ("ml-1m", retention, variant)
+        ours = [row for row in runs if (row["dataset"], row["retention"], row["variant"]) == about]
+        cells = [
+            both([row for row in ours if row["preset"] == preset], figures)
+            for preset, figures in HEADLINE_PRESETS.values()
+        ]
+        paper = " / ".join(map(short, known.paper[variant, retention]))
+        lines += [[known.names[variant], retention, paper, *cells]] if ours else []
+    header = ["model", "data", "paper", *HEADLINE_PRESETS]
+    return table(header, lines) if lines else NOTHING
+
+
+def whole(runs: Sequence[Row], comparisons: Sequence[Row], known: Known) -> str:
+    """All tables and figures, the paper's figures beside ours first."""
+    return "\n\n".join([overview(runs, known), details(runs, comparisons, known)])
+
+
 def overview(runs: Sequence[Row], known: Known) -> str:
-    """The README's tables, one a data set and retention, and its figures."""
+    """A table for each data set and retention, the presets side by side, and the figures."""
     parts = []
     for dataset, retention in tables_of(runs):
         rows = [row for row in runs if (row["dataset"], row["retention"]) == (dataset, retention)]

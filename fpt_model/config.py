@@ -205,14 +205,21 @@ _STRONG_GROUPS: Mapping[str, Setting] = {"group_weight": 1.0, "group_pairs": 500
 
 PRESETS = {
     "paper": Preset(parts={"groups": _STRONG_GROUPS}),
+    # What two cores learn in half a minute: short windows, drawn anywhere in a history, and a
+    # softmax, which learns from every item at each place. Chosen on validation of synthetic worlds
+    # (docs/experiments.md).
     "quick": Preset(
         {
-            "learning_rate": 3e-3,
-            "batch_size": 64,
-            "epochs": 40,
+            "windows": "random",
+            "loss": "softmax",
+            "max_length": 20,
+            "learning_rate": 4e-3,
+            "batch_size": 128,
+            "epochs": 28,
             "validate_every": 4,
             "patience": 3,
-        }
+        },
+        {"user": {"user_dropout": 0.9}},
     ),
     # The paper compares width 50 (TiSASRec) with width 100 (SAS-FPT). Here every variant has 100:
     # SAS-FPT as in the paper, and the item's part takes what a variant's other parts leave.

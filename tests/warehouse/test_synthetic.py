@@ -159,7 +159,7 @@ def test_times_are_possible_and_no_one_sees_a_movie_twice():
     assert datetime.fromtimestamp(rows["times"].min(), UTC).year == 1996
     assert datetime.fromtimestamp(rows["times"].max(), UTC).year < 2026
     assert not rows.select("users", "items").is_duplicated().any()
-    assert rows["items"].is_between(1, 400).all()
+    assert rows["items"].is_between(1, SyntheticWorld().n_items).all()
 
 
 def test_gaps_are_sessions_and_pauses_and_sometimes_none():
@@ -188,7 +188,7 @@ def evidence(world: SyntheticWorld) -> dict[str, float]:
     """What an analyst who knows the movies' clusters sees of each signal in the data."""
     rows = interactions(world).with_columns(
         cluster=pl.Series(Catalogue(world).cluster_of(interactions(world)["items"].to_numpy())),
-        month=pl.from_epoch("times").dt.month().cast(pl.Int64),
+        tenth=(pl.from_epoch("times").dt.ordinal_day().cast(pl.Int64) - 1) * 10 // 366,
         early=pl.int_range(pl.len()).over("users") < pl.len().over("users") // 2,
     )
     pairs = rows.with_columns(
@@ -196,12 +196,11 @@ def evidence(world: SyntheticWorld) -> dict[str, float]:
         short=(pl.col("times").diff().over("users") < SESSION_SECONDS).cast(pl.Int64),
     ).drop_nulls()
     last, following, short = (pairs[name].to_numpy() for name in ("cluster", "next", "short"))
-    quarter = ((pairs["month"] - 1) // 3).to_numpy()
     long = rows.group_by("users").len().filter(pl.col("len") >= 40)
     favourites = [
         rows.filter(pl.col("early") == early)
         .group_by("users")
-        .agg((pl.col("cluster") // 5).mode().min())
+        .agg((pl.col("cluster") // 2).mode().min())
         .join(long, on="users")
         .sort("users")["cluster"]
         .to_numpy()
@@ -209,14 +208,15 @@ def evidence(world: SyntheticWorld) -> dict[str, float]:
     ]
     return {
         "sequence": dependence(last, following),
-        "gaps": dependence(short, following // 5),
-        "season": dependence(quarter, following // 5),
+        "gaps": dependence(short, following // 2),
+        "season": dependence(pairs["tenth"].to_numpy(), following // 2),
         "groups": dependence(*favourites),
     }
 
 
-# evidence of a signal of strength 0.2 is above the first bound, of none below the second
-BOUNDS = {"sequence": (0.18, 0.05), "gaps": (0.17, 0.03)}
+# evidence of a signal of strength 0.2 is above the first bound, of none below the second; items
+# that follow each other are often of the user's group or of the season, so it is never quite none
+BOUNDS = {"sequence": (0.18, 0.1), "gaps": (0.17, 0.03)}
 BOUNDS |= {"season": (0.17, 0.03), "groups": (0.4, 0.2)}
 
 
@@ -241,4 +241,5 @@ def test_a_signal_can_be_taken_out_of_the_others(signal):
 
 @pytest.mark.parametrize("signal", SIGNALS)
 def test_a_signal_of_full_strength_tells_nearly_all(signal):
-    assert evidence(replace(SILENT, **{signal: 1.0}))[signal] > 0.95
+    # long histories have more items than a group's clusters, so some of theirs come from elsewhere
+    assert evidence(replace(SILENT, **{signal: 1.0}))[signal] > (0.9 if signal == "groups" else 0.95)

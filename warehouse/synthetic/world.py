@@ -4,12 +4,13 @@ Items belong to clusters. What a user takes next comes, with a chance that is th
 from the clusters that the signal points to, and otherwise from everything by popularity:
 
 - sequence: the cluster that follows the last item's cluster;
-- gaps: one quarter of the clusters after a short last gap, another after a long one: only who
-  knows the gap can tell which;
-- season: a quarter of the clusters by the season of the last interaction;
-- groups: a quarter of the clusters by the user's hidden group, seen well over a long history only.
+- gaps: two clusters after a short last gap, two others after a long one: only who knows the gap can
+  tell which;
+- season: two clusters by the time of the year of the last interaction, which is cut in ten;
+- groups: two clusters by the user's hidden group, one of ten, seen well over a long history only.
 
-With all strengths zero, items are drawn by popularity alone, so nothing can beat popularity.
+Seasons and groups point to each cluster alike, so they make none more popular than it was. With all
+strengths zero, items are drawn by popularity alone, so nothing can beat popularity.
 """
 
 from collections.abc import Iterator
@@ -21,8 +22,9 @@ from numpy.typing import NDArray
 from warehouse.errors import RefusedError
 
 N_CLUSTERS = 20
-N_GROUPS = 4
-AFTER_SHORT, AFTER_LONG = 2, 12  # first clusters of the quarters that the gap points to
+N_GROUPS = N_SEASONS = 10
+POOL = N_CLUSTERS // N_GROUPS  # clusters that a gap, a season or a group points to
+AFTER_SHORT, AFTER_LONG = 2, 12  # first clusters of those that a gap points to
 SIGNALS = ("sequence", "gaps", "season", "groups")
 BLOCK = 2048
 TRIES = 8
@@ -54,13 +56,13 @@ class SyntheticWorld:
     """
 
     seed: int = 0
-    n_users: int = 600
-    n_items: int = 400
+    n_users: int = 1500
+    n_items: int = 600
     mean_length: float = 60.0
     sequence: float = 0.25
-    gaps: float = 0.2
-    season: float = 0.2
-    groups: float = 0.2
+    gaps: float = 0.15
+    season: float = 0.25
+    groups: float = 0.25
 
     def __post_init__(self) -> None:
         limits: dict[str, tuple[int, float]] = {
@@ -131,8 +133,8 @@ class Catalogue:
 
 
 def season_of(times: Ints) -> Ints:
-    """Quarter of the (mean) year, 0 to 3, of seconds since 1970."""
-    return (times % YEAR / YEAR * 4).astype(np.int64) % 4
+    """Tenth of the (mean) year, 0 to 9, of seconds since 1970."""
+    return (times % YEAR / YEAR * N_SEASONS).astype(np.int64) % N_SEASONS
 
 
 def histories(world: SyntheticWorld) -> Iterator[Histories]:
@@ -205,12 +207,11 @@ def _pools(
     """First and last cluster to draw from, for the users whose last items are given."""
     size = len(last)
     cluster = catalogue.cluster_of(last)
-    quarter = N_CLUSTERS // 4
     pools = (
         (catalogue.follower[cluster], 1),
-        (np.where(short[:size], AFTER_SHORT, AFTER_LONG), quarter),
-        (season_of(times[:size]) * quarter, quarter),
-        (groups[:size] * quarter, quarter),
+        (np.where(short[:size], AFTER_SHORT, AFTER_LONG), POOL),
+        (season_of(times[:size]) * POOL, POOL),
+        (groups[:size] * POOL, POOL),
     )
     low, high = _everything(size)
     chance = rng.random(size)
