@@ -4,9 +4,9 @@ gives away. For benchmarks/sensitivity.py alone: the product has no such choice.
     python benchmarks/choose_on_test.py --jobs sens/jobs-on-test.json --device cuda
 
 Each training is the one of the correct form, to the bit: reading the test split draws nothing. At
-each validation the test split is ranked too (uniform_100), and `ranks.parquet` in its folder holds
-the ranks of the epoch that was best there. `chosen.json` says both epochs. What is there already is
-not done again.
+each validation the test split is ranked too among 100 sampled items, and `ranks.parquet` in its
+folder holds the ranks of the epoch that was best there. `chosen.json` says both epochs. What is
+there already is not done again.
 """
 
 import argparse

@@ -2,8 +2,8 @@
 
     python benchmarks/cpu_evaluation.py --sequences S --reference DIR
 
-Every user's held-out item of the test split among 100 negatives, by untrained TiSASRec models of
-the paper's sizes; the reference draws its negatives as it goes, ours are in the file. Medians over
+Every user's held-out item of the test split among 100 sampled items, by untrained TiSASRec models
+of the paper's sizes; the reference draws them as it goes, ours are in the file. Medians over
 rounds.
 """
 

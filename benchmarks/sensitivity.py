@@ -278,7 +278,7 @@ def scores(folder: Path, switch: Switch, model: str, seeds: int) -> dict[str, np
 
 
 def read_ranks(run: Path) -> np.ndarray:
-    """Test ranks (uniform_100) by user."""
+    """Test ranks among 100 sampled items by user."""
     path = run / "ranks.parquet"
     ranks = pl.DataFrame(read_written(path)[0])
     test = (pl.col("split") == "test") & (pl.col("protocol") == "uniform_100")

@@ -157,7 +157,7 @@ def details(runs: Sequence[Row], comparisons: Sequence[Row], known: Known) -> st
 
 
 def metrics(rows: Sequence[Row], known: Known) -> str:
-    header = ("model", "100 negatives", "all items", "seeds", "best epoch", "s", "device")
+    header = ("model", "100 sampled items", "all items", "seeds", "best epoch", "s", "device")
     lines = []
     for variant, name in variants_of(rows, known):
         seeds = [row for row in rows if row["variant"] == variant]

@@ -3,7 +3,8 @@
     python benchmarks/signals.py --seeds 5 --split test
 
 Each truth has worlds of its own with one signal alone; its two models share all settings but the
-part in question. Differences are of NDCG@10 (uniform_100), paired by seed, with a 95 % t interval.
+part in question. Differences are of NDCG@10 among 100 sampled items, paired by seed, with a 95 % t
+interval.
 """
 
 import argparse

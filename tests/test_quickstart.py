@@ -57,7 +57,11 @@ def test_it_holds_only_if_every_part_of_it_does(script, popularity, gain, withou
 
 
 def test_scores_are_those_of_the_test_items_among_100(script, tmp_path):
-    rows = [("test", "uniform_100", 1.0), ("test", "uniform_100", 10.0), ("test", "uniform_100", 11.0)]
+    rows = [
+        ("test", "uniform_100", 1.0),
+        ("test", "uniform_100", 10.0),
+        ("test", "uniform_100", 11.0),
+    ]
     rows += [("valid", "uniform_100", 99.0), ("test", "full", 99.0)]
     pl.DataFrame(rows, ["split", "protocol", "rank"], orient="row").write_parquet(tmp_path / "r")
     places = script._ranks(tmp_path / "r")

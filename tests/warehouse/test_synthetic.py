@@ -242,4 +242,6 @@ def test_a_signal_can_be_taken_out_of_the_others(signal):
 @pytest.mark.parametrize("signal", SIGNALS)
 def test_a_signal_of_full_strength_tells_nearly_all(signal):
     # long histories have more items than a group's clusters, so some of theirs come from elsewhere
-    assert evidence(replace(SILENT, **{signal: 1.0}))[signal] > (0.9 if signal == "groups" else 0.95)
+    assert evidence(replace(SILENT, **{signal: 1.0}))[signal] > (
+        0.9 if signal == "groups" else 0.95
+    )

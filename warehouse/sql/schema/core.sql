@@ -89,7 +89,7 @@ CREATE TABLE IF NOT EXISTS core.candidates (
     user_id INTEGER NOT NULL,
     item_ids INTEGER[] NOT NULL
 );
-COMMENT ON TABLE core.candidates IS 'The negatives of the uniform_100 protocol, drawn once for a snapshot.';
+COMMENT ON TABLE core.candidates IS 'The 100 sampled items that each held-out item is ranked among (protocol uniform_100), drawn once for a snapshot.';
 COMMENT ON COLUMN core.candidates.snapshot_id IS 'The snapshot it belongs to (core.snapshots).';
 COMMENT ON COLUMN core.candidates.split IS 'valid or test.';
 COMMENT ON COLUMN core.candidates.user_id IS 'User id in the snapshot.';

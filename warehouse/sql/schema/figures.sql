@@ -20,7 +20,7 @@ CREATE TABLE IF NOT EXISTS mart.run_metrics (
 COMMENT ON TABLE mart.run_metrics IS 'Metrics of each published training, computed from mart.user_ranks when it was published; mart.metrics shows them beside what was trained.';
 COMMENT ON COLUMN mart.run_metrics.run_id IS 'The training (mart.training_runs).';
 COMMENT ON COLUMN mart.run_metrics.split IS 'valid or test.';
-COMMENT ON COLUMN mart.run_metrics.protocol IS 'uniform_100 or full.';
+COMMENT ON COLUMN mart.run_metrics.protocol IS 'uniform_100: among 100 sampled items; full: among all items.';
 COMMENT ON COLUMN mart.run_metrics.k IS 'Cut-off: 1, 5, 10 or 20.';
 COMMENT ON COLUMN mart.run_metrics.recall IS 'Share of users whose held-out item is among the first k (hit rate).';
 COMMENT ON COLUMN mart.run_metrics.ndcg IS 'Mean of 1 / log2(rank + 1) within the first k, else 0.';
@@ -44,7 +44,7 @@ CREATE TABLE IF NOT EXISTS mart.run_slices (
 COMMENT ON TABLE mart.run_slices IS 'Metrics at 10 of each published training by parts of its users, computed when it was published; mart.slices shows them beside what was trained.';
 COMMENT ON COLUMN mart.run_slices.run_id IS 'The training (mart.training_runs).';
 COMMENT ON COLUMN mart.run_slices.split IS 'valid or test.';
-COMMENT ON COLUMN mart.run_slices.protocol IS 'uniform_100 or full.';
+COMMENT ON COLUMN mart.run_slices.protocol IS 'uniform_100: among 100 sampled items; full: among all items.';
 COMMENT ON COLUMN mart.run_slices.slice IS 'history, popularity or season, as in mart.slices; short_history: history in finer parts, for cold-start data.';
 COMMENT ON COLUMN mart.run_slices.bucket IS 'The part of it, numbered in order.';
 COMMENT ON COLUMN mart.run_slices.recall_10 IS 'Recall@10 of the users in it.';
@@ -65,7 +65,7 @@ COMMENT ON TABLE mart.run_pairs IS 'Each two trainings that count (mart.latest_r
 COMMENT ON COLUMN mart.run_pairs.run_id IS 'The training of the two whose id comes first.';
 COMMENT ON COLUMN mart.run_pairs.other_id IS 'The other one.';
 COMMENT ON COLUMN mart.run_pairs.split IS 'valid or test.';
-COMMENT ON COLUMN mart.run_pairs.protocol IS 'uniform_100 or full.';
+COMMENT ON COLUMN mart.run_pairs.protocol IS 'uniform_100: among 100 sampled items; full: among all items.';
 COMMENT ON COLUMN mart.run_pairs.metric IS 'recall_10 or ndcg_10.';
 COMMENT ON COLUMN mart.run_pairs.difference IS 'Sum over users of the score of the first less that of the other, scores with twelve decimals.';
 COMMENT ON COLUMN mart.run_pairs.squares IS 'Sum over users of the squared deviation of that difference from its mean.';
@@ -88,7 +88,7 @@ CREATE TABLE IF NOT EXISTS mart.popularity_metrics (
 COMMENT ON TABLE mart.popularity_metrics IS 'What every model must beat: metrics of ranking items by how often training saw them, of the same users, held-out items and candidates.';
 COMMENT ON COLUMN mart.popularity_metrics.snapshot_id IS 'The prepared data (core.snapshots).';
 COMMENT ON COLUMN mart.popularity_metrics.split IS 'valid or test.';
-COMMENT ON COLUMN mart.popularity_metrics.protocol IS 'uniform_100 or full.';
+COMMENT ON COLUMN mart.popularity_metrics.protocol IS 'uniform_100: among 100 sampled items; full: among all items.';
 COMMENT ON COLUMN mart.popularity_metrics.k IS 'Cut-off: 1, 5, 10 or 20.';
 COMMENT ON COLUMN mart.popularity_metrics.recall IS 'Share of users whose held-out item is among the first k (hit rate).';
 COMMENT ON COLUMN mart.popularity_metrics.ndcg IS 'Mean of 1 / log2(rank + 1) within the first k, else 0.';

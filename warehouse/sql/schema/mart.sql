@@ -59,7 +59,7 @@ COMMENT ON COLUMN mart.training_runs.versions IS 'Versions of Python and the lib
 COMMENT ON COLUMN mart.training_runs.started_at IS 'When training started (UTC).';
 COMMENT ON COLUMN mart.training_runs.finished_at IS 'When it ended (UTC).';
 COMMENT ON COLUMN mart.training_runs.train_seconds IS 'Seconds spent training and validating, over all attempts, by a monotonic clock.';
-COMMENT ON COLUMN mart.training_runs.best_epoch IS 'Epoch with the best validation NDCG@10 (uniform_100): the one evaluated; 0 for a failed run.';
+COMMENT ON COLUMN mart.training_runs.best_epoch IS 'Epoch with the best validation NDCG@10 among 100 sampled items: the one evaluated; 0 for a failed run.';
 COMMENT ON COLUMN mart.training_runs.checkpoint_sha256 IS 'SHA-256 of the evaluated weights; empty for a failed run.';
 COMMENT ON COLUMN mart.training_runs.status IS 'published or failed.';
 COMMENT ON COLUMN mart.training_runs.failure IS 'Why it failed; null for a published run.';
@@ -77,8 +77,8 @@ COMMENT ON TABLE mart.epochs IS 'Learning curves.';
 COMMENT ON COLUMN mart.epochs.run_id IS 'The training (mart.training_runs).';
 COMMENT ON COLUMN mart.epochs.epoch IS 'Epoch, from 1.';
 COMMENT ON COLUMN mart.epochs.train_loss IS 'Mean training loss of the epoch.';
-COMMENT ON COLUMN mart.epochs.valid_recall_10 IS 'Recall@10 on validation, uniform_100; null where the epoch was not validated.';
-COMMENT ON COLUMN mart.epochs.valid_ndcg_10 IS 'NDCG@10 on validation, uniform_100; null where the epoch was not validated.';
+COMMENT ON COLUMN mart.epochs.valid_recall_10 IS 'Recall@10 on validation among 100 sampled items; null where the epoch was not validated.';
+COMMENT ON COLUMN mart.epochs.valid_ndcg_10 IS 'NDCG@10 on validation among 100 sampled items; null where the epoch was not validated.';
 COMMENT ON COLUMN mart.epochs.seconds IS 'Seconds the epoch took, validation included.';
 
 CREATE TABLE IF NOT EXISTS mart.user_ranks (
@@ -92,7 +92,7 @@ CREATE TABLE IF NOT EXISTS mart.user_ranks (
 COMMENT ON TABLE mart.user_ranks IS 'Rank of each user''s held-out item: every metric is computed from these.';
 COMMENT ON COLUMN mart.user_ranks.run_id IS 'The training (mart.training_runs).';
 COMMENT ON COLUMN mart.user_ranks.split IS 'valid or test.';
-COMMENT ON COLUMN mart.user_ranks.protocol IS 'uniform_100: against the stored candidates; full: against every item outside the user''s history.';
+COMMENT ON COLUMN mart.user_ranks.protocol IS 'uniform_100: among 100 sampled items; full: among all items outside the user''s history.';
 COMMENT ON COLUMN mart.user_ranks.user_id IS 'User id in the snapshot.';
 COMMENT ON COLUMN mart.user_ranks.rank IS '1 + candidates scored higher + half of those scored equal.';
 COMMENT ON COLUMN mart.user_ranks.n_candidates IS 'Items ranked, the held-out one included.';
@@ -145,7 +145,7 @@ COMMENT ON TABLE mart.run_warnings IS 'What audits suspected of trainings: stati
 COMMENT ON COLUMN mart.run_warnings.run_id IS 'The training (mart.training_runs).';
 COMMENT ON COLUMN mart.run_warnings.name IS 'too-good: everybody''s target among the first; below-chance: worse than chance and popularity; few-candidates: Recall@k holds mostly whatever the model.';
 COMMENT ON COLUMN mart.run_warnings.split IS 'valid, test, or next: what really came next (mart.next_ranks).';
-COMMENT ON COLUMN mart.run_warnings.protocol IS 'uniform_100 or full.';
+COMMENT ON COLUMN mart.run_warnings.protocol IS 'uniform_100: among 100 sampled items; full: among all items.';
 COMMENT ON COLUMN mart.run_warnings.k IS 'The cut-off in question; null: the whole training is suspected.';
 COMMENT ON COLUMN mart.run_warnings.seen IS 'The figures behind it.';
 COMMENT ON COLUMN mart.run_warnings.audit_id IS 'The audit that found it (mart.validation_results).';
@@ -195,7 +195,7 @@ CREATE TABLE IF NOT EXISTS mart.next_ranks (
 );
 COMMENT ON TABLE mart.next_ranks IS 'Rank of what really came next (mart.next_targets), where the snapshot knows the item.';
 COMMENT ON COLUMN mart.next_ranks.run_id IS 'The training (mart.training_runs), of a snapshot as of some day.';
-COMMENT ON COLUMN mart.next_ranks.protocol IS 'uniform_100: against a hundred drawn items; full: against every item outside the user''s history.';
+COMMENT ON COLUMN mart.next_ranks.protocol IS 'uniform_100: among 100 sampled items; full: among all items outside the user''s history.';
 COMMENT ON COLUMN mart.next_ranks.user_id IS 'User id in the snapshot.';
 COMMENT ON COLUMN mart.next_ranks.rank IS '1 + candidates scored higher + half of those scored equal.';
 COMMENT ON COLUMN mart.next_ranks.n_candidates IS 'Items ranked, the one that came included.';

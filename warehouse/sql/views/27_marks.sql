@@ -16,7 +16,7 @@ GROUP BY ALL;
 COMMENT ON VIEW mart.marks IS 'The suspicions of mart.run_warnings at each figure that they concern: those without a cut-off at every one of the training.';
 COMMENT ON COLUMN mart.marks.run_id IS 'The training (mart.training_runs).';
 COMMENT ON COLUMN mart.marks.split IS 'valid, test or next.';
-COMMENT ON COLUMN mart.marks.protocol IS 'uniform_100 or full.';
+COMMENT ON COLUMN mart.marks.protocol IS 'uniform_100: among 100 sampled items; full: among all items.';
 COMMENT ON COLUMN mart.marks.k IS 'Cut-off.';
 COMMENT ON COLUMN mart.marks.name IS 'Its name.';
 COMMENT ON COLUMN mart.marks.accepted IS 'Whether somebody accepted it.';

@@ -22,7 +22,7 @@ COMMENT ON COLUMN mart.metrics.retention IS '5-core or cold-start.';
 COMMENT ON COLUMN mart.metrics.preset IS 'Named settings it started from.';
 COMMENT ON COLUMN mart.metrics.seed IS 'Its seed.';
 COMMENT ON COLUMN mart.metrics.split IS 'valid or test.';
-COMMENT ON COLUMN mart.metrics.protocol IS 'uniform_100 or full.';
+COMMENT ON COLUMN mart.metrics.protocol IS 'uniform_100: among 100 sampled items; full: among all items.';
 COMMENT ON COLUMN mart.metrics.k IS 'Cut-off.';
 COMMENT ON COLUMN mart.metrics.recall IS 'Share of users whose held-out item is among the first k (hit rate).';
 COMMENT ON COLUMN mart.metrics.ndcg IS 'Mean of 1 / log2(rank + 1) within the first k, else 0.';

@@ -30,7 +30,7 @@ COMMENT ON COLUMN mart.leaderboard.preset IS 'Named settings of the trainings, w
 COMMENT ON COLUMN mart.leaderboard.model IS 'Slug of the variant.';
 COMMENT ON COLUMN mart.leaderboard.display_name IS 'Name of the variant in tables.';
 COMMENT ON COLUMN mart.leaderboard.split IS 'valid or test.';
-COMMENT ON COLUMN mart.leaderboard.protocol IS 'uniform_100 or full.';
+COMMENT ON COLUMN mart.leaderboard.protocol IS 'uniform_100: among 100 sampled items; full: among all items.';
 COMMENT ON COLUMN mart.leaderboard.k IS 'Cut-off.';
 COMMENT ON COLUMN mart.leaderboard.recall IS 'Mean recall over seeds.';
 COMMENT ON COLUMN mart.leaderboard.recall_sd IS 'Sample standard deviation of recall over seeds; null for one seed.';

@@ -23,7 +23,7 @@ COMMENT ON COLUMN mart.ladder.preset IS 'Named settings of both.';
 COMMENT ON COLUMN mart.ladder.model IS 'Slug of the variant that is claimed to be better.';
 COMMENT ON COLUMN mart.ladder.baseline IS 'Slug of the one that it is compared with.';
 COMMENT ON COLUMN mart.ladder.split IS 'valid or test.';
-COMMENT ON COLUMN mart.ladder.protocol IS 'uniform_100 or full.';
+COMMENT ON COLUMN mart.ladder.protocol IS 'uniform_100: among 100 sampled items; full: among all items.';
 COMMENT ON COLUMN mart.ladder.metric IS 'recall_10 or ndcg_10.';
 COMMENT ON COLUMN mart.ladder.difference IS 'Mean over users of model minus baseline.';
 COMMENT ON COLUMN mart.ladder.low IS 'Lower end of its 95 % interval.';

@@ -12,7 +12,7 @@ COMMENT ON COLUMN mart.slices.preset IS 'Named settings it started from.';
 COMMENT ON COLUMN mart.slices.seed IS 'Its seed.';
 COMMENT ON COLUMN mart.slices.snapshot_id IS 'What it was trained on (core.snapshots).';
 COMMENT ON COLUMN mart.slices.split IS 'valid or test.';
-COMMENT ON COLUMN mart.slices.protocol IS 'uniform_100 or full.';
+COMMENT ON COLUMN mart.slices.protocol IS 'uniform_100: among 100 sampled items; full: among all items.';
 COMMENT ON COLUMN mart.slices.slice IS 'history, popularity or season.';
 COMMENT ON COLUMN mart.slices.bucket IS 'The part of it, numbered in order. History and popularity count interactions of the training part.';
 COMMENT ON COLUMN mart.slices.recall_10 IS 'Recall@10 of the users in it.';

@@ -62,7 +62,7 @@ COMMENT ON COLUMN mart.backtest.snapshot_id IS 'What the models were trained on 
 COMMENT ON COLUMN mart.backtest.preset IS 'Named settings of the trainings.';
 COMMENT ON COLUMN mart.backtest.model IS 'Slug of the variant.';
 COMMENT ON COLUMN mart.backtest.display_name IS 'Name of the variant in tables.';
-COMMENT ON COLUMN mart.backtest.protocol IS 'uniform_100 or full.';
+COMMENT ON COLUMN mart.backtest.protocol IS 'uniform_100: among 100 sampled items; full: among all items.';
 COMMENT ON COLUMN mart.backtest.waited IS 'all, or those who came back under a day, or a day and more, after their last interaction before.';
 COMMENT ON COLUMN mart.backtest.recall_10 IS 'Recall@10 of what came next.';
 COMMENT ON COLUMN mart.backtest.ndcg_10 IS 'NDCG@10 of what came next.';
