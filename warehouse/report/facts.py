@@ -103,8 +103,10 @@ class Facts:
 
 
 def asked(home: Home, code_version: str) -> dict[str, str]:
-    """Of each snapshot the training that an example is asked of."""
-    return dict(ask(home, statements("report/asked"), [code_version]).rows())
+    """Of the snapshot of each page the training that an example is asked of."""
+    shown = {about["snapshot_id"] for about in _rows(home, "report/data_sets")}
+    best = ask(home, statements("report/asked"), [code_version]).rows()
+    return {snapshot: run_id for snapshot, run_id in best if snapshot in shown}
 
 
 def gather(home: Home, examples: Mapping[str, Example | str] | None = None) -> Facts:

@@ -1,5 +1,5 @@
--- $1: version of the models' code, which may not read what others left. Of each snapshot the training
--- that is asked for an example: one of that code, then the best on validation.
+-- $1: version of the models' code, which may not read what others left. Of each snapshot the
+-- training that is asked for an example: one of that code, then the best on validation.
 SELECT snapshot_id, run_id
 FROM mart.latest_runs
 JOIN (SELECT run_id, code_version FROM mart.training_runs) USING (run_id)
