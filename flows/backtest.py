@@ -2,24 +2,13 @@
 
 from calendar import monthrange
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
-from pathlib import Path
 
 from prefect import flow
 
 from flows import names
-from flows.parameters import (
-    HEADLINE,
-    DatasetName,
-    Device,
-    Experiment,
-    Model,
-    Preset,
-    Rejects,
-    Retention,
-    Seeds,
-    Suspicion,
-)
+from flows.parameters import Experiment, asked
 from flows.run import prepared
 from flows.train import train_and_audit
 from tasks import auditing, backtesting, publishing
@@ -31,40 +20,30 @@ from warehouse.database import locked
 from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.records import Snapshot
+from warehouse.visible import counted
 
 MONTHS = 12
 
 
 @flow(flow_run_name=names.backtest)
 @operated
-def backtest(
-    days: Sequence[date],
-    dataset: DatasetName = "synthetic",
-    source: Path | None = None,
-    retention: Retention = "5-core",
-    models: Sequence[Model] = HEADLINE,
-    preset: Preset = "quick",
-    seeds: Seeds = 1,
-    device: Device = "auto",
-    max_rejects: Rejects = 0,
-    home: Path | None = None,
-    accept: Sequence[Suspicion] = (),
-) -> list[str]:
+@asked(single=True, without=("as_of",))
+def backtest(days: Sequence[date], asked: Experiment) -> list[str]:
     """Train on what was known on each day and rank what came next; other parameters as in `run`.
 
     What is published already is not done again. Returns the snapshots' ids.
     """
-    place = Home.at(home)
-    tag(dataset, retention, preset)
-    asked = (dataset, source, (retention,), models, preset, seeds, device, max_rejects, home)
+    place = Home.at(asked.home)
+    device, accept = asked.device, asked.accept
+    tag(asked.dataset, *asked.retentions, *asked.preset_names())
     wanted = [
-        one for day in sorted(set(days)) for one in prepared(place, Experiment(*asked, day))[1]
+        one for day in sorted(set(days)) for one in prepared(place, replace(asked, as_of=day))[1]
     ]
     missing = backtesting.not_looked_at(place, wanted)
     ahead = _looked_ahead(place, missing)  # a day after which nothing came is refused now
     train_and_audit(place, wanted, device, accept)
     if len(missing) < len(wanted):
-        note(f"{len(wanted) - len(missing)} trainings: what came next was ranked before")
+        note(f"{counted(len(wanted) - len(missing), 'training')}: what came next was ranked before")
     for found in ahead:
         trained = [one for one in missing if one.snapshot == found.snapshot]
         _rank(place, found, trained, device, accept)

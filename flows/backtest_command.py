@@ -7,21 +7,8 @@ import typer
 
 from flows import console
 from flows.guard import guarded, working
-from flows.options import (
-    DEFAULT_HOME,
-    Accept,
-    AsJson,
-    Dataset,
-    DeviceName,
-    HomeDir,
-    MaxRejects,
-    Models,
-    PresetName,
-    Retain,
-    SeedCount,
-    Source,
-)
-from flows.parameters import HEADLINE
+from flows.options import AsJson, Given, Wait, asking
+from flows.parameters import experiment
 from warehouse.errors import RefusedError
 
 app = typer.Typer()
@@ -37,21 +24,26 @@ Days = Annotated[
 @app.command(
     epilog="`fpt backtest --dataset ml-1m --source ml-1m.zip --from 2000-08-01 --to 2000-12-01`"
 )
+@asking(
+    "dataset",
+    "source",
+    "retention",
+    "models",
+    "preset",
+    "settings",
+    "seeds",
+    "device",
+    "max_rejects",
+    "accept",
+    "home",
+)
 def backtest(
-    dataset: Dataset = "synthetic",
-    source: Source = None,
+    given: Given,
     first: First = None,
     last: Last = None,
     every: Every = 1,
     on: Days = [],  # noqa: B006 - Typer copies it
-    retention: Retain = "5-core",
-    models: Models = list(HEADLINE),  # noqa: B006
-    preset: PresetName = "quick",
-    seeds: SeedCount = 1,
-    device: DeviceName = "auto",
-    max_rejects: MaxRejects = 0,
-    accept: Accept = [],  # noqa: B006
-    home: HomeDir = DEFAULT_HOME,
+    wait: Wait = None,
     as_json: AsJson = False,
 ) -> None:
     """Train on what was known on each of several days, and rank what really came next.
@@ -68,17 +60,18 @@ def backtest(
             days += days_between(first.date(), last.date(), every)
         if not days:
             raise RefusedError("No day to look back from", to_do="Give --from and --to, or --on")
-        asked = (dataset, source, retention, models, preset, seeds, device, max_rejects, home)
-        return flow(days, *asked, accept)
+        return flow(days, **given)
 
     def show(snapshots: list[str]) -> None:
         from warehouse.database import statements
         from warehouse.home import Home
         from warehouse.questions import ask
 
-        rows = ask(Home.at(home), statements("questions/backtest"), [snapshots, preset])
-        title = f"What came next, and what was left out, at 10; preset {preset}"
+        rows = ask(Home.at(home), statements("questions/backtest"), [snapshots, presets])
+        title = f"What came next, and what was left out, at 10; preset {' and '.join(presets)}"
         console.show_rows(rows.to_dicts(), title, as_json=as_json)
 
-    snapshots = working(run, home)
+    home = given["home"]
+    presets = guarded(lambda: experiment(given).preset_names(), home)
+    snapshots = working(run, home, wait=wait)
     guarded(lambda: show(snapshots), home)

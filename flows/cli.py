@@ -2,6 +2,8 @@
 
 import os
 import sys
+from collections.abc import Callable
+from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,23 +14,17 @@ from flows.files import refuse_unmakeable
 from flows.guard import Guarded, guarded, working
 from flows.options import (
     DEFAULT_HOME,
-    Accept,
+    TABLES,
     AsJson,
-    AsOf,
     Dataset,
-    DeviceName,
+    Given,
     HomeDir,
-    MaxRejects,
-    Models,
     PresetName,
-    Retain,
     Retains,
-    SeedCount,
-    Source,
-    TableModels,
-    day,
+    Wait,
+    asking,
 )
-from flows.parameters import HEADLINE, Experiment
+from flows.parameters import experiment
 from tasks.ends import ends
 
 app = typer.Typer(
@@ -41,48 +37,42 @@ app = typer.Typer(
 )
 
 
-@app.command(epilog="`fpt run --dataset ml-1m --source ml-1m.zip --model sas_fpt --preset paper`")
-def run(
-    dataset: Dataset = "synthetic",
-    source: Source = None,
-    retention: Retain = "5-core",
-    models: Models = list(HEADLINE),  # noqa: B006 - Typer copies it
-    preset: PresetName = "quick",
-    seeds: SeedCount = 1,
-    device: DeviceName = "auto",
-    max_rejects: MaxRejects = 0,
-    as_of: AsOf = None,
-    accept: Accept = [],  # noqa: B006
-    home: HomeDir = DEFAULT_HOME,
-    as_json: AsJson = False,
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        console.out.print(f"fpt {version_of('sas-fpt-pipeline')}", highlight=False)
+        raise typer.Exit
+
+
+RUN = "dataset source retention models preset settings seeds device max_rejects as_of accept home"
+MANY = RUN.replace("retention", "retentions").split()
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show it, and end."),
+    ] = False,
 ) -> None:
+    """Raw MovieLens ratings to sequential recommenders and metrics in SQL."""
+
+
+@app.command(epilog="`fpt run --dataset ml-1m --source ml-1m.zip --model sas_fpt --preset paper`")
+@asking(*RUN.split())
+def run(given: Given, wait: Wait = None, as_json: AsJson = False) -> None:
     """Ingest, audit, prepare, audit, train, evaluate, publish; then show the metrics."""
 
     def flow() -> Any:
         from flows.run import run
 
-        asked = (dataset, source, retention, models, preset, seeds, device, max_rejects, home)
-        return run(*asked, day(as_of), accept)
+        return run(**given)
 
-    outcome = working(flow, home)
-    guarded(lambda: _show_metrics(outcome, preset, home, as_json), home)
+    _work_and_show(flow, given, wait, as_json)
 
 
 @app.command(epilog="`fpt benchmark --dataset ml-1m --source ml-1m.zip --preset paper --seeds 5`")
-def benchmark(
-    dataset: Dataset = "synthetic",
-    source: Source = None,
-    retentions: Retains = ["5-core", "cold-start"],  # noqa: B006
-    models: TableModels = None,
-    preset: PresetName = "quick",
-    seeds: SeedCount = 5,
-    device: DeviceName = "auto",
-    max_rejects: MaxRejects = 0,
-    as_of: AsOf = None,
-    accept: Accept = [],  # noqa: B006
-    home: HomeDir = DEFAULT_HOME,
-    as_json: AsJson = False,
-) -> None:
+@asking(*MANY, **TABLES)
+def benchmark(given: Given, wait: Wait = None, as_json: AsJson = False) -> None:
     """Both tables of the paper, published together.
 
     TiSASRec, TiSASRec+, TiSASRec++ and SAS-FPT on 5-core data, TiSASRec and SAS-FPT on cold-start
@@ -92,76 +82,74 @@ def benchmark(
     def flow() -> Any:
         from flows.run import benchmark
 
-        asked = (dataset, source, retentions, models, preset, seeds, device, max_rejects, home)
-        return benchmark(*asked, day(as_of), accept)
+        return benchmark(**given)
 
-    outcome = working(flow, home)
-    guarded(lambda: _show_metrics(outcome, preset, home, as_json), home)
+    _work_and_show(flow, given, wait, as_json)
 
 
 @app.command(epilog="`fpt ingest --dataset ml-1m --source ml-1m.zip`")
-def ingest(
-    dataset: Dataset = "synthetic",
-    source: Source = None,
-    max_rejects: MaxRejects = 0,
-    home: HomeDir = DEFAULT_HOME,
-    as_json: AsJson = False,
-) -> None:
+@asking("dataset", "source", "max_rejects", "home")
+def ingest(given: Given, wait: Wait = None, as_json: AsJson = False) -> None:
     """Land one archive in `raw`, audited."""
 
-    def flow() -> str:
+    def flow() -> Any:
         from flows.ingest import ingest
 
-        return ingest(dataset, source, max_rejects, home)
+        return ingest(**given)
 
-    load_id = working(flow, home)
+    home = given["home"]
+    load_id = working(flow, home, wait=wait)
     question = "SELECT * FROM raw.loads WHERE load_id = ?"
     guarded(lambda: _show_answer(home, question, [load_id], "Landed", as_json), home)
 
 
 @app.command(epilog="`fpt prepare 3f2a --retention cold-start`")
+@asking("retention", "as_of", "home")
 def prepare(
+    given: Given,
     load_id: Annotated[
-        str, typer.Argument(help="A load, as `fpt ingest` names it, or how it begins.")
-    ],
-    retention: Retain = "5-core",
-    as_of: AsOf = None,
-    home: HomeDir = DEFAULT_HOME,
+        str | None,
+        typer.Argument(help="A load, as `fpt ingest` names it, or how it begins; else the newest."),
+    ] = None,
+    wait: Wait = None,
     as_json: AsJson = False,
 ) -> None:
     """Make core tables and sequences from a load, audited."""
 
-    def flow() -> str:
+    def flow() -> Any:
         from flows.prepare import prepare
 
-        return prepare(load_id, retention, home, day(as_of))
+        return prepare(load_id, **given)
 
-    snapshot_id = working(flow, home)
+    home = given["home"]
+    snapshot_id = working(flow, home, wait=wait)
     question = "SELECT * FROM core.snapshots WHERE snapshot_id = ?"
     guarded(lambda: _show_answer(home, question, [snapshot_id], "Prepared", as_json), home)
 
 
 @app.command(epilog="`fpt train 9c41 --model sas_fpt --seeds 5 --device cuda`")
+@asking("models", "preset", "settings", "seeds", "device", "accept", "home")
 def train(
+    given: Given,
     snapshot_id: Annotated[
-        str, typer.Argument(help="A snapshot, as `fpt prepare` names it, or how it begins.")
-    ],
-    models: Models = list(HEADLINE),  # noqa: B006
-    preset: PresetName = "quick",
-    seeds: SeedCount = 1,
-    device: DeviceName = "auto",
-    accept: Accept = [],  # noqa: B006
-    home: HomeDir = DEFAULT_HOME,
+        str | None,
+        typer.Argument(
+            help="A snapshot, as `fpt prepare` names it, or how it begins; else the newest."
+        ),
+    ] = None,
+    wait: Wait = None,
     as_json: AsJson = False,
 ) -> None:
     """Train on a snapshot, rank, audit, publish."""
 
-    def flow() -> list[str]:
+    def flow() -> Any:
         from flows.train import train
 
-        return train(snapshot_id, models, preset, seeds, device, home, accept)
+        return train(snapshot_id, **given)
 
-    run_ids = working(flow, home)
+    home = given["home"]
+    guarded(lambda: experiment(given).preset_names(), home)
+    run_ids = working(flow, home, wait=wait)
     question = (
         "SELECT display_name AS model, seed, run_id, protocol, recall, ndcg, mrr, warnings "
         "FROM mart.metrics WHERE list_contains(?, run_id) AND split = 'test' AND k = 10 "
@@ -171,41 +159,27 @@ def train(
 
 
 @app.command(epilog="`fpt plan --dataset ml-1m --source ml-1m.zip --preset paper --seeds 5`")
-def plan(
-    dataset: Dataset = "synthetic",
-    source: Source = None,
-    retentions: Retains = ["5-core"],  # noqa: B006
-    models: Models = list(HEADLINE),  # noqa: B006
-    preset: PresetName = "quick",
-    seeds: SeedCount = 1,
-    as_of: AsOf = None,
-    home: HomeDir = DEFAULT_HOME,
-    as_json: AsJson = False,
-) -> None:
+@asking(
+    *(name for name in MANY if name not in ("device", "max_rejects", "accept")),
+    retentions=(Retains, ["5-core"]),
+)
+def plan(given: Given, as_json: AsJson = False) -> None:
     """Show what would run, what is already there and how long it may take; changes nothing."""
 
     def show() -> None:
         from flows.plan import plan
 
-        asked = (dataset, source, retentions, models, preset, seeds)
-        rows = plan(Experiment(*asked, home=home, as_of=day(as_of)))
-        console.show_rows(rows, "Plan", as_json=as_json)
+        console.show_rows(plan(experiment(given)), "Plan", as_json=as_json)
 
-    guarded(show, home)
+    guarded(show, given["home"])
 
 
 @app.command(epilog="`fpt export to-gpu --dataset ml-1m --source ml-1m.zip --preset paper`")
+@asking(*(name for name in MANY if name not in ("device", "accept")), **TABLES)
 def export(
     folder: Annotated[Path, typer.Argument(help="Folder to write, and to carry there.")],
-    dataset: Dataset = "synthetic",
-    source: Source = None,
-    retentions: Retains = ["5-core", "cold-start"],  # noqa: B006
-    models: TableModels = None,
-    preset: PresetName = "quick",
-    seeds: SeedCount = 5,
-    max_rejects: MaxRejects = 0,
-    as_of: AsOf = None,
-    home: HomeDir = DEFAULT_HOME,
+    given: Given,
+    wait: Wait = None,
     as_json: AsJson = False,
 ) -> None:
     """Write what `benchmark` would train into a folder, for a machine with a GPU.
@@ -217,11 +191,12 @@ def export(
     def flow() -> int:
         from flows.run import export
 
-        asked = (dataset, source, retentions, models, preset, seeds, max_rejects, home)
-        return export(folder, *asked, day(as_of))
+        return export(folder, **given)
 
+    home = given["home"]
     guarded(lambda: refuse_unmakeable(folder), home)
-    row = {"folder": str(folder), "trainings": working(flow, home)}
+    guarded(lambda: experiment(given).preset_names(), home)
+    row = {"folder": str(folder), "trainings": working(flow, home, wait=wait)}
     guarded(lambda: console.show_rows([row], "Exported", as_json=as_json), home)
 
 
@@ -340,14 +315,21 @@ def main() -> None:
         raise
 
 
-def _show_metrics(outcome: Any, preset: str, home: Path, as_json: bool) -> None:
-    from tasks.artifacts import leaderboard
-    from warehouse.home import Home
+def _work_and_show(flow: Callable[[], Any], given: Given, wait: bool | None, as_json: bool) -> None:
+    """Run the pipeline, then show the metrics of what was asked for."""
+    home = given["home"]
+    presets = guarded(lambda: experiment(given).preset_names(), home)
+    outcome = working(flow, home, wait=wait)
 
-    if not outcome.changed:
-        console.err.print("Nothing to do: all of it is published already.")
-    rows = leaderboard(Home.at(home), outcome.snapshot_ids, preset)
-    console.show_rows(rows, f"Test metrics, preset {preset}", as_json=as_json)
+    def show() -> None:
+        from tasks.artifacts import leaderboard
+        from warehouse.home import Home
+
+        rows = leaderboard(Home.at(home), outcome.snapshot_ids, presets)
+        title = f"Test metrics, preset {' and '.join(presets)}"
+        console.show_rows(rows, title, as_json=as_json)
+
+    guarded(show, home)
 
 
 def _show_findings(findings: list[dict[str, str]], title: str, as_json: bool) -> bool:

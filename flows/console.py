@@ -1,17 +1,15 @@
-"""What the command line shows: progress bars, tables, one clear message for an error."""
+"""What the command line shows: tables, JSON, one clear message for an error."""
 
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.measure import Measurement
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from warehouse.visible import json_value, printable
@@ -27,41 +25,6 @@ def _width() -> int | None:
 
 out = Console(width=_width())
 err = Console(stderr=True)
-
-
-class BarReporter:
-    """Shows each step as a bar on stderr."""
-
-    def __init__(self, bars: Progress) -> None:
-        self._bars = bars
-        self._tasks: dict[str, TaskID] = {}
-
-    def report(self, step: str, done: float, total: float | None, note: str) -> None:
-        """See `tasks.progress.Reporter`."""
-        if step not in self._tasks:
-            self._tasks[step] = self._bars.add_task(step, total=total, note="")
-        self._bars.update(self._tasks[step], completed=done, total=total, note=note)
-
-    def note(self, text: str) -> None:
-        """See `tasks.progress.Reporter`."""
-        self._bars.console.print(escape(printable(text)))
-
-
-@contextmanager
-def progress_bars() -> Iterator[None]:
-    """Show progress on stderr while the block runs."""
-    from tasks import progress
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f}%"),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[note]}"),
-    )
-    with Progress(*columns, console=err) as bars:
-        progress.use(BarReporter(bars))
-        yield
 
 
 def show_rows(rows: Sequence[Mapping[str, Any]], title: str, *, as_json: bool = False) -> None:
@@ -116,3 +79,10 @@ def fail(message: str) -> None:
     """Print an error's message in one line, to stderr."""
     err.print(f"[bold red]error:[/] {escape(printable(message))}", soft_wrap=True)
     sys.stderr.flush()
+
+
+def write_err(line: str) -> None:
+    """A line on stderr as it is, for scripts."""
+    sys.stdout.flush()
+    err.file.write(f"{line}\n")
+    err.file.flush()

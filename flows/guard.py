@@ -1,23 +1,31 @@
-"""How a command runs: what it says while it works, and the one message when it fails."""
+"""How a command runs: what it says while it works, and the one message when it fails.
+
+Exit codes: docs/how-to/command-line.md.
+"""
 
 import errno
+import json
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import typer
 from typer.core import TyperGroup
 
-from flows import console
-from tasks.ends import INTERRUPTED, ends
-from warehouse.errors import RefusedError
+from flows import console, shown
+from tasks.ends import ends
+from tasks.last_words import INTERRUPTED, asks_json, interrupted
+from warehouse.errors import RefusedError, StepError
 from warehouse.home import Home
+from warehouse.locks import waiting
 
 T = TypeVar("T")
+FAULT, MISTYPED = 1, 2
 READER_GONE = 141  # as of a program that SIGPIPE ended
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _CLOSED = (errno.EROFS, errno.EACCES, errno.EPERM)
@@ -29,28 +37,51 @@ class Guarded(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was typed."""
-        return guarded(lambda: _flushed(lambda: super(Guarded, self).invoke(ctx)), None)
+        try:
+            return guarded(lambda: _flushed(lambda: super(Guarded, self).invoke(ctx)), None)
+        except Exception as error:
+            if not _is_usage(error):
+                raise
+            error.message = _plain(error.message)  # type: ignore[attr-defined]
+            if not asks_json():
+                raise
+            _tell(_mistyped(error))
+            raise typer.Exit(MISTYPED) from error
 
 
-def working(flow: Callable[[], T], home: Path) -> T:
-    """Run a flow with progress bars; its log, tracebacks included, goes to `logs/fpt.log`."""
+def working(flow: Callable[[], T], home: Path, *, wait: bool | None = None) -> T:
+    """Run a flow with its progress shown; its log, tracebacks included, goes to `logs/fpt.log`.
 
-    def logged() -> T:
+    Args:
+        flow: imports and calls it.
+        home: of the pipeline.
+        wait: whether it waits for another run in the same home; None: at a terminal.
+    """
+
+    def logged(reporter: shown.Shown) -> T:
         import prefect.flow_engine
 
         from flows import server
         from flows.logs import log_to
         from flows.sweeping import swept
+        from tasks.progress import use
 
         log_to(home)
         server.connect(Home.at(home))
         # our handlers stay in place: the engine's would break off its own reports, and is of use
         # to workers only
         prefect.flow_engine.capture_sigterm = nullcontext  # type: ignore
-        with console.progress_bars(), swept(home):
+        use(reporter)
+        with swept(home):
             return _whole(flow, Home.at(home))
 
-    return guarded(logged, home)
+    def watched() -> T:
+        with shown.progress() as reporter:
+            if sys.stderr.isatty() if wait is None else wait:
+                waiting.tell = reporter.note
+            return logged(reporter)
+
+    return guarded(watched, home)
 
 
 def _whole(flow: Callable[[], T], home: Home) -> T:
@@ -92,15 +123,45 @@ def guarded(action: Callable[[], T], home: Path | None) -> T:
     except Exception as error:
         if _is_usage(error):
             raise
-        message, code = (
-            (_said(error, home), 1) if ends.received is None else (INTERRUPTED, ends.code)
-        )
+        told = _told(error, home) if ends.received is None else None
     except KeyboardInterrupt:
-        message, code = INTERRUPTED, ends.code
+        told = None
     with suppress(OSError):
         ends.said = True
-        console.fail(message)
-    raise typer.Exit(code)
+        _tell(told)
+    raise typer.Exit(ends.code if told is None else told.code)
+
+
+@dataclass(frozen=True)
+class _Told:
+    """How a failure is told: in one line, or in its parts to scripts."""
+
+    line: str
+    what: str
+    code: int
+    got: str | None = None
+    expected: str | None = None
+    to_do: str | None = None
+
+
+def _tell(told: _Told | None) -> None:
+    """Print why a command failed, or (None) that it was interrupted; the last line on stderr."""
+    if not asks_json():
+        console.fail(INTERRUPTED if told is None else told.line)
+        return
+    parts = ("what", "got", "expected", "to_do", "code")
+    values = {name: getattr(told, name) or None for name in parts}
+    console.write_err(interrupted(ends.code) if told is None else json.dumps(values))
+
+
+def _refusal(error: RefusedError) -> _Told:
+    return _Told(str(error), error.what, error.code, error.got, error.expected, error.to_do)
+
+
+def _mistyped(error: Any) -> _Told:
+    where = getattr(error.ctx, "command_path", "fpt")
+    said = error.format_message().rstrip(".")
+    return _Told(said, said, MISTYPED, to_do=f"See `{where} --help`")
 
 
 def _flushed(action: Callable[[], T]) -> T:
@@ -122,13 +183,18 @@ def _is_usage(error: Exception) -> bool:
     return hasattr(error, "show") and hasattr(error, "exit_code")
 
 
-def _said(error: Exception, home: Path | None) -> str:
-    """One line, by cause; nothing that fails here may hide it."""
+def _told(error: Exception, home: Path | None) -> _Told:
+    """A failure by its cause; nothing that fails here may hide it."""
     if (known := _known(error)) is not None:
         # Prefect keeps the error; its frames would keep open connections to the end and past it.
         for one in _causes(error):
             traceback.clear_frames(one.__traceback__)
-        return str(known)
+        return _refusal(known)
+    said = _unforeseen(error, home)
+    return _Told(said, said, FAULT)
+
+
+def _unforeseen(error: Exception, home: Path | None) -> str:
     from flows.logs import keep_traceback
 
     said = " ".join(f"{type(error).__name__}: {error}".split())
@@ -152,12 +218,35 @@ def _known(error: BaseException) -> RefusedError | None:
             )
         if _is_full(one):
             where = getattr(one, "filename", None)
-            return RefusedError(
+            return StepError(
                 f"The disk is full{f' at {where}' if where else ''}",
                 got=" ".join(str(one).split())[:200],
                 to_do="Free some of it; the same command goes on where it was",
             )
-    return next((one for one in chain if isinstance(one, RefusedError)), None) or _of_prefect(chain)
+    ours = next((one for one in chain if isinstance(one, RefusedError)), None)
+    return ours or _of_parameters(chain) or _of_prefect(chain)
+
+
+def _of_parameters(chain: list[BaseException]) -> RefusedError | None:
+    """Settings or parameters that pydantic refuses, without its own words around them."""
+    for one in chain:
+        if type(one).__name__ == "ParameterTypeError":
+            said = str(one).partition(":\n - ")[2].replace("\n - ", "; ")
+            return RefusedError("Wrong parameters", got=_plain(said))
+        if type(one).__name__ == "ValidationError" and hasattr(one, "errors"):
+            wrong = [_of_field(found) for found in one.errors()]
+            return RefusedError("Wrong settings", got="; ".join(wrong))
+    return None
+
+
+def _of_field(found: Mapping[str, Any]) -> str:
+    where = ".".join(str(part) for part in found["loc"])
+    return f"{where}: {_plain(found['msg'])} ({found['input']!r:.80})"
+
+
+def _plain(said: str) -> str:
+    """Without the word that pydantic puts before what others say."""
+    return said.replace("Value error, ", "")
 
 
 def _is_full(error: BaseException) -> bool:

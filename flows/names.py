@@ -13,7 +13,17 @@ def pipeline() -> str:
 
 def training() -> str:
     """A run that only trains."""
-    return f"train on {flow_run.parameters['snapshot_id'][:8]}: {trained(flow_run.parameters)}"
+    return f"train on {_of('snapshot')}: {trained(flow_run.parameters)}"
+
+
+def preparation() -> str:
+    """A run that only prepares."""
+    return f"prepare {flow_run.parameters['retention']} of {_of('load')}"
+
+
+def _of(kind: str) -> str:
+    identity = flow_run.parameters[f"{kind}_id"]
+    return identity[:8] if identity else f"the newest {kind}"
 
 
 def export() -> str:
@@ -45,7 +55,11 @@ def trained(parameters: Mapping[str, Any]) -> str:
     'sas_fpt, quick'
     >>> trained({"models": None, "preset": "paper", "seeds": 5})
     "the paper's tables, paper, 5 seeds"
+    >>> trained({"models": ["sasrec"], "preset": "quick", "seeds": 1, "settings": {"heads": 2}})
+    'sasrec, quick heads=2'
     """
     models: Sequence[str] = parameters["models"] or ("the paper's tables",)
     seeds = f", {parameters['seeds']} seeds" if parameters["seeds"] > 1 else ""
-    return f"{', '.join(models)}, {parameters['preset']}{seeds}"
+    settings = parameters.get("settings") or {}
+    changed = "".join(f" {name}={value}" for name, value in settings.items())
+    return f"{', '.join(models)}, {parameters['preset']}{changed}{seeds}"

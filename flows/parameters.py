@@ -1,24 +1,46 @@
 """The words that flows and the command line take; a wrong one is refused before a run starts."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
+
+from flows.signatures import Parameter, expanded, parameter
+from fpt_model.config import VARIANTS, Setting
+from tasks.settings import configs, preset_name
+
+R = TypeVar("R")
 
 DatasetName = Literal[
     "synthetic", "ml-latest-small", "ml-100k", "ml-1m", "ml-20m", "ml-25m", "ml-32m"
 ]
 Retention = Literal["5-core", "cold-start"]
-Model = Literal["sasrec", "sse_pt", "tisasrec", "tisasrec_plus", "tisasrec_plus_plus", "sas_fpt"]
+ModelSlug = Literal[
+    "sasrec", "sse_pt", "tisasrec", "tisasrec_plus", "tisasrec_plus_plus", "sas_fpt"
+]
 Preset = Literal["quick", "paper", "matched", "anywhere", "best"]
 Device = Literal["auto", "cpu", "cuda"]
 Suspicion = Literal["too-good", "below-chance", "few-candidates"]  # expectations/suspicions.py
+Settings = Mapping[str, Setting]
 Seeds = Annotated[int, Field(ge=1, le=1000)]
 Rejects = Annotated[int, Field(ge=0)]
 
+
+def slug_of(model: Any) -> Any:
+    """A variant's slug from any of its names; what is none stays as it is, to be refused.
+
+    >>> slug_of("SAS-FPT"), slug_of("tisasrec++"), slug_of("Sas_Fpt"), slug_of("gpt")
+    ('sas_fpt', 'tisasrec_plus_plus', 'sas_fpt', 'gpt')
+    """
+    named = {slug: slug for slug in VARIANTS}
+    named |= {one.display_name.lower(): slug for slug, one in VARIANTS.items()}
+    return named.get(model.lower(), model) if isinstance(model, str) else model
+
+
+Model = Annotated[ModelSlug, BeforeValidator(slug_of)]
 HEADLINE: tuple[Model, ...] = ("tisasrec", "sas_fpt")
 LADDER: tuple[Model, ...] = ("tisasrec", "tisasrec_plus", "tisasrec_plus_plus", "sas_fpt")
 # The paper's tables: all rungs on 5-core data, the first and the last one on cold-start data.
@@ -35,6 +57,7 @@ class Experiment:
         retentions: which users and items stay; one snapshot each.
         models: variants to train on each snapshot; None for those that the paper's table has.
         preset: named settings.
+        settings: settings of the preset that are changed, by their names.
         seeds: seeds 0 to n - 1 of each variant.
         device: `auto` takes a GPU where there is one.
         max_rejects: how many lines may be unreadable before the run stops.
@@ -54,7 +77,58 @@ class Experiment:
     home: Path | None = None
     as_of: date | None = None
     accept: Sequence[Suspicion] = ()
+    settings: Settings = field(default_factory=dict)
 
     def models_on(self, retention: Retention) -> Sequence[Model]:
         """Variants to train where these users and items stay."""
         return PAPER[retention] if self.models is None else self.models
+
+    def preset_names(self) -> list[str]:
+        """What the preset is called in tables; with changed settings, which a variant may not
+        have, it may have several names.
+
+        Raises:
+            RefusedError: there is no such setting, or it can't be so.
+        """
+        models = [model for kind in self.retentions for model in self.models_on(kind)]
+        chosen = configs(models, self.preset, self.settings)
+        return list(dict.fromkeys(map(preset_name, chosen)))
+
+
+def asked(
+    *, single: bool = False, without: Sequence[str] = (), **defaults: Any
+) -> Callable[[Callable[..., R]], Callable[..., R]]:
+    """A flow's function of an `Experiment` becomes one of its parameters, as Prefect shows them.
+
+    Args:
+        single: `retention` in place of `retentions`.
+        without: parameters that this flow has no use for.
+        defaults: defaults of this flow, where they are others.
+    """
+    listed = [one for one in _listed(single) if one.name not in without]
+    listed = [one.replace(default=defaults.get(one.name, one.default)) for one in listed]
+
+    def decorate(function: Callable[..., R]) -> Callable[..., R]:
+        return expanded(function, "asked", listed, experiment)
+
+    return decorate
+
+
+def experiment(given: Mapping[str, Any]) -> Experiment:
+    """What is asked for, from a flow's parameters."""
+    values = dict(given)
+    if "retention" in values:
+        values["retentions"] = (values.pop("retention"),)
+    return Experiment(**values)
+
+
+def _listed(single: bool) -> list[Parameter]:
+    kinds = get_type_hints(Experiment, include_extras=True)
+    found = []
+    for one in fields(Experiment):
+        default = {} if one.default is MISSING else one.default
+        if single and one.name == "retentions":
+            found.append(parameter("retention", Retention, "5-core"))
+        else:
+            found.append(parameter(one.name, kinds[one.name], default))
+    return found

@@ -1,63 +1,135 @@
 """What a run would do: looks, and changes nothing."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from flows.parameters import Experiment
-from fpt_model.config import Config, resolve
-from tasks.training import run_id
-from warehouse.catalogue import opened
-from warehouse.database import statements
+from fpt_model.config import Config
+from tasks.settings import configs, preset_name
+from tasks.training import DONE, PUBLISH, TO_DO, run_id, state_of
+from warehouse.archive import open_archive
 from warehouse.datasets import find
+from warehouse.datasets.dataset import Dataset
+from warehouse.fetch import is_there
 from warehouse.forgetting import forgotten_users
 from warehouse.home import Home
 from warehouse.landing import load_id_of
 from warehouse.preparing import snapshot_id
+from warehouse.visible import counted
+from warehouse.standing import Standing, standing
+from warehouse.synthetic.world import SyntheticWorld
+from warehouse.synthetic.writer import write_archive
 from warehouse.transforms.options import Options
 
+UNKNOWN = "unknown"
 Row = dict[str, Any]
 
 
 def plan(asked: Experiment) -> list[Row]:
-    """The steps of a run, each with its id, whether it is there, and seconds from past runs.
+    """The steps of a run, each with its id, whether it is done, and seconds from past runs.
 
     Raises:
-        RefusedError: the source can't be read.
+        RefusedError: a run would be refused: the source is no archive of the data set, or there is
+            no such setting.
     """
-    place = Home.existing(asked.home)
-    archive = asked.source or find(asked.dataset).archive(place.sources)
-    if asked.source is None and not archive.exists():
-        what = f"{asked.dataset}: fetch (or generate) it, then land and everything after"
-        return [_row("fetch", what, "", "to do", None)]
-    known = _known(place, asked)
-    load_id = load_id_of(find(asked.dataset), archive, forgotten_users(place, asked.dataset))
-    rows = [_row("land", f"{asked.dataset} from {archive.name}", load_id, *_state(known, load_id))]
+    place, dataset = Home.existing(asked.home), find(asked.dataset)
+    known = standing(place, asked.dataset)
+    with _archive(place, dataset, asked.source) as archive:
+        if archive is None:
+            rows = _before_fetching(asked, known)
+        else:
+            load_id = load_id_of(dataset, archive, forgotten_users(place, asked.dataset))
+            if load_id not in known.loads:
+                _refuse_unfit(dataset, archive)
+            rows = [*_after_landing(place, asked, known, load_id, archive.name)]
+    return [*rows, _total(rows)]
+
+
+@contextmanager
+def _archive(place: Home, dataset: Dataset, source: Path | None) -> Iterator[Path | None]:
+    """What a run would land, while the block runs; None where it would have to fetch it first."""
+    if source is not None:
+        yield source
+    elif dataset.is_synthetic:  # as a run does, but elsewhere
+        with TemporaryDirectory() as folder:
+            archive = dataset.archive(Path(folder))
+            write_archive(SyntheticWorld(), archive)
+            yield archive
+    else:
+        archive = dataset.archive(place.sources)
+        yield archive if is_there(dataset, archive) else None
+
+
+def _refuse_unfit(dataset: Dataset, archive: Path) -> None:
+    with TemporaryDirectory() as folder, open_archive(dataset, archive, Path(folder)):
+        pass
+
+
+def _before_fetching(asked: Experiment, known: Standing) -> list[Row]:
+    """Nothing is known of the archive; where nothing is published yet, all is to be done."""
+    state = UNKNOWN if known.loads else TO_DO
+    rows = [
+        _row("fetch", asked.dataset, "", TO_DO),
+        _row("land", f"{asked.dataset}, once it is fetched", "", state),
+    ]
     for retention in asked.retentions:
-        snapshot = snapshot_id(load_id, retention, Options(asked.as_of))
-        what = f"{retention} as of {asked.as_of}" if asked.as_of else str(retention)
-        rows.append(_row("prepare", what, snapshot, *_state(known, snapshot)))
-        for model in dict.fromkeys(asked.models_on(retention)):
-            config = resolve(str(model), asked.preset)
-            rows += [_training(known, snapshot, config, seed) for seed in range(asked.seeds)]
+        rows.append(_row("prepare", _snapshot(asked, retention), "", state))
+        for config, seed in _trainings(asked, retention):
+            rows.append(_row("train", _training(config, seed), "", state, _seconds(known, config)))
     return rows
 
 
-def _training(known: Row, snapshot: str, config: Config, seed: int) -> Row:
-    identity = run_id(snapshot, config, seed)
-    state, _ = _state(known, identity)
-    seconds = None if state == "done" else known.get(f"seconds {config.model}")
-    return _row("train", f"{config.model} seed {seed}", identity, state, seconds)
+def _after_landing(
+    place: Home, asked: Experiment, known: Standing, load_id: str, source: str
+) -> Iterator[Row]:
+    landed = DONE if load_id in known.loads else TO_DO
+    yield _row("land", f"{asked.dataset} from {source}", load_id, landed)
+    for retention in asked.retentions:
+        snapshot = snapshot_id(load_id, retention, Options(asked.as_of))
+        prepared = DONE if snapshot in known.snapshots else TO_DO
+        yield _row("prepare", _snapshot(asked, retention), snapshot, prepared)
+        for config, seed in _trainings(asked, retention):
+            identity = run_id(snapshot, config, seed)
+            state = state_of(place, identity, known.checkpoints.get(identity))
+            seconds = None if state in (DONE, PUBLISH) else _seconds(known, config)
+            yield _row("train", _training(config, seed), identity, state, seconds)
 
 
-def _row(step: str, what: str, identity: str, state: str, seconds: float | None) -> Row:
+def _trainings(asked: Experiment, retention: Any) -> list[tuple[Config, int]]:
+    chosen = configs(asked.models_on(retention), asked.preset, asked.settings)
+    return [(config, seed) for config in chosen for seed in range(asked.seeds)]
+
+
+def _total(rows: list[Row]) -> Row:
+    """What all trainings together take; nobody has measured the rest."""
+    trainings = [row for row in rows if row["step"] == "train"]
+    left = [row for row in trainings if row["state"] != DONE]
+    unknown = [row for row in left if row["seconds"] is None and row["state"] != PUBLISH]
+    steps = [row for row in rows if row["state"] != DONE]
+    what = f"{counted(len(left), 'training')} of {len(trainings)}"
+    if unknown:
+        what += f"; unknown how long: no past run tells of {len(unknown)} of them"
+    elif left:
+        what += "; what is not training comes on top"
+    seconds = None if unknown or not left else sum(row["seconds"] or 0.0 for row in left)
+    return _row("total", what, "", TO_DO if steps else DONE, seconds)
+
+
+def _snapshot(asked: Experiment, retention: Any) -> str:
+    return f"{retention} as of {asked.as_of}" if asked.as_of else str(retention)
+
+
+def _training(config: Config, seed: int) -> str:
+    changed = preset_name(config).split()[1:]
+    return " ".join([config.model, *changed, f"seed {seed}"])
+
+
+def _seconds(known: Standing, config: Config) -> float | None:
+    return known.seconds.get((config.model, preset_name(config)))
+
+
+def _row(step: str, what: str, identity: str, state: str, seconds: float | None = None) -> Row:
     return {"step": step, "what": what, "id": identity, "state": state, "seconds": seconds}
-
-
-def _state(known: Row, identity: str) -> tuple[str, float | None]:
-    return ("done" if identity in known else "to do"), None
-
-
-def _known(place: Home, asked: Experiment) -> Row:
-    """Ids that are published, and the mean seconds of past trainings of each model."""
-    with opened(place) as connection:
-        rows = connection.execute(statements("questions/known"), [asked.dataset, asked.preset])
-        return dict(rows.fetchall())

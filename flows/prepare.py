@@ -5,32 +5,33 @@ from pathlib import Path
 
 from prefect import flow
 
+from flows import names
+from flows.chosen import chosen_id
 from flows.parameters import Retention
 from tasks import auditing, preparing, publishing
 from tasks.flow_runs import operated, tag
 from tasks.progress import note
 from warehouse.database import locked
 from warehouse.home import Home
-from warehouse.lookup import full_id
 from warehouse.preparing import snapshot_id
 from warehouse.records import Snapshot
 from warehouse.staging import staging_folder
 from warehouse.transforms.options import Options
 
 
-@flow(flow_run_name="prepare {retention} of {load_id}")
+@flow(flow_run_name=names.preparation)
 @operated
 def prepare(
-    load_id: str,
+    load_id: str | None = None,
     retention: Retention = "5-core",
     home: Path | None = None,
     as_of: date | None = None,
 ) -> str:
-    """Turn a published load into a snapshot of `core`, audited. Returns its snapshot id."""
+    """Turn a published load, or the newest, into a snapshot of `core`, audited. Returns its id."""
     place = Home.at(home)
     tag(retention)
-    load_id = full_id(place, "load", load_id)
-    snapshot = transform_and_audit(place, load_id, retention, Options(as_of))
+    load = chosen_id(place, "load", load_id)
+    snapshot = transform_and_audit(place, load, retention, Options(as_of))
     publishing.replace_readers_copy(place)
     return snapshot.snapshot_id
 

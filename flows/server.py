@@ -23,7 +23,7 @@ from uuid import UUID
 from flows import serving
 from tasks.servers import temporary
 from tasks.subprocesses import close, leashed
-from warehouse.errors import RefusedError
+from warehouse.errors import RefusedError, StepError
 from warehouse.home import Home
 
 REACH_SECONDS = 3.0  # for a server that is set to answer
@@ -288,7 +288,7 @@ def did_not_start(log: Path) -> RefusedError:
         return damage
     lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     said = lines[-1] if lines else "nothing"
-    return RefusedError("Prefect's server did not start", got=f"{said} (all of it in {log})")
+    return StepError("Prefect's server did not start", got=f"{said} (all of it in {log})")
 
 
 def damaged() -> RefusedError | None:
@@ -312,7 +312,7 @@ def damage_of(database: Path) -> RefusedError | None:
         found = "ok" if isinstance(error, sqlite3.OperationalError) else str(error)
     if found == "ok":
         return None
-    return RefusedError(
+    return StepError(
         "Prefect's database is damaged",
         got=f"{database}: {' '.join(found.split())}",
         to_do=f"Move it away (mv '{database}' '{database}.damaged'): it has the history of runs "

@@ -7,8 +7,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from flows import server
-from tasks.ends import INTERRUPTED, ends
+from tasks.ends import ends
 from tasks.flow_runs import current
+from tasks.last_words import INTERRUPTED
 from warehouse.database import is_held
 from warehouse.garbage import SIGNS_OF_LIFE
 from warehouse.home import Home

@@ -1,47 +1,50 @@
 """Models on one snapshot: train, rank, audit, publish."""
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from prefect import flow
 
 from flows import names
-from flows.parameters import HEADLINE, Device, Model, Preset, Seeds, Suspicion
+from flows.chosen import chosen_id
+from flows.parameters import HEADLINE, Device, Model, Preset, Seeds, Settings, Suspicion
 from tasks import artifacts, auditing, publishing, training
 from tasks.flow_runs import operated, tag
 from tasks.progress import note
 from tasks.training import Training
-from warehouse.database import locked
-from warehouse.errors import RefusedError
+from warehouse.database import is_held, locked
+from warehouse.errors import StepError
 from warehouse.home import Home
-from warehouse.lookup import full_id
 from warehouse.preparing import known_snapshot
 from warehouse.publishing import TrainedRun
+from warehouse.visible import counted
 
 
 @flow(flow_run_name=names.training)
 @operated
 def train(
-    snapshot_id: str,
+    snapshot_id: str | None = None,
     models: Sequence[Model] = HEADLINE,
     preset: Preset = "quick",
     seeds: Seeds = 1,
     device: Device = "auto",
     home: Path | None = None,
     accept: Sequence[Suspicion] = (),
+    settings: Settings | None = None,
 ) -> list[str]:
-    """Train and rank with models on a published snapshot. Returns the trainings' ids.
+    """Train and rank on a published snapshot, or the newest one. Returns the trainings' ids.
 
     What audits may suspect is named in `accept`, as in `Experiment`.
     """
     place = Home.at(home)
     tag(preset)
-    snapshot = known_snapshot(place, full_id(place, "snapshot", snapshot_id))
-    asked = training.trainings(snapshot, models, preset, seeds)
+    snapshot = known_snapshot(place, chosen_id(place, "snapshot", snapshot_id))
+    asked = training.trainings(snapshot, models, preset, seeds, settings)
     run_ids = train_and_audit(place, asked, device, accept)
     publishing.replace_readers_copy(place)
-    artifacts.show_results(place, [snapshot.snapshot_id], preset, run_ids)
+    presets = list(dict.fromkeys(one.preset for one in asked))
+    artifacts.show_results(place, [snapshot.snapshot_id], presets, run_ids)
     return run_ids
 
 
@@ -51,25 +54,40 @@ def train_and_audit(
     """The steps of `train`: what is missing is trained, then all of it is published together."""
     run_ids = [one.run_id for one in asked]
     missing = training.missing(place, asked)
-    if len(missing) < len(asked):
-        note(f"{len(asked) - len(missing)} trainings: unchanged, published before")
-    done = _train_and_rank(place, missing, device)
-    if done:
-        auditing.audit_runs(place, done, accept)
-        publishing.publish_runs(place, done)
+    with _alone(place, missing) as waited:
+        if waited:  # what the other run trained it has published
+            missing = training.missing(place, missing)
+        if len(missing) < len(asked):
+            done = counted(len(asked) - len(missing), "training")
+            note(f"{done}: unchanged, published before")
+        if missing:
+            trained = _train_and_rank(place, missing, device)
+            auditing.audit_runs(place, trained, accept)
+            publishing.publish_runs(place, trained)
     if accept:
         auditing.accept_warnings(place, run_ids, accept)
     return run_ids
 
 
-def _train_and_rank(place: Home, missing: Sequence[Training], device: str) -> list[TrainedRun]:
+@contextmanager
+def _alone(place: Home, missing: Sequence[Training]) -> Iterator[bool]:
+    """Hold the locks of trainings until they are published; whether another run had one of them.
+
+    Always taken in the same order: of two runs that wait, neither has what the other waits for.
+    """
+    names = sorted({one.lock for one in missing})
+    held = [is_held(place, name) for name in names]
     with ExitStack() as locks:
-        for name in dict.fromkeys(one.lock for one in missing):
+        for name in names:
             locks.enter_context(locked(place, name, wait_seconds=5))
-        unranked = [one for one in missing if not training.is_ranked(place, one)]
-        if len(unranked) < len(missing):
-            note(f"{len(missing) - len(unranked)} trainings: trained before")
-        failures = training.train(place, unranked, device) if unranked else {}
+        yield any(held)
+
+
+def _train_and_rank(place: Home, missing: Sequence[Training], device: str) -> list[TrainedRun]:
+    unranked = [one for one in missing if not training.is_ranked(place, one)]
+    if len(unranked) < len(missing):
+        note(f"{counted(len(missing) - len(unranked), 'training')}: trained before")
+    failures = training.train(place, unranked, device) if unranked else {}
     states = [
         training.take_in(place, one, failures.get(one.run_id), return_state=True) for one in missing
     ]
@@ -77,8 +95,8 @@ def _train_and_rank(place: Home, missing: Sequence[Training], device: str) -> li
         names = {one.run_id: one.name for one in missing}
         causes = [f"{names[run_id]}: {cause}" for run_id, cause in failures.items()]
         kept = "The others are kept: the" if len(causes) < len(missing) else "Then the"
-        raise RefusedError(
-            f"{len(causes)} of {len(missing)} trainings failed, so none was published",
+        raise StepError(
+            f"{len(causes)} of {counted(len(missing), 'training')} failed, so none was published",
             got="; ".join(causes),
             to_do=f"Mend the cause. {kept} same command trains what is left",
         )

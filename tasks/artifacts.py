@@ -17,14 +17,15 @@ from tasks.telling import tell
 from warehouse.database import statements
 from warehouse.home import Home
 from warehouse.questions import ask
+from warehouse.visible import counted
 
 
 @task(task_run_name="show results")
 def show_results(
-    home: Home, snapshot_ids: Sequence[str], preset: str, run_ids: Sequence[str]
+    home: Home, snapshot_ids: Sequence[str], presets: Sequence[str], run_ids: Sequence[str]
 ) -> None:
     """Of a run's trainings: the metrics as a table, the learning curves, and where the rows are."""
-    metrics = leaderboard(home, snapshot_ids, preset)
+    metrics = leaderboard(home, snapshot_ids, presets)
     said = "Test metrics at 10, mean over seeds; the paper's numbers where it has them"
     tell(lambda: create_table_artifact(table=metrics, key="metrics", description=said))
     drawn = curves.draw(ask(home, statements("questions/course"), [list(run_ids)]).to_dicts())
@@ -45,7 +46,7 @@ def where_the_rows_are(run_ids: Sequence[str]) -> str:
     }
     return "\n".join(
         [
-            f"{len(run_ids)} trainings; `fpt sql` asks the published tables.",
+            f"{counted(len(run_ids), 'training')}; `fpt sql` asks the published tables.",
             *(
                 f'\n**{what}**\n\n```sh\nfpt sql "{question}"\n```'
                 for what, question in questions.items()
@@ -64,9 +65,12 @@ def show_findings(findings: Sequence[Finding]) -> None:
     )
 
 
-def leaderboard(home: Home, snapshot_ids: Sequence[str], preset: str) -> list[dict[str, Any]]:
+def leaderboard(
+    home: Home, snapshot_ids: Sequence[str], presets: Sequence[str]
+) -> list[dict[str, Any]]:
     """Test metrics at 10 of what is published, both protocols in a row a model."""
-    return ask(home, statements("questions/metrics"), [list(snapshot_ids), preset]).to_dicts()
+    asked = [list(snapshot_ids), list(presets)]
+    return ask(home, statements("questions/metrics"), asked).to_dicts()
 
 
 def show_audit(what: str, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -17,8 +17,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
+from tasks.last_words import interrupted
+
 DEADLINE_SECONDS = 3.5  # from a signal to the end by force; five is what we promise
-INTERRUPTED = "interrupted; the same command goes on"
 NUMBERS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -145,7 +146,7 @@ class Ends:
             with suppress(Exception):
                 action()
         if not self.said:
-            os.write(2, f"\nerror: {INTERRUPTED}\n".encode())
+            os.write(2, f"\n{interrupted(self.code)}\n".encode())
         os._exit(self.code)
 
 

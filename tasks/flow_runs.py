@@ -19,7 +19,8 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelled, Failed
 
 from tasks import servers
-from tasks.ends import INTERRUPTED, InterruptedRunError, ends
+from tasks.ends import InterruptedRunError, ends
+from tasks.last_words import INTERRUPTED
 from tasks.progress import note
 from tasks.telling import tell, tell_the_rest
 from warehouse import forgetting, garbage, locks

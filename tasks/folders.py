@@ -41,6 +41,11 @@ def lost_weights(folder: Path, checkpoint: str) -> str:
     return "" if checksum(folder / BEST) == checkpoint else f"{BEST} is damaged"
 
 
+def is_begun(folder: Path) -> bool:
+    """Whether a training left something that it goes on from."""
+    return any(folder.glob("**/checkpoint-*.safetensors")) or (folder / BEST).is_file()
+
+
 def lost_ranks(folder: Path) -> str:
     """What is wrong with a folder's ranks, if anything."""
     if is_written(folder / RANKS):

@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
-from warehouse.errors import RefusedError
+from warehouse.errors import StepError
 
 GRACE_SECONDS = 2.5  # to keep a checkpoint; a command that is interrupted has five seconds in all
 SILENCE_SECONDS = 1800.0
@@ -43,7 +43,7 @@ def follow(
     """Run `command` to its end, passing on each event; what it says on stderr goes to `log`.
 
     Raises:
-        RefusedError: it failed (with its own words), or was silent for `silence_seconds`.
+        StepError: it failed (with its own words), or was silent for `silence_seconds`.
     """
     with log.open("a") as errors:
         process = subprocess.Popen(
@@ -78,7 +78,7 @@ def _pass_on(
         try:
             line = lines.get(timeout=silence_seconds)
         except queue.Empty:
-            raise RefusedError(
+            raise StepError(
                 "Training hung", got=f"no sign of life for {silence_seconds:.0f} s"
             ) from None
         if line is None:
@@ -118,9 +118,9 @@ def close(process: subprocess.Popen[Any]) -> None:
     process.wait()
 
 
-def _failure(code: int, last: Event, log: Path) -> RefusedError:
+def _failure(code: int, last: Event, log: Path) -> StepError:
     if last.get("event") == "error":
-        return RefusedError(str(last["message"]).rstrip("."))
-    return RefusedError(
+        return StepError(str(last["message"]).rstrip("."))
+    return StepError(
         "Training stopped", got=f"exit code {code}", to_do=f"Its own words are in {log}"
     )

@@ -14,24 +14,27 @@ from prefect import task
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.context import TaskRunContext
 
-from fpt_model.config import Config, resolve
+from fpt_model.config import Config, Setting
 from fpt_model.finished import EPOCHS, problem, read_record
 from fpt_model.version import SOURCE, code_version
 from tasks import folders
 from tasks.progress import note, report, warn
+from tasks.settings import configs, preset_name
 from tasks.subprocesses import Event, follow
 from tasks.telling import try_to
-from warehouse.errors import RefusedError
+from warehouse.errors import RefusedError, StepError
 from warehouse.faults import point
 from warehouse.home import Home
 from warehouse.identity import identify
 from warehouse.kept import published_checkpoints
 from warehouse.publishing import TrainedRun, check_file
 from warehouse.records import Snapshot
+from warehouse.visible import counted
 from warehouse.staging import staging_folder
 
 JOBS = "jobs.json"
 SHOW_EVERY_SECONDS = 5.0
+DONE, PUBLISH, GO_ON, TO_DO = "done", "to publish", "to go on", "to do"
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,11 @@ class Training:
         return run_id(self.snapshot.snapshot_id, self.config, self.seed)
 
     @property
+    def preset(self) -> str:
+        """Its preset's name in tables, with the settings that were changed."""
+        return preset_name(self.config)
+
+    @property
     def group(self) -> str:
         """What its seeds are called together."""
         return f"{self.config.model} {self.snapshot.label}"
@@ -55,7 +63,9 @@ class Training:
     @property
     def lock(self) -> str:
         """Held by the one flow that trains any seed of these settings."""
-        return f"train-{self.snapshot.snapshot_id}-{self.config.model}-{self.config.preset}"
+        preset, *changed = self.preset.split()
+        own = f"-{identify('settings', *changed)[:8]}" if changed else ""
+        return f"train-{self.snapshot.snapshot_id}-{self.config.model}-{preset}{own}"
 
     @property
     def name(self) -> str:
@@ -68,10 +78,16 @@ def run_id(snapshot_id: str, config: Config, seed: int) -> str:
     return identify("run", snapshot_id, config.to_dict(), seed, code_version())
 
 
-def trainings(snapshot: Snapshot, models: Sequence[str], preset: str, seeds: int) -> list[Training]:
-    """Every model with every seed, on one snapshot."""
-    configs = [resolve(model, preset) for model in dict.fromkeys(models)]
-    return [Training(snapshot, config, seed) for config in configs for seed in range(seeds)]
+def trainings(
+    snapshot: Snapshot,
+    models: Sequence[str],
+    preset: str,
+    seeds: int,
+    settings: Mapping[str, Setting] | None = None,
+) -> list[Training]:
+    """Every model with every seed, on one snapshot; some settings changed."""
+    chosen = configs(models, preset, settings or {})
+    return [Training(snapshot, config, seed) for config in chosen for seed in range(seeds)]
 
 
 @task(task_run_name="look for trainings")
@@ -179,7 +195,7 @@ def take_in(home: Home, training: Training, failure: str | None) -> TrainedRun:
         RefusedError: it failed, or the folder is another training's.
     """
     if failure:
-        raise RefusedError(f"{training.name} failed", got=failure)
+        raise StepError(f"{training.name} failed", got=failure)
     folder = home.run(training.run_id)
     if wrong := problem(folder) or folders.lost_ranks(folder):
         to_do = "Run the command again: it makes anew what is lost"
@@ -193,7 +209,7 @@ def take_in(home: Home, training: Training, failure: str | None) -> TrainedRun:
         run_id=training.run_id,
         snapshot_id=training.snapshot.snapshot_id,
         model=training.config.model,
-        preset=training.config.preset,
+        preset=training.preset,
         seed=training.seed,
         config=record["config"],
         device=record["device"],
@@ -241,6 +257,26 @@ def is_ranked(home: Home, training: Training) -> bool:
     return not problem(folder) and not folders.lost_ranks(folder)
 
 
+def state_of(home: Home, identity: str, checkpoint: str | None) -> str:
+    """How far a training is, for those who only look; a run finds the same.
+
+    Args:
+        home: of the pipeline.
+        identity: its run's id.
+        checkpoint: checksum of its weights, if it is published.
+    """
+    folder = home.run(identity)
+    if (
+        checkpoint
+        and not folders.lost_weights(folder, checkpoint)
+        and not folders.lost_ranks(folder)
+    ):
+        return DONE
+    if not problem(folder) and not folders.lost_ranks(folder):
+        return PUBLISH
+    return GO_ON if folders.is_begun(folder) else TO_DO
+
+
 def _utc(moment: str) -> datetime:
     return datetime.fromisoformat(moment).replace(tzinfo=None)
 
@@ -264,7 +300,8 @@ class _Progress:
         kind = event["event"]
         if kind == "finished":
             self.finished = True
-            note(f"{event['trainings']} trainings took {event['seconds']:.1f} s, {event['device']}")
+            many = counted(event["trainings"], "training")
+            note(f"{many} took {event['seconds']:.1f} s, {event['device']}")
         elif kind == "note":
             warn(f"{self._asked[event['run']].name}: {event['text']}")
         elif kind == "lost":

@@ -29,7 +29,7 @@ def prepare_command(home: Home, load_id: str, retention: str, as_of: date | None
 
 def train_command(home: Home, snapshot_id: str, model: str, preset: str, seed: int) -> str:
     """What trains a seed again, the lower seeds too where they are not published."""
-    settings = ["--model", model, "--preset", preset, "--seeds", str(seed + 1)]
+    settings = ["--model", model, *_preset(preset), "--seeds", str(seed + 1)]
     return _typed("train", snapshot_id, *settings, home=home)
 
 
@@ -39,9 +39,19 @@ def run_command(home: Home, of: Trained) -> str:
     # an archive that is not the publisher's was given by --source; only its name is known
     source = [] if of.verified else ["--source", of.source]
     models = [word for model in of.models for word in ("--model", model)]
-    settings = ["--preset", of.preset, "--seeds", str(of.seeds)]
+    settings = [*_preset(of.preset), "--seeds", str(of.seeds)]
     words = ["--dataset", of.dataset, *source, "--retention", of.retention, *day]
     return _typed("run", *words, *models, *settings, home=home)
+
+
+def _preset(name: str) -> list[str]:
+    """The options for a preset's name in tables, which tells what was changed of it.
+
+    >>> _preset("quick item_width=64")
+    ['--preset', 'quick', '--set', 'item_width=64']
+    """
+    preset, *changed = name.split()
+    return ["--preset", preset, *(word for one in changed for word in ("--set", one))]
 
 
 def _typed(*words: str, home: Home) -> str:

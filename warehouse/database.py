@@ -13,13 +13,14 @@ from typing import Any
 import duckdb
 from filelock import FileLock, Timeout
 
-from warehouse.errors import RefusedError
+from warehouse.errors import InUseError, RefusedError
 from warehouse.home import Home
-from warehouse.locks import holder, signed
+from warehouse.locks import holder, signed, waiting
 
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 SQL = Path(__file__).parent / "sql"
 WAIT_SECONDS = 120.0
+FIRST_PULSE_SECONDS, PULSE_SECONDS = 1.0, 10.0  # between two words on whom one waits for
 # of new files: shells and BI tools, which open the readers' copy, are often a version behind
 STORAGE_VERSION = "v1.4.0"
 BLOCK_BYTES = 16_384  # small tables in a small file
@@ -54,18 +55,20 @@ def quoted(text: str) -> str:
 def locked(home: Home, name: str, *, wait_seconds: float = WAIT_SECONDS) -> Iterator[None]:
     """Hold the lock `name` of a home; the kernel frees it when its process dies.
 
+    Where a person waits (`warehouse.locks.waiting`) and `wait_seconds` is not 0, without end.
+
     Raises:
-        RefusedError: another process holds it for longer than `wait_seconds`; the file system
-            keeps no locks.
+        InUseError: another process holds it for longer than `wait_seconds`.
+        RefusedError: the file system keeps no locks.
     """
     path = home.locks / f"{name}.lock"
     lock = _lock(path, wait_seconds)
     try:
-        lock.acquire()
+        _acquire(lock, path, wait_seconds)
     except Timeout:
-        raise RefusedError(
+        raise InUseError(
             f"{name} is in use by {holder(path)}",
-            got=f"no turn within {wait_seconds:.0f} s",
+            got=f"no turn within {wait_seconds:.0f} s" if wait_seconds else None,
             to_do="Wait for the other run to end, or give this one a --home of its own",
         ) from None
     except OSError as error:
@@ -82,6 +85,21 @@ def locked(home: Home, name: str, *, wait_seconds: float = WAIT_SECONDS) -> Iter
             yield
     finally:
         lock.release()
+
+
+def _acquire(lock: FileLock, path: Path, wait_seconds: float) -> None:
+    """Take a lock in time, or say every while whom it waits for until it has it."""
+    if waiting.tell is None or not wait_seconds:
+        lock.acquire()
+        return
+    patience = FIRST_PULSE_SECONDS
+    while True:
+        try:
+            lock.acquire(timeout=patience)
+            return
+        except Timeout:
+            waiting.tell(f"waiting for {path.stem}: in use by {holder(path)}")
+            patience = PULSE_SECONDS
 
 
 def _lock(path: Path, wait_seconds: float) -> FileLock:
@@ -126,8 +144,10 @@ def connected(path: Path, *, read_only: bool = False) -> Iterator[duckdb.DuckDBP
 def not_opened(path: Path, error: duckdb.Error) -> RefusedError:
     """Why DuckDB did not open a file, and what helps against that."""
     said = str(error).splitlines()[0]
+    if "Could not set lock" in said:
+        what = f"{path.name} is held open by another program"
+        return InUseError(what, got=said, to_do="Close it there")
     causes = {
-        "Could not set lock": ("is held open by another program", "Close it there"),
         "WAL": ("has another database's changes beside it", f"Delete {path}.wal"),
         "version": ("is of another version of DuckDB", "`make install` brings the one needed"),
     }

@@ -15,7 +15,7 @@ import httpx
 from warehouse.archive import MAX_ARCHIVE_BYTES, checksums
 from warehouse.database import locked
 from warehouse.datasets.dataset import Dataset
-from warehouse.errors import RefusedError
+from warehouse.errors import RefusedError, StepError
 from warehouse.home import Home
 from warehouse.lines import Advance
 from warehouse.placing import put_in_place
@@ -71,12 +71,13 @@ def fetch(
     with locked(home, f"fetch-{dataset.name}"):
         if dataset.is_synthetic:
             write_archive(SyntheticWorld(), target, progress=progress)
-        elif not _is_there(dataset, target):
+        elif not is_there(dataset, target):
             _download(dataset, target, progress, patience)
     return target
 
 
-def _is_there(dataset: Dataset, target: Path) -> bool:
+def is_there(dataset: Dataset, target: Path) -> bool:
+    """Whether an archive needs no fetching."""
     return target.exists() and dataset.md5 in (None, checksums(target)[1])
 
 
@@ -195,7 +196,7 @@ def _refuse_or_break(dataset: Dataset, answer: httpx.Response, partial: Path) ->
         partial.unlink(missing_ok=True)
     if status in TRY_AGAIN or answer.is_server_error:
         raise _BrokenError(f"status {status}")
-    raise RefusedError(
+    raise StepError(
         f"{dataset.name} can't be fetched",
         got=f"status {status} from {answer.url}",
         to_do="Get the archive in another way and give it as --source",
@@ -209,7 +210,7 @@ def _refuse_excess(dataset: Dataset, done: int, deadline: float) -> None:
             f"{dataset.name} is larger than it should be", got=f"over {most:,} bytes"
         )
     if time.monotonic() > deadline:
-        raise RefusedError(
+        raise StepError(
             f"Fetching {dataset.name} takes too long",
             got=f"{done:,} bytes so far",
             to_do="Run it again: it goes on from there",
@@ -231,8 +232,8 @@ def _check(dataset: Dataset, partial: Path, expected: str | None) -> None:
 
 
 def _unreachable(dataset: Dataset, error: Exception, attempts: int) -> RefusedError:
-    return RefusedError(
+    return StepError(
         f"{dataset.name} can't be fetched",
         got=f"{type(error).__name__.removeprefix('_')} {error} after {attempts} attempts",
-        to_do=f"Check the way to {dataset.url}, or give the archive as --source",
+        to_do=f"Try {dataset.url} in a browser, or give the archive as --source",
     )

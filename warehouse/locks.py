@@ -3,9 +3,25 @@
 import json
 import os
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
+from typing import Any
+
+
+class Waiting:
+    """Whether this process waits for locks without end, as a person at a terminal may want.
+
+    Attributes:
+        tell: gets a line on whom it waits for, now and then; None: it does not wait so.
+    """
+
+    tell: Callable[[str], None] | None = None
+
+
+waiting = Waiting()
 
 
 @contextmanager
@@ -16,7 +32,8 @@ def signed(lock: Path) -> Iterator[None]:
     """
     note = _note(lock)
     with suppress(OSError):
-        note.write_text(json.dumps({"pid": os.getpid(), "command": _command()}), encoding="utf-8")
+        said = {"pid": os.getpid(), "command": _command(), "since": time.time()}
+        note.write_text(json.dumps(said), encoding="utf-8")
     try:
         yield
     finally:
@@ -28,13 +45,23 @@ def holder(lock: Path) -> str:
     """Who holds it, as far as the note beside it says and that process lives."""
     try:
         said = json.loads(_note(lock).read_text(encoding="utf-8"))
-        pid, command = int(said["pid"]), str(said["command"])
+        pid = int(said["pid"])
+        name = f"process {pid}, `{said['command']}`{_since(said)}"
         os.kill(pid, 0)
     except PermissionError:  # another user's
-        return f"process {pid}, `{command}`"
-    except (OSError, ValueError, KeyError, TypeError):
+        return name
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return "another run"
-    return "this very run" if pid == os.getpid() else f"process {pid}, `{command}`"
+    return "this very run" if pid == os.getpid() else name
+
+
+def _since(said: Mapping[str, Any]) -> str:
+    """Since when, in the reader's time, with the day if it is another; older notes don't say."""
+    if "since" not in said:
+        return ""
+    moment = datetime.fromtimestamp(float(said["since"])).astimezone()
+    day = "" if moment.date() == datetime.now().astimezone().date() else "%Y-%m-%d "
+    return f", since {moment.strftime(f'{day}%H:%M')}"
 
 
 def remove(lock: Path) -> None:

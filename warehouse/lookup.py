@@ -1,6 +1,7 @@
 """A published id from its first digits, as people type it."""
 
 from warehouse.catalogue import reading
+from warehouse.database import statements
 from warehouse.errors import RefusedError
 from warehouse.home import Home
 
@@ -8,6 +9,19 @@ _PLACES = {
     "load": ("raw.loads", "load_id", "fpt ingest"),
     "snapshot": ("core.snapshots", "snapshot_id", "fpt prepare"),
 }
+
+
+def newest(home: Home, kind: str) -> tuple[str, str]:
+    """The id of what was published last of that kind (`load` or `snapshot`), and what it is.
+
+    Raises:
+        RefusedError: there is none.
+    """
+    with reading(home) as connection:
+        found = connection.execute(statements(f"questions/newest_{kind}")).fetchone()
+    if found is None:
+        raise RefusedError(f"There is no {kind} yet", to_do=f"Run `{_PLACES[kind][2]}` first")
+    return str(found[0]), str(found[1])
 
 
 def full_id(home: Home, kind: str, beginning: str) -> str:
@@ -28,7 +42,10 @@ def full_id(home: Home, kind: str, beginning: str) -> str:
     if len(found) == 1:
         return str(found[0])
     if found:
-        raise RefusedError(f"Several {kind}s begin so", got=beginning, expected=" or ".join(found))
+        raise RefusedError(
+            f"The ids of several {kind}s begin with {beginning or 'nothing'}",
+            expected=f"one of {', '.join(found)}",
+        )
     raise RefusedError(
         f"No such {kind}", got=beginning or "an empty id", to_do=f"Run `{command}` first"
     )

@@ -62,3 +62,12 @@ def _cell(text: str | None, numeric: bool) -> str:
         return text
     shown = printable(as_text(text))
     return '"' + shown.replace('"', '""') + '"' if _QUOTED.search(shown) else shown
+
+
+def counted(number: int, what: str) -> str:
+    """A number of things, in the singular where it is one.
+
+    >>> counted(1, "training"), counted(2, "training"), counted(0, "load")
+    ('1 training', '2 trainings', '0 loads')
+    """
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

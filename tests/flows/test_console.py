@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 from rich.progress import Progress
 
-from flows import console
+from flows import console, shown
 from flows.parameters import HEADLINE, Experiment
 from tasks import progress
 
@@ -132,7 +132,7 @@ def test_bars_tell_the_step_its_share_and_a_note(reporter):
     board = screen(terminal=False)
     columns = "{task.description} {task.percentage:.0f}% {task.fields[note]}"
     with Progress(columns, console=board) as bars:
-        progress.use(console.BarReporter(bars))
+        progress.use(shown.BarReporter(bars))
         progress.report("train sas_fpt", 1, 4, "epoch 1")
         progress.advancing("train sas_fpt")(3, 4)
         progress.report("train sas_fpt", 2, 4, "epoch 2")
@@ -146,12 +146,13 @@ def test_bars_tell_the_step_its_share_and_a_note(reporter):
 
 
 def test_progress_goes_to_stderr_and_never_into_the_json(reporter, errors, pipe):
-    with console.progress_bars():
+    with shown.progress() as lines:
+        progress.use(lines)
         progress.report("land", 5, 10, "")
         console.show_rows([ROW], "", as_json=True)
+        progress.report("land", 10, 10, "")
     assert json.loads(pipe.getvalue()) == [ROW]
-    assert "land" in errors.getvalue()
-    assert "50%" in errors.getvalue()
+    assert errors.getvalue() == "land: begins\nland: 100%, after 0 s\n"
 
 
 def test_a_pipe_is_wide_enough_for_a_table():

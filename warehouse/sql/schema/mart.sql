@@ -50,7 +50,7 @@ COMMENT ON TABLE mart.training_runs IS 'One row a training; published ones have 
 COMMENT ON COLUMN mart.training_runs.run_id IS 'Hash of the sequences, the configuration, the seed and the model''s code.';
 COMMENT ON COLUMN mart.training_runs.snapshot_id IS 'What it was trained on (core.snapshots).';
 COMMENT ON COLUMN mart.training_runs.model IS 'Slug of the variant, e.g. sas_fpt.';
-COMMENT ON COLUMN mart.training_runs.preset IS 'Named settings it started from, e.g. paper.';
+COMMENT ON COLUMN mart.training_runs.preset IS 'Named settings it started from, e.g. paper; with what was changed by hand, e.g. quick item_width=64.';
 COMMENT ON COLUMN mart.training_runs.seed IS 'Seed of everything random in the training.';
 COMMENT ON COLUMN mart.training_runs.config IS 'Every setting, as used.';
 COMMENT ON COLUMN mart.training_runs.device IS 'Device it ran on, e.g. cpu or the GPU''s name.';

@@ -26,7 +26,7 @@ COMMENT ON COLUMN mart.leaderboard.data IS 'The data set, marked where its archi
 COMMENT ON COLUMN mart.leaderboard.verified IS 'Whether the archive is the publisher''s own or was made by us from a seed.';
 COMMENT ON COLUMN mart.leaderboard.snapshot_id IS 'What the models were trained on (core.snapshots).';
 COMMENT ON COLUMN mart.leaderboard.retention IS '5-core or cold-start.';
-COMMENT ON COLUMN mart.leaderboard.preset IS 'Named settings of the trainings.';
+COMMENT ON COLUMN mart.leaderboard.preset IS 'Named settings of the trainings, with what was changed by hand.';
 COMMENT ON COLUMN mart.leaderboard.model IS 'Slug of the variant.';
 COMMENT ON COLUMN mart.leaderboard.display_name IS 'Name of the variant in tables.';
 COMMENT ON COLUMN mart.leaderboard.split IS 'valid or test.';
