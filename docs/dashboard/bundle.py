@@ -7,7 +7,7 @@ import io
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
@@ -72,6 +72,7 @@ AXES = {
     "truncateYAxis": False,
     "x_axis_sort_asc": True,
 }
+PLAIN = {"background": "BACKGROUND_TRANSPARENT"}
 KINDS = {
     "table": "table",
     "bars": "echarts_timeseries_bar",
@@ -109,7 +110,7 @@ def bundle(published: Path) -> bytes:
 
 
 def _files(published: Path, columns: dict[str, dict[str, str]]) -> Iterator[tuple[str, Any]]:
-    now = datetime.now(timezone.utc).isoformat()
+    now = datetime.now(UTC).isoformat()
     yield "metadata.yaml", {"version": VERSION, "type": "Dashboard", "timestamp": now}
     yield f"databases/{NAME}.yaml", _database(published)
     for name, sql in questions().items():
@@ -189,12 +190,17 @@ def _position(title: str) -> dict[str, Any]:
     }
     for tab, (page, text, charts) in zip(tabs, pages(), strict=True):
         above = ["ROOT_ID", "TABS-pages", tab]
-        rows = [[_words(page, text)], *([_placed(page, one) for one in row] for row in _rows(charts))]
+        rows = [
+            [_words(page, text)],
+            *([_placed(page, one) for one in row] for row in _rows(charts)),
+        ]
         ids = [f"ROW-{_id('row', page, str(number))}" for number in range(len(rows))]
         placed[tab] = _part(tab, "TAB", ids, above[:-1], {"text": page})
         for row, parts in zip(ids, rows, strict=True):
             children = [part["id"] for part in parts]
-            placed[row] = _part(row, "ROW", children, above, {"background": "BACKGROUND_TRANSPARENT"})
+            placed[row] = _part(
+                row, "ROW", children, above, {"background": "BACKGROUND_TRANSPARENT"}
+            )
             for part in parts:
                 placed[part["id"]] = part | {"parents": [*above, row]}
     return placed
@@ -213,7 +219,12 @@ def _rows(charts: list[Chart]) -> list[list[Chart]]:
 
 def _words(page: str, text: str) -> dict[str, Any]:
     meta = {"code": text, "width": 12, "height": 12}
-    return {"id": f"MARKDOWN-{_id('words', page)}", "type": "MARKDOWN", "children": [], "meta": meta}
+    return {
+        "id": f"MARKDOWN-{_id('words', page)}",
+        "type": "MARKDOWN",
+        "children": [],
+        "meta": meta,
+    }
 
 
 def _placed(page: str, chart: Chart) -> dict[str, Any]:

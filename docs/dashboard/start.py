@@ -24,13 +24,15 @@ def main() -> None:
         "SCARF_ANALYTICS": "false",
     }
     port = os.environ.get("PORT", "8088")
-    password = set_up(home, published)
-    print(f"http://127.0.0.1:{port}/superset/dashboard/sas-fpt/", f"user {USER}, {password}", sep="\n")
+    password = set_up(bundle(published))
+    print(
+        f"http://127.0.0.1:{port}/superset/dashboard/sas-fpt/", f"user {USER}, {password}", sep="\n"
+    )
     serve = ["--bind", f"127.0.0.1:{port}", "--threads", "8", "superset.app:create_app()"]
     os.execv(program("gunicorn"), ["gunicorn", *serve])
 
 
-def set_up(home: Path, published: Path) -> str:
+def set_up(dashboard: bytes) -> str:
     """Superset's own tables, the one user, the dashboard. Returns where the password is."""
     from superset_config import OWN, kept_secret
 
@@ -40,16 +42,20 @@ def set_up(home: Path, published: Path) -> str:
     superset("fab", "create-admin", *who, "--password", secret)
     superset("init")
     path = OWN / "dashboard.zip"
-    path.write_bytes(bundle(published))
+    path.write_bytes(dashboard)
     superset("import-dashboards", "--path", str(path), "--username", USER)
     return f"password in {OWN / 'password'}"
 
 
 def superset(*words: str) -> None:
     """One of Superset's own commands; what it says is shown when it fails."""
-    done = subprocess.run([program("superset"), *words], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [program("superset"), *words], capture_output=True, text=True, check=False
+    )
     if done.returncode:
-        sys.exit(f"superset {' '.join(words[:2])} failed:\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
+        sys.exit(
+            f"superset {' '.join(words[:2])} failed:\n{done.stdout[-2000:]}{done.stderr[-4000:]}"
+        )
 
 
 def program(name: str) -> str:
