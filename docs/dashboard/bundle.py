@@ -3,8 +3,6 @@
 Everything gets an id from its name, so importing it again replaces what it was.
 """
 
-import io
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -51,16 +49,25 @@ class Chart:
         """The columns that it needs of its question."""
         return {*self.y, *self.where, self.x, self.by} - {""}
 
-    def settings(self, columns: list[str]) -> dict[str, Any]:
-        """Superset's own settings of it, for a question with these columns."""
+    def settings(self, columns: dict[str, str]) -> dict[str, Any]:
+        """Superset's own settings of it, for a question with columns of these types."""
         if self.kind == "table":
-            return {"query_mode": "raw", "all_columns": columns, "row_limit": 1000} | TABLE
+            fractions = [name for name, kind in columns.items() if kind == "DOUBLE"]
+            own = {"all_columns": list(columns), "column_config": dict.fromkeys(fractions, DIGITS)}
+            return own | TABLE
         drawn = [_mean(column, called) for column, called in self.y.items()]
         own = {"x_axis": self.x, "metrics": drawn, "groupby": [self.by], "row_limit": 10_000}
         return own | AXES | {"adhoc_filters": [_equals(*one) for one in self.where.items()]}
 
 
-TABLE = {"table_timestamp_format": "%Y-%m-%d %H:%M", "page_length": 20, "server_page_length": 20}
+DIGITS = {"d3NumberFormat": ".4f"}
+TABLE = {
+    "query_mode": "raw",
+    "row_limit": 1000,
+    "page_length": 20,
+    "show_cell_bars": False,
+    "table_timestamp_format": "%Y-%m-%d %H:%M",
+}
 AXES = {
     "y_axis_format": ".3f",
     "x_axis_time_format": "%Y-%m-%d %H:%M",
@@ -95,23 +102,25 @@ def questions() -> dict[str, str]:
     return {file.stem: file.read_text(encoding="utf-8") for file in files}
 
 
-def bundle(published: Path) -> bytes:
-    """A ZIP file for `superset import-dashboards`, whose questions read this file."""
+def page_id(title: str) -> str:
+    """What a page is called in addresses."""
+    return f"TAB-{_id('tab', title)}"
+
+
+def bundle(published: Path) -> dict[str, str]:
+    """Files by their names, as Superset exports them; their questions read this database."""
     with duckdb.connect(str(published), read_only=True) as connection:
         described = {
             name: connection.sql(f"DESCRIBE {sql}").fetchall() for name, sql in questions().items()
         }
     columns = {name: {row[0]: row[1] for row in rows} for name, rows in described.items()}
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path, content in _files(published, columns):
-            archive.writestr(f"dashboard/{path}", yaml.safe_dump(content, sort_keys=False))
-    return packed.getvalue()
+    files = _files(published, columns)
+    return {path: yaml.safe_dump(content, sort_keys=False) for path, content in files}
 
 
 def _files(published: Path, columns: dict[str, dict[str, str]]) -> Iterator[tuple[str, Any]]:
     now = datetime.now(UTC).isoformat()
-    yield "metadata.yaml", {"version": VERSION, "type": "Dashboard", "timestamp": now}
+    yield "metadata.yaml", {"version": VERSION, "type": "assets", "timestamp": now}
     yield f"databases/{NAME}.yaml", _database(published)
     for name, sql in questions().items():
         yield f"datasets/{NAME}/{name}.yaml", _dataset(name, sql, columns[name])
@@ -158,7 +167,7 @@ def _chart(page: str, chart: Chart, columns: dict[str, str]) -> dict[str, Any]:
     return {
         "slice_name": chart.title,
         "viz_type": kind,
-        "params": {"viz_type": kind} | chart.settings(list(columns)),
+        "params": {"viz_type": kind} | chart.settings(columns),
         "uuid": _id("chart", page, chart.title),
         "dataset_uuid": _id("dataset", chart.sql),
         "version": VERSION,
@@ -180,7 +189,7 @@ def _dashboard() -> dict[str, Any]:
 
 def _position(title: str) -> dict[str, Any]:
     """Where everything stands: tabs in the grid, rows in the tabs, charts in the rows."""
-    tabs = [f"TAB-{_id('tab', page)}" for page, _, _ in pages()]
+    tabs = [page_id(page) for page, _, _ in pages()]
     placed: dict[str, Any] = {
         "DASHBOARD_VERSION_KEY": "v2",
         "ROOT_ID": {"id": "ROOT_ID", "type": "ROOT", "children": ["TABS-pages"]},

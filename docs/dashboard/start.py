@@ -32,7 +32,7 @@ def main() -> None:
     os.execv(program("gunicorn"), ["gunicorn", *serve])
 
 
-def set_up(dashboard: bytes) -> str:
+def set_up(files: dict[str, str]) -> str:
     """Superset's own tables, the one user, the dashboard. Returns where the password is."""
     from superset_config import OWN, kept_secret
 
@@ -41,10 +41,24 @@ def set_up(dashboard: bytes) -> str:
     who = ["--username", USER, "--firstname", "F", "--lastname", "PT", "--email", "fpt@localhost"]
     superset("fab", "create-admin", *who, "--password", secret)
     superset("init")
-    path = OWN / "dashboard.zip"
-    path.write_bytes(dashboard)
-    superset("import-dashboards", "--path", str(path), "--username", USER)
+    replace(files)
     return f"password in {OWN / 'password'}"
+
+
+def replace(files: dict[str, str]) -> None:
+    """Put the dashboard, its charts and its questions in the place of what stood there before.
+
+    Superset's command `import-dashboards` leaves charts and questions that are there as they were.
+    """
+    from superset.app import create_app
+
+    with create_app().app_context():
+        from superset import security_manager
+        from superset.commands.importers.v1.assets import ImportAssetsCommand
+        from superset.utils.core import override_user
+
+        with override_user(security_manager.find_user(USER)):
+            ImportAssetsCommand(files).run()
 
 
 def superset(*words: str) -> None:

@@ -1,14 +1,14 @@
--- Does one model beat another? Paired over users, 95 % intervals, each pair once, best model first.
+-- Does one model beat another? Paired over users, 95 % intervals, each pair once. With one seed the
+-- interval covers the choice of users alone.
 SELECT
-    dataset, retention, preset, above.display_name AS model, below.display_name AS "compared with",
-    CASE protocol WHEN 'full' THEN 'all items' ELSE '100 sampled items' END AS among,
-    CASE metric WHEN 'ndcg_10' THEN 'NDCG@10' ELSE 'Recall@10' END AS metric,
-    round(difference, 4) AS difference, round(low, 4) AS low, round(high, 4) AS high, verdict,
-    n_users AS users, n_seeds AS seeds,
-    CASE WHEN n_seeds < 2 THEN 'users only' ELSE 'users and seeds' END AS "interval covers"
+    dataset || ', ' || retention || ', ' || preset AS data,
+    above.display_name || ' − ' || below.display_name AS pair,
+    CASE metric WHEN 'ndcg_10' THEN 'NDCG@10' ELSE 'Recall@10' END
+        || CASE protocol WHEN 'full' THEN ' of all' ELSE ' of 100' END AS metric,
+    difference, low, high, verdict, n_users AS users, n_seeds AS seeds
 FROM mart.significance
 JOIN mart.boards USING (snapshot_id, preset)
 JOIN mart.models AS above USING (model)
 JOIN mart.models AS below ON below.model = baseline
 WHERE split = 'test' AND above.rung > below.rung
-ORDER BY dataset, retention, preset, above.rung DESC, below.rung DESC, metric, among
+ORDER BY data, above.rung DESC, below.rung DESC, metric
