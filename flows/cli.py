@@ -2,7 +2,6 @@
 
 import os
 import sys
-from collections.abc import Callable
 from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Annotated, Any
@@ -67,7 +66,10 @@ def run(given: Given, wait: Wait = None, as_json: AsJson = False) -> None:
 
         return run(**given)
 
-    _work_and_show(flow, given, wait, as_json)
+    home = given["home"]
+    presets = guarded(lambda: experiment(given).preset_names(), home)
+    outcome = working(flow, home, wait=wait)
+    guarded(lambda: _show_metrics(outcome, presets, home, as_json), home)
 
 
 @app.command(epilog="`fpt benchmark --dataset ml-1m --source ml-1m.zip --preset paper --seeds 5`")
@@ -84,7 +86,10 @@ def benchmark(given: Given, wait: Wait = None, as_json: AsJson = False) -> None:
 
         return benchmark(**given)
 
-    _work_and_show(flow, given, wait, as_json)
+    home = given["home"]
+    presets = guarded(lambda: experiment(given).preset_names(), home)
+    outcome = working(flow, home, wait=wait)
+    guarded(lambda: _show_metrics(outcome, presets, home, as_json), home)
 
 
 @app.command(epilog="`fpt ingest --dataset ml-1m --source ml-1m.zip`")
@@ -171,7 +176,9 @@ def plan(given: Given, as_json: AsJson = False) -> None:
 
         console.show_rows(plan(experiment(given)), "Plan", as_json=as_json)
 
-    guarded(show, given["home"])
+    home = given["home"]
+    guarded(lambda: experiment(given).preset_names(), home)
+    guarded(show, home)
 
 
 @app.command(epilog="`fpt export to-gpu --dataset ml-1m --source ml-1m.zip --preset paper`")
@@ -315,21 +322,12 @@ def main() -> None:
         raise
 
 
-def _work_and_show(flow: Callable[[], Any], given: Given, wait: bool | None, as_json: bool) -> None:
-    """Run the pipeline, then show the metrics of what was asked for."""
-    home = given["home"]
-    presets = guarded(lambda: experiment(given).preset_names(), home)
-    outcome = working(flow, home, wait=wait)
+def _show_metrics(outcome: Any, presets: list[str], home: Path, as_json: bool) -> None:
+    from tasks.artifacts import leaderboard
+    from warehouse.home import Home
 
-    def show() -> None:
-        from tasks.artifacts import leaderboard
-        from warehouse.home import Home
-
-        rows = leaderboard(Home.at(home), outcome.snapshot_ids, presets)
-        title = f"Test metrics, preset {' and '.join(presets)}"
-        console.show_rows(rows, title, as_json=as_json)
-
-    guarded(show, home)
+    rows = leaderboard(Home.at(home), outcome.snapshot_ids, presets)
+    console.show_rows(rows, f"Test metrics, preset {' and '.join(presets)}", as_json=as_json)
 
 
 def _show_findings(findings: list[dict[str, str]], title: str, as_json: bool) -> bool:

@@ -58,7 +58,7 @@ def working(flow: Callable[[], T], home: Path, *, wait: bool | None = None) -> T
         wait: whether it waits for another run in the same home; None: at a terminal.
     """
 
-    def logged(reporter: shown.Shown) -> T:
+    def logged(place: Home, reporter: shown.Shown) -> T:
         import prefect.flow_engine
 
         from flows import server
@@ -67,19 +67,20 @@ def working(flow: Callable[[], T], home: Path, *, wait: bool | None = None) -> T
         from tasks.progress import use
 
         log_to(home)
-        server.connect(Home.at(home))
+        server.connect(place)
         # our handlers stay in place: the engine's would break off its own reports, and is of use
         # to workers only
         prefect.flow_engine.capture_sigterm = nullcontext  # type: ignore
         use(reporter)
         with swept(home):
-            return _whole(flow, Home.at(home))
+            return _whole(flow, place)
 
     def watched() -> T:
+        place = Home.at(home)  # refused before anything heavy is imported
         with shown.progress() as reporter:
-            if sys.stderr.isatty() if wait is None else wait:
-                waiting.tell = reporter.note
-            return logged(reporter)
+            if wait is not None or sys.stderr.isatty():
+                waiting.ask(wait is not False, reporter.note)
+            return logged(place, reporter)
 
     return guarded(watched, home)
 
@@ -143,15 +144,18 @@ class _Told:
     expected: str | None = None
     to_do: str | None = None
 
+    def as_json(self) -> str:
+        """Its parts; what is empty is null."""
+        parts = ("what", "got", "expected", "to_do", "code")
+        return json.dumps({name: getattr(self, name) or None for name in parts})
+
 
 def _tell(told: _Told | None) -> None:
     """Print why a command failed, or (None) that it was interrupted; the last line on stderr."""
     if not asks_json():
         console.fail(INTERRUPTED if told is None else told.line)
         return
-    parts = ("what", "got", "expected", "to_do", "code")
-    values = {name: getattr(told, name) or None for name in parts}
-    console.write_err(interrupted(ends.code) if told is None else json.dumps(values))
+    console.write_err(interrupted(ends.code) if told is None else told.as_json())
 
 
 def _refusal(error: RefusedError) -> _Told:

@@ -18,11 +18,11 @@ from warehouse.forgetting import forgotten_users
 from warehouse.home import Home
 from warehouse.landing import load_id_of
 from warehouse.preparing import snapshot_id
-from warehouse.visible import counted
 from warehouse.standing import Standing, standing
 from warehouse.synthetic.world import SyntheticWorld
 from warehouse.synthetic.writer import write_archive
 from warehouse.transforms.options import Options
+from warehouse.visible import counted
 
 UNKNOWN = "unknown"
 Row = dict[str, Any]
@@ -109,7 +109,7 @@ def _total(rows: list[Row]) -> Row:
     left = [row for row in trainings if row["state"] != DONE]
     unknown = [row for row in left if row["seconds"] is None and row["state"] != PUBLISH]
     steps = [row for row in rows if row["state"] != DONE]
-    what = f"{counted(len(left), 'training')} of {len(trainings)}"
+    what = f"{counted(len(left), 'training')} of {len(trainings)}" if steps else "nothing to do"
     if unknown:
         what += f"; unknown how long: no past run tells of {len(unknown)} of them"
     elif left:

@@ -32,7 +32,7 @@ from flows.serving import (
 )
 from tasks.ends import ends
 from warehouse.database import is_held, locked
-from warehouse.errors import RefusedError
+from warehouse.errors import InUseError, StepError
 from warehouse.home import Home
 
 START_SECONDS = 180.0
@@ -99,7 +99,7 @@ def _wait_for_server(processes: Processes, served: Served) -> None:
         if processes.dead() or time.monotonic() > deadline:
             said = processes.last_words(SERVER)
             damage = damage_of(Path(os.environ["PREFECT_HOME"], "prefect.db"))
-            raise damage or RefusedError("The Prefect server did not start", got=said)
+            raise damage or StepError("The Prefect server did not start", got=said)
         time.sleep(0.1)
 
 
@@ -119,7 +119,7 @@ def _watch(processes: Processes, restart: Callable[[], None]) -> None:
             starts += 1
             restart()
         time.sleep(0.2)
-    raise RefusedError(f"{dead} ended by itself", got=processes.last_words(dead))
+    raise StepError(f"{dead} ended by itself", got=processes.last_words(dead))
 
 
 def _pools(table: Table) -> list[str]:
@@ -151,10 +151,10 @@ def _once(home: Home) -> Iterator[None]:
     """One `fpt up` a home.
 
     Raises:
-        RefusedError: another is up.
+        InUseError: another is up.
     """
     if is_held(home, LOCK):
-        raise RefusedError("It is up already", got=read_served(home).url)
+        raise InUseError("It is up already", got=read_served(home).url)
     with locked(home, LOCK, wait_seconds=0):
         yield
 

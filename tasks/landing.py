@@ -4,7 +4,7 @@ from pathlib import Path
 
 from prefect import task
 
-from tasks.progress import advancing
+from tasks.progress import advancing, report
 from warehouse import landing, publishing
 from warehouse.datasets import find
 from warehouse.errors import RefusedError
@@ -19,6 +19,7 @@ def find_source(home: Home, dataset: str, source: Path | None) -> Path:
     """The archive to land: the one given, or the data set's own (fetched, or generated)."""
     if source is not None:
         return source
+    report(f"fetch {dataset}", 0)  # seen before the publisher answers
     return fetch(find(dataset), home, advancing(f"fetch {dataset}"))
 
 

@@ -29,8 +29,8 @@ from warehouse.identity import identify
 from warehouse.kept import published_checkpoints
 from warehouse.publishing import TrainedRun, check_file
 from warehouse.records import Snapshot
-from warehouse.visible import counted
 from warehouse.staging import staging_folder
+from warehouse.visible import counted
 
 JOBS = "jobs.json"
 SHOW_EVERY_SECONDS = 5.0

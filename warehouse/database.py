@@ -62,6 +62,8 @@ def locked(home: Home, name: str, *, wait_seconds: float = WAIT_SECONDS) -> Iter
         RefusedError: the file system keeps no locks.
     """
     path = home.locks / f"{name}.lock"
+    if waiting.most is not None:
+        wait_seconds = min(wait_seconds, waiting.most)
     lock = _lock(path, wait_seconds)
     try:
         _acquire(lock, path, wait_seconds)

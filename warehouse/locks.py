@@ -6,19 +6,30 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+IMPATIENT_SECONDS = 5.0  # longer than anybody publishes
 
+
+@dataclass
 class Waiting:
-    """Whether this process waits for locks without end, as a person at a terminal may want.
+    """How long this process waits for locks.
 
     Attributes:
-        tell: gets a line on whom it waits for, now and then; None: it does not wait so.
+        tell: gets a line on whom it waits for, now and then, and it waits without end, as a person
+            at a terminal may want; None: it does not wait so.
+        most: seconds after which it gives up in any case, if somebody asked for that.
     """
 
     tell: Callable[[str], None] | None = None
+    most: float | None = None
+
+    def ask(self, wanted: bool, tell: Callable[[str], None]) -> None:
+        """Wait without end, or hardly at all."""
+        self.tell, self.most = (tell, None) if wanted else (None, IMPATIENT_SECONDS)
 
 
 waiting = Waiting()

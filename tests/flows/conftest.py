@@ -5,13 +5,14 @@ import json
 import os
 import pty
 import random
+import re
 import select
 import shutil
 import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -224,3 +225,93 @@ def empty(tmp_path_factory) -> Path:
     with writing(home):
         pass
     return home.root
+
+
+ON_A_TERMINAL = "import fcntl, os, sys, termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0);"
+# whoever runs the tests in the background may have it ignored
+ON_A_TERMINAL += " import signal; signal.signal(signal.SIGINT, signal.SIG_DFL);"
+ON_A_TERMINAL += " os.execv(sys.argv[1], sys.argv[1:])"
+
+
+@dataclass
+class Typed:
+    """A command at a terminal of its own, and all that it started."""
+
+    process: subprocess.Popen
+    terminal: int
+    mark: bytes
+    seen: str = ""
+
+    def wait_for(self, pattern: str, seconds: float = 120.0) -> None:
+        deadline = time.monotonic() + seconds
+        while not re.search(pattern, self.seen):
+            assert time.monotonic() < deadline, self.seen
+            assert self.read(), f"it ended before {pattern}: {self.seen}"
+
+    def read(self) -> bool:
+        """What comes within a moment; False at the end."""
+        if not select.select([self.terminal], [], [], 0.05)[0]:
+            return self.process.poll() is None
+        try:
+            new = os.read(self.terminal, 1 << 16)
+        except OSError:  # Linux says so when the other side has closed
+            return False
+        self.seen += re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", new.decode(errors="replace"))
+        return True
+
+    def end(self) -> float:
+        """Wait for its end; how long that took."""
+        began = time.monotonic()
+        while self.read():
+            assert time.monotonic() - began < 120, self.seen
+        self.process.wait(30)
+        return time.monotonic() - began
+
+    def family(self) -> dict[int, str]:
+        """Living processes with our mark in their environment, and their command lines."""
+        found = {}
+        for path in Path("/proc").glob("[0-9]*"):
+            try:
+                if self.mark in (path / "environ").read_bytes():
+                    found[int(path.name)] = (path / "cmdline").read_text().replace("\0", " ")
+            except OSError:
+                continue
+        return found
+
+    def one(self, word: str) -> int:
+        """The first process of the family with that word, once it is there."""
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            for pid, command in sorted(self.family().items()):
+                if word in command and "leash" not in command:
+                    return pid
+            time.sleep(0.02)
+        raise AssertionError(f"no {word} among {self.family()}")
+
+
+@pytest.fixture
+def typed(tmp_path) -> Iterator:
+    """Type `fpt …` at a terminal; a Ctrl-C there goes to the whole foreground group."""
+    running: list[Typed] = []
+
+    def start(*words: object, **more: str) -> Typed:
+        mark = f"FPT_TEST_MARK={tmp_path.name}-{len(running)}-{time.time_ns()}"
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}
+        environment |= {"PREFECT_HOME": str(tmp_path / "prefect"), "COLUMNS": "150", **more}
+        environment |= dict([mark.split("=")])
+        ours, theirs = os.openpty()
+        process = subprocess.Popen(
+            [sys.executable, "-c", ON_A_TERMINAL, FPT, *map(str, words)],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            env=environment,
+        )
+        os.close(theirs)
+        running.append(Typed(process, ours, mark.encode()))
+        return running[-1]
+
+    yield start
+    for one in running:
+        one.process.kill()
+        os.close(one.terminal)

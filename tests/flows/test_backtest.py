@@ -55,12 +55,13 @@ def test_plan_and_refusals_know_the_day(finished, archive, fpt):
         ("ml-1m from small.zip", "done"),
         ("cold-start as of 2000-06-13", "to do"),
         ("sas_fpt seed 0", "to do"),
+        ("1 training of 1; unknown how long: no past run tells of 1 of them", "to do"),
     ]
     wrong = fpt("plan", "--as-of", "June", home=home)
     assert wrong.code == 2
     assert "--as-of" in wrong.err
     nothing = fpt("backtest", *words[:-1], home=home)
-    assert nothing.code == 1
+    assert nothing.code == 2
     assert "No day to look back from. Give --from and --to, or --on" in nothing.err
 
 

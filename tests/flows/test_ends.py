@@ -2,112 +2,22 @@
 
 import json
 import os
-import re
-import select
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-FPT = Path(sys.executable).parent / "fpt"
 PROMISED_SECONDS = 5.0
 TOLD = "interrupted; the same command goes on"
 # as in conftest.py, but long enough to be met at work: hundreds of epochs
 LONG = ("run", "--dataset", "ml-1m", "--retention", "cold-start", "--model", "sas_fpt")
-ON_A_TERMINAL = "import fcntl, os, sys, termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0);"
-ON_A_TERMINAL += " os.execv(sys.argv[1], sys.argv[1:])"
-
-
-@dataclass
-class Typed:
-    """A command at a terminal of its own, and all that it started."""
-
-    process: subprocess.Popen
-    terminal: int
-    mark: bytes
-    seen: str = ""
-
-    def wait_for(self, pattern: str, seconds: float = 120.0) -> None:
-        deadline = time.monotonic() + seconds
-        while not re.search(pattern, self.seen):
-            assert time.monotonic() < deadline, self.seen
-            assert self.read(), f"it ended before {pattern}: {self.seen}"
-
-    def read(self) -> bool:
-        """What comes within a moment; False at the end."""
-        if not select.select([self.terminal], [], [], 0.05)[0]:
-            return self.process.poll() is None
-        try:
-            new = os.read(self.terminal, 1 << 16)
-        except OSError:  # Linux says so when the other side has closed
-            return False
-        self.seen += re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", new.decode(errors="replace"))
-        return True
-
-    def end(self) -> float:
-        """Wait for its end; how long that took."""
-        began = time.monotonic()
-        while self.read():
-            assert time.monotonic() - began < 120, self.seen
-        self.process.wait(30)
-        return time.monotonic() - began
-
-    def family(self) -> dict[int, str]:
-        """Living processes with our mark in their environment, and their command lines."""
-        found = {}
-        for path in Path("/proc").glob("[0-9]*"):
-            try:
-                if self.mark in (path / "environ").read_bytes():
-                    found[int(path.name)] = (path / "cmdline").read_text().replace("\0", " ")
-            except OSError:
-                continue
-        return found
-
-    def one(self, word: str) -> int:
-        """The first process of the family with that word, once it is there."""
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            for pid, command in sorted(self.family().items()):
-                if word in command and "leash" not in command:
-                    return pid
-            time.sleep(0.02)
-        raise AssertionError(f"no {word} among {self.family()}")
-
-
-@pytest.fixture
-def typed(tmp_path, archive) -> Iterator:
-    """Type `fpt …` at a terminal; a Ctrl-C there goes to the whole foreground group."""
-    running: list[Typed] = []
-
-    def start(*words: object, **more: str) -> Typed:
-        mark = f"FPT_TEST_MARK={tmp_path.name}-{len(running)}-{time.time_ns()}"
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}
-        environment |= {"PREFECT_HOME": str(tmp_path / "prefect"), "COLUMNS": "150", **more}
-        environment |= dict([mark.split("=")])
-        ours, theirs = os.openpty()
-        process = subprocess.Popen(
-            [sys.executable, "-c", ON_A_TERMINAL, FPT, *map(str, words)],
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-            env=environment,
-        )
-        os.close(theirs)
-        running.append(Typed(process, ours, mark.encode()))
-        return running[-1]
-
-    yield start
-    for one in running:
-        one.process.kill()
-        os.close(one.terminal)
 
 
 def states(tmp_path: Path) -> list[str]:
@@ -122,7 +32,7 @@ def unfinished(home: Path) -> list[str]:
     return [str(path) for pattern in patterns for path in home.glob(pattern)]
 
 
-def gone(one: Typed, seconds: float) -> bool:
+def gone(one, seconds: float) -> bool:
     deadline = time.monotonic() + seconds
     while one.family() and time.monotonic() < deadline:
         time.sleep(0.02)

@@ -100,7 +100,7 @@ def test_a_command_says_so_in_one_line(empty, fpt, tmp_path, command):
     file.touch()
     words = [str(word).format(missing=tmp_path / "missing", file=file) for word in command]
     answer = fpt(*words, home=empty)
-    assert (answer.code, answer.out) == (1, "")
+    assert (answer.code, answer.out) == (2, "")
     assert answer.err.startswith("error: ")
     assert answer.err.count("\n") == 1
     assert "can't be" in answer.err
@@ -110,7 +110,7 @@ def test_a_command_says_so_in_one_line(empty, fpt, tmp_path, command):
 @pytest.mark.parametrize("command", [("sql", "SELECT 1"), ("plan",)])
 def test_a_home_that_cannot_be_is_one_line(fpt, command):
     answer = fpt(*command, home=Path("/tmp", LONG))
-    assert (answer.code, answer.out) == (1, "")
+    assert (answer.code, answer.out) == (2, "")
     assert answer.err.startswith("error: This home can't be used: got /tmp/xxx")
     assert answer.err.count("\n") == 1
 

@@ -91,7 +91,7 @@ def test_a_home_that_is_read_only_is_one_line(fpt, tmp_path):
         pytest.skip("no /proc here: modes do not stop root")
     for command in (("ingest", "--dataset", "ml-1m", "--source", "x.zip"), ("doctor",)):
         answer = fpt(*command, home=Path("/proc/fpt-home"))
-        assert answer.code == 1
+        assert answer.code == 2
         assert len(answer.err.strip().splitlines()) == 1, answer.err
         assert "/proc/fpt-home" in answer.err
 

@@ -232,7 +232,7 @@ def test_who_has_no_password_gets_nothing(live):
 
 def test_a_second_one_is_refused(live):
     done = fpt(live, "up")
-    assert done.returncode == 1
+    assert done.returncode == 3
     assert "It is up already" in done.stderr
     assert live.url in done.stderr
 

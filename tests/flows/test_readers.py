@@ -33,7 +33,7 @@ def test_questions_by_name_from_the_command_line(finished, fpt):
 
 def test_a_wrong_name_is_told_the_right_ones(finished, fpt):
     answer = fpt("sql", "leaderbord", home=finished[0])
-    assert answer.code == 1
+    assert answer.code == 2
     assert "leaderboard" in answer.err
 
 
@@ -95,7 +95,7 @@ def test_recommendations_reach_screen_file_and_tables(copy, fpt, tmp_path):
     )
     assert pl.read_parquet(file)["title"].to_list() == [row["title"] for row in answer.rows]
     refused = fpt("recommend", "--user", 61, home=copy)
-    assert (refused.code, refused.out) == (1, "")
+    assert (refused.code, refused.out) == (2, "")
     assert "Nothing is known of these users: got 61" in refused.err
     assert not list((copy / "staging").iterdir())
 

@@ -96,7 +96,7 @@ def test_loopback_needs_none(host, monkeypatch):
 
 def test_the_command_refuses_before_it_starts_anything(fpt, tmp_path):
     answer = fpt("up", "--host", "0.0.0.0", home=tmp_path / "home")
-    assert answer.code == 1
+    assert answer.code == 2
     assert AUTH in answer.err
     assert not (tmp_path / "home" / "logs").exists()
 

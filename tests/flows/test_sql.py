@@ -106,7 +106,7 @@ def test_a_question_that_takes_too_long_ends_on_time(ask):
     begun = time.monotonic()
     done = ask(ENDLESS, "--timeout", "1")
     assert time.monotonic() - begun < 10
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "error: The question took too long: got no answer within 1 s.\n"
 
 
