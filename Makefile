@@ -1,23 +1,38 @@
 # Two commands from a fresh clone, with Python 3.11 or later and pip:
 #   make run     the pipeline on the synthetic world, ending with its metrics
 #   make test    linters, types and the tests
+# On Linux, pip takes PyTorch's build for GPUs. CPU=1 (`make run CPU=1`) takes the one without, which
+# is several times smaller, from PyTorch's own index; TORCH_INDEX=… names another.
 PYTHON ?= python3
 BIN := .venv/bin
 # Two workers with a thread each: more threads than cores make PyTorch wait for itself.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist worksteal
 
+CPU ?=
+TORCH_INDEX ?= $(if $(CPU),https://download.pytorch.org/whl/cpu)
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# its other packages come from the usual index, as constraints.txt has them
+TORCH_FROM := $(if $(TORCH_INDEX),--no-deps --index-url $(TORCH_INDEX))
+
 .PHONY: install run test test-slow lint clean fuzz mutation-test crash-test pictures
 
 install: .venv/installed
 
-.venv/installed: pyproject.toml constraints.txt
+# what the pipeline needs; `make run` installs no more
+.venv/runs: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^torch==' constraints.txt)"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]' --constraint constraints.txt
+	$(PIP_INSTALL) $(TORCH_FROM) "$$(grep '^torch==' constraints.txt)"
+	$(PIP_INSTALL) --editable . --constraint constraints.txt
 	$(BIN)/python -m pip check
 	touch $@
 
-run: install
+# and what tests, linters and the notebook need
+.venv/installed: .venv/runs
+	$(PIP_INSTALL) --editable '.[dev]' --constraint constraints.txt
+	$(BIN)/python -m pip check
+	touch $@
+
+run: .venv/runs
 	$(BIN)/fpt run
 
 lint: install

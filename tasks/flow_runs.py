@@ -4,16 +4,18 @@ Readers see what a failed run has published before it failed, and its audits.
 """
 
 import inspect
+import os
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar, cast
 from uuid import UUID
 
 from prefect.artifacts import create_markdown_artifact
 from prefect.client.orchestration import get_client
+from prefect.context import FlowRunContext
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.states import Cancelled, Failed
@@ -30,9 +32,13 @@ from warehouse.faults import point
 from warehouse.garbage import SIGNS_OF_LIFE
 from warehouse.home import Home
 from warehouse.keeping import keep_whole, prune
+from warehouse.locks import waiting
 
 P = ParamSpec("P")
 R = TypeVar("R")
+WAIT = "FPT_WAIT_SECONDS"
+TURN_SECONDS = 7200.0
+PULSE_SECONDS = 600.0  # between two lines in its log
 SIGN_OF_LIFE, ALONE = SIGNS_OF_LIFE  # of a run on a server; of one with a server of its own
 
 
@@ -67,7 +73,7 @@ def operated(function: Callable[P, R]) -> Callable[P, R]:
     def inner(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             home = Home.at(signature.bind(*args, **kwargs).arguments.get("home"))
-            with ends.at_once(), alive(home):
+            with ends.at_once(), taking_turns(), alive(home):
                 current.outcome = function(*args, **kwargs)
                 current.done = True
                 tell_the_rest()
@@ -86,6 +92,27 @@ def operated(function: Callable[P, R]) -> Callable[P, R]:
             return cast(R, Failed(message=str(error), data=error))
 
     return inner
+
+
+@contextmanager
+def taking_turns() -> Iterator[None]:
+    """A deployment's run waits for another one in the same home, and says for whom.
+
+    Nobody sits beside it who would start it again. Past `FPT_WAIT_SECONDS` it is refused, so that
+    a run that hangs does not hold up all later ones in silence.
+    """
+    context = FlowRunContext.get()
+    run = context.flow_run if context else None
+    if run is None or run.deployment_id is None:
+        yield
+        return
+    before = replace(waiting)
+    waiting.tell, waiting.pulse = note, PULSE_SECONDS
+    waiting.longest = float(os.environ.get(WAIT, TURN_SECONDS))
+    try:
+        yield
+    finally:
+        vars(waiting).update(vars(before))
 
 
 @contextmanager

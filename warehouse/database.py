@@ -5,6 +5,7 @@ import errno
 import os
 import re
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,7 +56,8 @@ def quoted(text: str) -> str:
 def locked(home: Home, name: str, *, wait_seconds: float = WAIT_SECONDS) -> Iterator[None]:
     """Hold the lock `name` of a home; the kernel frees it when its process dies.
 
-    Where a person waits (`warehouse.locks.waiting`) and `wait_seconds` is not 0, without end.
+    Where a person waits (`warehouse.locks.waiting`) and `wait_seconds` is not 0, without end; where
+    a scheduled run does, much longer.
 
     Raises:
         InUseError: another process holds it for longer than `wait_seconds`.
@@ -64,6 +66,8 @@ def locked(home: Home, name: str, *, wait_seconds: float = WAIT_SECONDS) -> Iter
     path = home.locks / f"{name}.lock"
     if waiting.most is not None:
         wait_seconds = min(wait_seconds, waiting.most)
+    if waiting.tell is not None and wait_seconds:
+        wait_seconds = waiting.longest
     lock = _lock(path, wait_seconds)
     try:
         _acquire(lock, path, wait_seconds)
@@ -90,18 +94,22 @@ def locked(home: Home, name: str, *, wait_seconds: float = WAIT_SECONDS) -> Iter
 
 
 def _acquire(lock: FileLock, path: Path, wait_seconds: float) -> None:
-    """Take a lock in time, or say every while whom it waits for until it has it."""
+    """Take a lock in time, and say every while whom it waits for, where somebody is to be told."""
     if waiting.tell is None or not wait_seconds:
         lock.acquire()
         return
+    end = time.monotonic() + wait_seconds
     patience = FIRST_PULSE_SECONDS
     while True:
+        left = end - time.monotonic()
         try:
-            lock.acquire(timeout=patience)
+            lock.acquire(timeout=max(0.0, min(patience, left)))
             return
         except Timeout:
+            if left <= patience:
+                raise
             waiting.tell(f"waiting for {path.stem}: in use by {holder(path)}")
-            patience = PULSE_SECONDS
+            patience = min(2 * patience, waiting.pulse or PULSE_SECONDS)
 
 
 def _lock(path: Path, wait_seconds: float) -> FileLock:

@@ -1,6 +1,7 @@
 """Who holds a lock: a note beside it for those who wait; the kernel alone says that it is held."""
 
 import json
+import math
 import os
 import sys
 import time
@@ -22,10 +23,14 @@ class Waiting:
         tell: gets a line on whom it waits for, now and then, and it waits without end, as a person
             at a terminal may want; None: it does not wait so.
         most: seconds after which it gives up in any case, if somebody asked for that.
+        longest: seconds after which it gives up while it tells; a person presses Ctrl-C instead.
+        pulse: seconds between two words, once it has waited for a while; None: a person's.
     """
 
     tell: Callable[[str], None] | None = None
     most: float | None = None
+    longest: float = math.inf
+    pulse: float | None = None
 
     def ask(self, wanted: bool, tell: Callable[[str], None]) -> None:
         """Wait without end, or hardly at all."""
