@@ -84,10 +84,11 @@ def doubts(experiment: Experiment, best: Best) -> list[str]:
     rivals = [row for row in experiment.rivals if row["model"] == best.row["display_name"]]
     rivals = [row for row in rivals if row["low"] is not None]
     if rivals:
-        said.append(_against(rivals))
-    seeds = _fewest([row for row in experiment.scores if row["protocol"] == SAMPLED])
-    if seeds == 1 and rivals:
-        said.append("With one seed each, another seed may order the models otherwise.")
+        seeds = {int(row["n_seeds"]) for row in experiment.scores if row["protocol"] == SAMPLED}
+        said.append(_against(rivals, several_seeds=min(seeds) > 1))
+        if min(seeds) == 1:
+            some = "With one seed each" if seeds == {1} else "Some models have one seed"
+            said.append(f"{some}: another seed may order them otherwise.")
     return said
 
 
@@ -96,7 +97,7 @@ def _is_best(best: Best) -> str:
     return f"{name} is best of {best.others + 1} models" if best.others else f"{name} is alone here"
 
 
-def _against(rivals: Sequence[Row]) -> str:
+def _against(rivals: Sequence[Row], several_seeds: bool) -> str:
     """Whom the best one can be told from, by paired intervals over users (and seeds)."""
     beaten = [row for row in rivals if row["low"] > 0]
     unclear = [str(row["other"]) for row in rivals if row["low"] <= 0]
@@ -107,11 +108,12 @@ def _against(rivals: Sequence[Row]) -> str:
         f"(95\u00a0% interval {figure(nearest['low'])} to {figure(nearest['high'])})"
     )
     if not unclear:
-        return f"{lead}, a clear lead."
+        clear = "a clear lead" if several_seeds else "more than the choice of users explains"
+        return f"{lead}, {clear}."
     if not beaten:
         return f"{lead}: too little to tell it from {listed(unclear, 'or')}."
-    clear = listed([str(row["other"]) for row in beaten])
-    return f"{lead}: it is clearly above {clear}, but can't be told from {listed(unclear, 'or')}."
+    others = listed([str(row["other"]) for row in beaten])
+    return f"{lead}: it is clearly above {others}, but can't be told from {listed(unclear, 'or')}."
 
 
 def _apart(row: Row, other: Row) -> bool:
