@@ -60,6 +60,7 @@ def test_the_program_of_the_models_waits_for_no_compiler():
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
 
 
+@pytest.mark.slow
 def test_of_several_data_sets_somebody_at_a_terminal_chooses(copy):
     """The second is the first one's training on another retention, which has no weights."""
     from warehouse.catalogue import writing

@@ -62,7 +62,7 @@ def test_a_table_has_a_title_words_for_names_and_no_empty_column(pipe):
 
 def test_a_column_with_one_value_stays(pipe):
     console.show_rows([ROW, ROW | {"gap": 1.0}], "")
-    assert pipe.getvalue().count("1.0000") == 1
+    assert pipe.getvalue().split()[-1] == "1"
 
 
 def test_no_rows_are_told(pipe):

@@ -7,9 +7,12 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 FPT = Path(sys.executable).parent / "fpt"
 
 
+@pytest.mark.slow
 def test_it_looks_first_and_removes_on_a_yes(copy, fpt):
     refused = fpt("prune", home=copy)
     assert refused.code != 0

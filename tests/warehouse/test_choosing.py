@@ -62,6 +62,7 @@ def test_of_several_none_is_taken_that_nobody_named(home, train):
     assert remembered(home) == Choice()
 
 
+@pytest.mark.slow
 def test_somebody_at_a_terminal_is_asked(home, train):
     train("a", "5-core")
     train("b", "cold-start")
@@ -75,6 +76,7 @@ def test_somebody_at_a_terminal_is_asked(home, train):
     assert offered == [("ml-1m", "cold-start", "SAS-FPT"), ("ml-1m", "5-core", "SAS-FPT")]
 
 
+@pytest.mark.slow
 def test_another_archive_under_the_same_name_is_another_data_set(home, train):
     train("a", "5-core")
     adviser(home, Choice(retention="5-core"))
@@ -86,6 +88,7 @@ def test_another_archive_under_the_same_name_is_another_data_set(home, train):
     assert "ml-1m (unverified: ml-1m.zip) 5-core (snapshot" in adviser(home).title
 
 
+@pytest.mark.slow
 def test_the_newest_snapshot_of_the_same_data_is_asked(home, train):
     train("a", "5-core")
     newer = train("b", "5-core", 7)
@@ -107,6 +110,7 @@ def test_a_model_is_named_as_tables_write_it_or_by_its_slug(home, train):
         adviser(home, Choice(model="SASREC", retention="5-core"))
 
 
+@pytest.mark.slow
 def test_what_was_named_last_and_is_gone_is_not_replaced_in_silence(home, train):
     from warehouse.catalogue import writing
 
@@ -120,6 +124,7 @@ def test_what_was_named_last_and_is_gone_is_not_replaced_in_silence(home, train)
     assert adviser(home, Choice(dataset="ml-1m")).run_id == "b"
 
 
+@pytest.mark.slow
 def test_a_note_that_is_damaged_is_none(home, train):
     train("a", "5-core")
     (home.root / "chosen.json").write_text("[1")

@@ -155,6 +155,7 @@ def test_a_prune_is_a_publication_without_what_was_replaced(nights):
     assert would_go(nights, rule) == []
 
 
+@pytest.mark.slow
 def test_files_of_tables_go_when_no_reader_can_have_them_open(nights):
     prune(nights, Rule(1), would_go(nights, Rule(1)))
     assert list(nights.store.glob("*/*=load1"))
@@ -166,12 +167,14 @@ def test_files_of_tables_go_when_no_reader_can_have_them_open(nights):
     assert published(nights)[-1] == ["load3"]
 
 
+@pytest.mark.slow
 def test_at_once_frees_the_disk(nights):
     prune(nights, Rule(1), would_go(nights, Rule(1)), at_once=True)
     assert {path.name for path in nights.store.glob("*/load_id=*")} == {"load_id=load3"}
     assert ask(nights, "SELECT count(*) FROM raw.ratings").item() == 21
 
 
+@pytest.mark.slow
 def test_what_went_can_be_made_again(nights, publish_rows, prepare_load, make_run):
     prune(nights, ALL, would_go(nights, ALL), at_once=True)
     assert published(nights) == ([],) * 7
@@ -182,6 +185,7 @@ def test_what_went_can_be_made_again(nights, publish_rows, prepare_load, make_ru
     assert published(nights) == (["load1"], ["load1"], *[["run1"]] * 4, ["load1"])
 
 
+@pytest.mark.slow
 def test_what_nobody_agreed_to_stays(nights):
     rule = Rule(1)
     agreed = [one for one in would_go(nights, rule) if one.id == "run1"]
@@ -199,6 +203,7 @@ def test_what_became_needed_meanwhile_stays(nights, make_run):
     assert not gone & {"late", first, "load1"}
 
 
+@pytest.mark.slow
 def test_a_run_at_work_is_not_pruned_under(nights):
     with (
         locked(nights, "flow-1234"),
@@ -218,7 +223,7 @@ def die(nights, monkeypatch, place: str) -> None:
     monkeypatch.delenv(faults.ASKED)
 
 
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("place", [PLACES[0], pytest.param(PLACES[1], marks=pytest.mark.slow)])
 def test_the_next_run_deletes_what_a_dead_prune_left(nights, monkeypatch, place):
     die(nights, monkeypatch, place)
     assert published(nights)[2] == ["run3"]
@@ -232,6 +237,7 @@ def test_the_next_run_deletes_what_a_dead_prune_left(nights, monkeypatch, place)
     assert not list(nights.root.glob("pruning-*"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "place", ["after the rename to pruning-*.json", "before the commit to a draft"]
 )
@@ -244,6 +250,7 @@ def test_nothing_goes_before_it_is_published(nights, monkeypatch, place):
     assert not list(nights.root.glob("pruning-*"))
 
 
+@pytest.mark.slow
 def test_what_was_made_again_after_a_death_stays(nights, monkeypatch, publish_rows):
     die(nights, monkeypatch, PLACES[0])
     publish_rows("load1", [(1, item, item) for item in range(1, 6)])
