@@ -1,0 +1,44 @@
+"""What `make` would do: `make run` installs what the pipeline needs, and CPU=1 no CUDA."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+CPU_INDEX = "--no-deps --index-url https://download.pytorch.org/whl/cpu"
+
+
+@pytest.fixture
+def would_do(tmp_path):
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+
+    def say(*words: str) -> str:
+        command = ["make", "--dry-run", *words]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True).stdout
+
+    return say
+
+
+def test_a_run_installs_no_tools_of_developers(would_do):
+    said = would_do("run")
+    assert "[dev]" not in said
+    assert "--editable . --constraint constraints.txt" in said
+    assert said.rstrip().endswith("fpt run")
+    assert "--index-url" not in said
+
+
+def test_a_test_installs_them_on_top(would_do):
+    said = would_do("test")
+    assert said.index("--editable . ") < said.index("--editable '.[dev]' ")
+    assert said.count("-m venv") == 1
+
+
+def test_cpu_takes_torch_alone_from_another_index(would_do):
+    lines = would_do("run", "CPU=1").splitlines()
+    (torch,) = [line for line in lines if "^torch==" in line]
+    assert CPU_INDEX in torch
+    assert [line for line in lines if "index-url" in line] == [torch]
+    assert "file:///wheels" in would_do("install", "TORCH_INDEX=file:///wheels")
