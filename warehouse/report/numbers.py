@@ -33,14 +33,6 @@ def margin(value: float | None) -> str:
     return "" if value is None else f"± {figure(value)}"
 
 
-def counted(number: int, what: str) -> str:
-    """
-    >>> counted(1, "training"), counted(1200, "user")
-    ('1 training', '1,200 users')
-    """
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
-
-
 def listed(words: Sequence[str], last: str = "and") -> str:
     """
     >>> listed(["a"]), listed(["a", "b", "c"], "or")

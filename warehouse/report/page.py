@@ -9,7 +9,8 @@ from markupsafe import Markup
 
 from warehouse.report import charts, words
 from warehouse.report.facts import DataSet, Experiment, Facts, Row
-from warehouse.report.numbers import counted, figure, margin
+from warehouse.report.numbers import figure, margin
+from warehouse.visible import counted
 
 HERE = Path(__file__).parent
 NAMES = {"uniform_100": "100 sampled items", "full": "all items"}

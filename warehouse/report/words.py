@@ -6,7 +6,8 @@ from itertools import chain
 from math import hypot
 
 from warehouse.report.facts import DataSet, Experiment, Facts, Row
-from warehouse.report.numbers import counted, figure, listed
+from warehouse.report.numbers import figure, listed
+from warehouse.visible import counted
 
 SAMPLED = "uniform_100"
 
