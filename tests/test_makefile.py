@@ -42,3 +42,12 @@ def test_cpu_takes_torch_alone_from_another_index(would_do):
     assert CPU_INDEX in torch
     assert [line for line in lines if "index-url" in line] == [torch]
     assert "file:///wheels" in would_do("install", "TORCH_INDEX=file:///wheels")
+
+
+def test_the_page_names_what_make_knows(would_do):
+    page = (ROOT / "docs" / "how-to" / "install.md").read_text(encoding="utf-8")
+    commands = page.partition("```\n")[2].partition("```")[0].splitlines()
+    for command in commands:
+        words = command.partition("#")[0].split()
+        assert would_do(*words[1:]).startswith("python3 -m venv"), command
+    assert "download.pytorch.org/whl/cpu" in page
