@@ -10,7 +10,7 @@ import typer
 
 from flows.cli import app
 from warehouse.catalogue import create_schema
-from warehouse.named import named_questions
+from warehouse.named import sql_of
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -30,11 +30,9 @@ def test_a_command_is_understood(words):
     "query", [words[1] for words in FPT if words[0] == "sql" and not words[1].startswith("-")]
 )
 def test_a_query_fits_the_tables(query):
-    named = {one.name: one.sql for one in named_questions()}
-    query = named.get(query, query)
     with duckdb.connect() as connection:
         create_schema(connection)
-        connection.execute(query)
+        connection.execute(sql_of(query))
 
 
 def test_every_command_is_in_the_table():
