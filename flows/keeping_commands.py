@@ -102,11 +102,12 @@ def forget(
     def go() -> None:
         from warehouse.forgetting import forget as leave_out
         from warehouse.home import Home
+        from warehouse.visible import counted
 
         gone = leave_out(Home.at(home), dataset, user)
-        counts = {"loads": gone.loads, "snapshots": gone.snapshots, "trainings": gone.runs}
+        counts = {"load": gone.loads, "snapshot": gone.snapshots, "training": gone.runs}
         rows: list[dict[str, object]] = [
-            {"what": f"{len(ids)} {what}", "state": "gone", "command": None}
+            {"what": counted(len(ids), what), "state": "gone", "command": None}
             for what, ids in counts.items()
         ]
         rows += [{"what": "to train again", "state": "to do", "command": c} for c in gone.again]

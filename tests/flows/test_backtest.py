@@ -55,7 +55,7 @@ def test_plan_and_refusals_know_the_day(finished, archive, fpt):
         ("ml-1m from small.zip", "done"),
         ("cold-start as of 2000-06-13", "to do"),
         ("sas_fpt seed 0", "to do"),
-        ("1 training of 1; unknown how long: no past run tells of 1 of them", "to do"),
+        ("1 training of 1; what is not training comes on top", "to do"),
     ]
     wrong = fpt("plan", "--as-of", "June", home=home)
     assert wrong.code == 2

@@ -166,7 +166,7 @@ def test_one_that_fails_is_named_and_the_others_are_not_trained_again(
     shutil.rmtree(folder)
     train_here()
     assert published(copy) == ASKED | {("sas_fpt", 0)}
-    assert any(note.startswith("1 trainings took") for note in reports.notes)
+    assert any(note.startswith("1 training took") for note in reports.notes)
     again = {one: path.stat().st_mtime_ns for one, path in folders(copy).items()}
     assert {one: again[one] for one in made} == made
 
