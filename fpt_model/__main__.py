@@ -8,8 +8,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from fpt_model.config import PRESETS, VARIANTS, resolve
+from fpt_model.config import PRESETS
 from fpt_model.errors import InterruptedTrainingError, ModelError
+from fpt_model.simple.settings import SimpleConfig
+from fpt_model.variants import DISPLAY_NAMES, resolve_any
 
 EXAMPLES = """examples:
   python -m fpt_model train --sequences sequences-3f2a.parquet --output run --model sas_fpt
@@ -50,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--output", required=True, help="run directory; with several seeds, one with {seed} in it"
     )
-    train.add_argument("--model", default="sas_fpt", help=", ".join(VARIANTS))
+    train.add_argument("--model", default="sas_fpt", help=", ".join(DISPLAY_NAMES))
     train.add_argument("--preset", default="quick", help=", ".join(PRESETS))
     train.add_argument("--seed", type=int, nargs="+", default=[0], help="one or several")
     train.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
@@ -95,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _train(asked: argparse.Namespace) -> int:
     overrides = dict(_pair(text) for text in asked.set)
-    config = resolve(asked.model, asked.preset, overrides)
+    config = resolve_any(asked.model, asked.preset, overrides)
     import torch
 
     from fpt_model.engines import device_of
@@ -103,6 +105,12 @@ def _train(asked: argparse.Namespace) -> int:
 
     _prepare(asked)
     device = device_of(asked.device)
+    if isinstance(config, SimpleConfig):
+        from fpt_model.data import load
+        from fpt_model.simple.fitting import fit
+
+        fit(load(asked.sequences), _folders(asked), config, _tell)
+        return 0
     try:
         train(asked.sequences, _folders(asked), config, device, _tell, asked.engine)
     except torch.cuda.OutOfMemoryError as error:

@@ -280,13 +280,12 @@ def resolve(
     Raises:
         ModelError: unknown model, preset or setting, or a value that is out of range.
     """
-    variant, sizes = _known("model", model, VARIANTS), _known("preset", preset, PRESETS)
+    variant, sizes = known("model", model, VARIANTS), known("preset", preset, PRESETS)
     values: dict[str, Any] = dict(sizes.base)
     for part in variant.parts:
         values |= {**_PARTS[part], **sizes.parts.get(part, {})}
     for name, value in (overrides or {}).items():
-        kind = _known("setting", name, _kinds())
-        values[name] = _cast(name, value, kind)
+        values[name] = read_setting(name, value, known("setting", name, _kinds()))
     return Config(model=model, preset=preset, **values)
 
 
@@ -306,23 +305,33 @@ def from_dict(values: Mapping[str, Any]) -> Config:
     return Config(**values)
 
 
-def _kinds() -> dict[str, str]:
+def _kinds() -> dict[str, type]:
     settable = [field for field in fields(Config) if field.name not in ("model", "preset")]
-    return {f.name: f.type.__name__ if isinstance(f.type, type) else "str" for f in settable}
+    return {f.name: f.type if isinstance(f.type, type) else str for f in settable}
 
 
-def _known(what: str, name: str, table: Mapping[str, T]) -> T:
+def known(what: str, name: str, table: Mapping[str, T]) -> T:
+    """What a table has by that name.
+
+    Raises:
+        ModelError: it has none.
+    """
     if name not in table:
         raise ModelError(f"Unknown {what}", got=repr(name), expected=" or ".join(table))
     return table[name]
 
 
-def _cast(name: str, value: Setting | str, kind: str) -> Setting:
-    if not isinstance(value, str) or kind == "str":
+def read_setting(name: str, value: Setting | str, kind: type) -> Setting:
+    """A setting's value; a string is read as one of its kind.
+
+    Raises:
+        ModelError: it can't be.
+    """
+    if not isinstance(value, str) or kind is str:
         return value
     try:
-        if kind == "bool":
+        if kind is bool:
             return {"true": True, "false": False}[value.lower()]
-        return int(value) if kind == "int" else float(value)
+        return int(value) if kind is int else float(value)
     except (ValueError, KeyError) as error:
-        raise ModelError(f"Setting {name} is no {kind}", got=repr(value)) from error
+        raise ModelError(f"Setting {name} is no {kind.__name__}", got=repr(value)) from error

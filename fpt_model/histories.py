@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,11 @@ class History:
     weeks: Tensor
     ratings: Tensor
     scale: int
+
+    def to(self, device: torch.device) -> "History":
+        """The same on another device."""
+        names = ("items", "times", "weeks", "ratings")
+        return replace(self, **{name: getattr(self, name).to(device) for name in names})
 
 
 def read_asked(path: Path, sequences: Sequences) -> list[History]:

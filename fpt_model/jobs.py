@@ -12,14 +12,17 @@ from typing import Any
 import torch
 
 from fpt_model.compiling import compile_ahead
-from fpt_model.config import Config, resolve
+from fpt_model.config import Config
 from fpt_model.data import Sequences, Split, load
 from fpt_model.engines import uses_fused
 from fpt_model.errors import InterruptedTrainingError, ModelError
 from fpt_model.finished import problem
 from fpt_model.ranking import SPLITS, rank_loaded, rank_trained
+from fpt_model.simple.fitting import fit
+from fpt_model.simple.settings import SimpleConfig
 from fpt_model.train import SEARCH, Tell, search, train_loaded
 from fpt_model.trainer import Trainer
+from fpt_model.variants import AnyConfig, resolve_any
 from fpt_model.version import code_version
 from fpt_model.written import read_written
 
@@ -42,12 +45,12 @@ class Job:
     name: str
     sequences: Path
     output: Path
-    config: Config
+    config: AnyConfig
     seed: int
     splits: tuple[Split, ...] = SPLITS
 
     @property
-    def training(self) -> tuple[Path, Config, int]:
+    def training(self) -> tuple[Path, AnyConfig, int]:
         """What is trained, wherever it goes."""
         return self.sequences, self.config, self.seed
 
@@ -117,7 +120,7 @@ def _splits(asked: Any) -> tuple[Split, ...]:
 
 def _job(row: dict[str, Any], folder: Path, splits: tuple[Split, ...]) -> Job:
     settings = dict(row["config"])
-    config = resolve(settings.pop("model"), settings.pop("preset"), settings)
+    config = resolve_any(settings.pop("model"), settings.pop("preset"), settings)
     sequences, output = (folder / row[name] for name in ("sequences", "output"))
     return Job(row["output"], sequences, output, config, int(row["seed"]), splits)
 
@@ -150,7 +153,8 @@ def run_jobs(
         except ModelError as error:
             failures |= _failed([job for group in ours for job in group], str(error), tell)
             continue
-        new = {job.config for group in ours for job in group if not job.is_trained} - compiled
+        jobs_here = [job for group in ours for job in group]
+        new = {one for job in jobs_here for one in _to_compile(job)} - compiled
         compile_ahead(new, sequences, engine)
         _free_memory()
         compiled |= new
@@ -159,13 +163,20 @@ def run_jobs(
     return failures
 
 
+def _to_compile(job: Job) -> Iterator[Config]:
+    """The settings that kernels may have to be compiled for."""
+    if isinstance(job.config, Config) and not job.is_trained:
+        yield job.config
+
+
 def _groups(jobs: Sequence[Job], device: torch.device, engine: str) -> Iterator[list[Job]]:
     """Jobs that train side by side: seeds of the same settings, where the kernels fit them."""
-    alike: dict[tuple[Path, Config], list[Job]] = {}
+    alike: dict[tuple[Path, AnyConfig], list[Job]] = {}
     for job in jobs:
         alike.setdefault((job.sequences, job.config), []).append(job)
     for (_, config), seeds in alike.items():
-        together = SEEDS_TOGETHER if uses_fused(engine, config, device) else 1
+        fused = isinstance(config, Config) and uses_fused(engine, config, device)
+        together = SEEDS_TOGETHER if fused else 1
         yield from (seeds[at : at + together] for at in range(0, len(seeds), together))
 
 
@@ -200,13 +211,25 @@ def _attempt(sequences: Sequences, jobs: Sequence[Job], tell: Tell, engine: str)
         tell(event | {"run": names[event["seed"]]})
 
     config = jobs[0].config
-    if config.refit:
-        found = search(sequences, folders, config, tell_run, engine)
-        list(_rank(sequences, [job.search for job in jobs], found))
-        found.clear()  # the second training may need the memory
-    trained = train_loaded(sequences, folders, config, tell_run, engine)
+    trained: dict[int, Trainer] = {}
+    if isinstance(config, SimpleConfig):
+        fit(sequences, folders, config, tell_run)
+    else:
+        trained = _trained(sequences, jobs, config, tell_run, engine)
     for name, rows in _rank(sequences, jobs, trained):
         tell({"event": "ranked", "run": name, "rows": rows})
+
+
+def _trained(
+    sequences: Sequences, jobs: Sequence[Job], config: Config, tell: Tell, engine: str
+) -> dict[int, Trainer]:
+    """By seed those that were trained just now; see `train_loaded`."""
+    folders = {job.seed: job.output for job in jobs}
+    if config.refit:
+        found = search(sequences, folders, config, tell, engine)
+        list(_rank(sequences, [job.search for job in jobs], found))
+        found.clear()  # the second training may need the memory
+    return train_loaded(sequences, folders, config, tell, engine)
 
 
 def _rank(

@@ -1,6 +1,7 @@
 """A finished training's ranks, as a file."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +9,15 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from fpt_model.checkpoint import load_weights, read
+from fpt_model.checkpoint import State, load_weights, read
 from fpt_model.config import from_dict
 from fpt_model.data import Sequences, Split, load
 from fpt_model.errors import ModelError
-from fpt_model.evaluate import PROTOCOLS, Ranks, rank, scored
+from fpt_model.evaluate import PROTOCOLS, Ranks, Scorer, rank, scored
 from fpt_model.finished import BEST
 from fpt_model.model import Encoder
+from fpt_model.simple.fitting import DEVICE, read_fitted
+from fpt_model.simple.settings import SIMPLE
 from fpt_model.threaded import ranking as threaded
 from fpt_model.train import SEARCH
 from fpt_model.trainer import Trainer, scorer
@@ -57,19 +60,12 @@ def rank_loaded(
 
     Of `splits` other than both, only those are computed.
     """
-    model, trained_on = load_run(run, sequences)
-    moment, search = model.config.moment, run / SEARCH
-    # validation is ranked by weights that have not seen the answers
-    validated = load_model(search, sequences) if search.exists() else model
-    by = {"valid": (validated, sequences), "test": (model, trained_on)}
-    tables = []
-    for split in splits:
-        own, seen = by[split]
-        tables.append(_rows(split, _ranks(own, seen.seen_at(moment), split)))
-    table = pa.concat_tables(tables)
+    answering, validated = _rankers(run, sequences)
+    by: dict[Split, Ranker] = {"valid": validated, "test": answering}
+    table = pa.concat_tables([_rows(split, by[split].ranks(split)) for split in splits])
     write_table(output, table)
     if scores is not None:
-        np.save(scores, _all_scores(model, trained_on.seen_at(moment)))
+        np.save(scores, _all_scores(answering))
     return int(table.num_rows)
 
 
@@ -125,11 +121,77 @@ def rank_ahead(path: Path, ahead: Path, run: Path, output: Path, device: torch.d
     ours, theirs = ((x.snapshot_id, x.n_users, x.n_items) for x in (before, after))
     if ours != theirs:
         raise ModelError(f"{ahead.name} is not of {path.name}", got=theirs, expected=ours)
-    model, before = load_run(run, before)
-    length, after = model.config.max_length, after.seen_at(model.config.moment)
-    table = _rows("next", rank(scorer(model, before), after, "test", length))
+    model = load_ranker(run, before)
+    later = replace(model, sequences=after.to(model.sequences.items.device))
+    table = _rows("next", later.ranks("test", as_trained=False))
     write_table(output, table)
     return int(table.num_rows)
+
+
+@dataclass(frozen=True)
+class Ranker:
+    """What answers for a finished training.
+
+    Attributes:
+        score: scores of every item.
+        sequences: as it was trained on them, on the device that it scores on.
+        length: of the window that it looks at; None for the whole history.
+        moment: when that is looked back at, see `Config`.
+        encoder: the weights of a neural model.
+    """
+
+    score: Scorer
+    sequences: Sequences
+    length: int | None
+    moment: str = "last"
+    encoder: Encoder | None = None
+
+    def window(self, longest: int) -> int:
+        """Length of the window where no history is longer than that."""
+        return self.length or longest
+
+    def ranks(self, split: Split, *, as_trained: bool = True) -> Ranks:
+        """Ranks of held-out items.
+
+        Args:
+            split: which.
+            as_trained: the sequences are those that it was trained on.
+        """
+        seen = self.sequences.seen_at(self.moment)
+        if self.encoder is not None and as_trained:
+            return _ranks(self.encoder, seen, split)
+        return rank(self.score, seen, split, self.window(int(seen.lengths.max())))
+
+
+def load_ranker(run: Path, sequences: Sequences) -> Ranker:
+    """What answers for a finished training.
+
+    Raises:
+        ModelError: see `load_model`.
+    """
+    state = _read(run, sequences)
+    if state.facts["order"]["config"]["model"] in SIMPLE:
+        return _simple(state, sequences)
+    return _neural(*_as_trained(state, sequences))
+
+
+def _rankers(run: Path, sequences: Sequences) -> tuple[Ranker, Ranker]:
+    """What answers for a training, and what has not seen the answers of validation."""
+    answering, search = load_ranker(run, sequences), run / SEARCH
+    if answering.encoder is None:
+        return answering, answering
+    validated = load_model(search, sequences) if search.exists() else answering.encoder
+    return answering, _neural(validated, sequences)
+
+
+def _simple(state: State, sequences: Sequences) -> Ranker:
+    fitted = read_fitted(state)
+    return Ranker(fitted.scorer(), sequences.to(torch.device(DEVICE)), fitted.length)
+
+
+def _neural(model: Encoder, sequences: Sequences) -> Ranker:
+    config = model.config
+    return Ranker(scorer(model, sequences), sequences, config.max_length, config.moment, model)
 
 
 def load_run(run: Path, sequences: Sequences) -> tuple[Encoder, Sequences]:
@@ -138,7 +200,11 @@ def load_run(run: Path, sequences: Sequences) -> tuple[Encoder, Sequences]:
     Raises:
         ModelError: see `load_model`.
     """
-    model = load_model(run, sequences)
+    return _as_trained(_read(run, sequences), sequences)
+
+
+def _as_trained(state: State, sequences: Sequences) -> tuple[Encoder, Sequences]:
+    model = _encoder(state, sequences)
     return model, sequences.with_validation() if model.config.refit else sequences
 
 
@@ -148,12 +214,27 @@ def load_model(run: Path, sequences: Sequences) -> Encoder:
     Raises:
         ModelError: they are missing, damaged, or were trained on other sequences.
     """
+    return _encoder(_read(run, sequences), sequences)
+
+
+def _read(run: Path, sequences: Sequences) -> State:
     if not (run / BEST).exists():
         raise ModelError(f"No finished training in {run}", to_do="Train it first")
     state = read(run / BEST)
-    order = state.facts["order"]
-    _refuse_other(sequences, order)
-    config = from_dict(order["config"])
+    _refuse_other(sequences, state.facts["order"])
+    return state
+
+
+def _encoder(state: State, sequences: Sequences) -> Encoder:
+    values = state.facts["order"]["config"]
+    if values["model"] in SIMPLE:
+        name = SIMPLE[values["model"]].display_name
+        raise ModelError(
+            f"{name} is no neural model",
+            got="a simple one, which attends to nothing",
+            to_do="Take a neural variant",
+        )
+    config = from_dict(values)
     edges = state.tensors.get("edges", torch.empty(0, dtype=torch.int64))
     model = Encoder(config, sequences.n_items, sequences.n_users, edges)
     load_weights(model, state.tensors, BEST)
@@ -194,10 +275,10 @@ def _rows(split: str, ranks: Ranks) -> pa.Table:
     return pa.concat_tables(tables)
 
 
-def _all_scores(model: Encoder, sequences: Sequences) -> np.ndarray:
+def _all_scores(ranker: Ranker) -> np.ndarray:
+    sequences = ranker.sequences.seen_at(ranker.moment)
     found = np.full((sequences.n_users, sequences.n_items + 1), np.nan, np.float32)
-    rows, length = sequences.evaluated(), model.config.max_length
-    score = scorer(model, sequences)
-    for chosen, scores in scored(score, sequences, rows, "test", length):
+    rows, length = sequences.evaluated(), ranker.window(int(sequences.lengths.max()))
+    for chosen, scores in scored(ranker.score, sequences, rows, "test", length):
         found[chosen.cpu().numpy()] = scores.cpu().numpy()
     return found

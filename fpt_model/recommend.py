@@ -16,13 +16,11 @@ from fpt_model.data import Sequences, load
 from fpt_model.errors import ModelError
 from fpt_model.evaluate import BATCH
 from fpt_model.histories import History, read_asked, windows_of
-from fpt_model.model import Encoder
-from fpt_model.ranking import load_run
-from fpt_model.trainer import scorer
+from fpt_model.ranking import load_ranker, load_run
 from fpt_model.unseen import Unseen
 from fpt_model.written import write_table
 
-Answer = Callable[[Encoder, Sequences, Sequence[History]], Iterator[pa.Table]]
+Answer = Callable[[Path, Sequences, Sequence[History]], Iterator[pa.Table]]
 TOP = pa.schema(
     [("asked", pa.int32()), ("rank", pa.int32()), ("item_id", pa.int32()), ("score", pa.float32())]
 )
@@ -82,23 +80,25 @@ def explain_run(path: Path, run: Path, asked: Path, output: Path, device: torch.
 def _answer(
     path: Path, run: Path, asked: Path, output: Path, device: torch.device, answer: Answer
 ) -> int:
-    model, sequences = load_run(run, load(path).to(device))
-    table = pa.concat_tables(answer(model, sequences, read_asked(asked, sequences)))
+    sequences = load(path).to(device)
+    table = pa.concat_tables(answer(run, sequences, read_asked(asked, sequences)))
     write_table(output, table)
     return int(table.num_rows)
 
 
 @torch.no_grad()
 def _best(
-    model: Encoder, sequences: Sequences, histories: Sequence[History], top: int
+    run: Path, sequences: Sequences, histories: Sequence[History], top: int
 ) -> Iterator[pa.Table]:
-    score, config = scorer(model, sequences), model.config
+    model = load_ranker(run, sequences)
+    length = model.window(max(len(one.items) for one in histories))
+    device = model.sequences.items.device
     for first in range(0, len(histories), BATCH):
         some = histories[first : first + BATCH]
         filled = [*some, *[some[0]] * (BATCH - len(some))]  # see `evaluate.BATCH`
-        windows = windows_of(filled, config.max_length, config.moment)
-        scores = score(windows)[: len(some)]  # (B, I + 1)
-        values, items = best(scores, [one.items for one in some], top)
+        windows = windows_of([one.to(device) for one in filled], length, model.moment)
+        scores = model.score(windows)[: len(some)]  # (B, I + 1)
+        values, items = best(scores, [one.items.to(device) for one in some], top)
         found = values > float("-inf")  # (B, K)
         asked, rank = found.nonzero(as_tuple=True)
         columns = (asked + first, rank + 1, items[found], values[found])
@@ -143,9 +143,8 @@ def _first_down_to(scores: Tensor, cut: Tensor, top: int) -> Tensor:
     return chosen.nonzero()[:, 1].view(len(scores), top)
 
 
-def _attention(
-    model: Encoder, sequences: Sequences, histories: Sequence[History]
-) -> Iterator[pa.Table]:
+def _attention(run: Path, sequences: Sequences, histories: Sequence[History]) -> Iterator[pa.Table]:
+    model, sequences = load_run(run, sequences)
     length, unseen = model.config.max_length, Unseen(model, sequences)
     for asked, one in enumerate(histories):
         windows = windows_of([one], length, model.config.moment)

@@ -23,6 +23,7 @@ from fpt_model.errors import InterruptedTrainingError, ModelError
 from fpt_model.faults import point
 from fpt_model.finished import BEST, EPOCHS, RECORD, problem, read_record, written_record
 from fpt_model.trainer import Chosen, Trainer
+from fpt_model.variants import AnyConfig
 from fpt_model.version import code_version
 
 Event = dict[str, Any]
@@ -36,7 +37,7 @@ SAVE_EVERY_SECONDS = 10.0  # on a GPU, validations come faster than files can be
 class Order:
     """What a run directory is for; another order is refused there."""
 
-    config: Config
+    config: AnyConfig
     seed: int
     sequences_values: str
     snapshot_id: str
@@ -134,14 +135,14 @@ def _trained(
     }
     missing = []
     for seed, folder in folders.items():
-        _claim(folder, orders[seed])
+        claim(folder, orders[seed])
         lost = problem(folder)
         if lost:
             missing.append(seed)
-            if _forget_results(folder):
+            if forget_results(folder):
                 tell({"event": "lost", "what": lost, "seed": seed})
         else:
-            _forget_checkpoints(folder)  # it died after its results, before this
+            forget_checkpoints(folder)  # it died after its results, before this
             tell({"event": "done", "already": True, "seed": seed})
     if not missing:
         return {}
@@ -187,7 +188,7 @@ class Run:
 
     def resume(self) -> None:
         """Go on from the newest whole checkpoint, if there is one."""
-        self.started = _started(self.folder / "started")
+        self.started = started(self.folder)
         state, problems = read_latest(self.folder)
         if state is not None:
             _refuse_other(self.folder, state.facts.get("order", {}), self.order)
@@ -268,7 +269,7 @@ def _save_all(runs: Sequence[Run], seconds: float) -> None:
         run.save()
 
 
-def _claim(folder: Path, order: Order) -> None:
+def claim(folder: Path, order: Order) -> None:
     """Make the directory this training's own.
 
     Raises:
@@ -284,7 +285,7 @@ def _claim(folder: Path, order: Order) -> None:
     _refuse_other(folder, there, order)
 
 
-def _forget_results(folder: Path) -> bool:
+def forget_results(folder: Path) -> bool:
     """Remove what is of no use without the rest: ranks are of weights. Whether there was any."""
     finished = (folder / RECORD).exists()
     for pattern in (RECORD, "ranks*.parquet*", "ahead.parquet*"):
@@ -294,8 +295,9 @@ def _forget_results(folder: Path) -> bool:
     return finished
 
 
-def _started(path: Path) -> str:
-    """When the training began; now, if it did not yet."""
+def started(folder: Path) -> str:
+    """When the training in a folder began; now, if it did not yet."""
+    path = folder / "started"
     try:
         return datetime.fromisoformat(path.read_text(encoding="utf-8")).isoformat()
     except (FileNotFoundError, ValueError):
@@ -318,27 +320,44 @@ def _refuse_other(folder: Path, there: dict[str, Any], order: Order) -> None:
 def _finish(folder: Path, trainer: Trainer, order: Order, started: str) -> None:
     """Write what is left of a training, the record last: it says that the rest is whole."""
     progress, chosen = trainer.progress, trainer.chosen
-    facts = {"order": order.to_dict(), "epoch": progress.best_epoch}
-    sha256 = write(folder / BEST, State(trainer.best, facts))
+    kept = {"order": order.to_dict(), "epoch": progress.best_epoch}
+    sha256 = write(folder / BEST, State(trainer.best, kept))
     lines = "".join(json.dumps(record) + "\n" for record in progress.epochs)
-    epochs = (chosen.epochs if chosen else lines).encode()
-    write_whole(folder / EPOCHS, epochs)
-    record = order.to_dict() | {
-        "sequences_sha256": trainer.sequences.sha256,
+    facts = {
         "device": device_name(trainer.rows.device),
-        "versions": versions(),
         "started_at": started,
-        "finished_at": datetime.now(UTC).isoformat(),
         "train_seconds": progress.seconds + (chosen.seconds if chosen else 0.0),
         "best_epoch": progress.best_epoch,
         "valid_ndcg_10": progress.best_ndcg,
         "checkpoint_sha256": sha256,
     }
-    write_whole(folder / RECORD, written_record(record, epochs))
-    _forget_checkpoints(folder)
+    write_record(folder, trainer.sequences, order, facts, chosen.epochs if chosen else lines)
+    forget_checkpoints(folder)
 
 
-def _forget_checkpoints(folder: Path) -> None:
+def write_record(
+    folder: Path, sequences: Sequences, order: Order, facts: Mapping[str, Any], epochs: str
+) -> None:
+    """Write the epochs and, last, the record of a training whose weights are written.
+
+    Args:
+        folder: its own.
+        sequences: what it was trained on.
+        order: what it was asked for.
+        facts: what else the record says.
+        epochs: lines of JSON.
+    """
+    write_whole(folder / EPOCHS, epochs.encode())
+    record = order.to_dict() | {
+        "sequences_sha256": sequences.sha256,
+        "versions": versions(),
+        "finished_at": datetime.now(UTC).isoformat(),
+    }
+    write_whole(folder / RECORD, written_record({**record, **facts}, epochs.encode()))
+
+
+def forget_checkpoints(folder: Path) -> None:
+    """Remove what a finished training has no use for."""
     for path in folder.glob("checkpoint-*"):
         point("before a checkpoint of a finished training goes")
         path.unlink()

@@ -1,0 +1,57 @@
+"""Items like those that a user has had, the latest ones before all.
+
+S(i, j) = G(i, j) / sqrt(g(i) g(j)), where G(i, j) is how many users have both and g how many have
+one: the cosine of the items' columns (Sarwar et al., WWW 2001). An item's score is the sum of
+w(n) S(u_n, j) over those of a user's items that are among its own k most similar ones, w(n) =
+0.5 ^ (n / h) for the n-th latest, from 0.
+"""
+
+import numpy as np
+from torch import Tensor
+
+from fpt_model.data import Windows
+from fpt_model.evaluate import Scorer
+from fpt_model.simple.past import Integers, Past, Tensors
+from fpt_model.simple.rows import recency, rows_of, sparse, tensors_of, turned, window_length
+from fpt_model.simple.settings import SimpleConfig
+
+FITTED_BY = ("neighbours",)
+NONE = np.empty(0, np.int32), np.empty(0, np.float32)
+
+
+def fit(past: Past, config: SimpleConfig) -> Tensors:
+    """S, sparse, the k largest of each column."""
+    counts = past.counts()
+    rows = [NONE] * (past.n_items + 1)
+    for item, together in past.together():
+        together[item] = 0
+        rows[item] = _neighbours(item, together, counts, config.neighbours)
+    neighbours = sparse(rows, past.n_items + 1)  # of each row, as S is symmetric before the cut
+    return tensors_of(turned(neighbours) if config.neighbours else neighbours)
+
+
+def _neighbours(
+    item: int, together: Integers, counts: Integers, most: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The most similar items, and how similar; of equal ones the first."""
+    columns = np.flatnonzero(together)
+    values = together[columns] / np.sqrt(counts[columns] * float(counts[item]))
+    if most and len(columns) > most:
+        best = np.sort(np.argsort(-values, kind="stable")[:most])
+        columns, values = columns[best], values[best]
+    return columns.astype(np.int32), values.astype(np.float32)
+
+
+def scorer(tensors: Tensors, config: SimpleConfig) -> Scorer:
+    """By the sum of a user's rows of S."""
+    similar = rows_of(tensors, len(tensors["starts"]) - 1)
+
+    def score(windows: Windows) -> Tensor:
+        return similar.sums(windows.items, recency(windows, config.half_life))
+
+    return score
+
+
+def length(config: SimpleConfig) -> int | None:
+    """Of the window."""
+    return window_length(config.half_life)

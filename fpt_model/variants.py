@@ -1,0 +1,52 @@
+"""All variants, the neural and the simple ones, and the settings of either."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from fpt_model.config import VARIANTS, Config, Setting, from_dict, resolve
+from fpt_model.errors import ModelError
+from fpt_model.simple.settings import (
+    SIMPLE,
+    SimpleConfig,
+    resolve_simple,
+    setting_names,
+    simple_from_dict,
+)
+
+AnyConfig = Config | SimpleConfig
+DISPLAY_NAMES = {slug: one.display_name for slug, one in (VARIANTS | SIMPLE).items()}
+
+
+def resolve_any(
+    model: str, preset: str, overrides: Mapping[str, Setting | str] | None = None
+) -> AnyConfig:
+    """The settings of a variant of either kind; see `resolve`.
+
+    Raises:
+        ModelError: unknown model, preset or setting, or a value that is out of range.
+    """
+    if model not in DISPLAY_NAMES:
+        raise ModelError("Unknown model", got=repr(model), expected=" or ".join(DISPLAY_NAMES))
+    return (resolve_simple if model in SIMPLE else resolve)(model, preset, overrides)
+
+
+def any_from_dict(values: Mapping[str, Any]) -> AnyConfig:
+    """The settings that `to_dict` of either kind gave.
+
+    Raises:
+        ModelError: a setting is missing, unknown or out of range.
+    """
+    return (simple_from_dict if values.get("model") in SIMPLE else from_dict)(values)
+
+
+def settings_of(model: str) -> list[str]:
+    """Names of the settings that can be given to a variant."""
+    if model in SIMPLE:
+        return ["search", *SIMPLE[model].settings]
+    return [field.name for field in fields(Config) if field.name not in ("model", "preset")]
+
+
+def all_settings() -> list[str]:
+    """Names of the settings of all variants."""
+    return list(dict.fromkeys([*settings_of("sasrec"), *setting_names()]))
