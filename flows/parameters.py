@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 from pydantic import BeforeValidator, Field
 
 from flows.signatures import Parameter, expanded, parameter
-from fpt_model.config import VARIANTS, Setting
+from fpt_model.config import Setting
+from fpt_model.variants import DISPLAY_NAMES
 from tasks.settings import configs, preset_name
 
 R = TypeVar("R")
@@ -19,8 +20,9 @@ DatasetName = Literal[
 ]
 Retention = Literal["5-core", "cold-start"]
 ModelSlug = Literal[
-    "sasrec", "sse_pt", "tisasrec", "tisasrec_plus", "tisasrec_plus_plus", "sas_fpt"
-]
+    "sasrec", "sse_pt", "tisasrec", "tisasrec_plus", "tisasrec_plus_plus", "sas_fpt",
+    "recent_popularity", "item_knn", "ease", "markov_chain", "ridge",
+]  # fmt: skip
 Preset = Literal["quick", "paper", "matched", "anywhere", "best"]
 Device = Literal["auto", "cpu", "cuda"]
 Suspicion = Literal["too-good", "below-chance", "few-candidates"]  # expectations/suspicions.py
@@ -34,9 +36,12 @@ def slug_of(model: Any) -> Any:
 
     >>> slug_of("SAS-FPT"), slug_of("tisasrec++"), slug_of("Sas_Fpt"), slug_of("gpt")
     ('sas_fpt', 'tisasrec_plus_plus', 'sas_fpt', 'gpt')
+    >>> slug_of("item-kNN"), slug_of("markov-chain")
+    ('item_knn', 'markov_chain')
     """
-    named = {slug: slug for slug in VARIANTS}
-    named |= {one.display_name.lower(): slug for slug, one in VARIANTS.items()}
+    named = {slug: slug for slug in DISPLAY_NAMES}
+    named |= {slug.replace("_", "-"): slug for slug in DISPLAY_NAMES}
+    named |= {name.lower(): slug for slug, name in DISPLAY_NAMES.items()}
     return named.get(model.lower(), model) if isinstance(model, str) else model
 
 

@@ -7,8 +7,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from flows.parameters import Experiment
-from fpt_model.config import Config
-from tasks.settings import configs, preset_name
+from fpt_model.variants import AnyConfig
+from tasks.settings import configs, preset_name, seeds_of
 from tasks.training import DONE, PUBLISH, TO_DO, run_id, state_of
 from warehouse.archive import open_archive
 from warehouse.datasets import find
@@ -98,9 +98,9 @@ def _after_landing(
             yield _row("train", _training(config, seed), identity, state, seconds)
 
 
-def _trainings(asked: Experiment, retention: Any) -> list[tuple[Config, int]]:
+def _trainings(asked: Experiment, retention: Any) -> list[tuple[AnyConfig, int]]:
     chosen = configs(asked.models_on(retention), asked.preset, asked.settings)
-    return [(config, seed) for config in chosen for seed in range(asked.seeds)]
+    return [(config, seed) for config in chosen for seed in seeds_of(config, asked.seeds)]
 
 
 def _total(rows: list[Row]) -> Row:
@@ -122,12 +122,12 @@ def _snapshot(asked: Experiment, retention: Any) -> str:
     return f"{retention} as of {asked.as_of}" if asked.as_of else str(retention)
 
 
-def _training(config: Config, seed: int) -> str:
+def _training(config: AnyConfig, seed: int) -> str:
     changed = preset_name(config).split()[1:]
     return " ".join([config.model, *changed, f"seed {seed}"])
 
 
-def _seconds(known: Standing, config: Config) -> float | None:
+def _seconds(known: Standing, config: AnyConfig) -> float | None:
     return known.seconds.get((config.model, preset_name(config)))
 
 

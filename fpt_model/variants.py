@@ -10,7 +10,6 @@ from fpt_model.simple.settings import (
     SIMPLE,
     SimpleConfig,
     resolve_simple,
-    setting_names,
     simple_from_dict,
 )
 
@@ -45,8 +44,3 @@ def settings_of(model: str) -> list[str]:
     if model in SIMPLE:
         return ["search", *SIMPLE[model].settings]
     return [field.name for field in fields(Config) if field.name not in ("model", "preset")]
-
-
-def all_settings() -> list[str]:
-    """Names of the settings of all variants."""
-    return list(dict.fromkeys([*settings_of("sasrec"), *setting_names()]))

@@ -5,42 +5,53 @@ Trainings are averaged and compared by their preset's name, so a changed one has
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 
-from fpt_model.config import PRESETS, Config, Setting, resolve
+from fpt_model.config import PRESETS, Setting
 from fpt_model.errors import ModelError
+from fpt_model.simple.settings import SimpleConfig
+from fpt_model.variants import AnyConfig, resolve_any, settings_of
 from warehouse.errors import RefusedError
 
-FIXED = ("model", "preset")
 
-
-def configs(models: Sequence[str], preset: str, settings: Mapping[str, Setting]) -> list[Config]:
+def configs(models: Sequence[str], preset: str, settings: Mapping[str, Setting]) -> list[AnyConfig]:
     """The settings of each variant under a preset, some of them changed.
+
+    Simple and neural models have settings of their own: each takes those that it has.
 
     Raises:
         RefusedError: there is no such setting, or a value is not of its kind or out of range.
     """
-    known = [one.name for one in fields(Config) if one.name not in FIXED]
+    known = list(dict.fromkeys(name for model in models for name in settings_of(model)))
     if unknown := sorted(set(settings) - set(known)):
         raise RefusedError(
             f"No such setting: {', '.join(unknown)}", expected=f"one of {', '.join(known)}"
         )
     texts = {name: _text(value) for name, value in settings.items()}
     try:
-        return [resolve(model, preset, texts) for model in dict.fromkeys(models)]
+        return [_config(model, preset, texts) for model in dict.fromkeys(models)]
     except ModelError as error:
         raise RefusedError(error.found, to_do="Mend --set") from error
 
 
-def preset_name(config: Config) -> str:
+def _config(model: str, preset: str, texts: Mapping[str, str]) -> AnyConfig:
+    own = settings_of(model)
+    return resolve_any(model, preset, {name: texts[name] for name in texts if name in own})
+
+
+def seeds_of(config: AnyConfig, asked: int) -> range:
+    """The seeds to train a variant with; one of a simple model, in which nothing is random."""
+    return range(1 if isinstance(config, SimpleConfig) else asked)
+
+
+def preset_name(config: AnyConfig) -> str:
     """The name of its preset, and all that differs from that.
 
-    >>> preset_name(resolve("sasrec", "quick", {"dropout": 0.5, "refit": "true", "epochs": 40}))
+    >>> preset_name(resolve_any("sasrec", "quick", {"dropout": 0.5, "refit": "true", "epochs": 40}))
     'quick dropout=0.5 refit=true'
     """
     if config.preset not in PRESETS:
         return config.preset
-    values, plain = config.to_dict(), resolve(config.model, config.preset).to_dict()
+    values, plain = config.to_dict(), resolve_any(config.model, config.preset).to_dict()
     changed = [f"{name}={_text(value)}" for name, value in values.items() if value != plain[name]]
     return " ".join([config.preset, *changed])
 

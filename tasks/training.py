@@ -14,12 +14,13 @@ from prefect import task
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.context import TaskRunContext
 
-from fpt_model.config import Config, Setting
+from fpt_model.config import Setting
 from fpt_model.finished import EPOCHS, problem, read_record
+from fpt_model.variants import AnyConfig
 from fpt_model.version import SOURCE, code_version
 from tasks import folders
 from tasks.progress import note, report, warn
-from tasks.settings import configs, preset_name
+from tasks.settings import configs, preset_name, seeds_of
 from tasks.subprocesses import Event, follow
 from tasks.telling import try_to
 from warehouse.errors import RefusedError, StepError
@@ -42,7 +43,7 @@ class Training:
     """One training to be done: a configuration, a seed and the snapshot to train on."""
 
     snapshot: Snapshot
-    config: Config
+    config: AnyConfig
     seed: int
 
     @property
@@ -73,7 +74,7 @@ class Training:
         return f"{self.group} seed {self.seed}"
 
 
-def run_id(snapshot_id: str, config: Config, seed: int) -> str:
+def run_id(snapshot_id: str, config: AnyConfig, seed: int) -> str:
     """Id of the training of that configuration and seed, by the code as it is now."""
     return identify("run", snapshot_id, config.to_dict(), seed, code_version())
 
@@ -85,9 +86,11 @@ def trainings(
     seeds: int,
     settings: Mapping[str, Setting] | None = None,
 ) -> list[Training]:
-    """Every model with every seed, on one snapshot; some settings changed."""
+    """Every model with its seeds, on one snapshot; some settings changed."""
     chosen = configs(models, preset, settings or {})
-    return [Training(snapshot, config, seed) for config in chosen for seed in range(seeds)]
+    return [
+        Training(snapshot, config, seed) for config in chosen for seed in seeds_of(config, seeds)
+    ]
 
 
 @task(task_run_name="look for trainings")
@@ -211,7 +214,7 @@ def take_in(home: Home, training: Training, failure: str | None) -> TrainedRun:
         model=training.config.model,
         preset=training.preset,
         seed=training.seed,
-        config=record["config"],
+        config=record["config"] | _chosen(record),
         device=record["device"],
         code_version=record["code_version"],
         versions=record["versions"],
@@ -223,6 +226,11 @@ def take_in(home: Home, training: Training, failure: str | None) -> TrainedRun:
         epochs=tuple(json.loads(line) for line in epochs),
         ranks=folder / folders.RANKS,
     )
+
+
+def _chosen(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Which settings a simple model's search chose."""
+    return {"chosen": record["chosen"]} if "chosen" in record else {}
 
 
 def _refuse_other(folder: Path, training: Training, record: Mapping[str, Any]) -> None:
@@ -344,6 +352,8 @@ class _Progress:
 
 
 def _note(event: Event) -> str:
+    if "settings" in event:
+        return f"{_in_words(event['settings'])}, validation NDCG@10 {event['valid_ndcg_10']:.4f}"
     note = f"loss {event['train_loss']:.4f}"
     if event.get("valid_ndcg_10") is not None:
         note += f", validation NDCG@10 {event['valid_ndcg_10']:.4f}"
@@ -353,4 +363,10 @@ def _note(event: Event) -> str:
 def _best(event: Event) -> str:
     if event.get("already"):
         return "trained before"
-    return f"best epoch {event['best_epoch']}, validation NDCG@10 {event['valid_ndcg_10']:.4f}"
+    chosen = event.get("chosen")
+    best = _in_words(chosen) if chosen else f"best epoch {event['best_epoch']}"
+    return f"{best}, validation NDCG@10 {event['valid_ndcg_10']:.4f}"
+
+
+def _in_words(settings: Mapping[str, Any]) -> str:
+    return " ".join(f"{name}={value}" for name, value in settings.items())

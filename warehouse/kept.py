@@ -74,6 +74,8 @@ def kept(home: Home, run_id: str) -> Kept:
     record = dict(zip(_COLUMNS.split(", "), values, strict=True))
     record |= {name: json.loads(record[name]) for name in ("config", "versions")}
     record |= {name: _stamp(record[name]) for name in ("started_at", "finished_at")}
+    if "chosen" in record["config"]:
+        record["chosen"] = record["config"].pop("chosen")
     figures = [row["valid_ndcg_10"] for row in epochs if row["valid_ndcg_10"] is not None]
     return Kept(record | {"valid_ndcg_10": max(figures, default=0.0)}, epochs)
 

@@ -25,6 +25,11 @@ MODELS: Mapping[str, str] = {
     "tisasrec_plus": "TiSASRec+",
     "tisasrec_plus_plus": "TiSASRec++",
     "sas_fpt": "SAS-FPT",
+    "recent_popularity": "Recent popularity",
+    "item_knn": "item-kNN",
+    "ease": "EASE^R",
+    "markov_chain": "Markov chain",
+    "ridge": "Ridge",
     "popularity": "popularity",
 }
 CHOICES: Mapping[str, Sequence[str]] = {

@@ -59,7 +59,7 @@ def fit(
         _finish(folder, sequences, order, began, tried)
         best = tried[0].record
         figures = {"best_epoch": best["epoch"], "valid_ndcg_10": best["valid_ndcg_10"]}
-        tell({"event": "done", "seed": seed, **figures})
+        tell({"event": "done", "seed": seed, **figures, "chosen": best["settings"]})
 
 
 def _search(sequences: Sequences, config: SimpleConfig, seed: int, tell: Tell) -> "_Outcome":

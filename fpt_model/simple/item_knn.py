@@ -10,24 +10,43 @@ import numpy as np
 from torch import Tensor
 
 from fpt_model.data import Windows
+from fpt_model.errors import ModelError
 from fpt_model.evaluate import Scorer
+from fpt_model.simple import memory
 from fpt_model.simple.past import Integers, Past, Tensors
 from fpt_model.simple.rows import recency, rows_of, sparse, tensors_of, turned, window_length
 from fpt_model.simple.settings import SimpleConfig
 
 FITTED_BY = ("neighbours",)
+COPIES = 2  # of what is held already, until it is a file: as one array, as bytes
+CHECK_EVERY = 256
 NONE = np.empty(0, np.int32), np.empty(0, np.float32)
 
 
 def fit(past: Past, config: SimpleConfig) -> Tensors:
     """S, sparse, the k largest of each column."""
     counts = past.counts()
-    rows = [NONE] * (past.n_items + 1)
+    rows, held = [NONE] * (past.n_items + 1), 0
     for item, together in past.together():
         together[item] = 0
         rows[item] = _neighbours(item, together, counts, config.neighbours)
+        held += sum(part.nbytes for part in rows[item])
+        if item % CHECK_EVERY == 0:
+            _refuse_large(held)
+    _refuse_large(held)
     neighbours = sparse(rows, past.n_items + 1)  # of each row, as S is symmetric before the cut
     return tensors_of(turned(neighbours) if config.neighbours else neighbours)
+
+
+def _refuse_large(held: int) -> None:
+    free = memory.free_bytes()
+    if COPIES * held > free:
+        raise ModelError(
+            "item-kNN with so many neighbours does not fit the memory",
+            got=f"{free / memory.GIB:.1f} GiB free",
+            expected=f"{COPIES * held / memory.GIB:.1f} GiB and more",
+            to_do="Keep fewer of each item: --set neighbours=100",
+        )
 
 
 def _neighbours(

@@ -1,7 +1,7 @@
 """Every setting of a simple model, its default and its grid: values only."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import product
 
 from fpt_model.config import PRESETS, Setting, known, read_setting
@@ -145,8 +145,3 @@ def choices(config: SimpleConfig) -> Iterator[dict[str, Setting]]:
     }
     for values in product(*grid.values()):
         yield dict(zip(grid, values, strict=True))
-
-
-def setting_names() -> list[str]:
-    """Of all simple models."""
-    return [field.name for field in fields(SimpleConfig) if field.name not in ("model", "preset")]

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from fpt_model.config import resolve
+from fpt_model.simple.settings import resolve_simple
 from tasks import progress
 from tasks.training import Training, _Progress
 from warehouse.records import Snapshot
@@ -16,9 +17,10 @@ class Terminal:
 
     def __init__(self) -> None:
         self.notes: list[str] = []
+        self.steps: list[tuple[str, float, str]] = []
 
     def report(self, step: str, done: float, total: float | None, note: str) -> None:
-        pass
+        self.steps.append((step, done, note))
 
     def note(self, text: str) -> None:
         self.notes.append(text)
@@ -51,3 +53,14 @@ def test_a_passed_over_checkpoint_reaches_the_terminal_and_the_log(terminal, log
     said = f"sasrec 5-core seed 3: {text}"
     assert terminal.notes == [said]
     assert log == [f"WARNING {said}"]
+
+
+def test_a_search_tells_the_settings_that_it_tries_and_chose(terminal):
+    snapshot = Snapshot("s", "l", "5-core", 1, 1, 1, 0, Path("x"), "0")
+    follow = _Progress({"runs/1": Training(snapshot, resolve_simple("ridge", "paper"), 0)})
+    tried = {"settings": {"half_life": 2.0, "penalty": 200.0}, "valid_ndcg_10": 0.25}
+    follow({"event": "epoch", "run": "runs/1", "share": 0.5, "train_loss": None, **tried})
+    done = {"best_epoch": 1, "valid_ndcg_10": 0.25, "chosen": tried["settings"]}
+    follow({"event": "done", "run": "runs/1", **done})
+    said = "seed 0: half_life=2.0 penalty=200.0, validation NDCG@10 0.2500"
+    assert terminal.steps == [("train ridge 5-core", 0.5, said), ("train ridge 5-core", 1.0, said)]

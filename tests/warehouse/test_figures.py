@@ -37,7 +37,7 @@ KEYS = {
 MAY_BE_EMPTY = {"mart.significance", "mart.backtest", "cold-start"}  # of one model, of no day
 ROOTS = ("low", "high", "standard_error", "user_error", "seed_error")
 ROOTS += ("recall_margin", "ndcg_margin")
-ADDED = ["warnings"]  # what suspicions say: see test_suspicions
+ADDED = ["warnings", "best_simple"]  # see test_suspicions and test_significance
 MODELS = ["sasrec", "tisasrec", "sas_fpt"]
 
 

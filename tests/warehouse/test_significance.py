@@ -62,6 +62,40 @@ def test_by_hand(publish_seeds, compare):
     assert (row["verdict"], row["n_users"], row["n_seeds"]) == ("undecided", 4, 2)
 
 
+def of_pair(home, model: str, baseline: str) -> dict:
+    """On test, full, recall@10."""
+    return ask(
+        home,
+        f"SELECT * FROM mart.significance WHERE model = '{model}' AND baseline = '{baseline}'"
+        " AND split = 'test' AND protocol = 'full' AND metric = 'recall_10'",
+    ).row(0, named=True)
+
+
+def test_the_seed_of_a_simple_model_is_all_there_is(home, publish_seeds):
+    publish_seeds("sas_fpt", [1, 1, 1, 0], [1, 0, 0, 0])
+    publish_seeds("ridge", [1, 0, 0, 0])
+    publish_seeds("ease", [1, 1, 0, 0])
+    row = of_pair(home, "sas_fpt", "ridge")
+    assert row["difference"] == pytest.approx(0.25)  # 1, .5, .5, 0 less 1, 0, 0, 0
+    # SAS-FPT's alone, as in `test_by_hand`
+    assert row["seed_error"] == pytest.approx(math.sqrt((1 / 8 - (1 / 4 - 1 / 8) / 3) / 2))
+    assert row["n_seeds"] == 2
+    simple = of_pair(home, "ridge", "ease")
+    assert (simple["seed_error"], simple["n_seeds"]) == (0, 1)
+
+
+def test_the_simple_model_to_beat_is_the_best_on_validation(home, publish_seeds):
+    publish_seeds("sas_fpt", [1, 1, 1, 0])
+    publish_seeds("ridge", [1, 0, 0, 0])
+    publish_seeds("ease", [1, 1, 0, 0])
+    publish_seeds("sasrec", [1, 1, 1, 1])  # better, but not simple
+    publish_seeds("ridge", [1, 1, 1, 0], preset="paper")  # of other settings
+    told = ask(home, "SELECT DISTINCT baseline, best_simple FROM mart.significance ORDER BY ALL")
+    assert told.rows() == [
+        ("ease", True), ("ridge", False), ("sas_fpt", False), ("sasrec", False)
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(("users", "quantile"), [(5, 2.7764), (9, 2.3060), (31, 2.0423)])
 def test_with_one_seed_the_interval_is_students_over_users(publish_seeds, compare, users, quantile):
     publish_seeds("sas_fpt", [1, 0, *[1] * (users - 2)])

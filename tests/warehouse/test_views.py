@@ -9,12 +9,17 @@ import pytest
 from warehouse.database import statements, table_files, view_files
 
 MODELS = [
-    ("sasrec", "SASRec", 1),
-    ("sse_pt", "SSE-PT", 2),
-    ("tisasrec", "TiSASRec", 3),
-    ("tisasrec_plus", "TiSASRec+", 4),
-    ("tisasrec_plus_plus", "TiSASRec++", 5),
-    ("sas_fpt", "SAS-FPT", 6),
+    ("recent_popularity", "Recent popularity", -4, True),
+    ("item_knn", "item-kNN", -3, True),
+    ("ease", "EASE^R", -2, True),
+    ("markov_chain", "Markov chain", -1, True),
+    ("ridge", "Ridge", 0, True),
+    ("sasrec", "SASRec", 1, False),
+    ("sse_pt", "SSE-PT", 2, False),
+    ("tisasrec", "TiSASRec", 3, False),
+    ("tisasrec_plus", "TiSASRec+", 4, False),
+    ("tisasrec_plus_plus", "TiSASRec++", 5, False),
+    ("sas_fpt", "SAS-FPT", 6, False),
 ]
 RUNGS = {
     ("sse_pt", "sasrec"),

@@ -5,5 +5,6 @@ SELECT
 FROM mart.epochs
 JOIN mart.latest_runs USING (run_id)
 JOIN mart.models USING (model)
+WHERE train_loss IS NOT NULL
 GROUP BY ALL
 ORDER BY snapshot_id, preset, rung, epoch

@@ -59,7 +59,7 @@ COMMENT ON COLUMN mart.training_runs.versions IS 'Versions of Python and the lib
 COMMENT ON COLUMN mart.training_runs.started_at IS 'When training started (UTC).';
 COMMENT ON COLUMN mart.training_runs.finished_at IS 'When it ended (UTC).';
 COMMENT ON COLUMN mart.training_runs.train_seconds IS 'Seconds spent training and validating, over all attempts, by a monotonic clock.';
-COMMENT ON COLUMN mart.training_runs.best_epoch IS 'Epoch with the best validation NDCG@10 among 100 sampled items: the one evaluated; 0 for a failed run.';
+COMMENT ON COLUMN mart.training_runs.best_epoch IS 'Epoch with the best validation NDCG@10 among 100 sampled items: the one evaluated; of a simple model, the choice of settings with the best among all items; 0 for a failed run.';
 COMMENT ON COLUMN mart.training_runs.checkpoint_sha256 IS 'SHA-256 of the evaluated weights; empty for a failed run.';
 COMMENT ON COLUMN mart.training_runs.status IS 'published or failed.';
 COMMENT ON COLUMN mart.training_runs.failure IS 'Why it failed; null for a published run.';
@@ -68,15 +68,16 @@ COMMENT ON COLUMN mart.training_runs.publication IS 'Number of the publication t
 CREATE TABLE IF NOT EXISTS mart.epochs (
     run_id VARCHAR NOT NULL,
     epoch INTEGER NOT NULL,
-    train_loss DOUBLE NOT NULL,
+    train_loss DOUBLE,
     valid_recall_10 DOUBLE,
     valid_ndcg_10 DOUBLE,
     seconds DOUBLE NOT NULL
 );
-COMMENT ON TABLE mart.epochs IS 'Learning curves.';
+ALTER TABLE mart.epochs ALTER COLUMN train_loss DROP NOT NULL;  -- of older warehouses
+COMMENT ON TABLE mart.epochs IS 'Learning curves; of a simple model, the settings that were tried on validation.';
 COMMENT ON COLUMN mart.epochs.run_id IS 'The training (mart.training_runs).';
-COMMENT ON COLUMN mart.epochs.epoch IS 'Epoch, from 1.';
-COMMENT ON COLUMN mart.epochs.train_loss IS 'Mean training loss of the epoch.';
+COMMENT ON COLUMN mart.epochs.epoch IS 'Epoch, from 1; of a simple model, number of the choice of settings.';
+COMMENT ON COLUMN mart.epochs.train_loss IS 'Mean training loss of the epoch; null of a simple model, which has none.';
 COMMENT ON COLUMN mart.epochs.valid_recall_10 IS 'Recall@10 on validation among 100 sampled items; null where the epoch was not validated.';
 COMMENT ON COLUMN mart.epochs.valid_ndcg_10 IS 'NDCG@10 on validation among 100 sampled items; null where the epoch was not validated.';
 COMMENT ON COLUMN mart.epochs.seconds IS 'Seconds the epoch took, validation included.';

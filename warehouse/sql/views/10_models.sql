@@ -1,5 +1,10 @@
 CREATE OR REPLACE VIEW mart.models AS
-SELECT * FROM (VALUES
+SELECT *, rung < 1 AS is_simple FROM (VALUES
+    ('recent_popularity', 'Recent popularity', -4),
+    ('item_knn', 'item-kNN', -3),
+    ('ease', 'EASE^R', -2),
+    ('markov_chain', 'Markov chain', -1),
+    ('ridge', 'Ridge', 0),
     ('sasrec', 'SASRec', 1),
     ('sse_pt', 'SSE-PT', 2),
     ('tisasrec', 'TiSASRec', 3),
@@ -7,10 +12,11 @@ SELECT * FROM (VALUES
     ('tisasrec_plus_plus', 'TiSASRec++', 5),
     ('sas_fpt', 'SAS-FPT', 6)
 ) AS models (model, display_name, rung);
-COMMENT ON VIEW mart.models IS 'The variants, by the names that the papers use.';
+COMMENT ON VIEW mart.models IS 'The variants: neural ones by the names that the papers use, and simple ones, which they must beat.';
 COMMENT ON COLUMN mart.models.model IS 'Slug, as given to --model.';
 COMMENT ON COLUMN mart.models.display_name IS 'Name in tables and figures.';
-COMMENT ON COLUMN mart.models.rung IS 'Order in tables: each of the paper''s rungs is the one below plus one idea.';
+COMMENT ON COLUMN mart.models.rung IS 'Order in tables: simple models first, up to 0; from there on each of the paper''s rungs is the one below plus one idea.';
+COMMENT ON COLUMN mart.models.is_simple IS 'Whether it is a simple model: fitted in seconds, nothing in it random.';
 
 CREATE OR REPLACE VIEW mart.rungs AS
 SELECT * FROM (VALUES

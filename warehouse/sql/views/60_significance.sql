@@ -27,7 +27,10 @@ WITH sums AS (
     FROM sums
     WHERE model = baseline
 ), parts AS (
-    SELECT *, coalesce(greatest(spread - explained, 0) / n, 0) AS variance FROM seeds
+    SELECT
+        seeds.*, coalesce(greatest(spread - explained, 0) / n, 0) AS variance,
+        coalesce(is_simple, FALSE) AS is_simple
+    FROM seeds LEFT JOIN mart.models USING (model)
 ), compared AS (
     SELECT
         snapshot_id, preset, split, protocol, metric, sums.model, baseline, sums.difference,
@@ -44,11 +47,21 @@ WITH sums AS (
     FROM compared
     UNION ALL BY NAME
     SELECT * REPLACE (baseline AS model, model AS baseline, -difference AS difference) FROM compared
+), best_simple AS (
+    SELECT snapshot_id, preset, model AS baseline
+    FROM mart.run_metrics
+    JOIN mart.latest_runs USING (run_id)
+    JOIN mart.models USING (model)
+    WHERE is_simple AND split = 'valid' AND protocol = 'full' AND k = 10
+    GROUP BY snapshot_id, preset, model
+    QUALIFY row_number() OVER (PARTITION BY snapshot_id, preset ORDER BY avg(ndcg) DESC, model) = 1
 ), errors AS (
     SELECT
         snapshot_id, preset, split, protocol, metric, users.model, baseline, difference,
         sqrt(users.variance) AS user_error,
-        CASE WHEN a.n > 1 AND b.n > 1 THEN sqrt(a.variance + b.variance) END AS seed_error,
+        -- nothing in a simple model is random: its one seed is known to be all there is
+        CASE WHEN (a.n > 1 OR a.is_simple) AND (b.n > 1 OR b.is_simple)
+             THEN sqrt(a.variance + b.variance) END AS seed_error,
         users.variance + a.variance + b.variance AS total,
         -- Welch and Satterthwaite: the degrees of freedom of a sum of variances
         total ** 2 / nullif(
@@ -56,7 +69,12 @@ WITH sums AS (
             + coalesce(a.variance ** 2 / nullif(a.n - 1, 0), 0)
             + coalesce(b.variance ** 2 / nullif(b.n - 1, 0), 0), 0
         ) AS freedom,
-        users.n AS n_users, least(a.n, b.n) AS n_seeds
+        users.n AS n_users,
+        coalesce(
+            least(
+                CASE WHEN NOT a.is_simple THEN a.n END, CASE WHEN NOT b.is_simple THEN b.n END
+            ), 1
+        ) AS n_seeds
     FROM users
     JOIN parts AS a USING (snapshot_id, preset, split, protocol, metric, model)
     JOIN parts AS b USING (snapshot_id, preset, split, protocol, metric)
@@ -72,8 +90,10 @@ SELECT
     snapshot_id, preset, model, baseline, split, protocol, metric, difference,
     difference - half AS low, difference + half AS high,
     CASE WHEN low > 0 THEN 'better' WHEN high < 0 THEN 'worse' ELSE 'undecided' END AS verdict,
-    sqrt(total) AS standard_error, user_error, seed_error, n_users, n_seeds
-FROM intervals;
+    sqrt(total) AS standard_error, user_error, seed_error, n_users, n_seeds,
+    best_simple.baseline IS NOT NULL AS best_simple
+FROM intervals
+LEFT JOIN best_simple USING (snapshot_id, preset, baseline);
 COMMENT ON VIEW mart.significance IS 'Does one model beat another, and by how much? Paired over users, averaged over seeds, with 95 % intervals that cover the choice of users and, from two seeds on, of seeds.';
 COMMENT ON COLUMN mart.significance.snapshot_id IS 'What both were trained on (core.snapshots).';
 COMMENT ON COLUMN mart.significance.preset IS 'Named settings of both.';
@@ -88,6 +108,7 @@ COMMENT ON COLUMN mart.significance.high IS 'Upper end of the 95 % interval of t
 COMMENT ON COLUMN mart.significance.verdict IS 'better or worse when the interval leaves out zero, else undecided.';
 COMMENT ON COLUMN mart.significance.standard_error IS 'Standard error of the difference, over users and seeds.';
 COMMENT ON COLUMN mart.significance.user_error IS 'The part of it that comes from the choice of users, and from each user''s ups and downs between seeds.';
-COMMENT ON COLUMN mart.significance.seed_error IS 'The part of it that comes from whole trainings'' being better or worse, beyond that; null when a model has one seed, and then not covered.';
+COMMENT ON COLUMN mart.significance.seed_error IS 'The part of it that comes from whole trainings'' being better or worse, beyond that; null when a neural model has one seed, and then not covered.';
 COMMENT ON COLUMN mart.significance.n_users IS 'Users paired.';
-COMMENT ON COLUMN mart.significance.n_seeds IS 'Seeds of the model that has fewer.';
+COMMENT ON COLUMN mart.significance.n_seeds IS 'Seeds of the neural model that has fewer; 1 where both are simple.';
+COMMENT ON COLUMN mart.significance.best_simple IS 'Whether the baseline is the simple model that is best on validation, by NDCG@10 among all items: what a model has to beat.';

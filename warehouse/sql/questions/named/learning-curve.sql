@@ -14,7 +14,7 @@ JOIN mart.latest_runs AS runs USING (run_id)
 JOIN mart.models USING (model)
 JOIN core.snapshots USING (snapshot_id)
 JOIN raw.loads USING (load_id)
-WHERE valid_ndcg_10 IS NOT NULL
+WHERE valid_ndcg_10 IS NOT NULL AND train_loss IS NOT NULL
     AND ($dataset IS NULL OR dataset = $dataset) AND ($retention IS NULL OR retention = $retention) AND ($preset IS NULL OR runs.preset = $preset) AND ($model IS NULL OR display_name = $model)
 GROUP BY dataset, retention, snapshot_id, runs.preset, display_name, rung, epoch
 ORDER BY dataset, retention, snapshot_id, runs.preset, rung, epoch
