@@ -89,7 +89,6 @@ def test_the_simple_model_to_beat_is_the_best_on_validation(home, publish_seeds)
     publish_seeds("ridge", [1, 0, 0, 0])
     publish_seeds("ease", [1, 1, 0, 0])
     publish_seeds("sasrec", [1, 1, 1, 1])  # better, but not simple
-    publish_seeds("ridge", [1, 1, 1, 0], preset="paper")  # of other settings
     told = ask(home, "SELECT DISTINCT baseline, best_simple FROM mart.significance ORDER BY ALL")
     assert told.rows() == [
         ("ease", True), ("ridge", False), ("sas_fpt", False), ("sasrec", False)
