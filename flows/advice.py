@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
+from fpt_model.simple.settings import SIMPLE
 from fpt_model.version import code_version
 from tasks.answering import answer
 from warehouse.attended import attended
 from warehouse.choosing import Choice, Pick
+from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.recommending import Adviser, Answer, adviser, history_of, request, sample_user
 from warehouse.report.facts import Attention
@@ -34,7 +36,27 @@ def _best(home: Home, of: Adviser, asked: Sequence[Row], top: int) -> Answer:
 
 
 def explain(home: Home, of: Adviser, user: int | None = None) -> Attention:
-    """Which of a user's past items the model attends to; without a user, one is chosen."""
+    """Which of a user's past items the model attends to; without a user, one is chosen.
+
+    Raises:
+        RefusedError: see `refuse_simple`.
+    """
+    refuse_simple(of)
     number = sample_user(home, of) if user is None else user
     rows = answer(home, of, request(home, of, [number]), ["explain"])
     return Attention(number, of.name, attended(rows).to_dicts())
+
+
+def refuse_simple(of: Adviser) -> None:
+    """Only neural models can say what they attend to.
+
+    Raises:
+        RefusedError: it is a simple one.
+    """
+    if of.model in SIMPLE:
+        raise RefusedError(
+            f"{of.display_name} can't be explained",
+            got="a simple model, which attends to nothing",
+            expected="a neural one",
+            to_do="Name another with --model, such as SAS-FPT",
+        )

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from flows.advice import refuse_simple
 from fpt_model.version import code_version
 from tasks.answering import answer
 from warehouse.attended import attended
@@ -46,6 +47,7 @@ def _examples(place: Home, user: int | None) -> dict[str, Example | str]:
 
 def _example(place: Home, run_id: str, user: int | None) -> Example:
     of = chosen(place, Choice(run_id=run_id), code_version())
+    refuse_simple(of)
     number = sample_user(place, of) if user is None else user
     about = request(place, of, [number])
     explained = answer(place, of, about, ["explain"])
