@@ -49,7 +49,10 @@ Model = Annotated[ModelSlug, BeforeValidator(slug_of)]
 HEADLINE: tuple[Model, ...] = ("ridge", "tisasrec", "sas_fpt")  # the first, to be beaten
 LADDER: tuple[Model, ...] = ("tisasrec", "tisasrec_plus", "tisasrec_plus_plus", "sas_fpt")
 # The paper's tables: all rungs on 5-core data, the first and the last one on cold-start data.
-PAPER: Mapping[Retention, tuple[Model, ...]] = {"5-core": LADDER, "cold-start": ("tisasrec", "sas_fpt")}
+PAPER: Mapping[Retention, tuple[Model, ...]] = {
+    "5-core": LADDER,
+    "cold-start": ("tisasrec", "sas_fpt"),
+}
 
 
 @dataclass(frozen=True)
