@@ -27,8 +27,8 @@ def test_a_backup_is_brought_back_and_a_person_forgotten_in_it(copy, fpt, tmp_pa
         *("forget", "--dataset", "ml-1m", "--user", 7, "--json"), home=other
     ).rows
     assert [one["what"] for one in (loads, snapshots, runs)] == [
-        "1 loads",
-        "1 snapshots",
+        "1 load",
+        "1 snapshot",
         "2 trainings",
     ]
     assert again["command"].startswith(

@@ -7,6 +7,7 @@ import pytest
 from warehouse.datasets import find
 from warehouse.errors import RefusedError
 from warehouse.fetch import Patience, fetch
+from warehouse.synthetic.world import SyntheticWorld
 
 SHORT = Patience(attempts=3, stall=0.2, total=5.0, pause=0.01)
 
@@ -163,4 +164,5 @@ def test_the_synthetic_world_is_written_anew_without_a_network(home):
     first = path.read_bytes()
     path.write_bytes(b"damaged")
     assert fetch(find("synthetic"), home).read_bytes() == first
-    assert seen == [(600, 600)]
+    users = SyntheticWorld().n_users
+    assert seen == [(users, users)]
