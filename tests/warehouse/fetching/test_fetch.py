@@ -23,8 +23,10 @@ def test_a_whole_download_is_kept_and_others_may_not_read_it(publisher, dataset,
 
 def test_what_is_there_is_not_fetched_again_unless_damaged(publisher, dataset, home):
     path = fetch(dataset, home, patience=SHORT)
+    (home.sources / "ml-1m.version").write_text("left by one who died when all was done")
     assert fetch(dataset, home, patience=SHORT) == path
     assert len(publisher.asked) == 1
+    assert list(home.sources.iterdir()) == [path]
     path.write_bytes(publisher.body[:-1])
     assert fetch(dataset, home, patience=SHORT).read_bytes() == publisher.body
     assert len(publisher.asked) == 2
