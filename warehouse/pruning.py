@@ -21,7 +21,7 @@ import pyarrow as pa
 from warehouse.ages import Rule, Thing, outdated
 from warehouse.catalogue import KEPT, reading, writing
 from warehouse.database import locked, statements
-from warehouse.errors import RefusedError
+from warehouse.errors import InUseError
 from warehouse.faults import point
 from warehouse.garbage import others_live
 from warehouse.home import Home
@@ -110,7 +110,7 @@ def _not_published(home: Home, ids: Sequence[str]) -> list[str]:
 
 def _refuse_at_work(home: Home) -> None:
     if others_live(home):
-        raise RefusedError(
+        raise InUseError(
             "A run is at work in this home",
             expected="none: it may be about to use what would go",
             to_do="Prune when it has ended",
