@@ -118,7 +118,7 @@ def pipeline() -> dict[str, Callable[..., Any]]:
     from flows import report as reports
     from flows.doctor import examine
     from flows.run import run
-    from tasks import flow_runs, progress, servers, training
+    from tasks import flow_runs, progress, servers, settings, training
     from warehouse import backup, fetch, forgetting, garbage, upgrade
     from warehouse.datasets import find
     from warehouse.home import Home
@@ -132,8 +132,8 @@ def pipeline() -> dict[str, Callable[..., Any]]:
     progress.use(_Silent())
     garbage.SETTLED_SECONDS = 0.0  # nobody else works in the home: a lock is old at once
     training.follow = _follow
-    full = training.resolve
-    training.resolve = lambda model, preset: replace(full(model, preset), **SHORT)
+    full = settings.resolve
+    settings.resolve = lambda *asked: replace(full(*asked), **SHORT)  # type: ignore[assignment]
 
     def run_it(**asked: Any) -> int:
         flow_runs.flow_run = SimpleNamespace(id=str(uuid4()), tags=[])  # type: ignore[assignment]
@@ -149,7 +149,7 @@ def pipeline() -> dict[str, Callable[..., Any]]:
         examine(Path(home), mend=True)
 
     def report(home: str, output: str) -> None:
-        reports.explain = _no_attention  # the weights' own words are not what is looked at
+        reports._example = _no_attention  # the weights' own words are not what is looked at
         reports.report(Path(home), Path(output), None)
 
     def fetched(home: str) -> None:
@@ -181,8 +181,34 @@ def pipeline() -> dict[str, Callable[..., Any]]:
         "backup": lambda home, output: backup.backup(Home.at(home), Path(output)) and 0,
         "restore": lambda home, backup_file: backup.restore(Home.at(home), Path(backup_file)) and 0,
         "forget": lambda home, user: forgetting.forget(Home.at(home), "ml-1m", user) and 0,
+        "prune": prune,
+        "ask": ask,
         "fetch": fetched,
     }
+
+
+def ask(home: str, output: str) -> None:
+    """Name a data set, and keep an answer as a file."""
+    from io import BytesIO
+
+    from flows import sql_answers
+    from warehouse.choosing import Choice, remember
+    from warehouse.home import Home
+
+    remember(Home.at(home), Choice("ml-1m", "cold-start"))
+    sql_answers._write(BytesIO(b"n\n1\n"), Path(output))
+
+
+def prune(home: str) -> None:
+    """Remove everything."""
+    from warehouse import pruning
+    from warehouse.ages import Rule
+    from warehouse.home import Home
+
+    place, everything = Home.at(home), Rule(keep=0)
+    pruning.clear_up(place)
+    if found := pruning.would_go(place, everything):
+        pruning.prune(place, everything, found)
 
 
 def age(home: str) -> None:

@@ -51,7 +51,8 @@ N_USERS, N_ITEMS, LENGTH = 60, 140, 14
 FORGOTTEN = 7
 HANG_SECONDS = 300.0
 TELL_EVERY = 10
-THOROUGH = ("restore", "forget", "upgrade")  # places that others pass, too, are tried here again
+# places that others pass, too, are tried here again
+THOROUGH = ("restore", "forget", "prune", "upgrade")
 # what readers meet of damage until it is mended: a file that can't be read, or is out of the
 # catalogue; after `doctor` its rows are still to be made again
 LOST_RATINGS = r"^(not read: .*store/raw\.ratings/|count of raw\.ratings )"
@@ -283,6 +284,8 @@ def scenarios(archive: Path, models: Sequence[str]) -> list[Scenario]:
         Scenario("restore", "pipeline", "restore", restore, _nothing),
         Scenario("report", "pipeline", "report", to("r.html"), _whole, _outputs_of),
         Scenario("forget", "pipeline", "forget", forget, _whole),
+        Scenario("prune", "pipeline", "prune", at_home, _whole),
+        Scenario("ask", "pipeline", "ask", to("a.csv"), _whole, _outputs_of),
         Scenario("fetch", "pipeline", "fetch", at_home, _nothing),
         Scenario("download", "pipeline", "download", download, _nothing),
         Scenario("upgrade", "pipeline", "upgrade", at_home, lambda place: place.fresh("old")),

@@ -12,10 +12,12 @@ from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
 
+from flows import first_word
 from flows.written_numbers import written
 from warehouse.visible import json_value, printable
 
 _ENDLESS = 100_000
+_WORD = 20  # letters of a word that is broken last
 _WIDE = 160  # for a file or a pipe, which don't tell their width
 
 
@@ -23,14 +25,24 @@ def _width() -> int | None:
     return None if sys.stdout.isatty() or "COLUMNS" in os.environ else _WIDE
 
 
-out = Console(width=_width())
-err = Console(stderr=True)
+class Speaking(Console):
+    """A console before whose words the first word leaves the screen."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """See Rich."""
+        first_word.over()
+        super().print(*objects, **options)
+
+
+out = Speaking(width=_width())
+err = Speaking(stderr=True)
 
 
 def show_rows(rows: Sequence[Mapping[str, Any]], title: str, *, as_json: bool = False) -> None:
     """Print rows as a table without its empty columns, or as JSON for scripts."""
     if as_json:
         proper = [{name: json_value(value) for name, value in row.items()} for row in rows]
+        first_word.over()
         out.file.write(json.dumps(proper, default=str) + "\n")
         return
     out.print(_table(rows, title))
@@ -42,6 +54,7 @@ def show_event(event: Mapping[str, Any] | str) -> None:
         out.print(escape(printable(event)), soft_wrap=True, highlight=False)
     else:
         proper = {name: json_value(value) for name, value in event.items() if value is not None}
+        first_word.over()
         out.file.write(json.dumps(proper, default=str) + "\n")
     out.file.flush()
 
@@ -76,7 +89,11 @@ def _table(rows: Sequence[Mapping[str, Any]], title: str) -> Table:
     names = [name for name in named if any(row[name] is not None for row in rows)]
     table = Table(title=escape(printable(title)), box=box.SIMPLE_HEAD)
     for name in names or ("nothing",):
-        table.add_column(escape(printable(name.replace("_", " "))), overflow="fold")
+        said = [printable(name.replace("_", " ")), *(shown(row.get(name)) for row in rows)]
+        longest = max(len(word) for text in said for word in (*text.split(), ""))
+        # Rich takes the same share from each column, and would break words to spare blanks
+        width = min(longest, _WORD)
+        table.add_column(escape(said[0]), overflow="fold", min_width=width)
     for row in rows:
         table.add_row(*(escape(shown(row[name])) for name in names))
     return table
@@ -100,5 +117,6 @@ def fail(message: str) -> None:
 def write_err(line: str) -> None:
     """A line on stderr as it is, for scripts."""
     sys.stdout.flush()
+    first_word.over()
     err.file.write(f"{line}\n")
     err.file.flush()

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import typer
 from typer.core import TyperGroup
 
-from flows import console, shown
+from flows import console, first_word, shown
 from tasks.ends import ends
 from tasks.last_words import INTERRUPTED, asks_json, interrupted
 from warehouse.errors import RefusedError, StepError
@@ -37,6 +37,7 @@ class Guarded(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was typed."""
+        first_word.begin()
         try:
             return guarded(lambda: _flushed(lambda: super(Guarded, self).invoke(ctx)), None)
         except Exception as error:

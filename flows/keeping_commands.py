@@ -149,10 +149,12 @@ def prune(
     def go() -> None:
         from warehouse.ages import Rule
         from warehouse.home import Home
+        from warehouse.pruning import clear_up, would_go
         from warehouse.pruning import prune as remove
-        from warehouse.pruning import would_go
 
         place, rule = Home.existing(home), Rule(_kept(keep, older_than), older_than)
+        if not dry_run:
+            clear_up(place)
         found = would_go(place, rule)
         if dry_run or not as_json:
             _show_pruned(found, "Would go" if dry_run else "To go", as_json=as_json)

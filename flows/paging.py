@@ -10,6 +10,8 @@ from collections.abc import Callable
 
 from rich.console import Console
 
+from flows import first_word
+
 LESS = "FRX"  # ends at once where all fits; colours; leaves the text on the screen
 
 
@@ -21,6 +23,7 @@ def show(console: Console, draw: Callable[[], None], *, paged: bool) -> None:
         draw: prints on it.
         paged: whether a pager may be used.
     """
+    first_word.over()
     command = _pager() if paged and console.is_terminal and sys.stdin.isatty() else None
     if command is None:
         draw()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from flows import console
+from flows import console, first_word
 from flows.files import refuse_unwritable
 from flows.guard import guarded, working
 from flows.options import DEFAULT_HOME, AsJson, HomeDir
@@ -172,4 +172,6 @@ def report(
 def _write_dictionary() -> None:
     from warehouse.dictionary import dictionary
 
-    sys.stdout.write(dictionary())
+    text = dictionary()
+    first_word.over()
+    sys.stdout.write(text)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, get_args
 
-from flows import console, paging
+from flows import console, first_word, paging
 from flows.files import refuse_unwritable
 from warehouse.errors import RefusedError
 
@@ -114,6 +114,7 @@ def answer(answers: "Answers", question: str, shown: Shown) -> None:
 
 def _copy(found: IO[bytes]) -> None:
     try:
+        first_word.over()
         shutil.copyfileobj(found, sys.stdout.buffer)
         sys.stdout.flush()
     except BrokenPipeError:  # `| head` has seen enough

@@ -14,7 +14,7 @@ from prefect.client.schemas.objects import TERMINAL_STATES, StateType
 from flows.cli import app
 from tasks.flow_runs import TURN_SECONDS, WAIT
 from warehouse.catalogue import create_schema
-from warehouse.database import SQL
+from warehouse.named import sql_of
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "how-to" / "schedule.md"
@@ -38,10 +38,9 @@ def test_a_command_is_understood(words):
 
 @pytest.mark.parametrize("query", [words[1] for words in FPT if words[0] == "sql"])
 def test_a_query_fits_the_tables(query):
-    named = SQL / "questions" / "named" / f"{query}.sql"
     with duckdb.connect() as connection:
         create_schema(connection)
-        connection.execute(named.read_text(encoding="utf-8") if named.exists() else query)
+        connection.execute(sql_of(query))
 
 
 def names_in(section: str) -> set[str]:

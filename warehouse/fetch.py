@@ -73,6 +73,8 @@ def fetch(
             write_archive(SyntheticWorld(), target, progress=progress)
         elif not is_there(dataset, target):
             _download(dataset, target, progress, patience)
+        # whoever died after the last rename has left it
+        _validator_file(target).unlink(missing_ok=True)
     return target
 
 
@@ -98,7 +100,6 @@ def _download(dataset: Dataset, target: Path, progress: Advance | None, patience
                 time.sleep(pause)
     _check(dataset, partial, expected)
     put_in_place(partial, target)
-    _validator_file(partial).unlink(missing_ok=True)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import pyarrow as pa
 from warehouse.catalogue import catalogues, give_to_readers, reading, writing
 from warehouse.commands import Trained, run_command
 from warehouse.database import is_held, locked, statements
-from warehouse.errors import RefusedError
+from warehouse.errors import InUseError, RefusedError
 from warehouse.faults import point
 from warehouse.garbage import collect, others_live
 from warehouse.home import Home
@@ -101,7 +101,7 @@ def _refuse_busy(home: Home) -> None:
     deadline = time.monotonic() + SHORT_SECONDS
     while others_live(home):
         if time.monotonic() > deadline:
-            raise RefusedError(
+            raise InUseError(
                 f"{home.root} is in use by a run at work",
                 got=f"not done within {SHORT_SECONDS:.0f} s",
                 to_do="It may hold the person's data: wait for its end, or end it, and try again",

@@ -115,6 +115,9 @@ def _loose(home: Home) -> Iterator[Garbage]:
     for path in sorted(home.sources.glob("*.partial")):
         if not path.with_suffix(".version").exists():  # otherwise the download goes on from there
             yield _file(home, path)
+    for path in sorted(home.sources.glob("*.version")):
+        if not path.with_suffix(".partial").exists():
+            yield _file(home, path)
 
 
 def _sorted(several: Iterable[Iterable[Path]]) -> list[Path]:

@@ -21,9 +21,9 @@ import pyarrow as pa
 from warehouse.ages import Rule, Thing, outdated
 from warehouse.catalogue import KEPT, reading, writing
 from warehouse.database import locked, statements
-from warehouse.errors import RefusedError
+from warehouse.errors import InUseError
 from warehouse.faults import point
-from warehouse.garbage import others_live
+from warehouse.garbage import collect, others_live
 from warehouse.home import Home
 from warehouse.placing import put_in_place
 from warehouse.run_figures import bring_up_to_date
@@ -63,12 +63,15 @@ def prune(home: Home, rule: Rule, agreed: Sequence[Thing], *, at_once: bool = Fa
             note = _write_note(home, gone, at_once=at_once)
             _withdraw(connection, home, gone)
         point("what is pruned is out of the catalogue")
-        for _ in range(KEPT - 1):  # those before still name the files
-            with writing(home):
-                pass
-        _delete(home, [thing.id for thing in gone], at_once=at_once)
+        _to_the_end(home, [thing.id for thing in gone], at_once=at_once)
         note.unlink()
     return gone
+
+
+def clear_up(home: Home) -> None:
+    """Finish what one before this left that was killed."""
+    collect(home)
+    go_on(home)
 
 
 def go_on(home: Home, own: str = "") -> list[str]:
@@ -87,7 +90,7 @@ def go_on(home: Home, own: str = "") -> list[str]:
             with suppress(FileNotFoundError):  # its writer came to an end meanwhile
                 said = json.loads(note.read_text(encoding="utf-8"))
                 gone = _not_published(home, said["ids"])
-                _delete(home, gone, at_once=said["at_once"])
+                _to_the_end(home, gone, at_once=said["at_once"])
                 note.unlink()
                 done += [f"pruned {len(gone)} to the end"] if gone else []
     return done
@@ -110,7 +113,7 @@ def _not_published(home: Home, ids: Sequence[str]) -> list[str]:
 
 def _refuse_at_work(home: Home) -> None:
     if others_live(home):
-        raise RefusedError(
+        raise InUseError(
             "A run is at work in this home",
             expected="none: it may be about to use what would go",
             to_do="Prune when it has ended",
@@ -137,6 +140,14 @@ def _withdraw(connection: duckdb.DuckDBPyConnection, home: Home, gone: Sequence[
     connection.unregister("gone")
     show_listed(connection, home, KEYS)
     bring_up_to_date(connection)
+
+
+def _to_the_end(home: Home, ids: Sequence[str], *, at_once: bool) -> None:
+    """What is left to do when the newest catalogue is without them."""
+    for _ in range(KEPT - 1):  # those before still name the files
+        with writing(home):
+            pass
+    _delete(home, ids, at_once=at_once)
 
 
 def _delete(home: Home, ids: Sequence[str], *, at_once: bool) -> None:

@@ -229,6 +229,11 @@ CORE_INTERACTIONS = [
         ),
         (
             "scaled_interval = floor(gap / time_scale), null for the first",
+            "UPDATE core.interactions SET scaled_interval = 0 WHERE user_id = 1 AND position = 1",
+            {},
+        ),
+        (
+            "scaled_interval = floor(gap / time_scale), null for the first",
             "UPDATE core.interactions SET scaled_interval = scaled_interval + 1"
             " WHERE user_id = 1 AND position = 4",
             {},
@@ -675,6 +680,20 @@ def test_cold_start_has_users_who_only_train(changed, facts):
     )
     for suite in (*suites.CORE, *suites.RANKS):
         assert failed(database, suite, cold) == set()
+
+
+@pytest.mark.parametrize("seconds", [1, 90])
+def test_a_row_out_of_order_is_told_once(seconds, changed, facts):
+    """Its gap is negative: what it is in the user's pace says no more."""
+    database = changed(
+        f"""
+        UPDATE core.interactions AS i SET timestamp = before.timestamp - {seconds}
+        FROM core.interactions AS before
+        WHERE i.user_id = 1 AND i.split = 'test' AND before.user_id = 1 AND before.split = 'valid'
+        """
+    )
+    words = {"timestamp ascending with position"}
+    assert failed(database, "core_interactions", facts) == words
 
 
 def test_a_held_out_item_of_a_short_history_is_refused(changed, facts):

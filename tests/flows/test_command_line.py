@@ -157,13 +157,13 @@ def test_a_variant_has_its_slug_and_the_name_that_tables_write_in_any_case():
 
 
 def test_a_changed_preset_is_named_after_what_differs_whatever_was_typed():
-    typed = {"item_width": "64", "refit": "true", "epochs": "40"}  # quick has 40 epochs
+    typed = {"item_width": "64", "refit": "true", "epochs": "28"}  # quick has 28 epochs
     (config,) = configs(["sasrec"], "quick", typed)
     assert config == resolve("sasrec", "quick", {"item_width": 64, "refit": True})
     assert preset_name(config) == "quick item_width=64 refit=true"
     (same,) = configs(["sasrec"], "quick", {"item_width": 64, "refit": True})
     assert same == config
-    (plain,) = configs(["sasrec"], "quick", {"epochs": 40})
+    (plain,) = configs(["sasrec"], "quick", {"epochs": 28})
     assert preset_name(plain) == "quick"
     for wrong in ({"item_width": 64.5}, {"refit": "yes"}, {"windows": "some"}, {"heads": 3}):
         with pytest.raises(RefusedError):

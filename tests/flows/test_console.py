@@ -202,3 +202,11 @@ def test_the_paper_has_four_models_in_one_table_and_two_in_the_other():
     assert models["5-core"] == ("tisasrec", "tisasrec_plus", "tisasrec_plus_plus", "sas_fpt")
     assert models["cold-start"] == ("tisasrec", "sas_fpt")
     assert asked.seeds * sum(map(len, models.values())) == 30
+
+
+def test_words_are_not_broken_to_spare_blanks(monkeypatch):
+    monkeypatch.setattr(console, "out", screen(terminal=True, width=60))
+    row = {"data": "synthetic", "model": "popularity", "full_recall_10": 0.25, "full_ndcg_10": 0.5}
+    console.show_rows([row], "")
+    assert "popularity" in console.out.file.getvalue()
+    assert "synthetic" in console.out.file.getvalue()

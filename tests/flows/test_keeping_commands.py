@@ -27,8 +27,8 @@ def test_a_backup_is_brought_back_and_a_person_forgotten_in_it(copy, fpt, tmp_pa
         *("forget", "--dataset", "ml-1m", "--user", 7, "--json"), home=other
     ).rows
     assert [one["what"] for one in (loads, snapshots, runs)] == [
-        "1 loads",
-        "1 snapshots",
+        "1 load",
+        "1 snapshot",
         "2 trainings",
     ]
     assert again["command"].startswith(
@@ -41,7 +41,7 @@ def test_a_backup_is_brought_back_and_a_person_forgotten_in_it(copy, fpt, tmp_pa
 def test_forgetting_does_not_begin_while_a_run_is_at_work(copy, fpt):
     with locked(Home.at(copy), "alone-somebody"):
         said = fpt("forget", "--dataset", "ml-1m", "--user", 7, home=copy)
-    assert said.code != 0
+    assert said.code == 3
     assert "in use by a run at work" in " ".join(said.err.split())
     assert fpt("sql", USERS, "--format", "json", home=copy).rows == [{"n": 60}]
 

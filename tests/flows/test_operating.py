@@ -280,7 +280,7 @@ def test_an_unchanged_run_says_so_and_still_shows_its_results(client, copy, arch
     assert of_it.name == "ml-1m cold-start: sasrec, sas_fpt, quick"
     assert set(of_it.tags) == {"ml-1m", "cold-start", "quick"}
     shown = {one.key: one for one in client.read_artifacts() if one.flow_run_id == identity}
-    assert {row["model"] for row in table(shown["metrics"])} == {"SASRec", "SAS-FPT"}
+    assert {row["model"] for row in table(shown["metrics"])} == {"popularity", "SASRec", "SAS-FPT"}
     assert shown["learning-curves"].data.startswith("data:image/svg+xml;base64,")
     assert_its_questions_find_rows(copy, shown["rows"].data)
     # the UI lists below "Task runs" what has a task run: these are the whole run's

@@ -164,7 +164,7 @@ def test_the_command_that_a_refusal_names_does_work(spoil, copy, fpt):
     for command in (asked, ("explain", 7, "--run", run)):
         refused = fpt(*command, home=copy)
         assert refused.code == 2
-        assert refused.err.count("error:") == 1
+    assert refused.err.count("error:") == 1
     (advice,) = re.findall("Run `(.*)`", " ".join(refused.err.split()))
     for command in advice.split(" && "):
         program, *words = shlex.split(command)

@@ -96,6 +96,8 @@ def test_what_is_half_made_stays_while_any_other_flow_lives(home):
             assert collect(home, "flow-mine") == []
         gone = collect(home, "flow-mine")
     assert len(gone) == len(half) + 1
+    (home.sources / "ml-10m.version").touch()  # of a download that was done
+    assert collect(home) == ["sources/ml-10m.version"]
     assert not any(path.exists() for path in [*half, home.staging / "tmpabc"])
     assert all(path.exists() for path in kept)
 

@@ -468,8 +468,8 @@ def machine(tmp_path, stage_raw, write_run):
     )
 
 
-# other orders each time; FPT_STATEFUL=200,20 for an hour of them
-LONG = tuple(map(int, os.environ.get("FPT_STATEFUL", "30,15").split(",")))
+# other orders each time; FPT_STATEFUL=30,15 for minutes of them, 200,20 for an hour
+LONG = tuple(map(int, os.environ.get("FPT_STATEFUL", "8,12").split(",")))
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import duckdb
 import pytest
 
 from warehouse import published, questions
-from warehouse.asked import Place, _refusal
+from warehouse.asked import Place, _reply
 from warehouse.errors import RefusedError
 from warehouse.forgetting import forget
 from warehouse.keeping import keep_whole
@@ -47,7 +47,7 @@ def said(home, tmp_path):
 
     def of(question: str) -> str:
         with (tmp_path / "answer").open("w") as file:
-            refusal = _refusal(place, file, question, "json")
+            refusal, _ = _reply(place, file, question, "json")
         return "" if refusal is None else str(RefusedError(**refusal))
 
     return of

@@ -7,6 +7,7 @@ import pytest
 from warehouse.datasets import find
 from warehouse.errors import RefusedError
 from warehouse.fetch import Patience, fetch
+from warehouse.synthetic.world import SyntheticWorld
 
 SHORT = Patience(attempts=3, stall=0.2, total=5.0, pause=0.01)
 
@@ -22,8 +23,10 @@ def test_a_whole_download_is_kept_and_others_may_not_read_it(publisher, dataset,
 
 def test_what_is_there_is_not_fetched_again_unless_damaged(publisher, dataset, home):
     path = fetch(dataset, home, patience=SHORT)
+    (home.sources / "ml-1m.version").write_text("left by one who died when all was done")
     assert fetch(dataset, home, patience=SHORT) == path
     assert len(publisher.asked) == 1
+    assert list(home.sources.iterdir()) == [path]
     path.write_bytes(publisher.body[:-1])
     assert fetch(dataset, home, patience=SHORT).read_bytes() == publisher.body
     assert len(publisher.asked) == 2
@@ -163,4 +166,5 @@ def test_the_synthetic_world_is_written_anew_without_a_network(home):
     first = path.read_bytes()
     path.write_bytes(b"damaged")
     assert fetch(find("synthetic"), home).read_bytes() == first
-    assert seen == [(600, 600)]
+    users = SyntheticWorld().n_users
+    assert seen == [(users, users)]
