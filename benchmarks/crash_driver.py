@@ -132,8 +132,8 @@ def pipeline() -> dict[str, Callable[..., Any]]:
     progress.use(_Silent())
     garbage.SETTLED_SECONDS = 0.0  # nobody else works in the home: a lock is old at once
     training.follow = _follow
-    full = settings.resolve
-    settings.resolve = lambda *asked: replace(full(*asked), **SHORT)  # type: ignore[assignment]
+    full = settings.resolve_any
+    settings.resolve_any = lambda *asked: replace(full(*asked), **SHORT)  # type: ignore
 
     def run_it(**asked: Any) -> int:
         flow_runs.flow_run = SimpleNamespace(id=str(uuid4()), tags=[])  # type: ignore[assignment]

@@ -233,6 +233,7 @@ def test_a_changed_setting_is_a_row_of_its_own_everywhere(prefect, copy, archive
 
     shown = leaderboard(Home.at(copy), outcome.snapshot_ids, ["quick", rows[1][0]])
     assert [(row["model"], row["settings"], row["seeds"]) for row in shown] == [
+        ("popularity", None, None),
         ("SASRec", None, 1),
         ("SASRec", "item_width=32 epochs=2", 1),
         ("SAS-FPT", None, 1),
