@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -107,6 +108,13 @@ def table(tmp_path_factory, archive) -> Path:
     return folder
 
 
+def own_port() -> int:
+    """A free port: both workers of a suite would find the default one free at the same moment."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
 @pytest.fixture(scope="module")
 def live(finished, copy_home, called, table, tmp_path_factory):
     home = copy_home(finished[0], tmp_path_factory.mktemp("live") / "home")
@@ -116,7 +124,7 @@ def live(finished, copy_home, called, table, tmp_path_factory):
     log = home / "up.log"
     with log.open("w") as errors:
         process = subprocess.Popen(
-            [BIN / "fpt", "up", "--json"],
+            [BIN / "fpt", "up", "--port", str(own_port()), "--json"],
             cwd=table,
             env=environment,
             stdout=subprocess.PIPE,
