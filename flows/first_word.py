@@ -54,11 +54,16 @@ class FirstWord:
 _word: FirstWord | None = None
 
 
+def command() -> str:
+    """What was typed, without its options: `fpt report`."""
+    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:2]])
+
+
 def begin() -> None:
     """Say a word for the command that was typed, if it is slow and there is a terminal."""
     global _word  # noqa: PLW0603 - a process has one command
     if _word is None and sys.stderr.isatty():
-        _word = FirstWord(sys.stderr, " ".join([Path(sys.argv[0]).name, *sys.argv[1:2]]))
+        _word = FirstWord(sys.stderr, command())
         atexit.register(over)
 
 

@@ -3,12 +3,10 @@
 Something is said before the heavy packages are imported, and again and again in a long silence.
 """
 
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Protocol
 
 from rich.console import Console
@@ -24,10 +22,9 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from flows import console
+from flows import console, first_word
 from warehouse.visible import printable
 
-FIRST_WORD_SECONDS = 0.8  # a refusal or an answer that comes sooner is all that is said
 PULSE_SECONDS = 10.0
 LOOK_SECONDS = 0.2
 
@@ -108,7 +105,7 @@ class LineReporter:
         """Say something if nothing was said for long."""
         now, began = self._clock(), self._begun[self._name]
         silent = now - (began if self._spoke is None else self._spoke)
-        if self._spoke is None and silent >= FIRST_WORD_SECONDS:
+        if self._spoke is None and silent >= first_word.AFTER_SECONDS:
             self._say(f"{self._name}: starts")
         elif silent >= PULSE_SECONDS:
             self._say(f"{self._last} … {_time(now - began)}")
@@ -122,7 +119,7 @@ class LineReporter:
 @contextmanager
 def progress() -> Iterator[Shown]:
     """Show what goes on, on stderr, while the block runs; the reporter shows it."""
-    name = " ".join([Path(sys.argv[0]).name, *sys.argv[1:2]])
+    name = first_word.command()
     at_terminal = console.err.is_terminal and not console.err.is_dumb_terminal
     with _bars(name) if at_terminal else _lines(name) as reporter:
         yield reporter
