@@ -16,9 +16,14 @@ from warehouse.report.facts import Attention
 Row = dict[str, Any]
 
 
-def asked_training(home: Home, choice: Choice, pick: Pick | None = None) -> Adviser:
-    """The training that a command means; see `warehouse.recommending.adviser`."""
-    return adviser(home, choice, code_version(), pick)
+def asked_training(
+    home: Home, choice: Choice, pick: Pick | None = None, *, explains: bool = False
+) -> Adviser:
+    """The training that a command means, see `warehouse.recommending.adviser`.
+
+    To explain, a neural one, even where a simple one is better.
+    """
+    return adviser(home, choice, code_version(), pick, SIMPLE if explains else ())
 
 
 def recommend_for(home: Home, of: Adviser, users: Sequence[int], top: int) -> Answer:

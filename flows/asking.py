@@ -39,12 +39,13 @@ class Asked:
     output: Path | None
     as_json: bool
 
-    def training(self) -> "Adviser":
+    def training(self, *, explains: bool = False) -> "Adviser":
         """The training that answers; of several data sets, somebody at a terminal is asked."""
         from flows.advice import asked_training
 
         at_terminal = not self.as_json and sys.stdin.isatty() and sys.stderr.isatty()
-        return asked_training(Home.at(self.home), self.choice, self._pick if at_terminal else None)
+        pick = self._pick if at_terminal else None
+        return asked_training(Home.at(self.home), self.choice, pick, explains=explains)
 
     def _pick(self, offers: Sequence[Offer]) -> Offer:
         for number, one in enumerate(offers, start=1):
@@ -136,7 +137,7 @@ def explain_to(asked: Asked, user: int) -> None:
     """Show which past items of a user the model attends to, the most attended first."""
     from flows.advice import explain
 
-    of = asked.training()
+    of = asked.training(explains=True)
     attention = explain(Home.at(asked.home), of, user)
     rows = sorted(attention.rows, key=lambda row: -row["weight"])
     asked.show(rows[: asked.top], f"User {user}, as seen by", of)

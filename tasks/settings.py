@@ -5,11 +5,13 @@ Trainings are averaged and compared by their preset's name, so a changed one has
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from fpt_model.config import PRESETS, Setting
 from fpt_model.errors import ModelError
+from fpt_model.simple.borrowed import missing_package
 from fpt_model.simple.settings import SimpleConfig
-from fpt_model.variants import AnyConfig, resolve_any, settings_of
+from fpt_model.variants import DISPLAY_NAMES, AnyConfig, resolve_any, settings_of
 from warehouse.errors import RefusedError
 
 
@@ -19,7 +21,8 @@ def configs(models: Sequence[str], preset: str, settings: Mapping[str, Setting])
     Simple and neural models have settings of their own: each takes those that it has.
 
     Raises:
-        RefusedError: there is no such setting, or a value is not of its kind or out of range.
+        RefusedError: there is no such setting, or a value is not of its kind or out of range; a
+            model needs a package that is not installed.
     """
     known = list(dict.fromkeys(name for model in models for name in settings_of(model)))
     if unknown := sorted(set(settings) - set(known)):
@@ -27,10 +30,33 @@ def configs(models: Sequence[str], preset: str, settings: Mapping[str, Setting])
             f"No such setting: {', '.join(unknown)}", expected=f"one of {', '.join(known)}"
         )
     texts = {name: _text(value) for name, value in settings.items()}
+    for model in models:  # before anything is read
+        if package := missing_package(model):
+            raise RefusedError(
+                f"{DISPLAY_NAMES[model]} needs a package that is not installed",
+                expected=package,
+                to_do=f"Install it beside ours: `pip install {package}`",
+            )
     try:
-        return [_config(model, preset, texts) for model in dict.fromkeys(models)]
+        found = [_config(model, preset, texts) for model in dict.fromkeys(models)]
     except ModelError as error:
         raise RefusedError(error.found, to_do="Mend --set") from error
+    return _comparable(found)
+
+
+def _comparable(found: Sequence[AnyConfig]) -> list[AnyConfig]:
+    """The same, simple models under the name of the neural ones beside them.
+
+    What was changed of neural models alone is no other simple model, and it is to be beaten still.
+    """
+    neural = [config for config in found if not isinstance(config, SimpleConfig)]
+    changed = _changed(neural[0]) if neural else []
+    return [
+        replace(config, preset=" ".join([config.preset, *changed, *_changed(config)]))
+        if changed and isinstance(config, SimpleConfig)
+        else config
+        for config in found
+    ]
 
 
 def _config(model: str, preset: str, texts: Mapping[str, str]) -> AnyConfig:
@@ -49,11 +75,16 @@ def preset_name(config: AnyConfig) -> str:
     >>> preset_name(resolve_any("sasrec", "quick", {"dropout": 0.5, "refit": "true", "epochs": 40}))
     'quick dropout=0.5 refit=true'
     """
-    if config.preset not in PRESETS:
-        return config.preset
+    return (
+        config.preset
+        if config.preset not in PRESETS
+        else " ".join([config.preset, *_changed(config)])
+    )
+
+
+def _changed(config: AnyConfig) -> list[str]:
     values, plain = config.to_dict(), resolve_any(config.model, config.preset).to_dict()
-    changed = [f"{name}={_text(value)}" for name, value in values.items() if value != plain[name]]
-    return " ".join([config.preset, *changed])
+    return [f"{name}={_text(value)}" for name, value in values.items() if value != plain[name]]
 
 
 def _text(value: Setting) -> str:

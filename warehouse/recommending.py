@@ -1,7 +1,7 @@
 """Which training to ask, about whom; and its answers on their way to people and tables."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -73,7 +73,11 @@ class Adviser:
 
 
 def adviser(
-    home: Home, choice: Choice = ANY, code_version: str = "", pick: Pick | None = None
+    home: Home,
+    choice: Choice = ANY,
+    code_version: str = "",
+    pick: Pick | None = None,
+    unfit: Collection[str] = (),
 ) -> Adviser:
     """The training that is named, else the best on validation of the newest snapshot of a data set.
 
@@ -84,21 +88,24 @@ def adviser(
         choice: what is named of it.
         code_version: of the models; trainings by this code are preferred.
         pick: asks somebody which of several data sets.
+        unfit: slugs of models that can't answer; one is taken where no other is published.
 
     Raises:
         RefusedError: nothing fits; several data sets or trainings do; its weights or sequences are
             gone or damaged, with the command that makes them again.
     """
-    found = chosen(home, choice if choice.run_id else settle(home, choice, pick), code_version)
+    settled = choice if choice.run_id else settle(home, choice, pick)
+    found = chosen(home, settled, code_version, unfit)
     if choice != ANY:
         remember(home, Choice(found.data, found.retention, choice.model))
     return found
 
 
-def chosen(home: Home, choice: Choice, code_version: str) -> Adviser:
+def chosen(home: Home, choice: Choice, code_version: str, unfit: Collection[str] = ()) -> Adviser:
     """The training that a settled choice means; see `adviser`. Nothing is remembered."""
     where = [choice.dataset or None, choice.retention or None, choice.model or None]
-    found = _only(ask_runs(home, choice.run_id, code_version, where), choice.run_id)
+    every = ask_runs(home, choice.run_id, code_version, where)
+    found = _only(sorted(every, key=lambda one: one.model in unfit), choice.run_id)
     _refuse_lost(home, found, code_version)
     return found
 

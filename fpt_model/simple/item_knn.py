@@ -18,6 +18,8 @@ from fpt_model.simple.rows import recency, rows_of, sparse, tensors_of, turned, 
 from fpt_model.simple.settings import SimpleConfig
 
 FITTED_BY = ("neighbours",)
+FEW = 20_000  # items, of which all neighbours can be kept: 3.2 GB at most
+OF_MANY = 1_000  # neighbours where there are more items
 COPIES = 2  # of what is held already, until it is a file: as one array, as bytes
 CHECK_EVERY = 256
 NONE = np.empty(0, np.int32), np.empty(0, np.float32)
@@ -25,17 +27,22 @@ NONE = np.empty(0, np.int32), np.empty(0, np.float32)
 
 def fit(past: Past, config: SimpleConfig) -> Tensors:
     """S, sparse, the k largest of each column."""
-    counts = past.counts()
+    counts, most = past.counts(), most_neighbours(past.n_items, config)
     rows, held = [NONE] * (past.n_items + 1), 0
     for item, together in past.together():
         together[item] = 0
-        rows[item] = _neighbours(item, together, counts, config.neighbours)
+        rows[item] = _neighbours(item, together, counts, most)
         held += sum(part.nbytes for part in rows[item])
         if item % CHECK_EVERY == 0:
             _refuse_large(held)
     _refuse_large(held)
     neighbours = sparse(rows, past.n_items + 1)  # of each row, as S is symmetric before the cut
-    return tensors_of(turned(neighbours) if config.neighbours else neighbours)
+    return tensors_of(turned(neighbours) if most else neighbours)
+
+
+def most_neighbours(n_items: int, config: SimpleConfig) -> int:
+    """k, 0 for all: where nothing else is said, of many items the nearest alone."""
+    return config.neighbours or (0 if n_items <= FEW else OF_MANY)
 
 
 def _refuse_large(held: int) -> None:

@@ -31,23 +31,26 @@ def fit(past: Past, config: SimpleConfig) -> Tensors:
         starts.append(starts[-1][-1] + np.cumsum(of_row))
         columns.append((keys % width).astype(np.int32))
         counts.append(times.astype(np.int32))
-    found = {
-        "starts": np.concatenate(starts),
-        "columns": np.concatenate(columns),
-        "counts": np.concatenate(counts),
-        "popularity": past.counts() / len(past.items),
-    }
-    return {name: torch.from_numpy(part) for name, part in found.items()}
+    found = {"starts": starts, "columns": columns, "counts": counts}
+    del columns, counts
+    # one after the other, the parts of each gone with it: of 32 million ratings they are gigabytes
+    whole = {name: np.concatenate(found.pop(name)) for name in list(found)}
+    whole["popularity"] = past.counts() / len(past.items)
+    return {name: torch.from_numpy(part) for name, part in whole.items()}
 
 
 def scorer(tensors: Tensors, config: SimpleConfig) -> Scorer:
     """By the sum over lags."""
     popularity = tensors["popularity"].float()  # (I + 1,)
     width, starts, counts = len(popularity), *(tensors[n].numpy() for n in ("starts", "counts"))
-    sums = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
-    totals = sums[starts[1:]] - sums[starts[:-1]]  # (lags * (I + 1),)
-    each = np.repeat((1 / (totals + config.prior)).astype(np.float32), np.diff(starts))
-    rows = SparseRows(starts, tensors["columns"].numpy(), counts * each, width)
+    totals = _totals(starts, counts)  # (lags * (I + 1),)
+    shares = counts.astype(np.float32)
+    for lag in range(config.lags):  # one at a time: all of 32 million ratings take gigabytes
+        some = slice(lag * width, (lag + 1) * width)
+        first, last = starts[some.start], starts[some.stop]
+        each = (1 / (totals[some] + config.prior)).astype(np.float32)
+        shares[first:last] *= np.repeat(each, np.diff(starts[some.start : some.stop + 1]))
+    rows = SparseRows(starts, tensors["columns"].numpy(), shares, width)
     smoothed = torch.from_numpy(config.prior / (totals + config.prior)).float()
     lag = torch.arange(config.lags - 1, -1, -1)  # of each place of a window, less 1
     decayed = config.decay**lag
@@ -59,6 +62,15 @@ def scorer(tensors: Tensors, config: SimpleConfig) -> Scorer:
         return rows.sums(places, weights) + prior
 
     return score
+
+
+def _totals(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Sums of the rows, 0 where one is empty."""
+    totals = np.zeros(len(starts) - 1, np.int64)
+    filled = np.flatnonzero(np.diff(starts))  # `reduceat` takes an empty row for the next entry
+    if len(filled):
+        totals[filled] = np.add.reduceat(counts, starts[filled], dtype=np.int64)
+    return totals
 
 
 def length(config: SimpleConfig) -> int | None:

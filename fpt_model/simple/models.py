@@ -9,7 +9,7 @@ from fpt_model.config import Setting
 from fpt_model.data import Sequences
 from fpt_model.evaluate import Ranks, Scorer, rank
 from fpt_model.metrics import ndcg, recall
-from fpt_model.simple import ease, item_knn, markov_chain, recent_popularity, ridge
+from fpt_model.simple import als, bpr, ease, item_knn, markov_chain, recent_popularity, ridge
 from fpt_model.simple.past import Past, Tensors, past_of
 from fpt_model.simple.settings import SimpleConfig, choices
 
@@ -33,6 +33,8 @@ class SimpleModel(Protocol):
 
 MODELS: dict[str, SimpleModel] = {
     "recent_popularity": recent_popularity,
+    "bpr": bpr,
+    "als": als,
     "item_knn": item_knn,
     "ease": ease,
     "markov_chain": markov_chain,

@@ -22,12 +22,18 @@ class SimpleConfig:
         search: settings that have their defaults are chosen from a grid by NDCG@10 on validation,
             among all items.
         latest: each user's training interactions that count, the latest n.
-        neighbours: by how many items an item may be foretold, the k most similar; 0 for all.
+        neighbours: by how many items an item may be foretold, the k most similar; 0 for all, which
+            are 1,000 where there are more than 20,000 items.
         half_life: h, an item's weight is halved by so many later ones; 0 for equal weights.
         penalty: lambda, added to the diagonal of the matrix that is inverted.
         lags: L, how many of the latest items foretell the next one.
         prior: alpha, how many transitions the items' popularity counts as.
         decay: d, the weight of each lag is the one before times this.
+        factors: F, numbers in a vector.
+        iterations: passes over the training part.
+        regularisation: what the squares of the vectors cost.
+        alpha: a, confidence in what somebody had, beside 1 in what they had not.
+        learning_rate: of a step down the gradient.
     """
 
     model: str
@@ -40,6 +46,11 @@ class SimpleConfig:
     lags: int = 0
     prior: float = 0.0
     decay: float = 0.0
+    factors: int = 0
+    iterations: int = 0
+    regularisation: float = 0.0
+    alpha: float = 0.0
+    learning_rate: float = 0.0
 
     def __post_init__(self) -> None:
         for name, (low, high) in _RANGES.items():
@@ -56,11 +67,19 @@ class SimpleConfig:
 
 @dataclass(frozen=True)
 class SimpleVariant:
-    """A simple model: its name in tables, its settings with their defaults, and their grid."""
+    """A simple model.
+
+    Attributes:
+        display_name: its name in tables.
+        settings: what can be set, with its default.
+        grid: what a search tries; settings that it does not name stay.
+        package: what must be installed besides to fit it, empty for nothing.
+    """
 
     display_name: str
     settings: Mapping[str, Setting]
     grid: Mapping[str, tuple[Setting, ...]]
+    package: str = ""
 
 
 _COMMON = ("model", "preset", "search")
@@ -72,11 +91,28 @@ _RANGES: dict[str, tuple[float, float]] = {
     "lags": (1, 200),
     "prior": (1e-9, 1e12),
     "decay": (0, 1),
+    "factors": (1, 4096),
+    "iterations": (1, 100_000),
+    "regularisation": (0, 1e12),
+    "alpha": (1e-9, 1e12),
+    "learning_rate": (1e-9, 1e3),
 }
 
 SIMPLE: dict[str, SimpleVariant] = {
     "recent_popularity": SimpleVariant(
         "Recent popularity", {"latest": 5}, {"latest": (1, 2, 5, 10, 20)}
+    ),
+    "bpr": SimpleVariant(
+        "BPR",
+        {"factors": 64, "iterations": 50, "regularisation": 0.01, "learning_rate": 0.02},
+        {"regularisation": (0.001, 0.01), "learning_rate": (0.02, 0.05)},
+        package="implicit",
+    ),
+    "als": SimpleVariant(
+        "ALS",
+        {"factors": 128, "iterations": 12, "regularisation": 10.0, "alpha": 1.0},
+        {"factors": (64, 128), "regularisation": (1.0, 10.0, 50.0)},
+        package="implicit",
     ),
     "item_knn": SimpleVariant(
         "item-kNN",
@@ -140,7 +176,9 @@ def choices(config: SimpleConfig) -> Iterator[dict[str, Setting]]:
     """
     variant, own = SIMPLE[config.model], config.to_dict()
     grid = {
-        name: variant.grid[name] if config.search and own[name] == default else (own[name],)
+        name: variant.grid[name]
+        if name in variant.grid and config.search and own[name] == default
+        else (own[name],)
         for name, default in variant.settings.items()
     }
     for values in product(*grid.values()):

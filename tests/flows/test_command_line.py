@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +18,7 @@ from pydantic import AfterValidator, TypeAdapter, ValidationError
 from flows import console, guard
 from flows.parameters import Experiment, experiment
 from fpt_model.config import VARIANTS, resolve
+from fpt_model.variants import resolve_any
 from tasks.ends import InterruptedRunError
 from tasks.settings import configs, preset_name
 from tasks.training import Training
@@ -179,6 +181,25 @@ def test_trainings_of_a_changed_preset_have_ids_and_locks_of_their_own():
     ]
     assert len({one.run_id for one in found}) == len({one.lock for one in found}) == 4
     assert found[0].lock == "train-s-sasrec-quick"
+
+
+def test_simple_models_are_compared_with_neural_ones_whose_settings_were_changed():
+    ridge, ours = configs(["ridge", "sas_fpt"], "quick", {"epochs": 40})
+    assert preset_name(ridge) == preset_name(ours) == "quick epochs=40"
+    assert replace(ridge, preset="quick") == resolve_any("ridge", "quick")
+    ridge, ours = configs(["ridge", "sas_fpt"], "quick", {"epochs": 40, "penalty": 1000})
+    assert preset_name(ridge) == "quick epochs=40 penalty=1000.0"  # another ridge, another name
+    (ridge, _) = configs(["ridge", "sas_fpt"], "paper", {})
+    assert preset_name(ridge) == "paper"
+
+
+def test_a_model_whose_package_is_missing_is_refused_before_anything_runs(monkeypatch):
+    monkeypatch.setattr("fpt_model.simple.borrowed.find_spec", lambda _: None)
+    with pytest.raises(RefusedError) as refused:
+        configs(["ridge", "als"], "quick", {})
+    assert "ALS needs a package that is not installed" in str(refused.value)
+    assert "pip install implicit" in str(refused.value)
+    assert len(configs(["ridge", "item_knn"], "quick", {})) == 2
 
 
 def test_a_setting_that_only_one_variant_has_gives_two_names():

@@ -1,10 +1,15 @@
 """Simple models against their definitions, worked out by loops over dense matrices."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from implicit.cpu.als import AlternatingLeastSquares
+from implicit.cpu.bpr import BayesianPersonalizedRanking
+from scipy.sparse import csr_matrix
 
 from fpt_model.data import Sequences
 from fpt_model.errors import ModelError
@@ -138,6 +143,24 @@ NAIVE = {
         [{"half_life": 5.0, "penalty": 200.0}, {"half_life": 0.0, "penalty": 0.5}],
     ),
 }
+
+
+def by_als(histories, profile, *, factors, iterations, regularisation, alpha):
+    """The package's own scores for a user that it solves for again."""
+    model = AlternatingLeastSquares(
+        factors=factors, iterations=iterations, regularization=regularisation, alpha=alpha,
+        random_state=0, num_threads=1,
+    )  # fmt: skip
+    model.fit(csr_matrix(had(histories)), show_progress=False)
+    own = np.zeros((1, N_ITEMS + 1), np.float32)
+    own[0, profile] = 1
+    scores = model.recalculate_user([0], csr_matrix(own))[0] @ model.item_factors.T
+    return scores.astype(np.float64) * (np.arange(N_ITEMS + 1) > 0)
+
+
+ALS = {"factors": 4, "iterations": 3, "regularisation": 0.5}
+BPR = {"factors": 4, "iterations": 3, "regularisation": 0.01, "learning_rate": 0.05}
+NAIVE["als"] = (by_als, [{**ALS, "alpha": 1.0}, {**ALS, "alpha": 4.0}])
 CASES = [(model, one) for model, (_, cases) in NAIVE.items() for one in cases]
 HISTORY = st.lists(st.integers(1, N_ITEMS), min_size=1, max_size=12, unique=True)
 
@@ -227,6 +250,39 @@ def test_too_many_neighbours_are_refused_and_fewer_are_advised(monkeypatch):
     assert len(list(tries(sequences, few))) == 1
 
 
+def test_of_many_items_the_nearest_alone_are_kept(monkeypatch):
+    sequences = sequences_of([[*range(1, 31), 1, 2], [*range(5, 20), 1, 2]])
+    config = resolve_simple("item_knn", "quick")
+    every = item_knn.fit(past_of(sequences), config)
+    assert len(every["values"]) == 30 * 29
+    monkeypatch.setattr(item_knn, "FEW", 29)
+    monkeypatch.setattr(item_knn, "OF_MANY", 7)
+    assert len(item_knn.fit(past_of(sequences), config)["values"]) == 30 * 7
+
+
+def test_a_model_of_another_package_is_refused_where_that_is_missing(monkeypatch):
+    monkeypatch.setattr("fpt_model.simple.borrowed.find_spec", lambda _: None)
+    with pytest.raises(ModelError, match="BPR needs a package that is not installed: expected imp"):
+        list(tries(sequences_of([[1, 2, 3, 4]]), resolve_simple("bpr", "quick")))
+
+
+def test_bpr_scores_whom_it_knows_by_their_own_vector_and_others_by_the_mean():
+    config = resolve_simple("bpr", "quick", BPR)
+    histories = [[1, 2, 3, 4, 8, 9], [20, 21, 22, 8, 9]] * 3
+    model = BayesianPersonalizedRanking(
+        factors=4, iterations=3, regularization=0.01, learning_rate=0.05,
+        random_state=0, num_threads=1,
+    )  # fmt: skip
+    model.fit(csr_matrix(had(histories)), show_progress=False)
+    expected = np.vstack([model.user_factors.mean(0), model.user_factors]) @ model.item_factors.T
+    ours = sequences_of(histories)
+    scorer = Fitted(config, MODELS["bpr"].fit(past_of(ours), config)).scorer()
+    windows = ours.windows(torch.arange(6), ours.n_train, 1)
+    assert scorer(windows).numpy() == pytest.approx(expected[1:], abs=1e-6)
+    nobody = replace(windows, users=torch.zeros(6, dtype=torch.int64))
+    assert scorer(nobody).numpy() == pytest.approx(np.tile(expected[0], (6, 1)), abs=1e-6)
+
+
 def test_a_matrix_of_many_items_is_said_in_numbers():
     with pytest.raises(ModelError, match=r"GiB for 4 matrices of 1000000 x 1000000") as caught:
         memory.refuse_large("Ridge", 1_000_000, 4)
@@ -249,8 +305,7 @@ def test_the_grid_leaves_alone_what_was_given_by_hand():
 
 def test_defaults_are_in_the_grid():
     for variant in SIMPLE.values():
-        assert set(variant.grid) == set(variant.settings)
-        assert all(value in variant.grid[name] for name, value in variant.settings.items())
+        assert all(variant.settings[name] in values for name, values in variant.grid.items())
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 CREATE OR REPLACE VIEW mart.models AS
 SELECT *, rung < 1 AS is_simple FROM (VALUES
-    ('recent_popularity', 'Recent popularity', -4),
+    ('recent_popularity', 'Recent popularity', -6),
+    ('bpr', 'BPR', -5),
+    ('als', 'ALS', -4),
     ('item_knn', 'item-kNN', -3),
     ('ease', 'EASE^R', -2),
     ('markov_chain', 'Markov chain', -1),

@@ -1,0 +1,45 @@
+"""Models that the optional package `implicit` fits; where it is missing, they are refused."""
+
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+
+from fpt_model.errors import ModelError
+from fpt_model.simple.past import Past
+from fpt_model.simple.settings import SIMPLE
+
+PACKAGE = "implicit"
+
+
+def missing_package(model: str) -> str:
+    """What a model needs to be fitted and is not installed; empty for nothing."""
+    package = SIMPLE[model].package if model in SIMPLE else ""
+    return package if package and find_spec(package) is None else ""
+
+
+def borrowed(model: str, module: str, name: str) -> Any:
+    """A class of the package.
+
+    Raises:
+        ModelError: it is not installed.
+    """
+    if package := missing_package(model):
+        raise ModelError(
+            f"{SIMPLE[model].display_name} needs a package that is not installed",
+            expected=package,
+            to_do=f"Install it: `pip install {package}`; or fit the model where it is",
+        )
+    return getattr(import_module(f"{PACKAGE}.{module}"), name)
+
+
+def matrix_of(past: Past) -> Any:
+    """Who had what, (N, I + 1) as SciPy's CSR matrix of ones; column 0 is empty."""
+    from scipy.sparse import csr_matrix
+
+    ones = np.ones(len(past.items), np.float32)
+    shape = (len(past.starts) - 1, past.n_items + 1)
+    found = csr_matrix((ones, (past.owners, past.items)), shape=shape)
+    found.data[:] = 1  # an item that comes twice was summed
+    return found
