@@ -45,8 +45,8 @@ def scorer(tensors: Tensors, config: SimpleConfig) -> Scorer:
     width, starts, counts = len(popularity), *(tensors[n].numpy() for n in ("starts", "counts"))
     totals = _totals(starts, counts)  # (lags * (I + 1),)
     shares = counts.astype(np.float32)
-    for lag in range(config.lags):  # one at a time: all of 32 million ratings take gigabytes
-        some = slice(lag * width, (lag + 1) * width)
+    for row in range(config.lags):  # one lag at a time: all of 32 million ratings take gigabytes
+        some = slice(row * width, (row + 1) * width)
         first, last = starts[some.start], starts[some.stop]
         each = (1 / (totals[some] + config.prior)).astype(np.float32)
         shares[first:last] *= np.repeat(each, np.diff(starts[some.start : some.stop + 1]))
