@@ -14,6 +14,7 @@ CREATE TABLE IF NOT EXISTS mart.run_metrics (
     n_users BIGINT NOT NULL,
     recall_sd DOUBLE,
     ndcg_sd DOUBLE,
+    mrr_sd DOUBLE,
     least_recall DOUBLE NOT NULL,
     least_ndcg DOUBLE NOT NULL
 );
@@ -22,12 +23,13 @@ COMMENT ON COLUMN mart.run_metrics.run_id IS 'The training (mart.training_runs).
 COMMENT ON COLUMN mart.run_metrics.split IS 'valid or test.';
 COMMENT ON COLUMN mart.run_metrics.protocol IS 'uniform_100: among 100 sampled items; full: among all items.';
 COMMENT ON COLUMN mart.run_metrics.k IS 'Cut-off: 1, 5, 10 or 20.';
-COMMENT ON COLUMN mart.run_metrics.recall IS 'Share of users whose held-out item is among the first k (hit rate).';
+COMMENT ON COLUMN mart.run_metrics.recall IS 'Share of users whose held-out item is among the first k, by mart.user_ranks.rank <= k; with one held-out item a user this is the hit rate.';
 COMMENT ON COLUMN mart.run_metrics.ndcg IS 'Mean of 1 / log2(rank + 1) within the first k, else 0.';
-COMMENT ON COLUMN mart.run_metrics.mrr IS 'Mean of 1 / rank within the first k, else 0.';
+COMMENT ON COLUMN mart.run_metrics.mrr IS 'Mean of 1 / rank within the first k, else 0; with one held-out item a user this is MAP too.';
 COMMENT ON COLUMN mart.run_metrics.n_users IS 'Users averaged over.';
 COMMENT ON COLUMN mart.run_metrics.recall_sd IS 'Standard deviation of recall over users; null with one user.';
 COMMENT ON COLUMN mart.run_metrics.ndcg_sd IS 'Standard deviation of NDCG over users; null with one user.';
+COMMENT ON COLUMN mart.run_metrics.mrr_sd IS 'Standard deviation of MRR over users; null with one user.';
 COMMENT ON COLUMN mart.run_metrics.least_recall IS 'Recall if every user''s item stood last among the candidates: what holds whatever the model.';
 COMMENT ON COLUMN mart.run_metrics.least_ndcg IS 'NDCG if every user''s item stood last among the candidates.';
 
@@ -39,6 +41,7 @@ CREATE TABLE IF NOT EXISTS mart.run_slices (
     bucket VARCHAR NOT NULL,
     recall_10 DOUBLE NOT NULL,
     ndcg_10 DOUBLE NOT NULL,
+    mrr_10 DOUBLE NOT NULL,
     n_users BIGINT NOT NULL
 );
 COMMENT ON TABLE mart.run_slices IS 'Metrics at 10 of each published training by parts of its users, computed when it was published; mart.slices shows them beside what was trained.';
@@ -49,6 +52,7 @@ COMMENT ON COLUMN mart.run_slices.slice IS 'history, popularity or season, as in
 COMMENT ON COLUMN mart.run_slices.bucket IS 'The part of it, numbered in order.';
 COMMENT ON COLUMN mart.run_slices.recall_10 IS 'Recall@10 of the users in it.';
 COMMENT ON COLUMN mart.run_slices.ndcg_10 IS 'NDCG@10 of the users in it.';
+COMMENT ON COLUMN mart.run_slices.mrr_10 IS 'MRR@10 of the users in it.';
 COMMENT ON COLUMN mart.run_slices.n_users IS 'Users in it.';
 
 CREATE TABLE IF NOT EXISTS mart.run_pairs (
@@ -66,7 +70,7 @@ COMMENT ON COLUMN mart.run_pairs.run_id IS 'The training of the two whose id com
 COMMENT ON COLUMN mart.run_pairs.other_id IS 'The other one.';
 COMMENT ON COLUMN mart.run_pairs.split IS 'valid or test.';
 COMMENT ON COLUMN mart.run_pairs.protocol IS 'uniform_100: among 100 sampled items; full: among all items.';
-COMMENT ON COLUMN mart.run_pairs.metric IS 'recall_10 or ndcg_10.';
+COMMENT ON COLUMN mart.run_pairs.metric IS 'recall_10, ndcg_10 or mrr_10.';
 COMMENT ON COLUMN mart.run_pairs.difference IS 'Sum over users of the score of the first less that of the other, scores with twelve decimals.';
 COMMENT ON COLUMN mart.run_pairs.squares IS 'Sum over users of the squared deviation of that difference from its mean.';
 COMMENT ON COLUMN mart.run_pairs.n_users IS 'Users, the same of both.';
@@ -82,6 +86,7 @@ CREATE TABLE IF NOT EXISTS mart.popularity_metrics (
     n_users BIGINT NOT NULL,
     recall_sd DOUBLE,
     ndcg_sd DOUBLE,
+    mrr_sd DOUBLE,
     least_recall DOUBLE NOT NULL,
     least_ndcg DOUBLE NOT NULL
 );
@@ -90,11 +95,12 @@ COMMENT ON COLUMN mart.popularity_metrics.snapshot_id IS 'The prepared data (cor
 COMMENT ON COLUMN mart.popularity_metrics.split IS 'valid or test.';
 COMMENT ON COLUMN mart.popularity_metrics.protocol IS 'uniform_100: among 100 sampled items; full: among all items.';
 COMMENT ON COLUMN mart.popularity_metrics.k IS 'Cut-off: 1, 5, 10 or 20.';
-COMMENT ON COLUMN mart.popularity_metrics.recall IS 'Share of users whose held-out item is among the first k (hit rate).';
+COMMENT ON COLUMN mart.popularity_metrics.recall IS 'Share of users whose held-out item is among the first k, by mart.user_ranks.rank <= k; with one held-out item a user this is the hit rate.';
 COMMENT ON COLUMN mart.popularity_metrics.ndcg IS 'Mean of 1 / log2(rank + 1) within the first k, else 0.';
-COMMENT ON COLUMN mart.popularity_metrics.mrr IS 'Mean of 1 / rank within the first k, else 0.';
+COMMENT ON COLUMN mart.popularity_metrics.mrr IS 'Mean of 1 / rank within the first k, else 0; with one held-out item a user this is MAP too.';
 COMMENT ON COLUMN mart.popularity_metrics.n_users IS 'Users averaged over.';
 COMMENT ON COLUMN mart.popularity_metrics.recall_sd IS 'Standard deviation of recall over users; null with one user.';
 COMMENT ON COLUMN mart.popularity_metrics.ndcg_sd IS 'Standard deviation of NDCG over users; null with one user.';
+COMMENT ON COLUMN mart.popularity_metrics.mrr_sd IS 'Standard deviation of MRR over users; null with one user.';
 COMMENT ON COLUMN mart.popularity_metrics.least_recall IS 'Recall if every user''s item stood last among the candidates: what holds whatever is ranked.';
 COMMENT ON COLUMN mart.popularity_metrics.least_ndcg IS 'NDCG if every user''s item stood last among the candidates.';

@@ -20,11 +20,11 @@ CREATE OR REPLACE VIEW main.leaderboard AS
 WITH figures AS (
     SELECT
         snapshot_id, preset, coalesce(display_name, model) AS model, protocol,
-        recall, recall_sd, ndcg, ndcg_sd, n_seeds, n_users, warnings
+        recall, recall_sd, ndcg, ndcg_sd, mrr, mrr_sd, n_seeds, n_users, warnings
     FROM mart.leaderboard
     WHERE split = 'test' AND k = 10
     UNION ALL BY NAME
-    SELECT snapshot_id, preset, 'popularity' AS model, protocol, recall, ndcg, n_users
+    SELECT snapshot_id, preset, 'popularity' AS model, protocol, recall, ndcg, mrr, n_users
     FROM mart.popularity_metrics
     JOIN (SELECT snapshot_id, preset FROM mart.boards) USING (snapshot_id)
     WHERE split = 'test' AND k = 10
@@ -33,13 +33,17 @@ SELECT
     dataset, retention, preset, model,
     max(recall) FILTER (protocol = 'uniform_100') AS recall_10,
     max(ndcg) FILTER (protocol = 'uniform_100') AS ndcg_10,
+    max(mrr) FILTER (protocol = 'uniform_100') AS mrr_10,
     max(recall) FILTER (protocol = 'full') AS full_recall_10,
     max(ndcg) FILTER (protocol = 'full') AS full_ndcg_10,
+    max(mrr) FILTER (protocol = 'full') AS full_mrr_10,
     max(n_seeds) AS seeds,
     max(recall_sd) FILTER (protocol = 'uniform_100') AS recall_10_sd,
     max(ndcg_sd) FILTER (protocol = 'uniform_100') AS ndcg_10_sd,
+    max(mrr_sd) FILTER (protocol = 'uniform_100') AS mrr_10_sd,
     max(recall_sd) FILTER (protocol = 'full') AS full_recall_10_sd,
     max(ndcg_sd) FILTER (protocol = 'full') AS full_ndcg_10_sd,
+    max(mrr_sd) FILTER (protocol = 'full') AS full_mrr_10_sd,
     max(n_users) AS users,
     nullif(concat_ws('; ',
         max(warnings) FILTER (protocol = 'uniform_100'),
@@ -56,13 +60,17 @@ COMMENT ON COLUMN main.leaderboard.preset IS 'Named settings of the trainings.';
 COMMENT ON COLUMN main.leaderboard.model IS 'Name of the variant, e.g. SAS-FPT; popularity: items by how often training saw them.';
 COMMENT ON COLUMN main.leaderboard.recall_10 IS 'Recall@10 among 100 sampled items.';
 COMMENT ON COLUMN main.leaderboard.ndcg_10 IS 'NDCG@10 among 100 sampled items.';
+COMMENT ON COLUMN main.leaderboard.mrr_10 IS 'MRR@10 among 100 sampled items.';
 COMMENT ON COLUMN main.leaderboard.full_recall_10 IS 'Recall@10 among all items outside the user''s history.';
 COMMENT ON COLUMN main.leaderboard.full_ndcg_10 IS 'NDCG@10 among all items outside the user''s history.';
+COMMENT ON COLUMN main.leaderboard.full_mrr_10 IS 'MRR@10 among all items outside the user''s history.';
 COMMENT ON COLUMN main.leaderboard.seeds IS 'Trainings averaged over, one a seed; null for popularity, which is not trained.';
 COMMENT ON COLUMN main.leaderboard.recall_10_sd IS 'Standard deviation of recall_10 over seeds; null with one seed.';
 COMMENT ON COLUMN main.leaderboard.ndcg_10_sd IS 'Standard deviation of ndcg_10 over seeds; null with one seed.';
+COMMENT ON COLUMN main.leaderboard.mrr_10_sd IS 'Standard deviation of mrr_10 over seeds; null with one seed.';
 COMMENT ON COLUMN main.leaderboard.full_recall_10_sd IS 'Standard deviation of full_recall_10 over seeds; null with one seed.';
 COMMENT ON COLUMN main.leaderboard.full_ndcg_10_sd IS 'Standard deviation of full_ndcg_10 over seeds; null with one seed.';
+COMMENT ON COLUMN main.leaderboard.full_mrr_10_sd IS 'Standard deviation of full_mrr_10 over seeds; null with one seed.';
 COMMENT ON COLUMN main.leaderboard.users IS 'Users averaged over.';
 COMMENT ON COLUMN main.leaderboard.warnings IS 'What audits suspected of these figures (mart.run_warnings); what differs among all items after full. Null: nothing.';
 COMMENT ON COLUMN main.leaderboard.verified IS 'Whether the archive is the publisher''s, or made by us.';
@@ -74,8 +82,10 @@ SELECT
     lineage.seed,
     max(recall) FILTER (protocol = 'uniform_100') AS recall_10,
     max(ndcg) FILTER (protocol = 'uniform_100') AS ndcg_10,
+    max(mrr) FILTER (protocol = 'uniform_100') AS mrr_10,
     max(recall) FILTER (protocol = 'full') AS full_recall_10,
     max(ndcg) FILTER (protocol = 'full') AS full_ndcg_10,
+    max(mrr) FILTER (protocol = 'full') AS full_mrr_10,
     best_epoch, train_seconds, lineage.device, finished_at, as_of,
     lineage.snapshot_id IN (SELECT snapshot_id FROM mart.boards AS board WHERE board.preset = lineage.preset)
         AND run_id IN (SELECT run_id FROM mart.latest_runs) AS counts,
@@ -83,7 +93,7 @@ SELECT
 FROM mart.training_runs
 JOIN mart.lineage AS lineage USING (run_id)
 LEFT JOIN mart.models AS models ON models.model = lineage.model
-JOIN (SELECT run_id, protocol, recall, ndcg FROM mart.run_metrics WHERE split = 'test' AND k = 10) USING (run_id)
+JOIN (SELECT run_id, protocol, recall, ndcg, mrr FROM mart.run_metrics WHERE split = 'test' AND k = 10) USING (run_id)
 WHERE status = 'published'
 GROUP BY ALL;
 COMMENT ON VIEW main.runs IS 'One row for each published training: test metrics at 10, and what it took.';
@@ -95,8 +105,10 @@ COMMENT ON COLUMN main.runs.model IS 'Name of the variant, e.g. SAS-FPT.';
 COMMENT ON COLUMN main.runs.seed IS 'Its seed.';
 COMMENT ON COLUMN main.runs.recall_10 IS 'Recall@10 among 100 sampled items.';
 COMMENT ON COLUMN main.runs.ndcg_10 IS 'NDCG@10 among 100 sampled items.';
+COMMENT ON COLUMN main.runs.mrr_10 IS 'MRR@10 among 100 sampled items.';
 COMMENT ON COLUMN main.runs.full_recall_10 IS 'Recall@10 among all items outside the user''s history.';
 COMMENT ON COLUMN main.runs.full_ndcg_10 IS 'NDCG@10 among all items outside the user''s history.';
+COMMENT ON COLUMN main.runs.full_mrr_10 IS 'MRR@10 among all items outside the user''s history.';
 COMMENT ON COLUMN main.runs.best_epoch IS 'The epoch that was evaluated: the best on validation.';
 COMMENT ON COLUMN main.runs.train_seconds IS 'Seconds spent training and validating.';
 COMMENT ON COLUMN main.runs.device IS 'Device it ran on.';
@@ -111,8 +123,10 @@ SELECT
     slice, bucket,
     avg(recall_10) FILTER (protocol = 'uniform_100') AS recall_10,
     avg(ndcg_10) FILTER (protocol = 'uniform_100') AS ndcg_10,
+    avg(mrr_10) FILTER (protocol = 'uniform_100') AS mrr_10,
     avg(recall_10) FILTER (protocol = 'full') AS full_recall_10,
     avg(ndcg_10) FILTER (protocol = 'full') AS full_ndcg_10,
+    avg(mrr_10) FILTER (protocol = 'full') AS full_mrr_10,
     count(*) FILTER (protocol = 'uniform_100') AS seeds,
     max(n_users) AS users, snapshot_id
 FROM mart.boards AS boards
@@ -130,8 +144,10 @@ COMMENT ON COLUMN main.slices.slice IS 'history, popularity or season.';
 COMMENT ON COLUMN main.slices.bucket IS 'The part of it, numbered in order. History and popularity count interactions of the training part.';
 COMMENT ON COLUMN main.slices.recall_10 IS 'Recall@10 among 100 sampled items, of the users in it.';
 COMMENT ON COLUMN main.slices.ndcg_10 IS 'NDCG@10 among 100 sampled items, of the users in it.';
+COMMENT ON COLUMN main.slices.mrr_10 IS 'MRR@10 among 100 sampled items, of the users in it.';
 COMMENT ON COLUMN main.slices.full_recall_10 IS 'Recall@10 among all items outside the user''s history, of the users in it.';
 COMMENT ON COLUMN main.slices.full_ndcg_10 IS 'NDCG@10 among all items outside the user''s history, of the users in it.';
+COMMENT ON COLUMN main.slices.full_mrr_10 IS 'MRR@10 among all items outside the user''s history, of the users in it.';
 COMMENT ON COLUMN main.slices.seeds IS 'Trainings averaged over, one a seed.';
 COMMENT ON COLUMN main.slices.users IS 'Users in it.';
 COMMENT ON COLUMN main.slices.snapshot_id IS 'The snapshot (core.snapshots).';
