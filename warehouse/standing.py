@@ -12,7 +12,7 @@ from warehouse.identity import sha256_of
 from warehouse.store import damaged, listed
 from warehouse.stored import CORE, RAW
 
-RANKS = "mart.user_ranks"
+RANKS, LISTS = "mart.user_ranks", "mart.top_lists"
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,11 @@ def standing(home: Home, dataset: str) -> Standing:
         for file in files:
             if (file.table, file.identity) not in broken:
                 tables.setdefault(file.identity, set()).add(file.table)
+        unlisted = {identity for table, identity in broken if table == LISTS}
         return Standing(
             frozenset(_with(tables, RAW)),
             frozenset(set(_with(tables, CORE)) & _with_sequences(home, connection)),
-            _checkpoints(connection, set(_with(tables, [RANKS]))),
+            _checkpoints(connection, set(_with(tables, [RANKS])) - unlisted),
             _seconds(connection, dataset),
         )
 

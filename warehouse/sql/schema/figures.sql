@@ -1,6 +1,6 @@
 -- Figures of published trainings, computed once from their ranks: what views of metrics read.
 CREATE TABLE IF NOT EXISTS mart.figures_version (version VARCHAR NOT NULL);
-COMMENT ON TABLE mart.figures_version IS 'One row: which version of the code made the figures of mart.run_metrics, mart.run_slices, mart.run_pairs and mart.popularity_metrics.';
+COMMENT ON TABLE mart.figures_version IS 'One row: which version of the code made the figures of mart.run_metrics, mart.run_slices, mart.run_pairs, mart.run_lists and mart.popularity_metrics.';
 COMMENT ON COLUMN mart.figures_version.version IS 'Hash of the files that define them.';
 
 CREATE TABLE IF NOT EXISTS mart.run_metrics (
@@ -74,6 +74,34 @@ COMMENT ON COLUMN mart.run_pairs.metric IS 'recall_10, ndcg_10 or mrr_10.';
 COMMENT ON COLUMN mart.run_pairs.difference IS 'Sum over users of the score of the first less that of the other, scores with twelve decimals.';
 COMMENT ON COLUMN mart.run_pairs.squares IS 'Sum over users of the squared deviation of that difference from its mean.';
 COMMENT ON COLUMN mart.run_pairs.n_users IS 'Users, the same of both.';
+
+CREATE TABLE IF NOT EXISTS mart.run_lists (
+    run_id VARCHAR NOT NULL,
+    k INTEGER NOT NULL,
+    slice VARCHAR NOT NULL,
+    bucket VARCHAR NOT NULL,
+    coverage DOUBLE NOT NULL,
+    gini DOUBLE NOT NULL,
+    novelty DOUBLE NOT NULL,
+    popularity DOUBLE NOT NULL,
+    profile_popularity DOUBLE,
+    popularity_lift DOUBLE,
+    diversity DOUBLE,
+    n_users BIGINT NOT NULL
+);
+COMMENT ON TABLE mart.run_lists IS 'What the lists of each published training are made of (mart.top_lists), computed when it was published; mart.beyond_accuracy shows it beside what was trained. Trainings published by earlier versions have none.';
+COMMENT ON COLUMN mart.run_lists.run_id IS 'The training (mart.training_runs).';
+COMMENT ON COLUMN mart.run_lists.k IS 'Length of the lists: 1, 5, 10 or 20.';
+COMMENT ON COLUMN mart.run_lists.slice IS 'everybody; or history, popularity or season, as in mart.slices.';
+COMMENT ON COLUMN mart.run_lists.bucket IS 'The part of it, numbered in order. Lists of fewer users cover less: compare models within a part, not parts.';
+COMMENT ON COLUMN mart.run_lists.coverage IS 'Catalogue coverage: share of the snapshot''s items that stand in somebody''s list.';
+COMMENT ON COLUMN mart.run_lists.gini IS 'Gini index of how often each item of the snapshot is listed, those never listed included: 0, all as often; 1 - 1 / items, one item alone.';
+COMMENT ON COLUMN mart.run_lists.novelty IS 'Mean self-information of what is listed, in bits: -log2 of the share of training users who have the item; an item that training never saw counts as had by one.';
+COMMENT ON COLUMN mart.run_lists.popularity IS 'Average recommendation popularity (ARP): mean share of training users who have what is listed.';
+COMMENT ON COLUMN mart.run_lists.profile_popularity IS 'Mean over the same users of the mean share of training users who have what they took themselves in training; null where none of them trained.';
+COMMENT ON COLUMN mart.run_lists.popularity_lift IS 'popularity / profile_popularity - 1: above 0, the model shows users more popular items than they take.';
+COMMENT ON COLUMN mart.run_lists.diversity IS 'Intra-list diversity: mean over the pairs of a list of 1 - genres shared / genres of either (Jaccard); pairs without genres are left out; null where there is no pair.';
+COMMENT ON COLUMN mart.run_lists.n_users IS 'Users whose lists they are.';
 
 CREATE TABLE IF NOT EXISTS mart.popularity_metrics (
     snapshot_id VARCHAR NOT NULL,

@@ -175,3 +175,33 @@ COMMENT ON COLUMN main.recommendations.score IS 'The model''s score; comparable 
 COMMENT ON COLUMN main.recommendations.created_at IS 'When it was scored (UTC).';
 COMMENT ON COLUMN main.recommendations.run_id IS 'The training that scored (mart.training_runs).';
 COMMENT ON COLUMN main.recommendations.snapshot_id IS 'What it was trained on (core.snapshots).';
+
+CREATE OR REPLACE VIEW main.beyond_accuracy AS
+SELECT
+    boards.dataset, boards.retention, preset, coalesce(display_name, lists.model) AS model, slice, bucket,
+    avg(coverage) AS coverage, avg(gini) AS gini, avg(novelty) AS novelty,
+    avg(popularity) AS popularity, avg(profile_popularity) AS profile_popularity,
+    avg(popularity_lift) AS popularity_lift, avg(diversity) AS diversity,
+    count(*) AS seeds, max(n_users) AS users, snapshot_id
+FROM mart.boards AS boards
+JOIN mart.beyond_accuracy AS lists USING (snapshot_id, preset)
+SEMI JOIN mart.latest_runs AS latest USING (run_id)
+WHERE k = 10
+GROUP BY ALL;
+COMMENT ON VIEW main.beyond_accuracy IS 'What models recommend to test users in the first 10, whether right or not, mean over seeds: one row for each model and part of the users, and everybody. Trainings published by earlier versions have none.';
+COMMENT ON COLUMN main.beyond_accuracy.dataset IS 'Name of the data set.';
+COMMENT ON COLUMN main.beyond_accuracy.retention IS '5-core or cold-start.';
+COMMENT ON COLUMN main.beyond_accuracy.preset IS 'Named settings of the trainings.';
+COMMENT ON COLUMN main.beyond_accuracy.model IS 'Name of the variant, e.g. SAS-FPT.';
+COMMENT ON COLUMN main.beyond_accuracy.slice IS 'everybody; or history, popularity or season, as in slices.';
+COMMENT ON COLUMN main.beyond_accuracy.bucket IS 'The part of it, numbered in order. Lists of fewer users cover less: compare models within a part, not parts.';
+COMMENT ON COLUMN main.beyond_accuracy.coverage IS 'Catalogue coverage: share of the snapshot''s items that stand in somebody''s list.';
+COMMENT ON COLUMN main.beyond_accuracy.gini IS 'Gini index of how often each item of the snapshot is listed, those never listed included: 0, all as often; 1 - 1 / items, one item alone.';
+COMMENT ON COLUMN main.beyond_accuracy.novelty IS 'Mean self-information of what is listed, in bits: -log2 of the share of training users who have the item; an item that training never saw counts as had by one.';
+COMMENT ON COLUMN main.beyond_accuracy.popularity IS 'Average recommendation popularity (ARP): mean share of training users who have what is listed.';
+COMMENT ON COLUMN main.beyond_accuracy.profile_popularity IS 'Mean over the same users of the mean share of training users who have what they took themselves in training; null where none of them trained.';
+COMMENT ON COLUMN main.beyond_accuracy.popularity_lift IS 'popularity / profile_popularity - 1: above 0, the model shows users more popular items than they take.';
+COMMENT ON COLUMN main.beyond_accuracy.diversity IS 'Intra-list diversity: mean over the pairs of a list of 1 - genres shared / genres of either (Jaccard); pairs without genres are left out; null where there is no pair.';
+COMMENT ON COLUMN main.beyond_accuracy.seeds IS 'Trainings averaged over, one a seed.';
+COMMENT ON COLUMN main.beyond_accuracy.users IS 'Users in it.';
+COMMENT ON COLUMN main.beyond_accuracy.snapshot_id IS 'The snapshot (core.snapshots).';
