@@ -45,6 +45,21 @@ def add_missing(connection: duckdb.DuckDBPyConnection) -> None:
         keep(connection, run_ids, _figures(connection, snapshot_id, run_ids, f"FROM {LISTS}"))
 
 
+def lost_lists(connection: duckdb.DuckDBPyConnection) -> set[str]:
+    """Trainings whose lists have left the catalogue: their figures are still there.
+
+    Those that an earlier version published have neither.
+    """
+    rows = connection.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'run_lists'")
+    if not rows.fetchall():
+        return set()  # the catalogue itself is of an earlier version
+    query = (
+        "SELECT DISTINCT run_id FROM mart.run_lists"
+        " ANTI JOIN mart.files ON table_name = $1 AND id = run_id"
+    )
+    return {run_id for (run_id,) in connection.execute(query, [LISTS]).fetchall()}
+
+
 def keep(
     connection: duckdb.DuckDBPyConnection, run_ids: Sequence[str], rows: pa.Table | None
 ) -> None:

@@ -4,8 +4,6 @@ FROM (
     SELECT load_id AS id, unnest($1::VARCHAR[]) AS table_name FROM raw.loads
     UNION ALL SELECT snapshot_id, unnest($2::VARCHAR[]) FROM core.snapshots
     UNION ALL SELECT run_id, 'mart.user_ranks' FROM mart.training_runs WHERE status = 'published'
-    -- of earlier versions there are none: what was there has left its figures
-    UNION ALL SELECT DISTINCT run_id, 'mart.top_lists' FROM mart.run_lists
 )
 ANTI JOIN mart.files USING (id, table_name)
 ORDER BY ALL

@@ -90,7 +90,7 @@ WITH trained AS (
     FROM ordered GROUP BY ALL
 )
 SELECT
-    run_id, k, slice, bucket, round(coverage, 12) AS coverage, round(gini, 12) AS gini,
+    run_id, k, slice, bucket, coverage, round(gini, 12) AS gini,
     round(novelty, 12) AS novelty, round(popularity, 12) AS popularity,
     round(profile_popularity, 12) AS profile_popularity,
     round(popularity / nullif(profile_popularity, 0) - 1, 12) AS popularity_lift,
