@@ -179,7 +179,7 @@ def ladder(rows: Sequence[Row], known: Known) -> str:
 def _claim(row: Row, known: Known) -> Iterator[str]:
     yield f"{known.names[row['variant']]} over {known.names[row['baseline']]}"
     yield "all" if row["protocol"] == "full" else "100"
-    yield {"recall_10": "Recall@10", "ndcg_10": "NDCG@10"}[row["metric"]]
+    yield {"recall_10": "Recall@10", "ndcg_10": "NDCG@10", "mrr_10": "MRR@10"}[row["metric"]]
     yield signed(row["difference"])
     yield "" if row["low"] is None else f"{signed(row['low'])} to {signed(row['high'])}"
     yield row["verdict"]

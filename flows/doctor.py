@@ -17,6 +17,7 @@ from warehouse.database import locked, statements
 from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.keeping import keep_whole
+from warehouse.list_figures import LISTS, lost_lists
 from warehouse.store import damaged, listed
 from warehouse.stored import CORE, RAW
 
@@ -117,6 +118,7 @@ def _warehouse(home: Home, path: Path) -> Iterator[Finding]:
         files = listed(connection)
         tables = [list(RAW), list(CORE)]
         lacking = connection.execute(statements("doctor/lacking"), tables).fetchall()
+        lacking += [(run_id, LISTS) for run_id in sorted(lost_lists(connection))]
     broken = [f"{one.path} is {fault}" for one, fault in damaged(home, files, whole=True)]
     if broken:
         seen = f"{len(broken)} of {len(files)} files: {broken[0]}"

@@ -60,7 +60,9 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument(
         "--run", type=Path, nargs="+", required=True, help="run directory, or several"
     )
-    evaluate.add_argument("--output", type=Path, help="of one run; default: ranks.parquet in it")
+    evaluate.add_argument(
+        "--output", type=Path, help="of one run; default: ranks.parquet in it, and its lists beside"
+    )
     evaluate.add_argument(
         "--ahead", type=Path, help="sequences of what came later: rank that, into ahead.parquet"
     )
@@ -132,7 +134,9 @@ def _folders(asked: argparse.Namespace) -> dict[int, Path]:
 
 
 def _evaluate(asked: argparse.Namespace) -> int:
+    from fpt_model.data import load
     from fpt_model.engines import device_of
+    from fpt_model.lists import LISTS, list_run
     from fpt_model.ranking import rank_ahead, rank_run
 
     _prepare(asked)
@@ -146,6 +150,8 @@ def _evaluate(asked: argparse.Namespace) -> int:
         else:
             output = asked.output or run / "ranks.parquet"
             rows = rank_run(asked.sequences, run, output, device, asked.scores)
+            if asked.output is None:
+                list_run(load(asked.sequences).to(device), run, run / LISTS)
         _tell({"event": "done", "run": str(run), "rows": rows})
     return 0
 

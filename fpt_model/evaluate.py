@@ -86,7 +86,7 @@ def compare(
     """
     parts = []
     for chosen, scores in batches:
-        _refuse_nan(scores)
+        refuse_nan(scores)
         own = scores.gather(1, _targets(sequences, chosen, split))
         others = {}
         for protocol in protocols:
@@ -108,7 +108,7 @@ def compare_drawn(
     """
     candidates = sequences.candidates[split][chosen]
     scores = score(torch.cat([_targets(sequences, chosen, split), candidates], 1))
-    _refuse_nan(scores)
+    refuse_nan(scores)
     others = scores[:, 1:].masked_fill(candidates == 0, float("-inf"))
     return _ranks(chosen, scores[:, :1], {"uniform_100": others})
 
@@ -140,7 +140,20 @@ def _targets(sequences: Sequences, rows: Tensor, split: Split) -> Tensor:
     return sequences.items[sequences.starts[rows] + sequences.held_out(rows, split)][:, None]
 
 
-def _refuse_nan(scores: Tensor) -> None:
+def open_scores(sequences: Sequences, rows: Tensor, split: Split, scores: Tensor) -> Tensor:
+    """Scores of what a held-out item is ranked among, (B, I + 1), its own too; else -inf."""
+    targets = _targets(sequences, rows, split)
+    return _scores_of_unseen(sequences, rows, split, scores).scatter_(
+        1, targets, scores.gather(1, targets)
+    )
+
+
+def refuse_nan(scores: Tensor) -> None:
+    """Refuse scores that are not finite numbers.
+
+    Raises:
+        ModelError: one is not.
+    """
     if not torch.isfinite(torch.stack(scores.aminmax())).all():
         raise ModelError("A score is not a number", to_do="Train again with a lower rate")
 

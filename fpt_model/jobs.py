@@ -17,6 +17,7 @@ from fpt_model.data import Sequences, Split, load
 from fpt_model.engines import uses_fused
 from fpt_model.errors import InterruptedTrainingError, ModelError
 from fpt_model.finished import problem
+from fpt_model.lists import LISTS, list_run
 from fpt_model.ranking import SPLITS, rank_loaded, rank_trained
 from fpt_model.simple.fitting import fit
 from fpt_model.simple.settings import SimpleConfig
@@ -216,7 +217,11 @@ def _attempt(sequences: Sequences, jobs: Sequence[Job], tell: Tell, engine: str)
         fit(sequences, folders, config, tell_run)
     else:
         trained = _trained(sequences, jobs, config, tell_run, engine)
-    for name, rows in _rank(sequences, jobs, trained):
+    ranked = list(_rank(sequences, jobs, trained))
+    trained.clear()  # the lists are made by the weights in the folders
+    for job in jobs:
+        _list(sequences, job)
+    for name, rows in ranked:
         tell({"event": "ranked", "run": name, "rows": rows})
 
 
@@ -254,6 +259,19 @@ def _rank_again(sequences: Sequences, job: Job) -> int | None:
         return None
     except ModelError:
         return rank_loaded(sequences, job.output, job.ranks, splits=job.splits)
+
+
+def _list(sequences: Sequences, job: Job) -> None:
+    """Write what a training puts first for each test user, unless that is there and whole.
+
+    One more pass over the test items, by one scorer for all engines: theirs keep no list.
+    """
+    if "test" not in job.splits:
+        return
+    try:
+        read_written(job.output / LISTS)
+    except ModelError:
+        list_run(sequences, job.output, job.output / LISTS)
 
 
 def _failed(jobs: Sequence[Job], cause: str, tell: Tell) -> dict[str, str]:

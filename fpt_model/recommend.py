@@ -16,6 +16,7 @@ from fpt_model.data import Sequences, load
 from fpt_model.errors import ModelError
 from fpt_model.evaluate import BATCH
 from fpt_model.histories import History, read_asked, windows_of
+from fpt_model.lists import highest
 from fpt_model.ranking import load_ranker, load_run
 from fpt_model.unseen import Unseen
 from fpt_model.written import write_table
@@ -125,22 +126,7 @@ def best(scores: Tensor, seen: Sequence[Tensor], top: int) -> tuple[Tensor, Tens
     open_[:, 0] = float("-inf")
     for row, items in zip(open_, seen, strict=True):
         row[items] = float("-inf")
-    open_ = open_[:, 1:]
-    values, items = open_.topk(min(top, open_.shape[1]), dim=1)  # (B, K)
-    cut = values[:, -1:]  # of the last place
-    tied = (open_ >= cut).sum(1) > values.shape[1]  # (B,), of which topk took any
-    items[tied] = _first_down_to(open_[tied], cut[tied], values.shape[1])
-    items = items.sort(dim=1).values
-    values, order = open_.gather(1, items).sort(dim=1, descending=True, stable=True)
-    return values, items.gather(1, order) + 1
-
-
-def _first_down_to(scores: Tensor, cut: Tensor, top: int) -> Tensor:
-    """Places of the `top` highest scores of each row; of those equal to the cut the first."""
-    above, equal = scores > cut, scores == cut
-    free = top - above.sum(1, keepdim=True)  # (B, 1)
-    chosen = above | (equal & (equal.cumsum(1, dtype=torch.int32) <= free))
-    return chosen.nonzero()[:, 1].view(len(scores), top)
+    return highest(open_, top)
 
 
 def _attention(run: Path, sequences: Sequences, histories: Sequence[History]) -> Iterator[pa.Table]:

@@ -286,9 +286,9 @@ def claim(folder: Path, order: Order) -> None:
 
 
 def forget_results(folder: Path) -> bool:
-    """Remove what is of no use without the rest: ranks are of weights. Whether there was any."""
+    """Remove what is of no use without the weights. Whether there was any."""
     finished = (folder / RECORD).exists()
-    for pattern in (RECORD, "ranks*.parquet*", "ahead.parquet*"):
+    for pattern in (RECORD, "ranks*.parquet*", "lists.parquet*", "ahead.parquet*"):
         for path in folder.glob(pattern):
             point("before a result of lost weights goes")
             path.unlink()

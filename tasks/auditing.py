@@ -74,7 +74,7 @@ def snapshot_facts(snapshot: Snapshot) -> Facts:
 
 @task(task_run_name="audit ranks")
 def audit_runs(home: Home, runs: Sequence[TrainedRun], accept: Sequence[str] = ()) -> None:
-    """Ranks of new trainings, against the tables of the snapshot they were trained on.
+    """Ranks and lists of new trainings, against the tables of the snapshot they were trained on.
 
     What is suspected of them is kept with each; suspicions named in `accept` are right.
     """
@@ -84,7 +84,9 @@ def audit_runs(home: Home, runs: Sequence[TrainedRun], accept: Sequence[str] = (
         suspects = Suspects(facts.run_ids, ("valid", "test"), accept)
         with staging_folder(home, "ranks") as folder:
             staged = stage_ranks(home, snapshot_id, ours, folder)
-            _audit(home, staged, RANKS, facts, suspects, snapshot_id=snapshot_id)
+            listed = any(run.lists for run in ours)
+            suites = RANKS if listed else RANKS[:1]
+            _audit(home, staged, suites, facts, suspects, snapshot_id=snapshot_id)
 
 
 @task(task_run_name="audit what came after {ahead.snapshot.label}")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tasks.training import Training
 
 RANKS = "ranks.parquet"
+LISTS = "lists.parquet"
 
 
 def lacking(home: Home, training: "Training", checkpoint: str) -> str:
@@ -47,10 +48,11 @@ def is_begun(folder: Path) -> bool:
 
 
 def lost_ranks(folder: Path) -> str:
-    """What is wrong with a folder's ranks, if anything."""
-    if is_written(folder / RANKS):
-        return ""
-    return f"{RANKS} is {'damaged' if (folder / RANKS).exists() else 'missing'}"
+    """What is wrong with a folder's ranks or lists, if anything."""
+    for name in (RANKS, LISTS):
+        if not is_written(folder / name):
+            return f"{name} is {'damaged' if (folder / name).exists() else 'missing'}"
+    return ""
 
 
 def mend_record(home: Home, run_id: str, sequences: Path, sequences_sha256: str) -> str:

@@ -225,6 +225,7 @@ def take_in(home: Home, training: Training, failure: str | None) -> TrainedRun:
         checkpoint_sha256=record["checkpoint_sha256"],
         epochs=tuple(json.loads(line) for line in epochs),
         ranks=folder / folders.RANKS,
+        lists=folder / folders.LISTS,
     )
 
 

@@ -27,7 +27,7 @@ from warehouse.store import damaged, listed
 
 MANIFEST = "manifest.json"  # the checksum of every other member; the last one
 # of a training's folder: checkpoints of the way are left out
-KEPT_OF_RUNS = ("run.json", "epochs.jsonl", "best.safetensors", "ranks.parquet")
+KEPT_OF_RUNS = ("run.json", "epochs.jsonl", "best.safetensors", "ranks.parquet", "lists.parquet")
 
 
 def backup(home: Home, output: Path) -> dict[str, int]:

@@ -1,7 +1,8 @@
 """Ranks in, figures out: metrics of each run, of parts of its users, and runs two by two.
 
 Letters: R runs, U users. A score is that of one user: recall@k is 1 when the rank is at most k,
-NDCG@k is then 1 / log2(rank + 1), MRR@k is then 1 / rank; each is 0 otherwise.
+NDCG@k is then 1 / log2(rank + 1), MRR@k is then 1 / rank; each is 0 otherwise. Precision@k is
+recall@k / k, and MAP@k is MRR@k: a user has one held-out item.
 
 Every sum runs over the users of one run in the order of their ids, or is exact. So a run's figures
 are the same to the bit whichever others are computed beside it.
@@ -115,6 +116,7 @@ def mrr(ranks: NDArray[np.float32], k: int) -> Floats:
 COMPARED: dict[str, Callable[[NDArray[np.float32], int], Floats]] = {
     f"recall_{K}": recall,
     f"ndcg_{K}": ndcg,
+    f"mrr_{K}": mrr,
 }
 
 
@@ -124,7 +126,7 @@ def metrics(of: Ranks) -> pa.Table:
 
 
 def _metrics_at(of: Ranks, k: int) -> pa.Table:
-    hits, gains = recall(of.ranks, k), ndcg(of.ranks, k)
+    hits, gains, inverse = (score(of.ranks, k) for score in (recall, ndcg, mrr))
     size = len(of.run_ids)
     return pa.table(
         {
@@ -132,10 +134,11 @@ def _metrics_at(of: Ranks, k: int) -> pa.Table:
             "k": pa.array([k] * size, pa.int32()),
             "recall": hits.mean(1),
             "ndcg": gains.mean(1),
-            "mrr": mrr(of.ranks, k).mean(1),
+            "mrr": inverse.mean(1),
             "n_users": pa.array([len(of.users)] * size, pa.int64()),
             "recall_sd": _deviation(hits),
             "ndcg_sd": _deviation(gains),
+            "mrr_sd": _deviation(inverse),
             "least_recall": recall(of.candidates, k).mean(1),
             "least_ndcg": ndcg(of.candidates, k).mean(1),
         }

@@ -7,6 +7,7 @@ from typing import Any
 
 from warehouse.catalogue import reading
 from warehouse.home import Home
+from warehouse.list_figures import lost_lists
 
 _COLUMNS = (
     "config, seed, snapshot_id, code_version, device, versions, started_at, finished_at, "
@@ -53,14 +54,15 @@ def needed(home: Home) -> list[Needed]:
 
 
 def published_checkpoints(home: Home) -> dict[str, str]:
-    """The checksum of each published training's weights, by its id; its ranks are listed."""
+    """The checksum of each published training's weights, by its id; no file of it is lost."""
     query = (
         "SELECT run_id, checkpoint_sha256 FROM mart.training_runs "
         "SEMI JOIN mart.files ON table_name = 'mart.user_ranks' AND id = run_id "
         "WHERE status = 'published'"
     )
     with reading(home) as connection:
-        return dict(connection.execute(query).fetchall())
+        known, lost = connection.execute(query).fetchall(), lost_lists(connection)
+    return {run_id: checksum for run_id, checksum in known if run_id not in lost}
 
 
 def kept(home: Home, run_id: str) -> Kept:

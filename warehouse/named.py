@@ -37,6 +37,7 @@ CHOICES: Mapping[str, Sequence[str]] = {
     "retention": ("5-core", "cold-start"),
     "protocol": ("uniform_100", "full"),
     "model": tuple(MODELS.values()),
+    "slice": ("everybody", "history", "popularity", "season"),
 }
 WHOLE = {"k", "user"}  # settings that are numbers
 _NAME = re.compile(r"[\w-]+")

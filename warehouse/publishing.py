@@ -15,6 +15,7 @@ from warehouse.database import connected, quoted, statements
 from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.identity import identify, sha256_of
+from warehouse.list_figures import LISTS, figures_of_files, keep
 from warehouse.popularity import keep_popularity, popularity_metrics
 from warehouse.records import Snapshot
 from warehouse.run_figures import add_figures
@@ -37,7 +38,10 @@ OUTCOMES = pa.schema(
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """One training as `mart.training_runs` and `mart.epochs` keep it, and where its ranks are."""
+    """One training as `mart.training_runs` and `mart.epochs` keep it, and where its ranks are.
+
+    `lists`: what it puts first for test users, where that is known.
+    """
 
     run_id: str
     snapshot_id: str
@@ -55,6 +59,7 @@ class TrainedRun:
     checkpoint_sha256: str
     epochs: tuple[dict[str, Any], ...]
     ranks: Path
+    lists: Path | None = None
 
 
 def publish_load(home: Home, folder: Path) -> None:
@@ -86,7 +91,8 @@ def publish_runs(home: Home, runs: Sequence[TrainedRun]) -> None:
     """
     with staging_folder(home, "publish") as folder:
         for run in runs:
-            stage_whole(run.ranks, staged_file(folder, "mart.user_ranks", run.run_id))
+            stage_run(run, folder)
+        made = _list_figures(home, runs, folder)
         files = place_all(home, folder)
     with writing(home) as connection:
         for run in runs:
@@ -97,6 +103,31 @@ def publish_runs(home: Home, runs: Sequence[TrainedRun]) -> None:
             connection.unregister("frame")
         list_files(connection, home, files)
         add_figures(connection, [run.run_id for run in runs])
+        keep(connection, [run.run_id for run in runs], made)
+
+
+def stage_run(run: TrainedRun, folder: Path) -> None:
+    """Stage the ranks and lists of a training.
+
+    Raises:
+        RefusedError: a file is not whole.
+    """
+    stage_whole(run.ranks, staged_file(folder, "mart.user_ranks", run.run_id))
+    if run.lists is not None:
+        stage_whole(run.lists, staged_file(folder, LISTS, run.run_id))
+
+
+def _list_figures(home: Home, runs: Sequence[TrainedRun], folder: Path) -> pa.Table | None:
+    """Computed before the lock is taken: of many trainings it takes seconds."""
+    by_snapshot: dict[str, dict[str, Path]] = {}
+    for run in runs:
+        if run.lists is not None:
+            of = by_snapshot.setdefault(run.snapshot_id, {})
+            of[run.run_id] = staged_file(folder, LISTS, run.run_id)
+    if not by_snapshot:
+        return None
+    with reading(home) as connection:
+        return pa.concat_tables(figures_of_files(connection, *one) for one in by_snapshot.items())
 
 
 def stage_whole(source: Path, target: Path) -> None:

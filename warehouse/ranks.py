@@ -5,22 +5,22 @@ from pathlib import Path
 
 from warehouse.catalogue import reading
 from warehouse.home import Home
-from warehouse.publishing import TrainedRun, stage_whole
+from warehouse.publishing import TrainedRun, stage_run
 from warehouse.staging import auditable, audited
-from warehouse.store import staged_file, stored_files
+from warehouse.store import stored_files
 
 
 def stage_ranks(home: Home, snapshot_id: str, runs: Sequence[TrainedRun], folder: Path) -> Path:
-    """Stage the ranks of one snapshot's new trainings beside its core tables.
+    """Stage the ranks and lists of one snapshot's new trainings beside its core tables.
 
     Returns:
-        The database whose `mart.user_ranks` and `core` tables an audit reads.
+        The database whose `mart.user_ranks`, `mart.top_lists` and `core` tables an audit reads.
 
     Raises:
         RefusedError: a file of ranks is not whole.
     """
     for run in runs:
-        stage_whole(run.ranks, staged_file(folder, "mart.user_ranks", run.run_id))
+        stage_run(run, folder)
     with auditable(folder, core_files(home, snapshot_id)):
         return audited(folder)
 

@@ -15,14 +15,14 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from warehouse import figures, popularity
+from warehouse import figures, list_figures, popularity
 from warehouse.database import SQL, statements
 from warehouse.identity import code_version
 from warehouse.popularity import keep_popularity, popularity_metrics
 
 PARTS = tuple(product(("valid", "test"), ("uniform_100", "full")))
 FEW = 64  # trainings: the ranks of more are read a split and protocol at a time, to spare memory
-KEPT = ("run_metrics", "run_slices", "run_pairs", "popularity_metrics")
+KEPT = ("run_metrics", "run_slices", "run_pairs", "run_lists", "popularity_metrics")
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,7 @@ def bring_up_to_date(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute("INSERT INTO mart.figures_version VALUES (?)", [version])
     question = "SELECT DISTINCT snapshot_id FROM mart.training_runs WHERE status = 'published'"
     _complete(connection, connection.execute(question).fetchall())
+    list_figures.add_missing(connection)
     known = "SELECT snapshot_id FROM mart.popularity_metrics"
     lacking = f"SELECT snapshot_id FROM core.snapshots WHERE snapshot_id NOT IN ({known})"
     for (snapshot_id,) in connection.execute(lacking).fetchall():

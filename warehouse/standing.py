@@ -9,6 +9,7 @@ from warehouse.catalogue import opened
 from warehouse.database import statements
 from warehouse.home import Home
 from warehouse.identity import sha256_of
+from warehouse.list_figures import LISTS, lost_lists
 from warehouse.store import damaged, listed
 from warehouse.stored import CORE, RAW
 
@@ -41,10 +42,11 @@ def standing(home: Home, dataset: str) -> Standing:
         for file in files:
             if (file.table, file.identity) not in broken:
                 tables.setdefault(file.identity, set()).add(file.table)
+        lost = lost_lists(connection) | {name for table, name in broken if table == LISTS}
         return Standing(
             frozenset(_with(tables, RAW)),
             frozenset(set(_with(tables, CORE)) & _with_sequences(home, connection)),
-            _checkpoints(connection, set(_with(tables, [RANKS]))),
+            _checkpoints(connection, set(_with(tables, [RANKS])) - lost),
             _seconds(connection, dataset),
         )
 

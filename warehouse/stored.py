@@ -24,6 +24,7 @@ KEYS: Mapping[str, str] = {
     "core.users": "snapshot_id",
     "core.candidates": "snapshot_id",
     "mart.user_ranks": "run_id",
+    "mart.top_lists": "run_id",
     "mart.next_targets": "snapshot_id",
     "mart.next_ranks": "run_id",
     "mart.recommendations": "run_id",

@@ -2,6 +2,6 @@
 
 RAW = ("raw_ratings", "raw_items", "raw_users", "raw_rejects")
 CORE = ("core_interactions", "core_items", "core_users", "core_candidates", "sequences")
-RANKS = ("user_ranks",)
+RANKS = ("user_ranks", "top_lists")
 AHEAD = ("next_targets", "next_sequences", "next_ranks")
 ALL = RAW + CORE + RANKS + AHEAD

@@ -52,6 +52,22 @@ SELECT 'run', split, protocol, user_id, 1 + 0.5 * ((user_id * 7) % 40), 40 - n_i
 FROM core.users, (VALUES ('valid'), ('test')) AS splits (split),
      (VALUES ('uniform_100'), ('full')) AS protocols (protocol);
 
+-- Who ranks below 11 has the held-out item first; the others are not listed.
+INSERT INTO mart.top_lists
+SELECT 'run', user_id, row_number() OVER (PARTITION BY user_id ORDER BY own DESC, item_id), item_id
+FROM (
+    SELECT users.user_id, items.item_id, held.item_id IS NOT NULL AND rank < 11 AS own, rank
+    FROM core.users AS users CROSS JOIN core.items AS items
+    JOIN (SELECT user_id, rank FROM mart.user_ranks WHERE split = 'test' AND protocol = 'full')
+        USING (user_id)
+    LEFT JOIN (SELECT * FROM core.interactions WHERE split = 'test') AS held
+        ON held.user_id = users.user_id AND held.item_id = items.item_id
+    LEFT JOIN (SELECT * FROM core.interactions WHERE split <> 'test') AS had
+        ON had.user_id = users.user_id AND had.item_id = items.item_id
+    WHERE had.item_id IS NULL
+)
+QUALIFY row_number() OVER (PARTITION BY user_id ORDER BY own DESC, item_id) <= 20;
+
 -- Each user comes back for an item that they have not had; user 60 for one that nobody had.
 INSERT INTO mart.next_targets
 SELECT 'snapshot', user_id, CASE WHEN user_id = 60 THEN 999 ELSE item_id * 3 END,

@@ -446,6 +446,50 @@ USER_RANKS = [
     ),
 ]
 
+ONE_LIST = "UPDATE mart.top_lists SET {} WHERE user_id = 1 AND rank = {}"
+COPY_PLACE = "INSERT INTO mart.top_lists SELECT * {} FROM mart.top_lists WHERE user_id = 1 AND rank"
+TWICE, LENGTH = (
+    "(run_id, user_id, rank) unique",
+    ("20 places, or all candidates, for each training and test user, and nobody else"),
+)
+TOP_LISTS = [
+    Broken("top_lists", words, sql, others)
+    for words, sql, others in [
+        ("row count at least 1", "DELETE FROM mart.top_lists", ()),
+        ("run_id in run", "UPDATE mart.top_lists SET run_id = 'other'", (LENGTH,)),
+        ("rank between 1 and 20", ONE_LIST.format("rank = 21", 20), ()),
+        (TWICE, ONE_LIST.format("rank = 19", 20), ()),
+        (
+            "(run_id, user_id, item_id) unique",
+            ONE_LIST.format(
+                "item_id = (SELECT item_id FROM mart.top_lists WHERE user_id = 1 AND rank = 19)", 20
+            ),
+            (),
+        ),
+        (LENGTH, "DELETE FROM mart.top_lists WHERE user_id = 1 AND rank = 20", ()),
+        (LENGTH, COPY_PLACE.format("REPLACE (-1 AS user_id)") + " = 1", ()),
+        (
+            "no item of the user's history but the held-out one",
+            ONE_LIST.format(
+                "item_id = (SELECT min(item_id) FROM core.interactions"
+                " WHERE user_id = 1 AND split = 'train')",
+                20,
+            ),
+            (),
+        ),
+        ("item_id in core.items", ONE_LIST.format("item_id = 999", 20), ()),
+        (
+            "a held-out item that ranks above 11 is listed",
+            ONE_LIST.format(
+                "item_id = (SELECT list_max(item_ids) FROM core.candidates"
+                " WHERE user_id = 1 AND split = 'test')",
+                1,
+            ),
+            (),
+        ),
+    ]
+]
+
 ONE_TARGET = "UPDATE mart.next_targets SET {} WHERE user_id = 7"
 NEXT_TARGETS = [
     Broken("next_targets", words, sql)
@@ -559,6 +603,7 @@ OTHER_TYPES = {
     "core_candidates": "item_ids TYPE BIGINT[]",
     "sequences": "weeks TYPE INTEGER[]",
     "user_ranks": "rank TYPE DOUBLE",
+    "top_lists": "rank TYPE BIGINT",
     "next_targets": "item_id TYPE BIGINT",
     "next_sequences": "weeks TYPE INTEGER[]",
     "next_ranks": "rank TYPE DOUBLE",
@@ -596,6 +641,7 @@ CASES = [
     *CORE_CANDIDATES,
     *SEQUENCES,
     *USER_RANKS,
+    *TOP_LISTS,
     *NEXT_TARGETS,
     *NEXT_SEQUENCES,
     *NEXT_RANKS,
@@ -674,6 +720,7 @@ def test_cold_start_has_users_who_only_train(changed, facts):
         WHERE user_id <= 2;
         DELETE FROM core.candidates WHERE user_id <= 2;
         DELETE FROM mart.user_ranks WHERE user_id <= 2;
+        DELETE FROM mart.top_lists WHERE user_id <= 2;
         UPDATE core.items AS t SET n_train = (SELECT count(*) FROM core.interactions AS i
             WHERE i.item_id = t.item_id AND split = 'train')
         """

@@ -19,6 +19,7 @@ from warehouse.catalogue import reading, writing
 from warehouse.database import statements, table_files, view_files
 from warehouse.errors import RefusedError
 from warehouse.named import sql_of
+from warehouse.questions import ask
 from warehouse.run_figures import add_figures, bring_up_to_date, figure_files
 
 NAIVE = Path(__file__).parent / "naive"
@@ -36,7 +37,7 @@ KEYS = {
 }
 MAY_BE_EMPTY = {"mart.significance", "mart.backtest", "cold-start"}  # of one model, of no day
 ROOTS = ("low", "high", "standard_error", "user_error", "seed_error")
-ROOTS += ("recall_margin", "ndcg_margin")
+ROOTS += ("recall_margin", "ndcg_margin", "mrr_margin")
 ADDED = ["warnings", "best_simple"]  # see test_suspicions and test_significance
 MODELS = ["sasrec", "tisasrec", "sas_fpt"]
 
@@ -328,6 +329,27 @@ def test_parts_of_a_slice_end_where_their_names_say(warehouse, name):
     assert len(found) == 2 * len(numbers)
 
 
+def test_metrics_of_expected_ranks_by_hand(home, publish):
+    """Ranks with a half are of targets that tie with another item."""
+    publish("a", [1.0, 2.5, 10.0, 10.5])
+    found = ask(
+        home,
+        "SELECT k, recall, precision, mrr, ndcg FROM mart.metrics"
+        " WHERE split = 'test' AND protocol = 'full' ORDER BY k",
+    ).rows()
+    gains = [1, 1 / math.log2(3.5), 1 / math.log2(11), 1 / math.log2(11.5)]
+    assert found == [
+        (1, 1 / 4, 1 / 4, pytest.approx(1 / 4), pytest.approx(1 / 4)),
+        (5, 2 / 4, 2 / 4 / 5, pytest.approx((1 + 0.4) / 4), pytest.approx(sum(gains[:2]) / 4)),
+        (10, 3 / 4, 3 / 4 / 10, pytest.approx(1.5 / 4), pytest.approx(sum(gains[:3]) / 4)),
+        (20, 1, 1 / 20, pytest.approx((1.5 + 1 / 10.5) / 4), pytest.approx(sum(gains) / 4)),
+    ]
+    (board,) = ask(
+        home, "SELECT mrr_10, full_mrr_10, mrr_10_sd FROM leaderboard WHERE model <> 'popularity'"
+    ).rows()
+    assert board == (pytest.approx(1.5 / 4), pytest.approx(1.5 / 4), None)
+
+
 def test_users_may_stand_in_any_order_in_their_slices():
     ranks = np.array([[1, 3, 50, 10]], np.float32)
     of = figures.Ranks(("run",), np.array([2, 4, 6, 8]), ranks, ranks)
@@ -335,18 +357,23 @@ def test_users_may_stand_in_any_order_in_their_slices():
     (a, b) = pl.DataFrame(figures.slices(of, parts)).sort("bucket").rows(named=True)
     assert (a["bucket"], a["n_users"], a["recall_10"]) == ("a", 1, 1.0)
     assert (b["bucket"], b["n_users"], b["recall_10"], b["ndcg_10"]) == ("b", 2, 0.5, 0.5)
+    assert (a["mrr_10"], b["mrr_10"]) == (0.1, 0.5)  # of rank 10; of ranks 1 and 50
 
 
 def test_pairs_by_hand():
     ranks = np.array([[1, 3, 50], [3, 3, 10.5], [1, 1, 1]], np.float32)
     found = figures.pairs(figures.Ranks(("a", "b", "c"), np.arange(3), ranks, ranks), [("a", "b")])
-    hits, gains = pl.DataFrame(found).rows(named=True)
+    hits, gains, inverse = pl.DataFrame(found).rows(named=True)
     assert (hits["run_id"], hits["other_id"], hits["metric"]) == ("a", "b", "recall_10")
     assert (hits["difference"], hits["squares"], hits["n_users"]) == (0, 0, 3)
     # a has 1, 1/2, 0; b has 1/2, 1/2, 0
     assert gains["difference"] == Decimal("0.5")
     squares = (1 / 2 - 1 / 6) ** 2 + 2 * (1 / 6) ** 2
     assert float(gains["squares"]) == pytest.approx(squares, rel=1e-15)
+    # a has 1, 1/3, 0; b has 1/3, 1/3, 0
+    assert inverse["metric"] == "mrr_10"
+    assert float(inverse["difference"]) == pytest.approx(2 / 3, abs=1e-12)
+    assert float(inverse["squares"]) == pytest.approx(2 / 3 * (2 / 3) ** 2, rel=1e-11)
 
 
 def test_figures_are_the_same_to_the_bit_alone_and_beside_others():

@@ -181,7 +181,7 @@ def test_a_rung_is_compared_with_the_one_below_it(world):
     assert recall["low"] < 0 < recall["high"]
     assert recall["paper_difference"] == pytest.approx(0.8030 - 0.7998)
     assert (recall["verdict"], recall["users"], recall["seeds"]) == ("undecided", 4, 1)
-    assert len(rows) == 2
+    assert len(rows) == 3
 
 
 def test_the_gravest_failed_expectation_comes_first(world):

@@ -42,7 +42,7 @@ def stored(folder: Path, name: str) -> list[dict]:
 def test_an_object_a_training(home, publish_all, folder):
     publish_all()
     counts = record(home, folder, "ml-1m", "paper")
-    assert counts == {"runs.json": 4, "curves.json": 4, "comparisons.json": 4}
+    assert counts == {"runs.json": 4, "curves.json": 4, "comparisons.json": 6}
     row = stored(folder, "runs")[0]
     assert list(row) == KEYS
     assert row == {
@@ -75,8 +75,10 @@ def test_an_object_a_rung(home, publish_all, folder):
     record(home, folder, "ml-1m", "paper")
     rows = stored(folder, "comparisons")
     assert [(row["protocol"], row["metric"]) for row in rows] == [
+        ("full", "mrr_10"),
         ("full", "ndcg_10"),
         ("full", "recall_10"),
+        ("uniform_100", "mrr_10"),
         ("uniform_100", "ndcg_10"),
         ("uniform_100", "recall_10"),
     ]

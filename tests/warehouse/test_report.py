@@ -72,6 +72,7 @@ def published(home, publish):
 def score(model: str, ndcg: float, **changes) -> dict:
     row = {"display_name": model, "protocol": "uniform_100", "n_seeds": 1, "warnings": None}
     row |= {"recall": ndcg, "recall_margin": 0.01, "ndcg": ndcg, "ndcg_margin": 0.01}
+    row |= {"mrr": ndcg, "mrr_margin": 0.01}
     return row | {"paper_recall": None, "paper_ndcg": None} | changes
 
 
@@ -128,6 +129,9 @@ def test_popularity_is_ranked_as_the_models_are(published, snapshot):
     assert rows["full"]["recall"] == rows["uniform_100"]["recall"] == 1
     assert rows["uniform_100"]["ndcg"] == rows["full"]["ndcg"]  # all that is unseen was drawn
     assert rows["full"]["ndcg_margin"] == pytest.approx(1.96 * stdev(gains) / 2)
+    inverse = [1, 1 / 1.5, 1 / 2, 1 / 2]
+    assert rows["full"]["mrr"] == pytest.approx(sum(inverse) / 4)
+    assert rows["full"]["mrr_margin"] == pytest.approx(1.96 * stdev(inverse) / 2)
 
 
 def test_an_example_is_asked_of_the_best_training_of_the_code(home, publish, published_snapshot):
@@ -161,7 +165,8 @@ def test_one_seed_one_user_and_no_curve_leave_no_chart_but_a_table():
     about = {"data": HOSTILE, "dataset": "x", "retention": "5-core", "verified": False}
     about |= {"n_users": 1, "n_items": 2, "n_interactions": 3, "n_models": 1, "n_trainings": 1}
     score = {"protocol": "full", "display_name": "SASRec", "n_seeds": 1, "recall": 1.0, "ndcg": 1.0}
-    score |= dict.fromkeys(("recall_margin", "ndcg_margin", "paper_recall", "paper_ndcg"))
+    score |= dict.fromkeys(("recall_margin", "ndcg_margin", "mrr_margin"))
+    score |= {"mrr": 1.0, "paper_recall": None, "paper_ndcg": None}
     score["warnings"] = "too-good (accepted)"
     rung = {"metric": "ndcg_10", "model": "a", "baseline": "b", "difference": 0.0, "n_seeds": 1}
     alone = Experiment("quick", [score], ladder=[rung | {"low": None, "high": None}])

@@ -54,3 +54,13 @@ def test_by_how_often_training_saw_the_item(slices):
 
 def test_by_season(slices):
     assert slices("season") == [("3: summer", 2 / 3, (1 + 1 / math.log2(3)) / 3, 3)]
+
+
+def test_the_inverse_rank_by_part(slices, home):
+    slices("season")  # publishes
+    question = (
+        "SELECT mrr_10 FROM mart.slices WHERE protocol = 'full' AND split = 'test' AND slice = ?"
+    )
+    (season,) = ask(home, question, ["season"])["mrr_10"]
+    assert season == pytest.approx((0 + 1 + 1 / 2) / 3)
+    assert sorted(ask(home, question, ["history"])["mrr_10"]) == pytest.approx([1 / 4, 1])

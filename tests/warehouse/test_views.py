@@ -86,7 +86,8 @@ def add(world):
         )
         if figures:
             world.execute(
-                "INSERT INTO mart.run_metrics VALUES (?, ?, ?, ?, ?, ?, ?, 7, 0.1, 0.2, 0.3, 0.4)",
+                "INSERT INTO mart.run_metrics"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, 7, 0.1, 0.2, 0.25, 0.3, 0.4)",
                 [run_id, *of, *figures],
             )
 
@@ -152,9 +153,9 @@ def test_metrics_are_of_published_trainings_alone(world, add):
     found = rows(
         world,
         "SELECT run_id, model, display_name, dataset, seed, split, protocol, k, recall, ndcg, mrr,"
-        " n_users, least_recall, least_ndcg, warnings FROM mart.metrics ORDER BY run_id",
+        " precision, n_users, least_recall, least_ndcg, warnings FROM mart.metrics ORDER BY run_id",
     )
-    same = ("test", "uniform_100", 10, 0.5, 0.25, 0.125, 7, 0.3, 0.4, None)
+    same = ("test", "uniform_100", 10, 0.5, 0.25, 0.125, 0.05, 7, 0.3, 0.4, None)
     assert found == [
         ("good", "sas_fpt", "SAS-FPT", "ml-1m", 0, *same),
         ("new", "new model", None, "ml-1m", 1, *same),
@@ -168,15 +169,16 @@ def test_slices_are_of_published_trainings_and_of_three_kinds(world, add):
     for run in ("good", "bad"):
         for place, name in enumerate(("history", "popularity", "season", "short_history")):
             world.execute(
-                "INSERT INTO mart.run_slices VALUES (?, 'test', 'full', ?, '1: some', ?, 0.25, 7)",
+                "INSERT INTO mart.run_slices"
+                " VALUES (?, 'test', 'full', ?, '1: some', ?, 0.25, 0.125, 7)",
                 [run, name, place / 8],
             )
     found = rows(world, "FROM mart.slices ORDER BY slice")
     beginning = ("good", "sas_fpt", "paper", 0, "5", "test", "full")
     assert found == [
-        (*beginning, "history", "1: some", 0.0, 0.25, 7),
-        (*beginning, "popularity", "1: some", 0.125, 0.25, 7),
-        (*beginning, "season", "1: some", 0.25, 0.25, 7),
+        (*beginning, "history", "1: some", 0.0, 0.25, 0.125, 7),
+        (*beginning, "popularity", "1: some", 0.125, 0.25, 0.125, 7),
+        (*beginning, "season", "1: some", 0.25, 0.25, 0.125, 7),
     ]
 
 
@@ -186,13 +188,13 @@ def test_the_leaderboard_is_of_latest_trainings_by_hand(world, add):
     add("b", figures=(0.7, 0.75, 0.625), seed=1)
     (row,) = rows(
         world,
-        "SELECT recall, recall_sd, ndcg, ndcg_sd, mrr, mrr_sd, n_seeds, n_users, least_recall,"
-        " least_ndcg FROM mart.leaderboard",
+        "SELECT recall, recall_sd, ndcg, ndcg_sd, mrr, mrr_sd, precision, precision_sd,"
+        " n_seeds, n_users, least_recall, least_ndcg FROM mart.leaderboard",
     )
-    apart = [0.2 / math.sqrt(2), 0.5 / math.sqrt(2), 0.5 / math.sqrt(2)]
-    means = [0.6, 0.5, 0.375]
-    assert row[:6] == pytest.approx([x for pair in zip(means, apart, strict=True) for x in pair])
-    assert row[6:] == (2, 7, 0.3, 0.4)
+    apart = [x / math.sqrt(2) for x in (0.2, 0.5, 0.5, 0.02)]
+    means = [0.6, 0.5, 0.375, 0.06]
+    assert row[:8] == pytest.approx([x for pair in zip(means, apart, strict=True) for x in pair])
+    assert row[8:] == (2, 7, 0.3, 0.4)
 
 
 def warn(world, run_id: str, name: str, *of, accepted: bool = False) -> None:
@@ -261,9 +263,12 @@ def test_the_papers_gap_is_of_the_papers_own_setting(world, add):
 @pytest.mark.parametrize(
     ("snapshot", "expected"),
     [
-        ("5", {"recall_10": 0.8056 - 0.8002, "ndcg_10": 0.5702 - 0.5630}),
-        ("0", {"recall_10": None, "ndcg_10": None}),  # the paper has no such rung there
-        ("other", {"recall_10": None, "ndcg_10": None}),
+        ("5", {"recall_10": 0.8056 - 0.8002, "ndcg_10": 0.5702 - 0.5630, "mrr_10": None}),
+        (
+            "0",
+            {"recall_10": None, "ndcg_10": None, "mrr_10": None},
+        ),  # the paper has no such rung there
+        ("other", {"recall_10": None, "ndcg_10": None, "mrr_10": None}),
     ],
 )
 def test_a_rung_stands_beside_the_papers_difference(world, add, snapshot, expected):
@@ -271,7 +276,7 @@ def test_a_rung_stands_beside_the_papers_difference(world, add, snapshot, expect
     add("b", "tisasrec_plus_plus", snapshot)
     add("c", "sasrec", snapshot)  # not a rung of either
     pairs = [("a", "a"), ("b", "b"), ("c", "c"), ("a", "b"), ("a", "c"), ("b", "c")]
-    for metric in ("recall_10", "ndcg_10"):
+    for metric in ("recall_10", "ndcg_10", "mrr_10"):
         for protocol in ("uniform_100", "full"):
             for one, other in pairs:
                 world.execute(
@@ -283,8 +288,8 @@ def test_a_rung_stands_beside_the_papers_difference(world, add, snapshot, expect
         "SELECT model, baseline, protocol, metric, paper_difference, difference, dataset, retention"
         " FROM mart.ladder ORDER BY protocol, metric",
     )
-    wanted = [("full", "ndcg_10"), ("full", "recall_10")]
-    wanted += [("uniform_100", "ndcg_10"), ("uniform_100", "recall_10")]
+    metrics = ("mrr_10", "ndcg_10", "recall_10")
+    wanted = [(protocol, metric) for protocol in ("full", "uniform_100") for metric in metrics]
     assert [row[2:4] for row in found] == wanted
     assert {row[:2] for row in found} == {("sas_fpt", "tisasrec_plus_plus")}
     for row in found:
@@ -302,7 +307,7 @@ def test_figures_of_trainings_that_are_gone_are_tidied_up(world, add):
     runs = ("good", "old", "new", "bad", "gone")
     for run in runs:
         world.execute(
-            "INSERT INTO mart.run_slices VALUES (?, 's', 'p', 'history', '1', 0, 0, 1)", [run]
+            "INSERT INTO mart.run_slices VALUES (?, 's', 'p', 'history', '1', 0, 0, 0, 1)", [run]
         )
         for other in runs:
             world.execute(

@@ -14,6 +14,7 @@ from warehouse.visible import counted
 
 HERE = Path(__file__).parent
 NAMES = {"uniform_100": "100 sampled items", "full": "all items"}
+SCORES = {"recall": "Recall", "ndcg": "NDCG", "mrr": "MRR"}  # columns of the first table
 METRICS = {"ndcg_10": "NDCG@10", "recall_10": "Recall@10"}
 SLICES = {
     "history": "By how many interactions of the user training saw",
@@ -44,7 +45,12 @@ def page(facts: Facts) -> str:
     )
     environment.filters |= {"figure": figure, "margin": margin, "moment": _moment}
     environment.filters |= {"counted": counted, "unnumbered": _unnumbered}
-    environment.globals |= {"names": NAMES, "slices": SLICES, "share": charts.share}
+    environment.globals |= {
+        "names": NAMES,
+        "scores": SCORES,
+        "slices": SLICES,
+        "share": charts.share,
+    }
     tellers = (words.headline, words.verdict, words.doubts, words.best_of, words.best_on)
     tables = (models_of, protocols_of, tops, highest_of, many_seeds, seeds_compared, audited)
     drawers = (ladder, curves, pauses, weeks)
@@ -78,7 +84,7 @@ def tops(experiment: Experiment, popularity: Iterable[Row]) -> dict[str, dict[st
     return {
         protocol: {
             metric: highest_of([row for row in rows if row["protocol"] == protocol], metric)
-            for metric in ("recall", "ndcg")
+            for metric in SCORES
         }
         for protocol in NAMES
     }

@@ -4,6 +4,7 @@ SELECT
     avg(CASE WHEN rank <= k THEN 1.0 ELSE 0.0 END) AS recall,
     avg(CASE WHEN rank <= k THEN 1.0 / log2(rank::DOUBLE + 1.0) ELSE 0.0 END) AS ndcg,
     avg(CASE WHEN rank <= k THEN 1.0 / rank::DOUBLE ELSE 0.0 END) AS mrr,
+    avg(CASE WHEN rank <= k THEN 1.0 / k ELSE 0.0 END) AS precision,
     count(*) AS n_users,
     as_of,
     avg(CASE WHEN n_candidates <= k THEN 1.0 ELSE 0.0 END) AS least_recall,

@@ -4,6 +4,7 @@ WITH users AS (
         snapshot_id, preset, model, protocol, user_id,
         avg(CASE WHEN rank <= 10 THEN 1.0 ELSE 0.0 END) AS recall,
         avg(CASE WHEN rank <= 10 THEN 1.0 / log2(rank::DOUBLE + 1.0) ELSE 0.0 END) AS ndcg,
+        avg(CASE WHEN rank <= 10 THEN 1.0 / rank::DOUBLE ELSE 0.0 END) AS mrr,
         count(*) AS n_seeds
     FROM mart.user_ranks
     JOIN mart.latest_runs USING (run_id)
@@ -13,7 +14,8 @@ WITH users AS (
     SELECT
         snapshot_id, preset, model, protocol, max(n_seeds) AS n_seeds, count(*) AS n_users,
         avg(recall) AS recall, 1.96 * stddev_samp(recall) / sqrt(count(*)) AS recall_margin,
-        avg(ndcg) AS ndcg, 1.96 * stddev_samp(ndcg) / sqrt(count(*)) AS ndcg_margin
+        avg(ndcg) AS ndcg, 1.96 * stddev_samp(ndcg) / sqrt(count(*)) AS ndcg_margin,
+        avg(mrr) AS mrr, 1.96 * stddev_samp(mrr) / sqrt(count(*)) AS mrr_margin
     FROM users
     GROUP BY ALL
 )

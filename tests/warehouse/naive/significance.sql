@@ -2,11 +2,12 @@ WITH scores AS (
     SELECT
         snapshot_id, preset, model, split, protocol, run_id, user_id,
         CASE WHEN rank <= 10 THEN 1.0::DOUBLE ELSE 0.0 END AS recall_10,
-        CASE WHEN rank <= 10 THEN 1.0 / log2(rank::DOUBLE + 1.0) ELSE 0.0 END AS ndcg_10
+        CASE WHEN rank <= 10 THEN 1.0 / log2(rank::DOUBLE + 1.0) ELSE 0.0 END AS ndcg_10,
+        CASE WHEN rank <= 10 THEN 1.0 / rank::DOUBLE ELSE 0.0 END AS mrr_10
     FROM mart.user_ranks
     JOIN mart.latest_runs USING (run_id)
 ), long AS (
-    UNPIVOT scores ON recall_10, ndcg_10 INTO NAME metric VALUE score
+    UNPIVOT scores ON recall_10, ndcg_10, mrr_10 INTO NAME metric VALUE score
 ), by_user AS (
     SELECT
         snapshot_id, preset, model, split, protocol, metric, user_id,

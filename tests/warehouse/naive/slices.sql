@@ -20,6 +20,7 @@ SELECT
     run_id, model, preset, seed, snapshot_id, split, protocol, slice, bucket,
     avg(CASE WHEN rank <= 10 THEN 1.0 ELSE 0.0 END) AS recall_10,
     avg(CASE WHEN rank <= 10 THEN 1.0 / log2(rank::DOUBLE + 1.0) ELSE 0.0 END) AS ndcg_10,
+    avg(CASE WHEN rank <= 10 THEN 1.0 / rank::DOUBLE ELSE 0.0 END) AS mrr_10,
     count(*) AS n_users
 FROM mart.user_ranks
 JOIN (SELECT * FROM mart.training_runs WHERE status = 'published') USING (run_id)

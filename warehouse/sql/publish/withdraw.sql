@@ -7,6 +7,7 @@ DELETE FROM mart.run_warnings WHERE run_id IN (SELECT id FROM gone);
 DELETE FROM mart.run_metrics WHERE run_id IN (SELECT id FROM gone);
 DELETE FROM mart.run_slices WHERE run_id IN (SELECT id FROM gone);
 DELETE FROM mart.run_pairs WHERE run_id IN (SELECT id FROM gone) OR other_id IN (SELECT id FROM gone);
+DELETE FROM mart.run_lists WHERE run_id IN (SELECT id FROM gone);
 DELETE FROM mart.popularity_metrics WHERE snapshot_id IN (SELECT id FROM gone);
 DELETE FROM mart.validation_results
 WHERE coalesce(load_id, snapshot_id, run_id) IN (SELECT id FROM gone);

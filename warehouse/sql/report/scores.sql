@@ -5,7 +5,8 @@ WITH distances AS (
     SELECT
         a.snapshot_id, a.preset, a.model, protocol,
         sum(squares) FILTER (metric = 'recall_10')::DOUBLE AS recall,
-        sum(squares) FILTER (metric = 'ndcg_10')::DOUBLE AS ndcg
+        sum(squares) FILTER (metric = 'ndcg_10')::DOUBLE AS ndcg,
+        sum(squares) FILTER (metric = 'mrr_10')::DOUBLE AS mrr
     FROM mart.run_pairs
     JOIN mart.latest_runs AS a USING (run_id)
     JOIN mart.latest_runs AS b ON b.run_id = other_id AND b.model = a.model
@@ -16,7 +17,8 @@ WITH distances AS (
         snapshot_id, preset, model, protocol,
         count(*) AS n_seeds, any_value(n_users) AS n_users,
         avg(recall) AS recall, avg(recall_sd ** 2) AS recall_variance,
-        avg(ndcg) AS ndcg, avg(ndcg_sd ** 2) AS ndcg_variance
+        avg(ndcg) AS ndcg, avg(ndcg_sd ** 2) AS ndcg_variance,
+        avg(mrr) AS mrr, avg(mrr_sd ** 2) AS mrr_variance
     FROM mart.run_metrics
     JOIN mart.latest_runs USING (run_id)
     WHERE split = 'test' AND k = 10
@@ -29,7 +31,10 @@ WITH distances AS (
         ) AS recall_margin,
         seeds.ndcg, 1.96 * sqrt(CASE WHEN n_users > 1 THEN greatest(
             ndcg_variance - distances.ndcg / n_seeds ** 2 / (n_users - 1), 0) / n_users END
-        ) AS ndcg_margin
+        ) AS ndcg_margin,
+        seeds.mrr, 1.96 * sqrt(CASE WHEN n_users > 1 THEN greatest(
+            mrr_variance - distances.mrr / n_seeds ** 2 / (n_users - 1), 0) / n_users END
+        ) AS mrr_margin
     FROM seeds
     JOIN distances USING (snapshot_id, preset, model, protocol)
 )

@@ -98,6 +98,18 @@ COMMENT ON COLUMN mart.user_ranks.user_id IS 'User id in the snapshot.';
 COMMENT ON COLUMN mart.user_ranks.rank IS '1 + candidates scored higher + half of those scored equal.';
 COMMENT ON COLUMN mart.user_ranks.n_candidates IS 'Items ranked, the held-out one included.';
 
+CREATE TABLE IF NOT EXISTS mart.top_lists (
+    run_id VARCHAR NOT NULL,
+    user_id INTEGER NOT NULL,
+    rank INTEGER NOT NULL,
+    item_id INTEGER NOT NULL
+);
+COMMENT ON TABLE mart.top_lists IS 'What a training puts first for each test user, after the history before the test item: the first 20 of what the rank of protocol full is among. Not what fpt recommend publishes (mart.recommendations), which is made from the whole history.';
+COMMENT ON COLUMN mart.top_lists.run_id IS 'The training (mart.training_runs).';
+COMMENT ON COLUMN mart.top_lists.user_id IS 'User id in the snapshot.';
+COMMENT ON COLUMN mart.top_lists.rank IS 'Place, from 1 to 20; equal scores in the order of their items.';
+COMMENT ON COLUMN mart.top_lists.item_id IS 'Item id in the snapshot (core.items): none of the user''s other items, perhaps the held-out one.';
+
 CREATE TABLE IF NOT EXISTS mart.validation_results (
     audit_id VARCHAR NOT NULL,
     table_name VARCHAR NOT NULL,

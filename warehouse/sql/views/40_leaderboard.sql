@@ -4,6 +4,7 @@ SELECT
     avg(recall) AS recall, stddev_samp(recall) AS recall_sd,
     avg(ndcg) AS ndcg, stddev_samp(ndcg) AS ndcg_sd,
     avg(mrr) AS mrr, stddev_samp(mrr) AS mrr_sd,
+    avg(precision) AS precision, stddev_samp(precision) AS precision_sd,
     count(*) AS n_seeds, any_value(n_users) AS n_users,
     as_of, avg(least_recall) AS least_recall, avg(least_ndcg) AS least_ndcg, marks.warnings
 FROM mart.metrics
@@ -36,8 +37,10 @@ COMMENT ON COLUMN mart.leaderboard.recall IS 'Mean recall over seeds.';
 COMMENT ON COLUMN mart.leaderboard.recall_sd IS 'Sample standard deviation of recall over seeds; null for one seed.';
 COMMENT ON COLUMN mart.leaderboard.ndcg IS 'Mean NDCG over seeds.';
 COMMENT ON COLUMN mart.leaderboard.ndcg_sd IS 'Sample standard deviation of NDCG over seeds; null for one seed.';
-COMMENT ON COLUMN mart.leaderboard.mrr IS 'Mean MRR over seeds.';
+COMMENT ON COLUMN mart.leaderboard.mrr IS 'Mean MRR over seeds; with one held-out item a user this is MAP too.';
 COMMENT ON COLUMN mart.leaderboard.mrr_sd IS 'Sample standard deviation of MRR over seeds; null for one seed.';
+COMMENT ON COLUMN mart.leaderboard.precision IS 'Mean precision over seeds: recall divided by k.';
+COMMENT ON COLUMN mart.leaderboard.precision_sd IS 'Sample standard deviation of precision over seeds; null for one seed.';
 COMMENT ON COLUMN mart.leaderboard.n_seeds IS 'Seeds averaged over.';
 COMMENT ON COLUMN mart.leaderboard.n_users IS 'Users in each.';
 COMMENT ON COLUMN mart.leaderboard.as_of IS 'Only ratings before this day (UTC) were known; null: all of them.';

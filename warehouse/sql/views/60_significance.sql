@@ -101,7 +101,7 @@ COMMENT ON COLUMN mart.significance.model IS 'Slug of the variant in question.';
 COMMENT ON COLUMN mart.significance.baseline IS 'Slug of the variant it is compared with.';
 COMMENT ON COLUMN mart.significance.split IS 'valid or test.';
 COMMENT ON COLUMN mart.significance.protocol IS 'uniform_100: among 100 sampled items; full: among all items.';
-COMMENT ON COLUMN mart.significance.metric IS 'recall_10 or ndcg_10.';
+COMMENT ON COLUMN mart.significance.metric IS 'recall_10, ndcg_10 or mrr_10.';
 COMMENT ON COLUMN mart.significance.difference IS 'Mean over users of model minus baseline.';
 COMMENT ON COLUMN mart.significance.low IS 'Lower end of the 95 % interval of the difference.';
 COMMENT ON COLUMN mart.significance.high IS 'Upper end of the 95 % interval of the difference.';

@@ -5,7 +5,7 @@ SELECT
     compared.n_users, n_seeds,
     CASE WHEN loads.dataset = 'ml-1m' AND protocol = 'uniform_100' THEN
         CASE metric WHEN 'recall_10' THEN above.recall_10 - below.recall_10
-                    ELSE above.ndcg_10 - below.ndcg_10 END
+                    WHEN 'ndcg_10' THEN above.ndcg_10 - below.ndcg_10 END
     END AS paper_difference
 FROM mart.significance AS compared
 JOIN mart.rungs USING (model, baseline)
@@ -24,7 +24,7 @@ COMMENT ON COLUMN mart.ladder.model IS 'Slug of the variant that is claimed to b
 COMMENT ON COLUMN mart.ladder.baseline IS 'Slug of the one that it is compared with.';
 COMMENT ON COLUMN mart.ladder.split IS 'valid or test.';
 COMMENT ON COLUMN mart.ladder.protocol IS 'uniform_100: among 100 sampled items; full: among all items.';
-COMMENT ON COLUMN mart.ladder.metric IS 'recall_10 or ndcg_10.';
+COMMENT ON COLUMN mart.ladder.metric IS 'recall_10, ndcg_10 or mrr_10.';
 COMMENT ON COLUMN mart.ladder.difference IS 'Mean over users of model minus baseline.';
 COMMENT ON COLUMN mart.ladder.low IS 'Lower end of its 95 % interval.';
 COMMENT ON COLUMN mart.ladder.high IS 'Upper end of its 95 % interval.';

@@ -1,7 +1,7 @@
 CREATE OR REPLACE VIEW mart.slices AS
 SELECT
     run_id, model, preset, seed, snapshot_id, split, protocol, slice, bucket,
-    recall_10, ndcg_10, n_users
+    recall_10, ndcg_10, mrr_10, n_users
 FROM mart.run_slices
 JOIN (SELECT * FROM mart.training_runs WHERE status = 'published') USING (run_id)
 WHERE slice IN ('history', 'popularity', 'season');
@@ -17,4 +17,5 @@ COMMENT ON COLUMN mart.slices.slice IS 'history, popularity or season.';
 COMMENT ON COLUMN mart.slices.bucket IS 'The part of it, numbered in order. History and popularity count interactions of the training part.';
 COMMENT ON COLUMN mart.slices.recall_10 IS 'Recall@10 of the users in it.';
 COMMENT ON COLUMN mart.slices.ndcg_10 IS 'NDCG@10 of the users in it.';
+COMMENT ON COLUMN mart.slices.mrr_10 IS 'MRR@10 of the users in it.';
 COMMENT ON COLUMN mart.slices.n_users IS 'Users in it.';

@@ -20,11 +20,11 @@ CREATE OR REPLACE VIEW main.leaderboard AS
 WITH figures AS (
     SELECT
         snapshot_id, preset, coalesce(display_name, model) AS model, protocol,
-        recall, recall_sd, ndcg, ndcg_sd, n_seeds, n_users, warnings
+        recall, recall_sd, ndcg, ndcg_sd, mrr, mrr_sd, n_seeds, n_users, warnings
     FROM mart.leaderboard
     WHERE split = 'test' AND k = 10
     UNION ALL BY NAME
-    SELECT snapshot_id, preset, 'popularity' AS model, protocol, recall, ndcg, n_users
+    SELECT snapshot_id, preset, 'popularity' AS model, protocol, recall, ndcg, mrr, n_users
     FROM mart.popularity_metrics
     JOIN (SELECT snapshot_id, preset FROM mart.boards) USING (snapshot_id)
     WHERE split = 'test' AND k = 10
@@ -33,13 +33,17 @@ SELECT
     dataset, retention, preset, model,
     max(recall) FILTER (protocol = 'uniform_100') AS recall_10,
     max(ndcg) FILTER (protocol = 'uniform_100') AS ndcg_10,
+    max(mrr) FILTER (protocol = 'uniform_100') AS mrr_10,
     max(recall) FILTER (protocol = 'full') AS full_recall_10,
     max(ndcg) FILTER (protocol = 'full') AS full_ndcg_10,
+    max(mrr) FILTER (protocol = 'full') AS full_mrr_10,
     max(n_seeds) AS seeds,
     max(recall_sd) FILTER (protocol = 'uniform_100') AS recall_10_sd,
     max(ndcg_sd) FILTER (protocol = 'uniform_100') AS ndcg_10_sd,
+    max(mrr_sd) FILTER (protocol = 'uniform_100') AS mrr_10_sd,
     max(recall_sd) FILTER (protocol = 'full') AS full_recall_10_sd,
     max(ndcg_sd) FILTER (protocol = 'full') AS full_ndcg_10_sd,
+    max(mrr_sd) FILTER (protocol = 'full') AS full_mrr_10_sd,
     max(n_users) AS users,
     nullif(concat_ws('; ',
         max(warnings) FILTER (protocol = 'uniform_100'),
@@ -56,13 +60,17 @@ COMMENT ON COLUMN main.leaderboard.preset IS 'Named settings of the trainings.';
 COMMENT ON COLUMN main.leaderboard.model IS 'Name of the variant, e.g. SAS-FPT; popularity: items by how often training saw them.';
 COMMENT ON COLUMN main.leaderboard.recall_10 IS 'Recall@10 among 100 sampled items.';
 COMMENT ON COLUMN main.leaderboard.ndcg_10 IS 'NDCG@10 among 100 sampled items.';
+COMMENT ON COLUMN main.leaderboard.mrr_10 IS 'MRR@10 among 100 sampled items.';
 COMMENT ON COLUMN main.leaderboard.full_recall_10 IS 'Recall@10 among all items outside the user''s history.';
 COMMENT ON COLUMN main.leaderboard.full_ndcg_10 IS 'NDCG@10 among all items outside the user''s history.';
+COMMENT ON COLUMN main.leaderboard.full_mrr_10 IS 'MRR@10 among all items outside the user''s history.';
 COMMENT ON COLUMN main.leaderboard.seeds IS 'Trainings averaged over, one a seed; null for popularity, which is not trained.';
 COMMENT ON COLUMN main.leaderboard.recall_10_sd IS 'Standard deviation of recall_10 over seeds; null with one seed.';
 COMMENT ON COLUMN main.leaderboard.ndcg_10_sd IS 'Standard deviation of ndcg_10 over seeds; null with one seed.';
+COMMENT ON COLUMN main.leaderboard.mrr_10_sd IS 'Standard deviation of mrr_10 over seeds; null with one seed.';
 COMMENT ON COLUMN main.leaderboard.full_recall_10_sd IS 'Standard deviation of full_recall_10 over seeds; null with one seed.';
 COMMENT ON COLUMN main.leaderboard.full_ndcg_10_sd IS 'Standard deviation of full_ndcg_10 over seeds; null with one seed.';
+COMMENT ON COLUMN main.leaderboard.full_mrr_10_sd IS 'Standard deviation of full_mrr_10 over seeds; null with one seed.';
 COMMENT ON COLUMN main.leaderboard.users IS 'Users averaged over.';
 COMMENT ON COLUMN main.leaderboard.warnings IS 'What audits suspected of these figures (mart.run_warnings); what differs among all items after full. Null: nothing.';
 COMMENT ON COLUMN main.leaderboard.verified IS 'Whether the archive is the publisher''s, or made by us.';
@@ -74,8 +82,10 @@ SELECT
     lineage.seed,
     max(recall) FILTER (protocol = 'uniform_100') AS recall_10,
     max(ndcg) FILTER (protocol = 'uniform_100') AS ndcg_10,
+    max(mrr) FILTER (protocol = 'uniform_100') AS mrr_10,
     max(recall) FILTER (protocol = 'full') AS full_recall_10,
     max(ndcg) FILTER (protocol = 'full') AS full_ndcg_10,
+    max(mrr) FILTER (protocol = 'full') AS full_mrr_10,
     best_epoch, train_seconds, lineage.device, finished_at, as_of,
     lineage.snapshot_id IN (SELECT snapshot_id FROM mart.boards AS board WHERE board.preset = lineage.preset)
         AND run_id IN (SELECT run_id FROM mart.latest_runs) AS counts,
@@ -83,7 +93,7 @@ SELECT
 FROM mart.training_runs
 JOIN mart.lineage AS lineage USING (run_id)
 LEFT JOIN mart.models AS models ON models.model = lineage.model
-JOIN (SELECT run_id, protocol, recall, ndcg FROM mart.run_metrics WHERE split = 'test' AND k = 10) USING (run_id)
+JOIN (SELECT run_id, protocol, recall, ndcg, mrr FROM mart.run_metrics WHERE split = 'test' AND k = 10) USING (run_id)
 WHERE status = 'published'
 GROUP BY ALL;
 COMMENT ON VIEW main.runs IS 'One row for each published training: test metrics at 10, and what it took.';
@@ -95,8 +105,10 @@ COMMENT ON COLUMN main.runs.model IS 'Name of the variant, e.g. SAS-FPT.';
 COMMENT ON COLUMN main.runs.seed IS 'Its seed.';
 COMMENT ON COLUMN main.runs.recall_10 IS 'Recall@10 among 100 sampled items.';
 COMMENT ON COLUMN main.runs.ndcg_10 IS 'NDCG@10 among 100 sampled items.';
+COMMENT ON COLUMN main.runs.mrr_10 IS 'MRR@10 among 100 sampled items.';
 COMMENT ON COLUMN main.runs.full_recall_10 IS 'Recall@10 among all items outside the user''s history.';
 COMMENT ON COLUMN main.runs.full_ndcg_10 IS 'NDCG@10 among all items outside the user''s history.';
+COMMENT ON COLUMN main.runs.full_mrr_10 IS 'MRR@10 among all items outside the user''s history.';
 COMMENT ON COLUMN main.runs.best_epoch IS 'The epoch that was evaluated: the best on validation.';
 COMMENT ON COLUMN main.runs.train_seconds IS 'Seconds spent training and validating.';
 COMMENT ON COLUMN main.runs.device IS 'Device it ran on.';
@@ -111,8 +123,10 @@ SELECT
     slice, bucket,
     avg(recall_10) FILTER (protocol = 'uniform_100') AS recall_10,
     avg(ndcg_10) FILTER (protocol = 'uniform_100') AS ndcg_10,
+    avg(mrr_10) FILTER (protocol = 'uniform_100') AS mrr_10,
     avg(recall_10) FILTER (protocol = 'full') AS full_recall_10,
     avg(ndcg_10) FILTER (protocol = 'full') AS full_ndcg_10,
+    avg(mrr_10) FILTER (protocol = 'full') AS full_mrr_10,
     count(*) FILTER (protocol = 'uniform_100') AS seeds,
     max(n_users) AS users, snapshot_id
 FROM mart.boards AS boards
@@ -130,8 +144,10 @@ COMMENT ON COLUMN main.slices.slice IS 'history, popularity or season.';
 COMMENT ON COLUMN main.slices.bucket IS 'The part of it, numbered in order. History and popularity count interactions of the training part.';
 COMMENT ON COLUMN main.slices.recall_10 IS 'Recall@10 among 100 sampled items, of the users in it.';
 COMMENT ON COLUMN main.slices.ndcg_10 IS 'NDCG@10 among 100 sampled items, of the users in it.';
+COMMENT ON COLUMN main.slices.mrr_10 IS 'MRR@10 among 100 sampled items, of the users in it.';
 COMMENT ON COLUMN main.slices.full_recall_10 IS 'Recall@10 among all items outside the user''s history, of the users in it.';
 COMMENT ON COLUMN main.slices.full_ndcg_10 IS 'NDCG@10 among all items outside the user''s history, of the users in it.';
+COMMENT ON COLUMN main.slices.full_mrr_10 IS 'MRR@10 among all items outside the user''s history, of the users in it.';
 COMMENT ON COLUMN main.slices.seeds IS 'Trainings averaged over, one a seed.';
 COMMENT ON COLUMN main.slices.users IS 'Users in it.';
 COMMENT ON COLUMN main.slices.snapshot_id IS 'The snapshot (core.snapshots).';
@@ -159,3 +175,33 @@ COMMENT ON COLUMN main.recommendations.score IS 'The model''s score; comparable 
 COMMENT ON COLUMN main.recommendations.created_at IS 'When it was scored (UTC).';
 COMMENT ON COLUMN main.recommendations.run_id IS 'The training that scored (mart.training_runs).';
 COMMENT ON COLUMN main.recommendations.snapshot_id IS 'What it was trained on (core.snapshots).';
+
+CREATE OR REPLACE VIEW main.beyond_accuracy AS
+SELECT
+    boards.dataset, boards.retention, preset, coalesce(display_name, lists.model) AS model, slice, bucket,
+    avg(coverage) AS coverage, avg(gini) AS gini, avg(novelty) AS novelty,
+    avg(popularity) AS popularity, avg(profile_popularity) AS profile_popularity,
+    avg(popularity_lift) AS popularity_lift, avg(diversity) AS diversity,
+    count(*) AS seeds, max(n_users) AS users, snapshot_id
+FROM mart.boards AS boards
+JOIN mart.beyond_accuracy AS lists USING (snapshot_id, preset)
+SEMI JOIN mart.latest_runs AS latest USING (run_id)
+WHERE k = 10
+GROUP BY ALL;
+COMMENT ON VIEW main.beyond_accuracy IS 'What models recommend to test users in the first 10, whether right or not, mean over seeds: one row for each model and part of the users, and everybody. Trainings published by earlier versions have none.';
+COMMENT ON COLUMN main.beyond_accuracy.dataset IS 'Name of the data set.';
+COMMENT ON COLUMN main.beyond_accuracy.retention IS '5-core or cold-start.';
+COMMENT ON COLUMN main.beyond_accuracy.preset IS 'Named settings of the trainings.';
+COMMENT ON COLUMN main.beyond_accuracy.model IS 'Name of the variant, e.g. SAS-FPT.';
+COMMENT ON COLUMN main.beyond_accuracy.slice IS 'everybody; or history, popularity or season, as in slices.';
+COMMENT ON COLUMN main.beyond_accuracy.bucket IS 'The part of it, numbered in order. Lists of fewer users cover less: compare models within a part, not parts.';
+COMMENT ON COLUMN main.beyond_accuracy.coverage IS 'Catalogue coverage: share of the snapshot''s items that stand in somebody''s list.';
+COMMENT ON COLUMN main.beyond_accuracy.gini IS 'Gini index of how often each item of the snapshot is listed, those never listed included: 0, all as often; 1 - 1 / items, one item alone.';
+COMMENT ON COLUMN main.beyond_accuracy.novelty IS 'Mean self-information of what is listed, in bits: -log2 of the share of training users who have the item; an item that training never saw counts as had by one.';
+COMMENT ON COLUMN main.beyond_accuracy.popularity IS 'Average recommendation popularity (ARP): mean share of training users who have what is listed.';
+COMMENT ON COLUMN main.beyond_accuracy.profile_popularity IS 'Mean over the same users of the mean share of training users who have what they took themselves in training; null where none of them trained.';
+COMMENT ON COLUMN main.beyond_accuracy.popularity_lift IS 'popularity / profile_popularity - 1: above 0, the model shows users more popular items than they take.';
+COMMENT ON COLUMN main.beyond_accuracy.diversity IS 'Intra-list diversity: mean over the pairs of a list of 1 - genres shared / genres of either (Jaccard); pairs without genres are left out; null where there is no pair.';
+COMMENT ON COLUMN main.beyond_accuracy.seeds IS 'Trainings averaged over, one a seed.';
+COMMENT ON COLUMN main.beyond_accuracy.users IS 'Users in it.';
+COMMENT ON COLUMN main.beyond_accuracy.snapshot_id IS 'The snapshot (core.snapshots).';

@@ -8,7 +8,9 @@ SELECT
     dataset || CASE WHEN verified THEN '' ELSE ' (unverified)' END AS data, retention, preset, model, seeds,
     round(recall_10, 4) AS recall_10, round(recall_10_sd, 4) AS recall_sd,
     round(ndcg_10, 4) AS ndcg_10, round(ndcg_10_sd, 4) AS ndcg_sd,
+    round(mrr_10, 4) AS mrr_10,
     round(full_recall_10, 4) AS full_recall_10, round(full_ndcg_10, 4) AS full_ndcg_10,
+    round(full_mrr_10, 4) AS full_mrr_10,
     warnings
 FROM leaderboard
 WHERE ($dataset IS NULL OR dataset = $dataset) AND ($retention IS NULL OR retention = $retention) AND ($preset IS NULL OR preset = $preset) AND ($model IS NULL OR model = $model)

@@ -1,4 +1,4 @@
--- NDCG@10 by length of the history, popularity of the held-out item and season: test, mean over seeds.
+-- Recall, NDCG and MRR at 10 by length of the history, popularity of the held-out item and season: test, mean over seeds.
 -- $dataset = all: name of the data set
 -- $retention = all: 5-core or cold-start
 -- $preset = all: named settings of the trainings
@@ -8,6 +8,7 @@
 SELECT
     dataset, retention, slices.preset, display_name AS model, slice, bucket,
     round(avg(recall_10), 4) AS recall_10, round(avg(ndcg_10), 4) AS ndcg_10,
+    round(avg(mrr_10), 4) AS mrr_10,
     any_value(slices.n_users) AS users
 FROM mart.slices AS slices
 SEMI JOIN mart.latest_runs USING (run_id)
