@@ -98,7 +98,10 @@ def adviser(
 def chosen(home: Home, choice: Choice, code_version: str) -> Adviser:
     """The training that a settled choice means; see `adviser`. Nothing is remembered."""
     where = [choice.dataset or None, choice.retention or None, choice.model or None]
-    found = _only(ask_runs(home, choice.run_id, code_version, where), choice.run_id)
+    runs = ask_runs(home, choice.run_id, code_version, where)
+    if not runs:
+        _refuse_imported(home, choice)
+    found = _only(runs, choice.run_id)
     _refuse_lost(home, found, code_version)
     return found
 
@@ -109,6 +112,18 @@ def ask_runs(
     """Trainings that may be meant, the one to be preferred first."""
     found = ask(home, statements("recommend/run"), [beginning, code_version, *where])
     return [Adviser(**row) for row in found.rows(named=True)]
+
+
+def _refuse_imported(home: Home, choice: Choice) -> None:
+    """An imported model has ranks and no weights."""
+    found = ask(home, statements("recommend/imported"), [choice.run_id, choice.model]).rows()
+    for (name,) in found:
+        raise RefusedError(
+            f"{name} was imported",
+            got="its scores of held-out items",
+            expected="a training of ours, whose weights can be asked",
+            to_do="Ask another model, or its owner",
+        )
 
 
 def _only(found: Sequence[Adviser], beginning: str) -> Adviser:

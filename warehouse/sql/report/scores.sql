@@ -7,8 +7,9 @@ WITH distances AS (
         sum(squares) FILTER (metric = 'recall_10')::DOUBLE AS recall,
         sum(squares) FILTER (metric = 'ndcg_10')::DOUBLE AS ndcg
     FROM mart.run_pairs
-    JOIN mart.latest_runs AS a USING (run_id)
-    JOIN mart.latest_runs AS b ON b.run_id = other_id AND b.model = a.model
+    JOIN mart.board_runs AS a USING (run_id)
+    JOIN mart.board_runs AS b ON b.run_id = other_id AND b.model = a.model
+        AND b.preset = a.preset AND b.snapshot_id = a.snapshot_id
     WHERE split = 'test'
     GROUP BY ALL
 ), seeds AS (
@@ -18,8 +19,8 @@ WITH distances AS (
         avg(recall) AS recall, avg(recall_sd ** 2) AS recall_variance,
         avg(ndcg) AS ndcg, avg(ndcg_sd ** 2) AS ndcg_variance
     FROM mart.run_metrics
-    JOIN mart.latest_runs USING (run_id)
-    WHERE split = 'test' AND k = 10
+    JOIN mart.board_runs USING (run_id)
+    WHERE split = 'test' AND k = 10 AND recall IS NOT NULL
     GROUP BY ALL
 ), scores AS (
     SELECT
