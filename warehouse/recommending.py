@@ -87,8 +87,9 @@ def adviser(
 
     Raises:
         RefusedError: nothing fits; several data sets or trainings do; its weights or sequences are
-            gone or damaged, with the command that makes them again.
+            gone or damaged, with the command that makes them again; an imported model is meant.
     """
+    _refuse_imported(home, choice)
     found = chosen(home, choice if choice.run_id else settle(home, choice, pick), code_version)
     if choice != ANY:
         remember(home, Choice(found.data, found.retention, choice.model))
@@ -98,10 +99,7 @@ def adviser(
 def chosen(home: Home, choice: Choice, code_version: str) -> Adviser:
     """The training that a settled choice means; see `adviser`. Nothing is remembered."""
     where = [choice.dataset or None, choice.retention or None, choice.model or None]
-    runs = ask_runs(home, choice.run_id, code_version, where)
-    if not runs:
-        _refuse_imported(home, choice)
-    found = _only(runs, choice.run_id)
+    found = _only(ask_runs(home, choice.run_id, code_version, where), choice.run_id)
     _refuse_lost(home, found, code_version)
     return found
 

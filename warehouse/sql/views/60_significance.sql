@@ -46,7 +46,7 @@ WITH sums AS (
 ), users AS (
     FROM compared
     UNION ALL BY NAME
-    SELECT * REPLACE (baseline AS model, model AS baseline, -difference AS difference) FROM compared
+    SELECT * REPLACE (baseline AS model, model AS baseline, 0 - difference AS difference) FROM compared
 ), best_simple AS (
     SELECT snapshot_id, preset, model AS baseline
     FROM mart.run_metrics
