@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 from prefect import flow
 
-from flows.parameters import Suspicion
+from flows.parameters import Kind, Split, Suspicion, TrainedOn
 from fpt_model.variants import DISPLAY_NAMES
 from tasks import auditing, importing, publishing
 from tasks.flow_runs import operated
@@ -21,10 +20,6 @@ from warehouse.lookup import full_id, newest_of
 from warehouse.preparing import known_snapshot
 from warehouse.records import Snapshot
 from warehouse.staging import staging_folder
-
-Split = Literal["test", "valid"]
-Kind = Literal["all", "candidates", "top"]
-TrainedOn = Literal["train", "train+valid"]
 
 
 @flow(flow_run_name="import scores of {name}")

@@ -26,6 +26,10 @@ ModelSlug = Literal[
 Preset = Literal["quick", "paper", "matched", "anywhere", "best"]
 Device = Literal["auto", "cpu", "cuda"]
 Suspicion = Literal["too-good", "below-chance", "few-candidates"]  # expectations/suspicions.py
+Split = Literal["test", "valid"]
+Protocol = Literal["full", "uniform_100"]
+Kind = Literal["all", "candidates", "top"]  # warehouse/importing/kinds.py
+TrainedOn = Literal["train", "train+valid"]
 Settings = Mapping[str, Setting]
 Seeds = Annotated[int, Field(ge=1, le=1000)]
 Rejects = Annotated[int, Field(ge=0)]
