@@ -2,8 +2,8 @@
 
 A run has `query Q0 document rank score tag` in each line, qrels have `query 0 document relevance`.
 Only the rank of each held-out item is stored, not who stands above it: those places are filled with
-documents called `other:1`, `other:2` …, which no qrels have. An id is written as in an address: all
-but ASCII letters, digits and `-._~` becomes `%` and two hex digits, so no id is taken for another's.
+documents called `other:1`, `other:2` …, which no qrels have. Ids are written as in addresses: all
+but ASCII letters, digits and `-._~` becomes `%` and two hex digits, so none is taken for another.
 """
 
 from collections.abc import Sequence
