@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from flows import console
-from flows.files import refuse_unmakeable
+from flows.files import refuse_missing, refuse_unmakeable
 from flows.guard import guarded, working
 from flows.options import DEFAULT_HOME, Accept, AsJson, HomeDir, Wait
 from flows.parameters import Kind, Protocol, Retention, Split, TrainedOn
@@ -70,8 +70,18 @@ def import_scores(
             file, name, dataset, retention, snapshot, split, kind, trained_on, promise, accept, home
         )
 
+    guarded(lambda: _refuse(file, name), home)
     run_id = working(flow, home, wait=wait)
     guarded(lambda: _show(home, run_id, as_json), home)
+
+
+def _refuse(file: Path, name: str) -> None:
+    """Before anything heavy is imported."""
+    from flows.parameters import NAMES
+    from warehouse.names import refuse_name
+
+    refuse_name(name, NAMES)
+    refuse_missing(file)
 
 
 def _show(home: Path, run_id: str, as_json: bool) -> None:

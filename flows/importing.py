@@ -5,18 +5,18 @@ from pathlib import Path
 
 from prefect import flow
 
-from flows.parameters import Kind, Split, Suspicion, TrainedOn
-from fpt_model.variants import DISPLAY_NAMES
+from flows.files import refuse_missing
+from flows.parameters import NAMES, Kind, Split, Suspicion, TrainedOn
 from tasks import auditing, importing, publishing
 from tasks.flow_runs import operated
 from tasks.progress import note
 from warehouse.database import locked
-from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.identity import identify, sha256_of
 from warehouse.importing.ranking import Asked, import_id
-from warehouse.imports import counts_already, refuse_name
+from warehouse.imports import counts_already
 from warehouse.lookup import full_id, newest_of
+from warehouse.names import refuse_name
 from warehouse.preparing import known_snapshot
 from warehouse.records import Snapshot
 from warehouse.staging import staging_folder
@@ -50,9 +50,8 @@ def import_scores(
         home: of the pipeline.
     """
     place = Home.at(home)
-    refuse_name(name, [*DISPLAY_NAMES, *DISPLAY_NAMES.values(), "popularity"])
-    if not file.is_file():
-        raise RefusedError("There is no such file", got=str(file), to_do="Give a Parquet file")
+    refuse_name(name, NAMES)
+    refuse_missing(file)
     snapshot = _snapshot(place, dataset, retention, snapshot_id)
     asked = Asked(file, name, split, kind, trained_on, promise)
     with locked(place, f"import-{snapshot.snapshot_id}-{identify(name)}"):

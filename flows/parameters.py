@@ -49,6 +49,7 @@ def slug_of(model: Any) -> Any:
     return named.get(model.lower(), model) if isinstance(model, str) else model
 
 
+NAMES = (*DISPLAY_NAMES, *DISPLAY_NAMES.values(), "popularity")  # of all that is ours
 Model = Annotated[ModelSlug, BeforeValidator(slug_of)]
 HEADLINE: tuple[Model, ...] = ("ridge", "tisasrec", "sas_fpt")  # the first, to be beaten
 LADDER: tuple[Model, ...] = ("tisasrec", "tisasrec_plus", "tisasrec_plus_plus", "sas_fpt")

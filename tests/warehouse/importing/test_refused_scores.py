@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from warehouse.errors import RefusedError
-from warehouse.imports import refuse_name
+from warehouse.names import refuse_name
 
 
 def changed(frame, row, **values):
