@@ -21,6 +21,11 @@ class Facts:
     snapshot_id: str = ""
     run_ids: tuple[str, ...] = ()
 
+    # What was ranked, and how far: imported models may lack some of it.
+    splits: tuple[str, ...] = ("valid", "test")
+    protocols: tuple[str, ...] = ("uniform_100", "full")
+    known_to: int | None = None  # the place up to which ranks are known; None: all of them are
+
     # The archive, as its publisher describes it.
     n_ratings: int | None = None
     n_users: int | None = None

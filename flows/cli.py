@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flows import backtest_command, console, keeping_commands, readers
+from flows import arena_commands, backtest_command, console, keeping_commands, readers
 from flows.files import refuse_unmakeable
 from flows.guard import Guarded, guarded, working
 from flows.options import (
@@ -305,6 +305,7 @@ def doctor(
         raise typer.Exit(1)
 
 
+app.add_typer(arena_commands.app)
 app.add_typer(backtest_command.app)
 app.add_typer(readers.app)
 app.add_typer(keeping_commands.app)

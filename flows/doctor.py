@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
+from typing import Any
 
 from packaging.requirements import Requirement
 
@@ -119,6 +120,7 @@ def _warehouse(home: Home, path: Path) -> Iterator[Finding]:
         tables = [list(RAW), list(CORE)]
         lacking = connection.execute(statements("doctor/lacking"), tables).fetchall()
         lacking += [(run_id, LISTS) for run_id in sorted(lost_lists(connection))]
+        imports = _lost_imports(connection)
     broken = [f"{one.path} is {fault}" for one, fault in damaged(home, files, whole=True)]
     if broken:
         seen = f"{len(broken)} of {len(files)} files: {broken[0]}"
@@ -131,6 +133,21 @@ def _warehouse(home: Home, path: Path) -> Iterator[Finding]:
         (identity, table), *more = lacking
         seen = f"{table} of {identity} is lost" + (f", and {len(more)} more" if more else "")
         yield finding("warehouse", "note", seen, "the next run that needs it makes it again")
+
+    for name, file in imports:
+        again = f"`fpt import-scores {file} --name {name}` imports it again"
+        yield finding("warehouse", "note", f"the ranks of the imported {name} are lost", again)
+
+
+def _lost_imports(connection: Any) -> list[tuple[str, str]]:
+    """Imported models without their ranks; a catalogue of an earlier version has none."""
+    query = "FROM duckdb_tables() WHERE schema_name = 'mart' AND table_name = 'imports'"
+    if not connection.execute(query).fetchall():
+        return []
+    rows: list[tuple[str, str]] = connection.execute(
+        statements("doctor/lacking_imports")
+    ).fetchall()
+    return rows
 
 
 def _prefect(home: Home) -> Iterator[Finding]:

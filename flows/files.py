@@ -28,6 +28,16 @@ def existing_file(text: str) -> Path | None:
         return None
 
 
+def refuse_missing(path: Path) -> None:
+    """Raise when there is no such file.
+
+    Raises:
+        RefusedError: it is missing, or a folder.
+    """
+    if existing_file(str(path)) is None:
+        raise RefusedError("There is no such file", got=str(path), to_do="Give another one")
+
+
 def refuse_unwritable(output: Path | None) -> None:
     """Raise before the work when a file can't be written afterwards.
 

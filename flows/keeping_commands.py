@@ -106,11 +106,12 @@ def forget(
 
         gone = leave_out(Home.at(home), dataset, user)
         counts = {"load": gone.loads, "snapshot": gone.snapshots, "training": gone.runs}
+        counts |= {"import": gone.imports} if gone.imports else {}
         rows: list[dict[str, object]] = [
             {"what": counted(len(ids), what), "state": "gone", "command": None}
             for what, ids in counts.items()
         ]
-        rows += [{"what": "to train again", "state": "to do", "command": c} for c in gone.again]
+        rows += [{"what": "to make again", "state": "to do", "command": c} for c in gone.again]
         console.show_rows(rows, f"User {user} of {dataset} is forgotten", as_json=as_json)
 
     guarded(go, home)
@@ -213,7 +214,7 @@ def _show_pruned(found: "list[Thing]", title: str, *, as_json: bool) -> None:
 
 def _summed(found: "list[Thing]") -> str:
     """How many of each kind, and their bytes."""
-    kinds = ("training", "snapshot", "load")
+    kinds = ("training", "import", "snapshot", "load")
     counts = {kind: sum(one.kind == kind for one in found) for kind in kinds}
     named = [f"{n} {kind}{'s' if n > 1 else ''}" for kind, n in counts.items() if n]
     return f"{', '.join(named) or 'nothing'}, {sum(one.bytes for one in found):,} bytes"

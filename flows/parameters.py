@@ -26,6 +26,10 @@ ModelSlug = Literal[
 Preset = Literal["quick", "paper", "matched", "anywhere", "best"]
 Device = Literal["auto", "cpu", "cuda"]
 Suspicion = Literal["too-good", "below-chance", "few-candidates"]  # expectations/suspicions.py
+Split = Literal["test", "valid"]
+Protocol = Literal["full", "uniform_100"]
+Kind = Literal["all", "candidates", "top"]  # warehouse/importing/kinds.py
+TrainedOn = Literal["train", "train+valid"]
 Settings = Mapping[str, Setting]
 Seeds = Annotated[int, Field(ge=1, le=1000)]
 Rejects = Annotated[int, Field(ge=0)]
@@ -45,6 +49,7 @@ def slug_of(model: Any) -> Any:
     return named.get(model.lower(), model) if isinstance(model, str) else model
 
 
+NAMES = (*DISPLAY_NAMES, *DISPLAY_NAMES.values(), "popularity")  # of all that is ours
 Model = Annotated[ModelSlug, BeforeValidator(slug_of)]
 HEADLINE: tuple[Model, ...] = ("ridge", "tisasrec", "sas_fpt")  # the first, to be beaten
 LADDER: tuple[Model, ...] = ("tisasrec", "tisasrec_plus", "tisasrec_plus_plus", "sas_fpt")

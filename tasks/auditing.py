@@ -19,6 +19,8 @@ from warehouse.datasets import find
 from warehouse.errors import RefusedError
 from warehouse.faults import point
 from warehouse.home import Home
+from warehouse.importing.ranking import Imported
+from warehouse.imports import stage_beside
 from warehouse.landing import Load
 from warehouse.publishing import TrainedRun, store_outcomes
 from warehouse.ranks import stage_ranks
@@ -87,6 +89,21 @@ def audit_runs(home: Home, runs: Sequence[TrainedRun], accept: Sequence[str] = (
             listed = any(run.lists for run in ours)
             suites = RANKS if listed else RANKS[:1]
             _audit(home, staged, suites, facts, suspects, snapshot_id=snapshot_id)
+
+
+@task(task_run_name="audit imported ranks of {imported.name}")
+def audit_import(home: Home, imported: Imported, folder: Path, accept: Sequence[str] = ()) -> None:
+    """Staged ranks of somebody else's model, by the suite that judges ours."""
+    facts = Facts(
+        snapshot_id=imported.snapshot_id,
+        run_ids=(imported.run_id,),
+        splits=imported.splits,
+        protocols=imported.protocols,
+        known_to=imported.known_to,
+    )
+    suspects = Suspects(facts.run_ids, imported.splits, accept)
+    staged = stage_beside(home, imported, folder)
+    _audit(home, staged, RANKS, facts, suspects, snapshot_id=imported.snapshot_id)
 
 
 @task(task_run_name="audit what came after {ahead.snapshot.label}")

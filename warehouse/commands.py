@@ -21,6 +21,27 @@ class Trained:
     seeds: int
 
 
+@dataclass(frozen=True)
+class Given:
+    """A file of somebody else's scores that was imported; only its name is known."""
+
+    file: str
+    name: str
+    dataset: str
+    retention: str
+    kind: str
+    trained_on: str | None
+    promise: str | None
+
+
+def import_command(home: Home, of: Given) -> str:
+    """What imports a file again."""
+    data = ["--dataset", of.dataset, "--retention", of.retention, "--kind", of.kind]
+    said = ["--trained-on", of.trained_on] if of.trained_on else []
+    said += ["--promise", of.promise] if of.promise else []
+    return _typed("import-scores", of.file, "--name", of.name, *data, *said, home=home)
+
+
 def prepare_command(home: Home, load_id: str, retention: str, as_of: date | None) -> str:
     """What makes a snapshot's sequences file again."""
     day = ["--as-of", str(as_of)] if as_of else []

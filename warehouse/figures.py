@@ -9,8 +9,8 @@ are the same to the bit whichever others are computed beside it.
 """
 
 import sys
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
@@ -37,24 +37,35 @@ class Ranks:
         users: (U,) ids, ascending: the same users in every run.
         ranks: (R, U).
         candidates: (R, U), how many items each rank is among.
+        known_to: of runs that come from lists, the place up to which ranks are known; what is
+            unknown is infinite.
     """
 
     run_ids: tuple[str, ...]
     users: Ints
     ranks: NDArray[np.float32]
     candidates: NDArray[np.float32]
+    known_to: Mapping[str, int] = field(default_factory=dict)
 
     def only(self, run_ids: Collection[str]) -> "Ranks":
         """Those of these runs."""
         rows = [row for row, run in enumerate(self.run_ids) if run in run_ids]
         ids = tuple(self.run_ids[row] for row in rows)
-        return Ranks(ids, self.users, self.ranks[rows], self.candidates[rows])
+        return Ranks(ids, self.users, self.ranks[rows], self.candidates[rows], self.known_to)
+
+    @property
+    def ends(self) -> Floats:
+        """(R,) the last place at which ranks of each run are known."""
+        return np.array([self.known_to.get(run, np.inf) for run in self.run_ids], np.float64)
 
 
-def arrange(run_ids: Sequence[str], rows: pa.Table) -> Ranks:
+def arrange(
+    run_ids: Sequence[str], rows: pa.Table, known_to: Mapping[str, int] | None = None
+) -> Ranks:
     """Bring rows of `place` (in `run_ids`), `user_id`, `rank` and `n_candidates` into matrices.
 
-    Runs without a row are left out.
+    Runs without a row are left out. `known_to` says up to which place ranks are known, of runs that
+    come from lists; of the others all are.
 
     Raises:
         RefusedError: a run ranks other users than another, or one of them twice.
@@ -71,7 +82,8 @@ def arrange(run_ids: Sequence[str], rows: pa.Table) -> Ranks:
         whole = np.zeros(counts.shape, np.float32)
         whole[place, user] = rows[name].to_numpy()
         matrices.append(whole[np.ix_(runs, users)])
-    return Ranks(ids, users, *matrices)
+    ranks, candidates = matrices
+    return Ranks(ids, users, ranks, candidates, known_to or {})
 
 
 def _same_users(run_ids: Sequence[str], users: Ints, counts: Ints) -> None:
@@ -113,7 +125,8 @@ def mrr(ranks: NDArray[np.float32], k: int) -> Floats:
     return np.where(ranks <= k, 1 / ranks.astype(np.float64), 0.0)
 
 
-COMPARED: dict[str, Callable[[NDArray[np.float32], int], Floats]] = {
+Score = Callable[[NDArray[np.float32], int], Floats]
+COMPARED: dict[str, Score] = {
     f"recall_{K}": recall,
     f"ndcg_{K}": ndcg,
     f"mrr_{K}": mrr,
@@ -121,52 +134,65 @@ COMPARED: dict[str, Callable[[NDArray[np.float32], int], Floats]] = {
 
 
 def metrics(of: Ranks) -> pa.Table:
-    """Of each run at each cut-off: the means over users, and how far users lie apart."""
+    """Of each run at each cut-off: the means over users, and how far users lie apart.
+
+    Null where ranks are not known so far; MRR is, as people know it, of all ranks: null where not
+    all are known.
+    """
     return pa.concat_tables(_metrics_at(of, k) for k in CUT_OFFS)
 
 
 def _metrics_at(of: Ranks, k: int) -> pa.Table:
     hits, gains, inverse = (score(of.ranks, k) for score in (recall, ndcg, mrr))
     size = len(of.run_ids)
+    unknown, not_all = of.ends < k, of.ends < np.inf
     return pa.table(
         {
             "run_id": pa.array(of.run_ids, pa.string()),
             "k": pa.array([k] * size, pa.int32()),
-            "recall": hits.mean(1),
-            "ndcg": gains.mean(1),
-            "mrr": inverse.mean(1),
+            "recall": pa.array(hits.mean(1), mask=unknown),
+            "ndcg": pa.array(gains.mean(1), mask=unknown),
+            "mrr": pa.array(inverse.mean(1), mask=not_all),
             "n_users": pa.array([len(of.users)] * size, pa.int64()),
-            "recall_sd": _deviation(hits),
-            "ndcg_sd": _deviation(gains),
-            "mrr_sd": _deviation(inverse),
+            "recall_sd": _deviation(hits, unknown),
+            "ndcg_sd": _deviation(gains, unknown),
+            "mrr_sd": _deviation(inverse, not_all),
             "least_recall": recall(of.candidates, k).mean(1),
             "least_ndcg": ndcg(of.candidates, k).mean(1),
         }
     )
 
 
-def _deviation(scores: Floats) -> pa.Array:
-    """(R,) sample standard deviations over users; null where there is one user."""
+def _deviation(scores: Floats, unknown: NDArray[np.bool_]) -> pa.Array:
+    """(R,) sample standard deviations over users; null of one user, and where ranks are unknown."""
     if scores.shape[1] < 2:
         return pa.nulls(len(scores), pa.float64())
-    return pa.array(scores.std(1, ddof=1))
+    return pa.array(scores.std(1, ddof=1), mask=unknown)
 
 
 def slices(of: Ranks, parts: pa.Table) -> pa.Table:
-    """Of each run in each part of each slice.
+    """Of each run in each part of each slice; runs whose ranks are not known to K are left out.
+
+    MRR is null where not all ranks are known, as in `metrics`.
 
     Args:
         of: the ranks.
         parts: `user_id`, in any order, each once, and for each slice a column: in which part of it
             the user is. Users that aren't there are in no part.
     """
+    of = _known_to(of, K)
     known, here, there = np.intersect1d(
         of.users, parts["user_id"].to_numpy(), assume_unique=True, return_indices=True
     )
     scores = {name: score(of.ranks[:, here], K) for name, score in COMPARED.items()}
     rows = parts.take(pa.array(there)) if len(known) else parts.slice(0, 0)
     names = [name for name in parts.column_names if name != "user_id"]
+    scores[f"mrr_{K}"][of.ends < np.inf] = np.nan
     return pa.concat_tables(_slice(of.run_ids, name, rows[name], scores) for name in names)
+
+
+def _known_to(of: Ranks, k: float) -> Ranks:
+    return of.only({run for run, end in zip(of.run_ids, of.ends, strict=True) if end >= k})
 
 
 def _slice(
@@ -185,7 +211,10 @@ def _slice(
             "run_id": pa.array([run for run in run_ids for _ in labels], pa.string()),
             "slice": pa.array([name] * (runs * n), pa.string()),
             "bucket": pa.array(labels * runs, pa.string()),
-            **{metric: np.concatenate([*rows, np.empty(0)]) for metric, rows in means.items()},
+            **{
+                metric: pa.array(np.concatenate([*rows, np.empty(0)]), from_pandas=True)
+                for metric, rows in means.items()
+            },
             "n_users": np.tile(sizes, runs),
         }
     )
@@ -199,20 +228,24 @@ def pairs(of: Ranks, wanted: Iterable[Pair]) -> pa.Table:
 
     Args:
         of: the ranks.
-        wanted: which runs; those that have no ranks here are left out.
+        wanted: which runs; those that have no ranks here, or not to K, are left out, and by MRR
+            those whose ranks are not all known.
     """
+    wanted = list(wanted)
+    known = {metric: np.inf if score is mrr else K for metric, score in COMPARED.items()}
+    return pa.concat_tables(
+        _pairs(_known_to(of, known[metric]), metric, score, wanted)
+        for metric, score in COMPARED.items()
+    )
+
+
+def _pairs(of: Ranks, metric: str, score: Score, wanted: Sequence[Pair]) -> pa.Table:
     place = {run: row for row, run in enumerate(of.run_ids)}
     rows = np.array(
         [(place[one], place[other]) for one, other in wanted if one in place and other in place],
         np.int64,
     ).reshape(-1, 2)
-    return pa.concat_tables(
-        _pairs(of, metric, rows, np.rint(score(of.ranks, K) * UNITS).astype(np.int64))
-        for metric, score in COMPARED.items()
-    )
-
-
-def _pairs(of: Ranks, metric: str, rows: Ints, scores: Ints) -> pa.Table:
+    scores = np.rint(score(of.ranks, K) * UNITS).astype(np.int64)
     sums = scores.sum(1)
     centred = scores - (sums // max(1, len(of.users)))[:, None]
     ids = pa.array(of.run_ids, pa.string())

@@ -4,7 +4,7 @@ import json
 import secrets
 import shutil
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import duckdb
 import pyarrow as pa
 
 from warehouse.catalogue import catalogues, give_to_readers, reading, writing
-from warehouse.commands import Trained, run_command
+from warehouse.commands import Given, Trained, import_command, run_command
 from warehouse.database import is_held, locked, statements
 from warehouse.errors import InUseError, RefusedError
 from warehouse.faults import point
@@ -33,8 +33,8 @@ class Forgotten:
     """What went with a person.
 
     Attributes:
-        loads, snapshots, runs: ids of what was made from the person's data, and is gone.
-        again: the commands that train it again without the person.
+        loads, snapshots, runs, imports: ids of what was made from the person's data, and is gone.
+        again: the commands that train it again, or import it, without the person.
         sequences: files of sequences, relative to the home.
     """
 
@@ -43,6 +43,7 @@ class Forgotten:
     runs: list[str]
     again: list[str]
     sequences: list[str]
+    imports: list[str] = field(default_factory=list)  # older notes know of none
 
 
 def forgotten_users(home: Home, dataset: str) -> frozenset[int]:
@@ -156,10 +157,13 @@ def _asked(home: Home, dataset: str, user: int) -> Forgotten:
         loads = _ids(connection, "forget/loads", dataset, user)
         snapshots = _ids(connection, "forget/snapshots", loads)
         runs = _ids(connection, "forget/runs", snapshots)
+        imports = _ids(connection, "forget/imports", snapshots)
         trained = _rows(connection, "forget/again", runs)
+        given = _rows(connection, "forget/again_imports", imports)
         sequences = _ids(connection, "forget/sequences", snapshots)
     again = [run_command(home, Trained(*row)) for row in trained]
-    return Forgotten(loads, snapshots, runs, again, sequences)
+    again += [import_command(home, Given(*row)) for row in given]
+    return Forgotten(loads, snapshots, runs, again, sequences, imports)
 
 
 def _unknown(dataset: str, user: int) -> RefusedError:
@@ -175,7 +179,7 @@ def _withdraw(home: Home, dataset: str, user: int, asked: Forgotten) -> None:
     with writing(home, anew=True) as connection:
         now = datetime.now(UTC).replace(tzinfo=None)
         connection.execute("INSERT INTO raw.forgotten VALUES (?, ?, ?)", [dataset, user, now])
-        gone = [*asked.loads, *asked.snapshots, *asked.runs]
+        gone = [*asked.loads, *asked.snapshots, *asked.runs, *asked.imports]
         connection.register("gone", pa.table({"id": gone}))
         connection.execute(statements("publish/withdraw"))
         connection.unregister("gone")
@@ -191,7 +195,7 @@ def _delete(home: Home, gone: Forgotten) -> None:
         old.unlink()
     for damaged in home.catalogue.glob("*.damaged"):
         damaged.unlink()
-    for identity in (*gone.loads, *gone.snapshots, *gone.runs):
+    for identity in (*gone.loads, *gone.snapshots, *gone.runs, *gone.imports):
         for folder in home.store.glob(f"*/*={identity}"):
             point("before a file with a forgotten person goes")
             shutil.rmtree(folder)

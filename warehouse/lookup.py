@@ -24,6 +24,30 @@ def newest(home: Home, kind: str) -> tuple[str, str]:
     return str(found[0]), str(found[1])
 
 
+def newest_of(home: Home, dataset: str | None, retention: str | None) -> tuple[str, str]:
+    """The id of the snapshot that was published last of a data set and a retention, and what it is.
+
+    Those as of some day, which are for backtests, are left out.
+
+    Args:
+        home: where to look.
+        dataset, retention: None for any.
+
+    Raises:
+        RefusedError: there is none.
+    """
+    with reading(home) as connection:
+        query = statements("questions/newest_snapshot_of")
+        found = connection.execute(query, [dataset, retention]).fetchone()
+    if found is None:
+        asked = " ".join(word for word in (dataset, retention) if word)
+        raise RefusedError(
+            f"There is no snapshot{f' of {asked}' if asked else ''} yet",
+            to_do="`fpt run` or `fpt prepare` makes it; `fpt sql data-sets` lists those there are",
+        )
+    return str(found[0]), str(found[1])
+
+
 def full_id(home: Home, kind: str, beginning: str) -> str:
     """The one published id of that kind that begins so.
 

@@ -92,8 +92,9 @@ def adviser(
 
     Raises:
         RefusedError: nothing fits; several data sets or trainings do; its weights or sequences are
-            gone or damaged, with the command that makes them again.
+            gone or damaged, with the command that makes them again; an imported model is meant.
     """
+    _refuse_imported(home, choice)
     settled = choice if choice.run_id else settle(home, choice, pick)
     found = chosen(home, settled, code_version, unfit)
     if choice != ANY:
@@ -116,6 +117,18 @@ def ask_runs(
     """Trainings that may be meant, the one to be preferred first."""
     found = ask(home, statements("recommend/run"), [beginning, code_version, *where])
     return [Adviser(**row) for row in found.rows(named=True)]
+
+
+def _refuse_imported(home: Home, choice: Choice) -> None:
+    """An imported model has ranks and no weights."""
+    found = ask(home, statements("recommend/imported"), [choice.run_id, choice.model]).rows()
+    for (name,) in found:
+        raise RefusedError(
+            f"{name} was imported",
+            got="its scores of held-out items",
+            expected="a training of ours, whose weights can be asked",
+            to_do="Ask another model, or its owner",
+        )
 
 
 def _only(found: Sequence[Adviser], beginning: str) -> Adviser:

@@ -1,4 +1,4 @@
-"""Figures of each training, kept beside its ranks: they are computed when it is published.
+"""Figures of all that has ranks, kept beside them: they are computed at its publication.
 
 Every function here works in the transaction of its caller and reads `mart.user_ranks` and `core`
 by SELECT alone. Some 25,000 ranks of a training become eighty rows of metrics and slices, and
@@ -54,7 +54,7 @@ def add_figures(connection: duckdb.DuckDBPyConnection, run_ids: Sequence[str]) -
         connection.execute(f"DELETE FROM mart.{table} WHERE run_id {these}", [list(run_ids)])
     of_pairs = f"DELETE FROM mart.run_pairs WHERE run_id {these} OR other_id {these}"
     connection.execute(of_pairs, [list(run_ids)])
-    question = f"SELECT DISTINCT snapshot_id FROM mart.training_runs WHERE run_id {these}"
+    question = f"SELECT DISTINCT snapshot_id FROM mart.ranked_runs WHERE run_id {these}"
     _complete(connection, connection.execute(question, [list(run_ids)]).fetchall())
 
 
@@ -71,7 +71,7 @@ def bring_up_to_date(connection: duckdb.DuckDBPyConnection) -> None:
         for table in (*KEPT, "figures_version"):
             connection.execute(f"DELETE FROM mart.{table}")
         connection.execute("INSERT INTO mart.figures_version VALUES (?)", [version])
-    question = "SELECT DISTINCT snapshot_id FROM mart.training_runs WHERE status = 'published'"
+    question = "SELECT DISTINCT snapshot_id FROM mart.ranked_runs"
     _complete(connection, connection.execute(question).fetchall())
     list_figures.add_missing(connection)
     known = "SELECT snapshot_id FROM mart.popularity_metrics"
@@ -105,9 +105,12 @@ def _add(
     """Compute figures of these splits and protocols and write them."""
     splits, protocols = (list(names) for names in zip(*parts, strict=True))
     rows = _read(connection, "ranks", missing.run_ids, splits, protocols)
+    ends = connection.execute(statements("figures/known_to"), [missing.run_ids]).fetchall()
     made: dict[str, list[pa.Table]] = {"metrics": [], "slices": [], "pairs": []}
     for part, (split, protocol) in enumerate(parts):
-        ranks = figures.arrange(missing.run_ids, rows.filter(pc.equal(rows["part"], part)))
+        ranks = figures.arrange(
+            missing.run_ids, rows.filter(pc.equal(rows["part"], part)), dict(ends)
+        )
         held = held_out.filter(pc.equal(held_out["split"], split)).drop_columns("split")
         for name, table in _figures(missing, ranks, held) if ranks.run_ids else ():
             made[name].append(_labelled(table, split=split, protocol=protocol))

@@ -1,7 +1,9 @@
 """What must be true of `mart.user_ranks` before they are published."""
 
+from collections.abc import Sequence
+
 from expectations.facts import Facts
-from expectations.suspicions import suspicions
+from expectations.suspicions import FIRST, suspicions
 from expectations.vocabulary import (
     Expectation,
     Suite,
@@ -40,28 +42,40 @@ def suite(facts: Facts) -> Suite:
                 facts.run_ids,
                 reason="The ranks of the trainings under audit, all of them and no others.",
             ),
-            in_set("split", ["valid", "test"], reason="Training rows have no rank."),
-            in_set("protocol", ["uniform_100", "full"], reason="There are two protocols."),
+            in_set("split", list(facts.splits), reason="Training rows have no rank."),
+            in_set("protocol", list(facts.protocols), reason="There are two protocols."),
             unique(*KEY, reason="A rank counted twice shifts every mean."),
-            _complete(),
+            _complete(facts),
             _known_targets(),
-            *_ranks(),
+            *_ranks(facts),
             *_candidate_counts(),
-            *suspicions("FROM batch", _HELD_OUT),
+            *suspicions(_with_places(facts), _HELD_OUT),
         ],
     )
 
 
-def _complete() -> Expectation:
+def _with_places(facts: Facts) -> str:
+    """Ranks that are not known stand behind those that are, and behind the first places."""
+    if facts.known_to is None:
+        return "FROM batch"
+    place = max(facts.known_to, FIRST) + 1
+    return (
+        f"SELECT * REPLACE (CASE WHEN isinf(rank) THEN least({place}, n_candidates) ELSE rank END"
+        " AS rank) FROM batch"
+    )
+
+
+def _complete(facts: Facts) -> Expectation:
+    splits, protocols = (_values(names) for names in (facts.splits, facts.protocols))
     return no_rows(
         "a rank for each run, split, protocol and user with a held-out item, and no other",
-        """
+        f"""
         WITH held_out AS (SELECT user_id FROM core.users WHERE n_interactions >= 3),
         expected AS (
             SELECT run_id, split, protocol, user_id
             FROM (SELECT DISTINCT run_id FROM batch)
-            CROSS JOIN (VALUES ('valid'), ('test')) AS splits (split)
-            CROSS JOIN (VALUES ('uniform_100'), ('full')) AS protocols (protocol)
+            CROSS JOIN (VALUES {splits}) AS splits (split)
+            CROSS JOIN (VALUES {protocols}) AS protocols (protocol)
             CROSS JOIN held_out
         )
         SELECT run_id, split, protocol, user_id, 'missing' AS problem
@@ -72,6 +86,11 @@ def _complete() -> Expectation:
         """,
         reason="Means over different users cannot be compared.",
     )
+
+
+def _values(names: Sequence[str]) -> str:
+    """Rows of one text each."""
+    return ", ".join(f"('{name}')" for name in names)
 
 
 def _known_targets() -> Expectation:
@@ -87,12 +106,13 @@ def _known_targets() -> Expectation:
     )
 
 
-def _ranks() -> list[Expectation]:
+def _ranks(facts: Facts) -> list[Expectation]:
+    unknown = "" if facts.known_to is None else " AND rank <> 'inf'"
     return [
         between("rank", 1, None, reason="The best place is 1."),
         no_rows(
             "rank at most n_candidates",
-            "SELECT * FROM batch WHERE rank > n_candidates",
+            f"SELECT * FROM batch WHERE rank > n_candidates{unknown}",
             reason="There is no place after the last. NaN is greater than all, so it fails too.",
         ),
         no_rows(

@@ -1,5 +1,5 @@
--- $1: snapshot. Published trainings of it that have no figures yet.
+-- $1: snapshot. What has ranks on it and no figures yet.
 SELECT run_id
-FROM mart.training_runs
-WHERE snapshot_id = $1 AND status = 'published' AND run_id NOT IN (SELECT run_id FROM mart.run_metrics)
+FROM mart.ranked_runs
+WHERE snapshot_id = $1 AND run_id NOT IN (SELECT run_id FROM mart.run_metrics)
 ORDER BY run_id

@@ -25,6 +25,9 @@ loads AS (
     SELECT 'snapshot', snapshot_id, load_id, data, created_at, publication, true FROM snapshots
     UNION ALL
     SELECT 'training', run_id, snapshot_id, label, finished_at, publication, status = 'published' FROM runs
+    UNION ALL
+    SELECT 'import', run_id, snapshot_id, concat_ws(' ', data, name, '(imported)'), imported_at, imports.publication, true
+    FROM mart.imports AS imports LEFT JOIN snapshots USING (snapshot_id)
 )
 SELECT kind, id, needs, coalesce(label, '') AS label, made_at, publication, counts, coalesce(bytes, 0)::BIGINT AS bytes
 FROM things

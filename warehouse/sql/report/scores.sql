@@ -8,8 +8,9 @@ WITH distances AS (
         sum(squares) FILTER (metric = 'ndcg_10')::DOUBLE AS ndcg,
         sum(squares) FILTER (metric = 'mrr_10')::DOUBLE AS mrr
     FROM mart.run_pairs
-    JOIN mart.latest_runs AS a USING (run_id)
-    JOIN mart.latest_runs AS b ON b.run_id = other_id AND b.model = a.model
+    JOIN mart.board_runs AS a USING (run_id)
+    JOIN mart.board_runs AS b ON b.run_id = other_id AND b.model = a.model
+        AND b.preset = a.preset AND b.snapshot_id = a.snapshot_id
     WHERE split = 'test'
     GROUP BY ALL
 ), seeds AS (
@@ -20,8 +21,8 @@ WITH distances AS (
         avg(ndcg) AS ndcg, avg(ndcg_sd ** 2) AS ndcg_variance,
         avg(mrr) AS mrr, avg(mrr_sd ** 2) AS mrr_variance
     FROM mart.run_metrics
-    JOIN mart.latest_runs USING (run_id)
-    WHERE split = 'test' AND k = 10
+    JOIN mart.board_runs USING (run_id)
+    WHERE split = 'test' AND k = 10 AND recall IS NOT NULL
     GROUP BY ALL
 ), scores AS (
     SELECT

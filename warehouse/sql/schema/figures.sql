@@ -8,9 +8,9 @@ CREATE TABLE IF NOT EXISTS mart.run_metrics (
     split VARCHAR NOT NULL,
     protocol VARCHAR NOT NULL,
     k INTEGER NOT NULL,
-    recall DOUBLE NOT NULL,
-    ndcg DOUBLE NOT NULL,
-    mrr DOUBLE NOT NULL,
+    recall DOUBLE,
+    ndcg DOUBLE,
+    mrr DOUBLE,
     n_users BIGINT NOT NULL,
     recall_sd DOUBLE,
     ndcg_sd DOUBLE,
@@ -18,14 +18,17 @@ CREATE TABLE IF NOT EXISTS mart.run_metrics (
     least_recall DOUBLE NOT NULL,
     least_ndcg DOUBLE NOT NULL
 );
-COMMENT ON TABLE mart.run_metrics IS 'Metrics of each published training, computed from mart.user_ranks when it was published; mart.metrics shows them beside what was trained.';
-COMMENT ON COLUMN mart.run_metrics.run_id IS 'The training (mart.training_runs).';
+ALTER TABLE mart.run_metrics ALTER COLUMN recall DROP NOT NULL;  -- of older warehouses
+ALTER TABLE mart.run_metrics ALTER COLUMN ndcg DROP NOT NULL;
+ALTER TABLE mart.run_metrics ALTER COLUMN mrr DROP NOT NULL;
+COMMENT ON TABLE mart.run_metrics IS 'Metrics of each published training and imported model, computed from mart.user_ranks when it was published; mart.metrics shows them beside what was trained.';
+COMMENT ON COLUMN mart.run_metrics.run_id IS 'The training (mart.training_runs), or the imported model (mart.imports).';
 COMMENT ON COLUMN mart.run_metrics.split IS 'valid or test.';
 COMMENT ON COLUMN mart.run_metrics.protocol IS 'uniform_100: among 100 sampled items; full: among all items.';
 COMMENT ON COLUMN mart.run_metrics.k IS 'Cut-off: 1, 5, 10 or 20.';
-COMMENT ON COLUMN mart.run_metrics.recall IS 'Share of users whose held-out item is among the first k, by mart.user_ranks.rank <= k; with one held-out item a user this is the hit rate.';
-COMMENT ON COLUMN mart.run_metrics.ndcg IS 'Mean of 1 / log2(rank + 1) within the first k, else 0.';
-COMMENT ON COLUMN mart.run_metrics.mrr IS 'Mean of 1 / rank within the first k, else 0; with one held-out item a user this is MAP too.';
+COMMENT ON COLUMN mart.run_metrics.recall IS 'Share of users whose held-out item is among the first k, by mart.user_ranks.rank <= k; with one held-out item a user this is the hit rate. Null where an imported top list ends before k.';
+COMMENT ON COLUMN mart.run_metrics.ndcg IS 'Mean of 1 / log2(rank + 1) within the first k, else 0; null where an imported top list ends before k.';
+COMMENT ON COLUMN mart.run_metrics.mrr IS 'Mean of 1 / rank within the first k, else 0; with one held-out item a user this is MAP too. Null for imported top lists, whose ranks are not all known.';
 COMMENT ON COLUMN mart.run_metrics.n_users IS 'Users averaged over.';
 COMMENT ON COLUMN mart.run_metrics.recall_sd IS 'Standard deviation of recall over users; null with one user.';
 COMMENT ON COLUMN mart.run_metrics.ndcg_sd IS 'Standard deviation of NDCG over users; null with one user.';
@@ -41,18 +44,18 @@ CREATE TABLE IF NOT EXISTS mart.run_slices (
     bucket VARCHAR NOT NULL,
     recall_10 DOUBLE NOT NULL,
     ndcg_10 DOUBLE NOT NULL,
-    mrr_10 DOUBLE NOT NULL,
+    mrr_10 DOUBLE,
     n_users BIGINT NOT NULL
 );
 COMMENT ON TABLE mart.run_slices IS 'Metrics at 10 of each published training by parts of its users, computed when it was published; mart.slices shows them beside what was trained.';
-COMMENT ON COLUMN mart.run_slices.run_id IS 'The training (mart.training_runs).';
+COMMENT ON COLUMN mart.run_slices.run_id IS 'The training (mart.training_runs), or the imported model (mart.imports).';
 COMMENT ON COLUMN mart.run_slices.split IS 'valid or test.';
 COMMENT ON COLUMN mart.run_slices.protocol IS 'uniform_100: among 100 sampled items; full: among all items.';
 COMMENT ON COLUMN mart.run_slices.slice IS 'history, popularity or season, as in mart.slices; short_history: history in finer parts, for cold-start data.';
 COMMENT ON COLUMN mart.run_slices.bucket IS 'The part of it, numbered in order.';
 COMMENT ON COLUMN mart.run_slices.recall_10 IS 'Recall@10 of the users in it.';
 COMMENT ON COLUMN mart.run_slices.ndcg_10 IS 'NDCG@10 of the users in it.';
-COMMENT ON COLUMN mart.run_slices.mrr_10 IS 'MRR@10 of the users in it.';
+COMMENT ON COLUMN mart.run_slices.mrr_10 IS 'MRR@10 of the users in it; null for imported top lists.';
 COMMENT ON COLUMN mart.run_slices.n_users IS 'Users in it.';
 
 CREATE TABLE IF NOT EXISTS mart.run_pairs (
@@ -65,7 +68,7 @@ CREATE TABLE IF NOT EXISTS mart.run_pairs (
     squares DECIMAL(38, 24) NOT NULL,
     n_users BIGINT NOT NULL
 );
-COMMENT ON TABLE mart.run_pairs IS 'Each two trainings that count (mart.latest_runs) of a snapshot and preset, compared user by user: what mart.significance is computed from. A pair stands here once, a training with itself too.';
+COMMENT ON TABLE mart.run_pairs IS 'Each two trainings or imported models that count (mart.board_runs) of a snapshot and preset, compared user by user: what mart.significance is computed from. A pair stands here once, a training with itself too.';
 COMMENT ON COLUMN mart.run_pairs.run_id IS 'The training of the two whose id comes first.';
 COMMENT ON COLUMN mart.run_pairs.other_id IS 'The other one.';
 COMMENT ON COLUMN mart.run_pairs.split IS 'valid or test.';

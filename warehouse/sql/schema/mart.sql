@@ -65,6 +65,42 @@ COMMENT ON COLUMN mart.training_runs.status IS 'published or failed.';
 COMMENT ON COLUMN mart.training_runs.failure IS 'Why it failed; null for a published run.';
 COMMENT ON COLUMN mart.training_runs.publication IS 'Number of the publication that brought it (mart.catalogue): the greater, the later, whatever clocks say.';
 
+CREATE TABLE IF NOT EXISTS mart.imports (
+    run_id VARCHAR PRIMARY KEY,
+    snapshot_id VARCHAR NOT NULL,
+    name VARCHAR NOT NULL,
+    kind VARCHAR NOT NULL,
+    known_to INTEGER,
+    trained_on VARCHAR,
+    promise VARCHAR,
+    file VARCHAR NOT NULL,
+    file_sha256 VARCHAR NOT NULL,
+    n_rows BIGINT NOT NULL,
+    n_users BIGINT NOT NULL,
+    n_without BIGINT NOT NULL,
+    n_seen BIGINT NOT NULL,
+    n_left_out BIGINT NOT NULL,
+    imported_at TIMESTAMP NOT NULL,
+    publication BIGINT NOT NULL
+);
+COMMENT ON TABLE mart.imports IS 'Models of somebody else, of which scores were imported (`fpt import-scores`): a row a file. Nothing here was trained by us: there is no seed, no configuration and no weights.';
+COMMENT ON COLUMN mart.imports.run_id IS 'Hash of the file''s bytes, the snapshot, what its owner says of it, and the code that ranks it: its ranks are in mart.user_ranks.';
+COMMENT ON COLUMN mart.imports.snapshot_id IS 'What it is ranked on (core.snapshots).';
+COMMENT ON COLUMN mart.imports.name IS 'The model, as its owner calls it.';
+COMMENT ON COLUMN mart.imports.kind IS 'all: scores of all items; candidates: of the 100 sampled items; top: lists of the best items.';
+COMMENT ON COLUMN mart.imports.known_to IS 'Of top lists: the place up to which ranks are known, the length of the shortest list without its held-out item; null: all ranks are known.';
+COMMENT ON COLUMN mart.imports.trained_on IS 'What its owner says that it was trained on: train, or train+valid; null: not said.';
+COMMENT ON COLUMN mart.imports.promise IS 'What else its owner promises of its training; null: nothing.';
+COMMENT ON COLUMN mart.imports.file IS 'Name of the file.';
+COMMENT ON COLUMN mart.imports.file_sha256 IS 'SHA-256 of its bytes.';
+COMMENT ON COLUMN mart.imports.n_rows IS 'Rows in it.';
+COMMENT ON COLUMN mart.imports.n_users IS 'Held-out items ranked by it: users, times the splits that it has.';
+COMMENT ON COLUMN mart.imports.n_without IS 'Of these, those of users without a list, who count as misses.';
+COMMENT ON COLUMN mart.imports.n_seen IS 'Rows with items of the user''s own history, which count for nothing.';
+COMMENT ON COLUMN mart.imports.n_left_out IS 'Rows with users or items that the snapshot is without.';
+COMMENT ON COLUMN mart.imports.imported_at IS 'When (UTC).';
+COMMENT ON COLUMN mart.imports.publication IS 'Number of the publication that brought it (mart.catalogue): of a name, the latest counts.';
+
 CREATE TABLE IF NOT EXISTS mart.epochs (
     run_id VARCHAR NOT NULL,
     epoch INTEGER NOT NULL,
@@ -91,11 +127,11 @@ CREATE TABLE IF NOT EXISTS mart.user_ranks (
     n_candidates INTEGER NOT NULL
 );
 COMMENT ON TABLE mart.user_ranks IS 'Rank of each user''s held-out item: every metric is computed from these.';
-COMMENT ON COLUMN mart.user_ranks.run_id IS 'The training (mart.training_runs).';
+COMMENT ON COLUMN mart.user_ranks.run_id IS 'The training (mart.training_runs), or the imported model (mart.imports).';
 COMMENT ON COLUMN mart.user_ranks.split IS 'valid or test.';
 COMMENT ON COLUMN mart.user_ranks.protocol IS 'uniform_100: among 100 sampled items; full: among all items outside the user''s history.';
 COMMENT ON COLUMN mart.user_ranks.user_id IS 'User id in the snapshot.';
-COMMENT ON COLUMN mart.user_ranks.rank IS '1 + candidates scored higher + half of those scored equal.';
+COMMENT ON COLUMN mart.user_ranks.rank IS '1 + candidates scored higher + half of those scored equal; infinity: outside of an imported top list, a miss up to mart.imports.known_to and unknown beyond.';
 COMMENT ON COLUMN mart.user_ranks.n_candidates IS 'Items ranked, the held-out one included.';
 
 CREATE TABLE IF NOT EXISTS mart.top_lists (

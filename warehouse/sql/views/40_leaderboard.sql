@@ -1,14 +1,16 @@
 CREATE OR REPLACE VIEW mart.leaderboard AS
 SELECT
-    dataset, data, verified, snapshot_id, retention, preset, model, display_name, split, protocol, k,
+    dataset, data, verified, metrics.snapshot_id, retention, board.preset, metrics.model, display_name,
+    metrics.split, metrics.protocol, metrics.k,
     avg(recall) AS recall, stddev_samp(recall) AS recall_sd,
     avg(ndcg) AS ndcg, stddev_samp(ndcg) AS ndcg_sd,
     avg(mrr) AS mrr, stddev_samp(mrr) AS mrr_sd,
     avg(precision) AS precision, stddev_samp(precision) AS precision_sd,
-    count(*) AS n_seeds, any_value(n_users) AS n_users,
-    as_of, avg(least_recall) AS least_recall, avg(least_ndcg) AS least_ndcg, marks.warnings
-FROM mart.metrics
-JOIN (SELECT run_id FROM mart.latest_runs) USING (run_id)
+    nullif(count(*) FILTER (NOT metrics.imported), 0) AS n_seeds, any_value(n_users) AS n_users,
+    as_of, avg(least_recall) AS least_recall, avg(least_ndcg) AS least_ndcg, marks.warnings,
+    metrics.imported
+FROM mart.metrics AS metrics
+JOIN (SELECT run_id, preset FROM mart.board_runs) AS board USING (run_id)
 LEFT JOIN (
     SELECT
         snapshot_id, preset, model, split, protocol, k,
@@ -16,12 +18,14 @@ LEFT JOIN (
     FROM (
         SELECT
             snapshot_id, preset, model, split, protocol, k, name, bool_and(accepted) AS accepted
-        FROM mart.marks JOIN mart.latest_runs USING (run_id) GROUP BY ALL
+        FROM mart.marks JOIN mart.board_runs USING (run_id) GROUP BY ALL
     )
     GROUP BY ALL
-) AS marks USING (snapshot_id, preset, model, split, protocol, k)
+) AS marks
+    ON marks.snapshot_id = metrics.snapshot_id AND marks.preset = board.preset AND marks.model = metrics.model
+    AND marks.split = metrics.split AND marks.protocol = metrics.protocol AND marks.k = metrics.k
 GROUP BY ALL;
-COMMENT ON VIEW mart.leaderboard IS 'Mean and standard deviation over seeds of every published variant, each seed as it was trained last.';
+COMMENT ON VIEW mart.leaderboard IS 'Mean and standard deviation over seeds of every published variant, each seed as it was trained last, and of every imported model, which stands beside the trainings of each preset.';
 COMMENT ON COLUMN mart.leaderboard.dataset IS 'Name of the data set.';
 COMMENT ON COLUMN mart.leaderboard.data IS 'The data set, marked where its archive is unverified.';
 COMMENT ON COLUMN mart.leaderboard.verified IS 'Whether the archive has the publisher''s checksum, or is the synthetic one, made here from a seed.';
@@ -41,9 +45,10 @@ COMMENT ON COLUMN mart.leaderboard.mrr IS 'Mean MRR over seeds; with one held-ou
 COMMENT ON COLUMN mart.leaderboard.mrr_sd IS 'Sample standard deviation of MRR over seeds; null for one seed.';
 COMMENT ON COLUMN mart.leaderboard.precision IS 'Mean precision over seeds: recall divided by k.';
 COMMENT ON COLUMN mart.leaderboard.precision_sd IS 'Sample standard deviation of precision over seeds; null for one seed.';
-COMMENT ON COLUMN mart.leaderboard.n_seeds IS 'Seeds averaged over.';
+COMMENT ON COLUMN mart.leaderboard.n_seeds IS 'Seeds averaged over; null of an imported model.';
 COMMENT ON COLUMN mart.leaderboard.n_users IS 'Users in each.';
 COMMENT ON COLUMN mart.leaderboard.as_of IS 'Only ratings before this day (UTC) were known; null: all of them.';
 COMMENT ON COLUMN mart.leaderboard.least_recall IS 'Recall that holds whatever the model: the share of users with no more than k candidates.';
 COMMENT ON COLUMN mart.leaderboard.least_ndcg IS 'NDCG that holds whatever the model.';
-COMMENT ON COLUMN mart.leaderboard.warnings IS 'What audits suspected of any seed, marked as accepted where it was for all that have it (mart.run_warnings); null: nothing.';
+COMMENT ON COLUMN mart.leaderboard.warnings IS 'What audits suspected of any seed, marked as accepted where it was for all that have it (mart.marks); null: nothing.';
+COMMENT ON COLUMN mart.leaderboard.imported IS 'Whether it is an imported model (mart.imports).';

@@ -13,8 +13,8 @@ WITH sums AS (
         sum((difference::DOUBLE / n_users) ** 2) AS differences_squared, sum(squares) AS squares,
         count(*) AS n_pairs, count(*) FILTER (run_id = other_id) AS n, any_value(n_users) AS n_users
     FROM mart.run_pairs
-    JOIN mart.latest_runs AS a USING (run_id)
-    JOIN mart.latest_runs AS b ON b.run_id = other_id
+    JOIN mart.board_runs AS a USING (run_id)
+    JOIN mart.board_runs AS b ON b.run_id = other_id AND b.preset = a.preset AND b.snapshot_id = a.snapshot_id
     GROUP BY ALL
 ), seeds AS (
     -- How much seeds differ beyond what single users' ups and downs between them explain, which
@@ -46,7 +46,7 @@ WITH sums AS (
 ), users AS (
     FROM compared
     UNION ALL BY NAME
-    SELECT * REPLACE (baseline AS model, model AS baseline, -difference AS difference) FROM compared
+    SELECT * REPLACE (baseline AS model, model AS baseline, 0 - difference AS difference) FROM compared
 ), best_simple AS (
     SELECT snapshot_id, preset, model AS baseline
     FROM mart.run_metrics

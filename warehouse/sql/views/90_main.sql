@@ -5,11 +5,11 @@
 -- Snapshots as of some day are of backtests (mart.backtest) and stand beside nothing here.
 CREATE OR REPLACE VIEW mart.boards AS
 SELECT snapshot_id, dataset, verified, retention, preset
-FROM (SELECT DISTINCT snapshot_id, preset FROM mart.latest_runs)
+FROM (SELECT DISTINCT snapshot_id, preset FROM mart.board_runs)
 JOIN (SELECT snapshot_id, load_id, retention, publication FROM core.snapshots WHERE as_of IS NULL) USING (snapshot_id)
 JOIN (SELECT load_id, dataset, verified FROM raw.loads) USING (load_id)
 QUALIFY row_number() OVER (PARTITION BY dataset, retention, preset ORDER BY publication DESC, snapshot_id) = 1;
-COMMENT ON VIEW mart.boards IS 'The snapshot that counts for each data set, retention and preset: the newest with a training.';
+COMMENT ON VIEW mart.boards IS 'The snapshot that counts for each data set, retention and preset: the newest with a training, or with an import where there is none (preset imported).';
 COMMENT ON COLUMN mart.boards.snapshot_id IS 'The snapshot (core.snapshots).';
 COMMENT ON COLUMN mart.boards.dataset IS 'Name of the data set.';
 COMMENT ON COLUMN mart.boards.verified IS 'Whether the archive is the publisher''s, or made by us.';
@@ -20,11 +20,11 @@ CREATE OR REPLACE VIEW main.leaderboard AS
 WITH figures AS (
     SELECT
         snapshot_id, preset, coalesce(display_name, model) AS model, protocol,
-        recall, recall_sd, ndcg, ndcg_sd, mrr, mrr_sd, n_seeds, n_users, warnings
+        recall, recall_sd, ndcg, ndcg_sd, mrr, mrr_sd, n_seeds, n_users, warnings, imported
     FROM mart.leaderboard
     WHERE split = 'test' AND k = 10
     UNION ALL BY NAME
-    SELECT snapshot_id, preset, 'popularity' AS model, protocol, recall, ndcg, mrr, n_users
+    SELECT snapshot_id, preset, 'popularity' AS model, protocol, recall, ndcg, mrr, n_users, false AS imported
     FROM mart.popularity_metrics
     JOIN (SELECT snapshot_id, preset FROM mart.boards) USING (snapshot_id)
     WHERE split = 'test' AND k = 10
@@ -49,22 +49,22 @@ SELECT
         max(warnings) FILTER (protocol = 'uniform_100'),
         CASE WHEN max(warnings) FILTER (protocol = 'full') IS DISTINCT FROM max(warnings) FILTER (protocol = 'uniform_100')
             THEN 'full: ' || max(warnings) FILTER (protocol = 'full') END), '') AS warnings,
-    verified, snapshot_id
+    verified, imported, snapshot_id
 FROM mart.boards
 JOIN figures USING (snapshot_id, preset)
 GROUP BY ALL;
-COMMENT ON VIEW main.leaderboard IS 'One row for each data set, retention, preset and model, and one for popularity, which every model must beat: test metrics at 10, mean over seeds, on the newest snapshot.';
+COMMENT ON VIEW main.leaderboard IS 'One row for each data set, retention, preset and model, and one for popularity, which every model must beat; imported models stand beside those of each preset: test metrics at 10, mean over seeds, on the newest snapshot.';
 COMMENT ON COLUMN main.leaderboard.dataset IS 'Name of the data set.';
 COMMENT ON COLUMN main.leaderboard.retention IS '5-core or cold-start.';
 COMMENT ON COLUMN main.leaderboard.preset IS 'Named settings of the trainings.';
-COMMENT ON COLUMN main.leaderboard.model IS 'Name of the variant, e.g. SAS-FPT; popularity: items by how often training saw them.';
+COMMENT ON COLUMN main.leaderboard.model IS 'Name of the variant, e.g. SAS-FPT; popularity: items by how often training saw them; imported models are marked so.';
 COMMENT ON COLUMN main.leaderboard.recall_10 IS 'Recall@10 among 100 sampled items.';
 COMMENT ON COLUMN main.leaderboard.ndcg_10 IS 'NDCG@10 among 100 sampled items.';
 COMMENT ON COLUMN main.leaderboard.mrr_10 IS 'MRR@10 among 100 sampled items.';
 COMMENT ON COLUMN main.leaderboard.full_recall_10 IS 'Recall@10 among all items outside the user''s history.';
 COMMENT ON COLUMN main.leaderboard.full_ndcg_10 IS 'NDCG@10 among all items outside the user''s history.';
 COMMENT ON COLUMN main.leaderboard.full_mrr_10 IS 'MRR@10 among all items outside the user''s history.';
-COMMENT ON COLUMN main.leaderboard.seeds IS 'Trainings averaged over, one a seed; null for popularity, which is not trained.';
+COMMENT ON COLUMN main.leaderboard.seeds IS 'Trainings averaged over, one a seed; null for popularity, which is not trained, and for imported models.';
 COMMENT ON COLUMN main.leaderboard.recall_10_sd IS 'Standard deviation of recall_10 over seeds; null with one seed.';
 COMMENT ON COLUMN main.leaderboard.ndcg_10_sd IS 'Standard deviation of ndcg_10 over seeds; null with one seed.';
 COMMENT ON COLUMN main.leaderboard.mrr_10_sd IS 'Standard deviation of mrr_10 over seeds; null with one seed.';
@@ -72,37 +72,49 @@ COMMENT ON COLUMN main.leaderboard.full_recall_10_sd IS 'Standard deviation of f
 COMMENT ON COLUMN main.leaderboard.full_ndcg_10_sd IS 'Standard deviation of full_ndcg_10 over seeds; null with one seed.';
 COMMENT ON COLUMN main.leaderboard.full_mrr_10_sd IS 'Standard deviation of full_mrr_10 over seeds; null with one seed.';
 COMMENT ON COLUMN main.leaderboard.users IS 'Users averaged over.';
-COMMENT ON COLUMN main.leaderboard.warnings IS 'What audits suspected of these figures (mart.run_warnings); what differs among all items after full. Null: nothing.';
+COMMENT ON COLUMN main.leaderboard.warnings IS 'What audits suspected of these figures, or the owner of an imported model does not say (mart.marks); what differs among all items after full. Null: nothing.';
 COMMENT ON COLUMN main.leaderboard.verified IS 'Whether the archive is the publisher''s, or made by us.';
+COMMENT ON COLUMN main.leaderboard.imported IS 'Whether it is somebody else''s model, of which scores were imported (mart.imports).';
 COMMENT ON COLUMN main.leaderboard.snapshot_id IS 'The snapshot (core.snapshots).';
 
 CREATE OR REPLACE VIEW main.runs AS
+WITH figures AS (
+    SELECT
+        run_id,
+        max(recall) FILTER (protocol = 'uniform_100') AS recall_10,
+        max(ndcg) FILTER (protocol = 'uniform_100') AS ndcg_10,
+        max(mrr) FILTER (protocol = 'uniform_100') AS mrr_10,
+        max(recall) FILTER (protocol = 'full') AS full_recall_10,
+        max(ndcg) FILTER (protocol = 'full') AS full_ndcg_10,
+        max(mrr) FILTER (protocol = 'full') AS full_mrr_10
+    FROM mart.run_metrics WHERE split = 'test' AND k = 10 GROUP BY run_id
+), took AS (
+    SELECT run_id, best_epoch, train_seconds, device, finished_at FROM mart.training_runs
+    UNION ALL BY NAME
+    SELECT run_id, imported_at AS finished_at FROM mart.imports
+)
 SELECT
-    run_id, dataset, lineage.retention, lineage.preset, coalesce(display_name, lineage.model) AS model,
-    lineage.seed,
-    max(recall) FILTER (protocol = 'uniform_100') AS recall_10,
-    max(ndcg) FILTER (protocol = 'uniform_100') AS ndcg_10,
-    max(mrr) FILTER (protocol = 'uniform_100') AS mrr_10,
-    max(recall) FILTER (protocol = 'full') AS full_recall_10,
-    max(ndcg) FILTER (protocol = 'full') AS full_ndcg_10,
-    max(mrr) FILTER (protocol = 'full') AS full_mrr_10,
-    best_epoch, train_seconds, lineage.device, finished_at, as_of,
-    lineage.snapshot_id IN (SELECT snapshot_id FROM mart.boards AS board WHERE board.preset = lineage.preset)
-        AND run_id IN (SELECT run_id FROM mart.latest_runs) AS counts,
-    lineage.snapshot_id
-FROM mart.training_runs
-JOIN mart.lineage AS lineage USING (run_id)
-LEFT JOIN mart.models AS models ON models.model = lineage.model
-JOIN (SELECT run_id, protocol, recall, ndcg, mrr FROM mart.run_metrics WHERE split = 'test' AND k = 10) USING (run_id)
-WHERE status = 'published'
-GROUP BY ALL;
-COMMENT ON VIEW main.runs IS 'One row for each published training: test metrics at 10, and what it took.';
-COMMENT ON COLUMN main.runs.run_id IS 'The training (mart.training_runs).';
+    run_id, dataset, retention, runs.preset, coalesce(display_name, runs.model) AS model, runs.seed,
+    recall_10, ndcg_10, mrr_10, full_recall_10, full_ndcg_10, full_mrr_10,
+    best_epoch, train_seconds, device, finished_at, as_of,
+    EXISTS (
+        FROM mart.board_runs AS board JOIN mart.boards USING (snapshot_id, preset)
+        WHERE board.run_id = runs.run_id
+    ) AS counts,
+    runs.imported, snapshot_id
+FROM mart.ranked_runs AS runs
+JOIN took USING (run_id)
+JOIN figures USING (run_id)
+JOIN (SELECT snapshot_id, load_id, retention, as_of FROM core.snapshots) USING (snapshot_id)
+JOIN (SELECT load_id, dataset FROM raw.loads) USING (load_id)
+LEFT JOIN (SELECT model, display_name FROM mart.models) AS models ON models.model = runs.model;
+COMMENT ON VIEW main.runs IS 'One row for each published training, and each imported model: test metrics at 10, and what it took.';
+COMMENT ON COLUMN main.runs.run_id IS 'The training (mart.training_runs) or the import (mart.imports).';
 COMMENT ON COLUMN main.runs.dataset IS 'Name of the data set.';
 COMMENT ON COLUMN main.runs.retention IS '5-core or cold-start.';
-COMMENT ON COLUMN main.runs.preset IS 'Named settings it started from.';
+COMMENT ON COLUMN main.runs.preset IS 'Named settings it started from; imported, where there are none.';
 COMMENT ON COLUMN main.runs.model IS 'Name of the variant, e.g. SAS-FPT.';
-COMMENT ON COLUMN main.runs.seed IS 'Its seed.';
+COMMENT ON COLUMN main.runs.seed IS 'Its seed; null of an imported model, as is what its training took.';
 COMMENT ON COLUMN main.runs.recall_10 IS 'Recall@10 among 100 sampled items.';
 COMMENT ON COLUMN main.runs.ndcg_10 IS 'NDCG@10 among 100 sampled items.';
 COMMENT ON COLUMN main.runs.mrr_10 IS 'MRR@10 among 100 sampled items.';
@@ -112,14 +124,15 @@ COMMENT ON COLUMN main.runs.full_mrr_10 IS 'MRR@10 among all items outside the u
 COMMENT ON COLUMN main.runs.best_epoch IS 'The epoch that was evaluated: the best on validation.';
 COMMENT ON COLUMN main.runs.train_seconds IS 'Seconds spent training and validating.';
 COMMENT ON COLUMN main.runs.device IS 'Device it ran on.';
-COMMENT ON COLUMN main.runs.finished_at IS 'When it ended (UTC).';
+COMMENT ON COLUMN main.runs.finished_at IS 'When it ended, or was imported (UTC).';
 COMMENT ON COLUMN main.runs.as_of IS 'Only ratings before this day (UTC) were known; null: all of them.';
 COMMENT ON COLUMN main.runs.counts IS 'Whether leaderboard averages it: of the newest snapshot, and trained last with its seed.';
+COMMENT ON COLUMN main.runs.imported IS 'Whether it is somebody else''s model, of which scores were imported (mart.imports).';
 COMMENT ON COLUMN main.runs.snapshot_id IS 'What it was trained on (core.snapshots).';
 
 CREATE OR REPLACE VIEW main.slices AS
 SELECT
-    boards.dataset, boards.retention, preset, coalesce(display_name, slices.model) AS model,
+    boards.dataset, boards.retention, boards.preset, coalesce(display_name, slices.model) AS model,
     slice, bucket,
     avg(recall_10) FILTER (protocol = 'uniform_100') AS recall_10,
     avg(ndcg_10) FILTER (protocol = 'uniform_100') AS ndcg_10,
@@ -127,14 +140,14 @@ SELECT
     avg(recall_10) FILTER (protocol = 'full') AS full_recall_10,
     avg(ndcg_10) FILTER (protocol = 'full') AS full_ndcg_10,
     avg(mrr_10) FILTER (protocol = 'full') AS full_mrr_10,
-    count(*) FILTER (protocol = 'uniform_100') AS seeds,
-    max(n_users) AS users, snapshot_id
+    CASE WHEN NOT board.imported THEN count(*) FILTER (protocol = 'uniform_100') END AS seeds,
+    max(n_users) AS users, boards.snapshot_id
 FROM mart.boards AS boards
-JOIN mart.slices AS slices USING (snapshot_id, preset)
-SEMI JOIN mart.latest_runs AS latest USING (run_id)
+JOIN mart.board_runs AS board USING (snapshot_id, preset)
+JOIN mart.slices AS slices ON slices.run_id = board.run_id
 LEFT JOIN mart.models AS models ON models.model = slices.model
 WHERE split = 'test'
-GROUP BY ALL;
+GROUP BY boards.dataset, boards.retention, boards.preset, display_name, slices.model, slice, bucket, board.imported, boards.snapshot_id;
 COMMENT ON VIEW main.slices IS 'Test metrics at 10, mean over seeds, by the length of the user''s training history, by how often training saw the held-out item, and by the season it was watched in (UTC).';
 COMMENT ON COLUMN main.slices.dataset IS 'Name of the data set.';
 COMMENT ON COLUMN main.slices.retention IS '5-core or cold-start.';
@@ -148,7 +161,7 @@ COMMENT ON COLUMN main.slices.mrr_10 IS 'MRR@10 among 100 sampled items, of the 
 COMMENT ON COLUMN main.slices.full_recall_10 IS 'Recall@10 among all items outside the user''s history, of the users in it.';
 COMMENT ON COLUMN main.slices.full_ndcg_10 IS 'NDCG@10 among all items outside the user''s history, of the users in it.';
 COMMENT ON COLUMN main.slices.full_mrr_10 IS 'MRR@10 among all items outside the user''s history, of the users in it.';
-COMMENT ON COLUMN main.slices.seeds IS 'Trainings averaged over, one a seed.';
+COMMENT ON COLUMN main.slices.seeds IS 'Trainings averaged over, one a seed; null of an imported model.';
 COMMENT ON COLUMN main.slices.users IS 'Users in it.';
 COMMENT ON COLUMN main.slices.snapshot_id IS 'The snapshot (core.snapshots).';
 

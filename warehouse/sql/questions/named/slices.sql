@@ -6,16 +6,16 @@
 -- $protocol = uniform_100: among 100 sampled items; full: among all
 -- first: `fpt run`
 SELECT
-    dataset, retention, slices.preset, display_name AS model, slice, bucket,
+    dataset, retention, board.preset, display_name AS model, slice, bucket,
     round(avg(recall_10), 4) AS recall_10, round(avg(ndcg_10), 4) AS ndcg_10,
     round(avg(mrr_10), 4) AS mrr_10,
     any_value(slices.n_users) AS users
 FROM mart.slices AS slices
-SEMI JOIN mart.latest_runs USING (run_id)
+JOIN (SELECT run_id, preset FROM mart.board_runs) AS board USING (run_id)
 JOIN mart.models USING (model)
 JOIN core.snapshots USING (snapshot_id)
 JOIN raw.loads USING (load_id)
 WHERE split = 'test' AND protocol = $protocol
-    AND ($dataset IS NULL OR dataset = $dataset) AND ($retention IS NULL OR retention = $retention) AND ($preset IS NULL OR slices.preset = $preset) AND ($model IS NULL OR display_name = $model)
-GROUP BY dataset, retention, snapshot_id, slices.preset, display_name, rung, slice, bucket
-ORDER BY dataset, retention, snapshot_id, slices.preset, slice, bucket, rung
+    AND ($dataset IS NULL OR dataset = $dataset) AND ($retention IS NULL OR retention = $retention) AND ($preset IS NULL OR board.preset = $preset) AND ($model IS NULL OR display_name = $model)
+GROUP BY dataset, retention, snapshot_id, board.preset, display_name, rung, slice, bucket
+ORDER BY dataset, retention, snapshot_id, board.preset, slice, bucket, rung

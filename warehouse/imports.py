@@ -1,0 +1,43 @@
+"""Models of somebody else, of which scores were imported: what is published of them."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from warehouse.catalogue import reading, writing
+from warehouse.database import statements
+from warehouse.home import Home
+from warehouse.importing.ranking import Imported
+from warehouse.ranks import core_files
+from warehouse.run_figures import add_figures
+from warehouse.staging import auditable, audited
+from warehouse.store import has_files, list_files, place_all
+
+_COLUMNS = (
+    "run_id", "snapshot_id", "name", "kind", "known_to", "trained_on", "promise", "file",
+    "file_sha256", "n_rows", "n_users", "n_without", "n_seen", "n_left_out",
+)  # fmt: skip
+
+
+def counts_already(home: Home, run_id: str) -> bool:
+    """Whether these very scores are published, whole, and no later ones under their name."""
+    query = "SELECT count(*) FROM mart.latest_imports WHERE run_id = ?"
+    with reading(home) as connection:
+        found = connection.execute(query, [run_id]).fetchall()[0][0]
+        return bool(found) and has_files(connection, ["mart.user_ranks"], run_id)
+
+
+def stage_beside(home: Home, imported: Imported, folder: Path) -> Path:
+    """The database that an audit reads: the staged ranks beside the snapshot's tables."""
+    with auditable(folder, core_files(home, imported.snapshot_id)):
+        return audited(folder)
+
+
+def publish_import(home: Home, imported: Imported, folder: Path) -> None:
+    """Take staged ranks into `mart`, with their figures; the same again replaces."""
+    files = place_all(home, folder)
+    row = [getattr(imported, name) for name in _COLUMNS]
+    with writing(home) as connection:
+        now = datetime.now(UTC).replace(tzinfo=None)
+        connection.execute(statements("publish/import"), [*row, now])
+        list_files(connection, home, files)
+        add_figures(connection, [imported.run_id])

@@ -1,0 +1,14 @@
+-- What the file looks like: each kind is that of a whole file, for every user of whom a rank is wanted.
+SELECT
+    count(*) AS n_users,
+    count(*) FILTER (n_scored = 0) AS n_without,
+    count(*) FILTER (has_target AND n_scored_unseen = n_unseen) AS n_all,
+    count(*) FILTER (has_target AND n_scored_drawn = n_drawn) AS n_candidates,
+    sum(n_scored_unseen)::BIGINT AS n_scored_unseen,
+    sum(n_scored_drawn)::BIGINT AS n_scored_drawn,
+    sum(n_unseen)::BIGINT AS n_unseen,
+    sum(n_scored - n_scored_unseen - has_target::INTEGER)::BIGINT AS n_seen,
+    max(n_scored_unseen + has_target::INTEGER) AS longest,
+    min(n_scored_unseen) FILTER (NOT has_target AND n_scored > 0) AS known_to,
+    count(*) FILTER (NOT has_target) AS n_misses
+FROM places

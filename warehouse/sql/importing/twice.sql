@@ -1,0 +1,10 @@
+-- Names are joined last: of millions of pairs none is mostly there twice.
+WITH twice AS (
+    SELECT user_id, item_id, count(*) AS times FROM scored GROUP BY split, user_id, item_id HAVING times > 1
+)
+SELECT raw_user_id AS "user", raw_item_id AS item, times
+FROM twice
+JOIN (SELECT user_id, raw_user_id FROM known_users) USING (user_id)
+JOIN (SELECT item_id, raw_item_id FROM known_items) USING (item_id)
+ORDER BY ALL
+LIMIT 3

@@ -1,0 +1,38 @@
+CREATE OR REPLACE VIEW mart.latest_imports AS
+SELECT run_id, snapshot_id, name, known_to
+FROM mart.imports
+QUALIFY row_number() OVER (PARTITION BY snapshot_id, name ORDER BY publication DESC, run_id) = 1;
+COMMENT ON VIEW mart.latest_imports IS 'Of each snapshot and name the import that was published last: what is compared with ours.';
+COMMENT ON COLUMN mart.latest_imports.run_id IS 'The import (mart.imports).';
+COMMENT ON COLUMN mart.latest_imports.snapshot_id IS 'What it is ranked on (core.snapshots).';
+COMMENT ON COLUMN mart.latest_imports.name IS 'The model, as its owner calls it.';
+COMMENT ON COLUMN mart.latest_imports.known_to IS 'The place up to which its ranks are known; null: all of them.';
+
+-- An imported model has none of our presets, so it stands beside the trainings of each.
+CREATE OR REPLACE VIEW mart.board_runs AS
+SELECT run_id, snapshot_id, preset, model, seed, false AS imported, NULL::INTEGER AS known_to
+FROM mart.latest_runs
+UNION ALL
+SELECT run_id, snapshot_id, coalesce(preset, 'imported'), name, NULL, true, known_to
+FROM mart.latest_imports
+LEFT JOIN (SELECT DISTINCT snapshot_id, preset FROM mart.latest_runs) USING (snapshot_id);
+COMMENT ON VIEW mart.board_runs IS 'What stands beside each other: of each snapshot and preset the trainings that count, and the imported models, which stand beside those of every preset.';
+COMMENT ON COLUMN mart.board_runs.run_id IS 'The training (mart.training_runs) or the import (mart.imports).';
+COMMENT ON COLUMN mart.board_runs.snapshot_id IS 'The snapshot (core.snapshots).';
+COMMENT ON COLUMN mart.board_runs.preset IS 'Named settings of the trainings; imported, where there are none.';
+COMMENT ON COLUMN mart.board_runs.model IS 'Slug of the variant; of an imported model its name.';
+COMMENT ON COLUMN mart.board_runs.seed IS 'Its seed; null of an imported model.';
+COMMENT ON COLUMN mart.board_runs.imported IS 'Whether it is an imported model.';
+COMMENT ON COLUMN mart.board_runs.known_to IS 'The place up to which its ranks are known; null: all of them.';
+
+CREATE OR REPLACE VIEW mart.ranked_runs AS
+SELECT run_id, snapshot_id, model, preset, seed, false AS imported FROM mart.training_runs WHERE status = 'published'
+UNION ALL
+SELECT run_id, snapshot_id, name, 'imported', NULL, true FROM mart.imports;
+COMMENT ON VIEW mart.ranked_runs IS 'All that has ranks and figures: published trainings and imported models.';
+COMMENT ON COLUMN mart.ranked_runs.run_id IS 'The training (mart.training_runs) or the import (mart.imports).';
+COMMENT ON COLUMN mart.ranked_runs.snapshot_id IS 'The snapshot (core.snapshots).';
+COMMENT ON COLUMN mart.ranked_runs.model IS 'Slug of the variant; of an imported model its name.';
+COMMENT ON COLUMN mart.ranked_runs.preset IS 'Named settings it started from; imported, where there are none.';
+COMMENT ON COLUMN mart.ranked_runs.seed IS 'Its seed; null of an imported model.';
+COMMENT ON COLUMN mart.ranked_runs.imported IS 'Whether it is an imported model.';
