@@ -26,6 +26,8 @@ MODELS: Mapping[str, str] = {
     "tisasrec_plus_plus": "TiSASRec++",
     "sas_fpt": "SAS-FPT",
     "recent_popularity": "Recent popularity",
+    "bpr": "BPR",
+    "als": "ALS",
     "item_knn": "item-kNN",
     "ease": "EASE^R",
     "markov_chain": "Markov chain",

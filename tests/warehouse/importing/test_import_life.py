@@ -80,7 +80,7 @@ def test_the_same_scores_are_the_same_model_in_every_table(own, train, publish_s
         "WHERE model = 'theirs' AND baseline = 'sas_fpt'"
     )
     compared = ask(own.home, f"{query} AND split = 'test'").rows()
-    assert len(compared) == 4
+    assert len(compared) == 6
     assert all(row[0] == "quick" and row[3:] == (0, 0, 0, len(own.users)) for row in compared)
     slices = ask(own.home, "SELECT slice, bucket, model, ndcg_10, full_ndcg_10, users FROM slices")
     by_model = [
