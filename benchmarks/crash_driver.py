@@ -173,6 +173,8 @@ def pipeline() -> dict[str, Callable[..., Any]]:
 
     return {
         "run": run_it,
+        "import": import_scores,
+        "export ranks": export_ranks,
         "download": download,
         "age": age,
         "upgrade": lambda home: upgrade.upgrade(Home.at(home)) and 0,
@@ -197,6 +199,29 @@ def ask(home: str, output: str) -> None:
 
     remember(Home.at(home), Choice("ml-1m", "cold-start"))
     sql_answers._write(BytesIO(b"n\n1\n"), Path(output))
+
+
+def import_scores(home: str, file: str) -> int:
+    """Import a file of scores."""
+    from flows.importing import import_scores as flow
+    from tasks import flow_runs
+
+    flow_runs.flow_run = SimpleNamespace(id=str(uuid4()), tags=[])  # type: ignore[assignment]
+    done = flow(Path(file), "theirs", trained_on="train", home=Path(home))
+    if hasattr(done, "message"):
+        print(done.message, flush=True)
+        return REFUSED
+    return 0
+
+
+def export_ranks(home: str, output: str) -> None:
+    """Write the ranks of a training as TREC's files."""
+    from warehouse import trec
+    from warehouse.home import Home
+
+    place = Home.at(home)
+    of = trec.only_one(place, ["", "", "", "", "sasrec"])
+    trec.export_ranks(place, of, "test", "full", Path(output), 3)
 
 
 def prune(home: str) -> None:

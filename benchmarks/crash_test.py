@@ -40,6 +40,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
+import duckdb
 from crash_content import Content, content_of, difference
 
 HERE = Path(__file__).parent
@@ -262,6 +263,9 @@ def scenarios(archive: Path, models: Sequence[str]) -> list[Scenario]:
     def download(folder: Path) -> dict[str, Any]:
         return at_home(folder) | {"source": str(archive)}
 
+    def scores(folder: Path) -> dict[str, Any]:
+        return at_home(folder) | {"file": str(folder / "out" / "scores.parquet")}
+
     def jobs(folder: Path) -> dict[str, Any]:
         return {"jobs": str(folder / "out" / "jobs.json")}
 
@@ -285,6 +289,8 @@ def scenarios(archive: Path, models: Sequence[str]) -> list[Scenario]:
         Scenario("report", "pipeline", "report", to("r.html"), _whole, _outputs_of),
         Scenario("forget", "pipeline", "forget", forget, _whole),
         Scenario("prune", "pipeline", "prune", at_home, _whole),
+        Scenario("import scores", "pipeline", "import", scores, _with_scores),
+        Scenario("export ranks", "pipeline", "export ranks", to("trec"), _whole, _outputs_of),
         Scenario("ask", "pipeline", "ask", to("a.csv"), _whole, _outputs_of),
         Scenario("fetch", "pipeline", "fetch", at_home, _nothing),
         Scenario("download", "pipeline", "download", download, _nothing),
@@ -298,6 +304,17 @@ def _nothing(place: Place) -> None:
 
 def _whole(place: Place) -> None:
     place.fresh("whole")
+
+
+def _with_scores(place: Place) -> None:
+    """Beside the home a file with the best items of each user."""
+    place.fresh("whole")
+    with duckdb.connect(str(place.home / "published.duckdb"), read_only=True) as connection:
+        connection.execute(
+            "COPY (SELECT raw_user_id AS user, raw_item_id AS item, items.n_train AS score "
+            "FROM core.users CROSS JOIN core.items) "
+            f"TO '{place.folder / 'out' / 'scores.parquet'}' (FORMAT parquet)"
+        )
 
 
 def _damage_files(place: Place) -> None:

@@ -911,6 +911,43 @@ def test_a_rank_that_is_no_number_fails(changed, facts):
     assert "rank at most n_candidates" in failed(database, "user_ranks", facts)
 
 
+ONE_PART = "DELETE FROM mart.user_ranks WHERE split <> 'test' OR protocol <> 'full';"
+MISSES = "UPDATE mart.user_ranks SET rank = 'inf' WHERE user_id % 3 > 0;"
+
+
+def test_an_imported_model_may_lack_a_split_and_a_protocol(changed, facts):
+    database = changed(ONE_PART)
+    assert failed(database, "user_ranks", facts) != set()
+    said = replace(facts, splits=("test",), protocols=("full",))
+    assert failed(database, "user_ranks", said) == set()
+    lost = changed(f"{ONE_PART} DELETE FROM mart.user_ranks WHERE user_id = 7")
+    assert any(
+        words.startswith("a rank for each run") for words in failed(lost, "user_ranks", said)
+    )
+    more = changed("DELETE FROM mart.user_ranks WHERE protocol <> 'full'")
+    assert failed(more, "user_ranks", said) != set()
+
+
+def test_only_a_list_may_have_ranks_that_are_not_known(changed, facts):
+    said = replace(facts, splits=("test",), protocols=("full",))
+    database = changed(ONE_PART + MISSES)
+    assert "rank at most n_candidates" in failed(database, "user_ranks", said)
+    listed = replace(said, known_to=10)
+    assert failed(database, "user_ranks", listed) == set()
+    wrong = changed(f"{ONE_PART} UPDATE mart.user_ranks SET rank = 'nan' WHERE user_id = 7")
+    assert "rank at most n_candidates" in failed(wrong, "user_ranks", listed)
+
+
+def test_of_a_list_misses_count_against_what_is_too_good(changed, facts):
+    """All who are in the list are among the first three; the others are not forgotten."""
+    said = replace(facts, splits=("test",), protocols=("full",), known_to=3)
+    good = "UPDATE mart.user_ranks SET rank = 1 + user_id % 3;"
+    assert suspected(changed(ONE_PART + good), "user_ranks", said).keys() == {suspicions.TOO_GOOD}
+    some = changed(f"{ONE_PART} {good} UPDATE mart.user_ranks SET rank = 'inf' WHERE user_id > 57")
+    assert suspected(some, "user_ranks", said) == {}
+    assert suspected(changed(ONE_PART + MISSES), "user_ranks", said) == {}
+
+
 def test_a_count_that_nobody_knows_is_not_expected(facts):
     unknown = replace(facts, n_users=None, n_items=None)
     for known, columns in ((facts, ["raw_user_id", "raw_item_id"]), (unknown, [])):

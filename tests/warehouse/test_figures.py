@@ -38,7 +38,8 @@ KEYS = {
 MAY_BE_EMPTY = {"mart.significance", "mart.backtest", "cold-start"}  # of one model, of no day
 ROOTS = ("low", "high", "standard_error", "user_error", "seed_error")
 ROOTS += ("recall_margin", "ndcg_margin", "mrr_margin")
-ADDED = ["warnings", "best_simple"]  # see test_suspicions and test_significance
+# see test_suspicions, test_significance, importing/test_import_life
+ADDED = ["warnings", "best_simple", "imported"]
 MODELS = ["sasrec", "tisasrec", "sas_fpt"]
 
 
@@ -358,6 +359,34 @@ def test_users_may_stand_in_any_order_in_their_slices():
     assert (a["bucket"], a["n_users"], a["recall_10"]) == ("a", 1, 1.0)
     assert (b["bucket"], b["n_users"], b["recall_10"], b["ndcg_10"]) == ("b", 2, 0.5, 0.5)
     assert (a["mrr_10"], b["mrr_10"]) == (0.1, 0.5)  # of rank 10; of ranks 1 and 50
+
+
+def test_of_ranks_that_are_known_to_some_place_no_more_is_told():
+    """Of the list to place 5 Recall@5 is a fact, and Recall@10 is not; MRR is of all ranks."""
+    ranks = np.array([[1, 3, np.inf, np.inf], [1, 3, 50, 7]], np.float32)
+    among = np.full((2, 4), 101, np.float32)
+    of = figures.Ranks(("list", "whole"), np.arange(4), ranks, among, {"list": 5})
+    rows = {(row["run_id"], row["k"]): row for row in pl.DataFrame(figures.metrics(of)).to_dicts()}
+    known = rows["list", 5]
+    assert (known["recall"], known["ndcg"], known["mrr"]) == (0.5, (1 + 1 / 2) / 4, None)
+    unknown = rows["list", 10]
+    names = ("recall", "ndcg", "mrr", "recall_sd", "ndcg_sd")
+    assert [unknown[name] for name in names] == [None] * 5
+    assert (unknown["n_users"], unknown["least_recall"]) == (4, 0)
+    whole = rows["whole", 10]
+    assert (whole["recall"], whole["mrr"]) == (0.75, pytest.approx((1 + 1 / 3 + 1 / 7) / 4))
+    parts = pa.table({"user_id": [0, 1, 2, 3], "half": ["a", "a", "b", "b"]})
+    assert set(figures.slices(of, parts)["run_id"].to_pylist()) == {"whole"}
+    wanted = [("list", "list"), ("list", "whole"), ("whole", "whole")]
+    assert set(figures.pairs(of, wanted)["run_id"].to_pylist()) == {"whole"}
+    longer = figures.Ranks(of.run_ids, of.users, of.ranks, of.candidates, {"list": 20})
+    inverse = {row["run_id"]: row["mrr_10"] for row in figures.slices(longer, parts).to_pylist()}
+    assert inverse["list"] is None
+    assert inverse["whole"] is not None
+    compared = figures.pairs(longer, wanted).to_pylist()
+    by_metric = {(row["metric"], row["run_id"]) for row in compared}
+    assert by_metric >= {("recall_10", "list"), ("ndcg_10", "list"), ("mrr_10", "whole")}
+    assert ("mrr_10", "list") not in by_metric
 
 
 def test_pairs_by_hand():
