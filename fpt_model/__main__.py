@@ -134,9 +134,7 @@ def _folders(asked: argparse.Namespace) -> dict[int, Path]:
 
 
 def _evaluate(asked: argparse.Namespace) -> int:
-    from fpt_model.data import load
     from fpt_model.engines import device_of
-    from fpt_model.lists import LISTS, list_run
     from fpt_model.ranking import rank_ahead, rank_run
 
     _prepare(asked)
@@ -150,8 +148,6 @@ def _evaluate(asked: argparse.Namespace) -> int:
         else:
             output = asked.output or run / "ranks.parquet"
             rows = rank_run(asked.sequences, run, output, device, asked.scores)
-            if asked.output is None:
-                list_run(load(asked.sequences).to(device), run, run / LISTS)
         _tell({"event": "done", "run": str(run), "rows": rows})
     return 0
 

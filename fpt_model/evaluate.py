@@ -4,7 +4,7 @@ Letters: B users of a batch, I items, C candidates.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from fpt_model.data import Sequences, Split, Windows
 from fpt_model.errors import ModelError
+from fpt_model.highest import highest
 
 Protocol = Literal["uniform_100", "full"]
 PROTOCOLS: tuple[Protocol, ...] = ("uniform_100", "full")
@@ -24,6 +25,7 @@ Scored = tuple[Tensor, Tensor]
 # Fixed, and the last batch is filled up: the shape of a product can change its rounding, and a
 # rank must not depend on who else is ranked.
 BATCH = 256
+TOP = 20  # places of a list: the last cut-off of the metrics
 
 
 @dataclass(frozen=True)
@@ -34,11 +36,15 @@ class Ranks:
         users: (N,) ids of the users with a held-out item.
         ranks: for each protocol (N,) float32.
         n_candidates: for each protocol (N,) int64, the held-out item included.
+        lists: (N, K) int64, the items that stand first among all that the test item is ranked
+            among, itself too; equal scores in the order of their items, 0 where there are no
+            more. None of validation, and of engines that keep no scores.
     """
 
     users: Tensor
     ranks: dict[Protocol, Tensor]
     n_candidates: dict[Protocol, Tensor]
+    lists: Tensor | None = None
 
 
 def rank(
@@ -86,13 +92,16 @@ def compare(
     """
     parts = []
     for chosen, scores in batches:
-        refuse_nan(scores)
+        _refuse_nan(scores)
         own = scores.gather(1, _targets(sequences, chosen, split))
         others = {}
         for protocol in protocols:
             of = _scores_of_drawn if protocol == "uniform_100" else _scores_of_unseen
             others[protocol] = of(sequences, chosen, split, scores)
-        parts.append(_ranks(chosen, own, others))
+        found = _ranks(chosen, own, others)
+        if split == "test" and "full" in others:
+            found = replace(found, lists=_first(sequences, chosen, own, others["full"]))
+        parts.append(found)
     return joined(parts)
 
 
@@ -108,7 +117,7 @@ def compare_drawn(
     """
     candidates = sequences.candidates[split][chosen]
     scores = score(torch.cat([_targets(sequences, chosen, split), candidates], 1))
-    refuse_nan(scores)
+    _refuse_nan(scores)
     others = scores[:, 1:].masked_fill(candidates == 0, float("-inf"))
     return _ranks(chosen, scores[:, :1], {"uniform_100": others})
 
@@ -121,7 +130,13 @@ def joined(parts: Sequence[Ranks]) -> Ranks:
         n_candidates={
             name: torch.cat([part.n_candidates[name] for part in parts]) for name in parts[0].ranks
         },
+        lists=_joined_lists(parts),
     )
+
+
+def _joined_lists(parts: Sequence[Ranks]) -> Tensor | None:
+    lists = [part.lists for part in parts if part.lists is not None]
+    return torch.cat(lists) if len(lists) == len(parts) else None
 
 
 def _ranks(chosen: Tensor, own: Tensor, others: dict[Protocol, Tensor]) -> Ranks:
@@ -135,25 +150,23 @@ def _ranks(chosen: Tensor, own: Tensor, others: dict[Protocol, Tensor]) -> Ranks
     return Ranks(chosen + 1, ranks, counts)
 
 
+def _first(sequences: Sequences, rows: Tensor, own: Tensor, scores: Tensor) -> Tensor:
+    """See `Ranks.lists`; own scores (B, 1) take their places among those of all other candidates.
+
+    `scores` (B, I + 1), -inf where an item is none of them, is changed.
+    """
+    place = torch.arange(len(rows), device=rows.device)
+    scores[place, _targets(sequences, rows, "test")[:, 0]] = own[:, 0]
+    values, items = highest(scores, TOP)
+    return items.masked_fill(values == float("-inf"), 0)
+
+
 def _targets(sequences: Sequences, rows: Tensor, split: Split) -> Tensor:
     """Held-out items, (B, 1)."""
     return sequences.items[sequences.starts[rows] + sequences.held_out(rows, split)][:, None]
 
 
-def open_scores(sequences: Sequences, rows: Tensor, split: Split, scores: Tensor) -> Tensor:
-    """Scores of what a held-out item is ranked among, (B, I + 1), its own too; else -inf."""
-    targets = _targets(sequences, rows, split)
-    return _scores_of_unseen(sequences, rows, split, scores).scatter_(
-        1, targets, scores.gather(1, targets)
-    )
-
-
-def refuse_nan(scores: Tensor) -> None:
-    """Refuse scores that are not finite numbers.
-
-    Raises:
-        ModelError: one is not.
-    """
+def _refuse_nan(scores: Tensor) -> None:
     if not torch.isfinite(torch.stack(scores.aminmax())).all():
         raise ModelError("A score is not a number", to_do="Train again with a lower rate")
 

@@ -17,8 +17,8 @@ from fpt_model.data import Sequences, Split, load
 from fpt_model.engines import uses_fused
 from fpt_model.errors import InterruptedTrainingError, ModelError
 from fpt_model.finished import problem
-from fpt_model.lists import LISTS, list_run
-from fpt_model.ranking import SPLITS, rank_loaded, rank_trained
+from fpt_model.lists import LISTS
+from fpt_model.ranking import SPLITS, list_loaded, rank_loaded, rank_trained
 from fpt_model.simple.fitting import fit
 from fpt_model.simple.settings import SimpleConfig
 from fpt_model.train import SEARCH, Tell, search, train_loaded
@@ -218,7 +218,7 @@ def _attempt(sequences: Sequences, jobs: Sequence[Job], tell: Tell, engine: str)
     else:
         trained = _trained(sequences, jobs, config, tell_run, engine)
     ranked = list(_rank(sequences, jobs, trained))
-    trained.clear()  # the lists are made by the weights in the folders
+    trained.clear()  # what lacks lists is ranked by the weights in its folder
     for job in jobs:
         _list(sequences, job)
     for name, rows in ranked:
@@ -264,14 +264,14 @@ def _rank_again(sequences: Sequences, job: Job) -> int | None:
 def _list(sequences: Sequences, job: Job) -> None:
     """Write what a training puts first for each test user, unless that is there and whole.
 
-    One more pass over the test items, by one scorer for all engines: theirs keep no list.
+    The fused kernels rank without keeping a list: after them one more pass is made.
     """
     if "test" not in job.splits:
         return
     try:
         read_written(job.output / LISTS)
     except ModelError:
-        list_run(sequences, job.output, job.output / LISTS)
+        list_loaded(sequences, job.output)
 
 
 def _failed(jobs: Sequence[Job], cause: str, tell: Tell) -> dict[str, str]:

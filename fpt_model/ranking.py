@@ -15,6 +15,7 @@ from fpt_model.data import Sequences, Split, load
 from fpt_model.errors import ModelError
 from fpt_model.evaluate import PROTOCOLS, Ranks, Scorer, rank, scored
 from fpt_model.finished import BEST
+from fpt_model.lists import LISTS, write_lists
 from fpt_model.model import Encoder
 from fpt_model.simple.fitting import DEVICE, read_fitted
 from fpt_model.simple.settings import SIMPLE
@@ -35,7 +36,8 @@ def rank_run(
     Args:
         path: the sequences file that the run was trained on.
         run: its directory.
-        output: Parquet file to write (split, protocol, user_id, rank, n_candidates).
+        output: Parquet file to write (split, protocol, user_id, rank, n_candidates); the lists of
+            the test split go beside it.
         device: to compute on.
         scores: where to save the test scores as an array (N, I + 1), if at all: row u - 1 holds
             user u's, NaN for users without held-out items.
@@ -62,11 +64,23 @@ def rank_loaded(
     """
     answering, validated = _rankers(run, sequences)
     by: dict[Split, Ranker] = {"valid": validated, "test": answering}
-    table = pa.concat_tables([_rows(split, by[split].ranks(split)) for split in splits])
+    table = pa.concat_tables([_kept(split, by[split].ranks(split), output) for split in splits])
     write_table(output, table)
     if scores is not None:
         np.save(scores, _all_scores(answering))
     return int(table.num_rows)
+
+
+def list_loaded(sequences: Sequences, run: Path) -> None:
+    """Write the lists of a finished training whose ranks are there."""
+    write_lists(run / LISTS, load_ranker(run, sequences).ranks("test"))
+
+
+def _kept(split: Split, ranks: Ranks, output: Path) -> pa.Table:
+    """Rows of the file of ranks; the lists of the test split go into one beside it."""
+    if ranks.lists is not None:
+        write_lists(output.parent / LISTS, ranks)
+    return _rows(split, ranks)
 
 
 def rank_trained(trainers: Mapping[Path, Trainer], splits: Sequence[Split] = SPLITS) -> list[int]:
@@ -98,7 +112,7 @@ def _rows_of(split: Split, output: Path, trainer: Trainer) -> pa.Table:
     if split == "valid" and trainer.chosen:
         path = output.parent / SEARCH / "ranks-valid.parquet"
         return read_written(path)[0]
-    return _rows(split, trainer.ranked(split))
+    return _kept(split, trainer.ranked(split), output)
 
 
 def rank_ahead(path: Path, ahead: Path, run: Path, output: Path, device: torch.device) -> int:

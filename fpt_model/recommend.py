@@ -15,8 +15,8 @@ from fpt_model.attention_of import attention_of
 from fpt_model.data import Sequences, load
 from fpt_model.errors import ModelError
 from fpt_model.evaluate import BATCH
+from fpt_model.highest import highest
 from fpt_model.histories import History, read_asked, windows_of
-from fpt_model.lists import highest
 from fpt_model.ranking import load_ranker, load_run
 from fpt_model.unseen import Unseen
 from fpt_model.written import write_table

@@ -5,9 +5,11 @@ import pytest
 import torch
 
 from fpt_model.data import load
-from fpt_model.evaluate import open_scores
-from fpt_model.lists import LISTS, highest, list_run
-from fpt_model.ranking import load_ranker
+from fpt_model.evaluate import rank
+from fpt_model.highest import highest
+from fpt_model.lists import LISTS
+from fpt_model.popularity import popularity
+from fpt_model.ranking import list_loaded, load_ranker
 
 MODELS = ["sas_fpt", "ridge", "recent_popularity"]
 INF = float("inf")
@@ -80,23 +82,25 @@ def test_the_held_out_item_stands_where_it_is_ranked(run, learnable):
         assert places.get((row["user_id"], target)) == expected
 
 
-def test_what_may_be_listed_has_the_target_and_none_of_the_history(learnable):
+@pytest.mark.parametrize("model", ["sas_fpt", "ridge"])
+def test_lists_that_are_lost_are_made_again(run, learnable, model):
+    folder = run(model)
+    before = pq.read_table(folder / LISTS)
+    (folder / LISTS).unlink()
+    list_loaded(load(learnable), folder)
+    assert pq.read_table(folder / LISTS).equals(before)
+
+
+def test_of_few_items_all_are_listed(write_sequences, user):
+    """Three of four items are the user's; the test item, the third, is a candidate again."""
+    path = write_sequences([user([1, 2, 3], times=[10, 20, 30])], 4)
+    found = rank(lambda _: torch.tensor([[9.0, 3, 4, 1, 2]]), load(path), "test", 5)
+    assert found.lists.tolist() == [[4, 3, 0, 0]]
+
+
+def test_validation_has_no_lists(learnable):
     sequences = load(learnable)
-    rows = sequences.evaluated()
-    scores = torch.ones(len(rows), sequences.n_items + 1)
-    for split in ("valid", "test"):
-        open_ = open_scores(sequences, rows, split, scores) > -INF
-        assert not open_[:, 0].any()
-        distinct = [
-            len(set(sequences.items[sequences.starts[row] : sequences.starts[row + 1]].tolist()))
-            for row in rows.tolist()
-        ]
-        assert open_.sum(1).tolist() == [sequences.n_items - n + 1 for n in distinct]
-
-
-def test_lists_are_the_same_again_and_may_be_shorter(run, learnable, tmp_path):
-    folder, sequences = run("ridge"), load(learnable)
-    list_run(sequences, folder, tmp_path / "again")
-    assert pq.read_table(tmp_path / "again").equals(pq.read_table(folder / LISTS))
-    list_run(sequences, folder, tmp_path / "three", top=3)
-    assert pq.read_table(tmp_path / "three").num_rows == 24 * 3
+    score = popularity(sequences)
+    assert rank(score, sequences, "valid", 5).lists is None
+    assert rank(score, sequences, "test", 5, ("uniform_100",)).lists is None
+    assert rank(score, sequences, "test", 5).lists.shape == (24, 20)
