@@ -9,8 +9,7 @@ from dataclasses import replace
 
 from fpt_model.config import PRESETS, Setting
 from fpt_model.errors import ModelError
-from fpt_model.simple.borrowed import missing_package
-from fpt_model.simple.settings import SimpleConfig
+from fpt_model.simple.settings import SimpleConfig, missing_package
 from fpt_model.variants import DISPLAY_NAMES, AnyConfig, resolve_any, settings_of
 from warehouse.errors import RefusedError
 

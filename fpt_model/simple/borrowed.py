@@ -1,22 +1,15 @@
 """Models that the optional package `implicit` fits; where it is missing, they are refused."""
 
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
 from fpt_model.errors import ModelError
 from fpt_model.simple.past import Past
-from fpt_model.simple.settings import SIMPLE
+from fpt_model.simple.settings import SIMPLE, missing_package
 
 PACKAGE = "implicit"
-
-
-def missing_package(model: str) -> str:
-    """What a model needs to be fitted and is not installed; empty for nothing."""
-    package = SIMPLE[model].package if model in SIMPLE else ""
-    return package if package and find_spec(package) is None else ""
 
 
 def borrowed(model: str, module: str, name: str) -> Any:

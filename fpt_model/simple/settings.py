@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from itertools import product
 
 from fpt_model.config import PRESETS, Setting, known, read_setting
@@ -167,6 +168,12 @@ def simple_from_dict(values: Mapping[str, Setting]) -> SimpleConfig:
             expected=sorted(names - set(values)) or "none that is missing",
         )
     return SimpleConfig(**values)  # type: ignore[arg-type]
+
+
+def missing_package(model: str) -> str:
+    """What a model needs to be fitted and is not installed; empty for nothing."""
+    package = SIMPLE[model].package if model in SIMPLE else ""
+    return package if package and find_spec(package) is None else ""
 
 
 def choices(config: SimpleConfig) -> Iterator[dict[str, Setting]]:

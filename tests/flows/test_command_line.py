@@ -194,7 +194,7 @@ def test_simple_models_are_compared_with_neural_ones_whose_settings_were_changed
 
 
 def test_a_model_whose_package_is_missing_is_refused_before_anything_runs(monkeypatch):
-    monkeypatch.setattr("fpt_model.simple.borrowed.find_spec", lambda _: None)
+    monkeypatch.setattr("fpt_model.simple.settings.find_spec", lambda _: None)
     with pytest.raises(RefusedError) as refused:
         configs(["ridge", "als"], "quick", {})
     assert "ALS needs a package that is not installed" in str(refused.value)

@@ -261,7 +261,7 @@ def test_of_many_items_the_nearest_alone_are_kept(monkeypatch):
 
 
 def test_a_model_of_another_package_is_refused_where_that_is_missing(monkeypatch):
-    monkeypatch.setattr("fpt_model.simple.borrowed.find_spec", lambda _: None)
+    monkeypatch.setattr("fpt_model.simple.settings.find_spec", lambda _: None)
     with pytest.raises(ModelError, match="BPR needs a package that is not installed: expected imp"):
         list(tries(sequences_of([[1, 2, 3, 4]]), resolve_simple("bpr", "quick")))
 
