@@ -18,7 +18,7 @@ from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.keeping import keep_whole
 from warehouse.store import damaged, listed
-from warehouse.stored import CORE, RAW
+from warehouse.stored import CORE, OWN, RAW
 
 MIN_FREE_BYTES = 2 << 30
 
@@ -115,7 +115,7 @@ def _warehouse(home: Home, path: Path) -> Iterator[Finding]:
     with opened(home) as connection:
         row = connection.execute("SELECT count(*) FROM mart.training_runs").fetchone()
         files = listed(connection)
-        tables = [list(RAW), list(CORE)]
+        tables = [list(RAW), list(CORE), list(OWN)]
         lacking = connection.execute(statements("doctor/lacking"), tables).fetchall()
     broken = [f"{one.path} is {fault}" for one, fault in damaged(home, files, whole=True)]
     if broken:

@@ -8,23 +8,23 @@ import polars as pl
 
 from warehouse.errors import RefusedError
 from warehouse.transforms.order import in_total_order, without_repeats
-from warehouse.transforms.sequences import half_stars
+from warehouse.transforms.rules import MOVIELENS, Rules
 from warehouse.transforms.time_features import with_time_scale, with_week
 
 DAY = 86_400
-UNRATED = 0  # the models' number for a rating that nobody knows
 
 
-def histories(ratings: pl.LazyFrame) -> dict[int, dict[str, Any]]:
+def histories(ratings: pl.LazyFrame, rules: Rules = MOVIELENS) -> dict[int, dict[str, Any]]:
     """What each user did, by number: items, times, weeks, ratings and time scale.
 
     Args:
         ratings: `source_row`, `raw_user_id`, `raw_item_id`, `rating` (stars, null where nobody
             knows), `timestamp`, `item_id`.
+        rules: what the load says of itself.
     """
     rows = (
         ratings.pipe(in_total_order)
-        .pipe(without_repeats)
+        .pipe(without_repeats, rules.repeats)
         # nothing is held out of a history to go on from
         .with_columns(user_id="raw_user_id", split=pl.lit("train"))
         .pipe(with_time_scale)
@@ -34,7 +34,7 @@ def histories(ratings: pl.LazyFrame) -> dict[int, dict[str, Any]]:
             pl.col("item_id").alias("item_ids"),
             pl.col("timestamp").alias("timestamps"),
             pl.col("week").alias("weeks"),
-            half_stars().fill_null(UNRATED).alias("ratings"),
+            rules.half_stars().alias("ratings"),
             pl.col("time_scale").first(),
         )
         .collect()

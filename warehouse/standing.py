@@ -10,7 +10,7 @@ from warehouse.database import statements
 from warehouse.home import Home
 from warehouse.identity import sha256_of
 from warehouse.store import damaged, listed
-from warehouse.stored import CORE, RAW
+from warehouse.stored import CORE, OWN, RAW
 
 RANKS = "mart.user_ranks"
 
@@ -42,11 +42,22 @@ def standing(home: Home, dataset: str) -> Standing:
             if (file.table, file.identity) not in broken:
                 tables.setdefault(file.identity, set()).add(file.table)
         return Standing(
-            frozenset(_with(tables, RAW)),
+            frozenset(_with(tables, RAW)) - _without_keys(connection, tables),
             frozenset(set(_with(tables, CORE)) & _with_sequences(home, connection)),
             _checkpoints(connection, set(_with(tables, [RANKS]))),
             _seconds(connection, dataset),
         )
+
+
+def _without_keys(
+    connection: duckdb.DuckDBPyConnection, tables: Mapping[str, set[str]]
+) -> set[str]:
+    """Loads of own data that have lost the numbers of their ids."""
+    try:
+        own = connection.execute("SELECT load_id FROM raw.descriptions").fetchall()
+    except duckdb.CatalogException:  # of code that knew no own data
+        return set()
+    return {load_id for (load_id,) in own if not tables.get(load_id, set()).issuperset(OWN)}
 
 
 def _with(tables: Mapping[str, set[str]], wanted: Sequence[str]) -> list[str]:

@@ -14,7 +14,7 @@ from warehouse.home import Home
 from warehouse.run_figures import bring_up_to_date
 from warehouse.staging import stage_rows, staging_folder
 from warehouse.store import StoredFile, list_files, place_all
-from warehouse.stored import KEYS
+from warehouse.stored import KEYS, OWN
 
 # Tables that stay tables, and what tells which of their rows came first.
 SMALL = {
@@ -24,6 +24,7 @@ SMALL = {
     "mart.epochs": None,
     "mart.validation_results": None,
 }
+BULKY = {name: key for name, key in KEYS.items() if name not in OWN}  # it knew no own data
 
 
 def upgrade(home: Home) -> dict[str, int]:
@@ -45,7 +46,7 @@ def upgrade(home: Home) -> dict[str, int]:
         return {}
     with staging_folder(home, "upgrade") as folder:
         with connected(home.old_warehouse, read_only=True) as old:
-            wanted = {name: _count(old, name) for name in (*KEYS, *SMALL)}
+            wanted = {name: _count(old, name) for name in (*BULKY, *SMALL)}
         _stage(home, folder)
         files = place_all(home, folder)
         _fill(home, files, wanted)
@@ -64,7 +65,7 @@ def _finish(home: Home) -> None:
 
 def _stage(home: Home, folder: Path) -> None:
     """Every load, snapshot and training of the bulky tables as a file of its own."""
-    for name, key in KEYS.items():
+    for name, key in BULKY.items():
         with connected(folder / "carried.duckdb") as connection:
             _attach_old(connection, home)
             for identity in _identities(connection, name, key):

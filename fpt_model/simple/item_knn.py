@@ -25,6 +25,7 @@ NONE = np.empty(0, np.int32), np.empty(0, np.float32)
 
 def fit(past: Past, config: SimpleConfig) -> Tensors:
     """S, sparse, the k largest of each column."""
+    past = past.once()
     counts = past.counts()
     rows, held = [NONE] * (past.n_items + 1), 0
     for item, together in past.together():

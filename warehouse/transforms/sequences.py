@@ -14,7 +14,7 @@ def sequences(tables: CoreTables, candidates: pl.LazyFrame) -> pl.LazyFrame:
             pl.col("item_id").alias("item_ids"),
             pl.col("timestamp").alias("timestamps"),
             pl.col("week").alias("weeks"),
-            half_stars().alias("ratings"),
+            tables.rules.half_stars().alias("ratings"),
             (pl.col("split") == "train").sum().alias("n_train"),
         )
     )
@@ -26,11 +26,6 @@ def sequences(tables: CoreTables, candidates: pl.LazyFrame) -> pl.LazyFrame:
         .with_columns(pl.col("n_train").cast(pl.Int32))
         .sort("user_id")
     )
-
-
-def half_stars() -> pl.Expr:
-    """`rating` as the models know it: half stars, 1 to 10, so that every data set has one scale."""
-    return (pl.col("rating") * 2).cast(pl.Int8)
 
 
 def _with_candidates(histories: pl.LazyFrame, candidates: pl.LazyFrame, split: str) -> pl.LazyFrame:

@@ -1,5 +1,6 @@
 -- gone: ids of loads, snapshots and trainings. All that the catalogue has of them.
 DELETE FROM raw.loads WHERE load_id IN (SELECT id FROM gone);
+DELETE FROM raw.descriptions WHERE load_id IN (SELECT id FROM gone);
 DELETE FROM core.snapshots WHERE snapshot_id IN (SELECT id FROM gone);
 DELETE FROM mart.training_runs WHERE run_id IN (SELECT id FROM gone);
 DELETE FROM mart.epochs WHERE run_id IN (SELECT id FROM gone);

@@ -164,9 +164,9 @@ CREATE TABLE IF NOT EXISTS mart.recommendations (
 );
 COMMENT ON TABLE mart.recommendations IS 'What a training recommends next, after a user''s whole history: the latest answer of fpt recommend for each.';
 COMMENT ON COLUMN mart.recommendations.run_id IS 'The training that scored (mart.training_runs).';
-COMMENT ON COLUMN mart.recommendations.raw_user_id IS 'User number of the archive.';
+COMMENT ON COLUMN mart.recommendations.raw_user_id IS 'User number of the archive; of own data, see raw.user_keys.';
 COMMENT ON COLUMN mart.recommendations.user_id IS 'User id in the training''s snapshot; null for a user that the snapshot left out.';
-COMMENT ON COLUMN mart.recommendations.rank IS 'Place, from 1; items of the user''s history are left out.';
+COMMENT ON COLUMN mart.recommendations.rank IS 'Place, from 1; items of the user''s history are left out, but where own data keeps all repeats.';
 COMMENT ON COLUMN mart.recommendations.item_id IS 'Item id in the training''s snapshot (core.items).';
 COMMENT ON COLUMN mart.recommendations.score IS 'The model''s score; comparable within one user and training only.';
 COMMENT ON COLUMN mart.recommendations.created_at IS 'When it was scored (UTC).';
@@ -182,7 +182,7 @@ CREATE TABLE IF NOT EXISTS mart.next_targets (
 COMMENT ON TABLE mart.next_targets IS 'What really came next after a snapshot as of some day: one row for each user who came back.';
 COMMENT ON COLUMN mart.next_targets.snapshot_id IS 'The snapshot, which knows nothing of it (core.snapshots).';
 COMMENT ON COLUMN mart.next_targets.user_id IS 'User id in the snapshot.';
-COMMENT ON COLUMN mart.next_targets.raw_item_id IS 'Movie number of the archive.';
+COMMENT ON COLUMN mart.next_targets.raw_item_id IS 'Movie number of the archive; of own data, see raw.item_keys.';
 COMMENT ON COLUMN mart.next_targets.item_id IS 'Item id in the snapshot; null where it does not know the item, so that no model of it can name it.';
 COMMENT ON COLUMN mart.next_targets.timestamp IS 'When it came, seconds since 1970-01-01 00:00 UTC.';
 COMMENT ON COLUMN mart.next_targets.waited_seconds IS 'Seconds since the user''s last interaction in the snapshot.';
