@@ -31,6 +31,14 @@ def rules_of(home: Home, load_id: str) -> Rules:
     return MOVIELENS if row is None else rules_in(row[0])
 
 
+def repeats_of(home: Home, snapshot_id: str) -> str:
+    """Which of a user's interactions with the same item a snapshot has."""
+    query = "SELECT repeats FROM core.snapshots WHERE snapshot_id = ?"
+    with reading(home) as connection:
+        row = connection.execute(query, [snapshot_id]).fetchone()
+    return (row and row[0]) or "first"
+
+
 def rules_in(description: str) -> Rules:
     """The rules that a description as JSON states."""
     said = json.loads(description)
