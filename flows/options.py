@@ -18,13 +18,24 @@ from flows.parameters import (
     slug_of,
 )
 from flows.signatures import expanded, parameter
+from warehouse.datasets import NAMES
 
 R = TypeVar("R")
 Given = Mapping[str, Any]  # parameters of a flow, by their names
 
-Dataset = Annotated[DatasetName, typer.Option(help="Data set; `synthetic` needs no network.")]
+Dataset = Annotated[
+    DatasetName,
+    typer.Option(
+        metavar="NAME",
+        help=f"Data set: {', '.join(NAMES)}, or your own, that NAME.toml describes. "
+        "`synthetic` needs no network.",
+    ),
+]
 Source = Annotated[
-    Path | None, typer.Option(help="Archive on this machine, instead of fetching it.")
+    Path | None,
+    typer.Option(
+        help="Archive on this machine, instead of fetching it; of your own data its file or folder."
+    ),
 ]
 Retain = Annotated[Retention, typer.Option(help="Which users and items stay.")]
 

@@ -7,10 +7,9 @@ from pathlib import Path
 import duckdb
 
 from warehouse.lines import Advance
+from warehouse.raw_ids import User
 from warehouse.staging import stage_rows
 from warehouse.transforms.rules import MOVIELENS, Rules
-
-User = int | str  # a number of an archive, or an id of own data
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,11 @@ from warehouse import archive_landing
 from warehouse.database import connected, statements
 from warehouse.datasets.dataset import Dataset
 from warehouse.identity import identify
-from warehouse.landed import Into, Origin, User
+from warehouse.landed import Into, Origin
 from warehouse.lines import Advance
 from warehouse.own_data import landing as own_landing
 from warehouse.own_data.description import Description
+from warehouse.raw_ids import User
 from warehouse.staging import auditable
 from warehouse.transforms.rules import MOVIELENS, Rules
 

@@ -12,7 +12,6 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from warehouse.database import quoted, statements
-from warehouse.datasets import NAMES
 from warehouse.errors import RefusedError
 
 FOLDER = Path(__file__).parent / "sql" / "questions" / "named"
@@ -33,12 +32,11 @@ MODELS: Mapping[str, str] = {
     "popularity": "popularity",
 }
 CHOICES: Mapping[str, Sequence[str]] = {
-    "dataset": NAMES,
     "retention": ("5-core", "cold-start"),
     "protocol": ("uniform_100", "full"),
     "model": tuple(MODELS.values()),
 }
-WHOLE = {"k", "user"}  # settings that are numbers
+WHOLE = {"k"}  # settings that are numbers
 _NAME = re.compile(r"[\w-]+")
 _SETTING = re.compile(r"-- \$(\w+) = (\S+): (.+)")
 _FIRST = re.compile(r"-- first: (.+)")

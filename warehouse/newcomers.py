@@ -46,13 +46,14 @@ def written_history(words: Sequence[str], items: pl.DataFrame) -> dict[str, Any]
     """The history of somebody new: an item a day, the last one today, without ratings.
 
     Args:
-        words: numbers of the archive or whole titles (any case), the latest last.
-        items: `item_id`, `raw_item_id`, `title` of the snapshot.
+        words: numbers of the archive, of own data ids, or whole titles (any case), the latest last.
+        items: `item_id`, `raw_item_id`, `title`, `item_key` of the snapshot.
 
     Raises:
         RefusedError: no words, or one that is no item of the snapshot.
     """
-    by_number = dict(zip(items["raw_item_id"].cast(str), items["item_id"], strict=True))
+    key = pl.coalesce("item_key", pl.col("raw_item_id").cast(pl.String))
+    by_number = dict(zip(items.select(key).to_series(), items["item_id"], strict=True))
     titled = items.drop_nulls("title")
     by_title = dict(zip(titled["title"].str.to_lowercase(), titled["item_id"], strict=True))
     found = {word: by_number.get(word, by_title.get(word.lower())) for word in words}
@@ -61,8 +62,9 @@ def written_history(words: Sequence[str], items: pl.DataFrame) -> dict[str, Any]
         raise RefusedError(
             "No history of items that the training knows",
             got=", ".join(map(repr, unknown)) or "nothing",
-            expected="numbers of the archive or whole titles",
-            to_do='`fpt sql "SELECT raw_item_id, title FROM core.items"` lists them',
+            expected="numbers of the archive, ids of your own data, or whole titles",
+            to_do='`fpt sql "SELECT raw_item_id, title FROM core.items"` lists them, of your own '
+            "data raw.item_keys",
         )
     today = int(datetime.now(UTC).timestamp())
     rows = [

@@ -56,7 +56,8 @@ class Past:
     def together(self) -> Iterator[tuple[int, Integers]]:
         """Each item that somebody has, and (I + 1,) how many of its users have each item.
 
-        Nobody may have it twice, see `once`. One row at a time, so that nothing of the size of all pairs is ever held.
+        Nobody may have an item twice, see `once`. One row at a time, so that nothing of the size of
+        all pairs is ever held.
         """
         histories = np.split(self.items, self.starts[1:-1])
         order = np.argsort(self.items, kind="stable")

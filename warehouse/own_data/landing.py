@@ -69,21 +69,22 @@ class OpenedFiles:
                 meanwhile.
         """
         connection, description = into.connection, self.description
+        items = description.items.file.name if description.items else ""
+        about = {"load_id": into.load_id, "events": self.files.source.name, "items": items}
+        about_all = about | {"forgotten": list(into.forgotten)}
+        connection.execute(statements("own_landing/about"), about_all)
         read_events(connection, description, self.files.source)
         if description.items:
             read_items(connection, description.items)
         else:
             connection.execute(statements("own_landing/no_items"))
-        connection.execute(statements("own_landing/may_name"))
-        connection.execute(statements("own_landing/known"), {"forgotten": list(into.forgotten)})
+        for script in ("known", "may_name"):
+            connection.execute(statements(f"own_landing/{script}"))
         self._refuse_empty(into)
-        connection.execute(statements("own_landing/numbers"), {"load_id": into.load_id})
-        ordered = "own_landing/events_finer" if self._is_finer(into) else "own_landing/events"
-        rows = statements(ordered)
+        connection.execute(statements("own_landing/numbers"))
+        rows = statements(f"own_landing/{'events_finer' if self._is_finer(into) else 'events'}")
         stage_rows(connection, into.folder, "raw.ratings", into.load_id, rows)
-        items = description.items.file.name if description.items else ""
-        names = {"load_id": into.load_id, "events": self.files.source.name, "items": items}
-        connection.execute(statements("own_landing/others"), names)
+        connection.execute(statements("own_landing/others"))
         into.stage(TABLES)
         self.files.refuse_changed()
 

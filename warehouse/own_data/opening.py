@@ -87,7 +87,7 @@ def _opened(
 ) -> Source:
     try:
         if path.is_dir():
-            return _Parquet(connection, path, _parts(path))
+            return _Parquet(connection, path, parts_of(path))
         with path.open("rb") as file:
             start = file.read(16)
     except (OSError, ValueError) as error:
@@ -184,7 +184,7 @@ class _DuckDB:
         return asked(self._connection, query, self._path, "a DuckDB file")
 
 
-def _parts(folder: Path) -> list[Path]:
+def parts_of(folder: Path) -> list[Path]:
     """Its Parquet files, in the order of their names; what begins with _ or . is none of them."""
     found = [
         part

@@ -38,9 +38,9 @@ def draw_candidates(
     drawn = []
     for number, split in enumerate(("valid", "test")):
         left_out = frame.filter(pl.col("split") == split) if comes_again else frame
-        columns = (left_out[name].to_numpy() for name in ("user_id", "item_id"))
+        owners, theirs = left_out["user_id"].to_numpy(), left_out["item_id"].to_numpy()
         rng = np.random.default_rng([seed, number])
-        items = _draw(users.to_numpy(), Histories(*columns, n_items), rng)
+        items = _draw(users.to_numpy(), Histories(owners, theirs, n_items), rng)
         rows = pl.DataFrame({"user_id": users})
         drawn.append(rows.select(pl.lit(split).alias("split"), "user_id", item_ids=items))
     return pl.concat(drawn).lazy()

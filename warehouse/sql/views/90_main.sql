@@ -139,23 +139,28 @@ COMMENT ON COLUMN main.slices.snapshot_id IS 'The snapshot (core.snapshots).';
 CREATE OR REPLACE VIEW main.recommendations AS
 SELECT
     dataset, retention, preset, coalesce(display_name, lineage.model) AS model, seed,
-    raw_user_id, rank, title, genres, raw_item_id, score, created_at, run_id, snapshot_id
+    raw_user_id, rank, coalesce(title, item_key) AS title, genres, raw_item_id, score, created_at, run_id, snapshot_id,
+    user_key, item_key
 FROM mart.recommendations
 JOIN mart.lineage AS lineage USING (run_id)
 LEFT JOIN mart.models AS models ON models.model = lineage.model
-JOIN core.items USING (snapshot_id, item_id);
+JOIN core.items USING (snapshot_id, item_id)
+LEFT JOIN raw.user_keys USING (load_id, raw_user_id)
+LEFT JOIN raw.item_keys USING (load_id, raw_item_id);
 COMMENT ON VIEW main.recommendations IS 'What `fpt recommend` published, with titles: the latest of each training and user.';
 COMMENT ON COLUMN main.recommendations.dataset IS 'Name of the data set.';
 COMMENT ON COLUMN main.recommendations.retention IS '5-core or cold-start.';
 COMMENT ON COLUMN main.recommendations.preset IS 'Named settings of the training.';
 COMMENT ON COLUMN main.recommendations.model IS 'Name of the variant, e.g. SAS-FPT.';
 COMMENT ON COLUMN main.recommendations.seed IS 'Seed of the training.';
-COMMENT ON COLUMN main.recommendations.raw_user_id IS 'User number of the archive.';
+COMMENT ON COLUMN main.recommendations.raw_user_id IS 'User number of the archive; of own data, see user_key.';
 COMMENT ON COLUMN main.recommendations.rank IS 'Place, from 1.';
-COMMENT ON COLUMN main.recommendations.title IS 'Title of the movie.';
-COMMENT ON COLUMN main.recommendations.genres IS 'Its genres.';
-COMMENT ON COLUMN main.recommendations.raw_item_id IS 'Movie number of the archive.';
+COMMENT ON COLUMN main.recommendations.title IS 'Title of the item; the id of one of own data that has none.';
+COMMENT ON COLUMN main.recommendations.genres IS 'Its genres, or categories.';
+COMMENT ON COLUMN main.recommendations.raw_item_id IS 'Movie number of the archive; of own data, see item_key.';
 COMMENT ON COLUMN main.recommendations.score IS 'The model''s score; comparable within one user and training only.';
 COMMENT ON COLUMN main.recommendations.created_at IS 'When it was scored (UTC).';
 COMMENT ON COLUMN main.recommendations.run_id IS 'The training that scored (mart.training_runs).';
 COMMENT ON COLUMN main.recommendations.snapshot_id IS 'What it was trained on (core.snapshots).';
+COMMENT ON COLUMN main.recommendations.user_key IS 'Of own data the user''s id, as the source writes it.';
+COMMENT ON COLUMN main.recommendations.item_key IS 'Of own data the item''s id, as the source writes it.';
