@@ -147,7 +147,6 @@ def checked(asked: Asked, users: Sequence[User] | None) -> "Adviser":
 def explain_to(asked: Asked, user: User) -> None:
     """Show which past items of a user the model attends to, the most attended first."""
     from flows.advice import explain
-
     from warehouse.known import is_own
 
     of = asked.training()
