@@ -40,7 +40,7 @@ def plan(asked: Experiment) -> list[Row]:
     place = Home.existing(asked.home)
     known = standing(place, asked.dataset)
     if asked.source is None and is_own(asked.dataset):  # its newest load stands for it
-        rows = [*_after_landing(place, asked, known, newest_load(place, asked.dataset), "before")]
+        rows = [*_after_landing(place, asked, known, newest_load(place, asked.dataset), "")]
         return [*rows, _total(rows)]
     dataset = find(place, asked.dataset, asked.source)
     with _source(place, dataset, asked.source) as archive:
@@ -96,7 +96,8 @@ def _after_landing(
     place: Home, asked: Experiment, known: Standing, load_id: str, source: str
 ) -> Iterator[Row]:
     landed = DONE if load_id in known.loads else TO_DO
-    yield _row("land", f"{asked.dataset} from {source}", load_id, landed)
+    what = f"{asked.dataset} from {source}" if source else f"{asked.dataset} as it was landed last"
+    yield _row("land", what, load_id, landed)
     for retention in asked.retentions:
         snapshot = snapshot_id(load_id, retention, Options(asked.as_of))
         prepared = DONE if snapshot in known.snapshots else TO_DO

@@ -93,7 +93,7 @@ CREATE TABLE IF NOT EXISTS mart.user_ranks (
 COMMENT ON TABLE mart.user_ranks IS 'Rank of each user''s held-out item: every metric is computed from these.';
 COMMENT ON COLUMN mart.user_ranks.run_id IS 'The training (mart.training_runs).';
 COMMENT ON COLUMN mart.user_ranks.split IS 'valid or test.';
-COMMENT ON COLUMN mart.user_ranks.protocol IS 'uniform_100: among 100 sampled items; full: among all items outside the user''s history.';
+COMMENT ON COLUMN mart.user_ranks.protocol IS 'uniform_100: among 100 sampled items; full: among all items outside the user''s history, or all where own data keeps all repeats.';
 COMMENT ON COLUMN mart.user_ranks.user_id IS 'User id in the snapshot.';
 COMMENT ON COLUMN mart.user_ranks.rank IS '1 + candidates scored higher + half of those scored equal.';
 COMMENT ON COLUMN mart.user_ranks.n_candidates IS 'Items ranked, the held-out one included.';
@@ -196,7 +196,7 @@ CREATE TABLE IF NOT EXISTS mart.next_ranks (
 );
 COMMENT ON TABLE mart.next_ranks IS 'Rank of what really came next (mart.next_targets), where the snapshot knows the item.';
 COMMENT ON COLUMN mart.next_ranks.run_id IS 'The training (mart.training_runs), of a snapshot as of some day.';
-COMMENT ON COLUMN mart.next_ranks.protocol IS 'uniform_100: among 100 sampled items; full: among all items outside the user''s history.';
+COMMENT ON COLUMN mart.next_ranks.protocol IS 'uniform_100: among 100 sampled items; full: among all items outside the user''s history, or all where own data keeps all repeats.';
 COMMENT ON COLUMN mart.next_ranks.user_id IS 'User id in the snapshot.';
 COMMENT ON COLUMN mart.next_ranks.rank IS '1 + candidates scored higher + half of those scored equal.';
 COMMENT ON COLUMN mart.next_ranks.n_candidates IS 'Items ranked, the one that came included.';

@@ -12,7 +12,7 @@ QUALIFY row_number() OVER (PARTITION BY dataset, retention, preset ORDER BY publ
 COMMENT ON VIEW mart.boards IS 'The snapshot that counts for each data set, retention and preset: the newest with a training.';
 COMMENT ON COLUMN mart.boards.snapshot_id IS 'The snapshot (core.snapshots).';
 COMMENT ON COLUMN mart.boards.dataset IS 'Name of the data set.';
-COMMENT ON COLUMN mart.boards.verified IS 'Whether the archive is the publisher''s, or made by us.';
+COMMENT ON COLUMN mart.boards.verified IS 'Whether the archive is the publisher''s, or made by us, or it is own data.';
 COMMENT ON COLUMN mart.boards.retention IS '5-core or cold-start.';
 COMMENT ON COLUMN mart.boards.preset IS 'Named settings of the trainings.';
 
@@ -56,8 +56,8 @@ COMMENT ON COLUMN main.leaderboard.preset IS 'Named settings of the trainings.';
 COMMENT ON COLUMN main.leaderboard.model IS 'Name of the variant, e.g. SAS-FPT; popularity: items by how often training saw them.';
 COMMENT ON COLUMN main.leaderboard.recall_10 IS 'Recall@10 among 100 sampled items.';
 COMMENT ON COLUMN main.leaderboard.ndcg_10 IS 'NDCG@10 among 100 sampled items.';
-COMMENT ON COLUMN main.leaderboard.full_recall_10 IS 'Recall@10 among all items outside the user''s history.';
-COMMENT ON COLUMN main.leaderboard.full_ndcg_10 IS 'NDCG@10 among all items outside the user''s history.';
+COMMENT ON COLUMN main.leaderboard.full_recall_10 IS 'Recall@10 among all items outside the user''s history, or all where own data keeps all repeats.';
+COMMENT ON COLUMN main.leaderboard.full_ndcg_10 IS 'NDCG@10 among all items outside the user''s history, or all where own data keeps all repeats.';
 COMMENT ON COLUMN main.leaderboard.seeds IS 'Trainings averaged over, one a seed; null for popularity, which is not trained.';
 COMMENT ON COLUMN main.leaderboard.recall_10_sd IS 'Standard deviation of recall_10 over seeds; null with one seed.';
 COMMENT ON COLUMN main.leaderboard.ndcg_10_sd IS 'Standard deviation of ndcg_10 over seeds; null with one seed.';
@@ -65,7 +65,7 @@ COMMENT ON COLUMN main.leaderboard.full_recall_10_sd IS 'Standard deviation of f
 COMMENT ON COLUMN main.leaderboard.full_ndcg_10_sd IS 'Standard deviation of full_ndcg_10 over seeds; null with one seed.';
 COMMENT ON COLUMN main.leaderboard.users IS 'Users averaged over.';
 COMMENT ON COLUMN main.leaderboard.warnings IS 'What audits suspected of these figures (mart.run_warnings); what differs among all items after full. Null: nothing.';
-COMMENT ON COLUMN main.leaderboard.verified IS 'Whether the archive is the publisher''s, or made by us.';
+COMMENT ON COLUMN main.leaderboard.verified IS 'Whether the archive is the publisher''s, or made by us, or it is own data.';
 COMMENT ON COLUMN main.leaderboard.snapshot_id IS 'The snapshot (core.snapshots).';
 
 CREATE OR REPLACE VIEW main.runs AS
@@ -95,8 +95,8 @@ COMMENT ON COLUMN main.runs.model IS 'Name of the variant, e.g. SAS-FPT.';
 COMMENT ON COLUMN main.runs.seed IS 'Its seed.';
 COMMENT ON COLUMN main.runs.recall_10 IS 'Recall@10 among 100 sampled items.';
 COMMENT ON COLUMN main.runs.ndcg_10 IS 'NDCG@10 among 100 sampled items.';
-COMMENT ON COLUMN main.runs.full_recall_10 IS 'Recall@10 among all items outside the user''s history.';
-COMMENT ON COLUMN main.runs.full_ndcg_10 IS 'NDCG@10 among all items outside the user''s history.';
+COMMENT ON COLUMN main.runs.full_recall_10 IS 'Recall@10 among all items outside the user''s history, or all where own data keeps all repeats.';
+COMMENT ON COLUMN main.runs.full_ndcg_10 IS 'NDCG@10 among all items outside the user''s history, or all where own data keeps all repeats.';
 COMMENT ON COLUMN main.runs.best_epoch IS 'The epoch that was evaluated: the best on validation.';
 COMMENT ON COLUMN main.runs.train_seconds IS 'Seconds spent training and validating.';
 COMMENT ON COLUMN main.runs.device IS 'Device it ran on.';
@@ -130,8 +130,8 @@ COMMENT ON COLUMN main.slices.slice IS 'history, popularity or season.';
 COMMENT ON COLUMN main.slices.bucket IS 'The part of it, numbered in order. History and popularity count interactions of the training part.';
 COMMENT ON COLUMN main.slices.recall_10 IS 'Recall@10 among 100 sampled items, of the users in it.';
 COMMENT ON COLUMN main.slices.ndcg_10 IS 'NDCG@10 among 100 sampled items, of the users in it.';
-COMMENT ON COLUMN main.slices.full_recall_10 IS 'Recall@10 among all items outside the user''s history, of the users in it.';
-COMMENT ON COLUMN main.slices.full_ndcg_10 IS 'NDCG@10 among all items outside the user''s history, of the users in it.';
+COMMENT ON COLUMN main.slices.full_recall_10 IS 'Recall@10 among all items outside the user''s history, or all where own data keeps all repeats, of the users in it.';
+COMMENT ON COLUMN main.slices.full_ndcg_10 IS 'NDCG@10 among all items outside the user''s history, or all where own data keeps all repeats, of the users in it.';
 COMMENT ON COLUMN main.slices.seeds IS 'Trainings averaged over, one a seed.';
 COMMENT ON COLUMN main.slices.users IS 'Users in it.';
 COMMENT ON COLUMN main.slices.snapshot_id IS 'The snapshot (core.snapshots).';
