@@ -182,10 +182,14 @@ class _DuckDB:
 
     @contextmanager
     def _attached(self) -> Iterator[None]:
+        """Its views name their tables as if no other file were there: so it is the one in use."""
+        here = self._ask("SELECT current_database()")[0][0]
         self._ask(f"ATTACH {quoted(str(self._path))} AS {_INSIDE} (READ_ONLY)")
         try:
+            self._connection.execute(f"USE {_INSIDE}")
             yield
         finally:
+            self._connection.execute(f"USE {identifier(here)}")
             self._connection.execute(f"DETACH {_INSIDE}")
 
     def _ask(self, query: str) -> list[tuple[Any, ...]]:

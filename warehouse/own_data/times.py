@@ -71,7 +71,7 @@ def clock_of(connection: duckdb.DuckDBPyConnection, description: Description, ki
         return _written(connection, description, description.time_format, base)
     if description.time_unit:
         return _counted(description.time_unit, base)
-    unit, form = found_way(connection, base)
+    unit, form = found_way(connection, "own_rows", "time", base)
     if form:
         found = _written(connection, description, form, base)
     elif unit:
@@ -88,21 +88,20 @@ def clock_of(connection: duckdb.DuckDBPyConnection, description: Description, ki
 
 
 def found_way(
-    connection: duckdb.DuckDBPyConnection, base: str
+    connection: duckdb.DuckDBPyConnection, table: str, column: str, base: str
 ) -> tuple[TimeUnit | None, str | None]:
-    """The unit or the format that nearly all values of `own_rows` show, if one does."""
+    """The unit or the format that nearly all values of a loaded column show, if one does."""
     text = base == "VARCHAR"
     latest = (dt.datetime.now(dt.UTC) + dt.timedelta(days=1)).timestamp()
-    units = get_args(TimeUnit)
-    bounds = [
-        (PLAIN_SINCE.timestamp() * 10**9 / NANOS[u], latest * 10**9 / NANOS[u]) for u in units
-    ]
+    units, since = get_args(TimeUnit), PLAIN_SINCE.timestamp()
+    bounds = [(since * 10**9 / NANOS[unit], latest * 10**9 / NANOS[unit]) for unit in units]
     counts = ", ".join(f"count(*) FILTER (number BETWEEN {low} AND {high})" for low, high in bounds)
-    filled = "time <> ''" if text else "time IS NOT NULL"
-    iso = "count(own_iso_nanos(time, 'UTC'))" if text else "0"
-    number = "TRY_CAST(CASE WHEN NOT contains(time, '_') THEN time END AS DOUBLE)"
-    rows = f"SELECT time, {number if text else 'time::DOUBLE'} AS number FROM own_rows"
-    query = f"SELECT count(*), {iso}, {counts} FROM ({rows} WHERE {filled})"
+    iso = "count(own_iso_nanos(value, 'UTC'))" if text else "0"
+    number = "TRY_CAST(CASE WHEN NOT contains(value, '_') THEN value END AS DOUBLE)"
+    rows = f"SELECT value, {number if text else 'value::DOUBLE'} AS number"
+    of = f"SELECT {column} AS value FROM {table} WHERE {column} IS NOT NULL"
+    filled = " WHERE value <> ''" if text else ""
+    query = f"SELECT count(*), {iso}, {counts} FROM ({rows} FROM ({of}){filled})"
     n, n_iso, *of_units = connection.execute(query).fetchall()[0]
     if n and n_iso >= PLAIN_FROM * n:
         return None, ISO
