@@ -57,7 +57,7 @@ class Seen:
         type: in DuckDB's words.
         holds: in people's words.
         n_missing: nulls and empty texts.
-        n_different: about.
+        n_different: values, without these.
     """
 
     place: str

@@ -29,6 +29,7 @@ from warehouse.own_data.times import NAIVE
 from warehouse.own_data.wording import Choice, Proposed, ProposedItems, toml
 
 SAMPLE_ROWS = 2_000_000
+SOME_ROWS = 20_000  # by which each column is tried as times, in each way that these are written
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,9 @@ def describe(
         facts: dict[str, Any] = {"file": path.name, "kind": source.kind, "rows": n_rows}
         notes = [*source.notes, *proposed.notes()]
         if n_rows == sample:
-            facts["rows"] = f"more than {sample:,}"
             notes.insert(0, f"only the first {sample:,} rows were looked at")
+        if proposed.repeats is not None:
+            facts["rows_that_repeat"] = f"{100 * proposed.repeats:.3g} %"
         refused: list[dict[str, Any]] = []
         if proposed.is_whole:
             description = parse_description(name, text, _toml_path(path, name))
@@ -169,7 +171,7 @@ def _column(
         f"count(*) FILTER (regexp_matches({place}, '{one}'))" if text else "0" for one in number
     ]
     query = (
-        f"SELECT count(*) FILTER ({empty}), approx_count_distinct({place}), "
+        f"SELECT count(*) FILTER ({empty}), count(DISTINCT hash({place})) FILTER (NOT ({empty})), "
         f"count(*) FILTER (NOT ({empty})), {', '.join(fits)} FROM {table}"
     )
     missing, different, filled, whole, numbers = connection.execute(query).fetchall()[0]
@@ -181,15 +183,15 @@ def _column(
         holds = "numbers"
     elif text:
         holds = "text" if filled else "nothing"
-    # an estimate, which is never more than there are
-    return Seen(place, name, kind, holds, missing, min(different, filled))
+    return Seen(place, name, kind, holds, missing, different)
 
 
 def _proposed(
     connection: duckdb.DuckDBPyConnection, seen: Sequence[Seen], table: str | None
 ) -> Proposed:
     """What each column is, where it is plain."""
-    ways = {one.name: guessing.time_way(connection, "own_seen", one) for one in seen}
+    connection.execute(statements("own_data/some_rows"), [SOME_ROWS])
+    ways = {one.name: guessing.time_way(connection, "own_some", one) for one in seen}
     time = _time(seen, ways)
     ids = [one for one in seen if one.may_be_id and one.name != time.column]
     users, items = guessing.named("user", ids), guessing.named("item", ids)

@@ -150,14 +150,15 @@ def _time_lines(proposed: Proposed) -> list[str]:
 
 
 def _repeats_lines(share: float | None) -> list[str]:
-    seen = ""
-    if share is not None:
-        seen = f"{100 * share:.3g} % of rows meet an item again. " if share else "nobody does. "
-    return [
-        f"# Where a user meets an item again: {seen}The first time counts, so that what is to be",
-        '# predicted is new to its user; "last" or "all" where meeting again is what matters.',
-        _pair("repeats", "first"),
-    ]
+    if share == 0:
+        lines = ["# No user meets an item twice here; where one does, the first time counts."]
+    else:
+        seen = "" if share is None else f" ({100 * share:.3g} % of rows)"
+        lines = [
+            f"# Where a user meets an item again{seen}, the first time counts: what is to be",
+            '# predicted is new to its user. "last" or "all", where meeting again is what matters.',
+        ]
+    return [*lines, _pair("repeats", "first")]
 
 
 def _rating_lines(proposed: Proposed) -> list[str]:
@@ -168,7 +169,10 @@ def _rating_lines(proposed: Proposed) -> list[str]:
         comments = [f"# {line}" for line in ("[rating]", 'column = "…"', "low = …", "high = …")]
         return ["", f"# ratings: one of {_listed(rating.among)}, or none", *comments]
     if not (rating.column and scale):
-        return ["", "# no ratings: that an item was met is all that is known"]
+        return [
+            "",
+            "# no column is called like a rating: that an item was met is all that is known",
+        ]
     lines = ["", "[rating]", _pair("column", rating.column)]
     lines.append(_pair("low", scale.low, "the least that was seen; lower, if less can be given"))
     lines.append(_pair("high", scale.high, "the greatest that was seen; the same"))
@@ -208,8 +212,8 @@ def _pair(key: str, value: str | float, comment: str = "") -> str:
 def _quoted(text: str) -> str:
     """A TOML string, whose escapes are those of JSON; TOML wants DEL escaped as well.
 
-    >>> print(_quoted('a tab\t'))
-    "a tab\\t"
+    >>> _quoted("Zeit"), _quoted(chr(127))
+    ('"Zeit"', '"\\\\u007f"')
     """
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
