@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flows import backtest_command, console, keeping_commands, readers
+from flows import backtest_command, console, keeping_commands, own_data_command, readers
 from flows.files import refuse_unmakeable
 from flows.guard import Guarded, guarded, working
 from flows.options import (
@@ -310,6 +310,7 @@ def doctor(
 app.add_typer(backtest_command.app)
 app.add_typer(readers.app)
 app.add_typer(keeping_commands.app)
+app.add_typer(own_data_command.app)
 
 
 def main() -> None:

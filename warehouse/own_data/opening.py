@@ -1,7 +1,8 @@
 """Files of one's own, whatever their kind: which columns they have, and their rows in order."""
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -161,24 +162,35 @@ class _DuckDB:
         self, connection: duckdb.DuckDBPyConnection, path: Path, table: str | None
     ) -> None:
         self._connection, self._path = connection, path
-        self._ask(f"DETACH DATABASE IF EXISTS {_INSIDE}")
-        self._ask(f"ATTACH {quoted(str(path))} AS {_INSIDE} (READ_ONLY)")
-        found = self._ask(
-            "SELECT table_schema, table_name FROM information_schema.tables "
-            f"WHERE table_catalog = '{_INSIDE}' ORDER BY ALL"
-        )
-        names = {f"{name}" if schema == "main" else f"{schema}.{name}": (schema, name)
-                 for schema, name in found}  # fmt: skip
-        schema, name = names[chosen_table(path, list(names), table)]
-        self._rows = f"{_INSIDE}.{identifier(str(schema))}.{identifier(str(name))}"
-        self.columns: Sequence[Column] = [
-            Column(*row[:2]) for row in self._ask(f"DESCRIBE FROM {self._rows}")
-        ]
+        with self._attached():
+            found = self._ask(
+                "SELECT table_schema, table_name FROM information_schema.tables "
+                f"WHERE table_catalog = '{_INSIDE}' ORDER BY ALL"
+            )
+            names = {".".join((schema, name)).removeprefix("main."): (schema, name)
+                     for schema, name in found}  # fmt: skip
+            schema, name = names[chosen_table(path, sorted(names), table)]
+            self._rows = f"{_INSIDE}.{identifier(schema)}.{identifier(name)}"
+            described = self._ask(f"DESCRIBE FROM {self._rows}")
+        self.columns: Sequence[Column] = [Column(*row[:2]) for row in described]
 
     def load(self, into: str, wanted: Mapping[str, str], limit: int | None = None) -> None:
         """See `Source`."""
-        self._ask(created(into, wanted, self._rows, self.columns, limit))
+        with self._attached():
+            self._ask(created(into, wanted, self._rows, self.columns, limit))
         self._connection.execute(nothing_broken(into))
+
+    @contextmanager
+    def _attached(self) -> Iterator[None]:
+        """Its views name their tables as if no other file were there: so it is the one in use."""
+        here = self._ask("SELECT current_database()")[0][0]
+        self._ask(f"ATTACH {quoted(str(self._path))} AS {_INSIDE} (READ_ONLY)")
+        try:
+            self._connection.execute(f"USE {_INSIDE}")
+            yield
+        finally:
+            self._connection.execute(f"USE {identifier(here)}")
+            self._connection.execute(f"DETACH {_INSIDE}")
 
     def _ask(self, query: str) -> list[tuple[Any, ...]]:
         return asked(self._connection, query, self._path, "a DuckDB file")

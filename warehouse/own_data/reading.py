@@ -206,7 +206,7 @@ def _placed(connection: duckdb.DuckDBPyConnection, table: str) -> str:
     connection.execute(f"CREATE OR REPLACE TEMP TABLE {table}_moved AS FROM own_frame")
     connection.unregister("own_frame")
     return (
-        f"(SELECT r.* EXCLUDE good, good + coalesce(moved, 0) AS source_row "
+        f"(SELECT r.* EXCLUDE good, r.good + coalesce(moved, 0) AS source_row "
         f"FROM (SELECT *, rowid + 1 AS good FROM {table}) AS r "
         f"ASOF LEFT JOIN {table}_moved AS m ON r.good >= m.good)"
     )

@@ -1,6 +1,7 @@
 """A text with a row a line: CSV, TSV and their like, packed or not. All fields stay texts."""
 
 import csv
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -141,9 +142,11 @@ def _alike(rows: Lines) -> float:
 
 
 def _is_header(rows: Lines, named: Sequence[str]) -> bool:
-    """Whether the first row names columns: the described ones, or nothing like the other rows."""
-    if named:
-        return set(named) <= set(rows[0])
+    """Whether the first row names columns: the described ones, or words unlike all below them."""
+    if named and set(named) <= set(rows[0]):
+        return True
+    if named and all(re.fullmatch(r"column\d+", name) for name in named):
+        return False
     names = rows[0]
     values = [set(column) for column in zip(*rows[1:], strict=False)]
     return (

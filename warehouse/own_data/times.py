@@ -3,16 +3,16 @@
 Plain is what holds for 99 of 100 values and can be taken in one way only.
 """
 
+import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import get_args
 
 import duckdb
 
 from warehouse.database import quoted
 from warehouse.errors import RefusedError
-from warehouse.own_data.description import ISO, Description, TimeUnit
+from warehouse.own_data.description import ISO, UTC, Description, TimeUnit
 from warehouse.own_data.ids import FLOATS, PLAIN_FROM, WHOLE
 
 NANOS: dict[str, int] = {
@@ -24,7 +24,7 @@ NANOS: dict[str, int] = {
 }
 # a number's unit is found by its size for these years: between two units lies a factor of 1,000,
 # between 1990 and today one of less than 4
-PLAIN_SINCE = datetime(1990, 1, 1, tzinfo=UTC)
+PLAIN_SINCE = dt.datetime(1990, 1, 1, tzinfo=dt.UTC)
 NAIVE = {"TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "DATE"}
 
 
@@ -71,7 +71,7 @@ def clock_of(connection: duckdb.DuckDBPyConnection, description: Description, ki
         return _written(connection, description, description.time_format, base)
     if description.time_unit:
         return _counted(description.time_unit, base)
-    unit, form = found_way(connection, base)
+    unit, form = found_way(connection, "own_rows", "time", base)
     if form:
         found = _written(connection, description, form, base)
     elif unit:
@@ -88,21 +88,20 @@ def clock_of(connection: duckdb.DuckDBPyConnection, description: Description, ki
 
 
 def found_way(
-    connection: duckdb.DuckDBPyConnection, base: str
+    connection: duckdb.DuckDBPyConnection, table: str, column: str, base: str
 ) -> tuple[TimeUnit | None, str | None]:
-    """The unit or the format that nearly all values of `own_rows` show, if one does."""
+    """The unit or the format that nearly all values of a loaded column show, if one does."""
     text = base == "VARCHAR"
-    latest = (datetime.now(UTC) + timedelta(days=1)).timestamp()
-    units = get_args(TimeUnit)
-    bounds = [
-        (PLAIN_SINCE.timestamp() * 10**9 / NANOS[u], latest * 10**9 / NANOS[u]) for u in units
-    ]
-    counts = ", ".join(f"count_if(number BETWEEN {low} AND {high})" for low, high in bounds)
-    filled = "time <> ''" if text else "time IS NOT NULL"
-    iso = "count_if(own_iso_nanos(time, 'UTC') IS NOT NULL)" if text else "0"
-    number = "TRY_CAST(CASE WHEN NOT contains(time, '_') THEN time END AS DOUBLE)"
-    rows = f"SELECT time, {number if text else 'time::DOUBLE'} AS number FROM own_rows"
-    query = f"SELECT count(*), {iso}, {counts} FROM ({rows} WHERE {filled})"
+    latest = (dt.datetime.now(dt.UTC) + dt.timedelta(days=1)).timestamp()
+    units, since = get_args(TimeUnit), PLAIN_SINCE.timestamp()
+    bounds = [(since * 10**9 / NANOS[unit], latest * 10**9 / NANOS[unit]) for unit in units]
+    counts = ", ".join(f"count(*) FILTER (number BETWEEN {low} AND {high})" for low, high in bounds)
+    iso = "count(own_iso_nanos(value, 'UTC'))" if text else "0"
+    number = "TRY_CAST(CASE WHEN NOT contains(value, '_') THEN value END AS DOUBLE)"
+    rows = f"SELECT value, {number if text else 'value::DOUBLE'} AS number"
+    of = f"SELECT {column} AS value FROM {table} WHERE {column} IS NOT NULL"
+    filled = " WHERE value <> ''" if text else ""
+    query = f"SELECT count(*), {iso}, {counts} FROM ({rows} FROM ({of}){filled})"
     n, n_iso, *of_units = connection.execute(query).fetchall()[0]
     if n and n_iso >= PLAIN_FROM * n:
         return None, ISO
@@ -136,8 +135,9 @@ def moment_nanos(value: str, kind: str, zone: str) -> str | None:
     if kind in NAIVE:
         return f"own_moment_nanos(TRY_CAST({value} AS TIMESTAMP), {quoted(zone)})"
     if kind == "TIMESTAMP_NS":
-        finer = f"epoch_ns({value}) % 1000"
-        return f"own_moment_nanos(TRY_CAST({value} AS TIMESTAMP), {quoted(zone)}) + {finer}"
+        # a cast to TIMESTAMP would round to the next microsecond
+        moment = value if zone == UTC else f"timezone({quoted(zone)}, {value})"
+        return f"CAST(epoch_ns({moment}) AS HUGEINT)"
     if kind == "TIMESTAMP WITH TIME ZONE":
         return f"CAST(epoch_us({value}) AS HUGEINT) * 1000"
     if kind in ("TIMESTAMPTZ_NS", "TIMESTAMP_NS WITH TIME ZONE"):
