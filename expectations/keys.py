@@ -1,9 +1,11 @@
 """What must be true of the numbers that stand for the ids of own data."""
 
+from collections.abc import Mapping
+
 from expectations.facts import Facts
 from expectations.vocabulary import (
     Suite,
-    contiguous,
+    between,
     contract,
     in_set,
     no_rows,
@@ -11,11 +13,18 @@ from expectations.vocabulary import (
     unique,
 )
 
+MAX_ID = 2**31 - 1
 
-def keys(facts: Facts, what: str) -> Suite:
-    """Expectations on `raw.user_keys` or `raw.item_keys`: `what` is "user" or "item"."""
-    table, number, key = f"raw.{what}_keys", f"raw_{what}_id", f"{what}_key"
-    columns = {"load_id": "VARCHAR", number: "BIGINT", key: "VARCHAR"}
+
+def keys(facts: Facts, table: str, columns: Mapping[str, str]) -> Suite:
+    """Expectations on `raw.user_keys` or `raw.item_keys`; reads `raw.ratings` too.
+
+    Args:
+        facts: what must be known.
+        table: which of the two.
+        columns: load, number and id.
+    """
+    _, number, key = columns
     return Suite(
         table,
         (number,),
@@ -27,14 +36,14 @@ def keys(facts: Facts, what: str) -> Suite:
                 [facts.load_id],
                 reason="Staging holds one load; rows of another are a mix.",
             ),
+            between(number, 1, MAX_ID, reason="Prepared tables hold them in 32 bits."),
             unique(number, reason="A number of two ids would make one of them."),
             unique(key, reason="An id of two numbers would cut a history in two."),
-            contiguous(number),
             no_rows(
                 f"{number} in the order of {key}",
                 f"""
                 SELECT * FROM (
-                    SELECT {number}, {key}, lag({key}) OVER (ORDER BY {number}) AS before
+                    SELECT {number}, {key}, lag({key}) OVER (ORDER BY {number}, {key}) AS before
                     FROM batch
                 ) WHERE {key} < before
                 """,
@@ -42,7 +51,10 @@ def keys(facts: Facts, what: str) -> Suite:
             ),
             no_rows(
                 f"{number} of raw.ratings known",
-                f"SELECT DISTINCT {number} FROM raw.ratings ANTI JOIN batch USING ({number})",
+                f"""
+                SELECT DISTINCT {number} FROM raw.ratings ANTI JOIN batch USING ({number})
+                WHERE {number} IS NOT NULL
+                """,
                 reason="Without its id nobody could name it.",
             ),
         ],
