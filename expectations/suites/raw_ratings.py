@@ -125,7 +125,7 @@ def _times(facts: Facts) -> list[Expectation]:
             facts.timestamp_min,
             facts.timestamp_max,
             reason=facts.if_own(
-                "Before 1900 or in the future: another unit, or a wrong column.",
+                "Before 1970 or in the future: another unit, or a wrong column.",
                 "Before MovieLens or in the future: zero, milliseconds or a wrong column.",
             ),
         ),

@@ -32,12 +32,15 @@ FROM (
     GROUP BY held.split, held.user_id
 ) AS others
 WHERE others.split = drawn.split AND others.user_id = drawn.user_id;
-UPDATE core.sequences AS sequences SET
-    valid_candidates = (SELECT item_ids FROM core.candidates AS c WHERE c.split = 'valid' AND c.user_id = sequences.user_id),
-    test_candidates = (SELECT item_ids FROM core.candidates AS c WHERE c.split = 'test' AND c.user_id = sequences.user_id);
-UPDATE core.items SET n_train = (SELECT count(*) FROM core.interactions AS i WHERE i.item_id = items.item_id AND split = 'train');
+UPDATE core.sequences AS sequences SET valid_candidates = drawn.item_ids
+FROM core.candidates AS drawn WHERE drawn.split = 'valid' AND drawn.user_id = sequences.user_id;
+UPDATE core.sequences AS sequences SET test_candidates = drawn.item_ids
+FROM core.candidates AS drawn WHERE drawn.split = 'test' AND drawn.user_id = sequences.user_id;
+UPDATE core.items AS items SET n_train = (
+    SELECT count(*) FROM core.interactions AS i WHERE i.item_id = items.item_id AND split = 'train'
+);
 UPDATE mart.user_ranks SET n_candidates = 40;
-"""  # fmt: skip
+"""
 BEFORE = suites.RAW + suites.OWN + suites.CORE + suites.RANKS
 
 

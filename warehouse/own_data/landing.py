@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ CODE_VERSION = code_version(
         *(_HERE.parent / f"{name}.py" for name in ("landing", "landed")),
     ]
 )
-EARLIEST = int(datetime(1900, 1, 1, tzinfo=UTC).timestamp())
+EARLIEST = 0  # 1970: before it, times are most often in a wrong unit
 TABLES = ("raw.items", "raw.users", "raw.rejects", "raw.user_keys", "raw.item_keys")
 
 
