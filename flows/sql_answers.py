@@ -98,10 +98,11 @@ def _joined(question: str | None, settings: Sequence[str]) -> str | None:
 
 def answer(answers: "Answers", question: str, shown: Shown) -> None:
     """Ask one question and show its answer, or write it."""
+    from warehouse.described import described_names
     from warehouse.named import sql_of
 
     form = shown.file or shown.format
-    found = answers.ask(sql_of(question), form)
+    found = answers.ask(sql_of(question, lambda: described_names(answers.home)), form)
     if shown.output is not None:
         _write(found, shown.output)
     elif form == "table":

@@ -55,7 +55,7 @@ def suite(facts: Facts) -> Suite:
         [
             row_count(facts.n_interactions, reason="As many rows as the preparation counted."),
             *contract(
-                TABLE, COLUMNS, optional=("scaled_interval", *(["rating"] if facts.own else []))
+                TABLE, COLUMNS, optional=("scaled_interval", *([] if facts.rated else ["rating"]))
             ),
             *_values(facts),
             *_order(),

@@ -36,7 +36,7 @@ def suite(facts: Facts) -> Suite:
                 spare=facts.max_rejects,
                 reason="A cut file parses well up to its end: only the count betrays it.",
             ),
-            *contract(TABLE, COLUMNS, optional=("rating",) if facts.own else ()),
+            *contract(TABLE, COLUMNS, optional=() if facts.rated else ("rating",)),
             *_known_counts(facts),
             *_ids(facts),
             *_values(facts),

@@ -1,4 +1,4 @@
-"""Three unlike data sets of one's own through the real command line, and what is refused of others."""
+"""Three unlike data sets of one's own through the command line, and what is refused of others."""
 
 import json
 import random
@@ -182,7 +182,7 @@ def test_repeats_are_first_all_and_last(landed):
 
 @pytest.mark.slow
 def test_people_are_asked_about_by_their_own_ids(landed, fpt):
-    home, folder = landed
+    home, _ = landed
     told = json.loads(
         fpt(
             "recommend", "--dataset", "shop", "--user", "user, 07", "--top", 2, "--json", home=home
