@@ -9,6 +9,7 @@ import polars as pl
 from warehouse.errors import RefusedError
 from warehouse.transforms.order import in_total_order, without_repeats
 from warehouse.transforms.rules import MOVIELENS, Rules
+from warehouse.transforms.sequences import half_stars
 from warehouse.transforms.time_features import with_time_scale, with_week
 
 DAY = 86_400
@@ -34,7 +35,7 @@ def histories(ratings: pl.LazyFrame, rules: Rules = MOVIELENS) -> dict[int, dict
             pl.col("item_id").alias("item_ids"),
             pl.col("timestamp").alias("timestamps"),
             pl.col("week").alias("weeks"),
-            rules.half_stars().alias("ratings"),
+            half_stars(rules).alias("ratings"),
             pl.col("time_scale").first(),
         )
         .collect()
