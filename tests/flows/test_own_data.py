@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import shutil
 import sqlite3
 from datetime import UTC, datetime, timedelta, timezone
@@ -10,6 +11,10 @@ from pathlib import Path
 import duckdb
 import polars as pl
 import pytest
+
+from flows.parameters import experiment
+from flows.plan import plan
+from warehouse.errors import RefusedError
 
 N_USERS, N_ITEMS = 30, 24
 START = datetime(2024, 3, 1, tzinfo=UTC)
@@ -225,10 +230,10 @@ def test_without_its_source_a_landed_data_set_goes_on(copy, landed, fpt):
     away = folder.with_name(f"{folder.name}-away")
     shutil.move(folder, away)
     try:
-        plan = json.loads(
+        planned = json.loads(
             fpt("plan", "--dataset", "web", "--model", "ridge", "--json", home=copy).out
         )
-        assert [row["state"] for row in plan] == ["done", "done", "to do", "to do"]
+        assert [row["state"] for row in planned] == ["done", "done", "to do", "to do"]
         again = fpt("run", "--dataset", "web", "--model", "recent_popularity", home=copy)
         assert again.code == 0, again.err
         assert "nothing to do" in again.err
@@ -296,14 +301,17 @@ def write(folder: Path, name: str = "mine", *, more: str = "", user: str = "u") 
         ("mine", "", "who", "has no column who"),
         ("mine", 'time_unit = "fortnights"', "u", "`time_unit` can't be so: got 'fortnights'"),
         ("mine", "table = 3", "u", "`table` is of the wrong type"),
+        ("yours", "", "u", "ml-32m, or own data that"),
     ],
-    ids=["a known name", "an unknown column", "a unit that is none", "a wrong type"],
+    ids=["a known name", "an unknown column", "a unit that is none", "a wrong type", "its own"],
 )
-def test_a_wrong_description_is_refused_before_anything_runs(name, more, user, says, fpt, tmp_path):
+def test_a_wrong_description_is_refused_before_anything_runs(name, more, user, says, tmp_path):
     source = write(tmp_path, name, more=more, user=user)
-    refused = fpt("plan", "--dataset", name, "--source", source, home=tmp_path / "home")
-    assert refused.code == 2
-    assert says in " ".join(refused.err.split())
+    asked_for = "mine" if name == "yours" else name
+    given = {"dataset": asked_for, "source": source, "home": tmp_path / "home"}
+    with pytest.raises(RefusedError, match=re.escape(says)):
+        plan(experiment(given))
+    assert not (tmp_path / "home").exists()
 
 
 def test_a_name_that_nobody_knows_is_told_what_would_make_it_known(fpt, tmp_path):
@@ -311,25 +319,20 @@ def test_a_name_that_nobody_knows_is_told_what_would_make_it_known(fpt, tmp_path
     refused = fpt("run", "--dataset", "yours", "--source", source, home=tmp_path / "home")
     assert refused.code == 2
     told = " ".join(refused.err.split())
-    for words in (
-        f"no yours.toml in {tmp_path}/home/datasets or {tmp_path}",
-        "ml-32m",
-        "fpt describe",
-    ):
+    for words in (f"no yours.toml in {tmp_path}/home/datasets or {tmp_path}", "fpt describe"):
         assert words in told
     assert not (tmp_path / "home").exists()
-    never = fpt("run", "--dataset", "yours", home=tmp_path / "home")
-    assert "Unknown data set: got 'yours'" in never.err
 
 
-def test_a_description_in_the_home_serves_without_one_beside_the_source(fpt, tmp_path):
+def test_a_description_in_the_home_serves_without_one_beside_the_source(tmp_path):
     source, home = write(tmp_path), tmp_path / "home"
     (home / "datasets").mkdir(parents=True)
     (tmp_path / "mine.toml").rename(home / "datasets" / "mine.toml")
-    plan = json.loads(fpt("plan", "--dataset", "mine", "--source", source, "--json", home=home).out)
-    assert plan[0]["what"] == "mine from events.csv"
-    twice = tmp_path / "mine.toml"
-    twice.write_text('user = "u"\nitem = "i"\ntime = "t"\nrepeats = "last"\n')
-    refused = fpt("plan", "--dataset", "mine", "--source", source, home=home)
-    assert "mine is described twice" in refused.err
-    assert (refused.code, fpt("plan", "--dataset", "mine", home=home).code) == (2, 2)
+    asked_for = experiment({"dataset": "mine", "source": source, "home": home})
+    assert plan(asked_for)[0]["what"] == "mine from events.csv"
+    (tmp_path / "mine.toml").write_text('user = "u"\nitem = "i"\ntime = "t"\nrepeats = "last"\n')
+    with pytest.raises(RefusedError, match="mine is described twice"):
+        plan(asked_for)
+    (tmp_path / "mine.toml").unlink()
+    with pytest.raises(RefusedError, match="mine was never landed in this home"):
+        plan(experiment({"dataset": "mine", "home": home}))
