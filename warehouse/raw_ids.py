@@ -7,6 +7,7 @@ from warehouse.errors import RefusedError
 User = int | str  # a number of an archive, or an id of own data
 MAX_ID = 2**31 - 1  # prepared tables hold them in 32 bits
 _WHOLE = re.compile("[1-9][0-9]*")
+_NUMBER = re.compile("-?[0-9]{1,18}")
 
 
 def read_id(text: str, what: str) -> int:
@@ -25,19 +26,18 @@ def read_id(text: str, what: str) -> int:
     return int(text)
 
 
-def user_of(word: str | int, *, own: bool) -> User:
+def user_of(word: User, *, own: bool) -> User:
     """Who is meant: a user's id in own data as it is, a number of an archive.
+
+    >>> user_of("007", own=True), user_of("007", own=False)
+    ('007', 7)
 
     Raises:
         RefusedError: it is no number.
     """
     if own:
         return str(word)
-    try:
-        return read_id(str(word), "user")
-    except ValueError as error:
-        raise RefusedError(
-            "No user of an archive can be so",
-            got=repr(word),
-            expected=f"a whole number from 1 to {MAX_ID}",
-        ) from error
+    if isinstance(word, str) and not _NUMBER.fullmatch(word):
+        expected = "the user's number in the archive"
+        raise RefusedError("A user of an archive is a number", got=repr(word), expected=expected)
+    return int(word)
