@@ -180,3 +180,29 @@ def test_names_with_quotes_and_signs_come_through(text):
     assert [row["column"] for row in seen.columns] == ['user "x"', "item", "time\t1"]
     assert seen.unclear == ['`user`: user "x"']
     assert tomllib.loads(seen.toml)["time"] == "time\t1"
+
+
+def test_columns_of_every_type_are_shown_and_a_folder_is_described_beside_it(parquet, tmp_path):
+    parquet(
+        "SELECT uuid() AS visitor_id, ['a'] AS tags, {'x': 1} AS s, 'b'::BLOB AS b, NULL AS no, "
+        "(range % 5)::DOUBLE AS asin, TIMESTAMPTZ '2024-01-01 00:30:00+01' AS at, true AS yes, "
+        "TIME '12:00' AS clock, '' AS blank FROM range(10)",
+        "log/part-0.parquet",
+    )
+    seen = describe(tmp_path / "log")
+    assert {row["column"]: row["holds"] for row in seen.columns} == {
+        "visitor_id": "uuid",
+        "tags": "varchar[]",
+        "s": "struct(x integer)",
+        "b": "blob",
+        "no": "nothing",
+        "asin": "numbers",
+        "at": "timestamp with time zone",
+        "yes": "boolean",
+        "clock": "time",
+        "blank": "nothing",
+    }
+    assert seen.facts["kind"] == "1 Parquet file"
+    assert (seen.facts["items"], seen.facts["first_day"]) == (5, "2023-12-31")
+    assert seen.path == tmp_path / "log.toml"
+    assert "asin has whole numbers as floats, such as 123.0: the id is 123" in seen.notes
