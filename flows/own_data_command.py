@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flows import console
+from flows.files import refuse_unwritable
 from flows.guard import guarded
 from flows.options import AsJson
 
@@ -44,8 +45,12 @@ def describe(
     def look() -> None:
         from flows import shown
         from warehouse.own_data.proposing import describe as look_at
+        from warehouse.own_data.proposing import place_of, refuse_there
         from warehouse.own_data.proposing import write as keep
 
+        if write:
+            refuse_there(place_of(file, name))
+            refuse_unwritable(place_of(file, name))
         with shown.progress():
             looked = look_at(file, table, items, name)
         written = keep(looked) if write else None

@@ -21,6 +21,7 @@ from warehouse.own_data.rows import (
 )
 from warehouse.own_data.sqlite_rows import SqliteTable
 from warehouse.own_data.text_rows import TextRows
+from warehouse.visible import counted
 
 _OTHERS = {
     b"PK\x03\x04": ("a zip archive or a spreadsheet", "Unpack it, or save it as CSV"),
@@ -121,7 +122,7 @@ class _Parquet:
         self.columns: Sequence[Column] = [
             Column(*row[:2]) for row in self._ask(f"DESCRIBE FROM {self._rows}")
         ]
-        self.kind = f"{len(parts)} Parquet files" if path.is_dir() else "Parquet"
+        self.kind = counted(len(parts), "Parquet file") if path.is_dir() else "Parquet"
         self.notes: Sequence[str] = [f"its {len(parts)} files are read in the order of their names"]
         if len(parts) == 1:
             self.notes = []

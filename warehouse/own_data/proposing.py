@@ -93,7 +93,7 @@ def describe(
         if proposed.is_whole:
             description = parse_description(name, text, _toml_path(path, name))
             more, refused, found = _measured(connection, description, path, sample)
-            facts |= more
+            facts |= {name: value for name, value in more.items() if value is not None}
             notes += found
         return Looked(
             facts=facts,
@@ -106,20 +106,42 @@ def describe(
         )
 
 
+def place_of(path: Path, name: str | None) -> Path:
+    """Where the description of a file belongs: beside it.
+
+    Raises:
+        RefusedError: no data set can be called so.
+    """
+    return _toml_path(path, checked_name(name) if name else _name(path))
+
+
+def refuse_there(path: Path) -> None:
+    """Raise where a description is there already.
+
+    Raises:
+        RefusedError: so it is.
+    """
+    if path.exists():
+        to_do = "Remove it first, or give another --name"
+        raise RefusedError(f"{path} is there already", to_do=to_do)
+
+
 def write(looked: Looked) -> Path:
-    """Write a proposed description where it belongs.
+    """Write a proposed description where it belongs; half a one never stays.
 
     Raises:
         RefusedError: there is one already.
     """
+    refuse_there(looked.path)
     try:
         with looked.path.open("x", encoding="utf-8") as file:
             file.write(looked.toml)
-    except FileExistsError as error:
-        raise RefusedError(
-            f"{looked.path} is there already",
-            to_do="Remove it first, or give another --name",
-        ) from error
+    except FileExistsError:
+        refuse_there(looked.path)  # it came in between
+        raise
+    except OSError:
+        looked.path.unlink(missing_ok=True)
+        raise
     return looked.path
 
 
@@ -176,13 +198,14 @@ def _column(
     )
     missing, different, filled, whole, numbers = connection.execute(query).fetchall()[0]
     base = kind.partition("(")[0]
-    holds = kind.lower()
-    if base in WHOLE or (text and filled and whole == filled):
+    if not filled:
+        holds = "nothing"
+    elif base in WHOLE or (text and whole == filled):
         holds = "whole numbers"
-    elif base in FLOATS | {"DECIMAL"} or (text and filled and numbers == filled):
+    elif base in FLOATS | {"DECIMAL"} or (text and numbers == filled):
         holds = "numbers"
-    elif text:
-        holds = "text" if filled else "nothing"
+    else:
+        holds = "text" if text else kind.lower()
     return Seen(place, name, kind, holds, missing, different)
 
 

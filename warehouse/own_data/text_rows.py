@@ -48,6 +48,9 @@ class TextRows:
         rows = rows if whole or len(rows) == 1 else rows[:-1]
         self.header = _is_header(rows, named) if form.header is None else form.header
         self._width = len(rows[0])
+        # DuckDB would take an empty first line for the header
+        lines = text.splitlines()
+        self._skipped = next(number for number, line in enumerate(lines) if line.strip())
         if self._width > MOST_COLUMNS:
             got = f"{self._width:,} columns"
             raise RefusedError(f"{path} can't be read as a text", got=got)
@@ -66,7 +69,7 @@ class TextRows:
         for table in ("own_errors", "own_scans"):
             self._connection.execute(f"DROP TABLE IF EXISTS {table}")
         self._ask(created(into, chosen, self._reading(), columns, limit))
-        self._connection.execute(_broken(into, n_headers=int(self.header)))
+        self._connection.execute(_broken(into, self._skipped + int(self.header)))
 
     def _reading(self) -> str:
         names = ", ".join(f"'c{n}': 'VARCHAR'" for n in range(self._width))
@@ -74,6 +77,7 @@ class TextRows:
             "columns": f"{{{names}}}",
             "auto_detect": "false",
             "header": str(self.header).lower(),
+            "skip": str(self._skipped),
             "delim": quoted(self.separator),
             "quote": "'\"'",
             "escape": "'\"'",
@@ -156,16 +160,17 @@ def _is_header(rows: Lines, named: Sequence[str]) -> bool:
     )
 
 
-def _broken(into: str, n_headers: int) -> str:
-    """DuckDB counts the header and the broken lines among a text's lines."""
+def _broken(into: str, n_before: int) -> str:
+    """DuckDB counts the header, empty lines and the broken ones among a text's lines."""
     return (
-        f"CREATE OR REPLACE TEMP TABLE {into}_broken AS "
-        f"SELECT line - {n_headers} AS source_row, left(any_value(csv_line), 200) AS line, "
+        f"CREATE OR REPLACE TEMP TABLE {into}_broken AS SELECT line - {n_before} AS source_row, "
+        "left(ltrim(any_value(csv_line), chr(10) || chr(13)), 200) AS line, "
         "any_value(CASE error_type "
         "WHEN 'MISSING COLUMNS' THEN 'fields are missing' "
         "WHEN 'TOO MANY COLUMNS' THEN 'too many fields' "
         "WHEN 'UNQUOTED VALUE' THEN 'a quote is open or astray' "
         "WHEN 'INVALID ENCODING' THEN 'no text in UTF-8' "
+        "WHEN 'LINE SIZE OVER MAXIMUM' THEN 'line is over 2,000,000 bytes' "
         "ELSE lower(replace(error_type::VARCHAR, '_', ' ')) END) AS reason "
-        "FROM own_errors GROUP BY ALL ORDER BY 1"
+        "FROM own_errors GROUP BY own_errors.line ORDER BY 1"
     )

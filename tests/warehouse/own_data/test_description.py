@@ -1,11 +1,15 @@
 """The description of a file of one's own: taken as it is written, or refused by file and key."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from warehouse.datasets import NAMES
 from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.own_data.description import (
+    _KEYS,
     Description,
     Form,
     Items,
@@ -146,3 +150,22 @@ def test_a_description_is_looked_for_beside_its_source_and_in_the_home(tmp_path)
     beside.write_text(LEAST.replace('"u"', '"v"'))
     with pytest.raises(RefusedError, match=r"described twice.*Remove the one that is out of date"):
         find_description("mine", source, home)
+
+
+PAGE = (Path(__file__).parents[3] / "docs" / "own-data-format.md").read_text(encoding="utf-8")
+
+
+def test_the_page_has_every_key_and_no_other():
+    table = PAGE.partition("## Keys")[2].partition("## Files")[0]
+    rows = [row.split("|")[1] for row in table.splitlines() if row.startswith("|")]
+    named = {key for cell in rows for key in re.findall(r"`([\w.]+)`", cell)}
+    known = {f"{name}.{key}" if name else key for name, keys in _KEYS.items() for key in keys}
+    assert named == known - {"rating", "items"}
+
+
+def test_the_page_s_example_can_be_read(tmp_path):
+    example = PAGE.partition("```toml\n")[2].partition("```")[0]
+    described = parse_description("mine", example, tmp_path / "mine.toml")
+    assert described.rating == Rating("stars", 1, 5, 1)
+    assert described.items is not None
+    assert described.items.file == tmp_path / "products.csv"

@@ -96,6 +96,29 @@ def test_lines_that_are_no_rows_have_their_reasons(tmp_path, described, events):
     assert rows[5][:3] == (6, "7", None)
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_empty_lines_before_the_header_are_no_part_of_the_rows(tmp_path, described, events, end):
+    path = tmp_path / "events.csv"
+    lines = ["", "", "u,i,t", f"1,2,{JULY}", "1,2", f"7,x,{JULY + 1}", ""]
+    path.write_bytes(end.join(lines).encode())
+    assert events(described(), path, "source_row, user_key, reason, line")[:2] == [
+        (1, "1", None, f'{{"u":"1","i":"2","t":"{JULY}"}}'),
+        (2, None, "fields are missing", "1,2"),
+    ]
+    assert len(events(described(), path)) == 3
+
+
+def test_fields_with_line_ends_and_quotes_are_whole(text, described, events):
+    path = text('"u","i","t"', '"a ""b""","x', f'y","{JULY}"')
+    assert events(described(), path) == [('a "b"', "x\ny", JULY, None, None)]
+
+
+def test_a_quote_that_is_never_closed_is_rejected_with_what_it_takes(text, described, events):
+    path = text("u,i,t", f"1,2,{JULY}", '"1,2,3', "4,5,6")
+    rows = events(described(), path, "reason, line")
+    assert rows[-1] == ("a quote is open or astray", '"1,2,3\n4,5,6\n')
+
+
 def test_tables_of_a_duckdb_file(tmp_path, described, events):
     path = tmp_path / "events.duckdb"
     with duckdb.connect(str(path)) as maker:

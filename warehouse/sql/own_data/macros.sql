@@ -39,9 +39,9 @@ CREATE OR REPLACE TEMP MACRO own_text_nanos(text, unit) AS
         WHEN regexp_full_match(text, '\+?[0-9]{1,19}\.[0-9]*')
             THEN
                 own_whole_nanos(TRY_CAST(split_part(text, '.', 1) AS HUGEINT), unit)
-                + CAST(floor(
-                    TRY_CAST('0.' || split_part(text, '.', 2) || '0' AS DOUBLE) * unit::DOUBLE
-                ) AS HUGEINT)
+                -- as digits: a float's .033310491 s would be a nanosecond less
+                + TRY_CAST(rpad(left(split_part(text, '.', 2), 18), 18, '0') AS HUGEINT)
+                * unit::HUGEINT // 1000000000000000000
         WHEN regexp_full_match(text, '-?[0-9]+(\.[0-9]*)?([eE][+]?[0-9]+)?')
             THEN own_float_nanos(TRY_CAST(text AS DOUBLE), unit)
     END;
