@@ -81,7 +81,7 @@ Changed = Annotated[
 PresetName = Annotated[Preset, typer.Option(help="Named settings of a training.")]
 SeedCount = Annotated[int, typer.Option("--seeds", min=1, max=1000, help="Seeds 0 to N - 1.")]
 DeviceName = Annotated[Device, typer.Option(help="`auto` takes a GPU where there is one.")]
-MaxRejects = Annotated[int, typer.Option(min=0, help="Unreadable lines allowed in the archive.")]
+MaxRejects = Annotated[int, typer.Option(min=0, help="Lines or rows that may be unreadable.")]
 AsOf = Annotated[
     datetime | None,
     typer.Option(formats=["%Y-%m-%d"], help="Only ratings before this day (UTC) are known."),

@@ -30,6 +30,11 @@ class Into:
     forgotten: Collection[User] = ()
     progress: Advance | None = None
 
+    def tell(self, done: int, size: int) -> None:
+        """Tell whoever wants to know how many bytes are done, and how many there are."""
+        if self.progress:
+            self.progress(done, size)
+
     def stage(self, tables: Sequence[str]) -> None:
         """Stage what was written into small tables."""
         for table in tables:

@@ -68,6 +68,7 @@ class OpenedFiles:
                 meanwhile.
         """
         connection, description = into.connection, self.description
+        into.tell(0, self.files.size)
         items = description.items.file.name if description.items else ""
         about = {"load_id": into.load_id, "events": self.files.source.name, "items": items}
         about_all = about | {"forgotten": list(into.forgotten)}
@@ -86,6 +87,7 @@ class OpenedFiles:
         connection.execute(statements("own_landing/others"))
         into.stage(TABLES)
         self.files.refuse_changed()
+        into.tell(self.files.size, self.files.size)
 
     def _is_finer(self, into: Into) -> bool:
         """Whether times are finer than seconds, so that the rows of one second have an order."""

@@ -29,6 +29,11 @@ class SourceFiles:
     sha256: str
     marks: tuple[tuple[int, int], ...]
 
+    @property
+    def size(self) -> int:
+        """Bytes of all."""
+        return sum(size for size, _ in self.marks)
+
     def refuse_changed(self) -> None:
         """What was read must be what was hashed.
 
