@@ -32,13 +32,28 @@ class Facts:
     n_items: int | None = None
     rating_min: float = 0.5
     rating_max: float = 5.0
-    rating_step: float = 0.5
+    rating_step: float | None = 0.5  # None: any number between is a rating
     timestamp_min: int = 788_918_400  # 1995-01-01: MovieLens's first ratings are of that month
     timestamp_max: int = field(default_factory=_tomorrow)  # a day's grace for clocks that differ
     max_rejects: int = 0
+
+    # Own data, of which nothing holds that MovieLens promises, as its description has it.
+    own: bool = False
+    rated: bool = True
+    named: bool = True  # whether there is a file of items
+    repeats: str = "first"
 
     # The snapshot, as its row in core.snapshots describes it.
     retention: str = "5-core"
     n_interactions: int | None = None
     n_kept_users: int | None = None
     n_kept_items: int | None = None
+
+    @property
+    def comes_again(self) -> bool:
+        """Whether an item may stand in a history more than once."""
+        return self.repeats == "all"
+
+    def if_own(self, own: str, other: str) -> str:
+        """Words for own data, or for MovieLens."""
+        return own if self.own else other

@@ -240,12 +240,14 @@ def unique(*columns: str, reason: str, severity: Severity = "critical") -> Expec
     )
 
 
-def on_step(column: str, step: float, *, reason: str) -> Expectation:
-    """Every value is a whole multiple of `step`."""
+def on_step(column: str, step: float, *, low: float = 0, reason: str) -> Expectation:
+    """Every value is a whole multiple of `step`, counted from `low`."""
+    words = f"{column} a multiple of {step:g}" + (f" above {low:g}" if low else "")
+    steps = f"{column} / {step}" if not low else f"({column} - {low}) / {step}"
     return no_rows(
-        f"{column} a multiple of {step:g}",
+        words,
         "FROM batch",
-        where=f"abs({column} / {step} - round({column} / {step})) > 1e-6",
+        where=f"abs({steps} - round({steps})) > {1e-6 if not low else 1e-4}",
         reason=reason,
     )
 

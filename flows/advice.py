@@ -10,6 +10,7 @@ from warehouse.attended import attended
 from warehouse.choosing import Choice, Pick
 from warehouse.errors import RefusedError
 from warehouse.home import Home
+from warehouse.raw_ids import User
 from warehouse.recommending import Adviser, Answer, adviser, history_of, request, sample_user
 from warehouse.report.facts import Attention
 
@@ -26,8 +27,8 @@ def asked_training(
     return adviser(home, choice, code_version(), pick, SIMPLE if explains else ())
 
 
-def recommend_for(home: Home, of: Adviser, users: Sequence[int], top: int) -> Answer:
-    """The best items for users by their numbers in the archive."""
+def recommend_for(home: Home, of: Adviser, users: Sequence[User], top: int) -> Answer:
+    """The best items for users by their numbers in the archive, or ids in own data."""
     return _best(home, of, request(home, of, users), top)
 
 
@@ -40,7 +41,7 @@ def _best(home: Home, of: Adviser, asked: Sequence[Row], top: int) -> Answer:
     return answer(home, of, asked, ["recommend", "--top", str(top)])
 
 
-def explain(home: Home, of: Adviser, user: int | None = None) -> Attention:
+def explain(home: Home, of: Adviser, user: User | None = None) -> Attention:
     """Which of a user's past items the model attends to; without a user, one is chosen.
 
     Raises:

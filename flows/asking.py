@@ -13,10 +13,11 @@ from flows.files import history_words
 from warehouse.choosing import Choice, Offer, remember
 from warehouse.errors import RefusedError
 from warehouse.home import Home
+from warehouse.raw_ids import User
 
 if TYPE_CHECKING:
     from tasks.recommending import Advice
-    from warehouse.recommending import Adviser
+    from warehouse.recommending import Adviser, Answer
 
 SHOWN_USERS = 20
 
@@ -73,12 +74,12 @@ class Asked:
             console.err.print(f"{said}: `fpt sql recommendations` shows them", markup=False)
             return
         question = statements("recommend/published")
-        rows = ask(Home.at(self.home), question, [done.run_id]).to_dicts()
-        self.show(rows, "Published:", of)
+        rows = ask(Home.at(self.home), question, [done.run_id])
+        self.show(_in_words(rows, of).to_dicts(), "Published:", of)
 
 
 def refuse_unasked(
-    users: Sequence[int], history: str | None, *, everybody: bool, publish: bool
+    users: Sequence[User], history: str | None, *, everybody: bool, publish: bool
 ) -> None:
     """Refuse to recommend to nobody, or to two kinds of people at once.
 
@@ -101,11 +102,11 @@ def refuse_unasked(
         )
 
 
-def _said(users: Sequence[int], history: str | None, *, everybody: bool) -> dict[str, bool]:
+def _said(users: Sequence[User], history: str | None, *, everybody: bool) -> dict[str, bool]:
     return {"--user": bool(users), "--history": history is not None, "--all": everybody}
 
 
-def advise(asked: Asked, users: Sequence[int], history: str | None) -> None:
+def advise(asked: Asked, users: Sequence[User], history: str | None) -> None:
     """Show the best items for users, or for somebody new; nothing is published."""
     from flows.advice import recommend_after, recommend_for
 
@@ -116,14 +117,25 @@ def advise(asked: Asked, users: Sequence[int], history: str | None) -> None:
         rows = recommend_after(home, of, history_words(history), asked.top)
     if asked.output is not None:
         rows.write_parquet(asked.output)
-    first = ["user"] if history is None else []
-    shown = rows.rename({"raw_user_id": "user", "raw_item_id": "movie"}).select(
-        *first, "rank", "title", "genres", "movie", "score"
-    )
+    shown = _in_words(rows, of)
+    if history is not None:
+        shown = shown.drop("user")
     asked.show(shown.to_dicts(), "Recommended by", of)
 
 
-def checked(asked: Asked, users: Sequence[int] | None) -> "Adviser":
+def _in_words(rows: "Answer", of: "Adviser") -> "Answer":
+    """Recommendations as people read them: of own data with the ids of its source."""
+    from warehouse.known import is_own
+
+    names = {"raw_user_id": "user", "genres": "genres", "raw_item_id": "movie"}
+    if is_own(of.dataset):
+        names = {"user_key": "user", "genres": "categories", "item_key": "item"}
+    user, genres, item = names.values()
+    kept = rows.select("rank", "title", "score", *names)
+    return kept.rename(names).select(user, "rank", "title", genres, item, "score")
+
+
+def checked(asked: Asked, users: Sequence[User] | None) -> "Adviser":
     """The training that is to answer for these users: a mistyped number is no failed run."""
     from warehouse.recommending import request
 
@@ -133,11 +145,14 @@ def checked(asked: Asked, users: Sequence[int] | None) -> "Adviser":
     return of
 
 
-def explain_to(asked: Asked, user: int) -> None:
+def explain_to(asked: Asked, user: User) -> None:
     """Show which past items of a user the model attends to, the most attended first."""
     from flows.advice import explain
+    from warehouse.known import is_own
 
     of = asked.training(explains=True)
     attention = explain(Home.at(asked.home), of, user)
     rows = sorted(attention.rows, key=lambda row: -row["weight"])
+    if is_own(of.dataset):
+        rows = [{"item" if name == "movie" else name: row[name] for name in row} for row in rows]
     asked.show(rows[: asked.top], f"User {user}, as seen by", of)

@@ -8,7 +8,7 @@ import typer
 from flows import console
 from flows.guard import guarded, working
 from flows.options import AsJson, Given, Wait, asking
-from flows.parameters import experiment
+from flows.refusing import asked_presets
 from warehouse.errors import RefusedError
 
 app = typer.Typer()
@@ -73,6 +73,6 @@ def backtest(
         console.show_rows(rows.to_dicts(), title, as_json=as_json)
 
     home = given["home"]
-    presets = guarded(lambda: experiment(given).preset_names(), home)
+    presets = guarded(lambda: asked_presets(given), home)
     snapshots = working(run, home, wait=wait)
     guarded(lambda: show(snapshots), home)

@@ -8,7 +8,14 @@ from typing import Annotated, Any
 
 import typer
 
-from flows import arena_commands, backtest_command, console, keeping_commands, readers
+from flows import (
+    arena_commands,
+    backtest_command,
+    console,
+    keeping_commands,
+    own_data_command,
+    readers,
+)
 from flows.files import refuse_unmakeable
 from flows.guard import Guarded, guarded, working
 from flows.options import (
@@ -24,6 +31,7 @@ from flows.options import (
     asking,
 )
 from flows.parameters import experiment
+from flows.refusing import asked_presets, refuse_unknown
 from tasks.ends import ends
 
 app = typer.Typer(
@@ -32,7 +40,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Raw MovieLens ratings to sequential recommenders and metrics in SQL.",
+    help="MovieLens or your own events to sequential recommenders and metrics in SQL.",
 )
 
 
@@ -53,7 +61,7 @@ def options(
         typer.Option("--version", callback=_show_version, is_eager=True, help="Show it, and end."),
     ] = False,
 ) -> None:
-    """Raw MovieLens ratings to sequential recommenders and metrics in SQL."""
+    """MovieLens or your own events to sequential recommenders and metrics in SQL."""
 
 
 @app.command(epilog="`fpt run --dataset ml-1m --source ml-1m.zip --model sas_fpt --preset paper`")
@@ -67,7 +75,7 @@ def run(given: Given, wait: Wait = None, as_json: AsJson = False) -> None:
         return run(**given)
 
     home = given["home"]
-    presets = guarded(lambda: experiment(given).preset_names(), home)
+    presets = guarded(lambda: asked_presets(given), home)
     outcome = working(flow, home, wait=wait)
     guarded(lambda: _show_metrics(outcome, presets, home, as_json), home)
 
@@ -87,7 +95,7 @@ def benchmark(given: Given, wait: Wait = None, as_json: AsJson = False) -> None:
         return benchmark(**given)
 
     home = given["home"]
-    presets = guarded(lambda: experiment(given).preset_names(), home)
+    presets = guarded(lambda: asked_presets(given), home)
     outcome = working(flow, home, wait=wait)
     guarded(lambda: _show_metrics(outcome, presets, home, as_json), home)
 
@@ -95,7 +103,7 @@ def benchmark(given: Given, wait: Wait = None, as_json: AsJson = False) -> None:
 @app.command(epilog="`fpt ingest --dataset ml-1m --source ml-1m.zip`")
 @asking("dataset", "source", "max_rejects", "home")
 def ingest(given: Given, wait: Wait = None, as_json: AsJson = False) -> None:
-    """Land one archive in `raw`, audited."""
+    """Land one archive, or your own data, in `raw`, audited."""
 
     def flow() -> Any:
         from flows.ingest import ingest
@@ -103,6 +111,7 @@ def ingest(given: Given, wait: Wait = None, as_json: AsJson = False) -> None:
         return ingest(**given)
 
     home = given["home"]
+    guarded(lambda: refuse_unknown(given), home)
     load_id = working(flow, home, wait=wait)
     question = "SELECT * FROM raw.loads WHERE load_id = ?"
     guarded(lambda: _show_answer(home, question, [load_id], "Landed", as_json), home)
@@ -153,7 +162,7 @@ def train(
         return train(snapshot_id, **given)
 
     home = given["home"]
-    guarded(lambda: experiment(given).preset_names(), home)
+    guarded(lambda: asked_presets(given), home)
     run_ids = working(flow, home, wait=wait)
     question = (
         "SELECT display_name AS model, seed, run_id, protocol, recall, ndcg, mrr, warnings "
@@ -177,7 +186,7 @@ def plan(given: Given, as_json: AsJson = False) -> None:
         console.show_rows(plan(experiment(given)), "Plan", as_json=as_json)
 
     home = given["home"]
-    guarded(lambda: experiment(given).preset_names(), home)
+    guarded(lambda: asked_presets(given), home)
     guarded(show, home)
 
 
@@ -202,7 +211,7 @@ def export(
 
     home = given["home"]
     guarded(lambda: refuse_unmakeable(folder), home)
-    guarded(lambda: experiment(given).preset_names(), home)
+    guarded(lambda: asked_presets(given), home)
     row = {"folder": str(folder), "trainings": working(flow, home, wait=wait)}
     guarded(lambda: console.show_rows([row], "Exported", as_json=as_json), home)
 
@@ -309,6 +318,7 @@ app.add_typer(arena_commands.app)
 app.add_typer(backtest_command.app)
 app.add_typer(readers.app)
 app.add_typer(keeping_commands.app)
+app.add_typer(own_data_command.app)
 
 
 def main() -> None:

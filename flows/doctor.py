@@ -20,7 +20,7 @@ from warehouse.home import Home
 from warehouse.keeping import keep_whole
 from warehouse.list_figures import LISTS, lost_lists
 from warehouse.store import damaged, listed
-from warehouse.stored import CORE, RAW
+from warehouse.stored import CORE, OWN, RAW
 
 MIN_FREE_BYTES = 2 << 30
 
@@ -117,7 +117,7 @@ def _warehouse(home: Home, path: Path) -> Iterator[Finding]:
     with opened(home) as connection:
         row = connection.execute("SELECT count(*) FROM mart.training_runs").fetchone()
         files = listed(connection)
-        tables = [list(RAW), list(CORE)]
+        tables = [list(RAW), list(CORE), list(OWN)]
         lacking = connection.execute(statements("doctor/lacking"), tables).fetchall()
         lacking += [(run_id, LISTS) for run_id in sorted(lost_lists(connection))]
         imports = _lost_imports(connection)

@@ -1,4 +1,4 @@
-"""Raw ratings: fetch, land, audit, publish."""
+"""Raw ratings, or own data: fetch, land, audit, publish."""
 
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from tasks.flow_runs import operated, tag
 from tasks.progress import note
 from warehouse.database import locked
 from warehouse.home import Home
+from warehouse.known import is_own
 from warehouse.staging import staging_folder
 
 
@@ -21,7 +22,7 @@ def ingest(
     max_rejects: Rejects = 0,
     home: Path | None = None,
 ) -> str:
-    """Take one archive into `raw`, audited; parameters as in `Experiment`. Returns its load id."""
+    """Take one source into `raw`, audited; parameters as in `Experiment`. Returns its load id."""
     place = Home.at(home)
     tag(dataset)
     load_id = land_and_audit(place, dataset, source, max_rejects)
@@ -30,7 +31,14 @@ def ingest(
 
 
 def land_and_audit(place: Home, dataset: str, source: Path | None, max_rejects: int) -> str:
-    """The steps of `ingest`; a load that is published already is not landed again."""
+    """The steps of `ingest`; a load that is published already is not landed again.
+
+    Of own data without a source the newest load is taken: it needs its file no more.
+    """
+    if source is None and is_own(dataset):
+        load_id = landing.newest_load(place, dataset)
+        note(f"{dataset}: no source is given, so the newest load, {load_id}")
+        return load_id
     archive = landing.find_source(place, dataset, source)
     load_id = landing.identify_load(place, dataset, archive)
     with locked(place, f"load-{load_id}"):

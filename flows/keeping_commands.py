@@ -88,7 +88,9 @@ def upgrade(home: HomeDir = DEFAULT_HOME, as_json: AsJson = False) -> None:
 @app.command(epilog="`fpt forget --dataset ml-1m --user 7`")
 def forget(
     dataset: Dataset,
-    user: Annotated[int, typer.Option(min=1, help="The user's number in the archive.")],
+    user: Annotated[
+        str, typer.Option(help="The user's number in the archive, or id in your own data.")
+    ],
     home: HomeDir = DEFAULT_HOME,
     as_json: AsJson = False,
 ) -> None:
@@ -102,9 +104,11 @@ def forget(
     def go() -> None:
         from warehouse.forgetting import forget as leave_out
         from warehouse.home import Home
+        from warehouse.known import is_own
+        from warehouse.raw_ids import user_of
         from warehouse.visible import counted
 
-        gone = leave_out(Home.at(home), dataset, user)
+        gone = leave_out(Home.at(home), dataset, user_of(user, own=is_own(dataset)))
         counts = {"load": gone.loads, "snapshot": gone.snapshots, "training": gone.runs}
         counts |= {"import": gone.imports} if gone.imports else {}
         rows: list[dict[str, object]] = [

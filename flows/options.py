@@ -18,13 +18,24 @@ from flows.parameters import (
     slug_of,
 )
 from flows.signatures import expanded, parameter
+from warehouse.datasets import NAMES
 
 R = TypeVar("R")
 Given = Mapping[str, Any]  # parameters of a flow, by their names
 
-Dataset = Annotated[DatasetName, typer.Option(help="Data set; `synthetic` needs no network.")]
+Dataset = Annotated[
+    DatasetName,
+    typer.Option(
+        metavar="NAME",
+        help=f"Data set: {', '.join(NAMES)}, or your own, that NAME.toml describes. "
+        "`synthetic` needs no network.",
+    ),
+]
 Source = Annotated[
-    Path | None, typer.Option(help="Archive on this machine, instead of fetching it.")
+    Path | None,
+    typer.Option(
+        help="Archive on this machine, instead of fetching it; of your own data its file or folder."
+    ),
 ]
 Retain = Annotated[Retention, typer.Option(help="Which users and items stay.")]
 
@@ -70,7 +81,7 @@ Changed = Annotated[
 PresetName = Annotated[Preset, typer.Option(help="Named settings of a training.")]
 SeedCount = Annotated[int, typer.Option("--seeds", min=1, max=1000, help="Seeds 0 to N - 1.")]
 DeviceName = Annotated[Device, typer.Option(help="`auto` takes a GPU where there is one.")]
-MaxRejects = Annotated[int, typer.Option(min=0, help="Unreadable lines allowed in the archive.")]
+MaxRejects = Annotated[int, typer.Option(min=0, help="Lines or rows that may be unreadable.")]
 AsOf = Annotated[
     datetime | None,
     typer.Option(formats=["%Y-%m-%d"], help="Only ratings before this day (UTC) are known."),

@@ -15,9 +15,7 @@ from tasks.settings import configs, preset_name
 
 R = TypeVar("R")
 
-DatasetName = Literal[
-    "synthetic", "ml-latest-small", "ml-100k", "ml-1m", "ml-20m", "ml-25m", "ml-32m"
-]
+DatasetName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 Retention = Literal["5-core", "cold-start"]
 ModelSlug = Literal[
     "sasrec", "sse_pt", "tisasrec", "tisasrec_plus", "tisasrec_plus_plus", "sas_fpt",
@@ -65,8 +63,9 @@ class Experiment:
     """Everything a run of the pipeline is asked for.
 
     Attributes:
-        dataset: name of the data set.
-        source: archive on this machine; fetched (or generated) when missing.
+        dataset: name of the data set, of own data that of its description.
+        source: archive on this machine, fetched (or generated) when missing; or the file or folder
+            of own data, whose newest load is taken when missing.
         retentions: which users and items stay; one snapshot each.
         models: variants to train on each snapshot; None for those that the paper's table has.
         preset: named settings.

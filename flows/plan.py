@@ -11,12 +11,14 @@ from fpt_model.variants import AnyConfig
 from tasks.settings import configs, preset_name, seeds_of
 from tasks.training import DONE, PUBLISH, TO_DO, run_id, state_of
 from warehouse.archive import open_archive
-from warehouse.datasets import find
-from warehouse.datasets.dataset import Dataset
+from warehouse.database import IN_MEMORY, connected
 from warehouse.fetch import is_there
 from warehouse.forgetting import forgotten_users
 from warehouse.home import Home
-from warehouse.landing import load_id_of
+from warehouse.known import find, is_own, newest_load
+from warehouse.landing import DataSet, load_id_of
+from warehouse.own_data.description import Description
+from warehouse.own_data.opening import open_source
 from warehouse.preparing import snapshot_id
 from warehouse.standing import Standing, standing
 from warehouse.synthetic.world import SyntheticWorld
@@ -35,9 +37,13 @@ def plan(asked: Experiment) -> list[Row]:
         RefusedError: a run would be refused: the source is no archive of the data set, or there is
             no such setting.
     """
-    place, dataset = Home.existing(asked.home), find(asked.dataset)
+    place = Home.existing(asked.home)
     known = standing(place, asked.dataset)
-    with _archive(place, dataset, asked.source) as archive:
+    if asked.source is None and is_own(asked.dataset):  # its newest load stands for it
+        rows = [*_after_landing(place, asked, known, newest_load(place, asked.dataset), "")]
+        return [*rows, _total(rows)]
+    dataset = find(place, asked.dataset, asked.source)
+    with _source(place, dataset, asked.source) as archive:
         if archive is None:
             rows = _before_fetching(asked, known)
         else:
@@ -49,9 +55,9 @@ def plan(asked: Experiment) -> list[Row]:
 
 
 @contextmanager
-def _archive(place: Home, dataset: Dataset, source: Path | None) -> Iterator[Path | None]:
+def _source(place: Home, dataset: DataSet, source: Path | None) -> Iterator[Path | None]:
     """What a run would land, while the block runs; None where it would have to fetch it first."""
-    if source is not None:
+    if source is not None or isinstance(dataset, Description):
         yield source
     elif dataset.is_synthetic:  # as a run does, but elsewhere
         with TemporaryDirectory() as folder:
@@ -63,8 +69,12 @@ def _archive(place: Home, dataset: Dataset, source: Path | None) -> Iterator[Pat
         yield archive if is_there(dataset, archive) else None
 
 
-def _refuse_unfit(dataset: Dataset, archive: Path) -> None:
-    with TemporaryDirectory() as folder, open_archive(dataset, archive, Path(folder)):
+def _refuse_unfit(dataset: DataSet, source: Path) -> None:
+    if isinstance(dataset, Description):
+        with connected(IN_MEMORY) as connection:
+            open_source(connection, source, dataset.form, list(dataset.columns().values()))
+        return
+    with TemporaryDirectory() as folder, open_archive(dataset, source, Path(folder)):
         pass
 
 
@@ -86,7 +96,8 @@ def _after_landing(
     place: Home, asked: Experiment, known: Standing, load_id: str, source: str
 ) -> Iterator[Row]:
     landed = DONE if load_id in known.loads else TO_DO
-    yield _row("land", f"{asked.dataset} from {source}", load_id, landed)
+    what = f"{asked.dataset} from {source}" if source else f"{asked.dataset} as it was landed last"
+    yield _row("land", what, load_id, landed)
     for retention in asked.retentions:
         snapshot = snapshot_id(load_id, retention, Options(asked.as_of))
         prepared = DONE if snapshot in known.snapshots else TO_DO

@@ -73,14 +73,20 @@ def sql(
 @app.command(epilog="`fpt recommend --user 7 --user 9`, `fpt recommend --history 1,50`, `… --all`")
 def recommend(
     users: Annotated[
-        list[int], typer.Option("--user", help="A user's number in the archive; repeatable.")
+        list[str],
+        typer.Option(
+            "--user", help="A user's number in the archive, or id in your own data; repeatable."
+        ),
     ] = [],  # noqa: B006 - Typer copies it
     everybody: Annotated[
         bool, typer.Option("--all", help="All users of the archive, into the table.")
     ] = False,
     history: Annotated[
         str | None,
-        typer.Option(help="Somebody new: movie numbers 1,50,181, or a file with a title a line."),
+        typer.Option(
+            help="Somebody new: movie numbers 1,50,181 or your own data's ids, or a file with a "
+            "title a line."
+        ),
     ] = None,
     dataset: AskedData = "",
     retention: AskedRetention = "",
@@ -128,7 +134,9 @@ def recommend(
 
 @app.command(epilog="`fpt explain 7`")
 def explain(
-    user: Annotated[int, typer.Argument(help="A user's number in the archive.")],
+    user: Annotated[
+        str, typer.Argument(help="A user's number in the archive, or id in your own data.")
+    ],
     dataset: AskedData = "",
     retention: AskedRetention = "",
     model: AskedModel = "",
@@ -152,7 +160,7 @@ def explain(
 def report(
     output: Annotated[Path, typer.Option(help="File to write.")] = Path("report.html"),
     user: Annotated[
-        int | None, typer.Option(help="Whose history the model is asked about; else a typical one.")
+        str | None, typer.Option(help="Whose history the model is asked about; else a typical one.")
     ] = None,
     home: HomeDir = DEFAULT_HOME,
     as_json: AsJson = False,

@@ -23,7 +23,7 @@ Top = Annotated[int, Field(ge=1, le=1000)]
 @flow(flow_run_name="recommend {top}")
 @operated
 def recommend(
-    users: Sequence[int] | None = None,
+    users: Sequence[int | str] | None = None,
     run_id: str = "",
     top: Top = 10,
     output: Path | None = None,
@@ -36,7 +36,7 @@ def recommend(
     """The best `top` items for users into `mart.recommendations`.
 
     Args:
-        users: numbers of the archive; None for all.
+        users: numbers of the archive, or ids in own data; None for all.
         run_id: the training to ask, or how it begins; else the best on validation of the newest
             snapshot of a data set.
         top: items a user.

@@ -5,11 +5,12 @@ from pathlib import Path
 from flows.advice import refuse_simple
 from fpt_model.version import code_version
 from tasks.answering import answer
-from warehouse.attended import attended
+from warehouse.attended import attended, item_column
 from warehouse.choosing import Choice
 from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.placing import put_in_place
+from warehouse.raw_ids import User
 from warehouse.recommending import chosen, request, sample_user
 from warehouse.report.facts import Attention, Example, asked, gather
 from warehouse.report.page import page
@@ -17,7 +18,7 @@ from warehouse.report.page import page
 TOP = 10
 
 
-def report(home: Path, output: Path, user: int | None) -> Path:
+def report(home: Path, output: Path, user: User | None) -> Path:
     """Write the report; its example is that user, or one with a middling history if none is named.
 
     Raises:
@@ -30,7 +31,7 @@ def report(home: Path, output: Path, user: int | None) -> Path:
     return put_in_place(partial, output)
 
 
-def _examples(place: Home, user: int | None) -> dict[str, Example | str]:
+def _examples(place: Home, user: User | None) -> dict[str, Example | str]:
     """Of each snapshot what a model says, or why none could be asked: that takes its weights."""
     found: dict[str, Example | str] = {}
     refused: RefusedError | None = None
@@ -45,12 +46,12 @@ def _examples(place: Home, user: int | None) -> dict[str, Example | str]:
     return found
 
 
-def _example(place: Home, run_id: str, user: int | None) -> Example:
+def _example(place: Home, run_id: str, user: User | None) -> Example:
     of = chosen(place, Choice(run_id=run_id), code_version())
     refuse_simple(of)
     number = sample_user(place, of) if user is None else user
     about = request(place, of, [number])
     explained = answer(place, of, about, ["explain"])
     advised = answer(place, of, about, ["recommend", "--top", str(TOP)])
-    recommended = advised.select("rank", "title", "genres", movie="raw_item_id").to_dicts()
+    recommended = advised.select("rank", "title", "genres", movie=item_column(advised)).to_dicts()
     return Example(Attention(number, of.name, attended(explained).to_dicts()), recommended)

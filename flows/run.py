@@ -11,6 +11,7 @@ from flows.ingest import land_and_audit
 from flows.parameters import Experiment, asked
 from flows.prepare import transform_and_audit
 from flows.train import train_and_audit
+from flows.unfit import refuse_unfit
 from tasks import artifacts, publishing, training
 from tasks.flow_runs import operated, tag
 from tasks.progress import note
@@ -90,4 +91,5 @@ def prepared(place: Home, asked: Experiment) -> tuple[list[Snapshot], list[Train
             snapshot, asked.models_on(kind), asked.preset, asked.seeds, asked.settings
         )
     ]
+    refuse_unfit(place, wanted)
     return snapshots, wanted

@@ -100,8 +100,13 @@ def answer(answers: "Answers", question: str, shown: Shown) -> None:
     """Ask one question and show its answer, or write it."""
     from warehouse.named import sql_of
 
+    def own() -> list[str]:
+        from warehouse.described import described_names
+
+        return described_names(answers.home)
+
     form = shown.file or shown.format
-    found = answers.ask(sql_of(question), form)
+    found = answers.ask(sql_of(question, own), form)
     if shown.output is not None:
         _write(found, shown.output)
     elif form == "table":

@@ -9,6 +9,7 @@ from prefect import flow
 from flows import names
 from flows.chosen import chosen_id
 from flows.parameters import HEADLINE, Device, Model, Preset, Seeds, Settings, Suspicion
+from flows.unfit import refuse_unfit
 from tasks import artifacts, auditing, publishing, training
 from tasks.flow_runs import operated, tag
 from tasks.progress import note
@@ -41,6 +42,7 @@ def train(
     tag(preset)
     snapshot = known_snapshot(place, chosen_id(place, "snapshot", snapshot_id))
     asked = training.trainings(snapshot, models, preset, seeds, settings)
+    refuse_unfit(place, asked)
     run_ids = train_and_audit(place, asked, device, accept)
     publishing.replace_readers_copy(place)
     presets = list(dict.fromkeys(one.preset for one in asked))

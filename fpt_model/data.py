@@ -108,6 +108,8 @@ class Sequences:
         scales: (N,) int64.
         candidates: for each split (N, 100) int64, 0 where there are fewer.
         asked: (L,) int64, when the next item is asked for; see `seen_at`.
+        comes_again: whether an item may stand in a history more than once. Then each is a
+            candidate for everybody, also for whoever has had it.
     """
 
     snapshot_id: str
@@ -123,6 +125,7 @@ class Sequences:
     scales: Tensor
     candidates: dict[Split, Tensor]
     asked: Tensor
+    comes_again: bool = False
 
     @property
     def n_users(self) -> int:
@@ -250,6 +253,7 @@ def _tensors(path: Path, table: pa.Table, values: str) -> Sequences:
             "valid": _padded(table, "valid_candidates"),
             "test": _padded(table, "test_candidates"),
         },
+        comes_again=metadata.get(b"repeats") == b"all",
     )
 
 
@@ -286,7 +290,7 @@ def _refuse_impossible(path: Path, ours: Sequences, table: pa.Table, least: int)
         > 1,
         f"items outside 1 to {ours.n_items}": _outside(ours.items, 1, ours.n_items),
         f"weeks outside 1 to {WEEKS}": _outside(ours.weeks, 1, WEEKS),
-        f"ratings outside 1 to {RATINGS}": _outside(ours.ratings, 1, RATINGS),
+        f"ratings outside 0 to {RATINGS}": _outside(ours.ratings, 0, RATINGS),
         "candidates outside the items": any(
             _outside(rows, 0, ours.n_items) for rows in ours.candidates.values()
         ),

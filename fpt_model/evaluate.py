@@ -96,7 +96,7 @@ def compare(
         own = scores.gather(1, _targets(sequences, chosen, split))
         others = {}
         for protocol in protocols:
-            of = _scores_of_drawn if protocol == "uniform_100" else _scores_of_unseen
+            of = _scores_of_drawn if protocol == "uniform_100" else _scores_of_all
             others[protocol] = of(sequences, chosen, split, scores)
         found = _ranks(chosen, own, others)
         if split == "test" and "full" in others:
@@ -205,13 +205,19 @@ def _scores_of_drawn(sequences: Sequences, rows: Tensor, split: Split, scores: T
     return scores.gather(1, candidates).masked_fill(candidates == 0, float("-inf"))
 
 
-def _scores_of_unseen(sequences: Sequences, rows: Tensor, _: Split, scores: Tensor) -> Tensor:
-    """Scores of all items, (B, I + 1), -inf for those of the whole history, target included."""
-    unseen = scores.clone()
-    unseen[:, 0] = float("-inf")
+def _scores_of_all(sequences: Sequences, rows: Tensor, split: Split, scores: Tensor) -> Tensor:
+    """Scores of all items, (B, I + 1), -inf for the target and for the whole history.
+
+    Where items come again, what a user has had is a candidate like any other: were it left out,
+    a target that the user has had would stand among items that are all new.
+    """
+    others = scores.clone()
+    others[:, 0] = float("-inf")
+    if sequences.comes_again:
+        return others.scatter_(1, _targets(sequences, rows, split), float("-inf"))
     lengths = sequences.lengths[rows]
     owner = torch.repeat_interleave(torch.arange(len(rows), device=rows.device), lengths)
     first = torch.repeat_interleave(lengths.cumsum(0) - lengths, lengths)
     place = torch.arange(len(owner), device=rows.device) - first + sequences.starts[rows][owner]
-    unseen[owner, sequences.items[place]] = float("-inf")
-    return unseen
+    others[owner, sequences.items[place]] = float("-inf")
+    return others

@@ -40,7 +40,9 @@ ATTENTION = pa.schema(
 def recommend_run(
     path: Path, run: Path, asked: Path, top: int, output: Path, device: torch.device
 ) -> int:
-    """Write the `top` items after each history, best first; those of the history are left out.
+    """Write the `top` items after each history, best first.
+
+    Those of the history are left out, unless items come again.
 
     Args:
         path: the sequences file that the run was trained on.
@@ -99,7 +101,8 @@ def _best(
         filled = [*some, *[some[0]] * (BATCH - len(some))]  # see `evaluate.BATCH`
         windows = windows_of([one.to(device) for one in filled], length, model.moment)
         scores = model.score(windows)[: len(some)]  # (B, I + 1)
-        values, items = best(scores, [one.items.to(device) for one in some], top)
+        seen = [] if sequences.comes_again else [one.items.to(device) for one in some]
+        values, items = best(scores, seen, top)
         found = values > float("-inf")  # (B, K)
         asked, rank = found.nonzero(as_tuple=True)
         columns = (asked + first, rank + 1, items[found], values[found])
@@ -111,7 +114,7 @@ def best(scores: Tensor, seen: Sequence[Tensor], top: int) -> tuple[Tensor, Tens
 
     Args:
         scores: (B, I + 1); column 0 is padding.
-        seen: items of each of the B.
+        seen: items of each of the B, or nothing, where they may come again.
         top: K; all I where it is more.
 
     Returns:
@@ -124,7 +127,7 @@ def best(scores: Tensor, seen: Sequence[Tensor], top: int) -> tuple[Tensor, Tens
         raise ModelError("A score is not a number", to_do="Train again with a lower rate")
     open_ = scores.clone()
     open_[:, 0] = float("-inf")
-    for row, items in zip(open_, seen, strict=True):
+    for row, items in zip(open_, seen, strict=bool(seen)):
         row[items] = float("-inf")
     return highest(open_, top)
 

@@ -65,6 +65,28 @@ class Chosen:
     epochs: str
 
 
+def refuse_unfit(config: Config, sequences: Sequences) -> None:
+    """Refuse settings that ask of data what it has not.
+
+    Raises:
+        ModelError: so.
+    """
+    if config.rating_width and not bool(sequences.ratings.any()):
+        raise ModelError(
+            "There are no ratings to learn from",
+            got=f"rating_width={config.rating_width}",
+            expected="rating_width=0",
+            to_do="Add --set rating_width=0",
+        )
+    if config.rivals == "unseen" and sequences.comes_again:
+        raise ModelError(
+            "Items come again, so those that a user has had are rivals too",
+            got="rivals=unseen",
+            expected="rivals=all",
+            to_do="Add --set rivals=all",
+        )
+
+
 class Trainer:
     """A model on its way.
 
@@ -77,12 +99,13 @@ class Trainer:
         chosen: where to stop, without validating; None where validation decides.
 
     Raises:
-        ModelError: nobody has two interactions to train on.
+        ModelError: nobody has two interactions to train on; the settings don't fit the data.
     """
 
     chosen: Chosen | None = None
 
     def __init__(self, config: Config, seed: int, sequences: Sequences) -> None:
+        refuse_unfit(config, sequences)
         sequences = sequences.seen_at(config.moment)
         self.config, self.seed, self.sequences = config, seed, sequences
         device = sequences.items.device

@@ -9,42 +9,48 @@ from prefect import task
 
 from expectations.facts import Facts
 from expectations.outcome import Outcome, stops
-from expectations.suites import AHEAD, CORE, RANKS, RAW
+from expectations.suites import AHEAD, CORE, OWN, RANKS, RAW
 from tasks.artifacts import show_audit
 from tasks.ends import ends
 from tasks.progress import note, warn
 from warehouse import suspicions
 from warehouse.ahead import AheadFile, stage_next_ranks
 from warehouse.datasets import find
+from warehouse.described import repeats_of, rules_of
 from warehouse.errors import RefusedError
 from warehouse.faults import point
 from warehouse.home import Home
 from warehouse.importing.ranking import Imported
 from warehouse.imports import stage_beside
 from warehouse.landing import Load
+from warehouse.own_data.landing import EARLIEST as OWN_EARLIEST
 from warehouse.publishing import TrainedRun, store_outcomes
 from warehouse.ranks import stage_ranks
 from warehouse.records import Snapshot
 from warehouse.staging import audited, staging_folder
 from warehouse.transforms.options import Options
+from warehouse.transforms.rules import MOVIELENS, Rules
 
 
 @task(task_run_name="audit load {load.load_id}")
 def audit_load(home: Home, load: Load, folder: Path, max_rejects: int) -> None:
     """Raw tables of a staged load."""
     facts = load_facts(load, max_rejects)
-    _audit(home, audited(folder), RAW, facts, load_id=load.load_id)
+    suites = (*RAW, *OWN) if facts.own else RAW
+    _audit(home, audited(folder), suites, facts, load_id=load.load_id)
 
 
 @task(task_run_name="audit snapshot {snapshot.label}")
 def audit_snapshot(home: Home, snapshot: Snapshot, folder: Path) -> None:
     """Core tables of a staged snapshot and the sequences file made from them."""
-    facts = snapshot_facts(snapshot)
+    facts = snapshot_facts(snapshot, rules_of(home, snapshot.load_id))
     _audit(home, audited(folder), CORE, facts, snapshot_id=snapshot.snapshot_id)
 
 
 def load_facts(load: Load, max_rejects: int) -> Facts:
     """What a load must agree with; the counts are the publisher's if the archive is."""
+    if load.rules.own:
+        return _of_own(Facts(load_id=load.load_id, max_rejects=max_rejects), load.rules)
     dataset = find(load.dataset)
     counts = dataset.counts if load.verified and not load.n_forgotten else None
     return Facts(
@@ -59,7 +65,23 @@ def load_facts(load: Load, max_rejects: int) -> Facts:
     )
 
 
-def snapshot_facts(snapshot: Snapshot) -> Facts:
+def _of_own(facts: Facts, rules: Rules) -> Facts:
+    """What must be true of own data instead of what MovieLens promises."""
+    low, high = rules.scale or (facts.rating_min, facts.rating_max)
+    return replace(
+        facts,
+        own=True,
+        rated=rules.rated,
+        named=rules.named,
+        repeats=rules.repeats,
+        rating_min=low,
+        rating_max=high,
+        rating_step=rules.step,
+        timestamp_min=OWN_EARLIEST,
+    )
+
+
+def snapshot_facts(snapshot: Snapshot, rules: Rules = MOVIELENS) -> Facts:
     """What the tables of a snapshot must agree with; nothing in it is later than it is of."""
     facts = Facts(
         load_id=snapshot.load_id,
@@ -69,6 +91,7 @@ def snapshot_facts(snapshot: Snapshot) -> Facts:
         n_kept_users=snapshot.n_users,
         n_kept_items=snapshot.n_items,
     )
+    facts = _of_own(facts, rules) if rules.own else facts
     if snapshot.as_of is None:
         return facts
     return replace(facts, timestamp_max=Options(snapshot.as_of).midnight - 1)
@@ -82,7 +105,9 @@ def audit_runs(home: Home, runs: Sequence[TrainedRun], accept: Sequence[str] = (
     """
     for snapshot_id in dict.fromkeys(run.snapshot_id for run in runs):
         ours = [run for run in runs if run.snapshot_id == snapshot_id]
-        facts = Facts(snapshot_id=snapshot_id, run_ids=tuple(run.run_id for run in ours))
+        run_ids = tuple(run.run_id for run in ours)
+        repeats = repeats_of(home, snapshot_id)
+        facts = Facts(snapshot_id=snapshot_id, run_ids=run_ids, repeats=repeats)
         suspects = Suspects(facts.run_ids, ("valid", "test"), accept)
         with staging_folder(home, "ranks") as folder:
             staged = stage_ranks(home, snapshot_id, ours, folder)
@@ -116,6 +141,8 @@ def audit_ahead(
         run_ids=tuple(ranks),
         n_kept_users=ahead.snapshot.n_users,
         timestamp_min=Options(ahead.snapshot.as_of).midnight,
+        own=rules_of(home, ahead.snapshot.load_id).own,
+        repeats=ahead.snapshot.repeats,
     )
     suspects = Suspects(facts.run_ids, ("next",), accept)
     with staging_folder(home, "ahead") as folder:

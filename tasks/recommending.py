@@ -9,6 +9,7 @@ from prefect import task
 from tasks.answering import answer
 from warehouse import recommending
 from warehouse.home import Home
+from warehouse.raw_ids import User
 from warehouse.recommending import Adviser
 
 
@@ -25,7 +26,7 @@ class Advice:
 def recommend(
     home: Home,
     of: Adviser,
-    users: Sequence[int] | None,
+    users: Sequence[User] | None,
     top: int,
     device: str = "auto",
     output: Path | None = None,
@@ -33,7 +34,7 @@ def recommend(
     """Score, check, publish, and write a Parquet file too if `output` says where.
 
     Args:
-        users: numbers of the archive; None for all.
+        users: numbers of the archive, or ids in own data; None for all.
     """
     asked = recommending.request(home, of, users)
     rows = answer(home, of, asked, ["recommend", "--top", str(top)], device)

@@ -8,6 +8,7 @@ import polars as pl
 
 from warehouse.catalogue import reading, writing
 from warehouse.database import literal_glob, quoted
+from warehouse.described import rules_of
 from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.preparing import raw_tables, write_sequences
@@ -17,8 +18,7 @@ from warehouse.records import Snapshot
 from warehouse.staging import auditable, audited, stage_frame, staging_folder
 from warehouse.store import list_files, place_all, staged_file
 from warehouse.transforms.ahead import ahead_of
-from warehouse.transforms.candidates import draw_candidates
-from warehouse.transforms.core import core_tables
+from warehouse.transforms.core import candidates_of, core_tables
 from warehouse.transforms.options import Options
 from warehouse.written import check_sequences
 
@@ -48,8 +48,9 @@ def look_ahead(home: Home, snapshot: Snapshot) -> AheadFile:
     if snapshot.as_of is None:
         raise RefusedError(f"Snapshot {snapshot.snapshot_id} is of no day", to_do="Give --as-of")
     ratings, items = raw_tables(home, snapshot.load_id)
+    rules = rules_of(home, snapshot.load_id)
     options = Options(snapshot.as_of)
-    before = core_tables(ratings, items, snapshot.retention, options)
+    before = core_tables(ratings, items, snapshot.retention, options, rules)
     ahead = ahead_of(ratings, before, options)
     n_ranked = ahead.targets.height - ahead.targets["item_id"].null_count()
     if n_ranked == 0:
@@ -59,8 +60,7 @@ def look_ahead(home: Home, snapshot: Snapshot) -> AheadFile:
             expected="a day with ratings of known users and items on it or after it",
             to_do=f"Leave {snapshot.as_of} out, or give an earlier day",
         )
-    interactions = ahead.tables.interactions.lazy()
-    drawn = draw_candidates(interactions, n_items=before.items.height).collect()
+    drawn = candidates_of(ahead.tables)
     path = home.sequences / f"ahead-{snapshot.snapshot_id}.parquet"
     targets = path.with_name(f"targets-{snapshot.snapshot_id}.parquet")
     write_sequences(path, ahead.tables, drawn, snapshot.snapshot_id)

@@ -49,7 +49,7 @@ class Answers:
     """Asks the published copy of a home; the process is started at once and again when it ended."""
 
     def __init__(self, home: Home, limits: Limits = Limits()) -> None:
-        self._home = home
+        self.home = home
         self._limits = limits
         self._spill = Path(tempfile.gettempdir(), f"fpt-sql-{os.getpid()}-{os.urandom(4).hex()}")
         self._answer = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __exit__
@@ -92,7 +92,7 @@ class Answers:
     def _start(self) -> subprocess.Popen[bytes]:
         """In a session of its own: a Ctrl-C at the terminal is ours to pass on."""
         place = Place(
-            home=str(self._home.root),
+            home=str(self.home.root),
             spill=str(self._spill),
             answer=self._answer.fileno(),
             parent=os.getpid(),

@@ -9,7 +9,8 @@ def attended(rows: pl.DataFrame) -> pl.DataFrame:
     """The model's answer, a row a past item and block, as a row an item; the latest item last.
 
     Args:
-        rows: `position`, `title`, `raw_item_id`, `seconds_before`, `block`, `weight`.
+        rows: `position`, `title`, `raw_item_id`, of own data `item_key`, `seconds_before`,
+            `block`, `weight`.
 
     Returns:
         `position`, `title`, `movie`, `seconds_before`, `before` in words, `weight` (the mean over
@@ -20,7 +21,7 @@ def attended(rows: pl.DataFrame) -> pl.DataFrame:
     )
     items = rows.group_by("position").agg(
         pl.col("title").first(),
-        pl.col("raw_item_id").first().alias("movie"),
+        pl.col(item_column(rows)).first().alias("movie"),
         pl.col("seconds_before").first(),
         pl.col("weight").mean(),
     )
@@ -31,6 +32,11 @@ def attended(rows: pl.DataFrame) -> pl.DataFrame:
         .join(blocks, on="position", validate="1:1")
         .sort("position")
     )
+
+
+def item_column(rows: pl.DataFrame) -> str:
+    """Which column of an answer has the items' ids: of own data those of the source."""
+    return "item_key" if "item_key" in rows.columns else "raw_item_id"
 
 
 def in_words(seconds: int) -> str:

@@ -27,7 +27,8 @@ from warehouse.store import damaged, listed
 
 MANIFEST = "manifest.json"  # the checksum of every other member; the last one
 # of a training's folder: checkpoints of the way are left out
-KEPT_OF_RUNS = ("run.json", "epochs.jsonl", "best.safetensors", "ranks.parquet", "lists.parquet")
+WEIGHTS = "best.safetensors"
+KEPT_OF_RUNS = ("run.json", "epochs.jsonl", WEIGHTS, "ranks.parquet", "lists.parquet")
 
 
 def backup(home: Home, output: Path) -> dict[str, int]:
@@ -115,6 +116,8 @@ def restore(home: Home, backup_file: Path) -> dict[str, int]:
         for name in names:
             if folder / name != catalogue:
                 _put(folder / name, home.root / name)
+                if Path(name).name == WEIGHTS:
+                    _write_checksum(home.root / name)
         # what a catalogue lists is there before the catalogue is
         put_in_place(catalogue, home.catalogue / made_for(home, catalogue))
         give_to_readers(home)
@@ -124,6 +127,13 @@ def restore(home: Home, backup_file: Path) -> dict[str, int]:
 def _put(path: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     put_in_place(path, target)
+
+
+def _write_checksum(path: Path) -> None:
+    """What stands beside weights, by which whoever asks them knows that they are whole."""
+    partial = path.with_name(f"{path.name}.sha256.partial")
+    partial.write_text(f"{sha256_of(path)}  {path.name}\n", encoding="utf-8")
+    put_in_place(partial, Path(f"{path}.sha256"))
 
 
 def _its_catalogue(backup_file: Path, names: Sequence[str]) -> str:

@@ -4,6 +4,7 @@ import shlex
 from dataclasses import dataclass
 from datetime import date
 
+from warehouse.datasets import NAMES
 from warehouse.home import Home
 
 
@@ -57,8 +58,9 @@ def train_command(home: Home, snapshot_id: str, model: str, preset: str, seed: i
 def run_command(home: Home, of: Trained) -> str:
     """What makes trainings again from the archive on."""
     day = ["--as-of", str(of.as_of)] if of.as_of else []
-    # an archive that is not the publisher's was given by --source; only its name is known
-    source = [] if of.verified else ["--source", of.source]
+    # what is not a publisher's archive was given by --source; only its name is known
+    given = not of.verified or of.dataset not in NAMES
+    source = ["--source", of.source] if given else []
     models = [word for model in of.models for word in ("--model", model)]
     settings = [*_preset(of.preset), "--seeds", str(of.seeds)]
     words = ["--dataset", of.dataset, *source, "--retention", of.retention, *day]

@@ -20,6 +20,7 @@ from warehouse.faults import point
 from warehouse.garbage import collect, others_live
 from warehouse.home import Home
 from warehouse.placing import put_in_place
+from warehouse.raw_ids import User
 from warehouse.store import show_listed
 from warehouse.stored import KEYS
 
@@ -46,14 +47,15 @@ class Forgotten:
     imports: list[str] = field(default_factory=list)  # older notes know of none
 
 
-def forgotten_users(home: Home, dataset: str) -> frozenset[int]:
-    """Users who are left out of every load of a data set."""
-    query = "SELECT raw_user_id FROM raw.forgotten WHERE dataset = ?"
+def forgotten_users(home: Home, dataset: str) -> frozenset[User]:
+    """Users who are left out of every load of a data set: numbers, of own data ids."""
+    query = "SELECT user_key, raw_user_id FROM raw.forgotten WHERE dataset = ?"
     with reading(home) as connection:
-        return frozenset(user for (user,) in connection.execute(query, [dataset]).fetchall())
+        rows = connection.execute(query, [dataset]).fetchall()
+    return frozenset(number if key is None else key for key, number in rows)
 
 
-def forget(home: Home, dataset: str, user: int) -> Forgotten:
+def forget(home: Home, dataset: str, user: User) -> Forgotten:
     """Forget a user of a data set: all that was made from the user's rows goes, at once.
 
     Loads with the user, what was prepared from them, trainings (weights have learnt from the
@@ -123,7 +125,7 @@ class Order:
     """What has to go with whom, kept in a file until all of it is gone."""
 
     dataset: str
-    user: int
+    user: User
     gone: Forgotten
 
 
@@ -151,10 +153,14 @@ def _go_on(home: Home) -> list[Order]:
     return done
 
 
-def _asked(home: Home, dataset: str, user: int) -> Forgotten:
+def _asked(home: Home, dataset: str, user: User) -> Forgotten:
     """What was made from the user's rows."""
     with reading(home) as connection:
-        loads = _ids(connection, "forget/loads", dataset, user)
+        if isinstance(user, str):
+            connection.execute(statements("own_landing/may_name"))
+            loads = _ids(connection, "forget/own_loads", dataset, user)
+        else:
+            loads = _ids(connection, "forget/loads", dataset, user)
         snapshots = _ids(connection, "forget/snapshots", loads)
         runs = _ids(connection, "forget/runs", snapshots)
         imports = _ids(connection, "forget/imports", snapshots)
@@ -166,19 +172,24 @@ def _asked(home: Home, dataset: str, user: int) -> Forgotten:
     return Forgotten(loads, snapshots, runs, again, sequences, imports)
 
 
-def _unknown(dataset: str, user: int) -> RefusedError:
+def _unknown(dataset: str, user: User) -> RefusedError:
+    column, table = ("raw_user_id", "raw.users")
+    if isinstance(user, str):
+        column, table = ("user_key", "raw.user_keys")
     return RefusedError(
         f"User {user} is in no load of {dataset}",
-        to_do='`fpt sql "SELECT dataset, raw_user_id FROM raw.users JOIN raw.loads '
+        to_do=f'`fpt sql "SELECT dataset, {column} FROM {table} JOIN raw.loads '
         'USING (load_id)"` lists those that are',
     )
 
 
-def _withdraw(home: Home, dataset: str, user: int, asked: Forgotten) -> None:
+def _withdraw(home: Home, dataset: str, user: User, asked: Forgotten) -> None:
     """Publish a catalogue without it, of which not even free places hold it."""
     with writing(home, anew=True) as connection:
         now = datetime.now(UTC).replace(tzinfo=None)
-        connection.execute("INSERT INTO raw.forgotten VALUES (?, ?, ?)", [dataset, user, now])
+        number, key = (None, user) if isinstance(user, str) else (user, None)
+        row = [dataset, number, now, key]
+        connection.execute("INSERT INTO raw.forgotten VALUES (?, ?, ?, ?)", row)
         gone = [*asked.loads, *asked.snapshots, *asked.runs, *asked.imports]
         connection.register("gone", pa.table({"id": gone}))
         connection.execute(statements("publish/withdraw"))

@@ -1,41 +1,48 @@
-"""An archive's files into staged tables, unchanged, the unreadable lines aside."""
+"""A source of any kind, an archive or own data, into staged tables: one way for all.
+
+What differs between kinds is how a source is opened and parsed: `archive_landing.py` and
+`own_data/landing.py`.
+"""
 
 import tempfile
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Protocol
 
 import duckdb
-import pyarrow as pa
 
-from warehouse.archive import Archive, checksums, open_archive
-from warehouse.database import connected, literal_glob, statements
-from warehouse.datasets.dataset import Dataset, Row
-from warehouse.errors import RefusedError
-from warehouse.identity import code_version, identify
-from warehouse.lines import MAX_LINE_BYTES, Advance, copy_lines
-from warehouse.raw_ids import MAX_ID
-from warehouse.small_files import Reject, TextFile, read_small_file, wrong_header
-from warehouse.staging import auditable, stage_rows
+from warehouse import archive_landing
+from warehouse.database import connected, statements
+from warehouse.datasets.dataset import Dataset
+from warehouse.identity import identify
+from warehouse.landed import Into, Origin
+from warehouse.lines import Advance
+from warehouse.own_data import landing as own_landing
+from warehouse.own_data.description import Description
+from warehouse.raw_ids import User
+from warehouse.staging import auditable
+from warehouse.transforms.rules import MOVIELENS, Rules
 
-_HERE = Path(__file__).parent
-CODE_VERSION = code_version(
-    [
-        *(
-            _HERE / f"{name}.py"
-            for name in ("landing", "lines", "encodings", "small_files", "raw_ids", "shown")
-        ),
-        *(_HERE / "sql" / "landing").glob("*.sql"),
-        _HERE / "datasets" / "layouts.py",
-    ]
-)
-EARLIEST = int(datetime(1995, 1, 1, tzinfo=UTC).timestamp())  # MovieLens began in 1995
+DataSet = Dataset | Description
+
+
+class Opened(Protocol):
+    """A source that is ready to be landed."""
+
+    @property
+    def origin(self) -> Origin:
+        """What is recorded of it."""
+
+    def land(self, into: Into) -> None:
+        """Stage all of its rows."""
 
 
 @dataclass(frozen=True)
 class Load:
-    """A landed archive, as in `raw.loads`; its rejects are counted."""
+    """A landed source, as in `raw.loads`; its rejects are counted."""
 
     load_id: str
     dataset: str
@@ -47,175 +54,85 @@ class Load:
     n_items: int
     n_rejects: int
     n_forgotten: int = 0  # users that were left out, as they had asked
+    rules: Rules = MOVIELENS
 
 
-def load_id_of(dataset: Dataset, source: Path, forgotten: Collection[int] = ()) -> str:
-    """The id that the load of this archive has or would have without the forgotten users.
+def load_id_of(dataset: DataSet, source: Path, forgotten: Collection[User] = ()) -> str:
+    """The id that the load of this source has or would have without the forgotten users.
 
     Raises:
         RefusedError: the source can't be read.
     """
-    return _load_id(dataset, checksums(source)[0], forgotten)
+    if isinstance(dataset, Description):
+        return _load_id(dataset, own_landing.sha256_of(dataset, source), forgotten)
+    return _load_id(dataset, archive_landing.sha256_of(source), forgotten)
 
 
 def land(
-    dataset: Dataset,
+    dataset: DataSet,
     source: Path,
     folder: Path,
     progress: Advance | None = None,
-    forgotten: Collection[int] = (),
+    forgotten: Collection[User] = (),
 ) -> Load:
-    """Parse an archive into files of the tables `raw.*`, staged in a folder.
+    """Parse a source into files of the tables `raw.*`, staged in a folder.
 
     Args:
-        dataset: what the archive should be.
-        source: the archive.
+        dataset: what the archive should be, or how own data is described.
+        source: the archive, or the file or folder of own data.
         folder: a staging folder; its database for audits has the row of `raw.loads` too.
         progress: is told the bytes of ratings done and in all.
         forgotten: users whose rows are left out, wherever they stand.
 
     Raises:
-        RefusedError: see `open_archive`, `copy_lines`; also a wrong header, a wrong encoding, or
-            no rating that can be read.
+        RefusedError: it can't be read as what it should be; nothing of it can be taken.
     """
     with (
         tempfile.TemporaryDirectory(dir=folder) as unpacked,
-        open_archive(dataset, source, Path(unpacked)) as archive,
+        _opened(dataset, source, Path(unpacked)) as opened,
         connected(Path(unpacked) / "parsed.duckdb") as connection,
     ):
-        load_id = _load_id(dataset, archive.sha256, forgotten)
+        origin = opened.origin
+        load_id = _load_id(dataset, origin.sha256, forgotten)
         connection.execute(statements("schema/raw"))
-        _land_ratings(connection, dataset, archive, load_id, folder, progress, forgotten)
-        _land_items(connection, dataset, archive, load_id)
-        _land_users(connection, dataset, archive, load_id)
-        if forgotten:
-            connection.register("forgotten", pa.table({"raw_user_id": list(forgotten)}))
-            connection.execute(statements("landing/forgotten"))
-        for table in ("raw.items", "raw.users", "raw.rejects"):
-            stage_rows(connection, folder, table, load_id, f"SELECT * FROM {table}")
+        opened.land(Into(connection, folder, load_id, forgotten, progress))
     with auditable(folder) as connection:
-        load = _record(connection, dataset, archive, load_id)
+        load = _record(connection, dataset.name, origin, load_id)
     return replace(load, n_forgotten=len(forgotten))
 
 
-def _load_id(dataset: Dataset, sha256: str, forgotten: Collection[int]) -> str:
-    without = [sorted(forgotten)] if forgotten else []
-    return identify("load", dataset.name, sha256, CODE_VERSION, *without)
-
-
-def _land_ratings(
-    connection: duckdb.DuckDBPyConnection,
-    dataset: Dataset,
-    archive: Archive,
-    load_id: str,
-    folder: Path,
-    progress: Advance | None,
-    forgotten: Collection[int],
-) -> None:
-    layout = dataset.layout
-    name = f"{dataset.name}/{layout.ratings}"
-    text = archive.folder / "ratings.txt"
-    with archive.member(name) as packed, text.open("wb") as target:
-        size = archive.size(name)
-        lines = copy_lines(packed, target, name=name, size=size, progress=progress)
-    if layout.header not in (None, lines.first):
-        raise wrong_header(name, lines.first, str(layout.header))
-    n_headers = 0 if layout.header is None else 1
-    parameters = {
-        "separator": layout.separator,
-        "headers": n_headers,
-        "max_id": MAX_ID,
-        "stars": dataset.scale.spellings(),
-        "earliest": EARLIEST,
-        "latest": int((datetime.now(UTC) + timedelta(days=1)).timestamp()),
-    }
-    connection.execute(statements("landing/why_not"))
-    connection.execute(statements("landing/lines"), {"path": literal_glob(text)})
-    rows, told = statements("landing/ratings"), dict(parameters)
-    if forgotten:
-        rows += " AND NOT list_contains($forgotten::BIGINT[], TRY_CAST(field[1] AS BIGINT))"
-        told["forgotten"] = list(forgotten)
-    n_ratings = stage_rows(connection, folder, "raw.ratings", load_id, rows, told)
-    if n_ratings < lines.count - n_headers:
-        parameters |= {"load_id": load_id, "member": name, "longest": MAX_LINE_BYTES}
-        connection.execute(statements("landing/rejects"), parameters)
-    connection.execute("DROP TABLE lines")
-    if n_ratings == 0:
-        raise _no_ratings(connection, name)
-
-
-def _land_items(
-    connection: duckdb.DuckDBPyConnection, dataset: Dataset, archive: Archive, load_id: str
-) -> None:
-    layout = dataset.layout
-    name = f"{dataset.name}/{layout.items}"
-    header, ends_whole = layout.items_header, layout.items_end_whole
-    file = TextFile(name, "movie", layout.read_items, layout.encoding, header, ends_whole)
-    movies = read_small_file(archive, file)
-    names = ("raw_item_id", "title", "genres")
-    _insert(connection, "raw.items", load_id, names, movies.rows)
-    _insert_rejects(connection, load_id, movies.rejects)
-
-
-def _land_users(
-    connection: duckdb.DuckDBPyConnection, dataset: Dataset, archive: Archive, load_id: str
-) -> None:
-    layout = dataset.layout
-    if layout.users is None or layout.read_users is None:
-        connection.execute(statements("landing/users_of_ratings"), {"load_id": load_id})
+@contextmanager
+def _opened(dataset: DataSet, source: Path, folder: Path) -> Iterator[Opened]:
+    if isinstance(dataset, Description):
+        yield own_landing.opened(dataset, source)
         return
-    name = f"{dataset.name}/{layout.users}"
-    users = read_small_file(archive, TextFile(name, "user", layout.read_users, layout.encoding))
-    names = ("raw_user_id", "gender", "age", "occupation")
-    _insert(connection, "raw.users", load_id, names, users.rows)
-    _insert_rejects(connection, load_id, users.rejects)
+    with archive_landing.opened(dataset, source, folder) as archive:
+        yield archive
 
 
-def _insert(
-    connection: duckdb.DuckDBPyConnection,
-    table: str,
-    load_id: str,
-    names: Sequence[str],
-    rows: Sequence[Row],
-) -> None:
-    columns = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in names]
-    kinds = [pa.int64(), *(pa.string() for _ in names[1:])]
-    arrays = [pa.array(values, kind) for values, kind in zip(columns, kinds, strict=True)]
-    frame = pa.table([pa.array([load_id] * len(rows), pa.string()), *arrays], ["load_id", *names])
-    connection.register("frame", frame)
-    connection.execute(f"INSERT INTO {table} BY NAME FROM frame")
-    connection.unregister("frame")
-
-
-def _insert_rejects(
-    connection: duckdb.DuckDBPyConnection, load_id: str, rejects: Sequence[Reject]
-) -> None:
-    """As one table: a statement a row would take minutes for a file of bad lines."""
-    if not rejects:
-        return
-    members, numbers, lines, reasons = zip(*rejects, strict=True)
-    columns = [[load_id] * len(rejects), members, numbers, lines, reasons]
-    names = ["load_id", "member", "source_row", "line", "reason"]
-    kinds = [pa.string(), pa.string(), pa.int64(), pa.string(), pa.string()]
-    arrays = [pa.array(values, kind) for values, kind in zip(columns, kinds, strict=True)]
-    connection.register("frame", pa.table(arrays, names))
-    connection.execute("INSERT INTO raw.rejects BY NAME FROM frame")
-    connection.unregister("frame")
+def _load_id(dataset: DataSet, sha256: str, forgotten: Collection[User]) -> str:
+    without = [sorted(forgotten)] if forgotten else []  # type: ignore[type-var]
+    if isinstance(dataset, Description):
+        said = own_landing.content(dataset)
+        code = own_landing.CODE_VERSION
+        return identify("load", dataset.name, sha256, code, said, *without)
+    return identify("load", dataset.name, sha256, archive_landing.CODE_VERSION, *without)
 
 
 def _record(
-    connection: duckdb.DuckDBPyConnection, dataset: Dataset, archive: Archive, load_id: str
+    connection: duckdb.DuckDBPyConnection, dataset: str, origin: Origin, load_id: str
 ) -> Load:
     load = Load(
         load_id=load_id,
-        dataset=dataset.name,
-        source=archive.source.name,
-        source_sha256=archive.sha256,
-        verified=dataset.is_synthetic or _is_known(dataset, archive),
+        dataset=dataset,
+        source=origin.source,
+        source_sha256=origin.sha256,
+        verified=origin.verified,
         n_ratings=_count(connection, "raw.ratings"),
         n_users=_count(connection, "(SELECT DISTINCT raw_user_id FROM raw.ratings)"),
         n_items=_count(connection, "(SELECT DISTINCT raw_item_id FROM raw.ratings)"),
         n_rejects=_count(connection, "raw.rejects"),
+        rules=origin.rules,
     )
     now = datetime.now(UTC).replace(tzinfo=None)
     connection.execute(
@@ -232,25 +149,12 @@ def _record(
             load.n_items,
         ],
     )
+    if origin.description:
+        low, high = origin.rules.scale or (None, None)
+        row = [load_id, origin.rules.repeats, low, high, origin.description]
+        connection.execute("INSERT INTO raw.descriptions VALUES (?, ?, ?, ?, ?)", row)
     return load
-
-
-def _is_known(dataset: Dataset, archive: Archive) -> bool:
-    """Whether these are the publisher's bytes."""
-    if dataset.sha256:
-        return archive.sha256 == dataset.sha256
-    return dataset.md5 is not None and archive.md5 == dataset.md5
 
 
 def _count(connection: duckdb.DuckDBPyConnection, rows: str) -> int:
     return int(connection.execute(f"SELECT count(*) FROM {rows}").fetchall()[0][0])
-
-
-def _no_ratings(connection: duckdb.DuckDBPyConnection, name: str) -> RefusedError:
-    row = connection.execute(
-        "SELECT source_row, line, reason FROM raw.rejects ORDER BY source_row LIMIT 1"
-    ).fetchone()
-    seen = f"0 rows; line {row[0]} is {row[1]!r}: {row[2]}" if row else "0 rows"
-    return RefusedError(
-        f"{name} holds no rating that can be read", got=seen, to_do="Check --dataset and --source"
-    )

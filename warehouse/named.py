@@ -6,7 +6,7 @@
 
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -17,6 +17,7 @@ from warehouse.errors import RefusedError
 
 FOLDER = Path(__file__).parent / "sql" / "questions" / "named"
 ALL = "all"
+Own = Callable[[], Sequence[str]]
 # by slug, as `mart.models` has them, and what is none of them but stands beside them
 MODELS: Mapping[str, str] = {
     "sasrec": "SASRec",
@@ -41,7 +42,7 @@ CHOICES: Mapping[str, Sequence[str]] = {
     "model": tuple(MODELS.values()),
     "slice": ("everybody", "history", "popularity", "season"),
 }
-WHOLE = {"k", "user"}  # settings that are numbers
+WHOLE = {"k"}  # settings that are numbers
 _NAME = re.compile(r"[\w-]+")
 _SETTING = re.compile(r"-- \$(\w+) = (\S+): (.+)")
 _FIRST = re.compile(r"-- first: (.+)")
@@ -91,8 +92,12 @@ class NamedQuestion:
         """Its settings in a line, as they are typed."""
         return " ".join(f"{one.name}={one.default}" for one in self.settings.values())
 
-    def filled(self, given: Mapping[str, str]) -> str:
+    def filled(self, given: Mapping[str, str], own: Own = tuple) -> str:
         """Its SQL with values for its settings.
+
+        Args:
+            given: values by name.
+            own: names of own data sets, asked for where a data set is none that everybody knows.
 
         Raises:
             RefusedError: it does not take one of them, or not with this value.
@@ -105,7 +110,8 @@ class NamedQuestion:
                     expected=self.takes or "no setting at all",
                 )
         values = {
-            name: _value(name, given.get(name, one.default)) for name, one in self.settings.items()
+            name: _value(name, given.get(name, one.default), own)
+            for name, one in self.settings.items()
         }
         return re.sub(r"\$(\w+)", lambda found: values.get(found[1], found[0]), self.sql)
 
@@ -124,7 +130,7 @@ def _read(path: Path) -> NamedQuestion:
     return NamedQuestion(path.stem, description, sql, {one.name: one for one in settings}, first)
 
 
-def _value(name: str, text: str) -> str:
+def _value(name: str, text: str, own: Own) -> str:
     """A setting's value as SQL."""
     if text == ALL:
         return "NULL::BIGINT" if name in WHOLE else "NULL::VARCHAR"
@@ -132,16 +138,19 @@ def _value(name: str, text: str) -> str:
         if not re.fullmatch(r"\d{1,18}", text):
             raise RefusedError(f"{name} is no whole number", got=text)
         return text
-    return quoted(_chosen(name, text))
+    return quoted(_chosen(name, text, own))
 
 
-def _chosen(name: str, text: str) -> str:
+def _chosen(name: str, text: str, own: Own) -> str:
     """One of the words that a setting takes, whatever its case; a model by its slug as well."""
     known = CHOICES.get(name)
     if known is None:
         return text
     spelled = MODELS.get(text.lower(), text) if name == "model" else text
     found = next((word for word in known if word.lower() == spelled.lower()), None)
+    if found is None and name == "dataset":
+        known = (*known, *own())
+        found = text if text in known else None
     if found is None:
         raise RefusedError(
             f"There is no such {name}", got=text, expected=", ".join(nearest(text, known) or known)
@@ -181,8 +190,12 @@ def named(question: str) -> NamedQuestion | None:
     return known[words[0]]
 
 
-def sql_of(question: str) -> str:
+def sql_of(question: str, own: Own = tuple) -> str:
     """The SQL that a text means: itself, or the question that it names with its settings.
+
+    Args:
+        question: the text.
+        own: see `NamedQuestion.filled`.
 
     Raises:
         RefusedError: no question has that name, or takes these settings.
@@ -192,7 +205,7 @@ def sql_of(question: str) -> str:
     found = named(question)
     if found is None:
         return question
-    return found.filled(dict(_settings(_words(question) or [])))
+    return found.filled(dict(_settings(_words(question) or [])), own)
 
 
 def _words(text: str) -> list[str] | None:

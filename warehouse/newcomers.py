@@ -8,23 +8,24 @@ import polars as pl
 
 from warehouse.errors import RefusedError
 from warehouse.transforms.order import in_total_order, without_repeats
+from warehouse.transforms.rules import MOVIELENS, Rules
 from warehouse.transforms.sequences import half_stars
 from warehouse.transforms.time_features import with_time_scale, with_week
 
 DAY = 86_400
-UNRATED = 0  # the models' number for a rating that nobody knows
 
 
-def histories(ratings: pl.LazyFrame) -> dict[int, dict[str, Any]]:
+def histories(ratings: pl.LazyFrame, rules: Rules = MOVIELENS) -> dict[int, dict[str, Any]]:
     """What each user did, by number: items, times, weeks, ratings and time scale.
 
     Args:
         ratings: `source_row`, `raw_user_id`, `raw_item_id`, `rating` (stars, null where nobody
             knows), `timestamp`, `item_id`.
+        rules: what the load says of itself.
     """
     rows = (
         ratings.pipe(in_total_order)
-        .pipe(without_repeats)
+        .pipe(without_repeats, rules.repeats)
         # nothing is held out of a history to go on from
         .with_columns(user_id="raw_user_id", split=pl.lit("train"))
         .pipe(with_time_scale)
@@ -34,7 +35,7 @@ def histories(ratings: pl.LazyFrame) -> dict[int, dict[str, Any]]:
             pl.col("item_id").alias("item_ids"),
             pl.col("timestamp").alias("timestamps"),
             pl.col("week").alias("weeks"),
-            half_stars().fill_null(UNRATED).alias("ratings"),
+            half_stars(rules).alias("ratings"),
             pl.col("time_scale").first(),
         )
         .collect()
@@ -46,13 +47,14 @@ def written_history(words: Sequence[str], items: pl.DataFrame) -> dict[str, Any]
     """The history of somebody new: an item a day, the last one today, without ratings.
 
     Args:
-        words: numbers of the archive or whole titles (any case), the latest last.
-        items: `item_id`, `raw_item_id`, `title` of the snapshot.
+        words: numbers of the archive, of own data ids, or whole titles (any case), the latest last.
+        items: `item_id`, `raw_item_id`, `title`, `item_key` of the snapshot.
 
     Raises:
         RefusedError: no words, or one that is no item of the snapshot.
     """
-    by_number = dict(zip(items["raw_item_id"].cast(str), items["item_id"], strict=True))
+    key = pl.coalesce("item_key", pl.col("raw_item_id").cast(pl.String))
+    by_number = dict(zip(items.select(key).to_series(), items["item_id"], strict=True))
     titled = items.drop_nulls("title")
     by_title = dict(zip(titled["title"].str.to_lowercase(), titled["item_id"], strict=True))
     found = {word: by_number.get(word, by_title.get(word.lower())) for word in words}
@@ -61,8 +63,9 @@ def written_history(words: Sequence[str], items: pl.DataFrame) -> dict[str, Any]
         raise RefusedError(
             "No history of items that the training knows",
             got=", ".join(map(repr, unknown)) or "nothing",
-            expected="numbers of the archive or whole titles",
-            to_do='`fpt sql "SELECT raw_item_id, title FROM core.items"` lists them',
+            expected="numbers of the archive, ids of your own data, or whole titles",
+            to_do='`fpt sql "SELECT raw_item_id, title FROM core.items"` lists them, of your own '
+            "data raw.item_keys",
         )
     today = int(datetime.now(UTC).timestamp())
     rows = [

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from warehouse.catalogue import reading
 from warehouse.commands import prepare_command
 from warehouse.database import literal_glob, quoted
+from warehouse.described import raw_tables_of, rules_of
 from warehouse.errors import RefusedError
 from warehouse.faults import point
 from warehouse.home import Home
@@ -20,7 +21,7 @@ from warehouse.placing import put_in_place
 from warehouse.records import Snapshot
 from warehouse.staging import auditable, stage_frame
 from warehouse.store import has_files, stored_files
-from warehouse.stored import CORE, RAW
+from warehouse.stored import CORE
 from warehouse.transforms import candidates, core
 from warehouse.transforms.options import Options
 from warehouse.transforms.sequences import sequences
@@ -81,7 +82,8 @@ def prepare(
         RefusedError: unknown load or retention; too little data is left.
     """
     identity = snapshot_id(load_id, retention, options)
-    tables = core.core_tables(*raw_tables(home, load_id), retention, options)
+    rules = rules_of(home, load_id)
+    tables = core.core_tables(*raw_tables(home, load_id), retention, options, rules)
     path = home.sequences_file(identity)
     # one core draws and compresses while the other writes the tables
     with ThreadPoolExecutor(1) as pool:
@@ -101,6 +103,7 @@ def prepare(
             sequences=path,
             sequences_sha256=written.result(),
             as_of=options.as_of,
+            repeats=rules.repeats,
         )
     with auditable(folder) as connection:
         _insert_snapshot(connection, home, snapshot)
@@ -114,16 +117,17 @@ def find_snapshot(home: Home, identity: str) -> Snapshot | None:
     with reading(home) as connection:
         row = connection.execute(
             "SELECT snapshot_id, load_id, retention, n_users, n_items, n_interactions, "
-            "n_duplicates, sequences_path, sequences_sha256, as_of FROM core.snapshots "
+            "n_duplicates, sequences_path, sequences_sha256, as_of, coalesce(repeats, 'first') "
+            "FROM core.snapshots "
             "WHERE snapshot_id = ?",
             [identity],
         ).fetchone()
         has_tables = has_files(connection, CORE, identity)
     if row is None or not has_tables:
         return None
-    path, sha256, as_of = row[7:]
-    snapshot = Snapshot(*row[:7], home.root / path, sha256, as_of)  # type: ignore[call-arg]
-    whole = snapshot.sequences.exists() and sha256_of(snapshot.sequences) == sha256
+    path = home.root / row[7]
+    snapshot = Snapshot(*row[:7], path, *row[8:])  # type: ignore[call-arg]
+    whole = path.exists() and sha256_of(path) == snapshot.sequences_sha256
     return snapshot if whole else None
 
 
@@ -161,7 +165,7 @@ def raw_tables(home: Home, load_id: str) -> tuple[pl.LazyFrame, pl.LazyFrame]:
     """
     with reading(home) as connection:
         files = stored_files(connection, home, load_id)
-    lost = [table for table in RAW if table not in files]
+        lost = [table for table in raw_tables_of(connection, load_id) if table not in files]
     if lost:
         raise RefusedError(
             f"Load {load_id} is not whole" if files else "No such load",
@@ -181,6 +185,8 @@ def _scan(path: Path) -> pl.LazyFrame:
 def write_sequences(path: Path, tables: core.CoreTables, drawn: pl.DataFrame, identity: str) -> str:
     """Write whole or not at all, with the hash of its values in it. Returns its checksum."""
     metadata = {"snapshot_id": identity, "n_items": str(tables.items.height)}
+    if tables.rules.comes_again:
+        metadata["repeats"] = tables.rules.repeats
     rows = sequences(tables, drawn.lazy()).collect()
     schema = SEQUENCES_SCHEMA.with_metadata(metadata)
     partial = path.with_suffix(".partial")
@@ -200,7 +206,7 @@ def write_sequences(path: Path, tables: core.CoreTables, drawn: pl.DataFrame, id
 
 def _insert_snapshot(connection: duckdb.DuckDBPyConnection, home: Home, snapshot: Snapshot) -> None:
     connection.execute(
-        "INSERT INTO core.snapshots VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
+        "INSERT INTO core.snapshots VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?)",
         [
             snapshot.snapshot_id,
             snapshot.load_id,
@@ -213,5 +219,6 @@ def _insert_snapshot(connection: duckdb.DuckDBPyConnection, home: Home, snapshot
             snapshot.sequences_sha256,
             datetime.now(UTC).replace(tzinfo=None),
             snapshot.as_of,
+            snapshot.repeats,
         ],
     )

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from warehouse.catalogue import reading, writing
 from warehouse.database import connected, quoted, statements
+from warehouse.described import raw_tables_of
 from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.identity import identify, sha256_of
@@ -21,7 +22,6 @@ from warehouse.records import Snapshot
 from warehouse.run_figures import add_figures
 from warehouse.staging import audited, staging_folder
 from warehouse.store import has_files, list_files, place_all, stage_copy, staged_file
-from warehouse.stored import RAW
 from warehouse.written import check_written
 
 _TEXTS = ("audit_id", "table_name", "expectation", "severity", "observed", "sample", "reason")
@@ -157,7 +157,7 @@ def store_outcomes(home: Home, outcomes: Sequence[dict[str, Any]], **ids: str | 
 def has_load(home: Home, load_id: str) -> bool:
     """Whether the load is published, and all of its files are there."""
     with reading(home) as connection:
-        return has_files(connection, RAW, load_id)
+        return has_files(connection, raw_tables_of(connection, load_id), load_id)
 
 
 def check_file(path: Path, expected: str) -> None:

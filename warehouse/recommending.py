@@ -14,11 +14,14 @@ from warehouse.catalogue import reading, writing
 from warehouse.choosing import ANY, Choice, Pick, remember, settle
 from warehouse.commands import prepare_command, train_command
 from warehouse.database import locked, statements
+from warehouse.described import numbers_of, rules_of
 from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.identity import sha256_of
+from warehouse.known import is_own
 from warehouse.newcomers import histories, written_history
 from warehouse.questions import ask
+from warehouse.raw_ids import User, user_of
 from warehouse.staging import stage_frame, staging_folder
 from warehouse.store import list_files, place_all
 from warehouse.written import check_written
@@ -47,6 +50,7 @@ class Adviser:
     load_id: str
     as_of: date | None
     code_version: str
+    dataset: str
 
     @property
     def name(self) -> str:
@@ -168,8 +172,8 @@ def _refuse_lost(home: Home, of: Adviser, code_version: str) -> None:
     )
 
 
-def request(home: Home, of: Adviser, users: Sequence[int] | None) -> list[dict[str, Any]]:
-    """What is asked about users by their numbers in the archive, None for all.
+def request(home: Home, of: Adviser, users: Sequence[User] | None) -> list[dict[str, Any]]:
+    """What is asked about users by their numbers in the archive or ids in own data, None for all.
 
     A user of the snapshot is named by id; the history of one that it left out goes along, as far
     as the training knows its items. See `fpt_model/histories.py`.
@@ -180,12 +184,13 @@ def request(home: Home, of: Adviser, users: Sequence[int] | None) -> list[dict[s
     """
     if users is not None and not users:
         raise RefusedError("No user is named", expected="numbers of users, or all of them")
-    numbers = None if users is None else sorted(set(users))
+    numbers = None if users is None else _numbers(home, of, users)
     known = ask(home, statements("recommend/users"), [of.snapshot_id, numbers]).rows()
     _refuse_unknown(home, of, set(numbers or ()) - {number for number, _ in known})
     left_out = [number for number, user_id in known if user_id is None]
+    rules = rules_of(home, of.load_id)
     given = histories(
-        ask(home, statements("recommend/left_out"), [of.snapshot_id, left_out]).lazy()
+        ask(home, statements("recommend/left_out"), [of.snapshot_id, left_out]).lazy(), rules
     )
     asked = [
         {"raw_user_id": number} | ({"user_id": user_id} if user_id else given.get(number, {}))
@@ -194,13 +199,45 @@ def request(home: Home, of: Adviser, users: Sequence[int] | None) -> list[dict[s
     able = [one for one in asked if len(one) > 1]
     if lacking := set(numbers or ()) - {one["raw_user_id"] for one in able}:
         raise RefusedError(
-            f"{_users(lacking)} rated nothing that {of.name} knows",
+            f"{_users(_named(home, of, lacking))} rated nothing that {of.name} knows",
             to_do="`--retention cold-start` leaves no item out, where that is trained",
         )
     return able
 
 
+def _numbers(home: Home, of: Adviser, users: Sequence[User]) -> list[int]:
+    """The numbers of users in the load, in order.
+
+    Raises:
+        RefusedError: an id that nobody of own data has; what is no number.
+    """
+    if not is_own(of.dataset):
+        return sorted({int(user_of(user, own=False)) for user in users})
+    found = numbers_of(home, of.load_id, list(map(str, users)))
+    if missing := set(map(str, users)) - set(found):
+        few = ask(home, statements("recommend/some_keys"), [of.load_id]).to_series().to_list()
+        raise RefusedError(
+            f"{_users(missing)} {'is' if len(missing) == 1 else 'are'} not in {of.data}",
+            expected=f"ids as the source writes them, such as {', '.join(few)}",
+        )
+    return sorted(found.values())
+
+
+def _named(home: Home, of: Adviser, numbers: set[int]) -> set[User]:
+    """What people call users: their numbers, or ids in own data."""
+    if not is_own(of.dataset):
+        return set(numbers)
+    keys = ask(home, statements("recommend/user_keys"), [of.snapshot_id, sorted(numbers)])
+    return set(keys["user_key"])
+
+
 def _refuse_unknown(home: Home, of: Adviser, missing: set[int]) -> None:
+    """Of own data: who is in the load, but only since the day that the snapshot is of."""
+    if missing and is_own(of.dataset):
+        raise RefusedError(
+            f"{_users(_named(home, of, missing))} did nothing before {of.as_of}",
+            to_do="Ask a training of a later day",
+        )
     if missing:
         lowest, highest = ask(home, statements("recommend/numbers"), [of.snapshot_id]).row(0)
         raise RefusedError(
@@ -211,14 +248,15 @@ def _refuse_unknown(home: Home, of: Adviser, missing: set[int]) -> None:
         )
 
 
-def _users(numbers: set[int]) -> str:
-    listed = ", ".join(map(str, sorted(numbers)))
+def _users(numbers: Collection[User]) -> str:
+    listed = ", ".join(map(str, sorted(numbers)))  # type: ignore[type-var]
     return f"User {listed}" if len(numbers) == 1 else f"Users {listed}"
 
 
-def sample_user(home: Home, of: Adviser) -> int:
-    """The number of a user whose history fits on a page."""
-    return int(ask(home, statements("recommend/sample_user"), [of.snapshot_id]).item())
+def sample_user(home: Home, of: Adviser) -> User:
+    """A user whose history fits on a page, as people call them."""
+    number = int(ask(home, statements("recommend/sample_user"), [of.snapshot_id]).item())
+    return next(iter(_named(home, of, {number})))
 
 
 def history_of(home: Home, of: Adviser, words: Sequence[str]) -> dict[str, Any]:
@@ -229,6 +267,9 @@ def history_of(home: Home, of: Adviser, words: Sequence[str]) -> dict[str, Any]:
 def with_titles(home: Home, of: Adviser, asked: Sequence[dict[str, Any]], answer: Path) -> Answer:
     """A model's answer with the users' numbers and the items' titles, in its order.
 
+    Of own data with the ids too, as `user_key` and `item_key`; an item without a title is called by
+    its id.
+
     Raises:
         RefusedError: the file is not the one that the model wrote.
     """
@@ -237,12 +278,19 @@ def with_titles(home: Home, of: Adviser, asked: Sequence[dict[str, Any]], answer
     users = pl.DataFrame(rows, ASKED, orient="row")
     items = ask(home, statements("recommend/items"), [of.snapshot_id])
     # in Polars: a frame that DuckDB is to read costs the import of pandas, half a second
-    return (
+    found = (
         pl.read_parquet(answer)
         .join(users, on="asked", validate="m:1", maintain_order="left")
         .join(items, on="item_id", validate="m:1", maintain_order="left")
         .select("raw_user_id", "user_id", pl.exclude("asked", "raw_user_id", "user_id"))
     )
+    return _with_keys(home, of, found) if is_own(of.dataset) else found.drop("item_key")
+
+
+def _with_keys(home: Home, of: Adviser, rows: Answer) -> Answer:
+    numbers = rows["raw_user_id"].unique().drop_nulls().to_list()
+    keys = ask(home, statements("recommend/user_keys"), [of.snapshot_id, numbers])
+    return rows.join(keys, on="raw_user_id", how="left", validate="m:1", maintain_order="left")
 
 
 def publish_recommendations(home: Home, of: Adviser, rows: Answer) -> None:

@@ -19,6 +19,7 @@ class Snapshot:
     sequences: Path
     sequences_sha256: str
     as_of: date | None = None
+    repeats: str = "first"
 
     @property
     def label(self) -> str:

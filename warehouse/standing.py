@@ -11,7 +11,7 @@ from warehouse.home import Home
 from warehouse.identity import sha256_of
 from warehouse.list_figures import LISTS, lost_lists
 from warehouse.store import damaged, listed
-from warehouse.stored import CORE, RAW
+from warehouse.stored import CORE, OWN, RAW
 
 RANKS = "mart.user_ranks"
 
@@ -44,11 +44,22 @@ def standing(home: Home, dataset: str) -> Standing:
                 tables.setdefault(file.identity, set()).add(file.table)
         lost = lost_lists(connection) | {name for table, name in broken if table == LISTS}
         return Standing(
-            frozenset(_with(tables, RAW)),
+            frozenset(_with(tables, RAW)) - _without_keys(connection, tables),
             frozenset(set(_with(tables, CORE)) & _with_sequences(home, connection)),
             _checkpoints(connection, set(_with(tables, [RANKS])) - lost),
             _seconds(connection, dataset),
         )
+
+
+def _without_keys(
+    connection: duckdb.DuckDBPyConnection, tables: Mapping[str, set[str]]
+) -> set[str]:
+    """Loads of own data that have lost the numbers of their ids."""
+    try:
+        own = connection.execute("SELECT load_id FROM raw.descriptions").fetchall()
+    except duckdb.CatalogException:  # of code that knew no own data
+        return set()
+    return {load_id for (load_id,) in own if not tables.get(load_id, set()).issuperset(OWN)}
 
 
 def _with(tables: Mapping[str, set[str]], wanted: Sequence[str]) -> list[str]:

@@ -19,6 +19,8 @@ KEYS: Mapping[str, str] = {
     "raw.items": "load_id",
     "raw.users": "load_id",
     "raw.rejects": "load_id",
+    "raw.user_keys": "load_id",
+    "raw.item_keys": "load_id",
     "core.interactions": "snapshot_id",
     "core.items": "snapshot_id",
     "core.users": "snapshot_id",
@@ -29,7 +31,8 @@ KEYS: Mapping[str, str] = {
     "mart.next_ranks": "run_id",
     "mart.recommendations": "run_id",
 }
-RAW = tuple(name for name in KEYS if name.startswith("raw."))  # a file of each for a load
+OWN = ("raw.user_keys", "raw.item_keys")  # a file of each for a load of own data
+RAW = tuple(name for name in KEYS if name.startswith("raw.") and name not in OWN)  # for any load
 CORE = tuple(name for name in KEYS if name.startswith("core."))  # of each for a snapshot
 
 

@@ -14,7 +14,7 @@ from warehouse.home import Home
 from warehouse.run_figures import bring_up_to_date
 from warehouse.staging import stage_rows, staging_folder
 from warehouse.store import StoredFile, list_files, place_all
-from warehouse.stored import KEYS
+from warehouse.stored import KEYS, OWN
 
 LATER = {"mart.top_lists"}  # tables that the one database never had
 BULKY = {name: key for name, key in KEYS.items() if name not in LATER}
@@ -26,6 +26,7 @@ SMALL = {
     "mart.epochs": None,
     "mart.validation_results": None,
 }
+BULKY = {name: key for name, key in KEYS.items() if name not in OWN}  # it knew no own data
 
 
 def upgrade(home: Home) -> dict[str, int]:

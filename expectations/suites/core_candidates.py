@@ -36,6 +36,7 @@ def suite(facts: Facts) -> Suite:
             in_set("split", ["valid", "test"], reason="Nothing is ranked for training rows."),
             unique("split", "user_id", reason="One draw a user, the same for every model."),
             _users_with_a_held_out_item(),
+            *(_any_but_the_answer() if facts.comes_again else _new_to_the_user()),
             *_items(),
         ],
     )
@@ -67,16 +68,6 @@ def _items() -> list[Expectation]:
             severity="warning",
         ),
         no_rows(
-            "100 candidates, or all items outside the history",
-            """
-            SELECT split, user_id, len(item_ids) AS candidates,
-                   least(100, (SELECT count(*) FROM core.items) - n_interactions) AS expected
-            FROM batch JOIN core.users USING (user_id)
-            WHERE candidates <> expected
-            """,
-            reason="Fewer candidates make a better rank.",
-        ),
-        no_rows(
             "candidates distinct",
             """
             SELECT split, user_id, item_id, count(*) AS times
@@ -96,6 +87,21 @@ def _items() -> list[Expectation]:
             """,
             reason="0 is padding, which no model scores high; past the end there is no row.",
         ),
+    ]
+
+
+def _new_to_the_user() -> list[Expectation]:
+    return [
+        no_rows(
+            "100 candidates, or all items outside the history",
+            """
+            SELECT split, user_id, len(item_ids) AS candidates,
+                   least(100, (SELECT count(*) FROM core.items) - n_interactions) AS expected
+            FROM batch JOIN core.users USING (user_id)
+            WHERE candidates <> expected
+            """,
+            reason="Fewer candidates make a better rank.",
+        ),
         no_rows(
             "no candidate in the user's history",
             """
@@ -104,5 +110,29 @@ def _items() -> list[Expectation]:
             SEMI JOIN core.interactions USING (user_id, item_id)
             """,
             reason="A negative that the user had, or the answer itself, makes the rank wrong.",
+        ),
+    ]
+
+
+def _any_but_the_answer() -> list[Expectation]:
+    """Where items come again: what the user has had may be next as well."""
+    return [
+        no_rows(
+            "100 candidates, or all items but the held-out one",
+            """
+            SELECT split, user_id, len(item_ids) AS candidates,
+                   least(100, (SELECT count(*) FROM core.items) - 1) AS expected
+            FROM batch WHERE candidates <> expected
+            """,
+            reason="Fewer candidates make a better rank.",
+        ),
+        no_rows(
+            "held-out item no candidate",
+            """
+            SELECT drawn.split, user_id, item_id
+            FROM (SELECT split, user_id, unnest(item_ids) AS item_id FROM batch) AS drawn
+            SEMI JOIN core.interactions USING (split, user_id, item_id)
+            """,
+            reason="The answer among the negatives makes the rank wrong.",
         ),
     ]

@@ -54,9 +54,12 @@ def suite(facts: Facts) -> Suite:
         ("user_id", "position"),
         [
             row_count(facts.n_interactions, reason="As many rows as the preparation counted."),
-            *contract(TABLE, COLUMNS, optional=("scaled_interval",)),
+            *contract(
+                TABLE, COLUMNS, optional=("scaled_interval", *([] if facts.rated else ["rating"]))
+            ),
             *_values(facts),
             *_order(),
+            _again() if facts.comes_again else _once(),
             *_split(),
             *_retention(facts.retention),
             *_time_features(),
@@ -73,18 +76,33 @@ def _values(facts: Facts) -> list[Expectation]:
         ),
         _known("user_id", "core.users", "known_user"),
         _known("item_id", "core.items", "known_item"),
+        *(_stars(facts) if facts.rated else []),
+        between(
+            "timestamp",
+            facts.timestamp_min,
+            facts.timestamp_max,
+            reason="Still seconds since 1970, after every join and cast.",
+        ),
+    ]
+
+
+def _stars(facts: Facts) -> list[Expectation]:
+    step = [] if facts.rating_step is None else [facts.rating_step]
+    return [
         between(
             "rating",
             facts.rating_min,
             facts.rating_max,
             reason="The preparation does not touch stars: they are still on the scale.",
         ),
-        on_step("rating", facts.rating_step, reason="No cast has rounded a half star."),
-        between(
-            "timestamp",
-            facts.timestamp_min,
-            facts.timestamp_max,
-            reason="Still seconds since 1970, after every join and cast.",
+        *(
+            on_step(
+                "rating",
+                one,
+                low=facts.rating_min if facts.own else 0,
+                reason="No cast has rounded a half star.",
+            )
+            for one in step
         ),
     ]
 
@@ -122,12 +140,32 @@ def _order() -> list[Expectation]:
             shown="user_id, position, timestamp, timestamp_before",
             reason="Out of order, the model is asked for the past and trained on the future.",
         ),
-        unique(
-            "user_id",
-            "item_id",
-            reason="A held-out item that also stands in the training part is given away.",
-        ),
     ]
+
+
+def _once() -> Expectation:
+    return unique(
+        "user_id",
+        "item_id",
+        reason="A held-out item that also stands in the training part is given away.",
+    )
+
+
+def _again() -> Expectation:
+    """Where items come again, it is the held-out interaction that nobody may have seen."""
+    return no_rows(
+        "held-out item new to its user",
+        """
+        SELECT held.split, held.user_id, held.item_id
+        FROM batch AS held
+        SEMI JOIN batch AS before
+            ON before.user_id = held.user_id AND before.item_id = held.item_id
+                AND before.position < held.position
+        WHERE held.split <> 'train'
+        """,
+        reason="All repeats are kept: so many of those to be predicted are taken again.",
+        severity="info",
+    )
 
 
 def _split() -> list[Expectation]:

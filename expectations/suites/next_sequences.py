@@ -29,7 +29,8 @@ def suite(facts: Facts) -> Suite:
             *contract(TABLE, COLUMNS),
             unique("user_id", reason="A user twice counts twice."),
             *_histories(),
-            *_leaks(),
+            *(_any_but_the_answer() if facts.comes_again else _new_to_the_user()),
+            _same_scale(),
         ],
     )
 
@@ -54,7 +55,7 @@ def _histories() -> list[Expectation]:
     ]
 
 
-def _leaks() -> list[Expectation]:
+def _new_to_the_user() -> list[Expectation]:
     """Exact: one row is the proof."""
     return [
         no_rows(
@@ -80,11 +81,35 @@ def _leaks() -> list[Expectation]:
             shown="user_id, len(test_candidates) AS candidates, n_items - len(item_ids) AS others",
             reason="Fewer candidates make a better rank.",
         ),
+    ]
+
+
+def _any_but_the_answer() -> list[Expectation]:
+    """Where items come again: what the user has had may be next as well."""
+    return [
         no_rows(
-            "time_scale as in core.sequences",
+            "what came next no candidate",
             _BESIDE,
-            where="time_scale IS DISTINCT FROM scale_before",
-            shown="user_id, time_scale, scale_before",
-            reason="With what came next in it, it would give away when that came.",
+            where="list_contains(test_candidates, target)",
+            shown="user_id, target",
+            reason="The answer among the negatives makes the rank wrong.",
+        ),
+        no_rows(
+            "100 distinct candidates, or all items but what came next",
+            _BESIDE,
+            where="target IS NOT NULL AND (len(list_distinct(test_candidates))"
+            " <> least(100, n_items - 1) OR len(test_candidates) <> least(100, n_items - 1))",
+            shown="user_id, len(test_candidates) AS candidates, n_items - 1 AS others",
+            reason="Fewer candidates make a better rank.",
         ),
     ]
+
+
+def _same_scale() -> Expectation:
+    return no_rows(
+        "time_scale as in core.sequences",
+        _BESIDE,
+        where="time_scale IS DISTINCT FROM scale_before",
+        shown="user_id, time_scale, scale_before",
+        reason="With what came next in it, it would give away when that came.",
+    )

@@ -36,11 +36,11 @@ def suite(facts: Facts) -> Suite:
                 spare=facts.max_rejects,
                 reason="A cut file parses well up to its end: only the count betrays it.",
             ),
-            *contract(TABLE, COLUMNS),
+            *contract(TABLE, COLUMNS, optional=() if facts.rated else ("rating",)),
             *_known_counts(facts),
             *_ids(facts),
             *_values(facts),
-            *_relations(),
+            *_relations(facts),
         ],
     )
 
@@ -66,12 +66,27 @@ def _ids(facts: Facts) -> list[Expectation]:
         ),
         between("source_row", 1, None, reason="Lines are counted from 1."),
         unique("source_row", reason="It decides the order of rows with the same time."),
-        between("raw_user_id", 1, None, reason="MovieLens numbers its users from 1."),
-        between("raw_item_id", 1, None, reason="MovieLens numbers its movies from 1."),
+        between(
+            "raw_user_id",
+            1,
+            None,
+            reason=facts.if_own("Ids get numbers from 1.", "MovieLens numbers its users from 1."),
+        ),
+        between(
+            "raw_item_id",
+            1,
+            None,
+            reason=facts.if_own("Ids get numbers from 1.", "MovieLens numbers its movies from 1."),
+        ),
     ]
 
 
 def _values(facts: Facts) -> list[Expectation]:
+    return [*(_on_scale(facts) if facts.rated else _unrated()), *_times(facts)]
+
+
+def _on_scale(facts: Facts) -> list[Expectation]:
+    step = [] if facts.rating_step is None else [facts.rating_step]
     return [
         between(
             "rating",
@@ -79,29 +94,58 @@ def _values(facts: Facts) -> list[Expectation]:
             facts.rating_max,
             reason="Stars outside the scale come from a shifted column or a damaged line.",
         ),
-        on_step(
-            "rating",
-            facts.rating_step,
-            reason="Values between the steps belong to another data set.",
-        ),
-        between(
-            "timestamp",
-            facts.timestamp_min,
-            facts.timestamp_max,
-            reason="Before MovieLens or in the future: zero, milliseconds or a wrong column.",
+        *(
+            on_step(
+                "rating",
+                one,
+                low=facts.rating_min if facts.own else 0,
+                reason="Values between the steps belong to another data set.",
+            )
+            for one in step
         ),
     ]
 
 
-def _relations() -> list[Expectation]:
+def _unrated() -> list[Expectation]:
     return [
-        unique(
-            "raw_user_id",
-            "raw_item_id",
-            reason="The preparation keeps the earliest of them; many would be a doubled file.",
-            severity="warning",
+        no_rows(
+            "rating null",
+            "FROM batch",
+            where="rating IS NOT NULL",
+            shown="source_row, rating",
+            reason="The description names no ratings: none may be invented.",
+        )
+    ]
+
+
+def _times(facts: Facts) -> list[Expectation]:
+    return [
+        between(
+            "timestamp",
+            facts.timestamp_min,
+            facts.timestamp_max,
+            reason=facts.if_own(
+                "Before 1970 or in the future: another unit, or a wrong column.",
+                "Before MovieLens or in the future: zero, milliseconds or a wrong column.",
+            ),
         ),
-        _known("raw_item_id", "raw.items", "The item is trained on, but has no title to show."),
+    ]
+
+
+def _relations(facts: Facts) -> list[Expectation]:
+    repeated = unique(
+        "raw_user_id",
+        "raw_item_id",
+        reason=facts.if_own(
+            "The preparation keeps one of them, as the description says.",
+            "The preparation keeps the earliest of them; many would be a doubled file.",
+        ),
+        severity="info" if facts.own else "warning",
+    )
+    titled = _known("raw_item_id", "raw.items", "The item is trained on, but has no title to show.")
+    return [
+        *([] if facts.comes_again else [repeated]),
+        *([titled] if facts.named else []),
         _known(
             "raw_user_id", "raw.users", "The user is trained on, but the users file lacks them."
         ),

@@ -22,6 +22,19 @@ FROM batch
 """
 
 
+_RATING_GIVEN = {False: "unnest(ratings) / 2", True: "unnest(ratings)"}
+
+
+def _rated_interactions(facts: Facts) -> str:
+    """`core.interactions` with ratings as the file must have them, own ones as half stars."""
+    if not facts.own:
+        return "core.interactions"
+    low, high = facts.rating_min, facts.rating_max
+    stretched = f"floor((1 + 9 * (CAST(rating AS DOUBLE) - {low}) / ({high} - {low})) + 0.5)"
+    given = f"least(greatest(CAST({stretched} AS TINYINT), 1), 10)" if facts.rated else "NULL"
+    return f"(SELECT * REPLACE (coalesce({given}, 0) AS rating) FROM core.interactions)"
+
+
 def suite(facts: Facts) -> Suite:
     """Expectations on the sequences; reads the snapshot's tables too."""
     return Suite(
@@ -42,8 +55,8 @@ def suite(facts: Facts) -> Suite:
                 reason="The file is all that training sees: nobody lost, nobody invented.",
             ),
             *_shape(),
-            *_ranges(),
-            *_agreement(),
+            *_ranges(facts),
+            *_agreement(facts),
         ],
     )
 
@@ -67,7 +80,7 @@ def _shape() -> list[Expectation]:
     ]
 
 
-def _ranges() -> list[Expectation]:
+def _ranges(facts: Facts) -> list[Expectation]:
     return [
         _within(
             "item_ids",
@@ -76,7 +89,13 @@ def _ranges() -> list[Expectation]:
             "0 is padding; past the end there is no row of the embedding table.",
         ),
         _within("weeks", "52", "52", "Rows of the week table."),
-        _within("ratings", "10", "10", "Rows of the rating table: half stars; 0 says unknown."),
+        _within(
+            "ratings",
+            "10",
+            "10",
+            "Rows of the rating table: half stars; 0 says unknown.",
+            low=0 if facts.own else 1,
+        ),
         no_rows(
             "timestamps ascending",
             _LISTS,
@@ -87,31 +106,31 @@ def _ranges() -> list[Expectation]:
     ]
 
 
-def _within(column: str, words: str, limit: str, reason: str) -> Expectation:
+def _within(column: str, words: str, limit: str, reason: str, low: int = 1) -> Expectation:
     nulls = f"len({column}) - list_count({column})"
     return no_rows(
-        f"{column} between 1 and {words}",
+        f"{column} between {low} and {words}",
         _LISTS,
-        where=f"list_min({column}) < 1 OR list_max({column}) > {limit} OR {nulls} > 0",
+        where=f"list_min({column}) < {low} OR list_max({column}) > {limit} OR {nulls} > 0",
         shown=f"user_id, list_min({column}) AS lowest, list_max({column}) AS highest, "
         f"{nulls} AS nulls",
         reason=reason,
     )
 
 
-def _agreement() -> list[Expectation]:
+def _agreement(facts: Facts) -> list[Expectation]:
     return [
         no_rows(
             "histories as in core.interactions",
-            """
+            f"""
             SELECT user_id, position, item_id, timestamp, week, rating
             FROM (
                 SELECT user_id, CAST(generate_subscripts(item_ids, 1) AS INTEGER) AS position,
                        unnest(item_ids) AS item_id, unnest(timestamps) AS timestamp,
-                       unnest(weeks) AS week, unnest(ratings) / 2 AS rating
+                       unnest(weeks) AS week, {_RATING_GIVEN[facts.own]} AS rating
                 FROM batch
             )
-            ANTI JOIN core.interactions
+            ANTI JOIN {_rated_interactions(facts)}
                 USING (user_id, position, item_id, timestamp, week, rating)
             UNION ALL
             SELECT user_id, n_interactions, NULL, NULL, NULL, NULL

@@ -30,7 +30,7 @@ class Rivals:
         targets: (N,) int32, the held-out items.
         drawn: (N, C) int32, stored candidates, 0 where there are fewer.
         met: (M,) int32, of one user after the other what is no candidate: padding and each item of
-            the history once.
+            the history once; where items come again, of the history the held-out one alone.
         firsts: (N + 1,) int32, where a user's begin in `met`.
         counts: for each protocol (N,) int64, candidates, the held-out item included.
     """
@@ -41,9 +41,12 @@ class Rivals:
         self.targets = sequences.items[held_out].int()
         self.drawn = sequences.candidates[split][rows].int()
         numbers, lengths = torch.arange(len(rows), device=rows.device), sequences.lengths[rows]
-        owner = numbers.repeat_interleave(lengths)
-        shift = sequences.starts[rows] - (lengths.cumsum(0) - lengths)
-        place = torch.arange(len(owner), device=rows.device) + shift[owner]
+        if sequences.comes_again:
+            owner, place = numbers, held_out
+        else:
+            owner = numbers.repeat_interleave(lengths)
+            shift = sequences.starts[rows] - (lengths.cumsum(0) - lengths)
+            place = torch.arange(len(owner), device=rows.device) + shift[owner]
         columns = sequences.n_items + 1
         keys = torch.cat([numbers * columns, owner * columns + sequences.items[place]])
         keys = keys.unique()  # sorted

@@ -28,7 +28,7 @@ def fit(past: Past, config: SimpleConfig) -> Tensors:
     """
     refuse_large(SIMPLE[config.model].display_name, past.n_items, MATRICES)
     gram = np.zeros((past.n_items + 1, past.n_items + 1))
-    for item, together in past.together():
+    for item, together in past.once().together():
         gram[item] = together
     matrix = torch.from_numpy(gram)
     matrix.diagonal().add_(config.penalty)

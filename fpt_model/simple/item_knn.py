@@ -27,6 +27,7 @@ NONE = np.empty(0, np.int32), np.empty(0, np.float32)
 
 def fit(past: Past, config: SimpleConfig) -> Tensors:
     """S, sparse, the k largest of each column."""
+    past = past.once()
     counts, most = past.counts(), most_neighbours(past.n_items, config)
     rows, held = [NONE] * (past.n_items + 1), 0
     for item, together in past.together():

@@ -20,11 +20,13 @@ class Past:
         items: (L,).
         starts: (N + 1,), user u's are `items[starts[u - 1]:starts[u]]`.
         n_items: I.
+        comes_again: whether a user may have an item more than once.
     """
 
     items: Integers
     starts: Integers
     n_items: int
+    comes_again: bool = False
 
     @property
     def owners(self) -> Integers:
@@ -38,6 +40,15 @@ class Past:
         after = self.starts[1:][owners[first]] - 1 - (first + lag)
         return self.items[first], self.items[first + lag], after
 
+    def once(self) -> "Past":
+        """Each user's items once, in no order that matters."""
+        if not self.comes_again:
+            return self
+        keys = np.unique(self.owners * (self.n_items + 1) + self.items)
+        owners, items = np.divmod(keys, self.n_items + 1)
+        lengths = np.bincount(owners, minlength=len(self.starts) - 1)
+        return Past(items, np.concatenate([[0], np.cumsum(lengths)]), self.n_items)
+
     def counts(self) -> Integers:
         """(I + 1,) interactions of each item; 0 is padding."""
         return np.bincount(self.items, minlength=self.n_items + 1)
@@ -45,7 +56,8 @@ class Past:
     def together(self) -> Iterator[tuple[int, Integers]]:
         """Each item that somebody has, and (I + 1,) how many of its users have each item.
 
-        One row at a time, so that nothing of the size of all pairs is ever held.
+        Nobody may have an item twice, see `once`. One row at a time, so that nothing of the size of
+        all pairs is ever held.
         """
         histories = np.split(self.items, self.starts[1:-1])
         order = np.argsort(self.items, kind="stable")
@@ -62,4 +74,5 @@ def past_of(sequences: Sequences) -> Past:
     lengths, kept = sequences.lengths.numpy(), sequences.n_train.numpy()
     place = np.arange(len(sequences.items)) - np.repeat(sequences.starts.numpy()[:-1], lengths)
     trained = sequences.items.numpy()[place < np.repeat(kept, lengths)]
-    return Past(trained, np.concatenate([[0], np.cumsum(kept)]), sequences.n_items)
+    starts = np.concatenate([[0], np.cumsum(kept)])
+    return Past(trained, starts, sequences.n_items, sequences.comes_again)

@@ -8,6 +8,8 @@ WHERE p <= 6 + u % 3;
 
 INSERT INTO raw.items SELECT 'load', i * 3, 'Title ' || i || ' (1995)', 'Drama' FROM range(1, 41) AS t (i);
 INSERT INTO raw.users SELECT 'load', u * 10, 'F', '25', '1' FROM range(1, 61) AS t (u);
+INSERT INTO raw.user_keys SELECT 'load', u * 10, printf('user %04d', u) FROM range(1, 61) AS t (u);
+INSERT INTO raw.item_keys SELECT 'load', i * 3, printf('item %04d', i) FROM range(1, 41) AS t (i);
 
 INSERT INTO core.interactions
 SELECT 'snapshot', user_id, raw_item_id // 3, rating, timestamp, position,

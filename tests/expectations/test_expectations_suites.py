@@ -111,6 +111,21 @@ RAW_USERS = [
     }.items()
 ]
 
+RAW_KEYS = [
+    Broken(f"raw_{what}_keys", words.format(what), sql.format(what, number))
+    for what, number in (("user", 10), ("item", 3))
+    for words, sql in {
+        "row count at least 1": "DELETE FROM raw.ratings; DELETE FROM raw.{0}_keys",
+        "load_id in load": "UPDATE raw.{0}_keys SET load_id = 'other' WHERE raw_{0}_id = {1}",
+        "raw_{0}_id between 1 and 2147483647": "UPDATE raw.{0}_keys SET raw_{0}_id = 0"
+        " WHERE raw_{0}_id = {1}; DELETE FROM raw.ratings WHERE raw_{0}_id = {1}",
+        "(raw_{0}_id) unique": "INSERT INTO raw.{0}_keys VALUES ('load', {1}, '{0} 0001b')",
+        "({0}_key) unique": "INSERT INTO raw.{0}_keys VALUES ('load', 1, '{0} 0001')",
+        "raw_{0}_id in the order of {0}_key": "INSERT INTO raw.{0}_keys VALUES ('load', 1, 'x')",
+        "raw_{0}_id of raw.ratings known": "DELETE FROM raw.{0}_keys WHERE raw_{0}_id = {1}",
+    }.items()
+]
+
 REJECTED = {"also": ("no line rejected",), "facts": {"max_rejects": 1}}
 RAW_REJECTS = [
     Broken("raw_rejects", "row count at most 0", REJECT),
@@ -601,6 +616,8 @@ OTHER_TYPES = {
     "core_items": "n_train TYPE INTEGER",
     "core_users": "n_train TYPE INTEGER",
     "core_candidates": "item_ids TYPE BIGINT[]",
+    "raw_user_keys": "raw_user_id TYPE INTEGER",
+    "raw_item_keys": "raw_item_id TYPE INTEGER",
     "sequences": "weeks TYPE INTEGER[]",
     "user_ranks": "rank TYPE DOUBLE",
     "top_lists": "rank TYPE BIGINT",
@@ -634,6 +651,7 @@ CASES = [
     *RAW_RATINGS,
     *RAW_ITEMS,
     *RAW_USERS,
+    *RAW_KEYS,
     *RAW_REJECTS,
     *CORE_INTERACTIONS,
     *CORE_ITEMS,

@@ -20,11 +20,12 @@ DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 N_ITEMS = 30
 
 
-@pytest.fixture
-def sequences(learnable_rows, user, write_sequences):
-    """Whoever took an item twice has met it once."""
+@pytest.fixture(params=["first", "all"])
+def sequences(request, learnable_rows, user, write_sequences):
+    """Whoever took an item twice has met it once; or may take it a third time."""
     again = user([3, 5, 3, 3, 8, 5], valid_candidates=[1, 9], test_candidates=[])
-    return load(write_sequences([*learnable_rows, again], N_ITEMS)).to(DEVICE)
+    path = write_sequences([*learnable_rows, again], N_ITEMS, repeats=request.param)
+    return load(path).to(DEVICE)
 
 
 def random_scores(n: int, values: int) -> torch.Tensor:

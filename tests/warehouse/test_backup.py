@@ -6,6 +6,7 @@ import tarfile
 import duckdb
 import pytest
 
+from fpt_model.checkpoint import check_sha256
 from warehouse import faults
 from warehouse.backup import MANIFEST, backup, restore
 from warehouse.catalogue import (
@@ -19,6 +20,7 @@ from warehouse.catalogue import (
 )
 from warehouse.errors import RefusedError
 from warehouse.home import Home
+from warehouse.identity import sha256_of
 from warehouse.questions import ask
 from warehouse.store import damaged, listed
 
@@ -47,7 +49,9 @@ def test_a_home_from_a_backup_has_all_of_it(home, other, kept):
         assert list(damaged(other, listed(connection), whole=True)) == []
         (path,) = connection.execute("SELECT sequences_path FROM core.snapshots").fetchone()
     assert (other.root / path).read_bytes() == (home.root / path).read_bytes()
-    assert (other.run("run") / "best.safetensors").read_bytes() == b"weights"
+    weights = other.run("run") / "best.safetensors"
+    assert weights.read_bytes() == b"weights"
+    assert check_sha256(weights, made_by="the training") == sha256_of(weights)
     assert copy_fault(other) == ""
 
 

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from warehouse.archive_landing import EARLIEST
 from warehouse.catalogue import newest, reading
 from warehouse.datasets import find
 from warehouse.errors import RefusedError
-from warehouse.landing import EARLIEST, land, load_id_of
+from warehouse.landing import land, load_id_of
 from warehouse.lines import MAX_LINE_BYTES
 from warehouse.publishing import publish_load
 from warehouse.staging import staging_folder
@@ -183,11 +184,11 @@ def test_what_a_killed_landing_left_is_not_taken(home, write_zip, files):
     code = """
 import os, signal, sys
 from pathlib import Path
-from warehouse import landing
+from warehouse import archive_landing, landing
 from warehouse.datasets import find
 from warehouse.home import Home
 from warehouse.staging import staging_folder
-landing._land_users = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+archive_landing._land_users = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 with staging_folder(Home.at(sys.argv[1]), "load") as folder:
     landing.land(find("ml-1m"), Path(sys.argv[2]), folder)
 """

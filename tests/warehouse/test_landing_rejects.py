@@ -4,8 +4,8 @@ import time
 
 import pytest
 
+from warehouse.archive_landing import EARLIEST
 from warehouse.errors import RefusedError
-from warehouse.landing import EARLIEST
 
 GOOD = b"1::7::5::960000000"
 HEADER = b"userId,movieId,rating,timestamp"

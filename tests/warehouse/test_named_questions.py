@@ -208,7 +208,7 @@ def test_a_number_is_followed_down_to_the_archive(world, published_snapshot):
 
 def test_recommendations_have_titles(world):
     row = ask(world, sql_of("recommendations")).row(0, named=True)
-    assert (row["user"], row["rank"], row["title"]) == (1, 1, "Item 6")
+    assert (row["user"], row["rank"], row["title"]) == ("1", 1, "Item 6")
 
 
 def test_the_data_dictionary_is_not_stale():

@@ -22,7 +22,7 @@ from warehouse.recommending import (
 
 ITEMS = pl.DataFrame(
     {"item_id": [1, 2, 3], "raw_item_id": [10, 20, 30], "title": ["Seven (1995)", "É (2000)", None]}
-)
+).with_columns(item_key=pl.lit(None, pl.String))
 WEIGHTS_SHA256 = hashlib.sha256(b"weights").hexdigest()
 
 
@@ -102,6 +102,7 @@ def test_an_unknown_user_is_named(home, trained):
     for users, who in (
         ([12345], "User 12345 is"),
         ([11, -1], "User -1 is"),
+        (["12345", 11], "User 12345 is"),
         ([2**62, 7], f"Users 7, {2**62} are"),
     ):
         with pytest.raises(
@@ -110,6 +111,8 @@ def test_an_unknown_user_is_named(home, trained):
             request(home, of, users)
     with pytest.raises(RefusedError, match=r"User 98 rated nothing that SAS-FPT seed 0, .* knows"):
         request(home, of, [98])
+    with pytest.raises(RefusedError, match="A user of an archive is a number: got 'Ann'"):
+        request(home, of, ["Ann"])
 
 
 def advice(*rows: tuple[int, int | None, int, int, float]) -> pl.DataFrame:
@@ -160,6 +163,13 @@ def test_a_history_by_hand_is_an_item_a_day_until_today():
     assert all(1 <= week <= 52 for week in history["weeks"])
     assert history["ratings"] == [0, 0, 0]  # nobody knows them
     assert written_history(["10"], ITEMS)["time_scale"] == 1
+
+
+def test_items_of_own_data_are_named_by_their_ids():
+    own = ITEMS.with_columns(item_key=pl.Series(["a", "10", "30"]), title="item_key")
+    assert written_history(["30", "10", "a"], own)["item_ids"] == [3, 2, 1]
+    with pytest.raises(RefusedError, match="got '20'"):
+        written_history(["20"], own)  # a number within
 
 
 @pytest.mark.parametrize("words", [[], ["7"], ["10", "Seven"], ["1"], [""]])

@@ -25,7 +25,7 @@ def home(tmp_path) -> Home:
         for name, day in {"s": None, "past": date(2000, 6, 13)}.items():
             connection.execute(
                 "INSERT INTO core.snapshots VALUES"
-                " (?, 'l', '5-core', 1, 1, 1, 0, 'p', 'x', ?, ?, 1)",
+                " (?, 'l', '5-core', 1, 1, 1, 0, 'p', 'x', ?, ?, 1, 'first')",
                 [name, NOON, day],
             )
     return home

@@ -8,6 +8,7 @@ from typing import Any
 from warehouse.database import statements
 from warehouse.home import Home
 from warehouse.questions import ask
+from warehouse.raw_ids import User
 
 Row = dict[str, Any]
 OF_PRESETS = ("scores", "rivals", "ladder", "curves", "slices")
@@ -38,7 +39,7 @@ class Experiment:
 class Attention:
     """Past items of a sample user; see `attended`."""
 
-    user: int
+    user: User
     by: str
     rows: list[Row]
 

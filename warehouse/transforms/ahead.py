@@ -30,6 +30,8 @@ class Ahead:
 def ahead_of(ratings: pl.LazyFrame, tables: CoreTables, options: Options) -> Ahead:
     """Look past the day that a snapshot is of.
 
+    Next is what comes next: an item that is new to its user, unless items come again.
+
     Args:
         ratings: as `raw.ratings`, all of them.
         tables: the snapshot as of `options.as_of`.
@@ -38,7 +40,7 @@ def ahead_of(ratings: pl.LazyFrame, tables: CoreTables, options: Options) -> Ahe
     last = tables.interactions.group_by("user_id").agg(pl.col("position", "timestamp").max())
     later = (
         ratings.pipe(in_total_order, options.ties, options.tie_seed)
-        .pipe(without_repeats)
+        .pipe(without_repeats, "all" if tables.rules.comes_again else "first")
         .filter(pl.col("timestamp") >= options.midnight)
         .unique("raw_user_id", keep="first", maintain_order=True)
         .collect()

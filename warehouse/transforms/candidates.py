@@ -15,34 +15,39 @@ Ints = NDArray[np.integer[Any]]
 SEED = 20200203  # any fixed number: TiSASRec's first day at WSDM 2020
 
 
-def draw_candidates(interactions: pl.LazyFrame, *, n_items: int, seed: int = SEED) -> pl.LazyFrame:
+def draw_candidates(
+    interactions: pl.LazyFrame, *, n_items: int, seed: int = SEED, comes_again: bool = False
+) -> pl.LazyFrame:
     """Draw distinct uniform items outside each user's whole history, for `valid` and `test`.
+
+    Where items come again, whatever the user has had may be next, so only the held-out item is
+    left out: among items that are all new to the user, one that is not would be known by that.
 
     Args:
         interactions: `user_id`, `item_id` and `split`; user ids are 1 to n without a gap.
         n_items: items are 1 to `n_items`.
         seed: of both draws.
+        comes_again: whether an item may stand in a history more than once.
 
     Returns:
         `split`, `user_id`, `item_ids` for each user with a held-out item; fewer than 100 items
-        where the catalogue outside the history is smaller.
+        where fewer may be drawn.
     """
     frame = interactions.select("user_id", "item_id", "split").sort("user_id").collect()
     users = frame.filter(pl.col("split") == "test")["user_id"].unique().sort()
-    histories = Histories(frame["user_id"].to_numpy(), frame["item_id"].to_numpy(), n_items)
-    drawn = [
-        pl.DataFrame({"user_id": users}).select(
-            pl.lit(split).alias("split"),
-            "user_id",
-            item_ids=_draw(users.to_numpy(), histories, np.random.default_rng([seed, number])),
-        )
-        for number, split in enumerate(("valid", "test"))
-    ]
+    drawn = []
+    for number, split in enumerate(("valid", "test")):
+        left_out = frame.filter(pl.col("split") == split) if comes_again else frame
+        owners, theirs = left_out["user_id"].to_numpy(), left_out["item_id"].to_numpy()
+        rng = np.random.default_rng([seed, number])
+        items = _draw(users.to_numpy(), Histories(owners, theirs, n_items), rng)
+        rows = pl.DataFrame({"user_id": users})
+        drawn.append(rows.select(pl.lit(split).alias("split"), "user_id", item_ids=items))
     return pl.concat(drawn).lazy()
 
 
 class Histories:
-    """Who has had what: `owners` (L,) ascending user ids, `items` (L,), no pair twice."""
+    """What is not drawn for whom: `owners` (L,) ascending user ids, `items` (L,), no pair twice."""
 
     def __init__(self, owners: Ints, items: Ints, n_items: int) -> None:
         self.owners, self.items, self.n_items = owners, items, n_items

@@ -12,6 +12,7 @@ from warehouse.transforms.ids import with_ids
 from warehouse.transforms.options import Options, known_by
 from warehouse.transforms.order import in_total_order, without_repeats
 from warehouse.transforms.retention import k_core
+from warehouse.transforms.rules import MOVIELENS, Rules
 from warehouse.transforms.split import ENOUGH, with_split
 from warehouse.transforms.time_features import with_scaled_interval, with_time_scale, with_week
 
@@ -22,16 +23,24 @@ CORRECT = Options()
 
 @dataclass(frozen=True)
 class CoreTables:
-    """The core tables of a snapshot, without its id; candidates are drawn from them."""
+    """The core tables of a snapshot, without its id; candidates are drawn from them.
+
+    `rules` are those by which they were made.
+    """
 
     interactions: pl.DataFrame
     items: pl.DataFrame
     users: pl.DataFrame
     n_duplicates: int
+    rules: Rules = MOVIELENS
 
 
 def core_tables(
-    ratings: pl.LazyFrame, items: pl.LazyFrame, retention: str, options: Options = CORRECT
+    ratings: pl.LazyFrame,
+    items: pl.LazyFrame,
+    retention: str,
+    options: Options = CORRECT,
+    rules: Rules = MOVIELENS,
 ) -> CoreTables:
     """Prepare what the models are trained on.
 
@@ -40,13 +49,14 @@ def core_tables(
         items: as `raw.items`.
         retention: a key of `RETENTIONS`.
         options: the rest of the settings.
+        rules: what the load says of itself.
 
     Raises:
         RefusedError: nothing is left, or nobody has `ENOUGH` interactions.
     """
     ratings = ratings.pipe(known_by, options)
     ordered = ratings.pipe(in_total_order, options.ties, options.tie_seed)
-    distinct = ordered.pipe(without_repeats).drop("source_row").collect()
+    distinct = ordered.pipe(without_repeats, rules.repeats).drop("source_row").collect()
     n_duplicates = ratings.select(pl.len()).collect().item() - distinct.height
     interactions = (
         distinct.lazy()
@@ -64,12 +74,17 @@ def core_tables(
         items=_items(interactions.lazy(), items).collect(),
         users=_users(interactions.lazy()).collect(),
         n_duplicates=n_duplicates,
+        rules=rules,
     )
 
 
 def candidates_of(tables: CoreTables) -> pl.DataFrame:
     """The negatives that every model ranks: `core.candidates`."""
-    return draw_candidates(tables.interactions.lazy(), n_items=tables.items.height).collect()
+    return draw_candidates(
+        tables.interactions.lazy(),
+        n_items=tables.items.height,
+        comes_again=tables.rules.comes_again,
+    ).collect()
 
 
 def _refuse_too_little(

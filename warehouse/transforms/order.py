@@ -4,6 +4,7 @@ import numpy as np
 import polars as pl
 
 from warehouse.transforms.options import Ties
+from warehouse.transforms.rules import Repeats
 
 
 def in_total_order(ratings: pl.LazyFrame, ties: Ties = "file", seed: int = 0) -> pl.LazyFrame:
@@ -26,9 +27,13 @@ def _lots(rows: pl.Series, seed: int) -> pl.Series:
     return pl.Series(lots[rows.to_numpy()])
 
 
-def without_repeats(ratings: pl.LazyFrame) -> pl.LazyFrame:
-    """Keep the earliest of a user's interactions with the same item; needs the total order.
+def without_repeats(ratings: pl.LazyFrame, repeats: Repeats = "first") -> pl.LazyFrame:
+    """Keep the first or the last of a user's interactions with the same item, or all of them.
 
-    A held-out item that also stands in the training part could not be judged.
+    Needs the total order. With one of each, a held-out item never stands in the training part.
     """
-    return ratings.filter(pl.col("raw_item_id").is_first_distinct().over("raw_user_id"))
+    item = pl.col("raw_item_id")
+    if repeats == "all":
+        return ratings
+    one = item.is_first_distinct() if repeats == "first" else item.is_last_distinct()
+    return ratings.filter(one.over("raw_user_id"))

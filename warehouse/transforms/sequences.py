@@ -3,6 +3,10 @@
 import polars as pl
 
 from warehouse.transforms.core import CoreTables
+from warehouse.transforms.rules import Rules
+
+STEPS = 9  # from the first half star to the tenth
+UNRATED = 0  # the models' number for a rating that nobody knows
 
 
 def sequences(tables: CoreTables, candidates: pl.LazyFrame) -> pl.LazyFrame:
@@ -14,7 +18,7 @@ def sequences(tables: CoreTables, candidates: pl.LazyFrame) -> pl.LazyFrame:
             pl.col("item_id").alias("item_ids"),
             pl.col("timestamp").alias("timestamps"),
             pl.col("week").alias("weeks"),
-            half_stars().alias("ratings"),
+            half_stars(tables.rules).alias("ratings"),
             (pl.col("split") == "train").sum().alias("n_train"),
         )
     )
@@ -28,9 +32,18 @@ def sequences(tables: CoreTables, candidates: pl.LazyFrame) -> pl.LazyFrame:
     )
 
 
-def half_stars() -> pl.Expr:
-    """`rating` as the models know it: half stars, 1 to 10, so that every data set has one scale."""
-    return (pl.col("rating") * 2).cast(pl.Int8)
+def half_stars(rules: Rules) -> pl.Expr:
+    """`rating` as the models know it: half stars, 1 to 10; 0 where nobody knows.
+
+    Stars are doubled. Any other scale is stretched, its ends to 1 and 10, and rounded, so that
+    every data set has one scale.
+    """
+    rating = pl.col("rating")
+    if rules.scale is None:
+        return (rating * 2).cast(pl.Int8).fill_null(UNRATED)
+    low, high = rules.scale
+    place = 1 + STEPS * (rating.cast(pl.Float64) - low) / (high - low)
+    return (place + 0.5).floor().clip(1, 1 + STEPS).cast(pl.Int8).fill_null(UNRATED)
 
 
 def _with_candidates(histories: pl.LazyFrame, candidates: pl.LazyFrame, split: str) -> pl.LazyFrame:

@@ -1,5 +1,6 @@
 -- $1: snapshot. The rank of each held-out item when items are ranked by how often training saw them:
--- 1 + candidates seen more often + half of those seen as often.
+-- 1 + candidates seen more often + half of those seen as often. Where items come again, all others
+-- are candidates, else those outside of the history.
 WITH items AS (
     SELECT item_id, n_train FROM core.items WHERE snapshot_id = $1
 ), history AS (
@@ -14,13 +15,18 @@ WITH items AS (
         sum(count(*)) OVER (ORDER BY n_train DESC) - count(*) AS more_often,
         (SELECT count(*) FROM items) AS n_items
     FROM items GROUP BY n_train
-), known AS (  -- of the whole history, the item that is held out too
+), again AS (
+    SELECT coalesce(bool_or(repeats = 'all'), false) AS comes_again FROM core.snapshots WHERE snapshot_id = $1
+), known AS (  -- what is no candidate, the item that is held out too
     SELECT
         held.split, user_id, held.n_train, count(*) AS n_items,
         count(*) FILTER (history.n_train > held.n_train) AS more_often,
         count(*) FILTER (history.n_train = held.n_train) AS as_often
     FROM held JOIN history USING (user_id)
+    WHERE NOT (SELECT comes_again FROM again)
     GROUP BY ALL
+    UNION ALL
+    SELECT split, user_id, n_train, 1, 0, 1 FROM held WHERE (SELECT comes_again FROM again)
 ), drawn AS (
     SELECT split, user_id, unnest(item_ids) AS item_id FROM core.candidates WHERE snapshot_id = $1
 )

@@ -1,5 +1,6 @@
 -- gone: ids of loads, snapshots, trainings and imports. All that the catalogue has of them.
 DELETE FROM raw.loads WHERE load_id IN (SELECT id FROM gone);
+DELETE FROM raw.descriptions WHERE load_id IN (SELECT id FROM gone);
 DELETE FROM core.snapshots WHERE snapshot_id IN (SELECT id FROM gone);
 DELETE FROM mart.training_runs WHERE run_id IN (SELECT id FROM gone);
 DELETE FROM mart.imports WHERE run_id IN (SELECT id FROM gone);

@@ -5,7 +5,7 @@
 SELECT
     run_id, lineage.snapshot_id, coalesce(display_name, lineage.model) AS display_name, lineage.preset, lineage.seed,
     lineage.data, lineage.retention, checkpoint_sha256, sequences_path, sequences_sha256, lineage.model,
-    load_id, as_of, code_version
+    load_id, as_of, code_version, lineage.dataset
 FROM mart.lineage AS lineage
 LEFT JOIN mart.models AS models ON models.model = lineage.model
 JOIN (SELECT snapshot_id, sequences_path, publication FROM core.snapshots) AS snapshots USING (snapshot_id)

@@ -1,8 +1,9 @@
 -- frame: recommendations of one training; $1: snapshot. Rows that must not be published.
+-- What a user has had is wrong, unless items come again.
 WITH seen AS (
     SELECT raw_user_id, raw_item_id FROM raw.ratings
-    JOIN (SELECT load_id, as_of FROM core.snapshots WHERE snapshot_id = $1) USING (load_id)
-    WHERE as_of IS NULL OR timestamp < epoch(as_of)
+    JOIN (SELECT load_id, as_of, repeats FROM core.snapshots WHERE snapshot_id = $1) USING (load_id)
+    WHERE (as_of IS NULL OR timestamp < epoch(as_of)) AND repeats IS DISTINCT FROM 'all'
 )
 SELECT raw_user_id, rank, frame.item_id, 'is in the user''s history' AS problem
 FROM frame

@@ -129,7 +129,7 @@ CREATE TABLE IF NOT EXISTS mart.user_ranks (
 COMMENT ON TABLE mart.user_ranks IS 'Rank of each user''s held-out item: every metric is computed from these.';
 COMMENT ON COLUMN mart.user_ranks.run_id IS 'The training (mart.training_runs), or the imported model (mart.imports).';
 COMMENT ON COLUMN mart.user_ranks.split IS 'valid or test.';
-COMMENT ON COLUMN mart.user_ranks.protocol IS 'uniform_100: among 100 sampled items; full: among all items outside the user''s history.';
+COMMENT ON COLUMN mart.user_ranks.protocol IS 'uniform_100: among 100 sampled items; full: among all items outside the user''s history, or all where own data keeps all repeats.';
 COMMENT ON COLUMN mart.user_ranks.user_id IS 'User id in the snapshot.';
 COMMENT ON COLUMN mart.user_ranks.rank IS '1 + candidates scored higher + half of those scored equal; infinity: outside of an imported top list, a miss up to mart.imports.known_to and unknown beyond.';
 COMMENT ON COLUMN mart.user_ranks.n_candidates IS 'Items ranked, the held-out one included.';
@@ -212,9 +212,9 @@ CREATE TABLE IF NOT EXISTS mart.recommendations (
 );
 COMMENT ON TABLE mart.recommendations IS 'What a training recommends next, after a user''s whole history: the latest answer of fpt recommend for each.';
 COMMENT ON COLUMN mart.recommendations.run_id IS 'The training that scored (mart.training_runs).';
-COMMENT ON COLUMN mart.recommendations.raw_user_id IS 'User number of the archive.';
+COMMENT ON COLUMN mart.recommendations.raw_user_id IS 'User number of the archive; of own data, see raw.user_keys.';
 COMMENT ON COLUMN mart.recommendations.user_id IS 'User id in the training''s snapshot; null for a user that the snapshot left out.';
-COMMENT ON COLUMN mart.recommendations.rank IS 'Place, from 1; items of the user''s history are left out.';
+COMMENT ON COLUMN mart.recommendations.rank IS 'Place, from 1; items of the user''s history are left out, but where own data keeps all repeats.';
 COMMENT ON COLUMN mart.recommendations.item_id IS 'Item id in the training''s snapshot (core.items).';
 COMMENT ON COLUMN mart.recommendations.score IS 'The model''s score; comparable within one user and training only.';
 COMMENT ON COLUMN mart.recommendations.created_at IS 'When it was scored (UTC).';
@@ -230,7 +230,7 @@ CREATE TABLE IF NOT EXISTS mart.next_targets (
 COMMENT ON TABLE mart.next_targets IS 'What really came next after a snapshot as of some day: one row for each user who came back.';
 COMMENT ON COLUMN mart.next_targets.snapshot_id IS 'The snapshot, which knows nothing of it (core.snapshots).';
 COMMENT ON COLUMN mart.next_targets.user_id IS 'User id in the snapshot.';
-COMMENT ON COLUMN mart.next_targets.raw_item_id IS 'Movie number of the archive.';
+COMMENT ON COLUMN mart.next_targets.raw_item_id IS 'Movie number of the archive; of own data, see raw.item_keys.';
 COMMENT ON COLUMN mart.next_targets.item_id IS 'Item id in the snapshot; null where it does not know the item, so that no model of it can name it.';
 COMMENT ON COLUMN mart.next_targets.timestamp IS 'When it came, seconds since 1970-01-01 00:00 UTC.';
 COMMENT ON COLUMN mart.next_targets.waited_seconds IS 'Seconds since the user''s last interaction in the snapshot.';
@@ -244,7 +244,7 @@ CREATE TABLE IF NOT EXISTS mart.next_ranks (
 );
 COMMENT ON TABLE mart.next_ranks IS 'Rank of what really came next (mart.next_targets), where the snapshot knows the item.';
 COMMENT ON COLUMN mart.next_ranks.run_id IS 'The training (mart.training_runs), of a snapshot as of some day.';
-COMMENT ON COLUMN mart.next_ranks.protocol IS 'uniform_100: among 100 sampled items; full: among all items outside the user''s history.';
+COMMENT ON COLUMN mart.next_ranks.protocol IS 'uniform_100: among 100 sampled items; full: among all items outside the user''s history, or all where own data keeps all repeats.';
 COMMENT ON COLUMN mart.next_ranks.user_id IS 'User id in the snapshot.';
 COMMENT ON COLUMN mart.next_ranks.rank IS '1 + candidates scored higher + half of those scored equal.';
 COMMENT ON COLUMN mart.next_ranks.n_candidates IS 'Items ranked, the one that came included.';

@@ -12,7 +12,7 @@ QUALIFY row_number() OVER (PARTITION BY dataset, retention, preset ORDER BY publ
 COMMENT ON VIEW mart.boards IS 'The snapshot that counts for each data set, retention and preset: the newest with a training, or with an import where there is none (preset imported).';
 COMMENT ON COLUMN mart.boards.snapshot_id IS 'The snapshot (core.snapshots).';
 COMMENT ON COLUMN mart.boards.dataset IS 'Name of the data set.';
-COMMENT ON COLUMN mart.boards.verified IS 'Whether the archive is the publisher''s, or made by us.';
+COMMENT ON COLUMN mart.boards.verified IS 'Whether the archive is the publisher''s, or made by us, or it is own data.';
 COMMENT ON COLUMN mart.boards.retention IS '5-core or cold-start.';
 COMMENT ON COLUMN mart.boards.preset IS 'Named settings of the trainings.';
 
@@ -61,9 +61,9 @@ COMMENT ON COLUMN main.leaderboard.model IS 'Name of the variant, e.g. SAS-FPT; 
 COMMENT ON COLUMN main.leaderboard.recall_10 IS 'Recall@10 among 100 sampled items.';
 COMMENT ON COLUMN main.leaderboard.ndcg_10 IS 'NDCG@10 among 100 sampled items.';
 COMMENT ON COLUMN main.leaderboard.mrr_10 IS 'MRR@10 among 100 sampled items.';
-COMMENT ON COLUMN main.leaderboard.full_recall_10 IS 'Recall@10 among all items outside the user''s history.';
-COMMENT ON COLUMN main.leaderboard.full_ndcg_10 IS 'NDCG@10 among all items outside the user''s history.';
-COMMENT ON COLUMN main.leaderboard.full_mrr_10 IS 'MRR@10 among all items outside the user''s history.';
+COMMENT ON COLUMN main.leaderboard.full_recall_10 IS 'Recall@10 among all items outside the user''s history, or all where own data keeps all repeats.';
+COMMENT ON COLUMN main.leaderboard.full_ndcg_10 IS 'NDCG@10 among all items outside the user''s history, or all where own data keeps all repeats.';
+COMMENT ON COLUMN main.leaderboard.full_mrr_10 IS 'MRR@10 among all items outside the user''s history, or all where own data keeps all repeats.';
 COMMENT ON COLUMN main.leaderboard.seeds IS 'Trainings averaged over, one a seed; null for popularity, which is not trained, and for imported models.';
 COMMENT ON COLUMN main.leaderboard.recall_10_sd IS 'Standard deviation of recall_10 over seeds; null with one seed.';
 COMMENT ON COLUMN main.leaderboard.ndcg_10_sd IS 'Standard deviation of ndcg_10 over seeds; null with one seed.';
@@ -73,7 +73,7 @@ COMMENT ON COLUMN main.leaderboard.full_ndcg_10_sd IS 'Standard deviation of ful
 COMMENT ON COLUMN main.leaderboard.full_mrr_10_sd IS 'Standard deviation of full_mrr_10 over seeds; null with one seed.';
 COMMENT ON COLUMN main.leaderboard.users IS 'Users averaged over.';
 COMMENT ON COLUMN main.leaderboard.warnings IS 'What audits suspected of these figures, or the owner of an imported model does not say (mart.marks); what differs among all items after full. Null: nothing.';
-COMMENT ON COLUMN main.leaderboard.verified IS 'Whether the archive is the publisher''s, or made by us.';
+COMMENT ON COLUMN main.leaderboard.verified IS 'Whether the archive is the publisher''s, or made by us, or it is own data.';
 COMMENT ON COLUMN main.leaderboard.imported IS 'Whether it is somebody else''s model, of which scores were imported (mart.imports).';
 COMMENT ON COLUMN main.leaderboard.snapshot_id IS 'The snapshot (core.snapshots).';
 
@@ -118,9 +118,9 @@ COMMENT ON COLUMN main.runs.seed IS 'Its seed; null of an imported model, as is 
 COMMENT ON COLUMN main.runs.recall_10 IS 'Recall@10 among 100 sampled items.';
 COMMENT ON COLUMN main.runs.ndcg_10 IS 'NDCG@10 among 100 sampled items.';
 COMMENT ON COLUMN main.runs.mrr_10 IS 'MRR@10 among 100 sampled items.';
-COMMENT ON COLUMN main.runs.full_recall_10 IS 'Recall@10 among all items outside the user''s history.';
-COMMENT ON COLUMN main.runs.full_ndcg_10 IS 'NDCG@10 among all items outside the user''s history.';
-COMMENT ON COLUMN main.runs.full_mrr_10 IS 'MRR@10 among all items outside the user''s history.';
+COMMENT ON COLUMN main.runs.full_recall_10 IS 'Recall@10 among all items outside the user''s history, or all where own data keeps all repeats.';
+COMMENT ON COLUMN main.runs.full_ndcg_10 IS 'NDCG@10 among all items outside the user''s history, or all where own data keeps all repeats.';
+COMMENT ON COLUMN main.runs.full_mrr_10 IS 'MRR@10 among all items outside the user''s history, or all where own data keeps all repeats.';
 COMMENT ON COLUMN main.runs.best_epoch IS 'The epoch that was evaluated: the best on validation.';
 COMMENT ON COLUMN main.runs.train_seconds IS 'Seconds spent training and validating.';
 COMMENT ON COLUMN main.runs.device IS 'Device it ran on.';
@@ -158,9 +158,9 @@ COMMENT ON COLUMN main.slices.bucket IS 'The part of it, numbered in order. Hist
 COMMENT ON COLUMN main.slices.recall_10 IS 'Recall@10 among 100 sampled items, of the users in it.';
 COMMENT ON COLUMN main.slices.ndcg_10 IS 'NDCG@10 among 100 sampled items, of the users in it.';
 COMMENT ON COLUMN main.slices.mrr_10 IS 'MRR@10 among 100 sampled items, of the users in it.';
-COMMENT ON COLUMN main.slices.full_recall_10 IS 'Recall@10 among all items outside the user''s history, of the users in it.';
-COMMENT ON COLUMN main.slices.full_ndcg_10 IS 'NDCG@10 among all items outside the user''s history, of the users in it.';
-COMMENT ON COLUMN main.slices.full_mrr_10 IS 'MRR@10 among all items outside the user''s history, of the users in it.';
+COMMENT ON COLUMN main.slices.full_recall_10 IS 'Recall@10 among all items outside the user''s history, or all where own data keeps all repeats, of the users in it.';
+COMMENT ON COLUMN main.slices.full_ndcg_10 IS 'NDCG@10 among all items outside the user''s history, or all where own data keeps all repeats, of the users in it.';
+COMMENT ON COLUMN main.slices.full_mrr_10 IS 'MRR@10 among all items outside the user''s history, or all where own data keeps all repeats, of the users in it.';
 COMMENT ON COLUMN main.slices.seeds IS 'Trainings averaged over, one a seed; null of an imported model.';
 COMMENT ON COLUMN main.slices.users IS 'Users in it.';
 COMMENT ON COLUMN main.slices.snapshot_id IS 'The snapshot (core.snapshots).';
@@ -168,26 +168,31 @@ COMMENT ON COLUMN main.slices.snapshot_id IS 'The snapshot (core.snapshots).';
 CREATE OR REPLACE VIEW main.recommendations AS
 SELECT
     dataset, retention, preset, coalesce(display_name, lineage.model) AS model, seed,
-    raw_user_id, rank, title, genres, raw_item_id, score, created_at, run_id, snapshot_id
+    raw_user_id, rank, coalesce(title, item_key) AS title, genres, raw_item_id, score, created_at, run_id, snapshot_id,
+    user_key, item_key
 FROM mart.recommendations
 JOIN mart.lineage AS lineage USING (run_id)
 LEFT JOIN mart.models AS models ON models.model = lineage.model
-JOIN core.items USING (snapshot_id, item_id);
+JOIN core.items USING (snapshot_id, item_id)
+LEFT JOIN raw.user_keys USING (load_id, raw_user_id)
+LEFT JOIN raw.item_keys USING (load_id, raw_item_id);
 COMMENT ON VIEW main.recommendations IS 'What `fpt recommend` published, with titles: the latest of each training and user.';
 COMMENT ON COLUMN main.recommendations.dataset IS 'Name of the data set.';
 COMMENT ON COLUMN main.recommendations.retention IS '5-core or cold-start.';
 COMMENT ON COLUMN main.recommendations.preset IS 'Named settings of the training.';
 COMMENT ON COLUMN main.recommendations.model IS 'Name of the variant, e.g. SAS-FPT.';
 COMMENT ON COLUMN main.recommendations.seed IS 'Seed of the training.';
-COMMENT ON COLUMN main.recommendations.raw_user_id IS 'User number of the archive.';
+COMMENT ON COLUMN main.recommendations.raw_user_id IS 'User number of the archive; of own data, see user_key.';
 COMMENT ON COLUMN main.recommendations.rank IS 'Place, from 1.';
-COMMENT ON COLUMN main.recommendations.title IS 'Title of the movie.';
-COMMENT ON COLUMN main.recommendations.genres IS 'Its genres.';
-COMMENT ON COLUMN main.recommendations.raw_item_id IS 'Movie number of the archive.';
+COMMENT ON COLUMN main.recommendations.title IS 'Title of the item; the id of one of own data that has none.';
+COMMENT ON COLUMN main.recommendations.genres IS 'Its genres, or categories.';
+COMMENT ON COLUMN main.recommendations.raw_item_id IS 'Movie number of the archive; of own data, see item_key.';
 COMMENT ON COLUMN main.recommendations.score IS 'The model''s score; comparable within one user and training only.';
 COMMENT ON COLUMN main.recommendations.created_at IS 'When it was scored (UTC).';
 COMMENT ON COLUMN main.recommendations.run_id IS 'The training that scored (mart.training_runs).';
 COMMENT ON COLUMN main.recommendations.snapshot_id IS 'What it was trained on (core.snapshots).';
+COMMENT ON COLUMN main.recommendations.user_key IS 'Of own data the user''s id, as the source writes it.';
+COMMENT ON COLUMN main.recommendations.item_key IS 'Of own data the item''s id, as the source writes it.';
 
 CREATE OR REPLACE VIEW main.beyond_accuracy AS
 SELECT

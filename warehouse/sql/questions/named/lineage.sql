@@ -6,6 +6,7 @@ SELECT
     sequences_sha256, load_id, source, source_sha256,
     CASE WHEN NOT lineage.verified THEN 'unverified: not the publisher''s checksum'
          WHEN lineage.dataset = 'synthetic' THEN 'made here from a seed'
+         WHEN load_id IN (SELECT load_id FROM raw.descriptions) THEN 'own data'
          ELSE 'the publisher''s checksum' END AS archive,
     warnings
 FROM mart.metrics AS metrics
