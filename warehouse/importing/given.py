@@ -1,6 +1,7 @@
 """A file of scores: what its columns must be, and its rows by the snapshot's ids."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,15 +64,31 @@ def take_rows(
         connection.execute(statement, {name: facts[name] for name in names})
     _make_keys(connection, columns)
     own_split = "split" if "split" in columns else f"{quoted(split)}"
-    connection.execute(
-        f'CREATE VIEW given AS SELECT "user" AS given_user, item AS given_item, score, '
-        f"{own_split}::VARCHAR AS split "
-        f"FROM read_parquet({quoted(literal_glob(path))}, hive_partitioning = false)"
-    )
-    rows = _checked(connection, path, snapshot)
-    connection.execute(statements("importing/scored"))
+    with _readable(path):
+        connection.execute(
+            f'CREATE VIEW given AS SELECT "user" AS given_user, item AS given_item, score, '
+            f"{own_split}::VARCHAR AS split "
+            f"FROM read_parquet({quoted(literal_glob(path))}, hive_partitioning = false)"
+        )
+        rows = _checked(connection, path, snapshot)
+        connection.execute(statements("importing/scored"))
     _refuse_twice(connection, path)
     return rows
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """A block that reads the file's rows, which may be damaged though its head is not."""
+    try:
+        yield
+    except duckdb.OutOfMemoryException:
+        raise
+    except duckdb.Error as error:
+        raise RefusedError(
+            f"{path.name} can't be read",
+            got=str(error).splitlines()[0],
+            to_do="It may be damaged: write it anew",
+        ) from error
 
 
 def _columns(path: Path) -> dict[str, pa.DataType]:
@@ -84,7 +101,7 @@ def _columns(path: Path) -> dict[str, pa.DataType]:
         raise RefusedError("There is no such file", got=str(path), to_do="Give a Parquet file")
     try:
         schema = pq.read_schema(path)
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise RefusedError(
             f"{path.name} is no Parquet file",
             got=str(error).splitlines()[0],

@@ -15,19 +15,24 @@ WITH board AS (
     JOIN mart.lineage USING (snapshot_id)
     WHERE snapshot_id IN (SELECT unnest($1::VARCHAR[])) AND split = 'test' AND k = 10
 )
+-- an imported model may be ranked among one kind alone
 SELECT
-    sampled.data, sampled.retention, sampled.display_name AS model,
-    nullif(array_to_string(string_split(sampled.preset, ' ')[2:], ' '), '') AS settings,
-    sampled.n_seeds AS seeds,
-    round(sampled.recall, 4) AS recall_10, round(sampled.ndcg, 4) AS ndcg_10,
-    round(every.recall, 4) AS full_recall_10, round(every.ndcg, 4) AS full_ndcg_10,
+    data, board.retention, display_name AS model,
+    nullif(array_to_string(string_split(preset, ' ')[2:], ' '), '') AS settings,
+    any_value(n_seeds) AS seeds,
+    round(max(recall) FILTER (protocol = 'uniform_100'), 4) AS recall_10,
+    round(max(ndcg) FILTER (protocol = 'uniform_100'), 4) AS ndcg_10,
+    round(max(recall) FILTER (protocol = 'full'), 4) AS full_recall_10,
+    round(max(ndcg) FILTER (protocol = 'full'), 4) AS full_ndcg_10,
     paper.recall_10 AS paper_recall_10, paper.ndcg_10 AS paper_ndcg_10,
-    nullif(concat_ws('; ', sampled.warnings, CASE WHEN every.warnings IS DISTINCT FROM sampled.warnings
-        THEN 'full: ' || every.warnings END), '') AS warnings
-FROM board AS sampled
-JOIN board AS every USING (snapshot_id, preset, model)
-LEFT JOIN mart.models AS models USING (model)
+    nullif(concat_ws('; ',
+        max(warnings) FILTER (protocol = 'uniform_100'),
+        CASE WHEN max(warnings) FILTER (protocol = 'full') IS DISTINCT FROM max(warnings) FILTER (protocol = 'uniform_100')
+            THEN 'full: ' || max(warnings) FILTER (protocol = 'full') END), '') AS warnings
+FROM board
+LEFT JOIN (SELECT model, rung FROM mart.models) AS models ON models.model = board.model
 LEFT JOIN mart.paper_results AS paper
-    ON sampled.dataset = 'ml-1m' AND paper.model = sampled.model AND paper.retention = sampled.retention
-WHERE sampled.protocol = 'uniform_100' AND every.protocol = 'full'
-ORDER BY sampled.retention, models.rung NULLS FIRST, sampled.preset
+    ON dataset = 'ml-1m' AND paper.model = board.model AND paper.retention = board.retention
+GROUP BY
+    data, board.retention, display_name, snapshot_id, board.model, preset, rung, paper.recall_10, paper.ndcg_10
+ORDER BY board.retention, rung NULLS FIRST, preset, board.model
