@@ -9,7 +9,7 @@ from prefect import task
 
 from expectations.facts import Facts
 from expectations.outcome import Outcome, stops
-from expectations.suites import AHEAD, CORE, OWN, RANKS, RAW
+from expectations.suites import AHEAD, CORE, LISTS, OWN, RANKS, RAW
 from tasks.artifacts import show_audit
 from tasks.ends import ends
 from tasks.progress import note, warn
@@ -112,7 +112,7 @@ def audit_runs(home: Home, runs: Sequence[TrainedRun], accept: Sequence[str] = (
         with staging_folder(home, "ranks") as folder:
             staged = stage_ranks(home, snapshot_id, ours, folder)
             listed = any(run.lists for run in ours)
-            suites = RANKS if listed else RANKS[:1]
+            suites = (*RANKS, *LISTS) if listed else RANKS
             _audit(home, staged, suites, facts, suspects, snapshot_id=snapshot_id)
 
 
@@ -125,6 +125,7 @@ def audit_import(home: Home, imported: Imported, folder: Path, accept: Sequence[
         splits=imported.splits,
         protocols=imported.protocols,
         known_to=imported.known_to,
+        repeats=repeats_of(home, imported.snapshot_id),
     )
     suspects = Suspects(facts.run_ids, imported.splits, accept)
     staged = stage_beside(home, imported, folder)

@@ -7,13 +7,17 @@ import shutil
 import sqlite3
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from urllib.parse import unquote
 
 import duckdb
+import numpy as np
 import polars as pl
 import pytest
+import torch
 
 from flows.parameters import experiment
 from flows.plan import plan
+from fpt_model.ranking import rank_run
 from warehouse.errors import RefusedError
 
 N_USERS, N_ITEMS = 30, 24
@@ -336,3 +340,59 @@ def test_a_description_in_the_home_serves_without_one_beside_the_source(tmp_path
     (tmp_path / "mine.toml").unlink()
     with pytest.raises(RefusedError, match="mine was never landed in this home"):
         plan(experiment({"dataset": "mine", "home": home}))
+
+
+def keys(home: Path, kind: str, snapshot_id: str) -> dict[int, str]:
+    rows = asked(
+        home,
+        f"SELECT {kind}_id, {kind}_key FROM core.{kind}s JOIN core.snapshots USING (snapshot_id) "
+        f"JOIN raw.{kind}_keys USING (load_id, raw_{kind}_id) WHERE snapshot_id = '{snapshot_id}'",
+    )
+    return dict(rows)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["shop", "listening", "web"])
+def test_scores_come_back_by_own_ids_as_our_own_ranks(name, copy, fpt, tmp_path):
+    query = f"SELECT run_id, snapshot_id FROM runs WHERE dataset = '{name}'"
+    ((run_id, snapshot_id),) = asked(copy, query)
+    path = copy / "sequences" / f"sequences-{snapshot_id}.parquet"
+    scores = tmp_path / "scores.npy"
+    rank_run(path, copy / "runs" / run_id, tmp_path / "ranks", torch.device("cpu"), scores)
+    users, items = (keys(copy, kind, snapshot_id) for kind in ("user", "item"))
+    frame = pl.DataFrame(
+        [
+            (users[user], items[item], float(score))
+            for user, row in enumerate(np.load(scores), start=1)
+            for item, score in enumerate(row[1:], start=1)
+            if not np.isnan(score)
+        ],
+        ("user", "item", "score"),
+        orient="row",
+    )
+    if name == "web":  # its ids are numbers, and may be given as such
+        frame = frame.with_columns(pl.col("user", "item").cast(pl.Int64))
+    frame.write_parquet(tmp_path / "scores.parquet")
+    words = ("--name", "theirs", "--dataset", name, "--json")
+    done = fpt("import-scores", tmp_path / "scores.parquet", *words, home=copy)
+    assert done.code == 0, done.err
+    imported = done.rows[0]["run_id"]
+    same = asked(
+        copy,
+        "SELECT count(*), count(*) FILTER (a.rank = b.rank AND a.n_candidates = b.n_candidates) "
+        "FROM mart.user_ranks AS a JOIN mart.user_ranks AS b USING (split, protocol, user_id) "
+        f"WHERE a.run_id = '{imported}' AND b.run_id = '{run_id}' AND split = 'test'",
+    )
+    assert same[0][0] == same[0][1] == 2 * len(users)
+
+    done = fpt("export-ranks", "--run", imported, "--output", tmp_path / "trec", home=copy)
+    assert done.code == 0, done.err
+    lines = (tmp_path / "trec" / "qrels.trec").read_text().splitlines()
+    assert {unquote(line.split()[0]) for line in lines} == set(users.values())
+
+    frame = frame.with_columns(user=pl.lit("nobody")) if name == "shop" else frame.head(0)
+    frame.write_parquet(tmp_path / "scores.parquet")
+    done = fpt("import-scores", tmp_path / "scores.parquet", *words, home=copy)
+    assert done.code == 2
+    said = "users that the data set has not" if name == "shop" else "has no rows"
+    assert said in done.err

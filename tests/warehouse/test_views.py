@@ -102,7 +102,8 @@ def rows(world: duckdb.DuckDBPyConnection, query: str) -> list[tuple]:
 
 def test_models_rungs_and_the_papers_figures(world):
     assert sorted(rows(world, "FROM mart.models"), key=lambda row: row[2]) == [
-        (*one, False) for one in MODELS  # nothing is imported here
+        (*one, False)
+        for one in MODELS  # nothing is imported here
     ]
     found = rows(world, "FROM mart.rungs")
     assert (set(found), len(found)) == (RUNGS, len(RUNGS))

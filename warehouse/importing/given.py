@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from warehouse.database import literal_glob, quoted, statements
 from warehouse.errors import RefusedError
+from warehouse.raw_ids import User
 from warehouse.records import Snapshot
 from warehouse.visible import counted
 
@@ -39,7 +40,7 @@ def take_rows(
     path: Path,
     snapshot: Snapshot,
     split: str,
-    forgotten: Collection[int],
+    forgotten: Collection[User],
 ) -> Rows:
     """Make the tables `known_users`, `known_items`, `history`, `wanted` and `scored`.
 
@@ -57,7 +58,8 @@ def take_rows(
     facts = {
         "load_id": snapshot.load_id,
         "snapshot_id": snapshot.snapshot_id,
-        "forgotten": sorted(forgotten),
+        "forgotten": sorted(map(str, forgotten)),
+        "comes_again": snapshot.repeats == "all",
     }
     for statement in duckdb.extract_statements(statements("importing/known")):
         names = statement.named_parameters
@@ -148,13 +150,17 @@ def _is_text(kind: pa.DataType) -> bool:
 def _make_keys(connection: duckdb.DuckDBPyConnection, columns: dict[str, pa.DataType]) -> None:
     """What the file's ids mean: views `user_keys` and `item_keys`, of the file's own type.
 
-    The one place that knows how a data set writes its ids: numbers, or the same as text.
+    Ids are known as text. A column of numbers means those that are written as its numbers are:
+    7 is no 007.
     """
     for name in ("user", "item"):
-        kind = "VARCHAR" if _is_text(columns[name]) else "BIGINT"
+        key = f"{name}_key"
+        if not _is_text(columns[name]):
+            kind = "HUGEINT" if pa.types.is_unsigned_integer(columns[name]) else "BIGINT"
+            number = f"TRY_CAST({name}_key AS {kind})"
+            key = f"CASE WHEN {number}::VARCHAR = {name}_key THEN {number} END"
         connection.execute(
-            f"CREATE VIEW {name}_keys AS SELECT raw_{name}_id::{kind} AS {name}_key, * "
-            f"FROM known_{name}s"
+            f"CREATE VIEW {name}_keys AS SELECT * REPLACE ({key} AS {name}_key) FROM known_{name}s"
         )
 
 
@@ -176,14 +182,14 @@ def _checked(connection: duckdb.DuckDBPyConnection, path: Path, snapshot: Snapsh
         (
             "n_unknown_users",
             "users that the data set has not",
-            "given_user NOT IN (SELECT user_key FROM user_keys)",
-            "ids as the archive writes them",
+            "given_user NOT IN (SELECT user_key FROM user_keys WHERE user_key IS NOT NULL)",
+            "ids as the data set writes them",
         ),
         (
             "n_unknown_items",
             "items that the data set has not",
-            "given_item NOT IN (SELECT item_key FROM item_keys)",
-            "ids as the archive writes them",
+            "given_item NOT IN (SELECT item_key FROM item_keys WHERE item_key IS NOT NULL)",
+            "ids as the data set writes them",
         ),
     )
     for name, what, condition, expected in wrong:

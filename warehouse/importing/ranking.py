@@ -142,6 +142,10 @@ def _ranking(home: Home, snapshot: Snapshot, folder: Path) -> Iterator[duckdb.Du
         connection.execute("CREATE SCHEMA raw; CREATE SCHEMA core")
         names = [name for name in files if name.partition(".")[0] in ("raw", "core")]
         show_files(connection, files, names, said=False)
+        for kind in ("user", "item"):
+            if f"raw.{kind}_keys" not in files:  # of an archive
+                columns = f"load_id VARCHAR, raw_{kind}_id BIGINT, {kind}_key VARCHAR"
+                connection.execute(f"CREATE TABLE raw.{kind}_keys ({columns})")
         yield connection
 
 

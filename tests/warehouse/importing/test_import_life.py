@@ -234,7 +234,10 @@ def test_scores_of_a_forgotten_user_are_left_out(own, publish_scores):
     with pytest.raises(RefusedError, match="users that the data set has not"):
         publish_scores(own, frame, "theirs")
     with writing(own.home) as connection:
-        connection.execute("INSERT INTO raw.forgotten VALUES ('ml-1m', 4242, '2026-01-01')")
+        connection.execute(
+            "INSERT INTO raw.forgotten (dataset, raw_user_id, forgotten_at)"
+            " VALUES ('ml-1m', 4242, '2026-01-01')"
+        )
     assert publish_scores(own, frame, "theirs").n_left_out == 2
 
 

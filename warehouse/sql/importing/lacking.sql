@@ -1,9 +1,9 @@
 -- $1: whether all unseen items must be there, else the drawn ones. Who lacks how many, the target too.
 SELECT
-    raw_user_id AS "user", split,
+    user_key AS "user", split,
     CASE WHEN $1 THEN n_unseen - n_scored_unseen ELSE n_drawn - n_scored_drawn END
         + (NOT has_target)::INTEGER AS lacking
 FROM places
-JOIN (SELECT user_id, raw_user_id FROM known_users) USING (user_id)
+JOIN (SELECT user_id, user_key FROM known_users) USING (user_id)
 WHERE lacking > 0
-ORDER BY raw_user_id, split
+ORDER BY user_id, split

@@ -16,6 +16,7 @@ WITH own AS (
     FROM scored
     JOIN own USING (split, user_id)
     ANTI JOIN history USING (user_id, item_id)
+    WHERE item_id <> target
     GROUP BY split, user_id
 ), drawn AS (
     SELECT

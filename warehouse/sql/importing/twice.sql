@@ -2,9 +2,9 @@
 WITH twice AS (
     SELECT user_id, item_id, count(*) AS times FROM scored GROUP BY split, user_id, item_id HAVING times > 1
 )
-SELECT raw_user_id AS "user", raw_item_id AS item, times
+SELECT user_key AS "user", item_key AS item, times
 FROM twice
-JOIN (SELECT user_id, raw_user_id FROM known_users) USING (user_id)
-JOIN (SELECT item_id, raw_item_id FROM known_items) USING (item_id)
+JOIN (SELECT user_id, user_key FROM known_users) USING (user_id)
+JOIN (SELECT item_id, item_key FROM known_items) USING (item_id)
 ORDER BY ALL
 LIMIT 3

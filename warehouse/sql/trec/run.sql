@@ -2,12 +2,12 @@
 -- held-out item stands at its own, and at the others stand names for the items that are not stored.
 -- Of a rank between two places (half of the equal ones count) it is the later one.
 SELECT
-    url_encode(raw_user_id::VARCHAR) AS query, 'Q0' AS unused,
-    CASE WHEN place = own THEN url_encode(raw_item_id::VARCHAR) ELSE 'other:' || place END AS document,
+    url_encode(user_key) AS query, 'Q0' AS unused,
+    CASE WHEN place = own THEN url_encode(item_key) ELSE 'other:' || place END AS document,
     place, $depth + 1 - place AS score, $tag AS tag
 FROM (
     SELECT
-        user_id, raw_user_id, raw_item_id,
+        user_id, user_key, item_key,
         CASE WHEN isfinite(rank) THEN ceil(rank)::BIGINT END AS own,
         unnest(range(1, 1 + least($depth, n_candidates))) AS place
     FROM ranks
