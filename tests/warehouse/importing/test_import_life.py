@@ -21,6 +21,8 @@ from warehouse.pruning import prune, would_go
 from warehouse.publishing import publish_runs
 from warehouse.questions import ask
 from warehouse.recommending import adviser
+from warehouse.report.facts import gather
+from warehouse.report.page import page
 from warehouse.store import show_listed, unlist
 
 RANKS = pa.schema(
@@ -203,6 +205,20 @@ def test_lost_ranks_are_no_import_any_more(own, publish_scores):
     with reading(own.home) as connection:
         lost = connection.execute(statements("doctor/lacking_imports")).fetchall()
     assert lost == [("theirs", "scores.parquet")]
+
+
+def test_the_report_shows_it_without_a_seed_and_without_what_is_not_known(
+    own, train, publish_scores
+):
+    train("ours", own.scores(1, 10**6))
+    publish_scores(own, own.lists(own.scores(2, 10**6), 10), "lists")
+    publish_scores(own, own.candidates(own.scores(3, 10**6)), "drawn")
+    publish_scores(own, own.lists(own.scores(4, 10**6), 5), "short")
+    told = page(gather(own.home))
+    assert "SAS-FPT <small>1 seed</small>" in told
+    assert "lists (imported) <small class=" in told
+    assert "drawn (imported) <small class=" in told
+    assert "short (imported)" not in told  # nothing at 10 is known of it
 
 
 def test_nobody_asks_it_for_recommendations(own, publish_scores):
