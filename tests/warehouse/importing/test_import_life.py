@@ -207,6 +207,7 @@ def test_lost_ranks_are_no_import_any_more(own, publish_scores):
     assert lost == [("theirs", "scores.parquet")]
 
 
+@pytest.mark.slow
 def test_the_report_shows_it_without_a_seed_and_without_what_is_not_known(
     own, train, publish_scores
 ):
@@ -242,6 +243,7 @@ def test_a_forgotten_user_is_forgotten_with_all_imports(own, publish_scores, mak
     assert not list(own.home.store.glob(f"*/*={made.run_id}"))
 
 
+@pytest.mark.slow
 def test_scores_of_a_forgotten_user_are_left_out(own, publish_scores):
     """Whose own id the data set has no more, but who is known to be forgotten."""
     frame = pl.concat(
