@@ -42,6 +42,7 @@ CHOICES: Mapping[str, Sequence[str]] = {
     "model": tuple(MODELS.values()),
     "slice": ("everybody", "history", "popularity", "season"),
 }
+IMPORTED = " (imported)"  # the end of the names of others' models, which may be any
 WHOLE = {"k"}  # settings that are numbers
 _NAME = re.compile(r"[\w-]+")
 _SETTING = re.compile(r"-- \$(\w+) = (\S+): (.+)")
@@ -144,7 +145,7 @@ def _value(name: str, text: str, own: Own) -> str:
 def _chosen(name: str, text: str, own: Own) -> str:
     """One of the words that a setting takes, whatever its case; a model by its slug as well."""
     known = CHOICES.get(name)
-    if known is None:
+    if known is None or (name == "model" and text.endswith(IMPORTED)):
         return text
     spelled = MODELS.get(text.lower(), text) if name == "model" else text
     found = next((word for word in known if word.lower() == spelled.lower()), None)

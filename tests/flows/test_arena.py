@@ -76,7 +76,8 @@ def test_our_own_scores_come_back_as_our_own_ranks(copy, fpt, tmp_path):
     assert report.code == 0, report.err
     assert "ours again (imported)" in (tmp_path / "report.html").read_text()
     for question in ("leaderboard", "slices", "runs"):
-        assert "ours again (imported)" in fpt("sql", question, home=copy).out
+        said = fpt("sql", question, "model=ours again (imported)", "--json", home=copy)
+        assert {row["model"] for row in said.rows} == {"ours again (imported)"}
     refused = fpt("recommend", "--user", 1, "--model", "ours again", "--json", home=copy)
     assert refused.code == 2
     assert "ours again was imported" in refused.err

@@ -21,6 +21,8 @@ from warehouse.pruning import prune, would_go
 from warehouse.publishing import publish_runs
 from warehouse.questions import ask
 from warehouse.recommending import adviser
+from warehouse.report.facts import gather
+from warehouse.report.page import page
 from warehouse.store import show_listed, unlist
 
 RANKS = pa.schema(
@@ -205,6 +207,21 @@ def test_lost_ranks_are_no_import_any_more(own, publish_scores):
     assert lost == [("theirs", "scores.parquet")]
 
 
+@pytest.mark.slow
+def test_the_report_shows_it_without_a_seed_and_without_what_is_not_known(
+    own, train, publish_scores
+):
+    train("ours", own.scores(1, 10**6))
+    publish_scores(own, own.lists(own.scores(2, 10**6), 10), "lists")
+    publish_scores(own, own.candidates(own.scores(3, 10**6)), "drawn")
+    publish_scores(own, own.lists(own.scores(4, 10**6), 5), "short")
+    told = page(gather(own.home))
+    assert "SAS-FPT <small>1 seed</small>" in told
+    assert "lists (imported) <small class=" in told
+    assert "drawn (imported) <small class=" in told
+    assert "short (imported)" not in told  # nothing at 10 is known of it
+
+
 def test_nobody_asks_it_for_recommendations(own, publish_scores):
     made = publish_scores(own, own.scores(), "theirs")
     for choice in (Choice(model="Theirs"), Choice(run_id=made.run_id[:6])):
@@ -226,6 +243,7 @@ def test_a_forgotten_user_is_forgotten_with_all_imports(own, publish_scores, mak
     assert not list(own.home.store.glob(f"*/*={made.run_id}"))
 
 
+@pytest.mark.slow
 def test_scores_of_a_forgotten_user_are_left_out(own, publish_scores):
     """Whose own id the data set has no more, but who is known to be forgotten."""
     frame = pl.concat(
