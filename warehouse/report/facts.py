@@ -10,7 +10,7 @@ from warehouse.home import Home
 from warehouse.questions import ask
 
 Row = dict[str, Any]
-OF_PRESETS = ("scores", "rivals", "ladder", "curves", "slices")
+OF_PRESETS = ("scores", "rivals", "ladder", "curves", "slices", "lists")
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Experiment:
         ladder: those to the model one rung below.
         curves: validation NDCG and training loss by epoch.
         slices: NDCG by part of the users.
+        lists: what each variant puts first: coverage, novelty, popularity.
     """
 
     preset: str
@@ -32,6 +33,7 @@ class Experiment:
     ladder: list[Row] = field(default_factory=list)
     curves: list[Row] = field(default_factory=list)
     slices: list[Row] = field(default_factory=list)
+    lists: list[Row] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
