@@ -22,6 +22,9 @@ def winners(metric, n):
     return [right for right in range(n) if measured(metric, rows[right]) == 1]
 
 
+below = measured(RetrievalRecall(top_k=3), [(0, -1.0, True), (0, -2.0, False)])
+if below:
+    raise SystemExit(f"an item whose score is below 0 is found: {below}")
 averaged = winners(RetrievalNormalizedDCG(top_k=1), 12) == []
 places = winners(RetrievalRecall(top_k=1), 17) + winners(RetrievalPrecision(top_k=1), 17)
 odd = all(0 < place < 16 for place in places)
