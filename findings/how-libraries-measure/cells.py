@@ -5,18 +5,18 @@ Questions, one user unless said otherwise:
 - ndcg: NDCG@10 of a list of ten whose second is the one right item;
 - recall: recall@3 of a list of three, the first two of which are right, of five right ones;
 - precision: precision@10 of a list of three, the first two of which are right;
-- ties: of two items with one score, "9" and "10", which stands first;
+- ties: of four items with one score, which stands first;
 - no_list: mean over two users of whom one has a perfect list and the other has none;
 - no_truth: mean over two users with lists, of whom one has the right item first, the other none.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 TEN = [str(item) for item in range(101, 111)]
 SECOND = TEN[1]
 THREE, FIVE = ["1", "2", "3"], ["1", "2", "4", "5", "6"]  # three listed, five right
-PAIR = ("9", "10")
+LEVEL = ("300", "10", "2", "9")  # each is first by one rule: handed over, by name, by number
 NOT = "—"  # it has no such thing
 
 
@@ -26,16 +26,20 @@ def number(value: float) -> str:
     return text.removeprefix("0") or "0"
 
 
-def ties(first: Callable[[list[str]], str]) -> str:
-    """In words, from who stands first in either order of the two; "" where neither does."""
-    one, other = first(list(PAIR)), first(list(reversed(PAIR)))
+def ties(hit: Callable[[Sequence[str], str], float]) -> str:
+    """In words who stands first, from recall or the like at 1 of each item, in either order."""
+    found = []
+    for order in (LEVEL, LEVEL[::-1]):
+        found.append([item for item in order if hit(order, item) == 1])
     return {
-        ("9", "10"): "order of the list",
-        ("10", "9"): "last of the list first",
-        ("9", "9"): "by name, descending",
-        ("10", "10"): "by number, highest first",
-        ("", ""): "averaged",
-    }[one, other]
+        "300 9": "order of the list",
+        "9 300": "last of the list first",
+        "10 10": "by name, ascending",
+        "9 9": "by name, descending",
+        "2 2": "by number, lowest first",
+        "300 300": "by number, highest first",
+        "": "averaged",
+    }[" ".join(found[0] + found[1])]
 
 
 def kept(mean: float) -> str:

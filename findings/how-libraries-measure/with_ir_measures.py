@@ -31,21 +31,24 @@ def asked(measure, run, truth):
     return ir_measures.calc_aggregate([measure], qrels, run)[measure]
 
 
-def first_by(measure):
-    def first(order):
-        run = {"u": dict.fromkeys(order, 1.0)}
-        return next(i for i in order if asked(measure, run, {"u": [i]}) == 1)
+def hit_by(measure):
+    """A measure that is 1 where the right item of equal scores is first."""
 
-    return first
+    def hit(order, item):
+        return asked(measure, {"u": dict.fromkeys(order, 1.0)}, {"u": [item]})
+
+    return hit
 
 
-by = {str(measure): ties(first_by(measure)) for measure in (nDCG @ 10, RR, RR @ 10)}
-names = {"nDCG@10": "nDCG", "RR": "RR", "RR@10": "RR@k"}
+by = {name: ties(hit_by(one)) for name, one in (("nDCG", nDCG @ 10), ("RR", RR), ("RR@k", RR @ 10))}
+whole = by.pop("RR@k")
+if by["nDCG"] != by["RR"]:
+    raise SystemExit(f"nDCG and RR differ: {by}")
 tell(
     ndcg=number(measured(nDCG @ 10, {"u": TEN}, {"u": [SECOND]})),
     recall=number(measured(R @ 3, {"u": THREE}, {"u": FIVE})),
     precision=number(measured(P @ 10, {"u": THREE}, {"u": FIVE})),
-    ties="; ".join(f"{names[name]}: {word}" for name, word in by.items()),
+    ties=f"nDCG, RR: {by['RR']}; RR@k: {whole}",
     no_list=kept(measured(R @ 3, {"u": ["1"]}, {"u": ["1"], "v": ["1"]})),
     no_truth=without_truth(),
 )

@@ -33,16 +33,16 @@ def asked(measure, run, truth):
     return mean(row[measure.replace(".", "_")] for row in found.values())
 
 
-def first(order):
-    run = {"u": dict.fromkeys(order, 1.0)}
-    return next(i for i in order if asked("P.1", run, {"u": [i]}) == 1)
+def hit(order, item):
+    """Precision at 1 of one right item among equal scores."""
+    return asked("P.1", {"u": dict.fromkeys(order, 1.0)}, {"u": [item]})
 
 
 tell(
     ndcg=number(measured("ndcg_cut.10", {"u": TEN}, {"u": [SECOND]})),
     recall=number(measured("recall.3", {"u": THREE}, {"u": FIVE})),
     precision=number(measured("P.10", {"u": THREE}, {"u": FIVE})),
-    ties=ties(first),
+    ties=ties(hit),
     no_list=kept(measured("recall.3", {"u": ["1"]}, {"u": ["1"], "v": ["1"]})),
     no_truth=without_truth(),
 )

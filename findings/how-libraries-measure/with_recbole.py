@@ -1,8 +1,9 @@
-"""RecBole: its collector takes scores of all items and marks the right ones."""
+"""RecBole: its collector takes the scores of all items and marks the right ones."""
 
-import numpy as np
+import math
+
 import torch
-from cells import number, tell, ties, kept, NOT
+from cells import number, tell
 from recbole.evaluator.collector import Collector
 from recbole.evaluator.metrics import NDCG, Precision, Recall
 
@@ -16,7 +17,7 @@ CONFIG = {
 
 
 def measured(metric, scores, right, k):
-    """Of scores (users, items) and pairs of user and right item."""
+    """Of scores (users, items), and pairs of a user and a right item."""
     collector = Collector(CONFIG)
     users, items = (torch.tensor(side) for side in zip(*right, strict=True))
     collector.eval_batch_collect(torch.tensor(scores), None, users, items)
@@ -24,26 +25,23 @@ def measured(metric, scores, right, k):
     return found[f"{metric.__name__.lower()}@{k}"]
 
 
-def down(n):
-    return [float(n - place) for place in range(n)]
-
-
-def of_numpy(name, ask):
-    """NumPy has dropped names that it may use."""
-    try:
-        return ask()
-    except AttributeError as error:
-        return f"{name}: {error}"
-
-
-def first(order):
-    """Two items with the highest score among eleven; there is no order but that of numbers."""
-    scores = [[0.0] * 9 + [1.0, 1.0]]
-    return next(i for i in order if measured(Recall, scores, [(0, int(i))], 1) == 1)
+def winner(n):
+    """Which of n items of one score stands first."""
+    hits = [measured(Recall, [[1.0] * n], [(0, item)], 1) for item in range(n)]
+    return hits.index(1)
 
 
 five = [(0, item) for item in (0, 1, 20, 21, 22)]
-low = [*down(3), *[-9.0 - place for place in range(20)]]
-print(of_numpy("x", lambda: measured(NDCG, [down(12)], [(0, 1)], 10)))
-print(measured(Recall, [low], five, 3), measured(Precision, [low], five, 10), low)
-print(first([9, 10]), first([10, 9]))
+falling = [[float(-place) for place in range(23)]]
+winners = [winner(n) for n in (12, 64)]
+neither = all(0 < place < n - 1 for place, n in zip(winners[:1], (12,), strict=True))
+without = measured(Recall, [[1.0, *[0.0] * 11]] * 2, [(0, 0)], 3)
+tell(
+    ndcg=number(measured(NDCG, falling, [(0, 1)], 10)),
+    recall=number(measured(Recall, falling, five, 3)),
+    # ten are always listed: two hits of ten
+    precision=number(measured(Precision, falling, five, 10)),
+    ties="torch.topk: neither first nor last" if neither else str(winners),
+    no_list="every user is ranked",
+    no_truth="NaN" if math.isnan(without) else number(without),
+)

@@ -14,9 +14,9 @@ def frames(lists, truth):
     }
 
 
-def first(order):
-    of = {item: frames({1: order}, {1: [item]}) for item in order}
-    return next(item for item in order if Recall(k=1).calc(**of[item]) == 1)
+def hit(order, item):
+    """Recall at 1 of one right item."""
+    return Recall(k=1).calc(**frames({1: order}, {1: [item]}))
 
 
 ten, three = frames({1: TEN}, {1: [SECOND]}), frames({1: THREE}, {1: FIVE})
@@ -25,7 +25,7 @@ tell(
     ndcg=f"{number(NDCG(k=10).calc(**ten))} ({number(achievable)} with divide_by_achievable)",
     recall=number(Recall(k=3).calc(**three)),
     precision=number(Precision(k=10).calc(**three)),
-    ties={"order of the list": "column Rank decides"}[ties(first)],
+    ties={"order of the list": "column Rank decides"}[ties(hit)],
     no_list=kept(Recall(k=3).calc(**frames({1: ["1"]}, {1: ["1"], 2: ["1"]}))),
     no_truth=kept(Recall(k=3).calc(**frames({1: ["1"], 2: ["1"]}, {1: ["1"]}))),
 )

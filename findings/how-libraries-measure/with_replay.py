@@ -9,12 +9,10 @@ def value(metric, lists, truth):
     return next(iter(metric(lists, truth).values()))
 
 
-def first(order):
-    def hit(item):
-        listed = DataFrame({"query_id": 1, "item_id": [int(i) for i in order], "rating": 1.0})
-        return value(Recall(1), listed, DataFrame({"query_id": [1], "item_id": [int(item)]}))
-
-    return next(item for item in order if hit(item) == 1)
+def hit(order, item):
+    """Recall at 1 of one right item among equal ratings."""
+    listed = DataFrame({"query_id": 1, "item_id": [int(i) for i in order], "rating": 1.0})
+    return value(Recall(1), listed, DataFrame({"query_id": [1], "item_id": [int(item)]}))
 
 
 right = [("1", 1.0)]
@@ -22,7 +20,7 @@ tell(
     ndcg=number(value(NDCG(10), {1: [(i, -float(i)) for i in TEN]}, {1: [SECOND]})),
     recall=number(value(Recall(3), {1: [(i, -float(i)) for i in THREE]}, {1: FIVE})),
     precision=number(value(Precision(10), {1: [(i, -float(i)) for i in THREE]}, {1: FIVE})),
-    ties=ties(first),
+    ties=ties(hit),
     no_list=kept(value(Recall(3), {1: right}, {1: ["1"], 2: ["1"]})),
     no_truth=kept(value(Recall(3), {1: right, 2: right}, {1: ["1"]})),
 )

@@ -12,25 +12,30 @@ def measured(metric, rows):
 
 
 def down(right, n):
-    return [(0, float(-place), place in right) for place in range(n)]
+    """A query whose scores fall, above 0: what is not counts as not found."""
+    return [(0, float(n - place), place in right) for place in range(n)]
 
 
-def first(metric):
-    """Whose hit counts whole among two of the same score."""
-    hits = []
-    for right in (0, 1):
-        hits.append(measured(metric, [(0, 1.0, place == right) for place in (0, 1)]))
-    return {(1.0, 0.0): "first", (0.0, 1.0): "last"}.get(tuple(hits), "averaged")
+def winners(metric, n):
+    """Which of n items of one score counts as first."""
+    rows = [[(0, 1.0, place == right) for place in range(n)] for right in range(n)]
+    return [right for right in range(n) if measured(metric, rows[right]) == 1]
 
 
-print(first(RetrievalNormalizedDCG(top_k=1)), first(RetrievalRecall(top_k=1)))
+below = measured(RetrievalRecall(top_k=3), [(0, -1.0, True), (0, -2.0, False)])
+if below:
+    raise SystemExit(f"an item whose score is below 0 is found: {below}")
+averaged = winners(RetrievalNormalizedDCG(top_k=1), 12) == []
+places = winners(RetrievalRecall(top_k=1), 17) + winners(RetrievalPrecision(top_k=1), 17)
+odd = all(0 < place < 16 for place in places)
 both = [(0, 1.0, True), (1, 1.0, False)]
+skipped = measured(RetrievalRecall(top_k=3, empty_target_action="skip"), both)
 tell(
     ndcg=number(measured(RetrievalNormalizedDCG(top_k=10), down({1}, 10))),
     recall=number(measured(RetrievalRecall(top_k=3), down({0, 1, 3, 4, 5}, 6))),
     precision=number(measured(RetrievalPrecision(top_k=10), down({0, 1}, 3))),
-    ties="x",
+    ties=f"NDCG: {'averaged' if averaged else 'not averaged'}; "
+    + ("others: neither first nor last" if odd else str(places)),
     no_list=NOT,
-    no_truth=kept(measured(RetrievalRecall(top_k=3), both))
-    + f" (skip: {kept(measured(RetrievalRecall(top_k=3, empty_target_action='skip'), both))})",
+    no_truth=f"{kept(measured(RetrievalRecall(top_k=3), both))} (skip: {kept(skipped)})",
 )

@@ -77,6 +77,11 @@ def world(home, publish, published_snapshot, store_frames):
     )
     found = {"too-good": [{"run_id": "a0", "split": "test", "protocol": "full", "users": 60}]}
     store_warnings(home, "audit", ["a0"], ["test"], found, [])
+    with writing(home) as connection:
+        connection.execute(
+            "INSERT INTO mart.run_lists VALUES"
+            " ('a0', 10, 'everybody', 'everybody', 0.5, 0.7, 2.5, 0.2, 0.1, 1, NULL, 4)"
+        )
     return home
 
 
@@ -103,9 +108,7 @@ def test_a_name_is_its_file_and_anything_else_is_sql():
     assert sql_of("SELECT 1") == "SELECT 1"
     with pytest.raises(RefusedError, match=r"got leaderbord, expected leaderboard\."):
         sql_of("leaderbord")
-    with pytest.raises(
-        RefusedError, match="got xyz, expected audits, backtest, beyond"
-    ):
+    with pytest.raises(RefusedError, match="got xyz, expected audits, backtest, beyond-accuracy"):
         sql_of("xyz")
 
 
@@ -161,7 +164,9 @@ def test_the_models_that_settings_know_are_those_of_the_tables(world):
 def test_show_tables_shows_those_of_all_schemas_and_readers_views_first(world):
     for text in ("SHOW TABLES", "show  tables ;"):
         names = ask(world, sql_of(text)).get_column("name").to_list()
-        assert names[:4] == ["leaderboard", "recommendations", "runs", "slices"]
+        assert names[:5] == [
+            *("beyond_accuracy", "leaderboard", "recommendations", "runs", "slices")
+        ]
         assert {"mart.metrics", "core.items", "raw.ratings"} <= set(names)
 
 

@@ -161,6 +161,23 @@ def test_a_home_without_trainings_has_a_report_too():
     assert "Nothing is audited yet" in words
 
 
+def test_what_is_recommended_stands_in_a_table_where_it_is_known():
+    about = {"data": "x", "dataset": "x", "retention": "5-core", "verified": True}
+    about |= {"n_users": 1, "n_items": 2, "n_interactions": 3, "n_models": 1, "n_trainings": 1}
+    listed = {"display_name": "SASRec", "coverage": 0.5957, "gini": 0.8261, "novelty": 2.84}
+    listed |= {"lift": -0.121, "diversity": None}
+    one = Experiment("quick", [score("SASRec", 0.5)], lists=[listed])
+    words = Page(page(Facts([DataSet(about, [one])], [], [], []))).words
+    assert "What do they recommend?" in words
+    for cell in ("59.6%", ".8261", "2.8", "−12%", "–"):
+        assert cell in words
+    older = Experiment("quick", [score("SASRec", 0.5)])
+    assert (
+        "What do they recommend?"
+        not in Page(page(Facts([DataSet(about, [older])], [], [], []))).words
+    )
+
+
 def test_one_seed_one_user_and_no_curve_leave_no_chart_but_a_table():
     about = {"data": HOSTILE, "dataset": "x", "retention": "5-core", "verified": False}
     about |= {"n_users": 1, "n_items": 2, "n_interactions": 3, "n_models": 1, "n_trainings": 1}

@@ -103,6 +103,7 @@ SHOWN = """
 [...document.querySelectorAll('.page')].filter((one) => one.checkVisibility())
   .map((one) => one.querySelector('h2').textContent.trim())
 """
+LISTED = {"coverage": 0.5957, "gini": 0.8261, "novelty": 12.8, "lift": 0.179, "diversity": 0.71}
 
 
 def score(model: str, protocol: str, ndcg: float) -> dict:
@@ -147,6 +148,7 @@ def experiment(preset: str) -> Experiment:
             for bucket in ("1: under 5", "5: 500 and more")
             for model in MODELS
         ],
+        lists=[LISTED | {"display_name": model} for model in MODELS],
     )
 
 

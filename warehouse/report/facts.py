@@ -11,7 +11,7 @@ from warehouse.questions import ask
 from warehouse.raw_ids import User
 
 Row = dict[str, Any]
-OF_PRESETS = ("scores", "rivals", "ladder", "curves", "slices")
+OF_PRESETS = ("scores", "rivals", "ladder", "curves", "slices", "lists")
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class Experiment:
         ladder: those to the model one rung below.
         curves: validation NDCG and training loss by epoch.
         slices: NDCG by part of the users.
+        lists: what each variant puts first: coverage, novelty, popularity.
     """
 
     preset: str
@@ -33,6 +34,7 @@ class Experiment:
     ladder: list[Row] = field(default_factory=list)
     curves: list[Row] = field(default_factory=list)
     slices: list[Row] = field(default_factory=list)
+    lists: list[Row] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
