@@ -5,6 +5,7 @@ import random
 import re
 import shutil
 import sqlite3
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -14,7 +15,11 @@ import pytest
 
 from flows.parameters import experiment
 from flows.plan import plan
+from flows.unfit import refuse_unfit
+from tasks.training import trainings
 from warehouse.errors import RefusedError
+from warehouse.home import Home
+from warehouse.preparing import known_snapshot
 
 N_USERS, N_ITEMS = 30, 24
 START = datetime(2024, 3, 1, tzinfo=UTC)
@@ -271,20 +276,21 @@ def test_one_is_forgotten_by_ones_own_id_and_stays_out(copy, landed, fpt):
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("settings", "says"),
     [
-        (("--preset", "best", "--model", "sasrec"), "There are no ratings to learn from"),
-        (
-            ("--preset", "best", "--model", "sasrec", "--set", "rating_width=0"),
-            "items that a user has had are rivals too",
-        ),
+        ({}, "There are no ratings to learn from"),
+        ({"rating_width": 0}, "items that a user has had are rivals too"),
+        ({"rating_width": 0, "rivals": "all"}, ""),
     ],
 )
 @pytest.mark.slow
-def test_settings_that_the_data_can_not_have_are_refused(words, says, landed, fpt):
-    refused = fpt("run", "--dataset", "listening", *words, home=landed[0])
-    assert refused.code == 2
-    assert says in refused.err
+def test_settings_that_the_data_can_not_have_are_refused(settings, says, landed):
+    place = Home.existing(landed[0])
+    query = "SELECT snapshot_id FROM core.snapshots WHERE repeats = 'all'"
+    snapshot = known_snapshot(place, asked(landed[0], query)[0][0])
+    wanted = trainings(snapshot, ["sasrec"], "best", 1, settings)
+    with pytest.raises(RefusedError, match=says) if says else nullcontext():
+        refuse_unfit(place, wanted)
 
 
 def write(folder: Path, name: str = "mine", *, more: str = "", user: str = "u") -> Path:
