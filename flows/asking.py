@@ -127,12 +127,13 @@ def _in_words(rows: "Answer", of: "Adviser") -> "Answer":
     """Recommendations as people read them: of own data with the ids of its source."""
     from warehouse.known import is_own
 
-    names = {"raw_user_id": "user", "genres": "genres", "raw_item_id": "movie"}
     if is_own(of.dataset):
-        names = {"user_key": "user", "genres": "categories", "item_key": "item"}
-    user, genres, item = names.values()
-    kept = rows.select("rank", "title", "score", *names)
-    return kept.rename(names).select(user, "rank", "title", genres, item, "score")
+        return rows.select(
+            "rank", "title", "score", user="user_key", categories="genres", item="item_key"
+        ).select("user", "rank", "title", "categories", "item", "score")
+    return rows.select(
+        "rank", "title", "genres", "score", user="raw_user_id", movie="raw_item_id"
+    ).select("user", "rank", "title", "genres", "movie", "score")
 
 
 def checked(asked: Asked, users: Sequence[User] | None) -> "Adviser":

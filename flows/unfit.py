@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from fpt_model.config import Setting
 from tasks.training import Training
 from warehouse.described import rules_of
 from warehouse.errors import RefusedError
@@ -17,17 +18,19 @@ def refuse_unfit(place: Home, wanted: Sequence[Training]) -> None:
     for load_id in dict.fromkeys(one.snapshot.load_id for one in wanted):
         rules = rules_of(place, load_id)
         ours = [one.config.to_dict() for one in wanted if one.snapshot.load_id == load_id]
-        if not rules.rated and any(settings.get("rating_width") for settings in ours):
-            raise _unfit("There are no ratings to learn from", "rating_width", "0")
-        if rules.comes_again and any(settings.get("rivals") == "unseen" for settings in ours):
+        if not rules.rated:
+            _refuse(ours, "rating_width", 0, "There are no ratings to learn from")
+        if rules.comes_again:
             what = 'With `repeats = "all"`, items that a user has had are rivals too'
-            raise _unfit(what, "rivals", "all")
+            _refuse(ours, "rivals", "all", what)
 
 
-def _unfit(what: str, name: str, fitting: str) -> RefusedError:
-    return RefusedError(
-        what,
-        got=f"settings with {name} of another kind",
-        expected=f"{name}={fitting}",
-        to_do=f"Add `--set {name}={fitting}`, or take another preset",
-    )
+def _refuse(asked: Sequence[dict[str, Setting]], name: str, fitting: Setting, what: str) -> None:
+    for settings in asked:
+        if settings.get(name, fitting) != fitting:
+            raise RefusedError(
+                what,
+                got=f"{name}={settings[name]}",
+                expected=f"{name}={fitting}",
+                to_do=f"Add `--set {name}={fitting}`, or take another preset",
+            )

@@ -290,7 +290,9 @@ def _refuse_impossible(path: Path, ours: Sequences, table: pa.Table, least: int)
         > 1,
         f"items outside 1 to {ours.n_items}": _outside(ours.items, 1, ours.n_items),
         f"weeks outside 1 to {WEEKS}": _outside(ours.weeks, 1, WEEKS),
-        f"ratings outside 0 to {RATINGS}": _outside(ours.ratings, 0, RATINGS),
+        # nobody's are known, or everybody's
+        f"ratings outside 1 to {RATINGS}": _outside(ours.ratings, 1, RATINGS)
+        and bool(ours.ratings.any()),
         "candidates outside the items": any(
             _outside(rows, 0, ours.n_items) for rows in ours.candidates.values()
         ),

@@ -94,7 +94,7 @@ def _ranges(facts: Facts) -> list[Expectation]:
             "10",
             "10",
             "Rows of the rating table: half stars; 0 says unknown.",
-            low=0 if facts.own else 1,
+            low=1 if facts.rated else 0,
         ),
         no_rows(
             "timestamps ascending",

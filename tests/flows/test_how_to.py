@@ -86,7 +86,7 @@ EXPECTED = {
     "add-a-variant": ("tisasrec_week",),
     "command-line": ("sas_fpt item_width=64 epochs=20 seed 0", "unknown how long"),
     "prune": (),
-    "own-data": ("Ridge", "customer-7", "user is missing", "1 load"),
+    "own-data": ("Ridge", "customer-7", "user is missing", "2 loads"),
     "look-back": ("cold-start as of 2000-06-13", "left out ndcg", "ndcg gap"),
     "import-scores": ("Next of the last (imported)", "users", "other:1 1 100 Next-of-the-last"),
     "gpu-machine": ('"event": "finished"', "SAS-FPT"),

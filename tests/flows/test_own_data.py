@@ -5,6 +5,7 @@ import random
 import re
 import shutil
 import sqlite3
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from urllib.parse import unquote
@@ -17,8 +18,12 @@ import torch
 
 from flows.parameters import experiment
 from flows.plan import plan
+from flows.unfit import refuse_unfit
 from fpt_model.ranking import rank_run
+from tasks.training import trainings
 from warehouse.errors import RefusedError
+from warehouse.home import Home
+from warehouse.preparing import known_snapshot
 
 N_USERS, N_ITEMS = 30, 24
 START = datetime(2024, 3, 1, tzinfo=UTC)
@@ -256,7 +261,7 @@ def test_one_is_forgotten_by_ones_own_id_and_stays_out(copy, landed, fpt):
     _, folder = landed
     gone = fpt("forget", "--dataset", "shop", "--user", "user, 07", "--json", home=copy)
     assert [row["what"] for row in json.loads(gone.out)] == [
-        "1 load", "1 snapshot", "1 training", "to train again",
+        "1 load", "1 snapshot", "1 training", "to make again",
     ]  # fmt: skip
     assert "--dataset shop --source orders.csv" in json.loads(gone.out)[-1]["command"]
     left = [path for path in copy.rglob("*") if path.is_file() and b"user, 07" in path.read_bytes()]
@@ -275,20 +280,21 @@ def test_one_is_forgotten_by_ones_own_id_and_stays_out(copy, landed, fpt):
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("settings", "says"),
     [
-        (("--preset", "best", "--model", "sasrec"), "There are no ratings to learn from"),
-        (
-            ("--preset", "best", "--model", "sasrec", "--set", "rating_width=0"),
-            "items that a user has had are rivals too",
-        ),
+        ({}, "There are no ratings to learn from"),
+        ({"rating_width": 0}, "items that a user has had are rivals too"),
+        ({"rating_width": 0, "rivals": "all"}, ""),
     ],
 )
 @pytest.mark.slow
-def test_settings_that_the_data_can_not_have_are_refused(words, says, landed, fpt):
-    refused = fpt("run", "--dataset", "listening", *words, home=landed[0])
-    assert refused.code == 2
-    assert says in refused.err
+def test_settings_that_the_data_can_not_have_are_refused(settings, says, landed):
+    place = Home.existing(landed[0])
+    query = "SELECT snapshot_id FROM core.snapshots WHERE repeats = 'all'"
+    snapshot = known_snapshot(place, asked(landed[0], query)[0][0])
+    wanted = trainings(snapshot, ["sasrec"], "best", 1, settings)
+    with pytest.raises(RefusedError, match=says) if says else nullcontext():
+        refuse_unfit(place, wanted)
 
 
 def write(folder: Path, name: str = "mine", *, more: str = "", user: str = "u") -> Path:

@@ -67,7 +67,7 @@ def test_ratings_that_nobody_gave_are_not_learnt_from(user, write_sequences, sma
     with pytest.raises(ModelError, match="no ratings to learn from: got rating_width=4"):
         Trainer(small_config("sasrec", rating_width=4), 0, sequences)
     Trainer(small_config("sasrec", rating_width=0), 0, sequences)
-    rated = load(write_sequences([user([1, 2, 3, 4, 5], ratings=[0, 0, 7, 0, 0])], N_ITEMS))
+    rated = load(write_sequences([user([1, 2, 3, 4, 5], ratings=[1, 1, 7, 1, 1])], N_ITEMS))
     Trainer(small_config("sasrec", rating_width=4), 0, rated)
 
 

@@ -7,8 +7,11 @@ from pathlib import Path
 import duckdb
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from warehouse.catalogue import reading
+from warehouse.database import statements
 from warehouse.described import (
     described_names,
     newest_description,
@@ -284,3 +287,37 @@ def test_a_name_is_of_what_is_known_described_or_landed(home, publish_own, event
     (events.parent / "ml-1m.toml").write_text("")
     with pytest.raises(RefusedError, match="ml-1m is the name of a data set that is known"):
         refuse_unknown(home, "ml-1m", events)
+
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=20)
+
+
+@settings(deadline=None, max_examples=50)
+@given(key=TEXTS, other=TEXTS)
+def test_a_row_says_whose_it_is_whatever_the_id(key, other):
+    """As `reading.py` writes the line of a rejected row: JSON, the user first."""
+    line = json.dumps({"who": key, "what": other}, ensure_ascii=False, separators=(",", ":"))
+    with duckdb.connect() as connection:
+        connection.execute(statements("own_landing/may_name"))
+        ask = "SELECT own_may_name(?, ?), own_may_name(?, ?), own_may_name(?, ?)"
+        nobody = '{"who":null,"what":"x"}'
+        found = connection.execute(ask, [line, key, line, other, nobody, key]).fetchall()
+    assert found == [(True, other in (key, key.removesuffix(".0")), False)]
+
+
+@pytest.mark.parametrize(
+    ("line", "key", "may"),
+    [
+        ("zoe,milk", "zoe", True),
+        ("zoey,milk", "zoe", False),
+        ("1,milk", "zoe", False),
+        ("a.c;1", "a.c", True),
+        ("abc;1", "a.c", False),
+        ('{"who":"7.0","what":"x"}', "7", True),
+    ],
+)
+def test_a_line_that_is_no_row_may_be_of_whom_it_names(line, key, may):
+    with duckdb.connect() as connection:
+        connection.execute(statements("own_landing/may_name"))
+        found = connection.execute("SELECT own_may_name(?, ?)", [line, key]).fetchall()
+    assert found == [(may,)]

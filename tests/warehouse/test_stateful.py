@@ -197,7 +197,7 @@ class Homes(RuleBasedStateMachine):
             ["raw_user_id", "user_id", "rank", "item_id", "score"],
             orient="row",
         )
-        of = Adviser(run_id, snapshot_id(run_id[0], "cold-start"), *[""] * 10, None, "")
+        of = Adviser(run_id, snapshot_id(run_id[0], "cold-start"), *[""] * 10, None, "", "ml-1m")
         self.work(lambda: publish_recommendations(self.home, of, frame), after, fault)
 
     def is_whole(self, load: str) -> bool:
