@@ -183,6 +183,7 @@ class Run:
     def __init__(self, folder: Path, trainer: Trainer, order: Order, tell: Tell) -> None:
         self.folder, self.trainer, self.order = folder, trainer, order
         self.tell: Tell = lambda event: tell(event | {"seed": trainer.seed})
+        trainer.say = lambda text: self.tell({"event": "note", "text": text})
         self.started = ""
         self.saved = time.monotonic()
 

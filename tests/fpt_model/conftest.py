@@ -19,7 +19,7 @@ from fpt_model import train as train_module
 from fpt_model.__main__ import main
 from fpt_model.config import VARIANTS, Config, resolve
 from fpt_model.data import SCHEMA, Sequences, Windows, load
-from fpt_model.model import Encoder
+from fpt_model.model.encoder import Encoder
 
 torch.set_num_threads(1)
 

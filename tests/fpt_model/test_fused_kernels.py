@@ -19,7 +19,7 @@ from fpt_model.fused import chain, chance, engine, scratch, summing
 from fpt_model.fused.step import drop_tables, gradients, start, train_step
 from fpt_model.intervals import interval_rows, overflow_edges, scaled_intervals
 from fpt_model.losses import bce_loss, group_loss
-from fpt_model.model import Encoder
+from fpt_model.model.encoder import Encoder
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 SIZES = {"max_length": 20, "batch_size": 3, "item_width": 10, "time_span": 40, "group_weight": 0.0}

@@ -30,7 +30,7 @@ from fpt_model.intervals import (
 )
 from fpt_model.losses import bce_loss, group_loss, softmax_loss
 from fpt_model.met import met_before
-from fpt_model.model import Encoder
+from fpt_model.model.encoder import Encoder
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 SIZES = {"max_length": 19, "batch_size": 9, "item_width": 10, "time_span": 40, "blocks": 2}

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 from fpt_model.config import VARIANTS
 from fpt_model.intervals import interval_rows, scaled_intervals
-from fpt_model.model import Encoder
+from fpt_model.model.encoder import Encoder
 
 SEEDS = range(4)
 WITH_INTERVALS = {"tisasrec", "tisasrec_plus", "tisasrec_plus_plus", "sas_fpt"}
@@ -282,7 +282,7 @@ def test_every_parameter_is_trained_by_its_variant(slug, model_of, random_window
 
 
 def test_padding_rows_start_at_zero_and_get_no_gradient(slug, small_config, random_windows):
-    from fpt_model.model import Encoder
+    from fpt_model.model.encoder import Encoder
 
     config = small_config(slug, rating_width=4)
     model = Encoder(config, 20, 5, torch.tensor([], dtype=torch.int64))
@@ -340,7 +340,7 @@ def test_the_penalised_tables_are_items_positions_and_intervals(slug, model_of):
 
 def test_tables_have_the_sizes_of_the_paper():
     from fpt_model.config import resolve
-    from fpt_model.model import Encoder
+    from fpt_model.model.encoder import Encoder
 
     shapes = {}
     for slug in VARIANTS:
