@@ -253,7 +253,7 @@ def test_an_unknown_rating_adds_nothing(slug, model_of, random_windows):
     """Its columns are zero, whatever other ratings have become."""
     model = model_of(slug, rating_width=4)
     windows = random_windows(4, real=6)
-    inputs = model._inputs(replace(windows, ratings=torch.zeros_like(windows.ratings)), None)
+    inputs = model._embed(replace(windows, ratings=torch.zeros_like(windows.ratings)), None)
     assert inputs[..., :-4].any()
     assert not inputs[..., -4:].any()
 
