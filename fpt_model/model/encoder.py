@@ -205,13 +205,14 @@ class Block(nn.Module):
     def forward(self, x: Tensor, mask: Tensor, time: "Time | None", drop: Dropout) -> Tensor:
         """(B, T, D) and a mask (B, 1, N, T) to (B, N, D), of the latest N positions."""
         query = self.norm_attention(x[:, -mask.shape[2] :])
-        x = self.norm_pointwise(query + self._attend(query, x, mask, time, drop))
+        x = self.norm_pointwise(query + self.attend(query, x, mask, time, drop))
         hidden = F.relu(drop(self.pointwise_1(x), "hidden"))
         return x + drop(self.pointwise_2(hidden), "output")
 
-    def _attend(
+    def attend(
         self, query: Tensor, x: Tensor, mask: Tensor, time: "Time | None", drop: Dropout
     ) -> Tensor:
+        """Queries (B, N, D) of the latest places to what they see of all, (B, T, D)."""
         q, k, v = self.query(query), self.key(x), self.value(x)
         if time is not None:
             k, v = k + time.key_positions, v + time.value_positions
