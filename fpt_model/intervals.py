@@ -38,8 +38,8 @@ def interval_rows(intervals: Tensor, time_span: int, edges: Tensor) -> Tensor:
         time_span: where intervals are clipped.
         edges: ascending int64, each above `time_span`; empty for plain clipping.
     """
-    beyond = torch.bucketize(intervals, edges, right=True)
-    return intervals.clamp(max=time_span) + beyond
+    rows = intervals.clamp(max=time_span)
+    return rows + torch.bucketize(intervals, edges, right=True) if len(edges) else rows
 
 
 def overflow_edges(sequences: Sequences, config: Config) -> Tensor:

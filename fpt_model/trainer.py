@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fpt_model.capturing import CapturedSteps
+from fpt_model.capturing import CapturedSteps, rounded_products
 from fpt_model.checkpoint import State, load_weights
 from fpt_model.config import Config
 from fpt_model.data import Sequences, Split, Windows
@@ -173,7 +173,8 @@ class Trainer:
 
     def _train_on(self, chosen: Tensor) -> None:
         """A step on users (B,), who decide all shapes: nothing here waits for a GPU."""
-        self.loss_sum += self._slopes(*self._windows(chosen))
+        with rounded_products(chosen.device):
+            self.loss_sum += self._slopes(*self._windows(chosen))
         self.optimizer.step()
 
     def _changing(self) -> list[Tensor]:

@@ -59,7 +59,7 @@ def _sums(x: Tensor, buckets: Tensor, n_buckets: int) -> Tensor:
     sums = whole.new_zeros(*x.shape[:3], n_buckets)
     with _in_any_order():
         sums.scatter_add_(3, _of_heads(buckets, x), whole)
-    return sums.to(x.dtype) * UNIT
+    return sums * x.new_full((), UNIT)
 
 
 def _of_heads(buckets: Tensor, x: Tensor) -> Tensor:

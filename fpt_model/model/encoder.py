@@ -140,7 +140,8 @@ class Encoder(nn.Module):
 
     def _positions(self, table: int, real: Tensor) -> Tensor:
         """(T, D): position T is the latest, whatever the length of the history."""
-        return self.positions[table][-real.shape[1] :]
+        positions, length = self.positions[table], real.shape[1]
+        return positions if length == len(positions) else positions[-length:]
 
     def _mask(self, real: Tensor) -> Tensor:
         """(B, 1, T, T), true where i may look at j."""
@@ -222,7 +223,7 @@ class Block(nn.Module):
         if time is not None:
             keys = self._split(time.key_intervals[None])[0]  # (H, R, W)
             scores = scores + by_bucket(torch.einsum("bhnw,hrw->bhnr", q, keys), time.buckets)
-        weights = drop(scores.masked_fill(~mask, -math.inf).softmax(3), "attention")
+        weights = drop(torch.where(mask, scores, -math.inf).softmax(3), "attention")
         out = weights @ v  # (B, H, N, W)
         if time is not None:
             values = self._split(time.value_intervals[None])[0]  # (H, R, W)
