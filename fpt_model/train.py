@@ -73,7 +73,7 @@ def train(
         device: to train on.
         tell: gets the events (`start`, `note`, `resumed`, `epoch`, `done`), each with its seed; a
             note is for people.
-        engine: `plain`; `threaded`, parts of a batch side by side on a CPU; `fused`, all seeds side
+        engine: `plain`, the encoder itself, by captured steps on a GPU; `threaded`, parts of a batch side by side on a CPU; `fused`, all seeds side
             by side in fused kernels; `graphed`, one seed after the other by captured steps; `auto`,
             the fastest that fits.
 
