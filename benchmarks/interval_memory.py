@@ -99,6 +99,7 @@ def encoders_block(asked: argparse.Namespace, windows: Windows) -> Callable[[], 
     places = torch.zeros(length, WIDTH, device=device)
     mask = torch.ones(length, length, dtype=torch.bool, device=device).tril() & real[:, None]
     mask = (mask | torch.eye(length, dtype=torch.bool, device=device))[:, None]
+    mask = torch.where(mask, 0.0, float("-inf"))
 
     def drop(x: torch.Tensor, _: str) -> torch.Tensor:
         return torch.nn.functional.dropout(x, DROPOUT)

@@ -73,9 +73,10 @@ def train(
         device: to train on.
         tell: gets the events (`start`, `note`, `resumed`, `epoch`, `done`), each with its seed; a
             note is for people.
-        engine: `plain`, the encoder itself, by captured steps on a GPU; `threaded`, parts of a batch side by side on a CPU; `fused`, all seeds side
-            by side in fused kernels; `graphed`, one seed after the other by captured steps; `auto`,
-            the fastest that fits.
+        engine: `plain`, the encoder itself, on a GPU by captured steps; `threaded`, parts of a
+            batch side by side on a CPU; `fused`, all seeds side by side in fused kernels;
+            `graphed`, one seed after the other in kernels and captured steps; `auto`, the fastest
+            that fits.
 
     Raises:
         ModelError: see `load`, `Trainer` and `engine_of`; a directory is of another training;

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from fpt_model.config import Config
 from fpt_model.data import RATINGS, WEEKS, Windows
 from fpt_model.intervals import interval_rows, scaled_intervals
-from fpt_model.model.buckets import bucket_sums, by_bucket
+from fpt_model.model.fixed_point import bucket_sums, by_bucket, embedding
 
 Dropout = Callable[[Tensor, str], Tensor]
 """What is left of a tensor at a site. Chance says it in training, a test says it for both sides.
@@ -128,14 +128,14 @@ class Encoder(nn.Module):
 
     def _embed(self, windows: Windows, users: Tensor | None) -> Tensor:
         """r = concat(item, week, user, rating), scaled as in SASRec: (B, T, D)."""
-        parts = [self.items(windows.items)]
+        parts = [embedding(self.items.weight, windows.items)]
         if self.weeks is not None:
-            parts.append(self.weeks(windows.weeks))
+            parts.append(embedding(self.weeks.weight, windows.weeks))
         if self.users is not None:
-            users = self.users(windows.users) if users is None else users
+            users = embedding(self.users.weight, windows.users) if users is None else users
             parts.append(users[:, None].expand(-1, windows.items.shape[1], -1))
         if self.ratings is not None:
-            parts.append(self.ratings(windows.ratings))
+            parts.append(embedding(self.ratings.weight, windows.ratings))
         return torch.cat(parts, dim=2) * math.sqrt(self.config.width)
 
     def _positions(self, table: int, real: Tensor) -> Tensor:
@@ -144,13 +144,13 @@ class Encoder(nn.Module):
         return positions if length == len(positions) else positions[-length:]
 
     def _mask(self, real: Tensor) -> Tensor:
-        """(B, 1, T, T), true where i may look at j."""
-        batch, length = real.shape
-        causal = torch.ones(length, length, dtype=torch.bool, device=real.device).tril()
-        if self.config.mask == "queries":
-            return causal.expand(batch, 1, length, length)
-        itself = torch.eye(length, dtype=torch.bool, device=real.device)
-        return (causal & real[:, None, :] | itself)[:, None]
+        """(B, 1, T, T) or (1, 1, T, T): 0 where i may look at j, else minus infinity."""
+        length = real.shape[1]
+        seen = torch.ones(1, 1, length, length, dtype=torch.bool, device=real.device).tril()
+        if self.config.mask == "keys":
+            itself = torch.eye(length, dtype=torch.bool, device=real.device)
+            seen = seen & real[:, None, None, :] | itself
+        return torch.where(seen, 0.0, -math.inf)
 
     def _buckets(self, windows: Windows, real: Tensor) -> Tensor:
         """(B, 1, T, T), the row of the interval tables for what i sees of j."""
@@ -180,7 +180,7 @@ class Encoder(nn.Module):
         features = features[..., : self.config.item_width]
         if items.dim() == features.dim():
             features = features.unsqueeze(-2)
-        return (features * F.embedding(items, self.items.weight)).sum(-1)
+        return (features * embedding(self.items.weight, items)).sum(-1)
 
     def score_all(self, features: Tensor) -> Tensor:
         """Scores of every item: features (…, D) to (…, I + 1); column 0 is padding."""
@@ -214,16 +214,15 @@ class Block(nn.Module):
         self, query: Tensor, x: Tensor, mask: Tensor, time: "Time | None", drop: Dropout
     ) -> Tensor:
         """Queries (B, N, D) of the latest places to what they see of all, (B, T, D)."""
-        q, k, v = self.query(query), self.key(x), self.value(x)
-        if time is not None:
-            k, v = k + time.key_positions, v + time.value_positions
-        q, k, v = self._split(q), self._split(k), self._split(v)
-        q = q / math.sqrt(q.shape[3])
-        scores = q @ k.transpose(2, 3)  # (B, H, N, T)
+        scale = 1 / math.sqrt(x.shape[2] // self.heads)  # of scores; weights are smaller than those
+        q = self._split(F.linear(query, self.query.weight * scale, self.query.bias * scale))
+        k = self._split(_placed(self.key, x, time and time.key_positions))
+        v = self._split(_placed(self.value, x, time and time.value_positions))
+        scores = q @ k.transpose(2, 3) + mask  # (B, H, N, T)
         if time is not None:
             keys = self._split(time.key_intervals[None])[0]  # (H, R, W)
             scores = scores + by_bucket(torch.einsum("bhnw,hrw->bhnr", q, keys), time.buckets)
-        weights = drop(torch.where(mask, scores, -math.inf).softmax(3), "attention")
+        weights = drop(scores.softmax(3), "attention")
         out = weights @ v  # (B, H, N, W)
         if time is not None:
             values = self._split(time.value_intervals[None])[0]  # (H, R, W)
@@ -254,6 +253,11 @@ class Time(NamedTuple):
     value_intervals: Tensor
     key_positions: Tensor
     value_positions: Tensor
+
+
+def _placed(layer: nn.Linear, x: Tensor, positions: Tensor | None) -> Tensor:
+    """x Wᵀ + (b + p), where p (T, D) is of positions: both at once, x (B, T, D) being large."""
+    return layer(x) if positions is None else F.linear(x, layer.weight) + (layer.bias + positions)
 
 
 def _within(place: str, drop: Dropout) -> Dropout:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fpt_model.intervals import interval_rows, overflow_edges, scaled_intervals
-from fpt_model.model.buckets import UNIT, bucket_sums, by_bucket
+from fpt_model.model.fixed_point import UNIT, bucket_sums, by_bucket, embedding
 
 
 def draw(seed: int, batch: int, heads: int, queries: int, keys: int, n: int):
@@ -38,6 +38,21 @@ def test_each_pair_finds_its_bucket_and_each_bucket_its_pairs(seed, batch, heads
     torch.testing.assert_close(sums, (pairs[..., None] * one_hot).sum(3))
     assert torch.autograd.gradcheck(by_bucket, (rows, buckets))
     assert torch.autograd.gradcheck(bucket_sums, (pairs, buckets, n))
+
+
+def test_rows_of_a_table_get_the_sums_of_their_gradients_but_padding_none():
+    g = torch.Generator().manual_seed(4)
+    table = torch.randn(6, 3, generator=g, dtype=torch.float64, requires_grad=True)
+    ids = torch.tensor([[0, 2, 2, 5], [2, 1, 0, 5]])
+    upstream = torch.randn(2, 4, 3, generator=g, dtype=torch.float64)
+    found = embedding(table, ids)
+    assert torch.equal(found, table[ids])
+    (grad,) = torch.autograd.grad(found, table, upstream)
+    expected = torch.zeros(6, 3, dtype=torch.float64)
+    for row in (1, 2, 5):
+        expected[row] = upstream[ids == row].sum(0)
+    torch.testing.assert_close(grad, expected)
+    assert not grad[0].any()
 
 
 def test_sums_are_the_same_to_the_bit_in_any_order():

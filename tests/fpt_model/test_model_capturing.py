@@ -84,10 +84,9 @@ def same(one: Trainer, other: Trainer) -> bool:
     )
 
 
-@pytest.mark.parametrize("settings", [{}, EVERYTHING])
-def test_a_captured_training_is_the_eager_one_to_the_bit(slug, settings, trainer, recordings):
-    steps = 11
-    captured, eager = trainer(slug, **settings), trainer(slug, captured=False, **settings)
+def test_a_captured_training_is_the_eager_one_to_the_bit(slug, trainer, recordings):
+    steps = 8
+    captured, eager = trainer(slug, **EVERYTHING), trainer(slug, captured=False, **EVERYTHING)
     assert captured.steps == 3
     assert len(captured.rows) % 8
     assert same(run(captured, steps), run(eager, steps))
@@ -101,7 +100,7 @@ def test_a_captured_training_goes_on_to_the_same_bits(settings, steps, trainer):
     run(resumed, 1)  # what it captured stays in use
     run(part, steps)
     resumed.restore(copy.deepcopy(part.state()))
-    assert same(run(whole, 10), run(resumed, 10 - steps))
+    assert same(run(whole, 7), run(resumed, 7 - steps))
 
 
 def test_the_first_run_leaves_no_trace(trainer, monkeypatch):
@@ -122,11 +121,11 @@ def test_what_no_graph_can_hold_is_said_once_and_trained_eagerly(trainer, monkey
         work()
         raise RuntimeError("operation not permitted when stream is capturing\nmore")
 
-    eager = run(trainer(captured=False), 9)
+    eager = run(trainer(captured=False), 5)
     monkeypatch.setattr(capturing, "recorded", fail)
     one, said = trainer(), []
     one.say = said.append
-    assert same(run(one, 9), eager)
+    assert same(run(one, 5), eager)
     assert said == [
         "Steps can't be captured, and launch one by one, more slowly: "
         "operation not permitted when stream is capturing"
