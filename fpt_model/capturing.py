@@ -61,7 +61,7 @@ class CapturedSteps:
                 self.steps[size] = self.work if self.failed else self._captured(users)
             except RuntimeError as error:  # out of memory, or a launch that no graph can hold
                 self.failed, self.steps[size] = True, self.work
-                reason = str(error).splitlines()[0]
+                reason = str(error).partition("\n")[0]
                 say(f"Steps can't be captured, and launch one by one, more slowly: {reason}")
         return self.steps[size]
 
