@@ -214,7 +214,7 @@ class Block(nn.Module):
         self, query: Tensor, x: Tensor, mask: Tensor, time: "Time | None", drop: Dropout
     ) -> Tensor:
         """Queries (B, N, D) of the latest places to what they see of all, (B, T, D)."""
-        scale = 1 / math.sqrt(x.shape[2] // self.heads)  # of scores, but W_q has fewer numbers
+        scale = 1 / math.sqrt(x.shape[2] // self.heads)  # of scores; W_q is smaller
         q = self._split(F.linear(query, self.query.weight * scale, self.query.bias * scale))
         k = self._split(_placed(self.key, x, time and time.key_positions))
         v = self._split(_placed(self.value, x, time and time.value_positions))
