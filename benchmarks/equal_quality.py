@@ -4,8 +4,7 @@
 
 Each seed is trained twice for the same number of epochs, without an early end: by the engine that
 `auto` picks, and by the plain trainer on the same device, some seeds at a time in processes of
-their own since an eager step waits for launches, not for the GPU. What is compared is the best of a
-training's validations; the test split is never ranked.
+their own. What is compared is the best of a training's validations; the test split is never ranked.
 
 A difference of engines that is smaller than what a seed changes means nothing: the noise of one run
 is about 0.005, so the margin is that. The engines are equivalent if the 90 % t interval of the mean

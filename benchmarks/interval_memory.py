@@ -17,9 +17,17 @@ import torch
 from reference import module
 from results import Result, command, cpu, record, versions
 
+from fpt_model.config import Config, resolve
 from fpt_model.data import Windows, load
 from fpt_model.engines import device_name
-from fpt_model.intervals import interval_attention, interval_rows, near_pairs, scaled_intervals
+from fpt_model.intervals import interval_rows, scaled_intervals
+from fpt_model.model.encoder import Block, Time
+from fpt_model.threaded.attention import Attention as AttentionInParts
+from fpt_model.threaded.attention import attention_mask
+from fpt_model.threaded.chance import Chance
+from fpt_model.threaded.near import Near, near_pairs
+from fpt_model.threaded.threads import each, undivided
+from fpt_model.threaded.trainer import Part, divided
 
 SPAN, WIDTH, DROPOUT = 256, 50, 0.2
 NO_EDGES = torch.empty(0, dtype=torch.int64)
@@ -32,6 +40,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--length", type=int, default=200)
+    parser.add_argument("--threads", type=int, default=2, help="of our attention on a CPU")
     parser.add_argument("--record", action="store_true", help="write docs/results/speed.json")
     asked = parser.parse_args()
     with get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
@@ -55,7 +64,7 @@ def main() -> None:
         record(made)
 
 
-Attention = Callable[[argparse.Namespace, Windows], Callable[[], torch.Tensor]]
+Attention = Callable[[argparse.Namespace, Windows], Callable[[], None]]
 
 
 def megabytes(attention: Attention, asked: argparse.Namespace) -> float:
@@ -67,35 +76,72 @@ def megabytes(attention: Attention, asked: argparse.Namespace) -> float:
     rows = rows[: asked.batch]
     windows = sequences.windows(rows, sequences.n_train[rows], asked.length)
     small = Windows(*(value[:2] for value in vars(windows).values()))
-    attention(asked, small)().square().sum().backward()  # libraries load at first use
+    attention(asked, small)()  # libraries load at first use
     run = attention(asked, windows)
     before = start_peak(device)
-    run().backward(torch.ones((), device=device).expand(asked.batch, asked.length, WIDTH))
+    run()
     return (peak(device) - before) / 2**20
 
 
-def our_attention(asked: argparse.Namespace, windows: Windows) -> Callable[[], torch.Tensor]:
+def our_attention(asked: argparse.Namespace, windows: Windows) -> Callable[[], None]:
+    """What trains: parts of the batch on a CPU, the encoder itself on a GPU."""
+    return encoders_block(asked, windows) if asked.device == "cuda" else in_parts(asked, windows)
+
+
+def encoders_block(asked: argparse.Namespace, windows: Windows) -> Callable[[], None]:
     device, length = windows.items.device, asked.length
     real = windows.items > 0
-    shape = (len(real), 1, length, WIDTH)
-    q, k, v = (torch.randn(shape, device=device, requires_grad=True) for _ in range(3))
+    block = Block(settings(asked)).to(device)
+    x = torch.randn(len(real), length, WIDTH, device=device, requires_grad=True)
     keys, values = (
-        torch.randn(1, SPAN + 1, WIDTH, device=device, requires_grad=True) for _ in range(2)
+        torch.randn(SPAN + 1, WIDTH, device=device, requires_grad=True) for _ in range(2)
     )
+    places = torch.zeros(length, WIDTH, device=device)
     mask = torch.ones(length, length, dtype=torch.bool, device=device).tril() & real[:, None]
     mask = (mask | torch.eye(length, dtype=torch.bool, device=device))[:, None]
+    mask = torch.where(mask, 0.0, float("-inf"))
 
-    def run() -> torch.Tensor:
-        padded = (~real).sum(1)
-        near = near_pairs(
-            windows.asked, windows.times, windows.scales, padded, SPAN, NO_EDGES.to(device)
-        )
-        return interval_attention(q, k, v, mask, near, (keys, values), DROPOUT)[:, 0]
+    def drop(x: torch.Tensor, _: str) -> torch.Tensor:
+        return torch.nn.functional.dropout(x, DROPOUT)
+
+    def run() -> None:
+        intervals = scaled_intervals(windows.asked, windows.times, windows.scales)
+        buckets = interval_rows(intervals, SPAN, NO_EDGES.to(device))[:, None]
+        time = Time(buckets, drop(keys, ""), drop(values, ""), places, places)
+        out = block.attend(x, x, mask, time, drop)
+        out.backward(torch.ones_like(out))
 
     return run
 
 
-def their_attention(asked: argparse.Namespace, windows: Windows) -> Callable[[], torch.Tensor]:
+def in_parts(asked: argparse.Namespace, windows: Windows) -> Callable[[], None]:
+    config, nobody = settings(asked), windows.users
+    parts = divided(windows, windows.items, nobody, config)
+    keys, values = (torch.randn(SPAN, WIDTH) for _ in range(2))
+
+    def run_part(part: Part) -> None:
+        batch, length = part.windows.items.shape
+        padded = (part.windows.items == 0).sum(1)
+        near = Near(*near_pairs(part.windows, padded, SPAN, NO_EDGES, 1, length))
+        mask = attention_mask(padded, length, length, 1, torch.float32)
+        chance = Chance(DROPOUT, part.number)
+        attention = AttentionInParts(1, mask, near, keys, values, chance)
+        q, k, v = (torch.randn(batch, length, WIDTH) for _ in range(3))
+        attention.back(torch.ones_like(attention.forward(q, k, v)).flatten(0, 1))
+
+    def run() -> None:
+        with undivided():
+            each(run_part, parts, asked.threads)
+
+    return run
+
+
+def settings(asked: argparse.Namespace) -> Config:
+    sizes = {"max_length": asked.length, "batch_size": asked.batch, "item_width": WIDTH}
+    return resolve("tisasrec", "paper", sizes | {"dropout": DROPOUT, "time_span": SPAN})
+
+
+def their_attention(asked: argparse.Namespace, windows: Windows) -> Callable[[], None]:
     device, length = windows.items.device, asked.length
     layer = (
         module(asked.reference / "model.py")
@@ -112,10 +158,11 @@ def their_attention(asked: argparse.Namespace, windows: Windows) -> Callable[[],
     drop = torch.nn.Dropout(DROPOUT)
     future = ~torch.ones(length, length, dtype=torch.bool, device=device).tril()
 
-    def run() -> torch.Tensor:
+    def run() -> None:
         keys, values = (drop(table(rows)) for table in tables)
         padded = windows.items == 0
-        return layer(x, x, padded, future, keys, values, key_places, value_places)
+        out = layer(x, x, padded, future, keys, values, key_places, value_places)
+        out.backward(torch.ones_like(out))
 
     return run
 

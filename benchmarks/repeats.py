@@ -1,6 +1,6 @@
 """Does an epoch repeat itself to the bit? The same epoch from the same state, many times, on a GPU.
 
-    python benchmarks/repeats.py --sequences S
+    python benchmarks/repeats.py --sequences S --engine plain
 
 What launches do side by side, and what is on its way while they go on, must not change the weights,
 however the GPU times it. A rare mistake of that kind shows only when an epoch is repeated often.
@@ -39,6 +39,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sequences", type=Path, required=True)
     parser.add_argument("--times", type=int, default=300)
+    parser.add_argument("--engine", default="auto", help="see `fpt_model.engines.engine_of`")
     asked = parser.parse_args()
     sequences = load(asked.sequences).to(device_of("cuda"))
     print(facts()["device"])
@@ -46,7 +47,7 @@ def main() -> int:
     with as_our_command():
         for model, settings, seeds, share in CASES:
             times = max(2, round(share * asked.times))
-            members, engine = ready(model, settings, seeds, sequences)
+            members, engine = ready(asked.engine, model, settings, seeds, sequences)
             found = differing(members, times)
             named = " ".join([model, *(f"{name}={value}" for name, value in settings.items())])
             print(f"{named}: {engine}, seeds {seeds}, {found} of {times} differ", flush=True)
@@ -55,11 +56,11 @@ def main() -> int:
 
 
 def ready(
-    model: str, settings: Mapping[str, Any], seeds: int, sequences: Sequences
+    engine: str, model: str, settings: Mapping[str, Any], seeds: int, sequences: Sequences
 ) -> tuple[Sequence[Trainer], str]:
     """Trainings after some epochs, and the engine that trains them."""
     config = resolve(model, "paper", settings)
-    engine = engine_of("auto", config, sequences.items.device)
+    engine = engine_of(engine, config, sequences.items.device)
     members = trainers_of(config, range(seeds), sequences, engine)
     for _ in range(BEFORE):
         epoch(members)

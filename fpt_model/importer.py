@@ -19,7 +19,7 @@ from fpt_model.config import Config, Setting, resolve
 from fpt_model.data import load
 from fpt_model.errors import ModelError
 from fpt_model.finished import BEST
-from fpt_model.model import Encoder
+from fpt_model.model.encoder import Encoder
 from fpt_model.train import Order
 
 _TABLES = {

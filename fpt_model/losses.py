@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fpt_model.model import Encoder
+from fpt_model.model.encoder import Encoder
 
 
 def bce_loss(model: Encoder, features: Tensor, targets: Tensor, negatives: Tensor) -> Tensor:
@@ -38,7 +38,8 @@ def softmax_loss(
         targets: (B, T).
         met: (B, T, I + 1), items that are left out, unless they are the next one.
     """
-    scores = model.score_all(features).flatten(0, 1)
+    items = model.items.weight[1:]  # padding is no item
+    scores = features[..., : items.shape[1]].flatten(0, 1) @ items.T
     left_out = None if met is None else met.flatten(0, 1)
     return cross_entropy(scores, targets.flatten(), left_out)
 
@@ -46,17 +47,18 @@ def softmax_loss(
 def cross_entropy(
     scores: Tensor, targets: Tensor, met: Tensor | None, reduction: str = "mean"
 ) -> Tensor:
-    """Cross-entropy of targets among items; padding is no item, and has no part as a target.
+    """Cross-entropy of targets among items; padding has no part as a target.
 
     Args:
-        scores: (N, I + 1).
+        scores: (N, I), from item 1 on.
         targets: (N,) ids, 0 where padded.
         met: (N, I + 1), items that are left out, unless they are the target.
         reduction: see `torch.nn.functional.cross_entropy`.
     """
     if met is not None:
-        scores = scores.masked_fill(met.scatter(1, targets[:, None], value=False), -math.inf)
-    return F.cross_entropy(scores[:, 1:], targets - 1, ignore_index=-1, reduction=reduction)
+        left_out = met.scatter(1, targets[:, None], value=False)[:, 1:]
+        scores = scores.masked_fill(left_out, -math.inf)
+    return F.cross_entropy(scores, targets - 1, ignore_index=-1, reduction=reduction)
 
 
 def group_loss(users: Tensor, first: Tensor, second: Tensor, same: Tensor, margin: float) -> Tensor:
@@ -72,5 +74,5 @@ def group_loss(users: Tensor, first: Tensor, second: Tensor, same: Tensor, margi
         same: (P,) bool, whether they are of one group.
         margin: cosine below which users of different groups cost nothing.
     """
-    cosine = F.cosine_similarity(users[first], users[second])
+    cosine = F.cosine_similarity(F.embedding(first, users), F.embedding(second, users))
     return torch.where(same, 1 - cosine, (cosine - margin).clamp(min=0)).sum()

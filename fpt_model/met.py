@@ -8,24 +8,27 @@ from fpt_model.data import Sequences
 NEVER = 2**31 - 1
 
 
-def met_before(sequences: Sequences, users: Tensor, places: Tensor) -> Tensor:
+def met_before(
+    sequences: Sequences, users: Tensor, places: Tensor, longest: int | None = None
+) -> Tensor:
     """Which items users had met, within their training parts, before places of their histories.
 
     Args:
         sequences: on any device.
         users: (B,) ids.
         places: (B, T), from 0.
+        longest: L, or more; when not said, the device is waited for.
 
     Returns:
         (B, T, I + 1) bool; column 0 is padding, which nobody meets.
     """
-    return _first_places(sequences, users)[:, None, :] < places[:, :, None]
+    return _first_places(sequences, users, longest)[:, None, :] < places[:, :, None]
 
 
-def _first_places(sequences: Sequences, users: Tensor) -> Tensor:
+def _first_places(sequences: Sequences, users: Tensor, longest: int | None) -> Tensor:
     """(B, I + 1), where each item first comes in a training part; `NEVER` where it does not."""
     starts, lengths = sequences.starts[users - 1], sequences.n_train[users - 1]
-    steps = torch.arange(int(lengths.max()), device=users.device)
+    steps = torch.arange(longest or int(lengths.max()), device=users.device)
     real = steps < lengths[:, None]  # (B, L)
     at = torch.where(real, starts[:, None] + steps, 0)
     items = torch.where(real, sequences.items[at], 0)

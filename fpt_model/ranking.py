@@ -16,7 +16,7 @@ from fpt_model.errors import ModelError
 from fpt_model.evaluate import PROTOCOLS, Ranks, Scorer, rank, scored
 from fpt_model.finished import BEST
 from fpt_model.lists import LISTS, write_lists
-from fpt_model.model import Encoder
+from fpt_model.model.encoder import Encoder
 from fpt_model.simple.fitting import DEVICE, read_fitted
 from fpt_model.simple.settings import SIMPLE
 from fpt_model.threaded import ranking as threaded

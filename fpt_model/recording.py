@@ -7,8 +7,10 @@ from typing import Any
 import torch
 
 
-def recorded(work: Callable[[], object]) -> tuple[Any, Any]:
+def recorded(work: Callable[[], object], pool: Any = None) -> tuple[Any, Any]:
     """A graph of what `work` launches, which must have run before, and what it returns.
+
+    Graphs of one memory `pool` are never replayed side by side.
 
     Nothing is collected meanwhile: an older engine's graph that is freed while another one is
     recorded spoils it.
@@ -16,7 +18,7 @@ def recorded(work: Callable[[], object]) -> tuple[Any, Any]:
     graph, collecting = torch.cuda.CUDAGraph(), gc.isenabled()
     gc.disable()
     try:
-        with torch.cuda.graph(graph):
+        with torch.cuda.graph(graph, pool=pool):
             found = work()
     finally:
         if collecting:

@@ -73,9 +73,10 @@ def train(
         device: to train on.
         tell: gets the events (`start`, `note`, `resumed`, `epoch`, `done`), each with its seed; a
             note is for people.
-        engine: `plain`; `threaded`, parts of a batch side by side on a CPU; `fused`, all seeds side
-            by side in fused kernels; `graphed`, one seed after the other by captured steps; `auto`,
-            the fastest that fits.
+        engine: `plain`, the encoder itself, on a GPU by captured steps; `threaded`, parts of a
+            batch side by side on a CPU; `fused`, all seeds side by side in fused kernels;
+            `graphed`, one seed after the other in kernels and captured steps; `auto`, the fastest
+            that fits.
 
     Raises:
         ModelError: see `load`, `Trainer` and `engine_of`; a directory is of another training;
@@ -183,6 +184,7 @@ class Run:
     def __init__(self, folder: Path, trainer: Trainer, order: Order, tell: Tell) -> None:
         self.folder, self.trainer, self.order = folder, trainer, order
         self.tell: Tell = lambda event: tell(event | {"seed": trainer.seed})
+        trainer.say = lambda text: self.tell({"event": "note", "text": text})
         self.started = ""
         self.saved = time.monotonic()
 

@@ -1,6 +1,8 @@
 """One training: its steps, its validations, and the state that makes it resumable."""
 
 import math
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -8,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fpt_model.capturing import CapturedSteps, rounded_products
 from fpt_model.checkpoint import State, load_weights
 from fpt_model.config import Config
 from fpt_model.data import Sequences, Split, Windows
@@ -19,7 +22,7 @@ from fpt_model.intervals import overflow_edges
 from fpt_model.losses import bce_loss, group_loss, softmax_loss
 from fpt_model.met import met_before
 from fpt_model.metrics import ndcg, recall
-from fpt_model.model import Encoder
+from fpt_model.model.encoder import Encoder
 from fpt_model.sampling import NegativeSampler, generator, seed_step
 from fpt_model.unseen import Unseen, has_strangers
 
@@ -97,12 +100,14 @@ class Trainer:
 
     Attributes:
         chosen: where to stop, without validating; None where validation decides.
+        say: gets a sentence for people, about what is not as they would expect.
 
     Raises:
         ModelError: nobody has two interactions to train on; the settings don't fit the data.
     """
 
     chosen: Chosen | None = None
+    say: Callable[[str], None] = staticmethod(warnings.warn)
 
     def __init__(self, config: Config, seed: int, sequences: Sequences) -> None:
         refuse_unfit(config, sequences)
@@ -116,7 +121,8 @@ class Trainer:
             self.model.parameters(),
             lr=config.learning_rate,
             betas=(config.beta1, config.beta2),
-            fused=device.type == "cpu" or None,  # one pass; a GPU's has other needs on resuming
+            fused=True,  # one pass
+            capturable=device.type == "cuda",
         )
         rows = sequences.trainable()
         if not len(rows):
@@ -130,6 +136,10 @@ class Trainer:
         self.last = sequences.n_train[rows] - 1  # inputs of the latest window end before it
         self.groups = torch.full((sequences.n_users + 1,), -1, device=device)
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=device)
+        self.order: tuple[int, Tensor] | None = None  # an epoch's, on the device
+        self.captured = (
+            CapturedSteps(self._train_on, self._changing) if device.type == "cuda" else None
+        )
         self.progress = Progress()
         self.best: dict[str, Tensor] = {}
         self.averaged: dict[str, Tensor] = {}
@@ -143,6 +153,11 @@ class Trainer:
     def latest(self) -> tuple[Windows, Tensor]:
         """Every user's latest window and its targets; see `examples`."""
         return examples(self.sequences, self.rows, self.last, self.config.max_length)
+
+    @cached_property
+    def longest(self) -> int:
+        """Of all training parts."""
+        return int(self.sequences.n_train.max())
 
     @property
     def steps(self) -> int:
@@ -161,17 +176,40 @@ class Trainer:
 
     def step(self) -> None:
         """One step of the current epoch."""
-        progress, config = self.progress, self.config
+        progress = self.progress
         if progress.step == 0:
             self._begin_epoch()
-        seed_step(self.seed, progress.epoch * self.steps + progress.step)
-        first = progress.step * config.batch_size
-        chosen = self.order_of(progress.epoch)[first : first + config.batch_size]
-        chosen = chosen.to(self.rows.device)
+        chosen = self._chosen()
         self.model.train()
-        self.loss_sum += self._slopes(*self._windows(chosen))
-        self.optimizer.step()
+        train_on = self.captured.of(chosen, self.say) if self.captured else self._train_on
+        seed_step(self.seed, progress.epoch * self.steps + progress.step)
+        train_on(chosen)
         progress.step += 1
+
+    def _chosen(self) -> Tensor:
+        """The users of the next step, (B,); an epoch's order goes to the device once."""
+        epoch, size = self.progress.epoch, self.config.batch_size
+        if self.order is None or self.order[0] != epoch:
+            self.order = epoch, self.order_of(epoch).to(self.rows.device)
+        first = self.progress.step * size
+        return self.order[1][first : first + size]
+
+    def _train_on(self, chosen: Tensor) -> None:
+        """A step on users (B,), who decide all shapes: nothing here waits for a GPU."""
+        with rounded_products(chosen.device):
+            self.loss_sum += self._slopes(*self._windows(chosen))
+        self.optimizer.step()
+
+    def _changing(self) -> list[Tensor]:
+        """All that a step changes; Adam's part is there from the first call on."""
+        for parameter in self.model.parameters():
+            moments = self.optimizer.state[parameter]
+            if not moments:
+                moments["step"] = torch.zeros((), device=parameter.device)
+                moments["exp_avg"] = torch.zeros_like(parameter, requires_grad=False)
+                moments["exp_avg_sq"] = torch.zeros_like(parameter, requires_grad=False)
+        moments = [value for own in self.optimizer.state.values() for value in own.values()]
+        return [*(x.detach() for x in self.model.parameters()), *moments, self.loss_sum]
 
     def end_epoch(self) -> dict[str, Any]:
         """Close the epoch, validating when it is time. Returns its record.
@@ -222,16 +260,14 @@ class Trainer:
             ModelError: it is of another model.
         """
         self.restore_all_but_moments(state)
-        device = self.rows.device
         for name, parameter in self.model.named_parameters():
-            moments = {
-                key: state.tensors[f"adam.{key}.{name}"]
-                for key in ("step", "exp_avg", "exp_avg_sq")
-                if f"adam.{key}.{name}" in state.tensors
-            }
-            if moments:
-                moments = {k: v if k == "step" else v.to(device) for k, v in moments.items()}
-                self.optimizer.state[parameter] = moments
+            moments = self.optimizer.state[parameter]
+            for key in ("step", "exp_avg", "exp_avg_sq"):
+                value = state.tensors.get(f"adam.{key}.{name}")
+                if value is not None and key in moments:
+                    moments[key].copy_(value)  # captured steps know its address
+                elif value is not None:
+                    moments[key] = value.to(parameter.device, copy=True)
 
     def restore_all_but_moments(self, state: State) -> None:
         """What a state holds besides the optimizer's.
@@ -244,8 +280,8 @@ class Trainer:
         self.best = under("best.", state.tensors)
         averaged = under("averaged.", state.tensors)
         self.averaged = {name: value.to(device) for name, value in averaged.items()}
-        self.groups = state.tensors["groups"].to(device)
-        self.loss_sum = state.tensors["loss_sum"].to(device)
+        self.groups.copy_(state.tensors["groups"])
+        self.loss_sum.copy_(state.tensors["loss_sum"])
         self.progress = Progress(**state.facts["progress"])
 
     def _begin_epoch(self) -> None:
@@ -288,28 +324,34 @@ class Trainer:
         config, model = self.config, self.model
         features = model(replaced(windows, config, self.sequences))
         if config.loss == "softmax":
-            return softmax_loss(model, features, targets, self._met(windows, windows.users))
+            met = self._met(windows, windows.users, self.longest)
+            return softmax_loss(model, features, targets, met)
         negatives = self.negatives.draw(windows.users, tuple(targets.shape))
         return bce_loss(model, features, targets, negatives)
 
-    def _met(self, windows: Windows, owners: Tensor) -> Tensor | None:
-        """What a softmax leaves out, of `owners` (B,), whoever else is the user of a window now."""
+    def _met(self, windows: Windows, owners: Tensor, longest: int | None = None) -> Tensor | None:
+        """What a softmax leaves out, of `owners` (B,), whoever else is the user of a window now.
+
+        See `met_before` for `longest`.
+        """
         if self.config.rivals == "all":
             return None
-        return met_before(self.sequences, owners, windows.next_places)
+        return met_before(self.sequences, owners, windows.next_places, longest)
 
     def _penalties(self) -> Tensor:
         """What the loss has besides that of the next items."""
-        loss = self.config.l2 * torch.stack([x.norm() for x in self.model.regularised()]).sum()
+        norms = torch._foreach_norm(self.model.regularised())
+        loss = self.config.l2 * torch.stack(norms).sum()
         groups = self._group_penalty()
         return loss if groups is None else loss + groups
 
     def _group_penalty(self) -> Tensor | None:
-        """None while nobody has a group, or where the loss knows of none."""
+        """0 while nobody has a group, None where the loss knows of none."""
         config, model = self.config, self.model
-        if config.group_weight and model.users is not None and int(self.groups[1]) >= 0:
-            return config.group_weight * self._group_loss(model.users.weight)
-        return None
+        if not (config.group_weight and model.users is not None):
+            return None
+        loss = config.group_weight * self._group_loss(model.users.weight)
+        return torch.where(self.groups[1] >= 0, loss, 0.0)
 
     def _group_loss(self, users: Tensor) -> Tensor:
         pairs = torch.randint(1, len(users), (2, self.config.group_pairs), device=users.device)

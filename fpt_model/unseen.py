@@ -15,7 +15,7 @@ from torch import Tensor
 from fpt_model.config import Config
 from fpt_model.data import Sequences, Windows
 from fpt_model.groups import cluster
-from fpt_model.model import Encoder
+from fpt_model.model.encoder import Encoder
 
 
 def has_strangers(config: Config, sequences: Sequences) -> bool:

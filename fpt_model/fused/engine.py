@@ -17,7 +17,7 @@ from fpt_model.fused.layout import BLOCK, Layout, power_of_two
 from fpt_model.fused.scratch import Batch, Scratch
 from fpt_model.fused.step import choose, drop_tables, forward, start, train_step
 from fpt_model.fused.tiles import FIXED
-from fpt_model.model import Encoder
+from fpt_model.model.encoder import Encoder
 from fpt_model.recording import recorded
 from fpt_model.sampling import NegativeSampler
 

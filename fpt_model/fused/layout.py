@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fpt_model.model import Encoder
+from fpt_model.model.encoder import Encoder
 
 BLOCK = 1024
 MOST_ROWS = 64  # of the interval table, that a program takes at a time

@@ -26,7 +26,7 @@ from fpt_model.graphed.products import Job, Jobs
 from fpt_model.graphed.shapes import by_head, head_width, power_of_two
 from fpt_model.graphed.sums import update, weight_sums
 from fpt_model.graphed.weights import BLOCK, PRODUCTS, Weights, aligned
-from fpt_model.model import Encoder
+from fpt_model.model.encoder import Encoder
 from fpt_model.recording import recorded
 from fpt_model.sampling import NegativeSampler
 

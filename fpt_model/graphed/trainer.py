@@ -77,9 +77,7 @@ class GraphedTrainer(Trainer):
         Raises:
             ModelError: it is of another model.
         """
-        groups, record = self.groups, self.loss_sum
         self.restore_all_but_moments(state)
-        self.groups, self.loss_sum = groups.copy_(self.groups), record.copy_(self.loss_sum)
         first = under("adam.exp_avg.", state.tensors)
         second = under("adam.exp_avg_sq.", state.tensors)
         for name, moment, square in self.engine.weights.moments_by_name():

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fpt_model.model import Encoder
+from fpt_model.model.encoder import Encoder
 
 BLOCK = 1024  # elements that a program of Adam takes: a tensor starts at a multiple of it
 ALIGNED = 8  # half-precision numbers of 16 bytes: what products like rows to be a multiple of

@@ -1,6 +1,13 @@
 """Attention with intervals, forwards and back.
 
-See `fpt_model.intervals` for how the papers' (B, T, T, W) tensors are taken apart.
+TiSASRec (section 3.4) adds a learned vector for the interval between i and j to the key and to the
+value that i sees of j: two tensors of shape (B, T, T, D), 64 MB each at the paper's sizes. Here
+
+    q_i · (k_j + E_K[r_ij])       Σ_j a_ij (v_j + E_V[r_ij])
+
+are taken apart. The last row of the tables, what lies farthest back, is added to every value (on
+keys it would add the same to all that i sees, which softmax ignores), and the other rows less the
+last one are summed over the pairs that are near (`fpt_model.threaded.near`).
 
 Letters: B batch, H heads, N queries of a window, T sequence, W width of a head, D = H·W.
 """

@@ -30,10 +30,21 @@ class Chance:
 
 
 def dropped_of(rate: float) -> int:
-    """A rate of dropout as whole 2^-16; see `fpt_model.layers.dropout`."""
+    """A rate of dropout as whole 2^-16: sixteen bits decide."""
     return round(rate * 2**16)
 
 
 def scale_of(rate: float) -> float:
     """What is left is multiplied by this."""
     return 2**16 / (2**16 - dropped_of(rate))
+
+
+def dropout(x: Tensor, rate: float) -> Tensor:
+    """PyTorch's dropout by its own generator, of which sixteen bits decide instead of a double."""
+    if not rate:
+        return x
+    words = torch.empty(-(-x.numel() // 4), dtype=torch.int64, device=x.device)
+    words.random_(-(2**63), None)  # 64 random bits each
+    bits = words.view(torch.int16)[: x.numel()].view(x.shape)
+    kept = torch.ge(bits, dropped_of(rate) - 2**15, out=torch.empty_like(x, requires_grad=False))
+    return x * kept.mul_(scale_of(rate))

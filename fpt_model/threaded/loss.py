@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fpt_model.losses import cross_entropy
-from fpt_model.pairs import Pairs, products, sums_by_query
+from fpt_model.threaded.pairs import Pairs, products, sums_by_query
 
 
 def bce(
@@ -51,7 +51,7 @@ def softmax(
     """
     features, items = features.detach().requires_grad_(), items.detach().requires_grad_()
     with torch.enable_grad():
-        scores = features[:, : items.shape[1]] @ items.T
+        scores = features[:, : items.shape[1]] @ items[1:].T
         total = cross_entropy(scores, targets, met, reduction="sum") / count
     of_features, of_items = torch.autograd.grad(total, (features, items))
     return total.detach(), of_features, of_items

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from fpt_model.data import Windows
 from fpt_model.intervals import interval_rows
-from fpt_model.pairs import Pairs, bags, products, sums_by_query
+from fpt_model.threaded.pairs import Pairs, bags, products, sums_by_query
 
 
 class Near:
@@ -99,7 +99,7 @@ class NearByItem(Near):
 def near_pairs(
     windows: Windows, padded: Tensor, time_span: int, edges: Tensor, heads: int, latest: int
 ) -> tuple[Pairs, Tensor]:
-    """The near pairs of windows, those of `fpt_model.intervals.near_pairs`, in fewer passes.
+    """The pairs (i, j ≤ i) whose interval has a row before the last; i are the latest N of T.
 
     Seconds are float64 here, and exact. How far back a query looks is asked half a second later,
     so that no quotient is within rounding of a whole number, nor is the difference of two: the

@@ -1,7 +1,8 @@
 """One part of a batch on its way through the encoder and back.
 
-The same model as `fpt_model.model`, which tests compare it with. Letters: B batch, N queries of a
-window, T sequence, D width.
+The same model as `fpt_model.model.encoder`, which tests compare it with.
+
+Letters: B batch, N queries of a window, T sequence, D width.
 """
 
 import math
@@ -12,12 +13,12 @@ from torch import Tensor
 
 from fpt_model.config import Config
 from fpt_model.data import Windows
-from fpt_model.pairs import Pairs
 from fpt_model.threaded.attention import Attention, attention_mask
 from fpt_model.threaded.by_item import ByItem
 from fpt_model.threaded.chance import Chance, scale_of
 from fpt_model.threaded.layers import Affine, Dropout, Norm, Placed, by_place
 from fpt_model.threaded.near import Near, NearByItem, near_pairs
+from fpt_model.threaded.pairs import Pairs
 from fpt_model.threaded.weights import BlockWeights, Weights
 
 
@@ -156,7 +157,7 @@ class Passage:
 
 
 class BlockPass:
-    """Through one block and back; see `fpt_model.model.Block`."""
+    """Through one block and back; see `fpt_model.model.encoder.Block`."""
 
     def __init__(self, weights: BlockWeights, attention: Attention, chance: Chance | None) -> None:
         w = weights

@@ -1,13 +1,16 @@
 """Ranks of held-out items, batches of users side by side on a CPU's threads."""
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
 from fpt_model.config import Config
 from fpt_model.data import Sequences, Split
 from fpt_model.evaluate import Protocol, Ranks, compare, compare_drawn, evaluated, filled, joined
-from fpt_model.model import Encoder
+from fpt_model.model.encoder import Encoder
 from fpt_model.threaded.by_item import by_item
+from fpt_model.threaded.pairs import products_of_each
 from fpt_model.threaded.passage import Passage
 from fpt_model.threaded.threads import each, undivided
 from fpt_model.threaded.weights import weights_of
@@ -32,8 +35,9 @@ def rank(
         passage = Passage(model.config, model.edges, weights, windows, None)
         features = passage.latest(known)[: len(chosen)]
         if protocols == ("uniform_100",):
+            used = features[:, : model.config.item_width].contiguous()
             return compare_drawn(
-                chosen, lambda items: model.score(features, items), sequences, split
+                chosen, partial(products_of_each, used, weights.items), sequences, split
             )
         return compare([(chosen, model.score_all(features))], sequences, split, protocols)
 

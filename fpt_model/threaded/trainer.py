@@ -111,7 +111,8 @@ class ThreadedTrainer(Trainer):
             norms = torch.stack(torch._foreach_norm(tables))
             for table, norm in zip(tables, norms.tolist(), strict=True):
                 cast(Tensor, table.grad).add_(table, alpha=l2 / norm if norm else 0.0)
-        loss, groups = l2 * norms.sum(), self._group_penalty()
+        loss = l2 * norms.sum()
+        groups = self._group_penalty() if int(self.groups[1]) >= 0 else None
         if groups is None:
             return loss
         groups.backward()

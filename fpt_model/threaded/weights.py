@@ -14,9 +14,8 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor
 
-from fpt_model.layers import dropout
-from fpt_model.model import Block, Encoder
-from fpt_model.threaded.chance import scale_of
+from fpt_model.model.encoder import Block, Encoder
+from fpt_model.threaded.chance import dropout, scale_of
 
 
 class BlockWeights(NamedTuple):

@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import json
+import math
 import random
 import sys
 from dataclasses import dataclass
@@ -14,12 +15,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+import torch.nn.functional as F
 
 from fpt_model import train as train_module
 from fpt_model.__main__ import main
 from fpt_model.config import VARIANTS, Config, resolve
 from fpt_model.data import SCHEMA, Sequences, Windows, load
-from fpt_model.model import Encoder
+from fpt_model.intervals import interval_rows, scaled_intervals
+from fpt_model.model.encoder import Encoder
 
 torch.set_num_threads(1)
 
@@ -258,6 +261,55 @@ def random_windows():
         )
 
     return make
+
+
+@pytest.fixture
+def pair_by_pair():
+    """Features and weights as the papers write them, a loop over pairs."""
+
+    def attend(model, windows: Windows, b: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Of one user's n real places: (n, D), and (blocks, H, n) weights of the last place."""
+        config = model.config
+        width = config.width // config.heads
+        places = [t for t in range(windows.items.shape[1]) if windows.items[b, t]]
+        intervals = scaled_intervals(windows.asked, windows.times, windows.scales)
+        rows = interval_rows(intervals, config.time_span, model.edges)[b]
+        first_position = config.max_length - windows.items.shape[1]
+        parts = [model.items.weight[windows.items[b, places]]]
+        if config.week_width:
+            parts.append(model.weeks.weight[windows.weeks[b, places]])
+        if config.user_width:
+            parts.append(model.users.weight[windows.users[b]].expand(len(places), -1))
+        if config.rating_width:
+            parts.append(model.ratings.weight[windows.ratings[b, places]])
+        x = torch.cat(parts, 1) * math.sqrt(config.width)
+        if not config.intervals:
+            x = x + torch.stack([model.positions[0][first_position + t] for t in places])
+        latest = torch.zeros(config.blocks, config.heads, len(places), dtype=x.dtype)
+        for number, block in enumerate(model.blocks):
+            normal = block.norm_attention(x)
+            q, k, v = block.query(normal), block.key(x), block.value(x)
+            attended = torch.zeros_like(x)
+            for i, at in enumerate(places):
+                for h in range(config.heads):
+                    part = slice(h * width, (h + 1) * width)
+                    logits, values = [], []
+                    for j, past in enumerate(places[: i + 1]):
+                        key, value = k[j], v[j]
+                        if config.intervals:
+                            key = key + model.positions[0][first_position + past]
+                            key = key + model.intervals[0][rows[at, past]]
+                            value = value + model.positions[1][first_position + past]
+                            value = value + model.intervals[1][rows[at, past]]
+                        logits.append(q[i, part] @ key[part] / math.sqrt(width))
+                        values.append(value[part])
+                    latest[number, h, : i + 1] = torch.stack(logits).softmax(0)
+                    attended[i, part] = latest[number, h, : i + 1] @ torch.stack(values)
+            x = block.norm_pointwise(normal + attended)
+            x = x + block.pointwise_2(F.relu(block.pointwise_1(x)))
+        return model.norm(x), latest
+
+    return attend
 
 
 @pytest.fixture

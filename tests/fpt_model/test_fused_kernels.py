@@ -1,6 +1,5 @@
-"""The fused kernels against the plain model in float64, masks and all; on a CPU by interpreter."""
+"""The fused kernels against the encoder in float64, masks and all; on a CPU by interpreter."""
 
-import math
 import os
 import random
 from dataclasses import replace
@@ -17,9 +16,9 @@ from fpt_model.config import resolve
 from fpt_model.data import Windows, load
 from fpt_model.fused import chain, chance, engine, scratch, summing
 from fpt_model.fused.step import drop_tables, gradients, start, train_step
-from fpt_model.intervals import interval_rows, overflow_edges, scaled_intervals
+from fpt_model.intervals import overflow_edges
 from fpt_model.losses import bce_loss, group_loss
-from fpt_model.model import Encoder
+from fpt_model.model.encoder import Encoder
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 SIZES = {"max_length": 20, "batch_size": 3, "item_width": 10, "time_span": 40, "group_weight": 0.0}
@@ -120,11 +119,15 @@ class Step:
         return self.order[seed][STEP * size : (STEP + 1) * size].long()
 
 
-class Masked:
-    """The plain model with the dropout and the replaced ids that the kernels drew."""
+TABLES = ("key_intervals", "value_intervals", "key_positions", "value_positions")
+OF_TOKENS = ("attention", "hidden", "output")
+
+
+class Drawn:
+    """What the kernels drew for a seed: dropouts as the encoder asks for them, replaced ids."""
 
     def __init__(self, step: Step, seed: int) -> None:
-        self.model, self.config = step.models[seed].double(), step.config
+        self.config, self.sequences = step.config, step.sequences
         self.key, self.layout = step.keys[seed], step.engine.layout
         self.masks = self._masks(step.engine.scratch.mask_size)
 
@@ -143,64 +146,44 @@ class Masked:
         drawn = chance.torch_kept(self.key, BEFORE + STEP, site, shape, rate)
         return drawn.double().to(DEVICE)
 
-    def replaced(self, ids, sites: tuple[int, int], shape: tuple[int, ...], rate: float, n: int):
+    def __call__(self, x: torch.Tensor, site: str) -> torch.Tensor:
+        """See `fpt_model.model.encoder.Dropout`."""
+        if site == "inputs":
+            return self._of_tokens(x, 0)
+        block, part = site.removeprefix("blocks.").split(".")
+        if part in OF_TOKENS:
+            return self._of_tokens(x, 1 + len(OF_TOKENS) * int(block) + OF_TOKENS.index(part))
+        number = TABLES.index(part)
+        at = chance.LAYER + chance.LAYER_SITES * int(block) + number
+        if part.endswith("intervals"):
+            return x * self.kept(at, self.layout.rows, self.layout.width)[: len(x), : x.shape[1]]
+        places = self.kept(at, self.layout.length, self.layout.width)
+        return x * places[-len(x) :, : x.shape[1]]
+
+    def _of_tokens(self, x: torch.Tensor, number: int) -> torch.Tensor:
+        """x (B, T, D) or, of one head, (B, 1, T, T); windows lie at the end of a tile."""
+        mask = self.masks[number][: len(x), -x.shape[-2] :]
+        mask = mask[..., -x.shape[-1] :] if x.dim() == 4 else mask[..., : x.shape[-1]]
+        return x * mask.view_as(x)
+
+    def windows(self, w: Windows) -> Windows:
+        """Some ids are others."""
+        tile = (self.config.batch_size, self.layout.length)
+        sites = (chance.ITEM, chance.ITEM_ID), (chance.USER, chance.USER_ID)
+        rates, sizes = self.config, self.sequences
+        return replace(
+            w,
+            items=self._replaced(w.items, sites[0], tile, rates.item_dropout, sizes.n_items),
+            users=self._replaced(w.users, sites[1], tile[:1], rates.user_dropout, sizes.n_users),
+        )
+
+    def _replaced(self, ids, sites: tuple[int, int], shape: tuple[int, ...], rate: float, n: int):
         place = torch.arange(torch.Size(shape).numel()).view(shape)
         other = 1 + (chance.torch_bits(self.key, BEFORE + STEP, sites[1], place) * n >> 32)
         stays = self.kept(sites[0], *shape, rate=rate) > 0
         n_windows, *length = ids.shape
         cut = slice(n_windows), *(slice(-size, None) for size in length)  # windows are at the end
         return torch.where(stays[cut] | (ids == 0), ids, other.to(DEVICE)[cut])
-
-    def __call__(self, w: Windows) -> torch.Tensor:
-        model, config, layout = self.model, self.config, self.layout
-        (n, length), width = w.items.shape, config.width
-        tile = (config.batch_size, layout.length, layout.width)
-        real = w.items > 0
-        n_items, n_users = model.items.num_embeddings - 1, 0
-        sites = (chance.ITEM, chance.ITEM_ID), (chance.USER, chance.USER_ID)
-        items = self.replaced(w.items, sites[0], tile[:2], config.item_dropout, n_items)
-        users = w.users
-        if model.users is not None:
-            n_users = model.users.num_embeddings - 1
-            users = self.replaced(users, sites[1], tile[:1], config.user_dropout, n_users)
-        x = model._inputs(replace(w, items=items, users=users), None)
-        if not config.intervals:
-            x = x + model.positions[0]
-        masks = iter(self.masks)
-        x = x * next(masks)[:n, -length:, :width]
-        causal = torch.ones(length, length, dtype=torch.bool, device=DEVICE).tril()
-        mask = causal & real[:, None, :] | torch.eye(length, dtype=torch.bool, device=DEVICE)
-        intervals = scaled_intervals(w.asked, w.times, w.scales)
-        rows = interval_rows(intervals, config.time_span, model.edges)
-        for number, block in enumerate(model.blocks):
-            site = chance.LAYER + chance.LAYER_SITES * number
-            query = block.norm_attention(x)
-            q, k, v = block.query(query), block.key(x), block.value(x)
-            scores = q @ k.transpose(1, 2)
-            if config.intervals:
-                tables = [
-                    model.intervals[i]
-                    * self.kept(site + i, layout.rows, layout.width)[
-                        : len(model.intervals[i]), :width
-                    ]
-                    for i in (0, 1)
-                ]
-                places = [
-                    model.positions[i] * self.kept(site + 2 + i, *tile[1:])[-length:, :width]
-                    for i in (0, 1)
-                ]
-                scores = q @ (k + places[0]).transpose(1, 2) + (q @ tables[0].T).gather(2, rows)
-                v = v + places[1]
-            scores = (scores / math.sqrt(width)).masked_fill(~mask, float("-inf"))
-            weights = scores.softmax(2) * next(masks)[:n, -length:, -length:]
-            out = weights @ v
-            if config.intervals:
-                out = out + torch.einsum("bij,bijd->bid", weights, tables[1][rows])
-            y = block.norm_pointwise(query + out)
-            h = block.pointwise_1(y) * next(masks)[:n, -length:, :width]
-            z = block.pointwise_2(torch.relu(h))
-            x = y + z * next(masks)[:n, -length:, :width]
-        return model.norm(x)
 
 
 @pytest.mark.parametrize("variant", ["sas_fpt", "sse_pt", *(slow(name) for name in OTHERS)])
@@ -216,9 +199,10 @@ def test_gradients_are_those_of_the_plain_model(variant, histories_with):
     for seed, slopes in enumerate(both):
         chosen = step.chosen(seed)
         model = step.models[seed].double()
-        features = Masked(step, seed)(step.inputs.rows(chosen))
-        drawn = negatives[seed, : len(chosen), -length:].long()
-        loss = bce_loss(model, features, step.targets[chosen], drawn)
+        drawn = Drawn(step, seed)
+        features = model(drawn.windows(step.inputs.rows(chosen)), dropout=drawn)
+        others = negatives[seed, : len(chosen), -length:].long()
+        loss = bce_loss(model, features, step.targets[chosen], others)
         loss.backward()
         losses = step.engine.scratch.losses.view(SEEDS, -1)[seed].double()
         assert losses.sum().item() / step.engine.n_real[seed, STEP].item() == pytest.approx(

@@ -1,4 +1,4 @@
-"""The kernels of captured steps against the plain model in float64; on a CPU by interpreter."""
+"""The kernels of captured steps against the encoder in float64; on a CPU by interpreter."""
 
 import itertools
 import os
@@ -22,15 +22,10 @@ from fpt_model.graphed.dropout import torch_left
 from fpt_model.graphed.plan import Histories
 from fpt_model.graphed.sums import group_slopes
 from fpt_model.graphed.weights import aligned
-from fpt_model.intervals import (
-    attention_weights,
-    interval_rows,
-    overflow_edges,
-    scaled_intervals,
-)
+from fpt_model.intervals import overflow_edges
 from fpt_model.losses import bce_loss, group_loss, softmax_loss
 from fpt_model.met import met_before
-from fpt_model.model import Encoder
+from fpt_model.model.encoder import Encoder
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 SIZES = {"max_length": 19, "batch_size": 9, "item_width": 10, "time_span": 40, "blocks": 2}
@@ -118,22 +113,21 @@ class Step:
         return {name: place.view(flat).clone() for name, place in weights.places.items()}
 
 
-class Masked:
-    """The plain model with the dropouts and the replaced ids that the kernels drew.
+TABLES = ("key_intervals", "value_intervals", "key_positions", "value_positions")
+
+
+class Drawn:
+    """What the kernels drew: dropouts, as the encoder asks for them, and replaced ids.
 
     `token` (B, T) is each place's token, `place` (B, T) its number within the sequence.
     """
 
     def __init__(self, step: Step) -> None:
-        self.model, self.config = step.plain, step.config
+        self.config, self.sequences = step.config, step.sequences
         self.capacity, self.columns = step.at.n_tokens, step.engine.weights.columns
-        self.real = step.inputs.items > 0
-        flat = self.real.flatten()
-        self.token = (flat.cumsum(0) - 1).view(self.real.shape).clamp(min=0)
-        self.place = (self.real.cumsum(1) - 1).clamp(min=0)
-
-    def drawn(self, site: int, place: torch.Tensor) -> torch.Tensor:
-        return chance.torch_bits(KEY, BEFORE, site, place.cpu()).to(DEVICE)
+        real = step.inputs.items > 0
+        self.token = (real.flatten().cumsum(0) - 1).view(real.shape).clamp(min=0)
+        self.place = (real.cumsum(1) - 1).clamp(min=0)
 
     def kept(self, site: int, place: torch.Tensor, rate: float | None = None) -> torch.Tensor:
         rate = self.config.dropout if rate is None else rate
@@ -142,76 +136,41 @@ class Masked:
         stays = torch_left(KEY, BEFORE, site, place.cpu(), rate).to(DEVICE)
         return stays.double() / (1 - rate)
 
-    def of_tokens(self, site: int) -> torch.Tensor:
-        """(B, T, D)."""
-        columns = torch.arange(self.config.width, device=DEVICE)
-        return self.kept(site, self.token[..., None] * self.columns + columns)
+    def __call__(self, x: torch.Tensor, site: str) -> torch.Tensor:
+        """See `fpt_model.model.encoder.Dropout`."""
+        columns = torch.arange(x.shape[-1], device=DEVICE)
+        tokens = self.token[..., None] * self.columns + columns  # (B, T, D)
+        if site == "inputs":
+            return x * self.kept(chance.EMBEDDING, tokens)
+        block, part = site.removeprefix("blocks.").split(".")
+        at = chance.LAYER + chance.LAYER_SITES * int(block)
+        if part == "attention":
+            return x * self.kept(at + chance.WEIGHTS, self._pairs())
+        if part in TABLES:
+            rows = torch.arange(len(x), device=DEVICE)[:, None] * self.columns
+            return x * self.kept(at + TABLES.index(part), rows + columns)
+        return x * self.kept(at + {"hidden": chance.HIDDEN, "output": chance.OUT}[part], tokens)
 
-    def of_table(self, site: int, rows: int) -> torch.Tensor:
-        place = torch.arange(rows, device=DEVICE)[:, None] * self.columns
-        return self.kept(site, place + torch.arange(self.config.width, device=DEVICE))
-
-    def of_pairs(self, site: int) -> torch.Tensor:
+    def _pairs(self) -> torch.Tensor:
         """(B, H, T, T)."""
         heads = torch.arange(self.config.heads, device=DEVICE)[:, None, None]
         query = heads * self.capacity + self.token[:, None, :, None]
-        stride = aligned(self.config.max_length)
-        return self.kept(site, query * stride + self.place[:, None, None, :])
+        return query * aligned(self.config.max_length) + self.place[:, None, None, :]
 
-    def replaced(self, ids, site: int, site_id: int, place, rate: float, n: int):
-        other = 1 + (self.drawn(site_id, place) * n >> 32)
+    def windows(self, w: Windows) -> Windows:
+        """Some ids are others."""
+        config, sizes = self.config, self.sequences
+        row = torch.arange(len(w.users), device=DEVICE)
+        of_items = chance.ITEM, chance.ITEM_ID, self.token, config.item_dropout, sizes.n_items
+        of_users = chance.USER, chance.USER_ID, row, config.user_dropout, sizes.n_users
+        return replace(
+            w, items=self._replaced(w.items, *of_items), users=self._replaced(w.users, *of_users)
+        )
+
+    def _replaced(self, ids, site: int, site_id: int, place, rate: float, n: int):
+        drawn = chance.torch_bits(KEY, BEFORE, site_id, place.cpu()).to(DEVICE)
         stays = self.kept(site, place, rate) > 0
-        return torch.where(stays | (ids == 0), ids, other)
-
-    def __call__(self, w: Windows) -> torch.Tensor:
-        model, config = self.model, self.config
-        n_items = model.items.num_embeddings - 1
-        sites = chance.ITEM, chance.ITEM_ID, self.token
-        items = self.replaced(w.items, *sites, config.item_dropout, n_items)
-        users = w.users
-        if model.users is not None:
-            place = torch.arange(len(users), device=DEVICE)
-            sites = chance.USER, chance.USER_ID, place
-            n_users = model.users.num_embeddings - 1
-            users = self.replaced(users, *sites, config.user_dropout, n_users)
-        x = model._inputs(replace(w, items=items, users=users), None)
-        if not config.intervals:
-            x = x + model.positions[0]
-        x = x * self.of_tokens(chance.EMBEDDING)
-        length = x.shape[1]
-        causal = torch.ones(length, length, dtype=torch.bool, device=DEVICE).tril()
-        mask = causal & self.real[:, None, :]
-        mask = (mask | torch.eye(length, dtype=torch.bool, device=DEVICE))[:, None]
-        intervals = scaled_intervals(w.asked, w.times, w.scales)
-        rows = interval_rows(intervals, config.time_span, model.edges)
-        for number, block in enumerate(model.blocks):
-            x = self.block(block, x, mask, rows, chance.LAYER + chance.LAYER_SITES * number)
-        return model.norm(x)
-
-    def block(self, block, x, mask, rows, site: int) -> torch.Tensor:
-        query = block.norm_attention(x)
-        q, k, v = block._split(block.query(query)), block.key(x), block.value(x)
-        extra = 0.0
-        if self.config.intervals:
-            tables, places = (
-                [
-                    table * self.of_table(site + first + kind, len(table))
-                    for kind, table in enumerate(tensors)
-                ]
-                for first, tensors in ((0, self.model.intervals), (2, self.model.positions))
-            )
-            k, v = k + places[0], v + places[1]
-            keys, values = (block._split(table[rows].flatten(1, 2)) for table in tables)
-            square = (*q.shape[:3], q.shape[2], q.shape[3])  # (B, H, T, T, W)
-            extra = (q[:, :, :, None] * keys.reshape(square)).sum(4)
-        weights = attention_weights(q, block._split(k), mask, extra)
-        weights = weights * self.of_pairs(site + chance.WEIGHTS)
-        out = weights @ block._split(v)
-        if self.config.intervals:
-            out = out + (weights[..., None] * values.reshape(square)).sum(3)
-        y = block.norm_pointwise(query + block._join(out))
-        h = torch.relu(block.pointwise_1(y) * self.of_tokens(site + chance.HIDDEN))
-        return y + block.pointwise_2(h) * self.of_tokens(site + chance.OUT)
+        return torch.where(stays | (ids == 0), ids, 1 + (drawn * n >> 32))
 
 
 def plain_loss(step: Step, features: torch.Tensor) -> torch.Tensor:
@@ -251,7 +210,8 @@ def test_gradients_are_those_of_the_plain_model(variant, settings, long_historie
     step = Step(long_histories, variant, dropout=0.3, **settings)
     step.slopes()
     slopes = step.slopes()  # the second time in memory that the first one used
-    loss = plain_loss(step, Masked(step)(step.inputs))
+    drawn = Drawn(step)
+    loss = plain_loss(step, step.plain(drawn.windows(step.inputs), dropout=drawn))
     loss.backward()
     n = int((step.targets > 0).sum())
     assert step.at.losses[: step.count].sum().item() / n == pytest.approx(loss.item(), rel=1e-5)

@@ -1,164 +1,83 @@
-"""Interval attention: rows of the table, and the fast form against the one on paper."""
+"""Interval buckets: which pair is in which, and sums over them in both directions."""
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fpt_model import intervals
-from fpt_model.intervals import (
-    attention_weights,
-    interval_attention,
-    interval_rows,
-    naive_interval_attention,
-    near_pairs,
-    overflow_edges,
-    scaled_intervals,
-)
+from fpt_model.intervals import interval_rows, overflow_edges, scaled_intervals
+from fpt_model.model.fixed_point import UNIT, bucket_sums, by_bucket, embedding
 
 
-def draw(seed: int, batch: int, heads: int, length: int, width: int, time_span: int, padded: int):
-    """Leaves q, k, v and both tables; a mask, rows and near pairs as the encoder makes them."""
+def draw(seed: int, batch: int, heads: int, queries: int, keys: int, n: int):
+    """Pairs, products with each bucket's row, and the buckets of pairs."""
     g = torch.Generator().manual_seed(seed)
-    edges = torch.tensor([2 * time_span + 1, 4 * time_span + 2])
-    shapes = [(batch, heads, length, width)] * 3 + [(heads, time_span + 3, width)] * 2
-    leaves = [
-        torch.randn(shape, generator=g, dtype=torch.float64).requires_grad_() for shape in shapes
-    ]
-    gaps = torch.randint(0, 3 * time_span, (batch, length + 1), generator=g)
-    times, later = gaps.cumsum(1)[:, :-1], gaps.cumsum(1)[:, 1:]
-    scales = torch.randint(1, 4, (batch,), generator=g)
-    paddings = torch.randint(0, padded + 1, (batch,), generator=g)
-    real = torch.arange(length) >= paddings[:, None]
-    asked = later.where(real, times) if seed % 2 else times
-    rows = interval_rows(scaled_intervals(asked, times, scales), time_span, edges)
-    causal = torch.ones(length, length, dtype=torch.bool).tril()
-    itself = torch.eye(length, dtype=torch.bool)
-    mask = (causal & real[:, None, :] | itself)[:, None]
-    near = near_pairs(asked, times, scales, paddings, time_span, edges, heads)
-    return leaves, mask, rows, near
+    pairs = torch.randn(batch, heads, queries, keys, generator=g, dtype=torch.float64)
+    rows = torch.randn(batch, heads, queries, n, generator=g, dtype=torch.float64)
+    buckets = torch.randint(0, n, (batch, 1, queries, keys), generator=g)
+    return pairs.requires_grad_(), rows.requires_grad_(), buckets
 
 
-@given(
-    seed=st.integers(0, 2**30),
-    batch=st.integers(1, 3),
-    heads=st.integers(1, 3),
-    length=st.integers(1, 7),
-    width=st.integers(1, 5),
-    time_span=st.integers(1, 12),
-    padded=st.integers(0, 6),
-)
-@settings(max_examples=60, deadline=None)
-def test_the_fast_form_equals_the_papers_forwards_and_backwards(
-    seed, batch, heads, length, width, time_span, padded
-):
-    leaves, mask, rows, near = draw(
-        seed, batch, heads, length, width, time_span, min(padded, length - 1)
-    )
-    q, k, v, *tables = leaves
-    fast = interval_attention(q, k, v, mask, near, tuple(tables))
-    naive = naive_interval_attention(q, k, v, mask, rows, tuple(tables))
-    torch.testing.assert_close(fast, naive, atol=1e-10, rtol=1e-8)
-    upstream = torch.randn(fast.shape, dtype=torch.float64)
-    ours = torch.autograd.grad(fast, leaves, upstream)
-    papers = torch.autograd.grad(naive, leaves, upstream)
-    for one, other in zip(ours, papers, strict=True):
-        torch.testing.assert_close(one, other, atol=1e-10, rtol=1e-8)
+SIZES = {
+    "seed": st.integers(0, 2**30),
+    "batch": st.integers(1, 3),
+    "heads": st.integers(1, 3),
+    "queries": st.integers(1, 4),
+    "keys": st.integers(1, 6),
+    "n": st.integers(1, 5),
+}
 
 
-def test_both_forms_equal_a_loop_over_pairs():
-    (q, k, v, keys, values), mask, rows, near = draw(4, 2, 2, 5, 3, 4, 3)
-    expected = torch.zeros_like(q)
-    for b in range(2):
-        for h in range(2):
-            for i in range(5):
-                seen = [j for j in range(5) if mask[b, 0, i, j]]
-                pairs = {j: rows[b, i, j] for j in seen}
-                logits = [q[b, h, i] @ (k[b, h, j] + keys[h, pairs[j]]) / 3**0.5 for j in seen]
-                weights = torch.stack(logits).softmax(0)
-                expected[b, h, i] = sum(
-                    weight * (v[b, h, j] + values[h, pairs[j]])
-                    for weight, j in zip(weights, seen, strict=True)
-                )
-    for form, pairs in ((interval_attention, near), (naive_interval_attention, rows)):
-        torch.testing.assert_close(form(q, k, v, mask, pairs, (keys, values)), expected)
+@given(**SIZES)
+@settings(max_examples=40, deadline=None)
+def test_each_pair_finds_its_bucket_and_each_bucket_its_pairs(seed, batch, heads, queries, keys, n):
+    pairs, rows, buckets = draw(seed, batch, heads, queries, keys, n)
+    one_hot = torch.nn.functional.one_hot(buckets, n).to(pairs.dtype)  # (B, 1, N, T, R)
+    torch.testing.assert_close(by_bucket(rows, buckets), (rows[..., None, :] * one_hot).sum(4))
+    sums = bucket_sums(pairs, buckets, n)
+    torch.testing.assert_close(sums, (pairs[..., None] * one_hot).sum(3))
+    assert torch.autograd.gradcheck(by_bucket, (rows, buckets))
+    assert torch.autograd.gradcheck(bucket_sums, (pairs, buckets, n))
 
 
-@pytest.mark.parametrize("scores", [1, 60, 2**30])
-def test_parts_of_the_batch_change_nothing(scores, monkeypatch):
-    monkeypatch.setattr(intervals, "PART", scores)
-    leaves, mask, rows, near = draw(9, 5, 2, 4, 3, 6, 2)
-    assert len(near) == {1: 5, 60: 5, 2**30: 1}[scores]
-    q, k, v, *tables = leaves
-    fast = interval_attention(q, k, v, mask, near, tuple(tables))
-    naive = naive_interval_attention(q, k, v, mask, rows, tuple(tables))
-    torch.testing.assert_close(fast, naive)
-    for one, other in zip(
-        torch.autograd.grad(fast.square().sum(), leaves),
-        torch.autograd.grad(naive.square().sum(), leaves),
-        strict=True,
-    ):
-        torch.testing.assert_close(one, other)
+def test_rows_of_a_table_get_the_sums_of_their_gradients_but_padding_none():
+    g = torch.Generator().manual_seed(4)
+    table = torch.randn(6, 3, generator=g, dtype=torch.float64, requires_grad=True)
+    ids = torch.tensor([[0, 2, 2, 5], [2, 1, 0, 5]])
+    upstream = torch.randn(2, 4, 3, generator=g, dtype=torch.float64)
+    found = embedding(table, ids)
+    assert torch.equal(found, table[ids])
+    (grad,) = torch.autograd.grad(found, table, upstream)
+    expected = torch.zeros(6, 3, dtype=torch.float64)
+    for row in (1, 2, 5):
+        expected[row] = upstream[ids == row].sum(0)
+    torch.testing.assert_close(grad, expected)
+    assert not grad[0].any()
 
 
-@pytest.mark.parametrize("rate", [0.0, 0.4])
-def test_slopes_are_those_of_differences(rate):
-    leaves, mask, _, near = draw(2, 2, 2, 4, 3, 5, 1)
-
-    def attend(q, k, v, *tables):
-        torch.manual_seed(5)  # the same are dropped each time
-        return interval_attention(q, k, v, mask, near, tables, rate)
-
-    assert torch.autograd.gradcheck(attend, leaves)
-
-
-def test_dropout_takes_whole_pairs_and_scales_the_rest():
-    (q, k, v, keys, values), mask, _, near = draw(6, 300, 1, 1, 3, 5, 0)
-    whole = interval_attention(q, k, v, mask, near, (keys, values))
-    dropped = interval_attention(q, k, v, mask, near, (keys, values), 0.25)
-    kept = dropped.abs().sum(3) > 0  # who sees only itself is dropped or scaled
-    assert 0.6 < kept.double().mean().item() < 0.9
-    torch.testing.assert_close(dropped[kept], whole[kept] / 0.75)
+def test_sums_are_the_same_to_the_bit_in_any_order():
+    pairs, _, buckets = draw(5, 2, 2, 3, 200, 4)
+    pairs = pairs.detach().float()
+    order = torch.randperm(200, generator=torch.Generator().manual_seed(1))
+    shuffled = bucket_sums(pairs[..., order], buckets[..., order], 4)
+    assert torch.equal(bucket_sums(pairs, buckets, 4), shuffled)
+    one = torch.full((1, 1, 1, 300), 0.1)
+    floats = torch.zeros(1)
+    for value in one.flatten():
+        floats += value
+    exact = bucket_sums(one, torch.zeros_like(one, dtype=torch.int64), 1).item()
+    # of what 32 bits hold of 0.1, 300 times; floats one after the other are 10 000 times as far off
+    expected = 300 * round(one[0, 0, 0, 0].item() / UNIT) * UNIT
+    assert exact == torch.tensor(expected).float().item()
+    assert abs(floats.item() - expected) > 1e-6
 
 
-@pytest.mark.parametrize("latest", [1, 3])
-def test_the_latest_queries_alone_give_their_rows(latest):
-    leaves, mask, *_ = draw(8, 3, 2, 6, 3, 5, 3)
-    q, k, v, *tables = leaves
-    g = torch.Generator().manual_seed(1)
-    times = torch.randint(0, 9, (3, 6), generator=g).cumsum(1)
-    known = (times, times, torch.ones(3, dtype=torch.int64), torch.tensor([0, 2, 3]), 5)
-    edges = torch.tensor([11, 22])
-    every = near_pairs(*known, edges, heads=2)
-    few = near_pairs(*known, edges, heads=2, latest=latest)
-    real = torch.arange(6) >= known[2][:, None]
-    mask = (mask[0, 0].new_ones(6, 6).tril() & real[:, None] | torch.eye(6).bool())[:, None]
-    whole = interval_attention(q, k, v, mask, every, tuple(tables))
-    part = interval_attention(q[:, :, -latest:], k, v, mask[:, :, -latest:], few, tuple(tables))
-    torch.testing.assert_close(part, whole[:, :, -latest:])
-
-
-def test_every_row_of_the_drawn_intervals_is_within_the_table():
-    seen = set()
-    for seed in range(30):
-        _, _, rows, _ = draw(seed, 3, 1, 7, 2, 3, 2)
-        seen |= set(rows.flatten().tolist())
-    assert seen == {0, 1, 2, 3, 4, 5}  # 0 to time_span, and two beyond
-
-
-def test_what_is_masked_has_no_weight_and_the_rest_sums_to_one():
-    (q, k, *_), mask, *_ = draw(1, 2, 2, 6, 3, 4, 4)
-    weights = attention_weights(q, k, mask)
-    assert (weights[~mask.expand_as(weights)] == 0).all()
-    torch.testing.assert_close(weights.sum(3), torch.ones(2, 2, 6, dtype=torch.float64))
-
-
-def test_dropout_scales_what_is_left():
-    (q, k, *_), mask, *_ = draw(1, 2, 2, 6, 3, 4, 0)
-    whole, dropped = attention_weights(q, k, mask), attention_weights(q, k, mask, rate=0.5)
-    left = dropped > 0
-    assert 0 < left.sum() < (whole > 0).sum()
-    torch.testing.assert_close(dropped[left], 2 * whole[left])
+def test_deterministic_algorithms_stay_as_they_were():
+    pairs, _, buckets = draw(5, 1, 1, 3, 4, 4)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    bucket_sums(pairs, buckets, 4).sum().backward()
+    assert torch.get_deterministic_debug_mode() == 1
+    torch.use_deterministic_algorithms(False)
 
 
 def test_intervals_are_whole_multiples_of_the_users_scale():

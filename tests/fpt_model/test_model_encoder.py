@@ -1,20 +1,22 @@
 """The encoder as six variants: what may look at what, what padding means, which inputs matter."""
 
-import math
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 
-from fpt_model.config import VARIANTS
-from fpt_model.intervals import interval_rows, scaled_intervals
-from fpt_model.model import Encoder
+from fpt_model.attention_of import attention_of
+from fpt_model.config import VARIANTS, resolve
+from fpt_model.data import Windows
+from fpt_model.model.encoder import Encoder
 
 SEEDS = range(4)
 WITH_INTERVALS = {"tisasrec", "tisasrec_plus", "tisasrec_plus_plus", "sas_fpt"}
 WITH_WEEKS = {"tisasrec_plus_plus", "sas_fpt"}
 WITH_USERS = {"sas_fpt", "sse_pt"}
+OLDER = Path(__file__).parent / "older" / "encoder-0.1.0.npz"
 
 
 @pytest.fixture
@@ -52,61 +54,22 @@ def moved(windows, times: torch.Tensor, **others: torch.Tensor):
     return replace(windows, times=times, asked=times, **others)
 
 
-def reference(model, windows, b: int) -> torch.Tensor:
-    """Features of one user's real places as the papers write them, pair by pair: (n, D)."""
-    config = model.config
-    width = config.width // config.heads
-    places = [t for t in range(windows.items.shape[1]) if windows.items[b, t]]
-    rows = interval_rows(
-        scaled_intervals(windows.asked, windows.times, windows.scales),
-        config.time_span,
-        model.edges,
-    )[b]
-    first_position = config.max_length - windows.items.shape[1]
-    parts = [model.items.weight[windows.items[b, places]]]
-    if config.week_width:
-        parts.append(model.weeks.weight[windows.weeks[b, places]])
-    if config.user_width:
-        parts.append(model.users.weight[windows.users[b]].expand(len(places), -1))
-    if config.rating_width:
-        parts.append(model.ratings.weight[windows.ratings[b, places]])
-    x = torch.cat(parts, 1) * math.sqrt(config.width)
-    if not config.intervals:
-        x = x + torch.stack([model.positions[0][first_position + t] for t in places])
-    for block in model.blocks:
-        normal = block.norm_attention(x)
-        q, k, v = block.query(normal), block.key(x), block.value(x)
-        attended = torch.zeros_like(x)
-        for i, at in enumerate(places):
-            for h in range(config.heads):
-                part = slice(h * width, (h + 1) * width)
-                logits, values = [], []
-                for j, past in enumerate(places[: i + 1]):
-                    key, value = k[j], v[j]
-                    if config.intervals:
-                        key = key + model.positions[0][first_position + past]
-                        key = key + model.intervals[0][rows[at, past]]
-                        value = value + model.positions[1][first_position + past]
-                        value = value + model.intervals[1][rows[at, past]]
-                    logits.append(q[i, part] @ key[part] / math.sqrt(width))
-                    values.append(value[part])
-                attended[i, part] = torch.stack(logits).softmax(0) @ torch.stack(values)
-        x = block.norm_pointwise(normal + attended)
-        x = x + block.pointwise_2(F.relu(block.pointwise_1(x)))
-    return model.norm(x)
-
-
 @pytest.mark.parametrize(("heads", "rating_width"), [(1, 0), (2, 6)])
-def test_features_are_those_of_the_papers(slug, heads, rating_width, model_of, random_windows):
+def test_features_and_weights_are_those_of_the_papers(
+    slug, heads, rating_width, model_of, random_windows, pair_by_pair
+):
     """The rating, which no paper has, is the last part of the input."""
     model = model_of(slug, heads=heads, rating_width=rating_width)
     for seed in SEEDS:
         windows = random_windows(seed, real=2)
         with torch.no_grad():
-            features = model(windows)
+            features, weights = model(windows), attention_of(model, windows)
             for b in range(3):
                 real = windows.items[b] > 0
-                torch.testing.assert_close(features[b, real], reference(model, windows, b))
+                expected, latest = pair_by_pair(model, windows, b)
+                torch.testing.assert_close(features[b, real], expected)
+                torch.testing.assert_close(weights[b][..., real], latest)
+                assert not weights[b][..., ~real].any()
 
 
 def test_what_comes_later_never_changes_an_earlier_output(slug, model_of, random_windows):
@@ -253,7 +216,7 @@ def test_an_unknown_rating_adds_nothing(slug, model_of, random_windows):
     """Its columns are zero, whatever other ratings have become."""
     model = model_of(slug, rating_width=4)
     windows = random_windows(4, real=6)
-    inputs = model._inputs(replace(windows, ratings=torch.zeros_like(windows.ratings)), None)
+    inputs = model._embed(replace(windows, ratings=torch.zeros_like(windows.ratings)), None)
     assert inputs[..., :-4].any()
     assert not inputs[..., -4:].any()
 
@@ -282,8 +245,6 @@ def test_every_parameter_is_trained_by_its_variant(slug, model_of, random_window
 
 
 def test_padding_rows_start_at_zero_and_get_no_gradient(slug, small_config, random_windows):
-    from fpt_model.model import Encoder
-
     config = small_config(slug, rating_width=4)
     model = Encoder(config, 20, 5, torch.tensor([], dtype=torch.int64))
     windows = random_windows(0, batch=6)
@@ -315,6 +276,47 @@ def test_dropout_is_for_training_only(slug, model_of, random_windows):
         assert not torch.equal(model(windows), model(windows))
 
 
+def test_given_dropouts_are_asked_for_by_site(slug, model_of, random_windows):
+    """Each once, and what they leave is what goes on."""
+    model, windows = model_of(slug, heads=2), random_windows(0)
+    asked = {}
+
+    def halved(x, site):
+        assert site not in asked
+        asked[site] = tuple(x.shape)
+        return x / 2
+
+    width, heads = model.config.width, model.config.heads
+    with torch.no_grad():
+        whole, half = model(windows), model(windows, dropout=halved)
+    assert not torch.allclose(whole, half)
+    expected = {"inputs": (3, 6, width)}
+    for block in (f"blocks.{number}." for number in range(2)):
+        expected |= {block + site: (3, 6, width) for site in ("hidden", "output")}
+        expected[block + "attention"] = (3, heads, 6, 6)
+        if slug in WITH_INTERVALS:
+            for kind in ("key", "value"):
+                rows = 17 + len(model.edges)
+                expected[f"{block}{kind}_intervals"] = (rows, width)
+                expected[f"{block}{kind}_positions"] = (6, width)
+    assert asked == expected
+
+
+@pytest.mark.parametrize("mask", ["keys", "queries"])
+def test_weights_of_version_0_1_give_the_scores_they_gave(mask):
+    """Names, shapes and meaning of all weights stay: a file of before ranks as it did."""
+    older = {name: torch.from_numpy(value) for name, value in np.load(OLDER).items()}
+    sizes = {"item_width": 6, "week_width": 2, "user_width": 2, "rating_width": 2}
+    sizes |= {"max_length": 7, "time_span": 9, "heads": 3, "mask": mask}
+    weights = {n.removeprefix("weights."): x for n, x in older.items() if "weights." in n}
+    windows = {n.removeprefix("windows."): x for n, x in older.items() if "windows." in n}
+    model = Encoder(resolve("sas_fpt", "paper", sizes), 12, 4, weights["edges"]).eval()
+    model.load_state_dict(weights)
+    with torch.no_grad():
+        scores = model.score_all(model(Windows(**windows))[:, -1])
+    torch.testing.assert_close(scores, older[f"scores.{mask}"])
+
+
 def test_scores_are_products_with_the_items_vectors(slug, model_of):
     model = model_of(slug)
     features = torch.randn(2, 3, model.config.width, dtype=torch.float64)
@@ -339,9 +341,6 @@ def test_the_penalised_tables_are_items_positions_and_intervals(slug, model_of):
 
 
 def test_tables_have_the_sizes_of_the_paper():
-    from fpt_model.config import resolve
-    from fpt_model.model import Encoder
-
     shapes = {}
     for slug in VARIANTS:
         config = resolve(slug, "paper")

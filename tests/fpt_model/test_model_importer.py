@@ -18,7 +18,7 @@ from fpt_model.errors import ModelError
 from fpt_model.fused import engine as fused
 from fpt_model.graphed import engine as graphed
 from fpt_model.importer import read_weights
-from fpt_model.model import Encoder
+from fpt_model.model.encoder import Encoder
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "import-tisasrec.md"
 ITEMS, LENGTH, WIDTH, SPAN, BLOCKS = 30, 9, 8, 16, 2

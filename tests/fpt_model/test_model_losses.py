@@ -8,7 +8,7 @@ import torch
 
 from fpt_model.config import resolve
 from fpt_model.losses import bce_loss, group_loss, softmax_loss
-from fpt_model.model import Encoder
+from fpt_model.model.encoder import Encoder
 from fpt_model.trainer import Trainer
 
 ITEMS = [[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]

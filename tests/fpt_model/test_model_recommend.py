@@ -6,14 +6,13 @@ import math
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fpt_model.attention_of import attention_of
-from fpt_model.data import Windows, load
+from fpt_model.data import load
 from fpt_model.histories import read_asked, windows_of
-from fpt_model.intervals import interval_rows, scaled_intervals
+from fpt_model.intervals import interval_rows
 from fpt_model.ranking import load_model
 from fpt_model.recommend import best
 from fpt_model.written import read_written
@@ -21,93 +20,25 @@ from fpt_model.written import read_written
 ONE = {"item_ids": [1], "timestamps": [1], "weeks": [1], "time_scale": 1}
 
 
-def naive_weights(model, windows: Windows, b: int) -> torch.Tensor:
-    """Weights of one user's last place, (blocks, H, n), pair by pair as the papers write them."""
-    config = model.config
-    width = config.width // config.heads
-    places = [t for t in range(windows.items.shape[1]) if windows.items[b, t]]
-    intervals = scaled_intervals(windows.asked, windows.times, windows.scales)
-    rows = interval_rows(intervals, config.time_span, model.edges)[b]
-    parts = [model.items.weight[windows.items[b, places]]]
-    if config.week_width:
-        parts.append(model.weeks.weight[windows.weeks[b, places]])
-    if config.user_width:
-        parts.append(model.users.weight[windows.users[b]].expand(len(places), -1))
-    if config.rating_width:
-        parts.append(model.ratings.weight[windows.ratings[b, places]])
-    x = torch.cat(parts, 1) * math.sqrt(config.width)
-    if not config.intervals:
-        x = x + torch.stack([model.positions[0][t] for t in places])
-    found = []
-    for block in model.blocks:
-        normal = block.norm_attention(x)
-        q, k, v = block.query(normal), block.key(x), block.value(x)
-        attended, last = torch.zeros_like(x), []
-        for i, at in enumerate(places):
-            for h in range(config.heads):
-                part = slice(h * width, (h + 1) * width)
-                keys, values = [], []
-                for j, past in enumerate(places[: i + 1]):
-                    key, value = k[j], v[j]
-                    if config.intervals:
-                        key = key + model.positions[0][past] + model.intervals[0][rows[at, past]]
-                        value = value + model.positions[1][past]
-                        value = value + model.intervals[1][rows[at, past]]
-                    keys.append(key[part])
-                    values.append(value[part])
-                weights = (torch.stack(keys) @ q[i, part] / math.sqrt(width)).softmax(0)
-                attended[i, part] = weights @ torch.stack(values)
-                if at == places[-1]:
-                    last.append(weights)
-        found.append(torch.stack(last))
-        x = block.norm_pointwise(normal + attended)
-        x = x + block.pointwise_2(F.relu(block.pointwise_1(x)))
-    return torch.stack(found)
-
-
-@pytest.mark.parametrize("heads", [1, 2])
-def test_weights_are_those_of_the_papers(slug, heads, small_config, encoder, random_windows):
-    model = encoder(small_config(slug, max_length=6, heads=heads, rating_width=4))
-    windows = random_windows(11, batch=4)
-    with torch.no_grad():
-        weights = attention_of(model, windows)  # (B, blocks, H, T)
-        assert weights.shape == (4, model.config.blocks, heads, 6)
-        for b in range(4):
-            real = windows.items[b] > 0
-            torch.testing.assert_close(weights[b][..., real], naive_weights(model, windows, b))
-            assert not weights[b][..., ~real].any()
-
-
-def test_attention_to_padding_is_told_where_a_model_looks_there(
-    small_config, encoder, random_windows
-):
-    """Weights times values are what the block attends to, whatever the mask."""
-    model = encoder(small_config("tisasrec", max_length=6, mask="queries"))
-    windows = random_windows(5, batch=4)
-    heard = []
-    hook = model.blocks[0].register_forward_hook(lambda _, given, out: heard.append(given))
-    with torch.no_grad():
-        weights = attention_of(model, windows)
-        hook.remove()
-        x, _, time = heard[0]
-        times = torch.where(windows.items > 0, windows.times, -windows.scales[:, None])
-        rows = interval_rows(
-            (windows.asked[:, -1:] - times) // windows.scales[:, None], 16, model.edges
-        )
+def test_padding_has_weights_where_a_model_looks_there(small_config, encoder, random_windows):
+    """All that is before the last place has, as if it lay one unit before the first."""
+    config = small_config("tisasrec", max_length=6, mask="queries")
+    model, windows = encoder(config), random_windows(5, batch=4)
+    padded = windows.items == 0
+    assert padded.any()
+    weights = attention_of(model, windows)
+    torch.testing.assert_close(weights.sum(3), torch.ones(4, 2, 1, dtype=torch.float64))
+    assert (weights[:, :, 0][padded[:, None].expand(-1, 2, -1)] > 0).all()
+    with torch.no_grad():  # of the first block, whose padded inputs are zero
         block = model.blocks[0]
-        keys = block.key(x) + time.positions[0] + time.intervals[0][rows]  # (B, T, D)
+        x = model._embed(windows, None) * ~padded[..., None]
+        times = torch.where(padded, -windows.scales[:, None], windows.times)
+        gaps = (windows.asked[:, -1:] - times) // windows.scales[:, None]
+        rows = interval_rows(gaps, config.time_span, model.edges)
+        keys = block.key(x) + model.positions[0] + model.intervals[0][rows]  # (B, T, D)
         query = block.query(block.norm_attention(x[:, -1]))  # (B, D)
         naive = (keys @ query[:, :, None])[..., 0] / math.sqrt(query.shape[1])
     torch.testing.assert_close(weights[:, 0, 0], naive.softmax(1))
-    padded = windows.items == 0
-    assert padded.any()
-    assert (weights[:, 0, 0][padded] > 0).all()
-
-
-def test_a_forward_pass_leaves_no_hook_behind(small_config, encoder, random_windows):
-    model = encoder(small_config("sas_fpt", max_length=6))
-    attention_of(model, random_windows(1))
-    assert not any(block._forward_pre_hooks for block in model.blocks)
 
 
 def test_the_best_are_unseen_and_equal_ones_stand_by_item():

@@ -11,17 +11,17 @@ from fpt_model.data import Windows
 from fpt_model.engines import engine_of
 from fpt_model.errors import ModelError
 from fpt_model.evaluate import rank
-from fpt_model.intervals import near_pairs
+from fpt_model.intervals import interval_rows, scaled_intervals
 from fpt_model.losses import bce_loss, softmax_loss
 from fpt_model.threaded import by_item as by_item_module
 from fpt_model.threaded import ranking
 from fpt_model.threaded import trainer as threaded_module
 from fpt_model.threaded.attention import attention_mask
 from fpt_model.threaded.by_item import by_item
-from fpt_model.threaded.chance import Chance
+from fpt_model.threaded.chance import Chance, dropout
 from fpt_model.threaded.loss import bce, softmax
-from fpt_model.threaded.near import Near, NearByItem
-from fpt_model.threaded.near import near_pairs as found_pairs
+from fpt_model.threaded.near import Near, NearByItem, near_pairs
+from fpt_model.threaded.pairs import Pairs, products, products_of_each, sums_by_query
 from fpt_model.threaded.passage import Passage
 from fpt_model.threaded.trainer import ThreadedTrainer, divided
 from fpt_model.threaded.weights import weights_of
@@ -139,6 +139,39 @@ def test_chance_keeps_the_share_asked_for_by_its_key():
     assert 0.999 < drawn.max() < 1
 
 
+def test_dropout_of_tables_keeps_the_share_asked_for_and_the_mean():
+    torch.manual_seed(2)
+    x = torch.full((200_000,), 3.0, requires_grad=True)
+    assert dropout(x, 0.0) is x
+    for rate in (0.1, 0.5, 0.9):
+        out = dropout(x, rate)
+        kept = out > 0
+        # five standard deviations of a share
+        assert kept.double().mean().item() == pytest.approx(
+            1 - rate, abs=5 * (rate * (1 - rate) / len(x)) ** 0.5
+        )
+        expected = torch.full_like(out[kept], 3 / (1 - rate))
+        torch.testing.assert_close(out[kept], expected, rtol=2e-4, atol=0)
+        (slopes,) = torch.autograd.grad(out.sum(), x)
+        torch.testing.assert_close(slopes * x, out)
+
+
+def test_products_and_sums_of_pairs_are_those_of_copied_rows():
+    """Of queries without any pair, and rows more than once."""
+    g = torch.Generator().manual_seed(3)
+    counts = torch.tensor([2, 0, 3, 1, 0])
+    queries = torch.arange(5).repeat_interleave(counts)
+    rows = torch.randint(0, 4, (6,), generator=g)
+    x, table = (torch.randn(n, 3, generator=g, dtype=torch.float64) for n in (5, 4))
+    weights = torch.randn(6, generator=g, dtype=torch.float64)
+    pairs = Pairs(rows.int(), F.pad(counts.cumsum(0), (1, 0)).int(), queries.int(), 4)
+    torch.testing.assert_close(products(pairs, x, table), (x[queries] * table[rows]).sum(1))
+    by_query = torch.zeros_like(x).index_add(0, queries, weights[:, None] * table[rows])
+    torch.testing.assert_close(sums_by_query(pairs, weights, table), by_query)
+    own = torch.randint(0, 4, (5, 7), generator=g)
+    torch.testing.assert_close(products_of_each(x, table, own), (x[:, None] * table[own]).sum(2))
+
+
 def test_every_site_has_dropout_of_its_own(encoder, small_config, random_windows):
     model = encoder(small_config("tisasrec", dropout=0.5))
     weights = weights_of(model, training=True).detached()
@@ -179,6 +212,23 @@ def test_losses_and_their_slopes_are_the_plain_ones(kind, encoder, small_config)
     torch.testing.assert_close(found[2][1:], of_items[1:])
 
 
+def naive_pairs(windows, padded, time_span, edges, heads, latest):
+    """Queries, rows and places of the near pairs, one after the other."""
+    intervals = scaled_intervals(windows.asked, windows.times, windows.scales)
+    rows = interval_rows(intervals, time_span, edges)  # (B, T, T)
+    batch, length = windows.times.shape
+    last, found = time_span + len(edges), []
+    for b in range(batch):
+        for h in range(heads):
+            for n in range(latest):
+                i, query = length - latest + n, (b * heads + h) * latest + n
+                for j in range(min(int(padded[b]), i), i + 1):  # padding sees itself
+                    row = int(rows[b, i, j])
+                    if row < last:
+                        found.append((query, h * last + row, query * length + j))
+    return torch.tensor(found).T
+
+
 @pytest.mark.parametrize("pause", [0, 100])  # nothing is near after so long a one
 @pytest.mark.parametrize("latest", [1, 7])
 @pytest.mark.parametrize("edges", [[], [8, 11]])
@@ -192,14 +242,13 @@ def test_groups_of_near_pairs_sum_what_the_pairs_do(heads, edges, latest, pause)
     asked = (asked + late).where(torch.arange(7) >= padded[:, None], times)
     windows = Windows(times, times, times, times, scales, scales, asked, scales)
     known = 5, torch.tensor(edges, dtype=torch.int64), heads, latest
-    (pairs,) = near_pairs(asked, times, scales, padded, *known)
-    found = found_pairs(windows, padded, *known)
-    near, rows = Near(*found), pairs.pairs.rows.long()
-    places, queries = pairs.places.long(), pairs.pairs.queries.long()
+    queries, rows, places = naive_pairs(windows, padded, *known)
+    found = near_pairs(windows, padded, *known)
+    near = Near(*found)
     assert pause or len(near.groups.rows) < len(rows)
-    assert near.places.equal(pairs.places)
-    assert near.groups.rows.index_select(0, near.group).equal(pairs.pairs.rows)
-    assert near.groups.queries.index_select(0, near.group).equal(pairs.pairs.queries)
+    assert near.places.equal(places)
+    assert near.groups.rows.index_select(0, near.group).equal(rows.int())
+    assert near.groups.queries.index_select(0, near.group).equal(queries.int())
     x = torch.randn(4 * heads * latest, 3, generator=g, dtype=torch.float64)
     table = torch.randn(heads * (5 + len(edges)), 3, generator=g, dtype=torch.float64)
     scores = torch.randn(4 * heads, latest, 7, generator=g, dtype=torch.float64)
@@ -230,11 +279,11 @@ def test_intervals_are_exact_whatever_their_units():
     none = torch.zeros(6, dtype=torch.int64)
     windows = Windows(times, times, times, times, none, scales, times, none)
     known = 256, none[:0], 1, 50
-    (expected,) = near_pairs(times, times, scales, none, *known)
-    found, places = found_pairs(windows, none, *known)
+    _, rows, expected = naive_pairs(windows, none, *known)
+    found, places = near_pairs(windows, none, *known)
     assert len(places) > 6 * 50
-    assert places.equal(expected.places.long())
-    assert found.rows.equal(expected.pairs.rows)
+    assert places.equal(expected)
+    assert found.rows.equal(rows.int())
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""The model itself, which every engine is held to."""
