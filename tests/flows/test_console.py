@@ -166,7 +166,7 @@ def test_a_pipe_is_wide_enough_for_a_table():
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("dataset", "ml-2m"),
+        ("dataset", "ml 1m"),  # any other word may be the name of own data
         ("dataset", "../ml-1m"),
         ("source", 7),
         ("retentions", ["6-core"]),
