@@ -36,7 +36,7 @@ def test_a_query_fits_the_tables(query):
 
 
 def test_every_command_is_in_the_table():
-    named = set(re.findall(r"`fpt (\w+)`", README))
+    named = set(re.findall(r"`fpt ([\w-]+)`", README))
     assert named == set(typer.main.get_command(app).commands)
 
 

@@ -16,8 +16,6 @@ from warehouse.staging import stage_rows, staging_folder
 from warehouse.store import StoredFile, list_files, place_all
 from warehouse.stored import KEYS, OWN
 
-LATER = {"mart.top_lists"}  # tables that the one database never had
-BULKY = {name: key for name, key in KEYS.items() if name not in LATER}
 # Tables that stay tables, and what tells which of their rows came first.
 SMALL = {
     "raw.loads": "loaded_at, load_id",
@@ -26,7 +24,8 @@ SMALL = {
     "mart.epochs": None,
     "mart.validation_results": None,
 }
-BULKY = {name: key for name, key in KEYS.items() if name not in OWN}  # it knew no own data
+LATER = {*OWN, "mart.top_lists"}  # tables that the one database never had
+BULKY = {name: key for name, key in KEYS.items() if name not in LATER}
 
 
 def upgrade(home: Home) -> dict[str, int]:

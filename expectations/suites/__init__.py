@@ -6,4 +6,4 @@ CORE = ("core_interactions", "core_items", "core_users", "core_candidates", "seq
 RANKS = ("user_ranks",)
 LISTS = ("top_lists",)
 AHEAD = ("next_targets", "next_sequences", "next_ranks")
-ALL = RAW + OWN + CORE + RANKS + AHEAD
+ALL = RAW + OWN + CORE + RANKS + LISTS + AHEAD

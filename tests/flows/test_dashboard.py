@@ -57,7 +57,7 @@ def test_a_pair_is_compared_once_a_metric(answers):
     pairs = [(row["pair"], row["metric"]) for row in answers["comparisons"]]
     assert sorted(pairs) == sorted(
         ("SAS-FPT − SASRec", f"{metric}@10 of {among}")
-        for metric in ("NDCG", "Recall")
+        for metric in ("MRR", "NDCG", "Recall")
         for among in ("100", "all")
     )
     assert all(row["low"] < row["difference"] < row["high"] for row in answers["comparisons"])

@@ -3,7 +3,7 @@
 SELECT
     dataset || ', ' || retention || ', ' || preset AS data,
     above.display_name || ' − ' || below.display_name AS pair,
-    CASE metric WHEN 'ndcg_10' THEN 'NDCG@10' ELSE 'Recall@10' END
+    CASE metric WHEN 'ndcg_10' THEN 'NDCG@10' WHEN 'mrr_10' THEN 'MRR@10' ELSE 'Recall@10' END
         || CASE protocol WHEN 'full' THEN ' of all' ELSE ' of 100' END AS metric,
     difference, low, high, verdict, n_users AS users, n_seeds AS seeds
 FROM mart.significance
