@@ -12,10 +12,11 @@ SELECT *, rung < 1 AS is_simple, false AS imported FROM (VALUES
     ('tisasrec', 'TiSASRec', 3),
     ('tisasrec_plus', 'TiSASRec+', 4),
     ('tisasrec_plus_plus', 'TiSASRec++', 5),
-    ('sas_fpt', 'SAS-FPT', 6)
+    ('sas_fpt', 'SAS-FPT', 6),
+    ('hstu', 'HSTU', 7)
 ) AS models (model, display_name, rung)
 UNION ALL
-SELECT DISTINCT name, name || ' (imported)', 7, false, true FROM mart.imports;
+SELECT DISTINCT name, name || ' (imported)', 8, false, true FROM mart.imports;
 COMMENT ON VIEW mart.models IS 'The variants: neural ones by the names that the papers use, simple ones, which they must beat, and what was imported.';
 COMMENT ON COLUMN mart.models.model IS 'Slug, as given to --model; of an imported model its name.';
 COMMENT ON COLUMN mart.models.display_name IS 'Name in tables and figures; imported models are marked so.';
