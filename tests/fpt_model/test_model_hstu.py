@@ -1,16 +1,22 @@
 """The HSTU-like block: the paper's formula pair by pair, and which engines train it."""
 
+import json
 from dataclasses import replace
 
+import pyarrow.parquet as pq
 import pytest
 import torch
 import torch.nn.functional as F
 
 from fpt_model import engines
 from fpt_model.attention_of import attention_of
+from fpt_model.checkpoint import read, write
 from fpt_model.config import resolve
+from fpt_model.data import load
 from fpt_model.errors import ModelError
+from fpt_model.finished import BEST
 from fpt_model.intervals import interval_rows
+from fpt_model.ranking import load_model
 from fpt_model.trainer import Trainer
 
 SEEDS = range(4)
@@ -183,3 +189,49 @@ def test_fast_engines_refuse_it_in_words(engine, device, small_config, monkeypat
 def test_an_unknown_block_is_refused():
     with pytest.raises(ModelError, match="Unknown block: got 'mamba', expected attention or hstu"):
         resolve("hstu", "paper", {"block": "mamba"})
+
+
+@pytest.fixture
+def hstu_run(learnable, train_small, tmp_path):
+    """The sequences and a finished small training of two heads."""
+    ended = train_small(learnable, tmp_path / "run", "hstu", heads=2)
+    assert ended.code == 0
+    assert ended.of("start")[0]["engine"] == "plain"
+    return learnable, tmp_path / "run"
+
+
+def test_its_training_is_asked_like_any_other(hstu_run, run_command, tmp_path):
+    sequences, run = hstu_run
+    words = ("--sequences", sequences, "--run", run, "--device", "cpu")
+    assert run_command("evaluate", *words).code == 0
+    asked, found = tmp_path / "asked.json", tmp_path / "found.parquet"
+    asked.write_text(json.dumps([{"user_id": 1}, {"user_id": 2}]))
+    words += ("--asked", asked, "--output", found)
+    assert run_command("recommend", *words, "--top", 3).of("done")[0]["rows"] == 6
+    assert run_command("explain", *words).code == 0
+    looks = pq.read_table(found).group_by(["asked", "block"]).aggregate([("weight", "sum")])
+    assert len(looks) == 4
+    assert looks["weight_sum"].to_pylist() == pytest.approx([1.0] * 4)
+
+
+def test_a_run_of_before_there_were_other_blocks_is_read(learnable, train_small, tmp_path):
+    """Its weights' file says all settings but `block`."""
+    run = tmp_path / "run"
+    assert train_small(learnable, run, "sas_fpt").code == 0
+    sequences, state = load(learnable), read(run / BEST)
+    assert state.facts["order"]["config"].pop("block") == "attention"
+    now = load_model(run, sequences)
+    write(run / BEST, state)
+    before = load_model(run, sequences)
+    assert before.config == now.config
+    assert all(map(torch.equal, before.state_dict().values(), now.state_dict().values()))
+
+
+def test_a_fast_engine_that_was_asked_for_says_so_in_the_command(
+    learnable, train_words, run_command, tmp_path
+):
+    words = train_words(learnable, tmp_path / "run", "hstu")
+    ended = run_command(*words, "--engine", "threaded")
+    assert ended.code == 2
+    assert "got device cpu, mask keys, block hstu" in ended.stderr
+    assert "Use --engine plain" in ended.stderr
