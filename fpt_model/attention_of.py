@@ -4,6 +4,7 @@ Letters: B batch, H heads, T sequence.
 """
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from fpt_model.data import Windows
@@ -21,7 +22,8 @@ def attention_of(model: Encoder, windows: Windows, users: Tensor | None = None) 
 
     Returns:
         (B, blocks, H, T); each row sums to 1. Padded positions have 0, unless the model looks at
-        them (mask `queries`).
+        them (mask `queries`). HSTU's weights sum to anything, and some are below zero: theirs are
+        shares of the absolute values, which say how much a place counts, not in which direction.
     """
     weights: list[Tensor] = []
 
@@ -32,4 +34,7 @@ def attention_of(model: Encoder, windows: Windows, users: Tensor | None = None) 
         return x
 
     model.eval()(windows, latest=1, users=users, dropout=watch)
-    return torch.stack(weights, dim=1)
+    found = torch.stack(weights, dim=1)
+    if model.config.block == "hstu":
+        found = F.normalize(found, p=1, dim=3).abs()
+    return found

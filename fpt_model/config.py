@@ -20,7 +20,8 @@ class Config:
     Attributes:
         model: slug of the variant.
         preset: name of the settings it started from.
-        intervals: relative time on keys and values (TiSASRec, section 3.4).
+        intervals: relative time on keys and values (TiSASRec, section 3.4); with `block` = `hstu`
+            as a bias of attention.
         time_span: intervals are clipped here, in units of the user's shortest gap.
         overflow_rows: rows of the interval table for what lies past the clip (TiSASRec+).
         item_width: width of the item embedding.
@@ -28,7 +29,9 @@ class Config:
         user_width: width of the user embedding (SAS-FPT, SSE-PT).
         rating_width: width of the embedding of the rating that an item was given, in half stars;
             known when the next item is asked for.
-        blocks: attention blocks.
+        block: what attends: `attention`, the papers' softmax and pointwise layers, or `hstu`, SiLU
+            without softmax and a gate (Zhai et al. 2024); see `fpt_model/model/hstu.py`.
+        blocks: how many of them.
         heads: attention heads; they share the width.
         max_length: T, the latest interactions that are looked at.
         dropout: rate, on inputs, tables, attention weights and within the pointwise layers.
@@ -73,6 +76,7 @@ class Config:
     week_width: int = 0
     user_width: int = 0
     rating_width: int = 0
+    block: Literal["attention", "hstu"] = "attention"
     blocks: int = 2
     heads: int = 1
     max_length: int = 50
@@ -121,6 +125,11 @@ class Config:
         return self.item_width + self.week_width + self.user_width + self.rating_width
 
     @property
+    def on_pairs(self) -> bool:
+        """Whether keys and values of a pair get vectors of its interval and position."""
+        return self.intervals and self.block == "attention"
+
+    @property
     def grouped(self) -> bool:
         """Whether the loss knows of groups, and users have vectors for it."""
         return bool(self.group_weight and self.user_width)
@@ -131,12 +140,15 @@ class Config:
 
 
 _WORDS = {
+    "block": ("attention", "hstu"),
     "moment": ("last", "request"),
     "mask": ("keys", "queries"),
     "windows": ("latest", "random"),
     "loss": ("bce", "softmax"),
     "rivals": ("all", "unseen"),
 }
+# What a training had whose record does not say it: settings that came after it.
+_BEFORE: Mapping[str, Setting] = {"block": "attention"}
 _RANGES: tuple[tuple[str, float, float], ...] = (
     *((name, 1, 4096) for name in ("item_width", "blocks", "heads", "groups", "validate_every")),
     *((name, 0, 4096) for name in ("week_width", "user_width", "rating_width", "overflow_rows")),
@@ -163,7 +175,8 @@ def _variant(display_name: str, *parts: str) -> Variant:
     return Variant(display_name, parts)
 
 
-# Each rung of the paper's ladder is the one above it plus one idea.
+# Each rung of the paper's ladder is the one above it plus one idea. SSE-PT and HSTU (HSTU-like, see
+# `fpt_model/model/hstu.py`) are others' and stand beside it.
 VARIANTS = {
     "sasrec": _variant("SASRec"),
     "tisasrec": _variant("TiSASRec", "intervals"),
@@ -171,6 +184,7 @@ VARIANTS = {
     "tisasrec_plus_plus": _variant("TiSASRec++", "intervals", "overflow", "week"),
     "sas_fpt": _variant("SAS-FPT", "intervals", "overflow", "week", "user", "groups"),
     "sse_pt": _variant("SSE-PT", "user", "stochastic"),
+    "hstu": _variant("HSTU", "intervals", "gate"),
 }
 
 # What a part sets when a variant has it. SSE-PT's width and chances are those of its authors'
@@ -181,6 +195,7 @@ _PARTS: dict[str, Mapping[str, Setting]] = {
     "week": {"week_width": 25},
     "user": {"user_width": 25},
     "groups": {"group_weight": 0.01},
+    "gate": {"block": "hstu"},
     "stochastic": {"user_width": 50, "user_dropout": 0.92, "item_dropout": 0.1},
 }
 
@@ -290,11 +305,12 @@ def resolve(
 
 
 def from_dict(values: Mapping[str, Any]) -> Config:
-    """The settings that `Config.to_dict` gave.
+    """The settings that `Config.to_dict` gave, of this version or one before it.
 
     Raises:
         ModelError: a setting is missing, unknown or out of range.
     """
+    values = {**_BEFORE, **values}
     names = {field.name for field in fields(Config)}
     if set(values) != names:
         raise ModelError(

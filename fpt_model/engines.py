@@ -11,6 +11,7 @@ import torch
 from fpt_model.config import Config
 from fpt_model.data import Sequences
 from fpt_model.errors import ModelError
+from fpt_model.threaded.passage import fits as fits_threaded
 from fpt_model.threaded.trainer import ThreadedTrainer
 from fpt_model.trainer import Trainer
 
@@ -25,22 +26,24 @@ def engine_of(engine: str, config: Config, device: torch.device) -> str:
         return "fused"
     if engine == "plain":
         return "plain"
-    if engine in ("auto", "threaded") and device.type == "cpu" and config.mask == "keys":
+    if engine in ("auto", "threaded") and device.type == "cpu" and fits_threaded(config):
         return "threaded"
     if engine == "threaded":
         raise ModelError(
             "The threaded engine can't train this",
-            got=f"device {device.type}, mask {config.mask}",
-            expected="a CPU, mask keys",
+            got=f"device {device.type}, mask {config.mask}, block {config.block}",
+            expected="a CPU, mask keys, block attention",
             to_do="Use --engine plain",
         )
     able = _has_triton(device) and _fits_graphed(config)
     if engine == "graphed" and not able:
         raise ModelError(
             "The graphed engine can't train this",
-            got=f"device {device.type}, mask {config.mask}, batch_size {config.batch_size}, "
-            f"heads {config.heads}, max_length {config.max_length}",
-            expected="a GPU with Triton, mask keys, batch_size x heads x max_length² below 2^31",
+            got=f"device {device.type}, mask {config.mask}, block {config.block}, "
+            f"batch_size {config.batch_size}, heads {config.heads}, "
+            f"max_length {config.max_length}",
+            expected="a GPU with Triton, mask keys, block attention, "
+            "batch_size x heads x max_length² below 2^31",
             to_do="Use --engine plain",
         )
     return "graphed" if able else "plain"
@@ -58,12 +61,12 @@ def uses_fused(engine: str, config: Config, device: torch.device) -> bool:
     if engine == "fused" and not able:
         raise ModelError(
             "The fused engine can't train this",
-            got=f"device {device.type}, mask {config.mask}, heads {config.heads}, "
-            f"loss {config.loss}, width {config.width}, rating_width {config.rating_width}, "
-            f"max_length {config.max_length}",
-            expected="a GPU with Triton, mask keys, one head, bce, width to 128, no ratings, "
-            "max_length to 64",
-            to_do="Use --engine graphed or plain",
+            got=f"device {device.type}, mask {config.mask}, block {config.block}, "
+            f"heads {config.heads}, loss {config.loss}, width {config.width}, "
+            f"rating_width {config.rating_width}, max_length {config.max_length}",
+            expected="a GPU with Triton, mask keys, block attention, one head, bce, width to 128, "
+            "no ratings, max_length to 64",
+            to_do=f"Use --engine {'graphed or plain' if _fits_graphed(config) else 'plain'}",
         )
     return able
 

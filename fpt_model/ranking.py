@@ -20,6 +20,7 @@ from fpt_model.model.encoder import Encoder
 from fpt_model.simple.fitting import DEVICE, read_fitted
 from fpt_model.simple.settings import SIMPLE
 from fpt_model.threaded import ranking as threaded
+from fpt_model.threaded.passage import fits
 from fpt_model.train import SEARCH
 from fpt_model.trainer import Trainer, scorer
 from fpt_model.unseen import has_strangers
@@ -268,7 +269,7 @@ def _refuse_other(sequences: Sequences, order: Mapping[str, Any]) -> None:
 
 
 def _ranks(model: Encoder, sequences: Sequences, split: Split) -> Ranks:
-    own = model.config.mask == "keys" and not has_strangers(model.config, sequences)
+    own = fits(model.config) and not has_strangers(model.config, sequences)
     if sequences.items.device.type == "cpu" and own:
         return threaded.rank(model, sequences, split, PROTOCOLS)
     return rank(scorer(model, sequences), sequences, split, model.config.max_length)

@@ -26,6 +26,7 @@ MODELS: Mapping[str, str] = {
     "tisasrec_plus": "TiSASRec+",
     "tisasrec_plus_plus": "TiSASRec++",
     "sas_fpt": "SAS-FPT",
+    "hstu": "HSTU",
     "recent_popularity": "Recent popularity",
     "bpr": "BPR",
     "als": "ALS",

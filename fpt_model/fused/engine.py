@@ -34,6 +34,7 @@ def fits(config: Config) -> bool:
     return (
         config.heads == 1
         and config.mask == "keys"
+        and config.block == "attention"
         and config.loss == "bce"
         and config.rating_width == 0
         and config.width <= MAX_WIDTH

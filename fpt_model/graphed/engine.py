@@ -40,7 +40,7 @@ PROGRAMS = 264  # two for each of a GPU's processors: what gradients of weights 
 def fits(config: Config) -> bool:
     """Whether the kernels cover these settings."""
     pairs = config.batch_size * config.heads * config.max_length**2
-    return config.mask == "keys" and pairs < MAX_PAIRS
+    return config.mask == "keys" and config.block == "attention" and pairs < MAX_PAIRS
 
 
 class Engine:

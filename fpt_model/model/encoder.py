@@ -1,4 +1,4 @@
-"""One encoder, of which all six variants are configurations.
+"""One encoder, of which all variants are configurations.
 
 Ancestors: SASRec (Kang & McAuley, 2018), TiSASRec (Li, Wang & McAuley, WSDM 2020), SSE-PT (Wu et
 al., RecSys 2020), SAS-FPT (the paper: sections 3.2 to 3.4). What differs from a textbook decoder:
@@ -10,6 +10,9 @@ al., RecSys 2020), SAS-FPT (the paper: sections 3.2 to 3.4). What differs from a
 - with intervals, positions and time gaps are learned vectors on keys and values (TiSASRec, eq. 6
   to 8); without, positions are added to the input (SASRec);
 - no output projection; the pointwise layers keep the width; one more LayerNorm at the end.
+
+With setting `block` = `hstu` its blocks are those of `fpt_model/model/hstu.py`: time gaps and
+distances are biases there, and positions are on the input.
 
 What differs from the authors' code: padded *keys* are masked, not padded queries (mask `queries`
 does as they do); dropout falls on the elements of the interval table, not on each pair's copy of
@@ -31,13 +34,14 @@ from fpt_model.config import Config
 from fpt_model.data import RATINGS, WEEKS, Windows
 from fpt_model.intervals import interval_rows, scaled_intervals
 from fpt_model.model.fixed_point import bucket_sums, by_bucket, embedding
+from fpt_model.model.hstu import HstuBlock
 
 Dropout = Callable[[Tensor, str], Tensor]
 """What is left of a tensor at a site. Chance says it in training, a test says it for both sides.
 
 Sites are `inputs` and, of block n, `blocks.n.` with `key_intervals`, `value_intervals`,
 `key_positions`, `value_positions` (the tables), `attention` (the weights), `hidden` or `output` (of
-the pointwise layers).
+the pointwise layers); of an HSTU block `attention` and `gated`.
 """
 
 
@@ -61,10 +65,10 @@ class Encoder(nn.Module):
         self.register_buffer("edges", edges)
         self.edges: Tensor
         n_buckets = config.time_span + 1 + len(edges)
-        # keys and values have tables of their own; without intervals there is one, on the input
-        self.positions = _parameters(2 if config.intervals else 1, config.max_length, config.width)
-        self.intervals = _parameters(2 if config.intervals else 0, n_buckets, config.width)
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.blocks))
+        # keys and values have tables of their own; or there is one of positions, on the input
+        self.positions = _parameters(2 if config.on_pairs else 1, config.max_length, config.width)
+        self.intervals = _parameters(2 if config.on_pairs else 0, n_buckets, config.width)
+        self.blocks = nn.ModuleList(_block(config, n_buckets) for _ in range(config.blocks))
         self.norm = nn.LayerNorm(config.width, eps=1e-8)
         self._initialise()
 
@@ -104,7 +108,7 @@ class Encoder(nn.Module):
         drop = dropout or self._by_chance
         real = windows.items > 0  # (B, T)
         x = self._embed(windows, users)  # (B, T, D)
-        if not self.config.intervals:
+        if not self.config.on_pairs:
             x = x + self._positions(0, real)
         x = drop(x, "inputs")
 
@@ -119,7 +123,9 @@ class Encoder(nn.Module):
                 mask = mask[:, :, -latest:]  # (B, 1, N, T)
                 buckets = buckets if buckets is None else buckets[:, :, -latest:]
             of_block = _within(f"blocks.{number}", drop)
-            time = None if buckets is None else self._time(buckets, real, of_block)
+            time: Time | Tensor | None = buckets
+            if buckets is not None and self.config.on_pairs:
+                time = self._time(buckets, real, of_block)
             x = block(x, mask, time, of_block)
         return self.norm(x)
 
@@ -258,6 +264,10 @@ class Time(NamedTuple):
 def _placed(layer: nn.Linear, x: Tensor, positions: Tensor | None) -> Tensor:
     """x Wᵀ + (b + p), where p (T, D) is of positions: both at once, x (B, T, D) being large."""
     return layer(x) if positions is None else F.linear(x, layer.weight) + (layer.bias + positions)
+
+
+def _block(config: Config, n_buckets: int) -> Block | HstuBlock:
+    return HstuBlock(config, n_buckets) if config.block == "hstu" else Block(config)
 
 
 def _within(place: str, drop: Dropout) -> Dropout:

@@ -22,6 +22,11 @@ from fpt_model.threaded.pairs import Pairs
 from fpt_model.threaded.weights import BlockWeights, Weights
 
 
+def fits(config: Config) -> bool:
+    """Whether these passes cover the settings."""
+    return config.mask == "keys" and config.block == "attention"
+
+
 class Passage:
     """Used once: `forward`, then `back`.
 

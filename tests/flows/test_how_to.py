@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from fpt_model.config import resolve
+
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs" / "how-to").glob("*.md"))
 BLOCK = re.compile(
@@ -84,6 +86,7 @@ EXPECTED = {
     "add-an-expectation": (" passed",),
     "add-a-data-set": ("film-club", "6"),
     "add-a-variant": ("tisasrec_week",),
+    "add-a-block": ("block attention", "hstu quick epochs=2 validate_every=1", "HSTU"),
     "command-line": ("sas_fpt item_width=64 epochs=20 seed 0", "unknown how long"),
     "prune": (),
     "own-data": ("Ridge", "customer-7", "user is missing", "2 loads"),
@@ -104,6 +107,25 @@ EXPECTED = {
 def test_a_page_works_as_written(page, checkout, do):
     said = follow(page, checkout, do)
     assert [words for words in EXPECTED[page.stem] if words not in said] == []
+
+
+def test_the_page_on_blocks_names_files_settings_and_words_that_there_are():
+    """A row is a file and what stands in it; between rows files and `--set` are named."""
+    page = (ROOT / "docs" / "how-to" / "add-a-block.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| \d+ \| `(?P<file>[\w/.]+)` \| (?P<what>.+) \|$", page, re.M)
+    assert len(rows) == page.count("\n| ") - 1  # but the head
+    for file, what in rows:
+        text = (ROOT / file).read_text(encoding="utf-8")
+        words = [
+            word for word in re.findall(r"`([^`]+)`", what) if not word.startswith(("fpt ", "--"))
+        ]
+        assert words, file
+        assert [word for word in words if word not in text] == [], file
+    paths = re.findall(r"`([\w]+/[\w/.]+\.\w+)`", page)
+    assert len(paths) > len(rows)
+    assert [path for path in paths if not (ROOT / path).is_file()] == []
+    settings = {"block", *re.findall(r"--set (\w+)=", page)}
+    assert settings <= set(resolve("hstu", "quick").to_dict())
 
 
 def test_the_pages_are_there():

@@ -350,6 +350,6 @@ def train_small(run_command, train_words):
 
 
 def pytest_generate_tests(metafunc):
-    """Every test that asks for `slug` runs for every variant."""
+    """Every test that asks for `slug` runs for every variant, or for those its file names."""
     if "slug" in metafunc.fixturenames:
-        metafunc.parametrize("slug", list(VARIANTS))
+        metafunc.parametrize("slug", getattr(metafunc.module, "SLUGS", list(VARIANTS)))

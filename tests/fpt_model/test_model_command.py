@@ -86,6 +86,13 @@ def test_settings_of_another_version_are_refused(change, says):
         from_dict(values)
 
 
+def test_settings_of_before_there_were_other_blocks_are_read():
+    config = resolve("sas_fpt", "best")
+    values = config.to_dict()
+    assert values.pop("block") == "attention"
+    assert from_dict(values) == config
+
+
 def test_a_sequences_file_that_is_not_there_is_refused(run_command, tmp_path):
     path = tmp_path / "none.parquet"
     ended = run_command("train", "--sequences", path, "--output", tmp_path / "run")

@@ -1,4 +1,4 @@
-"""The encoder as six variants: what may look at what, what padding means, which inputs matter."""
+"""The encoder as all variants: what may look at what, what padding means, which inputs matter."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +13,8 @@ from fpt_model.data import Windows
 from fpt_model.model.encoder import Encoder
 
 SEEDS = range(4)
-WITH_INTERVALS = {"tisasrec", "tisasrec_plus", "tisasrec_plus_plus", "sas_fpt"}
+ON_PAIRS = {"tisasrec", "tisasrec_plus", "tisasrec_plus_plus", "sas_fpt"}
+WITH_INTERVALS = ON_PAIRS | {"hstu"}
 WITH_WEEKS = {"tisasrec_plus_plus", "sas_fpt"}
 WITH_USERS = {"sas_fpt", "sse_pt"}
 OLDER = Path(__file__).parent / "older" / "encoder-0.1.0.npz"
@@ -55,11 +56,12 @@ def moved(windows, times: torch.Tensor, **others: torch.Tensor):
 
 
 @pytest.mark.parametrize(("heads", "rating_width"), [(1, 0), (2, 6)])
+@pytest.mark.parametrize("variant", [name for name in VARIANTS if name != "hstu"])
 def test_features_and_weights_are_those_of_the_papers(
-    slug, heads, rating_width, model_of, random_windows, pair_by_pair
+    variant, heads, rating_width, model_of, random_windows, pair_by_pair
 ):
-    """The rating, which no paper has, is the last part of the input."""
-    model = model_of(slug, heads=heads, rating_width=rating_width)
+    """The rating, which no paper has, is the last part of the input. HSTU: test_model_hstu.py."""
+    model = model_of(variant, heads=heads, rating_width=rating_width)
     for seed in SEEDS:
         windows = random_windows(seed, real=2)
         with torch.no_grad():
@@ -187,7 +189,7 @@ def test_intervals_past_the_clip_differ_only_with_overflow_rows(
 
     model = model_of(slug)
     assert not differs(model, last_gap(20), last_gap(23)).any()
-    overflowing = slug in WITH_INTERVALS - {"tisasrec"}
+    overflowing = slug in ON_PAIRS - {"tisasrec"}
     assert differs(model, last_gap(20), last_gap(50)).tolist() == [overflowing] * 3
     assert differs(model, last_gap(15), last_gap(16)).tolist() == [slug in WITH_INTERVALS] * 3
 
@@ -292,9 +294,10 @@ def test_given_dropouts_are_asked_for_by_site(slug, model_of, random_windows):
     assert not torch.allclose(whole, half)
     expected = {"inputs": (3, 6, width)}
     for block in (f"blocks.{number}." for number in range(2)):
-        expected |= {block + site: (3, 6, width) for site in ("hidden", "output")}
+        sites = ("gated",) if slug == "hstu" else ("hidden", "output")
+        expected |= {block + site: (3, 6, width) for site in sites}
         expected[block + "attention"] = (3, heads, 6, 6)
-        if slug in WITH_INTERVALS:
+        if slug in ON_PAIRS:
             for kind in ("key", "value"):
                 rows = 17 + len(model.edges)
                 expected[f"{block}{kind}_intervals"] = (rows, width)
@@ -336,7 +339,7 @@ def test_the_penalised_tables_are_items_positions_and_intervals(slug, model_of):
     model = model_of(slug)
     named = {id(parameter): name for name, parameter in model.named_parameters()}
     pairs = [f"{table}.{number}" for table in ("positions", "intervals") for number in (0, 1)]
-    expected = ["items.weight", *(pairs if slug in WITH_INTERVALS else ["positions.0"])]
+    expected = ["items.weight", *(pairs if slug in ON_PAIRS else ["positions.0"])]
     assert [named[id(table)] for table in model.regularised()] == expected
 
 

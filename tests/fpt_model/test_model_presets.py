@@ -18,6 +18,7 @@ def test_widths_of_the_paper():
         "tisasrec_plus_plus": (50, 25, 0),
         "sas_fpt": (50, 25, 25),
         "sse_pt": (50, 0, 50),
+        "hstu": (50, 0, 0),
     }
 
 
@@ -52,6 +53,7 @@ def test_no_preset_adds_or_takes_a_part(slug):
         config = resolve(slug, preset)
         for part in PARTS:
             assert bool(getattr(config, part)) == bool(getattr(paper, part))
+        assert config.block == paper.block
 
 
 def test_ratings_are_given_to_all_variants_or_to_none():

@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from fpt_model.config import VARIANTS, resolve
 from fpt_model.data import Windows
 from fpt_model.engines import engine_of
 from fpt_model.errors import ModelError
@@ -22,10 +23,12 @@ from fpt_model.threaded.chance import Chance, dropout
 from fpt_model.threaded.loss import bce, softmax
 from fpt_model.threaded.near import Near, NearByItem, near_pairs
 from fpt_model.threaded.pairs import Pairs, products, products_of_each, sums_by_query
-from fpt_model.threaded.passage import Passage
+from fpt_model.threaded.passage import Passage, fits
 from fpt_model.threaded.trainer import ThreadedTrainer, divided
 from fpt_model.threaded.weights import weights_of
 from fpt_model.trainer import Trainer
+
+SLUGS = [slug for slug in VARIANTS if fits(resolve(slug, "paper"))]
 
 
 def slopes_by_hand(model, windows, upstream, chance=None):

@@ -22,6 +22,7 @@ MODELS = [
     ("tisasrec_plus", "TiSASRec+", 4, False),
     ("tisasrec_plus_plus", "TiSASRec++", 5, False),
     ("sas_fpt", "SAS-FPT", 6, False),
+    ("hstu", "HSTU", 7, False),
 ]
 RUNGS = {
     ("sse_pt", "sasrec"),

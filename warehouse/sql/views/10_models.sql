@@ -12,14 +12,15 @@ SELECT *, rung < 1 AS is_simple, false AS imported FROM (VALUES
     ('tisasrec', 'TiSASRec', 3),
     ('tisasrec_plus', 'TiSASRec+', 4),
     ('tisasrec_plus_plus', 'TiSASRec++', 5),
-    ('sas_fpt', 'SAS-FPT', 6)
+    ('sas_fpt', 'SAS-FPT', 6),
+    ('hstu', 'HSTU', 7)
 ) AS models (model, display_name, rung)
 UNION ALL
-SELECT DISTINCT name, name || ' (imported)', 7, false, true FROM mart.imports;
+SELECT DISTINCT name, name || ' (imported)', 8, false, true FROM mart.imports;
 COMMENT ON VIEW mart.models IS 'The variants: neural ones by the names that the papers use, simple ones, which they must beat, and what was imported.';
 COMMENT ON COLUMN mart.models.model IS 'Slug, as given to --model; of an imported model its name.';
 COMMENT ON COLUMN mart.models.display_name IS 'Name in tables and figures; imported models are marked so.';
-COMMENT ON COLUMN mart.models.rung IS 'Order in tables: simple models first, up to 0; from there on each of the paper''s rungs is the one below plus one idea; imported models last.';
+COMMENT ON COLUMN mart.models.rung IS 'Order in tables: simple models first, up to 0; from there on each of the paper''s rungs is the one below plus one idea; then HSTU, which is no rung; imported models last.';
 COMMENT ON COLUMN mart.models.is_simple IS 'Whether it is a simple model: fitted in seconds, nothing in it random.';
 COMMENT ON COLUMN mart.models.imported IS 'Whether it is somebody else''s, of which scores were imported (mart.imports): marked so in its name.';
 
