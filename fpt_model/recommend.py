@@ -69,7 +69,7 @@ def explain_run(path: Path, run: Path, asked: Path, output: Path, device: torch.
     Args:
         path, run, asked, device: as in `recommend_run`.
         output: Parquet file (asked from 0, position in the history from 1, item_id,
-            seconds_before the last interaction, block from 1, weight).
+            seconds_before the last interaction, block from 1, weight; see `attention_of`).
 
     Returns:
         The number of rows.
