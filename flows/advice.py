@@ -61,8 +61,6 @@ def refuse_simple(of: Adviser) -> None:
     """
     if of.model in SIMPLE:
         raise RefusedError(
-            f"{of.display_name} can't be explained",
-            got="a simple model, which attends to nothing",
-            expected="a neural one",
-            to_do="Name another with --model, such as SAS-FPT",
+            f"{of.display_name} can't be explained: it is a simple model, which attends to nothing",
+            to_do="Train a neural one too, such as SAS-FPT, or name it with --model",
         )

@@ -14,6 +14,8 @@ from flows.options import DEFAULT_HOME, AsJson, Dataset, HomeDir
 
 if TYPE_CHECKING:
     from warehouse.ages import Thing
+    from warehouse.home import Home
+    from warehouse.raw_ids import User
 
 app = typer.Typer()
 DAYS = {"d": 1, "w": 7, "y": 365}
@@ -91,14 +93,17 @@ def forget(
     user: Annotated[
         str, typer.Option(help="The user's number in the archive, or id in your own data.")
     ],
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Of own data: the source is at hand; don't ask.")
+    ] = False,
     home: HomeDir = DEFAULT_HOME,
     as_json: AsJson = False,
 ) -> None:
     """Take one person's data out of everything published, and out of every later load.
 
-    What was made from it goes at once: loads, snapshots, trainings, ranks, recommendations. It
-    then tells what must be trained again. The archive itself, backups and exported folders are
-    yours to see to.
+    What was made from it goes at once: loads with all others' rows, snapshots, trainings, ranks,
+    recommendations. It then tells what must be made again, from the source. The source itself,
+    backups and exported folders are yours to see to.
     """
 
     def go() -> None:
@@ -108,7 +113,11 @@ def forget(
         from warehouse.raw_ids import user_of
         from warehouse.visible import counted
 
-        gone = leave_out(Home.at(home), dataset, user_of(user, own=is_own(dataset)))
+        own = is_own(dataset)
+        who = user_of(user, own=own)
+        if own and not yes:
+            _refuse_unsourced(Home.at(home), dataset, who, ask=not as_json)
+        gone = leave_out(Home.at(home), dataset, who)
         counts = {"load": gone.loads, "snapshot": gone.snapshots, "training": gone.runs}
         counts |= {"import": gone.imports} if gone.imports else {}
         rows: list[dict[str, object]] = [
@@ -119,6 +128,27 @@ def forget(
         console.show_rows(rows, f"User {user} of {dataset} is forgotten", as_json=as_json)
 
     guarded(go, home)
+
+
+def _refuse_unsourced(home: "Home", dataset: str, user: "User", *, ask: bool) -> None:
+    """Own data is nowhere else: whoever has lost its source would lose everybody's rows."""
+    from warehouse.errors import RefusedError
+    from warehouse.forgetting import at_stake
+    from warehouse.visible import counted
+
+    stake = at_stake(home, dataset, user)
+    if not stake.sources:  # an unknown user, or one that is forgotten already
+        return
+    source = ", ".join(stake.sources)
+    also = f"the rows of {counted(stake.others, 'other user')} go too"
+    if not (ask and sys.stdin.isatty()):
+        raise RefusedError(
+            f"With this person's data {also}, and come again from the source alone",
+            got=source,
+            to_do="If you have it, say so by --yes. Nothing was changed",
+        )
+    if not typer.confirm(f"{also.capitalize()}, until {source} is run again. Go on?", err=True):
+        raise typer.Exit(0)
 
 
 @app.command(epilog="`fpt prune --keep 3 --dry-run`, `fpt prune --older-than 90d --keep 1 --yes`")

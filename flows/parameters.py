@@ -19,7 +19,7 @@ DatasetName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 Retention = Literal["5-core", "cold-start"]
 ModelSlug = Literal[
     "sasrec", "sse_pt", "tisasrec", "tisasrec_plus", "tisasrec_plus_plus", "sas_fpt", "hstu",
-    "recent_popularity", "item_knn", "ease", "markov_chain", "ridge",
+    "recent_popularity", "bpr", "als", "item_knn", "ease", "markov_chain", "ridge",
 ]  # fmt: skip
 Preset = Literal["quick", "paper", "matched", "anywhere", "best"]
 Device = Literal["auto", "cpu", "cuda"]

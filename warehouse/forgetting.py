@@ -89,6 +89,29 @@ def forget(home: Home, dataset: str, user: User) -> Forgotten:
     return asked
 
 
+@dataclass(frozen=True)
+class AtStake:
+    """What goes with one person's rows and is made again from the source alone.
+
+    Attributes:
+        others: users of the loads besides.
+        sources: names of the files or folders that the loads are of.
+    """
+
+    others: int
+    sources: list[str]
+
+
+def at_stake(home: Home, dataset: str, user: User) -> AtStake:
+    """What `forget` would take along of others; nothing where no load knows the user."""
+    loads = _asked(home, dataset, user).loads
+    query = "SELECT coalesce(sum(n_users - 1), 0), list(DISTINCT source) FROM raw.loads "
+    with reading(home) as connection:
+        these = "WHERE list_contains($1::VARCHAR[], load_id)"
+        others, sources = connection.execute(query + these, [loads]).fetchall()[0]
+    return AtStake(int(others), sorted(sources or []))
+
+
 def wait_for_forgetting(home: Home) -> None:
     """Nothing begins while a person is forgotten; the caller's own sign of life is held already.
 

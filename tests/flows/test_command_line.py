@@ -9,16 +9,17 @@ from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Annotated
+from typing import Annotated, get_args
 
 import pytest
 import typer
 from pydantic import AfterValidator, TypeAdapter, ValidationError
 
 from flows import console, guard
-from flows.parameters import Experiment, experiment
+from flows.parameters import Experiment, ModelSlug, experiment
 from fpt_model.config import VARIANTS, resolve
-from fpt_model.variants import resolve_any
+from fpt_model.simple.settings import SIMPLE
+from fpt_model.variants import DISPLAY_NAMES, resolve_any
 from tasks.ends import InterruptedRunError
 from tasks.settings import configs, preset_name
 from tasks.training import Training
@@ -150,7 +151,8 @@ def test_the_version_is_told(fpt):
 
 
 def test_a_variant_has_its_slug_and_the_name_that_tables_write_in_any_case():
-    for slug, variant in VARIANTS.items():
+    assert set(get_args(ModelSlug)) == set(DISPLAY_NAMES)
+    for slug, variant in (VARIANTS | SIMPLE).items():
         for name in (slug, variant.display_name, variant.display_name.lower(), slug.upper()):
             asked = TypeAdapter(Experiment).validate_python({"models": [name]})
             assert asked.models == [slug], name

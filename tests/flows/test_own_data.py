@@ -259,7 +259,12 @@ def test_without_its_source_a_landed_data_set_goes_on(copy, landed, fpt):
 @pytest.mark.slow
 def test_one_is_forgotten_by_ones_own_id_and_stays_out(copy, landed, fpt):
     _, folder = landed
-    gone = fpt("forget", "--dataset", "shop", "--user", "user, 07", "--json", home=copy)
+    words = ("forget", "--dataset", "shop", "--user", "user, 07", "--json")
+    unsure = fpt(*words, home=copy)
+    assert unsure.code == 2
+    assert "the rows of 29 other users go too" in unsure.err
+    assert "orders.csv" in unsure.err
+    gone = fpt(*words, "--yes", home=copy)
     assert [row["what"] for row in json.loads(gone.out)] == [
         "1 load", "1 snapshot", "1 training", "to make again",
     ]  # fmt: skip
@@ -272,7 +277,7 @@ def test_one_is_forgotten_by_ones_own_id_and_stays_out(copy, landed, fpt):
                        " WHERE dataset = 'shop'")  # fmt: skip
     assert len(keys) == N_USERS - 1
     assert ("user, 07",) not in keys
-    twice = fpt("forget", "--dataset", "shop", "--user", "user, 07", "--json", home=copy)
+    twice = fpt(*words, home=copy)
     assert twice.code == 0
     pruned = fpt("prune", "--keep", "0", "--older-than", "0d", "--yes", home=copy)
     assert pruned.code == 0, pruned.err

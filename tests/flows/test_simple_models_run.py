@@ -49,7 +49,7 @@ def test_simple_models_are_trained_once_published_and_compared(answers, copy, fp
     assert told
     refused = fpt("explain", "1", "--model", "ridge", home=copy)
     assert refused.code == 2
-    assert "Ridge can't be explained: got a simple model" in " ".join(refused.err.split())
+    assert "Ridge can't be explained: it is a simple model" in " ".join(refused.err.split())
 
     best = json.loads(fpt("recommend", "--user", "1", "--json", home=copy).out)
     assert best[0]["model"] in {

@@ -39,7 +39,7 @@ MAY_BE_EMPTY = {"mart.significance", "mart.backtest", "cold-start"}  # of one mo
 ROOTS = ("low", "high", "standard_error", "user_error", "seed_error")
 ROOTS += ("recall_margin", "ndcg_margin", "mrr_margin")
 # see test_suspicions, test_significance, importing/test_import_life
-ADDED = ["warnings", "best_simple", "imported"]
+ADDED = ["warnings", "best_simple", "imported", "has_no_seed"]
 MODELS = ["sasrec", "tisasrec", "sas_fpt"]
 
 

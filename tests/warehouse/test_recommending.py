@@ -9,6 +9,7 @@ import pytest
 from warehouse.attended import attended
 from warehouse.choosing import Choice
 from warehouse.errors import RefusedError
+from warehouse.named import sql_of
 from warehouse.newcomers import DAY, written_history
 from warehouse.questions import ask
 from warehouse.recommending import (
@@ -135,6 +136,18 @@ def test_recommendations_replace_those_of_the_same_users_only(home, trained):
     columns = "run_id, raw_user_id, user_id, rank, item_id, score"
     rows = ask(home, f"SELECT {columns} FROM mart.recommendations").rows()
     assert rows == [("aa1", 99, None, 1, 6, 9.0)]
+
+
+def test_the_newest_list_of_a_user_is_that_of_the_last_training_asked(home, trained):
+    trained("aa1", 1.0)
+    first = adviser(home)
+    publish_recommendations(home, first, advice((99, None, 1, 2, 3.0), (98, None, 1, 2, 3.0)))
+    trained("aa2", 2.0)
+    publish_recommendations(home, adviser(home), advice((99, None, 1, 6, 9.0)))
+    rows = ask(home, "SELECT run_id, raw_user_id FROM recommendations WHERE newest").rows()
+    assert sorted(rows) == [("aa1", 98), ("aa2", 99)]
+    shown = ask(home, sql_of("recommendations user=99"))
+    assert shown.get_column("run_id").to_list() == ["aa2"]
 
 
 def test_a_wrong_recommendation_publishes_nothing(home, trained):

@@ -71,6 +71,7 @@ def published(home, publish):
 
 def score(model: str, ndcg: float, **changes) -> dict:
     row = {"display_name": model, "protocol": "uniform_100", "n_seeds": 1, "warnings": None}
+    row |= {"has_no_seed": False}
     row |= {"recall": ndcg, "recall_margin": 0.01, "ndcg": ndcg, "ndcg_margin": 0.01}
     row |= {"mrr": ndcg, "mrr_margin": 0.01}
     return row | {"paper_recall": None, "paper_ndcg": None} | changes
@@ -182,6 +183,7 @@ def test_one_seed_one_user_and_no_curve_leave_no_chart_but_a_table():
     about = {"data": HOSTILE, "dataset": "x", "retention": "5-core", "verified": False}
     about |= {"n_users": 1, "n_items": 2, "n_interactions": 3, "n_models": 1, "n_trainings": 1}
     score = {"protocol": "full", "display_name": "SASRec", "n_seeds": 1, "recall": 1.0, "ndcg": 1.0}
+    score |= {"has_no_seed": False}
     score |= dict.fromkeys(("recall_margin", "ndcg_margin", "mrr_margin"))
     score |= {"mrr": 1.0, "paper_recall": None, "paper_ndcg": None}
     score["warnings"] = "too-good (accepted)"

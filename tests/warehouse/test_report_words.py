@@ -10,6 +10,7 @@ BAR = {"protocol": "uniform_100", "recall": 0.3, "ndcg": 0.18, "ndcg_margin": 0.
 
 def score(model: str, ndcg: float, seeds: int = 1, protocol: str = "uniform_100", warnings=None):
     about = {"display_name": model, "protocol": protocol, "n_seeds": seeds, "warnings": warnings}
+    about |= {"has_no_seed": False}
     return about | {"recall": 2 * ndcg, "ndcg": ndcg, "ndcg_margin": 0.04}
 
 
@@ -54,7 +55,7 @@ def test_what_is_ranked_among_all_items_only_has_no_best():
     [
         (
             [rival("A", "B", 0.02, 0.01), rival("A", "C", 0.05, 0.01)],
-            "A leads B, the next, by .0200 (95\u00a0% interval .0100 to .0300), {clear}.",
+            "A leads B, the nearest model, by .0200 (95\u00a0% interval .0100 to .0300), {clear}.",
         ),
         (
             [rival("A", "B", 0.02, 0.03), rival("A", "C", 0.02, 0.03)],
@@ -113,3 +114,16 @@ def test_the_headline_counts_what_was_run():
     assert headline(facts(many, many, one)) == (
         "2 models on ml-1m and synthetic: 6 trainings, 1 to 5 seeds each."
     )
+
+
+def test_of_what_has_no_seed_nothing_is_said_of_seeds():
+    ridge = score("Ridge", 0.3) | {"has_no_seed": True}
+    theirs = score("theirs (imported)", 0.2) | {"has_no_seed": True}
+    experiment = Experiment("quick", [ridge, theirs], rivals=[rival("Ridge", "theirs", 0.1, 0.01)])
+    best = best_of(experiment)
+    assert best
+    assert not any("seed" in said for said in doubts(experiment, best))
+    with_neural = Experiment(
+        "quick", [ridge, score("A", 0.2)], rivals=[rival("Ridge", "A", 0.1, 0.01)]
+    )
+    assert any("With one seed each" in said for said in doubts(with_neural, best))

@@ -19,7 +19,7 @@ METRICS = {"ndcg_10": "NDCG@10", "recall_10": "Recall@10"}
 SLICES = {
     "history": "By how many interactions of the user training saw",
     "popularity": "By how often training saw the held-out item",
-    "season": "By the season in which the held-out item was watched",
+    "season": "By the season in which the held-out item was taken",
 }
 PAUSES = {  # buckets of sql/report/intervals.sql, in order
     "same second": "same second",

@@ -85,9 +85,10 @@ def doubts(experiment: Experiment, best: Best) -> list[str]:
     rivals = [row for row in experiment.rivals if row["model"] == best.row["display_name"]]
     rivals = [row for row in rivals if row["low"] is not None]
     if rivals:
-        seeds = {int(row["n_seeds"]) for row in experiment.scores if row["protocol"] == SAMPLED}
-        said.append(_against(rivals, several_seeds=min(seeds) > 1))
-        if min(seeds) == 1:
+        rows = [row for row in experiment.scores if row["protocol"] == SAMPLED]
+        seeds = {int(row["n_seeds"]) for row in rows if not row["has_no_seed"]}
+        said.append(_against(rivals, several_seeds=min(seeds, default=2) > 1))
+        if seeds and min(seeds) == 1:
             some = "With one seed each" if seeds == {1} else "Some models have one seed"
             said.append(f"{some}: another seed may order them otherwise.")
     return said
@@ -105,7 +106,7 @@ def _against(rivals: Sequence[Row], several_seeds: bool) -> str:
     nearest = min(rivals, key=lambda row: row["difference"])
     first, second = nearest["model"], nearest["other"]
     lead = (
-        f"{first} leads {second}, the next, by {figure(nearest['difference'])} "
+        f"{first} leads {second}, the nearest model, by {figure(nearest['difference'])} "
         f"(95\u00a0% interval {figure(nearest['low'])} to {figure(nearest['high'])})"
     )
     if not unclear:
@@ -126,7 +127,10 @@ def _apart(row: Row, other: Row) -> bool:
 
 
 def _seeds(scores: Sequence[Row]) -> str:
-    fewest, most = _fewest(scores), max(row["n_seeds"] for row in scores)
+    drawn = [row for row in scores if not row["has_no_seed"]]
+    if not drawn:
+        return "with nothing random in them"
+    fewest, most = _fewest(drawn), max(row["n_seeds"] for row in drawn)
     if most == 1:
         return "one seed each, so what another seed would change is not known"
     if fewest == most:

@@ -40,7 +40,8 @@ WITH distances AS (
     JOIN distances USING (snapshot_id, preset, model, protocol)
 )
 SELECT
-    scores.*, display_name, paper.recall_10 AS paper_recall, paper.ndcg_10 AS paper_ndcg, warnings
+    scores.*, display_name, paper.recall_10 AS paper_recall, paper.ndcg_10 AS paper_ndcg, warnings,
+    is_simple OR imported AS has_no_seed
 FROM scores
 LEFT JOIN (
     SELECT snapshot_id, preset, model, protocol, warnings FROM mart.leaderboard

@@ -169,7 +169,10 @@ CREATE OR REPLACE VIEW main.recommendations AS
 SELECT
     dataset, retention, preset, coalesce(display_name, lineage.model) AS model, seed,
     raw_user_id, rank, coalesce(title, item_key) AS title, genres, raw_item_id, score, created_at, run_id, snapshot_id,
-    user_key, item_key
+    user_key, item_key,
+    run_id = arg_max(run_id, (created_at, run_id)) OVER (
+        PARTITION BY dataset, retention, coalesce(user_key, raw_user_id::VARCHAR)
+    ) AS newest
 FROM mart.recommendations
 JOIN mart.lineage AS lineage USING (run_id)
 LEFT JOIN mart.models AS models ON models.model = lineage.model
@@ -193,6 +196,7 @@ COMMENT ON COLUMN main.recommendations.run_id IS 'The training that scored (mart
 COMMENT ON COLUMN main.recommendations.snapshot_id IS 'What it was trained on (core.snapshots).';
 COMMENT ON COLUMN main.recommendations.user_key IS 'Of own data the user''s id, as the source writes it.';
 COMMENT ON COLUMN main.recommendations.item_key IS 'Of own data the item''s id, as the source writes it.';
+COMMENT ON COLUMN main.recommendations.newest IS 'Whether it is of the latest list for this user of the data set and retention, whatever training made it.';
 
 CREATE OR REPLACE VIEW main.beyond_accuracy AS
 SELECT
