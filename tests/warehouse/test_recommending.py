@@ -139,10 +139,11 @@ def test_recommendations_replace_those_of_the_same_users_only(home, trained):
 
 
 def test_the_newest_list_of_a_user_is_that_of_the_last_training_asked(home, trained):
-    trained("aa1", 1.0)
-    first = adviser(home)
-    publish_recommendations(home, first, advice((99, None, 1, 2, 3.0), (98, None, 1, 2, 3.0)))
-    trained("aa2", 2.0)
+    trained("aa1", 2.0)
+    publish_recommendations(
+        home, adviser(home), advice((99, None, 1, 2, 3.0), (98, None, 1, 2, 3.0))
+    )
+    trained("aa2", 1.0)
     publish_recommendations(home, adviser(home), advice((99, None, 1, 6, 9.0)))
     rows = ask(home, "SELECT run_id, raw_user_id FROM recommendations WHERE newest").rows()
     assert sorted(rows) == [("aa1", 98), ("aa2", 99)]
