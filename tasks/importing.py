@@ -54,8 +54,8 @@ def _described(imported: Imported, *, said: bool) -> str:
 
 def _limit(known_to: int) -> str:
     return (
-        f"ranks are known up to place {known_to}: metrics at more are not, and MRR and the rank of "
-        "a miss are not"
+        f"ranks are known up to place {known_to}: metrics at k are known where the list reaches k; "
+        "the rank of a miss, and MRR over all ranks, are not"
     )
 
 

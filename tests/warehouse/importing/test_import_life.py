@@ -218,6 +218,8 @@ def test_the_report_shows_it_without_a_seed_and_without_what_is_not_known(
     told = page(gather(own.home))
     assert "SAS-FPT <small>1 seed</small>" in told
     assert "lists (imported) <small class=" in told
+    (row,) = ask(own.home, "SELECT full_mrr_10 FROM runs WHERE model LIKE 'lists%'").rows()
+    assert row[0] is not None
     assert "drawn (imported) <small class=" in told
     assert "short (imported)" not in told  # nothing at 10 is known of it
 
