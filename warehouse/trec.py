@@ -95,7 +95,7 @@ def export_ranks(
 
     Returns:
         How many users and lines, how many users stand between two places, and NDCG@10, ours and
-        that of the files.
+        that of the files; None where a list ends before.
 
     Raises:
         RefusedError: it has no ranks of these; the folder can't be written.
@@ -104,23 +104,32 @@ def export_ranks(
     facts = {"run_id": of.run_id, "snapshot_id": of.snapshot_id, "split": split}
     with reading(home) as connection:
         connection.execute(statements("trec/ranks"), facts | {"protocol": protocol})
-        question = connection.sql(statements("trec/metrics"))
+        named = {"depth": depth, "known_to": of.known_to}
+        question = connection.sql(statements("trec/metrics"), params=named)
         row = dict(zip(question.columns, question.fetchall()[0], strict=True))
         if not row["users"]:
             raise RefusedError(
                 f"{of.name} has no ranks of {split} under {protocol}",
-                to_do="`fpt sql metrics` has the splits and protocols of each",
+                expected=_parts(connection, of.run_id),
             )
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            named = {"depth": depth, "tag": of.tag}
-            lines = _write(connection, "trec/run", folder / RUN, named)
+            lines = _write(connection, "trec/run", folder / RUN, {"depth": depth, "tag": of.tag})
             _write(connection, "trec/qrels", folder / QRELS, {})
         except (OSError, duckdb.IOException) as error:
             raise RefusedError(
                 f"{folder} could not be written", got=str(error), to_do="Give another folder"
             ) from error
     return {"model": of.display_name, "run_id": of.run_id, "lines": lines, "depth": depth} | row
+
+
+def _parts(connection: duckdb.DuckDBPyConnection, run_id: str) -> str:
+    """The splits and protocols that there are ranks of."""
+    query = (
+        "SELECT DISTINCT split, protocol FROM mart.run_metrics WHERE run_id = ? ORDER BY ALL DESC"
+    )
+    rows = connection.execute(query, [run_id]).fetchall()
+    return ", ".join(f"{split} under {protocol}" for split, protocol in rows) or "none at all"
 
 
 def _write(
