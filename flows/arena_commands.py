@@ -125,7 +125,7 @@ def export_ranks(
 
         place = Home.existing(home)
         refuse_unmakeable(output)
-        of = only_one(place, [run, dataset, retention or "", preset, model])
+        of = only_one(place, [run, dataset, retention or "", preset, model], split)
         row = {"folder": str(output), **write(place, of, split, protocol, output, depth)}
         console.show_rows([row], "Exported", as_json=as_json)
 

@@ -41,7 +41,10 @@ def rank(home: Home, snapshot: Snapshot, asked: Asked, file_sha256: str, folder:
 
 @task(task_run_name="publish imported ranks of {imported.name}")
 def publish_import(home: Home, imported: Imported, folder: Path) -> None:
-    """The ranks enter `mart`, with their figures."""
+    """The ranks enter `mart`, with their figures; says whose place they take."""
+    for run_id, splits in imports.replaced_by(home, imported):
+        counted_splits = "split" if len(splits) == 1 else "splits"
+        note(f"takes the place of {run_id} ({counted_splits} {', '.join(splits)})")
     imports.publish_import(home, imported, folder)
 
 

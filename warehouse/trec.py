@@ -37,6 +37,7 @@ class Ranked:
     preset: str
     seed: int | None
     known_to: int | None
+    splits: list[str]
 
     @property
     def tag(self) -> str:
@@ -51,34 +52,52 @@ class Ranked:
         return f"{self.display_name}{seed}, {self.preset}, {self.dataset} {self.retention}"
 
 
-def only_one(home: Home, words: Sequence[str]) -> Ranked:
+def only_one(home: Home, words: Sequence[str], split: str = "test") -> Ranked:
     """The one that is meant.
 
     Args:
         home: where it is published.
         words: how its id begins, data set, retention, preset, model; empty for any.
+        split: of several those are meant that count in it.
 
     Raises:
         RefusedError: there is none, or there are several.
     """
     with reading(home) as connection:
         query = statements("questions/board_runs")
-        found = [Ranked(*row) for row in connection.execute(query, list(words)).fetchall()]
+        found = [Ranked(*row) for row in connection.execute(query, [*words, False]).fetchall()]
+        older = [] if found else _older(connection, words)
+    found = [one for one in found if split in one.splits] or found
     if len(found) == 1:
         return found[0]
     asked = " ".join(word for word in words if word) or "anything"
+    if older:
+        raise RefusedError(
+            "These ranks count no more: they are of an older snapshot, or were replaced",
+            got=asked,
+            to_do=f"Name one by --run: {_shown(older)}",
+        )
     if not found:
         raise RefusedError(
             "There are no such ranks", got=asked, to_do="`fpt sql runs` lists what is published"
         )
-    shown = "; ".join(f"{one.run_id} ({one.name})" for one in found[:SHOWN])
-    more = f", and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
     raise RefusedError(
         f"There are ranks of {len(found)} that fit",
         got=asked,
-        expected=f"one: {shown}{more}",
+        expected=f"one: {_shown(found)}",
         to_do="Name it by --run, or by --model, --preset, --dataset, --retention",
     )
+
+
+def _older(connection: duckdb.DuckDBPyConnection, words: Sequence[str]) -> list[Ranked]:
+    """What is meant by its names, though it does not count any more."""
+    query = statements("questions/board_runs")
+    return [Ranked(*row) for row in connection.execute(query, [*words, True]).fetchall()]
+
+
+def _shown(found: Sequence[Ranked]) -> str:
+    shown = "; ".join(f"{one.run_id} ({one.name})" for one in found[:SHOWN])
+    return f"{shown}, and {len(found) - SHOWN} more" if len(found) > SHOWN else shown
 
 
 def export_ranks(

@@ -16,7 +16,7 @@ from warehouse.errors import RefusedError
 from warehouse.forgetting import forget
 from warehouse.home import Home
 from warehouse.importing.ranking import Asked, import_id
-from warehouse.imports import counts_already
+from warehouse.imports import counts_already, replaced_by
 from warehouse.pruning import prune, would_go
 from warehouse.publishing import publish_runs
 from warehouse.questions import ask
@@ -24,6 +24,7 @@ from warehouse.recommending import adviser
 from warehouse.report.facts import gather
 from warehouse.report.page import page
 from warehouse.store import show_listed, unlist
+from warehouse.trec import only_one
 
 RANKS = pa.schema(
     [
@@ -171,6 +172,51 @@ def test_of_a_name_the_last_import_counts(own, publish_scores):
     assert again.run_id == first.run_id
     assert counts_already(own.home, first.run_id)
     assert ask(own.home, "SELECT count(*) FROM mart.imports").rows() == [(2,)]
+
+
+def test_scores_of_validation_leave_those_of_test_on_the_board(own, train, publish_scores):
+    """An import takes the place of an earlier one split by split."""
+    train("ours", own.scores(1, 10**6))
+    both = [own.scores(2, 10**6).with_columns(split=pl.lit(name)) for name in ("valid", "test")]
+    first = publish_scores(own, pl.concat(both), "theirs")
+    wanted = "SELECT ndcg FROM mart.{} WHERE split = ? AND protocol = 'full' AND k = 10 AND {}"
+    of_board = wanted.format("leaderboard", "model = 'theirs'")
+    of_run = wanted.format("metrics", "run_id = ?")
+    compared = (
+        "SELECT difference FROM mart.significance WHERE model = 'theirs' AND baseline = 'sas_fpt' "
+        "AND split = ? AND protocol = 'full' AND metric = 'ndcg_10'"
+    )
+
+    def board_of(split):
+        ours = ask(own.home, of_run, [split, "ours"]).item()
+        (difference,) = ask(own.home, compared, [split]).rows()
+        (theirs,) = ask(own.home, of_board, [split]).rows()
+        assert difference[0] == pytest.approx(theirs[0] - ours, abs=1e-11)
+        return theirs[0]
+
+    before = {split: board_of(split) for split in ("valid", "test")}
+    later = publish_scores(own, own.scores(3, 10**6), "theirs", split="valid")
+    assert board_of("test") == before["test"]
+    assert board_of("valid") == ask(own.home, of_run, ["valid", later.run_id]).item()
+    query = "SELECT run_id, splits FROM mart.latest_imports ORDER BY splits"
+    assert ask(own.home, query).rows() == [(first.run_id, ["test"]), (later.run_id, ["valid"])]
+    assert not counts_already(own.home, first.run_id)
+    assert counts_already(own.home, later.run_id)
+    assert dict(ask(own.home, "SELECT run_id, counts FROM runs WHERE imported").rows()) == {
+        first.run_id: True
+    }
+    assert would_go(own.home, Rule(1)) == []
+    assert replaced_by(own.home, replace(first, run_id="new")) == [
+        *sorted([(first.run_id, ["test"]), (later.run_id, ["valid"])])
+    ]
+    assert only_one(own.home, ["", "", "", "", "theirs"], "test").run_id == first.run_id
+    assert only_one(own.home, ["", "", "", "", "theirs"], "valid").run_id == later.run_id
+    with reading(own.home) as connection:
+        missing = connection.execute(statements("figures/pairs"), [own.snapshot.snapshot_id])
+        assert missing.fetchall() == []
+    third = publish_scores(own, own.scores(4, 10**6), "theirs")
+    assert board_of("test") == ask(own.home, of_run, ["test", third.run_id]).item()
+    assert [one.id for one in would_go(own.home, Rule(1))] == [first.run_id]
 
 
 def test_what_is_said_of_a_file_makes_another_import(world, tmp_path):
