@@ -208,10 +208,7 @@ def _slice(
             "run_id": pa.array([run for run in run_ids for _ in labels], pa.string()),
             "slice": pa.array([name] * (runs * n), pa.string()),
             "bucket": pa.array(labels * runs, pa.string()),
-            **{
-                metric: np.concatenate([*rows, np.empty(0)])
-                for metric, rows in means.items()
-            },
+            **{metric: np.concatenate([*rows, np.empty(0)]) for metric, rows in means.items()},
             "n_users": np.tile(sizes, runs),
         }
     )
@@ -228,9 +225,7 @@ def pairs(of: Ranks, wanted: Iterable[Pair]) -> pa.Table:
         wanted: which runs; those that have no ranks here, or not to K, are left out.
     """
     of, wanted = _known_to(of, K), list(wanted)
-    return pa.concat_tables(
-        _pairs(of, metric, score, wanted) for metric, score in COMPARED.items()
-    )
+    return pa.concat_tables(_pairs(of, metric, score, wanted) for metric, score in COMPARED.items())
 
 
 def _pairs(of: Ranks, metric: str, score: Score, wanted: Sequence[Pair]) -> pa.Table:

@@ -362,7 +362,7 @@ def test_users_may_stand_in_any_order_in_their_slices():
 
 
 def test_of_ranks_that_are_known_to_some_place_no_more_is_told():
-    """Of the list to place 5 Recall@5 is a fact, and Recall@10 is not; MRR@k is cut at k as they are."""
+    """Of the list to place 5 Recall@5 is a fact, and Recall@10 is not; MRR@k is cut at k too."""
     ranks = np.array([[1, 3, np.inf, np.inf], [1, 3, 50, 7]], np.float32)
     among = np.full((2, 4), 101, np.float32)
     of = figures.Ranks(("list", "whole"), np.arange(4), ranks, among, {"list": 5})

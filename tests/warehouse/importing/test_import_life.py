@@ -17,6 +17,7 @@ from warehouse.forgetting import forget
 from warehouse.home import Home
 from warehouse.importing.ranking import Asked, import_id
 from warehouse.imports import counts_already, replaced_by
+from warehouse.named import sql_of
 from warehouse.pruning import prune, would_go
 from warehouse.publishing import publish_runs
 from warehouse.questions import ask
@@ -159,6 +160,47 @@ def test_what_the_owner_does_not_promise_is_marked(own, publish_scores):
     assert dict(board(own.home, "model, warnings"))["silent (imported)"] == "training-unknown"
 
 
+def test_at_the_end_of_a_run_it_stands_once_and_claims_no_settings(own, train, publish_scores):
+    train("a", own.scores(2, 10**6), preset="quick epochs=2")
+    train("b", own.scores(3, 10**6), preset="quick", model="tisasrec")
+    publish_scores(own, own.scores(4, 10**6), "theirs")
+    asked = [[own.snapshot.snapshot_id], ["quick", "quick epochs=2"]]
+    rows = ask(own.home, statements("questions/metrics"), asked).select("model", "settings").rows()
+    assert sorted(rows) == [
+        ("SAS-FPT", "epochs=2"),
+        ("TiSASRec", None),
+        ("popularity", None),
+        ("theirs (imported)", None),
+    ]
+
+
+def test_significance_has_a_row_of_any_two_models(own, train, publish_scores):
+    """Neither is simple, and they are on no rung."""
+    train("a", own.scores(2, 10**6), model="sasrec")
+    publish_scores(own, own.scores(4, 10**6), "theirs")
+    rows = ask(own.home, sql_of("significance")).select("variant", "baseline", "metric").rows()
+    assert rows == [
+        ("theirs (imported)", "SASRec", metric) for metric in ("mrr_10", "ndcg_10", "recall_10")
+    ]
+    train("b", own.scores(3, 10**6), model="ridge")
+    rows = ask(own.home, sql_of("significance")).select("variant", "baseline", "best_simple").rows()
+    assert rows == [
+        (model, "Ridge", True) for model in ("SASRec", "theirs (imported)") for _ in range(3)
+    ]
+
+
+def test_imports_of_an_earlier_version_know_their_splits(own, publish_scores):
+    made = publish_scores(own, own.scores(1), "theirs")
+    with writing(own.home) as connection:
+        for view in ("board_runs", "latest_imports"):
+            connection.execute(f"DROP VIEW mart.{view}")
+        connection.execute("ALTER TABLE mart.imports DROP COLUMN splits")
+        connection.execute("UPDATE mart.catalogue SET version = 'old'")
+    assert ask(own.home, "SELECT run_id, splits FROM mart.imports").rows() == [
+        (made.run_id, ["test"])
+    ]
+
+
 def test_of_a_name_the_last_import_counts(own, publish_scores):
     first = publish_scores(own, own.scores(1), "theirs")
     assert counts_already(own.home, first.run_id)
@@ -237,6 +279,18 @@ def test_short_lists_are_compared_with_nobody(own, train, publish_scores):
     assert ask(own.home, "SELECT count(*) FROM slices WHERE model LIKE 'short%'").rows() == [(0,)]
     row = dict(board(own.home, "model, full_recall_10"))
     assert row["short (imported)"] is None
+    warnings = dict(board(own.home, "model, warnings"))["short (imported)"]
+    assert warnings == "full: known-to-5, training-unknown"
+    listed = "SELECT DISTINCT k, warnings FROM mart.metrics WHERE model = 'short' ORDER BY k"
+    assert [said for _, said in ask(own.home, listed).rows()] == [
+        *["training-unknown"] * 2,
+        *["known-to-5, training-unknown"] * 2,
+    ]
+    named = ask(own.home, sql_of("warnings")).select("model", "name", "split", "k", "accepted")
+    assert named.rows() == [
+        ("short (imported)", "known-to-5", "test", 10, False),
+        ("short (imported)", "training-unknown", "test", None, False),
+    ]
     with reading(own.home) as connection:
         query = statements("figures/pairs")
         assert connection.execute(query, [own.snapshot.snapshot_id]).fetchall() == []

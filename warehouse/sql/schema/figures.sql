@@ -21,9 +21,6 @@ CREATE TABLE IF NOT EXISTS mart.run_metrics (
 ALTER TABLE mart.run_metrics ALTER COLUMN recall DROP NOT NULL;  -- of older warehouses
 ALTER TABLE mart.run_metrics ALTER COLUMN ndcg DROP NOT NULL;
 ALTER TABLE mart.run_metrics ALTER COLUMN mrr DROP NOT NULL;
-UPDATE mart.imports SET splits = (
-    SELECT list(DISTINCT split) FROM mart.run_metrics AS known WHERE known.run_id = imports.run_id
-) WHERE splits IS NULL;  -- of older warehouses
 COMMENT ON TABLE mart.run_metrics IS 'Metrics of each published training and imported model, computed from mart.user_ranks when it was published; mart.metrics shows them beside what was trained.';
 COMMENT ON COLUMN mart.run_metrics.run_id IS 'The training (mart.training_runs), or the imported model (mart.imports).';
 COMMENT ON COLUMN mart.run_metrics.split IS 'valid or test.';

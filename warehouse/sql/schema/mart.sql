@@ -81,9 +81,9 @@ CREATE TABLE IF NOT EXISTS mart.imports (
     n_seen BIGINT NOT NULL,
     n_left_out BIGINT NOT NULL,
     imported_at TIMESTAMP NOT NULL,
-    publication BIGINT NOT NULL
+    publication BIGINT NOT NULL,
+    splits VARCHAR[]
 );
-ALTER TABLE mart.imports ADD COLUMN IF NOT EXISTS splits VARCHAR[];  -- of older warehouses
 COMMENT ON TABLE mart.imports IS 'Models of somebody else, of which scores were imported (`fpt import-scores`): a row a file. Nothing here was trained by us: there is no seed, no configuration and no weights.';
 COMMENT ON COLUMN mart.imports.run_id IS 'Hash of the file''s bytes, the snapshot, what its owner says of it, and the code that ranks it: its ranks are in mart.user_ranks.';
 COMMENT ON COLUMN mart.imports.snapshot_id IS 'What it is ranked on (core.snapshots).';
