@@ -90,7 +90,8 @@ def _show(home: Path, run_id: str, as_json: bool) -> None:
     from warehouse.questions import ask
 
     rows = ask(Home.at(home), statements("questions/imported"), [run_id]).to_dicts()
-    console.show_rows(rows, "Imported, at 10", as_json=as_json)
+    at = ", ".join(f"at {k}" for k in sorted({row["k"] for row in rows}))
+    console.show_rows(rows, f"Imported, {at}" if at else "Imported", as_json=as_json)
 
 
 @app.command("export-ranks", epilog="`fpt export-ranks --model SAS-FPT --output to-trec-eval`")
@@ -125,7 +126,7 @@ def export_ranks(
 
         place = Home.existing(home)
         refuse_unmakeable(output)
-        of = only_one(place, [run, dataset, retention or "", preset, model])
+        of = only_one(place, [run, dataset, retention or "", preset, model], split)
         row = {"folder": str(output), **write(place, of, split, protocol, output, depth)}
         console.show_rows([row], "Exported", as_json=as_json)
 

@@ -41,7 +41,10 @@ def rank(home: Home, snapshot: Snapshot, asked: Asked, file_sha256: str, folder:
 
 @task(task_run_name="publish imported ranks of {imported.name}")
 def publish_import(home: Home, imported: Imported, folder: Path) -> None:
-    """The ranks enter `mart`, with their figures."""
+    """The ranks enter `mart`, with their figures; says whose place they take."""
+    for run_id, splits in imports.replaced_by(home, imported):
+        counted_splits = "split" if len(splits) == 1 else "splits"
+        note(f"takes the place of {run_id} ({counted_splits} {', '.join(splits)})")
     imports.publish_import(home, imported, folder)
 
 
@@ -54,8 +57,8 @@ def _described(imported: Imported, *, said: bool) -> str:
 
 def _limit(known_to: int) -> str:
     return (
-        f"ranks are known up to place {known_to}: metrics at more are not, and MRR and the rank of "
-        "a miss are not"
+        f"ranks are known up to place {known_to}: metrics at k are known where the list reaches k; "
+        "the rank of a miss, and MRR over all ranks, are not"
     )
 
 

@@ -25,6 +25,7 @@ from warehouse.database import (
     connected,
     locked,
     quoted,
+    statements,
     table_files,
     view_files,
 )
@@ -335,6 +336,7 @@ def create_schema(connection: duckdb.DuckDBPyConnection, home: Home = NO_HOME) -
             connection.execute(path.read_text(encoding="utf-8"))
     drop_definitions(connection, KEYS)
     show_listed(connection, home, KEYS)
+    connection.execute(statements("publish/import_splits"))
     for path in view_files():
         connection.execute(path.read_text(encoding="utf-8"))
     connection.execute(

@@ -136,8 +136,8 @@ COMPARED: dict[str, Score] = {
 def metrics(of: Ranks) -> pa.Table:
     """Of each run at each cut-off: the means over users, and how far users lie apart.
 
-    Null where ranks are not known so far; MRR is, as people know it, of all ranks: null where not
-    all are known.
+    Null at more places than ranks are known to. MRR@k is cut at k like the others: a rank beyond k
+    counts 0, whatever it is.
     """
     return pa.concat_tables(_metrics_at(of, k) for k in CUT_OFFS)
 
@@ -145,18 +145,18 @@ def metrics(of: Ranks) -> pa.Table:
 def _metrics_at(of: Ranks, k: int) -> pa.Table:
     hits, gains, inverse = (score(of.ranks, k) for score in (recall, ndcg, mrr))
     size = len(of.run_ids)
-    unknown, not_all = of.ends < k, of.ends < np.inf
+    unknown = of.ends < k
     return pa.table(
         {
             "run_id": pa.array(of.run_ids, pa.string()),
             "k": pa.array([k] * size, pa.int32()),
             "recall": pa.array(hits.mean(1), mask=unknown),
             "ndcg": pa.array(gains.mean(1), mask=unknown),
-            "mrr": pa.array(inverse.mean(1), mask=not_all),
+            "mrr": pa.array(inverse.mean(1), mask=unknown),
             "n_users": pa.array([len(of.users)] * size, pa.int64()),
             "recall_sd": _deviation(hits, unknown),
             "ndcg_sd": _deviation(gains, unknown),
-            "mrr_sd": _deviation(inverse, not_all),
+            "mrr_sd": _deviation(inverse, unknown),
             "least_recall": recall(of.candidates, k).mean(1),
             "least_ndcg": ndcg(of.candidates, k).mean(1),
         }
@@ -173,8 +173,6 @@ def _deviation(scores: Floats, unknown: NDArray[np.bool_]) -> pa.Array:
 def slices(of: Ranks, parts: pa.Table) -> pa.Table:
     """Of each run in each part of each slice; runs whose ranks are not known to K are left out.
 
-    MRR is null where not all ranks are known, as in `metrics`.
-
     Args:
         of: the ranks.
         parts: `user_id`, in any order, each once, and for each slice a column: in which part of it
@@ -187,7 +185,6 @@ def slices(of: Ranks, parts: pa.Table) -> pa.Table:
     scores = {name: score(of.ranks[:, here], K) for name, score in COMPARED.items()}
     rows = parts.take(pa.array(there)) if len(known) else parts.slice(0, 0)
     names = [name for name in parts.column_names if name != "user_id"]
-    scores[f"mrr_{K}"][of.ends < np.inf] = np.nan
     return pa.concat_tables(_slice(of.run_ids, name, rows[name], scores) for name in names)
 
 
@@ -211,10 +208,7 @@ def _slice(
             "run_id": pa.array([run for run in run_ids for _ in labels], pa.string()),
             "slice": pa.array([name] * (runs * n), pa.string()),
             "bucket": pa.array(labels * runs, pa.string()),
-            **{
-                metric: pa.array(np.concatenate([*rows, np.empty(0)]), from_pandas=True)
-                for metric, rows in means.items()
-            },
+            **{metric: np.concatenate([*rows, np.empty(0)]) for metric, rows in means.items()},
             "n_users": np.tile(sizes, runs),
         }
     )
@@ -228,15 +222,10 @@ def pairs(of: Ranks, wanted: Iterable[Pair]) -> pa.Table:
 
     Args:
         of: the ranks.
-        wanted: which runs; those that have no ranks here, or not to K, are left out, and by MRR
-            those whose ranks are not all known.
+        wanted: which runs; those that have no ranks here, or not to K, are left out.
     """
-    wanted = list(wanted)
-    known = {metric: np.inf if score is mrr else K for metric, score in COMPARED.items()}
-    return pa.concat_tables(
-        _pairs(_known_to(of, known[metric]), metric, score, wanted)
-        for metric, score in COMPARED.items()
-    )
+    of, wanted = _known_to(of, K), list(wanted)
+    return pa.concat_tables(_pairs(of, metric, score, wanted) for metric, score in COMPARED.items())
 
 
 def _pairs(of: Ranks, metric: str, score: Score, wanted: Sequence[Pair]) -> pa.Table:

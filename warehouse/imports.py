@@ -20,10 +20,27 @@ _COLUMNS = (
 
 def counts_already(home: Home, run_id: str) -> bool:
     """Whether these very scores are published, whole, and no later ones under their name."""
-    query = "SELECT count(*) FROM mart.latest_imports WHERE run_id = ?"
+    query = (
+        "SELECT count(*) FROM mart.latest_imports AS latest JOIN mart.imports USING (run_id) "
+        "WHERE run_id = ? AND len(latest.splits) = len(imports.splits)"
+    )
     with reading(home) as connection:
         found = connection.execute(query, [run_id]).fetchall()[0][0]
         return bool(found) and has_files(connection, ["mart.user_ranks"], run_id)
+
+
+def replaced_by(home: Home, imported: Imported) -> list[tuple[str, list[str]]]:
+    """Imports whose place these scores will take, each with the splits in which they do."""
+    query = (
+        "SELECT run_id, list_intersect(splits, $splits) AS taken FROM mart.latest_imports "
+        "WHERE snapshot_id = $snapshot_id AND name = $name AND run_id <> $run_id "
+        "AND len(taken) > 0 ORDER BY run_id"
+    )
+    facts = {"splits": list(imported.splits), "run_id": imported.run_id}
+    facts |= {"snapshot_id": imported.snapshot_id, "name": imported.name}
+    with reading(home) as connection:
+        rows = connection.execute(query, facts).fetchall()
+    return [(run_id, sorted(splits, reverse=True)) for run_id, splits in rows]
 
 
 def stage_beside(home: Home, imported: Imported, folder: Path) -> Path:
@@ -38,6 +55,6 @@ def publish_import(home: Home, imported: Imported, folder: Path) -> None:
     row = [getattr(imported, name) for name in _COLUMNS]
     with writing(home) as connection:
         now = datetime.now(UTC).replace(tzinfo=None)
-        connection.execute(statements("publish/import"), [*row, now])
+        connection.execute(statements("publish/import"), [*row, now, list(imported.splits)])
         list_files(connection, home, files)
         add_figures(connection, [imported.run_id])

@@ -22,7 +22,8 @@ def refuse_name(name: str, taken: Collection[str]) -> None:
         raise RefusedError(
             "This is no name for a model",
             got=repr(name),
-            expected=f"a letter or digit first, {LONGEST_NAME} at most, blanks and _ . + - ^ ( )",
+            expected=f"up to {LONGEST_NAME} letters, digits, blanks and _ . + - ^ ( ), "
+            "beginning with a letter or digit",
         )
     if name.casefold() in {one.casefold() for one in taken}:
         raise RefusedError(

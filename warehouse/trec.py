@@ -37,6 +37,7 @@ class Ranked:
     preset: str
     seed: int | None
     known_to: int | None
+    splits: list[str]
 
     @property
     def tag(self) -> str:
@@ -51,34 +52,52 @@ class Ranked:
         return f"{self.display_name}{seed}, {self.preset}, {self.dataset} {self.retention}"
 
 
-def only_one(home: Home, words: Sequence[str]) -> Ranked:
+def only_one(home: Home, words: Sequence[str], split: str = "test") -> Ranked:
     """The one that is meant.
 
     Args:
         home: where it is published.
         words: how its id begins, data set, retention, preset, model; empty for any.
+        split: of several those are meant that count in it.
 
     Raises:
         RefusedError: there is none, or there are several.
     """
     with reading(home) as connection:
         query = statements("questions/board_runs")
-        found = [Ranked(*row) for row in connection.execute(query, list(words)).fetchall()]
+        found = [Ranked(*row) for row in connection.execute(query, [*words, False]).fetchall()]
+        older = [] if found else _older(connection, words)
+    found = [one for one in found if split in one.splits] or found
     if len(found) == 1:
         return found[0]
     asked = " ".join(word for word in words if word) or "anything"
+    if older:
+        raise RefusedError(
+            "These ranks count no more: they are of an older snapshot, or were replaced",
+            got=asked,
+            to_do=f"Name one by --run: {_shown(older)}",
+        )
     if not found:
         raise RefusedError(
             "There are no such ranks", got=asked, to_do="`fpt sql runs` lists what is published"
         )
-    shown = "; ".join(f"{one.run_id} ({one.name})" for one in found[:SHOWN])
-    more = f", and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
     raise RefusedError(
         f"There are ranks of {len(found)} that fit",
         got=asked,
-        expected=f"one: {shown}{more}",
+        expected=f"one: {_shown(found)}",
         to_do="Name it by --run, or by --model, --preset, --dataset, --retention",
     )
+
+
+def _older(connection: duckdb.DuckDBPyConnection, words: Sequence[str]) -> list[Ranked]:
+    """What is meant by its names, though it does not count any more."""
+    query = statements("questions/board_runs")
+    return [Ranked(*row) for row in connection.execute(query, [*words, True]).fetchall()]
+
+
+def _shown(found: Sequence[Ranked]) -> str:
+    shown = "; ".join(f"{one.run_id} ({one.name})" for one in found[:SHOWN])
+    return f"{shown}, and {len(found) - SHOWN} more" if len(found) > SHOWN else shown
 
 
 def export_ranks(
@@ -95,7 +114,7 @@ def export_ranks(
 
     Returns:
         How many users and lines, how many users stand between two places, and NDCG@10, ours and
-        that of the files.
+        that of the files; None where a list ends before.
 
     Raises:
         RefusedError: it has no ranks of these; the folder can't be written.
@@ -104,23 +123,32 @@ def export_ranks(
     facts = {"run_id": of.run_id, "snapshot_id": of.snapshot_id, "split": split}
     with reading(home) as connection:
         connection.execute(statements("trec/ranks"), facts | {"protocol": protocol})
-        question = connection.sql(statements("trec/metrics"))
+        named = {"depth": depth, "known_to": of.known_to}
+        question = connection.sql(statements("trec/metrics"), params=named)
         row = dict(zip(question.columns, question.fetchall()[0], strict=True))
         if not row["users"]:
             raise RefusedError(
                 f"{of.name} has no ranks of {split} under {protocol}",
-                to_do="`fpt sql metrics` has the splits and protocols of each",
+                expected=_parts(connection, of.run_id),
             )
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            named = {"depth": depth, "tag": of.tag}
-            lines = _write(connection, "trec/run", folder / RUN, named)
+            lines = _write(connection, "trec/run", folder / RUN, {"depth": depth, "tag": of.tag})
             _write(connection, "trec/qrels", folder / QRELS, {})
         except (OSError, duckdb.IOException) as error:
             raise RefusedError(
                 f"{folder} could not be written", got=str(error), to_do="Give another folder"
             ) from error
     return {"model": of.display_name, "run_id": of.run_id, "lines": lines, "depth": depth} | row
+
+
+def _parts(connection: duckdb.DuckDBPyConnection, run_id: str) -> str:
+    """The splits and protocols that there are ranks of."""
+    query = (
+        "SELECT DISTINCT split, protocol FROM mart.run_metrics WHERE run_id = ? ORDER BY ALL DESC"
+    )
+    rows = connection.execute(query, [run_id]).fetchall()
+    return ", ".join(f"{split} under {protocol}" for split, protocol in rows) or "none at all"
 
 
 def _write(

@@ -362,16 +362,21 @@ def test_users_may_stand_in_any_order_in_their_slices():
 
 
 def test_of_ranks_that_are_known_to_some_place_no_more_is_told():
-    """Of the list to place 5 Recall@5 is a fact, and Recall@10 is not; MRR is of all ranks."""
+    """Of the list to place 5 Recall@5 is a fact, and Recall@10 is not; MRR@k is cut at k too."""
     ranks = np.array([[1, 3, np.inf, np.inf], [1, 3, 50, 7]], np.float32)
     among = np.full((2, 4), 101, np.float32)
     of = figures.Ranks(("list", "whole"), np.arange(4), ranks, among, {"list": 5})
     rows = {(row["run_id"], row["k"]): row for row in pl.DataFrame(figures.metrics(of)).to_dicts()}
     known = rows["list", 5]
-    assert (known["recall"], known["ndcg"], known["mrr"]) == (0.5, (1 + 1 / 2) / 4, None)
+    assert (known["recall"], known["ndcg"], known["mrr"]) == (
+        0.5,
+        (1 + 1 / 2) / 4,
+        pytest.approx((1 + 1 / 3) / 4),
+    )
+    assert known["mrr_sd"] is not None
     unknown = rows["list", 10]
-    names = ("recall", "ndcg", "mrr", "recall_sd", "ndcg_sd")
-    assert [unknown[name] for name in names] == [None] * 5
+    names = ("recall", "ndcg", "mrr", "recall_sd", "ndcg_sd", "mrr_sd")
+    assert [unknown[name] for name in names] == [None] * 6
     assert (unknown["n_users"], unknown["least_recall"]) == (4, 0)
     whole = rows["whole", 10]
     assert (whole["recall"], whole["mrr"]) == (0.75, pytest.approx((1 + 1 / 3 + 1 / 7) / 4))
@@ -380,13 +385,15 @@ def test_of_ranks_that_are_known_to_some_place_no_more_is_told():
     wanted = [("list", "list"), ("list", "whole"), ("whole", "whole")]
     assert set(figures.pairs(of, wanted)["run_id"].to_pylist()) == {"whole"}
     longer = figures.Ranks(of.run_ids, of.users, of.ranks, of.candidates, {"list": 20})
-    inverse = {row["run_id"]: row["mrr_10"] for row in figures.slices(longer, parts).to_pylist()}
-    assert inverse["list"] is None
-    assert inverse["whole"] is not None
+    found = figures.slices(longer, parts).to_pylist()
+    inverse = {(row["run_id"], row["bucket"]): row["mrr_10"] for row in found}
+    assert inverse["list", "a"] == pytest.approx((1 + 1 / 3) / 2)
+    assert inverse["list", "b"] == 0
+    assert inverse["whole", "b"] == pytest.approx(1 / 7 / 2)
     compared = figures.pairs(longer, wanted).to_pylist()
     by_metric = {(row["metric"], row["run_id"]) for row in compared}
-    assert by_metric >= {("recall_10", "list"), ("ndcg_10", "list"), ("mrr_10", "whole")}
-    assert ("mrr_10", "list") not in by_metric
+    metrics = ("recall_10", "ndcg_10", "mrr_10")
+    assert by_metric == {(metric, run) for metric in metrics for run in ("list", "whole")}
 
 
 def test_pairs_by_hand():

@@ -13,7 +13,7 @@ from warehouse.publishing import publish_runs, store_outcomes
 from warehouse.report import charts
 from warehouse.report.charts import Column, Interval, Series
 from warehouse.report.facts import Attention, DataSet, Example, Experiment, Facts, asked, gather
-from warehouse.report.page import page
+from warehouse.report.page import highest_of, page
 
 HOSTILE = "</title></style><script>alert(1)</script><img src=x onerror='x'> \" & {{ 7*7 }} \u202e"
 VOID = {"meta", "br", "img", "input"}
@@ -177,6 +177,17 @@ def test_what_is_recommended_stands_in_a_table_where_it_is_known():
         "What do they recommend?"
         not in Page(page(Facts([DataSet(about, [older])], [], [], []))).words
     )
+
+
+def test_a_figure_that_is_not_known_stands_as_none_and_is_never_the_highest():
+    about = {"data": "x", "dataset": "x", "retention": "5-core", "verified": True}
+    about |= {"n_users": 1, "n_items": 2, "n_interactions": 3, "n_models": 2, "n_trainings": 2}
+    unknown = {"mrr": None, "mrr_margin": None}
+    rows = [score("SASRec", 0.5), score("SAS-FPT", 0.25), score("lists", 0.125, **unknown)]
+    assert highest_of(rows, "mrr") == 0.5
+    assert highest_of(rows[2:], "mrr") is None
+    words = Page(page(Facts([DataSet(about, [Experiment("quick", rows)])], [], [], []))).words
+    assert ".1250" in words
 
 
 def test_one_seed_one_user_and_no_curve_leave_no_chart_but_a_table():

@@ -21,6 +21,7 @@ PROTOCOLS: dict[Kind, tuple[str, ...]] = {
     "top": ("full",),
 }
 MOST = 0.5  # of all unseen items: a file with more of them than this is no file of top lists
+MISSES = 0.1  # of all users: where so many targets are missing, it is not by mistake
 SHOWN = 3
 
 
@@ -36,7 +37,10 @@ class Summary:
     n_scored_drawn: int
     n_unseen: int
     n_seen: int
+    n_whole: int
     longest: int
+    most_rows: int
+    fewest_rows: int
     known_to: int | None
     n_misses: int
 
@@ -78,16 +82,32 @@ def kind_of(
 def _guess(found: Summary) -> Kind:
     if found.n_all == found.n_users:
         return "all"
+    if _are_lists(found):
+        return "top"
     if found.n_scored_unseen == found.n_scored_drawn:
         return "candidates"
     return "all" if found.n_scored_unseen > MOST * found.n_unseen else "top"
+
+
+def _are_lists(found: Summary) -> bool:
+    """Whether users have lists of one length, which leave out much, many a target too.
+
+    Where there are few items, all of them are drawn, and a list may hold most of them. Who only
+    forgot the targets has all the others.
+    """
+    one_length = found.most_rows == found.fewest_rows
+    many_misses = found.n_misses - found.n_without >= MISSES * found.n_users
+    return one_length and many_misses and found.n_whole < MOST * found.n_users
 
 
 def _lacking(
     connection: duckdb.DuckDBPyConnection, kind: Kind, is_said: bool, name: str
 ) -> RefusedError:
     rows = connection.execute(statements("importing/lacking"), [kind == "all"]).fetchall()
-    shown = "; ".join(f"user {user} lacks {n} ({split})" for user, split, n in rows[:SHOWN])
+    shown = "; ".join(
+        f"user {user} lacks {n} of {needed} scores ({split})"
+        for user, split, n, needed in rows[:SHOWN]
+    )
     to_do = "" if is_said else "Top lists are told by `--kind top`"
     return RefusedError(
         f"{name} has not all {WORDS[kind]}",

@@ -91,8 +91,8 @@ def tops(experiment: Experiment, popularity: Iterable[Row]) -> dict[str, dict[st
 
 
 def highest_of(rows: Sequence[Row], metric: str = "ndcg") -> float | None:
-    """The highest of some rows; None where all are the same, as nothing is best then."""
-    values = {row[metric] for row in rows}
+    """The highest that is known; None where all are the same, as nothing is best then."""
+    values = {row[metric] for row in rows if row[metric] is not None}
     return max(values) if len(values) > 1 else None
 
 

@@ -23,6 +23,16 @@ Key = tuple[str, str, int]
 N_USERS, N_ITEMS = 40, 150
 
 
+def few_ratings() -> list[tuple[int, int, int]]:
+    """A catalogue of 30 items, of which 20 users have 4 to 12 each."""
+    rng = random.Random(5)
+    return [
+        (user, item, 10 * step)
+        for user in range(2001, 2021)
+        for step, item in enumerate(rng.sample(range(1, 31), rng.randint(4, 12)))
+    ]
+
+
 def ratings() -> list[tuple[int, int, int]]:
     """Users 1001 … have 4 to 14 items each; 1901 has two, so that nothing is held out."""
     rng = random.Random(3)
@@ -98,9 +108,9 @@ class World:
 def make_world(stage_raw):
     """Publish the world in a home."""
 
-    def go(home: Home) -> World:
+    def go(home: Home, rows: list[tuple[int, int, int]] | None = None) -> World:
         with staging_folder(home, "load") as folder:
-            stage_raw(folder, "load", ratings())
+            stage_raw(folder, "load", rows or ratings())
             publish_load(home, folder)
         with staging_folder(home, "snapshot") as folder:
             snapshot = prepare(home, "load", "cold-start", folder)
@@ -139,6 +149,12 @@ def _known(home: Home, snapshot: Snapshot) -> World:
 def world(tmp_path_factory, make_world) -> World:
     """One for all tests: what they import bears their own names."""
     return make_world(Home.at(tmp_path_factory.mktemp("world") / "home"))
+
+
+@pytest.fixture
+def small(home, make_world) -> World:
+    """One whose items are all drawn."""
+    return make_world(home, few_ratings())
 
 
 @pytest.fixture

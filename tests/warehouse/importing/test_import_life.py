@@ -16,7 +16,8 @@ from warehouse.errors import RefusedError
 from warehouse.forgetting import forget
 from warehouse.home import Home
 from warehouse.importing.ranking import Asked, import_id
-from warehouse.imports import counts_already
+from warehouse.imports import counts_already, replaced_by
+from warehouse.named import sql_of
 from warehouse.pruning import prune, would_go
 from warehouse.publishing import publish_runs
 from warehouse.questions import ask
@@ -24,6 +25,7 @@ from warehouse.recommending import adviser
 from warehouse.report.facts import gather
 from warehouse.report.page import page
 from warehouse.store import show_listed, unlist
+from warehouse.trec import only_one
 
 RANKS = pa.schema(
     [
@@ -158,6 +160,47 @@ def test_what_the_owner_does_not_promise_is_marked(own, publish_scores):
     assert dict(board(own.home, "model, warnings"))["silent (imported)"] == "training-unknown"
 
 
+def test_at_the_end_of_a_run_it_stands_once_and_claims_no_settings(own, train, publish_scores):
+    train("a", own.scores(2, 10**6), preset="quick epochs=2")
+    train("b", own.scores(3, 10**6), preset="quick", model="tisasrec")
+    publish_scores(own, own.scores(4, 10**6), "theirs")
+    asked = [[own.snapshot.snapshot_id], ["quick", "quick epochs=2"]]
+    rows = ask(own.home, statements("questions/metrics"), asked).select("model", "settings").rows()
+    assert sorted(rows) == [
+        ("SAS-FPT", "epochs=2"),
+        ("TiSASRec", None),
+        ("popularity", None),
+        ("theirs (imported)", None),
+    ]
+
+
+def test_significance_has_a_row_of_any_two_models(own, train, publish_scores):
+    """Neither is simple, and they are on no rung."""
+    train("a", own.scores(2, 10**6), model="sasrec")
+    publish_scores(own, own.scores(4, 10**6), "theirs")
+    rows = ask(own.home, sql_of("significance")).select("variant", "baseline", "metric").rows()
+    assert rows == [
+        ("theirs (imported)", "SASRec", metric) for metric in ("mrr_10", "ndcg_10", "recall_10")
+    ]
+    train("b", own.scores(3, 10**6), model="ridge")
+    rows = ask(own.home, sql_of("significance")).select("variant", "baseline", "best_simple").rows()
+    assert rows == [
+        (model, "Ridge", True) for model in ("SASRec", "theirs (imported)") for _ in range(3)
+    ]
+
+
+def test_imports_of_an_earlier_version_know_their_splits(own, publish_scores):
+    made = publish_scores(own, own.scores(1), "theirs")
+    with writing(own.home) as connection:
+        for view in ("board_runs", "latest_imports"):
+            connection.execute(f"DROP VIEW mart.{view}")
+        connection.execute("ALTER TABLE mart.imports DROP COLUMN splits")
+        connection.execute("UPDATE mart.catalogue SET version = 'old'")
+    assert ask(own.home, "SELECT run_id, splits FROM mart.imports").rows() == [
+        (made.run_id, ["test"])
+    ]
+
+
 def test_of_a_name_the_last_import_counts(own, publish_scores):
     first = publish_scores(own, own.scores(1), "theirs")
     assert counts_already(own.home, first.run_id)
@@ -171,6 +214,51 @@ def test_of_a_name_the_last_import_counts(own, publish_scores):
     assert again.run_id == first.run_id
     assert counts_already(own.home, first.run_id)
     assert ask(own.home, "SELECT count(*) FROM mart.imports").rows() == [(2,)]
+
+
+def test_scores_of_validation_leave_those_of_test_on_the_board(own, train, publish_scores):
+    """An import takes the place of an earlier one split by split."""
+    train("ours", own.scores(1, 10**6))
+    both = [own.scores(2, 10**6).with_columns(split=pl.lit(name)) for name in ("valid", "test")]
+    first = publish_scores(own, pl.concat(both), "theirs")
+    wanted = "SELECT ndcg FROM mart.{} WHERE split = ? AND protocol = 'full' AND k = 10 AND {}"
+    of_board = wanted.format("leaderboard", "model = 'theirs'")
+    of_run = wanted.format("metrics", "run_id = ?")
+    compared = (
+        "SELECT difference FROM mart.significance WHERE model = 'theirs' AND baseline = 'sas_fpt' "
+        "AND split = ? AND protocol = 'full' AND metric = 'ndcg_10'"
+    )
+
+    def board_of(split):
+        ours = ask(own.home, of_run, [split, "ours"]).item()
+        (difference,) = ask(own.home, compared, [split]).rows()
+        (theirs,) = ask(own.home, of_board, [split]).rows()
+        assert difference[0] == pytest.approx(theirs[0] - ours, abs=1e-11)
+        return theirs[0]
+
+    before = {split: board_of(split) for split in ("valid", "test")}
+    later = publish_scores(own, own.scores(3, 10**6), "theirs", split="valid")
+    assert board_of("test") == before["test"]
+    assert board_of("valid") == ask(own.home, of_run, ["valid", later.run_id]).item()
+    query = "SELECT run_id, splits FROM mart.latest_imports ORDER BY splits"
+    assert ask(own.home, query).rows() == [(first.run_id, ["test"]), (later.run_id, ["valid"])]
+    assert not counts_already(own.home, first.run_id)
+    assert counts_already(own.home, later.run_id)
+    assert dict(ask(own.home, "SELECT run_id, counts FROM runs WHERE imported").rows()) == {
+        first.run_id: True
+    }
+    assert would_go(own.home, Rule(1)) == []
+    assert replaced_by(own.home, replace(first, run_id="new")) == [
+        *sorted([(first.run_id, ["test"]), (later.run_id, ["valid"])])
+    ]
+    assert only_one(own.home, ["", "", "", "", "theirs"], "test").run_id == first.run_id
+    assert only_one(own.home, ["", "", "", "", "theirs"], "valid").run_id == later.run_id
+    with reading(own.home) as connection:
+        missing = connection.execute(statements("figures/pairs"), [own.snapshot.snapshot_id])
+        assert missing.fetchall() == []
+    third = publish_scores(own, own.scores(4, 10**6), "theirs")
+    assert board_of("test") == ask(own.home, of_run, ["test", third.run_id]).item()
+    assert [one.id for one in would_go(own.home, Rule(1))] == [first.run_id]
 
 
 def test_what_is_said_of_a_file_makes_another_import(world, tmp_path):
@@ -191,6 +279,18 @@ def test_short_lists_are_compared_with_nobody(own, train, publish_scores):
     assert ask(own.home, "SELECT count(*) FROM slices WHERE model LIKE 'short%'").rows() == [(0,)]
     row = dict(board(own.home, "model, full_recall_10"))
     assert row["short (imported)"] is None
+    warnings = dict(board(own.home, "model, warnings"))["short (imported)"]
+    assert warnings == "full: known-to-5, training-unknown"
+    listed = "SELECT DISTINCT k, warnings FROM mart.metrics WHERE model = 'short' ORDER BY k"
+    assert [said for _, said in ask(own.home, listed).rows()] == [
+        *["training-unknown"] * 2,
+        *["known-to-5, training-unknown"] * 2,
+    ]
+    named = ask(own.home, sql_of("warnings")).select("model", "name", "split", "k", "accepted")
+    assert named.rows() == [
+        ("short (imported)", "known-to-5", "test", 10, False),
+        ("short (imported)", "training-unknown", "test", None, False),
+    ]
     with reading(own.home) as connection:
         query = statements("figures/pairs")
         assert connection.execute(query, [own.snapshot.snapshot_id]).fetchall() == []
@@ -218,6 +318,8 @@ def test_the_report_shows_it_without_a_seed_and_without_what_is_not_known(
     told = page(gather(own.home))
     assert "SAS-FPT <small>1 seed</small>" in told
     assert "lists (imported) <small class=" in told
+    (row,) = ask(own.home, "SELECT full_mrr_10 FROM runs WHERE model LIKE 'lists%'").rows()
+    assert row[0] is not None
     assert "drawn (imported) <small class=" in told
     assert "short (imported)" not in told  # nothing at 10 is known of it
 

@@ -5,6 +5,7 @@ import math
 import polars as pl
 import pytest
 
+from warehouse.errors import RefusedError
 from warehouse.questions import ask
 
 
@@ -80,8 +81,22 @@ def test_a_top_list_has_the_metrics_of_all_scores_as_far_as_it_goes(world, give,
     found = metrics(world.home, made.run_id)
     assert {protocol for protocol, _ in found} == {"full"}
     for k in (1, 5, 10, 20):
-        expected = whole["full", k][:2] if k <= length else (None, None)
-        assert found["full", k] == (*expected, None)
+        assert found["full", k] == (whole["full", k] if k <= length else (None, None, None))
+
+
+def test_lists_of_few_items_are_told_from_scores_of_the_drawn_ones(small, publish_scores):
+    """Of 30 items all are drawn, and twelve may be most of those that are new to a user."""
+    frame = small.scores(ties=10**6)
+    made = publish_scores(small, small.lists(frame, 12), "lists")
+    assert (made.kind, made.known_to) == ("top", 12)
+    assert publish_scores(small, frame, "all").kind == "all"
+    own = pl.DataFrame(
+        [(user, small.targets["test", user]) for user in small.users],
+        ("user", "item"),
+        orient="row",
+    )
+    with pytest.raises(RefusedError, match="has not all scores"):  # only the targets are forgotten
+        publish_scores(small, frame.join(own, ["user", "item"], how="anti"), "without targets")
 
 
 def test_ties_within_a_list_count_half(world, rank, some):

@@ -124,6 +124,17 @@ def test_a_top_list_has_no_lines_beyond_what_is_known(world, give, tmp_path):
     hits = {line[0] for line in lines(tmp_path / RUN) if not line[2].startswith("other:")}
     scores = world.scores(ties=10**6)
     assert hits == {str(u) for u in world.users if world.rank(scores, "full", "test", u) <= 5}
+    assert (row["ndcg_10"], row["ndcg_10_of_files"]) == (None, None)  # nobody knows
+
+
+def test_below_the_last_line_of_the_files_stands_a_miss(world, untied, tmp_path):
+    row = exported(world, untied, tmp_path, depth=3)
+    scores = world.scores(ties=10**6)
+    ranks = [world.rank(scores, "full", "test", user) for user in world.users]
+    gains = [1 / math.log2(rank + 1) for rank in ranks if rank <= 3]
+    assert row["ndcg_10_of_files"] == pytest.approx(sum(gains) / len(ranks))
+    assert row["ndcg_10"] == pytest.approx(ours(world, untied, "full")[1])
+    assert row["ndcg_10"] > row["ndcg_10_of_files"]
 
 
 def test_there_are_no_more_lines_than_items_ranked(world, untied, tmp_path):
@@ -133,7 +144,7 @@ def test_there_are_no_more_lines_than_items_ranked(world, untied, tmp_path):
 
 def test_what_is_not_there_is_refused(world, give, tmp_path):
     made = give(world.lists(world.scores(ties=10**6), 5), "five")
-    with pytest.raises(RefusedError, match="has no ranks of test under uniform_100"):
+    with pytest.raises(RefusedError, match="under uniform_100: expected test under full"):
         exported(world, made, tmp_path, "uniform_100")
     with pytest.raises(RefusedError, match="There are no such ranks: got zzz"):
         only_one(world.home, ["zzz", "", "", "", ""])

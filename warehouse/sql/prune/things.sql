@@ -26,8 +26,16 @@ loads AS (
     UNION ALL
     SELECT 'training', run_id, snapshot_id, label, finished_at, publication, status = 'published' FROM runs
     UNION ALL
-    SELECT 'import', run_id, snapshot_id, concat_ws(' ', data, name, '(imported)'), imported_at, imports.publication, true
-    FROM mart.imports AS imports LEFT JOIN snapshots USING (snapshot_id)
+    -- one that still counts in a split, though a later one has taken its place in the other, stays
+    SELECT
+        'import', run_id, snapshot_id,
+        concat_ws(' ', data, imports.name, '(imported)',
+            CASE WHEN imports.publication < max(imports.publication) OVER (PARTITION BY snapshot_id, imports.name)
+                 THEN array_to_string(latest.splits, ' ') END),
+        imported_at, imports.publication, true
+    FROM mart.imports AS imports
+    LEFT JOIN snapshots USING (snapshot_id)
+    LEFT JOIN (SELECT run_id, splits FROM mart.latest_imports) AS latest USING (run_id)
 )
 SELECT kind, id, needs, coalesce(label, '') AS label, made_at, publication, counts, coalesce(bytes, 0)::BIGINT AS bytes
 FROM things

@@ -1,9 +1,10 @@
 -- $1: snapshots, $2: presets. What was changed by hand stands behind a preset's name. Popularity
 -- first: what every model must beat.
 WITH board AS (
-    SELECT
-        data, retention, dataset, snapshot_id, model, display_name, preset, protocol, n_seeds, recall,
-        ndcg, warnings
+    -- an imported model has no settings of ours: beside several presets it stands once
+    SELECT DISTINCT
+        data, retention, dataset, snapshot_id, model, display_name,
+        CASE WHEN imported THEN '' ELSE preset END AS preset, protocol, n_seeds, recall, ndcg, warnings
     FROM mart.leaderboard
     WHERE snapshot_id IN (SELECT unnest($1::VARCHAR[])) AND preset IN (SELECT unnest($2::VARCHAR[]))
         AND split = 'test' AND k = 10

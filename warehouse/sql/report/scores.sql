@@ -11,7 +11,7 @@ WITH distances AS (
     JOIN mart.board_runs AS a USING (run_id)
     JOIN mart.board_runs AS b ON b.run_id = other_id AND b.model = a.model
         AND b.preset = a.preset AND b.snapshot_id = a.snapshot_id
-    WHERE split = 'test'
+    WHERE split = 'test' AND list_contains(a.splits, 'test') AND list_contains(b.splits, 'test')
     GROUP BY ALL
 ), seeds AS (
     SELECT
@@ -22,7 +22,7 @@ WITH distances AS (
         avg(mrr) AS mrr, avg(mrr_sd ** 2) AS mrr_variance
     FROM mart.run_metrics
     JOIN mart.board_runs USING (run_id)
-    WHERE split = 'test' AND k = 10 AND recall IS NOT NULL
+    WHERE split = 'test' AND k = 10 AND recall IS NOT NULL AND list_contains(splits, 'test')
     GROUP BY ALL
 ), scores AS (
     SELECT

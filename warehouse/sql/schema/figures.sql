@@ -28,7 +28,7 @@ COMMENT ON COLUMN mart.run_metrics.protocol IS 'uniform_100: among 100 sampled i
 COMMENT ON COLUMN mart.run_metrics.k IS 'Cut-off: 1, 5, 10 or 20.';
 COMMENT ON COLUMN mart.run_metrics.recall IS 'Share of users whose held-out item is among the first k, by mart.user_ranks.rank <= k; with one held-out item a user this is the hit rate. Null where an imported top list ends before k.';
 COMMENT ON COLUMN mart.run_metrics.ndcg IS 'Mean of 1 / log2(rank + 1) within the first k, else 0; null where an imported top list ends before k.';
-COMMENT ON COLUMN mart.run_metrics.mrr IS 'Mean of 1 / rank within the first k, else 0; with one held-out item a user this is MAP too. Null for imported top lists, whose ranks are not all known.';
+COMMENT ON COLUMN mart.run_metrics.mrr IS 'Mean of 1 / rank within the first k, else 0; with one held-out item a user this is MAP too. Of imported top lists MRR@k is known where the list reaches k, else null; MRR over all ranks is not known.';
 COMMENT ON COLUMN mart.run_metrics.n_users IS 'Users averaged over.';
 COMMENT ON COLUMN mart.run_metrics.recall_sd IS 'Standard deviation of recall over users; null with one user.';
 COMMENT ON COLUMN mart.run_metrics.ndcg_sd IS 'Standard deviation of NDCG over users; null with one user.';
@@ -55,7 +55,7 @@ COMMENT ON COLUMN mart.run_slices.slice IS 'history, popularity or season, as in
 COMMENT ON COLUMN mart.run_slices.bucket IS 'The part of it, numbered in order.';
 COMMENT ON COLUMN mart.run_slices.recall_10 IS 'Recall@10 of the users in it.';
 COMMENT ON COLUMN mart.run_slices.ndcg_10 IS 'NDCG@10 of the users in it.';
-COMMENT ON COLUMN mart.run_slices.mrr_10 IS 'MRR@10 of the users in it; null for imported top lists.';
+COMMENT ON COLUMN mart.run_slices.mrr_10 IS 'MRR@10 of the users in it.';
 COMMENT ON COLUMN mart.run_slices.n_users IS 'Users in it.';
 
 CREATE TABLE IF NOT EXISTS mart.run_pairs (

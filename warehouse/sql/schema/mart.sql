@@ -81,7 +81,8 @@ CREATE TABLE IF NOT EXISTS mart.imports (
     n_seen BIGINT NOT NULL,
     n_left_out BIGINT NOT NULL,
     imported_at TIMESTAMP NOT NULL,
-    publication BIGINT NOT NULL
+    publication BIGINT NOT NULL,
+    splits VARCHAR[]
 );
 COMMENT ON TABLE mart.imports IS 'Models of somebody else, of which scores were imported (`fpt import-scores`): a row a file. Nothing here was trained by us: there is no seed, no configuration and no weights.';
 COMMENT ON COLUMN mart.imports.run_id IS 'Hash of the file''s bytes, the snapshot, what its owner says of it, and the code that ranks it: its ranks are in mart.user_ranks.';
@@ -99,7 +100,8 @@ COMMENT ON COLUMN mart.imports.n_without IS 'Of these, those of users without a 
 COMMENT ON COLUMN mart.imports.n_seen IS 'Rows with items of the user''s own history, which count for nothing.';
 COMMENT ON COLUMN mart.imports.n_left_out IS 'Rows with users or items that the snapshot is without.';
 COMMENT ON COLUMN mart.imports.imported_at IS 'When (UTC).';
-COMMENT ON COLUMN mart.imports.publication IS 'Number of the publication that brought it (mart.catalogue): of a name, the latest counts.';
+COMMENT ON COLUMN mart.imports.publication IS 'Number of the publication that brought it (mart.catalogue): of a name, the latest of each split counts.';
+COMMENT ON COLUMN mart.imports.splits IS 'The splits that it has ranks of: valid, test, or both.';
 
 CREATE TABLE IF NOT EXISTS mart.epochs (
     run_id VARCHAR NOT NULL,

@@ -17,13 +17,15 @@ UNION ALL
 -- what an owner does not say of a model, or says that it has seen
 SELECT run_id, split, protocol, k, name, false
 FROM figures, (
-    SELECT run_id, 'training-unknown' AS name, true AS of_test
+    SELECT run_id, 'training-unknown' AS name, true AS of_test, 0 AS known_to
     FROM mart.imports WHERE trained_on IS NULL AND promise IS NULL
     UNION ALL
-    SELECT run_id, 'trained-on-valid', false FROM mart.imports WHERE trained_on = 'train+valid'
+    SELECT run_id, 'trained-on-valid', false, 0 FROM mart.imports WHERE trained_on = 'train+valid'
+    UNION ALL
+    SELECT run_id, 'known-to-' || known_to, true, known_to FROM mart.imports WHERE known_to IS NOT NULL
 )
-WHERE split = 'valid' OR split = 'test' AND of_test;
-COMMENT ON VIEW mart.marks IS 'The suspicions of mart.run_warnings at each figure that they concern: those without a cut-off at every one of the training. Of imported models also: training-unknown, where their owner says nothing of it, and trained-on-valid, at figures of items that it has seen.';
+WHERE (split = 'valid' OR split = 'test' AND of_test) AND k > known_to;
+COMMENT ON VIEW mart.marks IS 'The suspicions of mart.run_warnings at each figure that they concern: those without a cut-off at every one of the training. Of imported models also: training-unknown, where their owner says nothing of it, trained-on-valid, at figures of items that it has seen, and known-to-5 and the like, at more places than its lists are known to.';
 COMMENT ON COLUMN mart.marks.run_id IS 'The training (mart.training_runs) or the import (mart.imports).';
 COMMENT ON COLUMN mart.marks.split IS 'valid, test or next.';
 COMMENT ON COLUMN mart.marks.protocol IS 'uniform_100: among 100 sampled items; full: among all items.';

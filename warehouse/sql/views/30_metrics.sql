@@ -30,7 +30,7 @@ COMMENT ON COLUMN mart.metrics.protocol IS 'uniform_100: among 100 sampled items
 COMMENT ON COLUMN mart.metrics.k IS 'Cut-off.';
 COMMENT ON COLUMN mart.metrics.recall IS 'Share of users whose held-out item is among the first k, by mart.user_ranks.rank <= k; with one held-out item a user this is the hit rate. Null where an imported top list ends before k.';
 COMMENT ON COLUMN mart.metrics.ndcg IS 'Mean of 1 / log2(rank + 1) within the first k, else 0; null where an imported top list ends before k.';
-COMMENT ON COLUMN mart.metrics.mrr IS 'Mean of 1 / rank within the first k, else 0; with one held-out item a user this is MAP too. Null for imported top lists, whose ranks are not all known.';
+COMMENT ON COLUMN mart.metrics.mrr IS 'Mean of 1 / rank within the first k, else 0; with one held-out item a user this is MAP too. Of imported top lists MRR@k is known where the list reaches k, else null; MRR over all ranks is not known.';
 COMMENT ON COLUMN mart.metrics.precision IS 'Recall divided by k: of the first k items one at most is right.';
 COMMENT ON COLUMN mart.metrics.n_users IS 'Users averaged over.';
 COMMENT ON COLUMN mart.metrics.as_of IS 'Only ratings before this day (UTC) were known; null: all of them.';

@@ -10,7 +10,8 @@ SELECT
     as_of, avg(least_recall) AS least_recall, avg(least_ndcg) AS least_ndcg, marks.warnings,
     metrics.imported
 FROM mart.metrics AS metrics
-JOIN (SELECT run_id, preset FROM mart.board_runs) AS board USING (run_id)
+JOIN (SELECT run_id, preset, splits FROM mart.board_runs) AS board
+    ON board.run_id = metrics.run_id AND list_contains(board.splits, metrics.split)
 LEFT JOIN (
     SELECT
         snapshot_id, preset, model, split, protocol, k,
@@ -18,7 +19,8 @@ LEFT JOIN (
     FROM (
         SELECT
             snapshot_id, preset, model, split, protocol, k, name, bool_and(accepted) AS accepted
-        FROM mart.marks JOIN mart.board_runs USING (run_id) GROUP BY ALL
+        FROM mart.marks JOIN mart.board_runs USING (run_id)
+        WHERE list_contains(splits, split) GROUP BY ALL
     )
     GROUP BY ALL
 ) AS marks

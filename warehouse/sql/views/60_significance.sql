@@ -15,6 +15,7 @@ WITH sums AS (
     FROM mart.run_pairs
     JOIN mart.board_runs AS a USING (run_id)
     JOIN mart.board_runs AS b ON b.run_id = other_id AND b.preset = a.preset AND b.snapshot_id = a.snapshot_id
+    WHERE list_contains(a.splits, split) AND list_contains(b.splits, split)
     GROUP BY ALL
 ), seeds AS (
     -- How much seeds differ beyond what single users' ups and downs between them explain, which

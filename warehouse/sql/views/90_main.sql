@@ -99,7 +99,7 @@ SELECT
     best_epoch, train_seconds, device, finished_at, as_of,
     EXISTS (
         FROM mart.board_runs AS board JOIN mart.boards USING (snapshot_id, preset)
-        WHERE board.run_id = runs.run_id
+        WHERE board.run_id = runs.run_id AND list_contains(board.splits, 'test')
     ) AS counts,
     runs.imported, snapshot_id
 FROM mart.ranked_runs AS runs
@@ -146,7 +146,7 @@ FROM mart.boards AS boards
 JOIN mart.board_runs AS board USING (snapshot_id, preset)
 JOIN mart.slices AS slices ON slices.run_id = board.run_id
 LEFT JOIN mart.models AS models ON models.model = slices.model
-WHERE split = 'test'
+WHERE split = 'test' AND list_contains(board.splits, 'test')
 GROUP BY boards.dataset, boards.retention, boards.preset, display_name, slices.model, slice, bucket, board.imported, boards.snapshot_id;
 COMMENT ON VIEW main.slices IS 'Test metrics at 10, mean over seeds, by the length of the user''s training history, by how often training saw the held-out item, and by the season it was watched in (UTC).';
 COMMENT ON COLUMN main.slices.dataset IS 'Name of the data set.';

@@ -11,7 +11,7 @@ SELECT
     round(avg(mrr_10), 4) AS mrr_10,
     any_value(slices.n_users) AS users
 FROM mart.slices AS slices
-JOIN (SELECT run_id, preset FROM mart.board_runs) AS board USING (run_id)
+JOIN (SELECT run_id, preset FROM mart.board_runs WHERE list_contains(splits, 'test')) AS board USING (run_id)
 JOIN mart.models USING (model)
 JOIN core.snapshots USING (snapshot_id)
 JOIN raw.loads USING (load_id)
