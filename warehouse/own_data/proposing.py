@@ -26,6 +26,7 @@ from warehouse.own_data.ids import FLOATS, WHOLE
 from warehouse.own_data.opening import Source, open_source
 from warehouse.own_data.reading import read_events, read_items
 from warehouse.own_data.times import NAIVE
+from warehouse.own_data.unreadable import NO_UTF8, SAVE_AS_UTF8, Lines, lines_of
 from warehouse.own_data.wording import Choice, Proposed, ProposedItems, toml
 
 SAMPLE_ROWS = 2_000_000
@@ -84,13 +85,15 @@ def describe(
             proposed = replace(proposed, items=of_items)
         text = toml(path, source.kind, proposed)
         facts: dict[str, Any] = {"file": path.name, "kind": source.kind, "rows": n_rows}
-        notes = [*source.notes, *proposed.notes()]
+        lines = lines_of(connection, "own_seen")
+        refused = [{"rows": n, "refused_as": reason} for reason, n in lines.broken]
+        facts |= {"lines_not_read": lines.n_broken} if refused else {}
+        notes = [*_of_lines(lines), *source.notes, *proposed.notes()]
         if n_rows == sample:
             notes.insert(0, f"only the first {sample:,} rows were looked at")
         if proposed.repeats is not None:
             facts["rows_that_repeat"] = f"{100 * proposed.repeats:.3g} %"
-        refused: list[dict[str, Any]] = []
-        if proposed.is_whole:
+        if proposed.is_whole and not (lines.are_unreadable or lines.are_none):
             description = parse_description(name, text, _toml_path(path, name))
             more, refused, found = _measured(connection, description, path, sample)
             facts |= {name: value for name, value in more.items() if value is not None}
@@ -99,7 +102,7 @@ def describe(
             facts=facts,
             columns=[_as_row(column, proposed) for column in seen],
             refused=refused,
-            unclear=proposed.unclear(),
+            unclear=proposed.unclear() if n_rows else [],  # without values nothing can be seen
             notes=list(dict.fromkeys(notes)),
             toml=text,
             path=_toml_path(path, name),
@@ -168,6 +171,15 @@ def _name(path: Path) -> str:
 
 def _toml_path(path: Path, name: str) -> Path:
     return path.absolute().parent / f"{name}.toml"
+
+
+def _of_lines(lines: Lines) -> list[str]:
+    """What a person should know of lines that are no rows."""
+    if lines.are_none:
+        return ["it has no rows"]
+    if any(reason == NO_UTF8 for reason, _ in lines.broken):
+        return [f"{NO_UTF8}: {SAVE_AS_UTF8[0].lower()}{SAVE_AS_UTF8[1:]}"]
+    return []
 
 
 def _look(

@@ -19,6 +19,7 @@ from warehouse.own_data.description import Description, Items, Rating
 from warehouse.own_data.ids import id_of
 from warehouse.own_data.opening import open_source
 from warehouse.own_data.times import Clock, clock_of
+from warehouse.own_data.unreadable import refuse_unreadable
 
 LINE_CHARACTERS = 200
 
@@ -65,6 +66,7 @@ def read_events(
     source = open_source(connection, path, description.form, list(wanted.values()))
     connection.execute(statements("own_data/macros"))
     source.load("own_rows", wanted, limit)
+    refuse_unreadable(connection, "own_rows", path)
     types = _types(connection, "own_rows")
     clock = clock_of(connection, description, types["time"])
     user = id_of(connection, "own_rows", "user", types["user"], description.user)
@@ -125,6 +127,7 @@ def read_items(
     source = open_source(connection, items.file, items.form, list(wanted.values()))
     connection.execute(statements("own_data/macros"))
     source.load("own_item_rows", wanted, limit)
+    refuse_unreadable(connection, "own_item_rows", items.file, may_be_empty=True)
     types = _types(connection, "own_item_rows")
     item = id_of(connection, "own_item_rows", "item", types["item"], items.item)
     title = "nullif(trim(CAST(title AS VARCHAR)), '')" if items.title else "NULL::VARCHAR"

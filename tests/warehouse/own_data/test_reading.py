@@ -86,7 +86,7 @@ def test_the_places_of_broken_lines_are_their_own(tmp_path, described, connectio
 def test_lines_that_are_no_rows_have_their_reasons(tmp_path, described, events):
     path = tmp_path / "events.csv"
     lines = [b"u,i,t", b"1,2,%d" % JULY, b"1,2", b"1,2,3,4", b'1,"b"ad,3', b"\xff,2,3"]
-    path.write_bytes(b"\n".join([*lines, b"7,x,%d" % (JULY + 1)]) + b"\n")
+    path.write_bytes(b"\n".join([*lines, *[b"7,x,%d" % (JULY + 1)] * 3]) + b"\n")
     rows = events(described(), path, "source_row, user_key, reason, line")
     assert rows[0][:3] == (1, "1", None)
     assert rows[1] == (2, None, "fields are missing", "1,2")
