@@ -18,6 +18,7 @@ from warehouse.home import Home
 
 TimeUnit = Literal["days", "seconds", "milliseconds", "microseconds", "nanoseconds"]
 Repeats = Literal["first", "last", "all"]
+Decimal = Literal[".", ","]
 ISO = "ISO 8601"
 UTC = "UTC"
 MAX_BYTES = 1 << 20
@@ -38,12 +39,14 @@ class Rating:
         low: the least rating.
         high: the greatest.
         step: between one rating and the next; None where any number between is one.
+        decimal: the sign before a fraction in texts.
     """
 
     column: str
     low: float
     high: float
     step: float | None = None
+    decimal: Decimal = "."
 
 
 @dataclass(frozen=True)
@@ -135,7 +138,7 @@ _KEYS: Mapping[str, Mapping[str, tuple[type, ...]]] = {
         **dict.fromkeys(("user", "item", "time", "time_unit", "time_format", "zone"), _TEXT),
         **{"repeats": _TEXT, "rating": (dict,), "items": (dict,), **_FORM},
     },
-    "rating": {"column": _TEXT, "low": _NUMBER, "high": _NUMBER, "step": _NUMBER},
+    "rating": {"column": _TEXT, "low": _NUMBER, "high": _NUMBER, "step": _NUMBER, "decimal": _TEXT},
     "items": {
         **dict.fromkeys(("file", "item", "title", "categories", "category_separator"), _TEXT),
         **_FORM,
@@ -290,7 +293,8 @@ class _Table:
         value = self.get(key)
         if value is None or value in words:
             return default if value is None else value
-        raise self.wrong(key, "can't be so", repr(value), f"{_listed(words)}{_close(value, words)}")
+        listed = _listed([word if word.isalpha() else repr(word) for word in words])
+        raise self.wrong(key, "can't be so", repr(value), f"{listed}{_close(value, words)}")
 
     def wrong(
         self, key: str, what: str, got: str | None, expected: str | None = None
@@ -343,7 +347,8 @@ def _rating(table: _Table) -> Rating:
     if step is not None and not (step > 0 and _is_whole((high - low) / step)):
         expected = f"a part of {high - low:g}, or no `step` where any number is a rating"
         raise table.wrong("step", "doesn't lead from `low` to `high`", f"{step:g}", expected)
-    return Rating(table.text("column"), low, high, step)
+    decimal = table.one_of("decimal", get_args(Decimal), ".")
+    return Rating(table.text("column"), low, high, step, decimal)
 
 
 def _items(table: _Table) -> Items:

@@ -43,6 +43,7 @@ PATTERNS = (
     "%m %d, %Y", "%b %d, %Y", "%B %d, %Y", "%d %b %Y", "%d %B %Y",
     "%d/%b/%Y:%H:%M:%S %z", "%a, %d %b %Y %H:%M:%S %z", "%a %b %d %H:%M:%S %z %Y",
 )  # fmt: skip
+COMMAS = "numbers with a decimal comma"
 FEW, MANY = 2, 101  # different values that ratings have
 STEPS = (1.0, 0.5, 0.25, 0.2, 0.1)
 
@@ -78,10 +79,15 @@ class Seen:
         return self.holds in ("whole numbers", "numbers")
 
     @property
+    def may_be_rating(self) -> bool:
+        """Whether it can hold ratings."""
+        return self.is_number or self.holds == COMMAS
+
+    @property
     def may_be_id(self) -> bool:
         """Whether it can hold ids."""
         ids = WHOLE | FLOATS | {"VARCHAR", "UUID", "DECIMAL"}
-        return self.base in ids and self.n_different > 0
+        return self.base in ids and self.n_different > 0 and self.holds != COMMAS
 
 
 @dataclass(frozen=True)
@@ -167,7 +173,8 @@ def _fitting(
 
 def rating_scale(connection: duckdb.DuckDBPyConnection, table: str, column: Seen) -> Scale | None:
     """The scale that the values of a column of numbers show; None where all are the same."""
-    values = f"SELECT DISTINCT TRY_CAST({column.place} AS DOUBLE) AS value FROM {table}"
+    number = f"replace({column.place}, ',', '.')" if column.holds == COMMAS else column.place
+    values = f"SELECT DISTINCT TRY_CAST({number} AS DOUBLE) AS value FROM {table}"
     query = f"SELECT value FROM ({values}) WHERE isfinite(value) ORDER BY value LIMIT {MANY + 1}"
     found = [float(row[0]) for row in connection.execute(query).fetchall()]
     if len(found) < FEW:

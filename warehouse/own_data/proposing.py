@@ -200,7 +200,8 @@ def _column(
 ) -> Seen:
     text = kind == "VARCHAR"
     empty = f"{place} IS NULL" + (f" OR {place} = ''" if text else "")
-    number = "^-?[0-9]+$", r"^-?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?$"
+    point = r"^-?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?$"
+    number = "^-?[0-9]+$", point, "^-?[0-9]+(,[0-9]+)?$"
     fits = [
         f"count(*) FILTER (regexp_matches({place}, '{one}'))" if text else "0" for one in number
     ]
@@ -208,7 +209,7 @@ def _column(
         f"SELECT count(*) FILTER ({empty}), count(DISTINCT hash({place})) FILTER (NOT ({empty})), "
         f"count(*) FILTER (NOT ({empty})), {', '.join(fits)} FROM {table}"
     )
-    missing, different, filled, whole, numbers = connection.execute(query).fetchall()[0]
+    missing, different, filled, whole, numbers, commas = connection.execute(query).fetchall()[0]
     base = kind.partition("(")[0]
     if not filled:
         holds = "nothing"
@@ -216,6 +217,8 @@ def _column(
         holds = "whole numbers"
     elif base in FLOATS | {"DECIMAL"} or (text and numbers == filled):
         holds = "numbers"
+    elif text and commas == filled:
+        holds = guessing.COMMAS
     else:
         holds = "text" if text else kind.lower()
     return Seen(place, name, kind, holds, missing, different)
@@ -230,7 +233,7 @@ def _proposed(
     time = _time(seen, ways)
     ids = [one for one in seen if one.may_be_id and one.name != time.column]
     users, items = guessing.named("user", ids), guessing.named("item", ids)
-    numbers = [one for one in seen if one.is_number and one.name != time.column]
+    numbers = [one for one in seen if one.may_be_rating and one.name != time.column]
     rating = Choice.among_named(guessing.named("rating", numbers))
     taken = {*_names(users), *_names(items), *rating.among, *time.among}
     others = [name for name in _names(ids) if name not in taken]
@@ -246,6 +249,7 @@ def _proposed(
         scale=guessing.rating_scale(connection, "own_seen", by_name[rating.column])
         if rating.column
         else None,
+        decimal="," if rating.column and by_name[rating.column].holds == guessing.COMMAS else ".",
         repeats=_repeats(connection, users[0], items[0]) if len(users) == len(items) == 1 else None,
         table=table,
     )

@@ -83,6 +83,7 @@ def read_events(
                 {item.key} AS item_key, {item.why} AS why_no_item,
                 {clock.is_missing} AS no_time, {clock.nanos} AS nanos,
                 {rating.value} AS number, {rating.is_missing} AS no_rating,
+                {rating.has_comma} AS comma_in_rating,
                 {_line(wanted)} AS line
             FROM {_placed(connection, "own_rows")}
         )
@@ -163,7 +164,7 @@ class _Number:
 
     def __init__(self, rating: Rating | None, kind: str) -> None:
         self.value, self.is_missing = "NULL::DOUBLE", "false"
-        self.on_scale, self.reasons = "NULL::FLOAT", ""
+        self.has_comma, self.on_scale, self.reasons = "false", "NULL::FLOAT", ""
         if rating is None:
             return
         refuse_no_number(rating.column, kind)
@@ -171,15 +172,26 @@ class _Number:
         self.value = "TRY_CAST(rating AS DOUBLE)"
         self.is_missing = "rating IS NULL"
         if kind == "VARCHAR":
-            self.value = "TRY_CAST(CASE WHEN NOT contains(rating, '_') THEN rating END AS DOUBLE)"
+            self.value, self.has_comma = decimal_number("rating", rating.decimal)
             self.is_missing = "coalesce(trim(rating) = '', true)"
         step = "NULL::DOUBLE" if rating.step is None else f"{rating.step!r}::DOUBLE"
         scale = f"number, {rating.low!r}::DOUBLE, {rating.high!r}::DOUBLE, {step}"
         self.on_scale = f"TRY_CAST(own_on_scale({scale}) AS FLOAT)"
         self.reasons = f"""
                 WHEN no_rating THEN 'rating is missing'
+                WHEN number IS NULL AND comma_in_rating THEN 'rating has a decimal comma'
                 WHEN number IS NULL THEN 'rating is not a number'
                 ELSE own_why_no_rating({scale})"""
+
+
+def decimal_number(text: str, decimal: str) -> tuple[str, str]:
+    """SQL of a text's number, and of whether it would be one if a comma were its point."""
+    comma = rf"regexp_full_match({text}, '\s*[-+]?[0-9]*,[0-9]+([eE][-+]?[0-9]+)?\s*')"
+    if decimal == ",":
+        value = f"CASE WHEN NOT regexp_matches({text}, '[_.]') THEN replace({text}, ',', '.') END"
+    else:
+        value = f"CASE WHEN NOT contains({text}, '_') THEN {text} END"
+    return f"TRY_CAST({value} AS DOUBLE)", comma
 
 
 def refuse_no_number(column: str, kind: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from warehouse.own_data.description import UTC
+from warehouse.own_data.description import UTC, Decimal
 from warehouse.own_data.guessing import Scale, Seen, TimeWay
 from warehouse.visible import printable
 
@@ -58,6 +58,7 @@ class Proposed:
         zone_matters: whether some of them say no zone.
         rating: column of ratings; with none to choose from, people give none.
         scale: that was seen; None where all ratings are the same.
+        decimal: the sign before the fractions of ratings.
         repeats: share of rows that meet an item again, None where nobody knows.
         table: of a file with several.
         items: None without such a file.
@@ -70,6 +71,7 @@ class Proposed:
     zone_matters: bool
     rating: Choice
     scale: Scale | None
+    decimal: Decimal
     repeats: float | None
     table: str | None
     items: ProposedItems | None = None
@@ -180,6 +182,8 @@ def _rating_lines(proposed: Proposed) -> list[str]:
         lines.append("# no step: any number between is a rating")
     else:
         lines.append(_pair("step", scale.step, "leave it out where any number is a rating"))
+    if proposed.decimal != ".":
+        lines.append(_pair("decimal", proposed.decimal))
     return lines
 
 

@@ -41,6 +41,7 @@ def test_all_that_can_be_said(tmp_path):
         low = 1
         high = 5
         step = 0.5
+        decimal = ","
         [items]
         file = "films/all.csv"
         item = "id"
@@ -56,7 +57,7 @@ def test_all_that_can_be_said(tmp_path):
         time="t",
         time_format="%d.%m.%Y",
         zone="Europe/Berlin",
-        rating=Rating("stars", 1.0, 5.0, 0.5),
+        rating=Rating("stars", 1.0, 5.0, 0.5, ","),
         repeats="last",
         form=Form("log.events", "\t", header=False),
         items=Items(
@@ -99,6 +100,7 @@ RATING = f'{LEAST}[rating]\ncolumn = "r"\nlow = 1\n'
         (f"{RATING}high = 1", "`rating.high` is not above `low`: got 1 to 1"),
         (f"{RATING}high = 5\nstep = 0.3", "`rating.step` doesn't lead from `low` to `high`"),
         (f"{RATING}high = 5\nstep = 0", "`rating.step` doesn't lead"),
+        (f'{RATING}high = 5\ndecimal = ";"', "`rating.decimal` can't be so: got ';', expected '.'"),
         (f"{RATING}high = 5\nsteps = 1", "`rating.steps` is not known: expected `step`"),
         (RATING.replace('"r"', '"t"') + "high = 5", "`time` and `rating` are the same column"),
         (f'{LEAST}[items]\nfile = "x.csv"', "`items.item` is missing"),

@@ -141,6 +141,15 @@ def test_the_scale_is_that_of_what_was_seen(looked, values, scale):
     assert seen.facts["rows_refused"] == 0
 
 
+def test_a_decimal_comma_is_found_and_proposed(looked):
+    lines = [f"1;{n};{one};{T}" for n, one in enumerate(["1,0", "4,5", "3", ""])]
+    seen = looked("user;item;rating;time", *lines)
+    assert [row["holds"] for row in seen.columns][2] == "numbers with a decimal comma"
+    found = {"column": "rating", "low": 1, "high": 4.5, "step": 0.5, "decimal": ","}
+    assert tomllib.loads(seen.toml)["rating"] == found
+    assert (seen.facts["rows_taken"], seen.facts["ratings"]) == (3, "1 to 4.5")
+
+
 def test_items_with_titles_and_categories_are_proposed(text, tmp_path):
     events = text("user,movieId,time", f"1,2,{T}", f"1,3,{T}", f"2,4,{T}")
     items = text("movieId,title,genres", "2,A,x|y", "3,,x", name="movies.csv")

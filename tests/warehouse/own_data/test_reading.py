@@ -384,9 +384,22 @@ def test_ratings_off_the_scale_have_their_reasons(text, described, events):
         (None, "rating inf is above 5"),
         (None, "rating is missing"),
         (None, "rating is not a number"),
-        (None, "rating is not a number"),
+        (None, "rating has a decimal comma"),
         (None, "rating is not a number"),
     ]
+
+
+def test_a_decimal_comma_is_read_where_it_is_said(text, parquet, described, events):
+    values = ["1,0", "4,5", "5", " 2,5 ", "4.5", "1.000,5", "6,0", "1,0,0"]
+    path = text("u;i;t;r", *(f"1;1;{JULY};{value}" for value in values))
+    said = described(rating=Rating("r", 1, 5, 0.5, ","))
+    assert events(said, path, "rating, reason") == [
+        (1.0, None), (4.5, None), (5.0, None), (2.5, None),
+        (None, "rating is not a number"), (None, "rating is not a number"),
+        (None, "rating 6 is above 5"), (None, "rating is not a number"),
+    ]  # fmt: skip
+    path = parquet(f"SELECT 1 AS u, 1 AS i, {JULY} AS t, 4.5::DOUBLE AS r")  # no text: no sign
+    assert events(said, path, "rating, reason") == [(4.5, None)]
 
 
 def test_any_number_between_is_a_rating_without_a_step(parquet, described, events):
