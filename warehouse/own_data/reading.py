@@ -18,10 +18,11 @@ from warehouse.errors import RefusedError
 from warehouse.own_data.description import Description, Items, Rating
 from warehouse.own_data.ids import id_of
 from warehouse.own_data.opening import open_source
-from warehouse.own_data.times import Clock, clock_of
+from warehouse.own_data.times import Clock, clock_of, fitting_unit
 from warehouse.own_data.unreadable import refuse_unreadable
 
 LINE_CHARACTERS = 200
+MANY = 0.01  # of the ratings beyond one end of the scale: the scale is wrong, not they
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ def read_events(
     user = id_of(connection, "own_rows", "user", types["user"], description.user)
     item = id_of(connection, "own_rows", "item", types["item"], description.item)
     rating = _Number(description.rating, types.get("rating", ""))
+    rating.ask_for_scale(connection, "own_rows")
     latest = int((datetime.now(UTC) + timedelta(days=1)).timestamp())
     connection.execute(
         f"""
@@ -98,7 +100,7 @@ def read_events(
                 WHEN no_time THEN 'time is missing'
                 WHEN nanos IS NULL THEN {quoted(clock.why)}
                 WHEN nanos < 0 OR nanos // 1000000000 > {latest}
-                    THEN own_why_no_time(nanos, {latest})
+                    THEN own_why_no_time(nanos, {latest}, {fitting_unit(clock.unit, latest)})
                 {rating.reasons}
             END AS reason,
             line
@@ -163,6 +165,7 @@ class _Number:
     """How ratings are read; where there are none, nothing is missing."""
 
     def __init__(self, rating: Rating | None, kind: str) -> None:
+        self._rating = rating
         self.value, self.is_missing = "NULL::DOUBLE", "false"
         self.has_comma, self.on_scale, self.reasons = "false", "NULL::FLOAT", ""
         if rating is None:
@@ -182,6 +185,26 @@ class _Number:
                 WHEN number IS NULL AND comma_in_rating THEN 'rating has a decimal comma'
                 WHEN number IS NULL THEN 'rating is not a number'
                 ELSE own_why_no_rating({scale})"""
+
+    def ask_for_scale(self, connection: duckdb.DuckDBPyConnection, table: str) -> None:
+        """Where many ratings lie beyond an end of the scale, each asks whether it is right."""
+        if self._rating is None:
+            return
+        low, high = f"{self._rating.low!r}::DOUBLE", f"{self._rating.high!r}::DOUBLE"
+        query = (
+            (
+                "SELECT count(number), count_if(number < $low), count_if(number > $high) "
+                f"FROM (SELECT {self.value} AS number FROM {table}) WHERE isfinite(number)"
+            )
+            .replace("$low", low)
+            .replace("$high", high)
+        )
+        n, below, above = connection.execute(query).fetchall()[0]
+        ends = [f"WHEN isfinite(number) AND number {sign} {end} THEN ': is `{key}` right?'"
+                for key, sign, end, m in (("low", "<", low, below), ("high", ">", high, above))
+                if m > MANY * n]  # fmt: skip
+        if ends:
+            self.reasons += f" || CASE {' '.join(ends)} ELSE '' END"
 
 
 def decimal_number(text: str, decimal: str) -> tuple[str, str]:

@@ -359,6 +359,27 @@ def test_times_that_can_not_be_taken_have_their_reasons(text, described, events)
     ]
 
 
+@pytest.mark.parametrize(
+    ("unit", "value", "rather"),
+    [
+        ("seconds", "1704067200000", ": in milliseconds it would be 2024-01-01"),
+        ("seconds", "1704067200000000.5", ": in microseconds it would be 2024-01-01"),
+        ("milliseconds", "1704153599999999999", ": in nanoseconds it would be 2024-01-01"),
+        ("days", "1704067200", ": in seconds it would be 2024-01-01"),
+        ("seconds", "17040672000", ""),  # 1970 in milliseconds
+        ("nanoseconds", "9999999999999999999", ""),
+    ],
+)
+def test_a_time_in_the_future_is_said_in_the_unit_that_fits(
+    text, parquet, described, events, unit, value, rather
+):
+    said = described(time_unit=unit)
+    expected = [(f"time is in the future{rather}",)]
+    assert events(said, text("u;i;t", f"1;1;{value}"), "reason") == expected
+    path = parquet(f"SELECT 1 AS u, 1 AS i, {value}::DOUBLE AS t")
+    assert events(said, path, "reason") == expected or "9999999999" in value
+
+
 def test_moments_that_can_not_be_taken_have_their_reasons(parquet, described, events):
     moments = "('infinity'::TIMESTAMP), ('1969-12-31 23:59:59.5'), ('9999-12-31'), (NULL)"
     path = parquet(f"SELECT 1 AS u, 1 AS i, col0 AS t FROM (VALUES {moments})")
@@ -377,8 +398,8 @@ def test_ratings_off_the_scale_have_their_reasons(text, described, events):
     assert rows == [
         (0.5, None),
         (5.0, None),
-        (None, "rating 11 is above 5"),
-        (None, "rating 0 is below 0.5"),
+        (None, "rating 11 is above 5: is `high` right?"),
+        (None, "rating 0 is below 0.5: is `low` right?"),
         (3.5, "rating 3.3 is not on the scale"),
         (None, "rating is not a number"),
         (None, "rating inf is above 5"),
@@ -396,10 +417,23 @@ def test_a_decimal_comma_is_read_where_it_is_said(text, parquet, described, even
     assert events(said, path, "rating, reason") == [
         (1.0, None), (4.5, None), (5.0, None), (2.5, None),
         (None, "rating is not a number"), (None, "rating is not a number"),
-        (None, "rating 6 is above 5"), (None, "rating is not a number"),
+        (None, "rating 6 is above 5: is `high` right?"), (None, "rating is not a number"),
     ]  # fmt: skip
     path = parquet(f"SELECT 1 AS u, 1 AS i, {JULY} AS t, 4.5::DOUBLE AS r")  # no text: no sign
     assert events(said, path, "rating, reason") == [(4.5, None)]
+
+
+@pytest.mark.parametrize(("n_above", "asked"), [(2, ""), (3, ": is `high` right?")])
+def test_many_ratings_beyond_an_end_ask_whether_it_is_right(
+    parquet, described, events, n_above, asked
+):
+    """Of 200 ratings; more than one of 100 is many."""
+    values = f"CASE WHEN range < {n_above} THEN 9 WHEN range = 99 THEN 0 ELSE 3 END"
+    path = parquet(f"SELECT 1 AS u, 1 AS i, {JULY} AS t, {values} AS r FROM range(200)")
+    rows = events(described(rating=Rating("r", 1, 5, 1)), path, "reason")
+    assert [reason for (reason,) in rows if reason] == [
+        *[f"rating 9 is above 5{asked}"] * n_above, "rating 0 is below 1",
+    ]  # fmt: skip
 
 
 def test_any_number_between_is_a_rating_without_a_step(parquet, described, events):
