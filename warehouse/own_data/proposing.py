@@ -29,6 +29,7 @@ from warehouse.own_data.times import NAIVE
 from warehouse.own_data.unreadable import NO_UTF8, SAVE_AS_UTF8, Lines, lines_of
 from warehouse.own_data.wording import Choice, Proposed, ProposedItems, toml
 
+MOST_MET = 0.5  # of the events' items must be in a column of the items for it to be their ids
 SAMPLE_ROWS = 2_000_000
 SOME_ROWS = 20_000  # by which each column is tried as times, in each way that these are written
 
@@ -81,7 +82,8 @@ def describe(
         seen, n_rows = _look(connection, source, "own_seen", sample)
         proposed = _proposed(connection, seen, table)
         if items:
-            of_items = _items(connection, items, proposed.item.column, sample)
+            item = next((one for one in seen if one.name == proposed.item.column), None)
+            of_items = _items(connection, items, item, sample)
             proposed = replace(proposed, items=of_items)
         text = toml(path, source.kind, proposed)
         facts: dict[str, Any] = {"file": path.name, "kind": source.kind, "rows": n_rows}
@@ -243,6 +245,9 @@ def _proposed(
         item=Choice.among_named(items, others),
         time=time,
         way=ways[time.column] if time.column else TimeWay(),
+        time_example=guessing.example(connection, "own_seen", by_name[time.column])
+        if time.column and not ways[time.column].is_time
+        else "",
         zone_matters=time.column is not None
         and _lacks_zone(connection, by_name[time.column], ways),
         rating=rating,
@@ -256,14 +261,20 @@ def _proposed(
 
 
 def _time(seen: Sequence[Seen], ways: Mapping[str, TimeWay]) -> Choice:
-    """By its name; else by its values, though days since 1970 look like any small numbers."""
+    """By its name; else by its values, though days since 1970 look like any small numbers.
+
+    A column of texts that is called so may be written in a way that only a person knows.
+    """
     times = [one for one in seen if ways[one.name].is_time]
     if by_name := guessing.named("time", times):
         return Choice.among_named(by_name)
     values = [one.name for one in times if ways[one.name].unit != "days"]
     if len(values) == 1:
         return Choice(values[0], values, "its values")
-    return Choice(None, values or _names(guessing.named("time", seen)) or _names(seen))
+    called = guessing.named("time", [one for one in seen if one.n_different])
+    if not values and len(called) == 1 and called[0].type == "VARCHAR":
+        return Choice.among_named(called)
+    return Choice(None, values or _names(called) or _names(seen))
 
 
 def _names(columns: Sequence[Seen]) -> list[str]:
@@ -292,20 +303,20 @@ def _repeats(connection: duckdb.DuckDBPyConnection, user: Seen, item: Seen) -> f
 
 
 def _items(
-    connection: duckdb.DuckDBPyConnection, path: Path, name: str | None, sample: int
+    connection: duckdb.DuckDBPyConnection, path: Path, of_events: Seen | None, sample: int
 ) -> ProposedItems:
-    """Which of its columns is what; the id is called as in the events, or is plain by itself."""
+    """Which of its columns is what; `of_events` are the events' items."""
     source = open_source(connection, path, Form())
     seen, _ = _look(connection, source, "own_seen_items", sample)
-    ids = [one for one in seen if one.may_be_id]
-    same = [one for one in ids if one.name == name]
     title, categories = (
         Choice.among_named(guessing.named(kind, seen)) for kind in ("title", "categories")
     )
     by_name = {one.name: one for one in seen}
+    taken = {title.column, categories.column}
+    ids = [one for one in seen if one.may_be_id and one.name not in taken]
     return ProposedItems(
         path=path,
-        item=Choice.among_named(same or guessing.named("item", ids), _names(ids)),
+        item=_item_of_items(connection, ids, of_events),
         title=title,
         categories=categories,
         separator=guessing.category_separator(
@@ -314,6 +325,34 @@ def _items(
         if categories.column
         else None,
     )
+
+
+def _item_of_items(
+    connection: duckdb.DuckDBPyConnection, ids: Sequence[Seen], of_events: Seen | None
+) -> Choice:
+    """The id is called as in the events, or as items are; else it is the column whose values are
+    those of the events, or the one called id."""
+    same = [one for one in ids if of_events and one.name == of_events.name]
+    named = same or guessing.named("item", ids)
+    if len(named) == 1:
+        return Choice.among_named(named)
+    among = named or ids
+    meets = [_meeting(connection, one, of_events) for one in among] if of_events else []
+    most = max(meets, default=0)
+    if most >= MOST_MET and meets.count(most) == 1:
+        return Choice(among[meets.index(most)].name, _names(among), "its values")
+    called = [one for one in among if one.name.lower() == "id"]
+    return Choice.among_named(called if len(called) == 1 else named, _names(ids))
+
+
+def _meeting(connection: duckdb.DuckDBPyConnection, one: Seen, of_events: Seen) -> float:
+    """Share of the events' items that a column of the items has."""
+    theirs = f"SELECT CAST({one.place} AS VARCHAR) FROM own_seen_items"
+    query = f"""
+        SELECT count_if(item IN ({theirs})) / count(*)
+        FROM (SELECT DISTINCT CAST({of_events.place} AS VARCHAR) AS item FROM own_seen)
+        WHERE item <> ''"""
+    return float(connection.execute(query).fetchall()[0][0] or 0)
 
 
 def _measured(
