@@ -413,7 +413,7 @@ def _meant(key: str, known: Collection[str]) -> list[str]:
     (['user'], ['zone'], [])
     """
     other = _KEYS_SAID_OTHERWISE.get(key.lower().replace("-", "_"))
-    if other in known:
+    if other is not None and other in known:
         return [other]
     return difflib.get_close_matches(key.lower(), known, n=1)
 

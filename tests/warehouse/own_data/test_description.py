@@ -95,7 +95,8 @@ RATING = f'{LEAST}[rating]\ncolumn = "r"\nlow = 1\n'
             f'{LEAST}tz = "x"\nwombat = 1\n[rating]\ncolum = "r"\n[items]\nformat = "x"',
             "`tz`, `wombat`, `rating.colum`, `items.format` are not known: "
             "expected user, item, time, time_unit, time_format, zone, repeats, rating, items, "
-            "table, separator, header, file, title, categories, category_separator. Did you mean `zone` for `tz`, `column` for `rating.colum`? docs",
+            "table, separator, header, file, title, categories, category_separator. "
+            "Did you mean `zone` for `tz`, `column` for `rating.colum`? docs",
         ),
         (LEAST.replace('"u"', "7"), "`user` is of the wrong type: got 7, expected text in quotes"),
         (f"{LEAST}header = 1", "`header` is of the wrong type: got 1, expected true or false"),
