@@ -32,9 +32,11 @@ def recommend_for(home: Home, of: Adviser, users: Sequence[User], top: int) -> A
     return _best(home, of, request(home, of, users), top)
 
 
-def recommend_after(home: Home, of: Adviser, words: Sequence[str], top: int) -> Answer:
+def recommend_after(
+    home: Home, of: Adviser, words: Sequence[str], top: int, whole: str | None = None
+) -> Answer:
     """The best items after a history of items that somebody new gives."""
-    return _best(home, of, [history_of(home, of, words)], top)
+    return _best(home, of, [history_of(home, of, words, whole)], top)
 
 
 def _best(home: Home, of: Adviser, asked: Sequence[Row], top: int) -> Answer:

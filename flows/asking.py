@@ -114,7 +114,7 @@ def advise(asked: Asked, users: Sequence[User], history: str | None) -> None:
     if history is None:
         rows = recommend_for(home, of, users, asked.top)
     else:
-        rows = recommend_after(home, of, history_words(history), asked.top)
+        rows = recommend_after(home, of, history_words(history), asked.top, history.strip())
     if asked.output is not None:
         rows.write_parquet(asked.output)
     shown = _in_words(rows, of)

@@ -75,8 +75,12 @@ def _as_json(looked: "Looked", written: Path | None) -> dict[str, Any]:
     }
 
 
+def _in_words(fact: str) -> str:
+    return fact.replace("_", " ") + (" (UTC)" if fact.endswith("_day") else "")
+
+
 def _show(looked: "Looked", written: Path | None) -> None:
-    facts = [{"what": key.replace("_", " "), "seen": value} for key, value in looked.facts.items()]
+    facts = [{"what": _in_words(key), "seen": value} for key, value in looked.facts.items()]
     console.show_rows(facts, "Seen")
     console.show_rows(looked.columns, "Columns")
     if looked.refused:

@@ -20,7 +20,8 @@ class RefusedError(Exception):
         facts = (("got", _inner(got)), ("expected", _inner(expected)))
         seen = ", ".join(f"{word} {value}" for word, value in facts if value)
         sentence = f"{_inner(what)}: {seen}" if seen else _inner(what)
-        super().__init__(f"{sentence}. {to_do}".rstrip().removesuffix(".") + ".")
+        whole = f"{sentence}. {to_do}".rstrip().removesuffix(".")
+        super().__init__(whole if whole.endswith("?") else f"{whole}.")
 
 
 class StepError(RefusedError):

@@ -43,12 +43,15 @@ def histories(ratings: pl.LazyFrame, rules: Rules = MOVIELENS) -> dict[int, dict
     return {row.pop("raw_user_id"): row for row in rows.to_dicts()}
 
 
-def written_history(words: Sequence[str], items: pl.DataFrame) -> dict[str, Any]:
+def written_history(
+    words: Sequence[str], items: pl.DataFrame, whole: str | None = None
+) -> dict[str, Any]:
     """The history of somebody new: an item a day, the last one today, without ratings.
 
     Args:
         words: numbers of the archive, of own data ids, or whole titles (any case), the latest last.
         items: `item_id`, `raw_item_id`, `title`, `item_key` of the snapshot.
+        whole: the text that the words are of, which may be one id or title with commas in it.
 
     Raises:
         RefusedError: no words, or one that is no item of the snapshot.
@@ -57,16 +60,15 @@ def written_history(words: Sequence[str], items: pl.DataFrame) -> dict[str, Any]
     by_number = dict(zip(items.select(key).to_series(), items["item_id"], strict=True))
     titled = items.drop_nulls("title")
     by_title = dict(zip(titled["title"].str.to_lowercase(), titled["item_id"], strict=True))
-    found = {word: by_number.get(word, by_title.get(word.lower())) for word in words}
+    known = {
+        word: by_number.get(word, by_title.get(word.lower())) for word in (*words, whole or "")
+    }
+    found = {word: known[word] for word in words}
+    if whole and known[whole] is not None:
+        found = {whole: known[whole]}
     unknown = [word for word, item in found.items() if item is None]
     if unknown or not found:
-        raise RefusedError(
-            "No history of items that the training knows",
-            got=", ".join(map(repr, unknown)) or "nothing",
-            expected="numbers of the archive, ids of your own data, or whole titles",
-            to_do='`fpt sql "SELECT raw_item_id, title FROM core.items"` lists them, of your own '
-            "data raw.item_keys",
-        )
+        raise _unknown(unknown, own=items["item_key"].is_not_null().any())
     today = int(datetime.now(UTC).timestamp())
     rows = [
         {"source_row": place, "raw_user_id": 0, "raw_item_id": item, "item_id": item}
@@ -75,3 +77,21 @@ def written_history(words: Sequence[str], items: pl.DataFrame) -> dict[str, Any]
     ]
     unrated = pl.lit(None, pl.Float32)
     return histories(pl.LazyFrame(rows).with_columns(rating=unrated))[0]
+
+
+def _unknown(words: Sequence[str], *, own: bool) -> RefusedError:
+    """The numbers of core.items are none that own data knows."""
+    expected = f"{'ids of your own data' if own else 'numbers of the archive'}, or whole titles"
+    listed = (
+        "SELECT item_key FROM raw.item_keys"
+        if own
+        else ("SELECT raw_item_id, title FROM core.items")
+    )
+    what = "ids" if own else "them"
+    return RefusedError(
+        "No history of items that the training knows",
+        got=", ".join(map(repr, words)) or "nothing",
+        expected=expected,
+        to_do=f'`fpt sql "{listed}"` lists {what}. Where several have commas, give a file with '
+        f"{'an id or title' if own else 'a number or title'} a line",
+    )

@@ -259,9 +259,12 @@ def sample_user(home: Home, of: Adviser) -> User:
     return next(iter(_named(home, of, {number})))
 
 
-def history_of(home: Home, of: Adviser, words: Sequence[str]) -> dict[str, Any]:
+def history_of(
+    home: Home, of: Adviser, words: Sequence[str], whole: str | None = None
+) -> dict[str, Any]:
     """What is asked about somebody new, who names items; see `written_history`."""
-    return written_history(words, ask(home, statements("recommend/items"), [of.snapshot_id]))
+    items = ask(home, statements("recommend/items"), [of.snapshot_id])
+    return written_history(words, items, whole)
 
 
 def with_titles(home: Home, of: Adviser, asked: Sequence[dict[str, Any]], answer: Path) -> Answer:

@@ -41,7 +41,7 @@ def test_a_text_like_those_of_movielens(tmp_path):
     answer = typed(path, "--items", films, "--name", "films", "--write")
     assert answer.returncode == 0, answer.stderr
     shown = " ".join(answer.stdout.split())
-    for words in ("rows taken 300", "first day 2000-07-30", "ratings 1 to 5", "Written: "):
+    for words in ("rows taken 300", "first day (UTC) 2000-07-30", "ratings 1 to 5", "Written: "):
         assert words in shown
     said = tomllib.loads((tmp_path / "films.toml").read_text())
     assert said == {

@@ -186,6 +186,23 @@ def test_items_of_own_data_are_named_by_their_ids():
         written_history(["20"], own)  # a number within
 
 
+def test_an_id_or_title_with_a_comma_is_one_before_it_is_split():
+    key = "Schuh, Größe 001"
+    own = ITEMS.with_columns(
+        item_key=pl.Series(["10", key, "b"]), title=pl.Series(["b, 10", None, "c"])
+    )
+    for whole, items in ((key, [2]), ("B, 10", [1]), ("b,10", [3, 1]), ("10", [1])):
+        words = [word.strip() for word in whole.split(",")]
+        assert written_history(words, own, whole)["item_ids"] == items
+    with pytest.raises(RefusedError) as caught:
+        written_history(["Schuh", "Größe 2"], own, "Schuh, Größe 2")
+    assert "raw.item_keys" in str(caught.value)
+    assert "core.items" not in str(caught.value)
+    assert "an id or title a line" in str(caught.value)
+    with pytest.raises(RefusedError, match=r"core\.items"):
+        written_history(["Alien"], ITEMS, "Alien")
+
+
 @pytest.mark.parametrize("words", [[], ["7"], ["10", "Seven"], ["1"], [""]])
 def test_items_that_nobody_knows_are_named(words):
     with pytest.raises(RefusedError, match="No history of items"):

@@ -18,10 +18,15 @@ from warehouse.home import Home
 
 TimeUnit = Literal["days", "seconds", "milliseconds", "microseconds", "nanoseconds"]
 Repeats = Literal["first", "last", "all"]
+Decimal = Literal[".", ","]
 ISO = "ISO 8601"
 UTC = "UTC"
 MAX_BYTES = 1 << 20
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_KEYS_SAID_OTHERWISE = {
+    **dict.fromkeys(("time_zone", "timezone", "tz"), "zone"),
+    **{"format": "time_format", "unit": "time_unit"},
+}
 _SAID_OTHERWISE = {
     **{"s": "seconds", "sec": "seconds", "second": "seconds", "d": "days", "day": "days"},
     **{"ms": "milliseconds", "us": "microseconds", "µs": "microseconds", "ns": "nanoseconds"},
@@ -38,12 +43,14 @@ class Rating:
         low: the least rating.
         high: the greatest.
         step: between one rating and the next; None where any number between is one.
+        decimal: the sign before a fraction in texts.
     """
 
     column: str
     low: float
     high: float
     step: float | None = None
+    decimal: Decimal = "."
 
 
 @dataclass(frozen=True)
@@ -135,7 +142,7 @@ _KEYS: Mapping[str, Mapping[str, tuple[type, ...]]] = {
         **dict.fromkeys(("user", "item", "time", "time_unit", "time_format", "zone"), _TEXT),
         **{"repeats": _TEXT, "rating": (dict,), "items": (dict,), **_FORM},
     },
-    "rating": {"column": _TEXT, "low": _NUMBER, "high": _NUMBER, "step": _NUMBER},
+    "rating": {"column": _TEXT, "low": _NUMBER, "high": _NUMBER, "step": _NUMBER, "decimal": _TEXT},
     "items": {
         **dict.fromkeys(("file", "item", "title", "categories", "category_separator"), _TEXT),
         **_FORM,
@@ -148,6 +155,7 @@ _NEEDED = {
 }
 
 
+_ALL_KEYS = "docs/own-data-format.md has all keys; `fpt describe` proposes a description"
 _EXPECTED = {
     "user": "the column of users' ids",
     "item": "the column of items' ids",
@@ -221,6 +229,7 @@ def parse_description(name: str, text: str, path: Path) -> Description:
         said = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise RefusedError(f"{path} is no TOML", got=str(error)) from error
+    _refuse_unknown_keys(said, path)
     tables = {table: _Table(path, table, said.get(table)) for table in ("rating", "items")}
     whole = _Table(path, "", said)
     described = Description(
@@ -249,8 +258,6 @@ class _Table:
             return
         known = _KEYS[name]
         for key, value in said.items():
-            if key not in known:
-                raise self.wrong(key, "is not known", None, _meant(key, known))
             self._refuse_wrong_type(key, value, known[key])
         for key in _NEEDED[name]:
             if key not in said:
@@ -290,7 +297,8 @@ class _Table:
         value = self.get(key)
         if value is None or value in words:
             return default if value is None else value
-        raise self.wrong(key, "can't be so", repr(value), f"{_listed(words)}{_close(value, words)}")
+        listed = _listed([word if word.isalpha() else repr(word) for word in words])
+        raise self.wrong(key, "can't be so", repr(value), f"{listed}{_close(value, words)}")
 
     def wrong(
         self, key: str, what: str, got: str | None, expected: str | None = None
@@ -300,7 +308,7 @@ class _Table:
             f"{self._path}: `{self._key(key)}` {what}",
             got=got,
             expected=expected,
-            to_do="docs/own-data-format.md has all keys; `fpt describe` proposes a description",
+            to_do=_ALL_KEYS,
         )
 
     def _key(self, key: str) -> str:
@@ -310,6 +318,30 @@ class _Table:
         # to Python, true is a whole number
         if not isinstance(value, types) or (isinstance(value, bool) and types != _TRUTH):
             raise self.wrong(key, "is of the wrong type", f"{value!r:.80}", _WORDS[types])
+
+
+def _refuse_unknown_keys(said: Mapping[str, Any], path: Path) -> None:
+    """All keys of the file that are not known, at once."""
+    unknown: list[str] = []
+    meant: list[str] = []
+    expected: list[str] = []
+    for table, known in _KEYS.items():
+        keys = said if not table else said.get(table)
+        for key in keys if isinstance(keys, dict) else ():
+            if key not in known:
+                whole = f"`{table}.{key}`" if table else f"`{key}`"
+                unknown.append(whole)
+                close = _meant(key, known)
+                meant += [f"`{one}` for {whole}" for one in close]
+                expected += [] if close else known
+    if not unknown:
+        return
+    words = meant[0].partition(" for ")[0] if len(unknown) == len(meant) == 1 else _listed(meant)
+    raise RefusedError(
+        f"{path}: {_listed(unknown)} {'is' if len(unknown) == 1 else 'are'} not known",
+        expected=_listed(list(dict.fromkeys(expected))) or None,
+        to_do=(f"Did you mean {words}? " if meant else "") + _ALL_KEYS,
+    )
 
 
 def _time_format(whole: _Table) -> str | None:
@@ -343,7 +375,8 @@ def _rating(table: _Table) -> Rating:
     if step is not None and not (step > 0 and _is_whole((high - low) / step)):
         expected = f"a part of {high - low:g}, or no `step` where any number is a rating"
         raise table.wrong("step", "doesn't lead from `low` to `high`", f"{step:g}", expected)
-    return Rating(table.text("column"), low, high, step)
+    decimal = table.one_of("decimal", get_args(Decimal), ".")
+    return Rating(table.text("column"), low, high, step, decimal)
 
 
 def _items(table: _Table) -> Items:
@@ -373,14 +406,16 @@ def _refuse_one_column_twice(described: Description, path: Path) -> None:
         seen[column] = key
 
 
-def _meant(key: str, known: Collection[str]) -> str:
-    """What a key that isn't known may be: a close one first, else all of them.
+def _meant(key: str, known: Collection[str]) -> list[str]:
+    """The key that one that isn't known may be, if there is one.
 
-    >>> _meant("usr", ["user", "item"])
-    '`user`'
+    >>> _meant("usr", ["user", "item"]), _meant("tz", ["zone"]), _meant("x", ["user"])
+    (['user'], ['zone'], [])
     """
-    close = difflib.get_close_matches(key.lower(), known, n=1)
-    return f"`{close[0]}`" if close else _listed(known)
+    other = _KEYS_SAID_OTHERWISE.get(key.lower().replace("-", "_"))
+    if other is not None and other in known:
+        return [other]
+    return difflib.get_close_matches(key.lower(), known, n=1)
 
 
 def _close(value: Any, words: Collection[str]) -> str:

@@ -35,14 +35,18 @@ NAMES = {
     "title": ("title name", "label description"),
     "categories": ("genres genre categories category tags tag", "brand kind type class group"),
 }
+_DAYS = ("%Y/%m/%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y")
+_CLOCKS = ("", " %H:%M:%S", " %H:%M")
+_HALF_DAYS = (" %I:%M:%S %p", " %I:%M %p")  # with AM or PM
+OF_DIGITS = ("%Y%m%d", "%Y%m%d%H%M%S")
 PATTERNS = (
-    "%Y/%m/%d %H:%M:%S", "%Y/%m/%d %H:%M", "%Y/%m/%d", "%Y%m%d", "%Y%m%d%H%M%S",
-    "%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "%d.%m.%Y",
-    "%d/%m/%Y %H:%M:%S", "%d/%m/%Y %H:%M", "%d/%m/%Y",
-    "%m/%d/%Y %H:%M:%S", "%m/%d/%Y %H:%M", "%m/%d/%Y",
+    *(f"{day}{clock}" for day in _DAYS for clock in (*_CLOCKS, *_HALF_DAYS)),
+    *(f"{day}{clock}" for day in ("%Y-%m-%d", "%b %d, %Y") for clock in _HALF_DAYS),
+    *OF_DIGITS,
     "%m %d, %Y", "%b %d, %Y", "%B %d, %Y", "%d %b %Y", "%d %B %Y",
     "%d/%b/%Y:%H:%M:%S %z", "%a, %d %b %Y %H:%M:%S %z", "%a %b %d %H:%M:%S %z %Y",
 )  # fmt: skip
+COMMAS = "numbers with a decimal comma"
 FEW, MANY = 2, 101  # different values that ratings have
 STEPS = (1.0, 0.5, 0.25, 0.2, 0.1)
 
@@ -78,10 +82,15 @@ class Seen:
         return self.holds in ("whole numbers", "numbers")
 
     @property
+    def may_be_rating(self) -> bool:
+        """Whether it can hold ratings."""
+        return self.is_number or self.holds == COMMAS
+
+    @property
     def may_be_id(self) -> bool:
         """Whether it can hold ids."""
         ids = WHOLE | FLOATS | {"VARCHAR", "UUID", "DECIMAL"}
-        return self.base in ids and self.n_different > 0
+        return self.base in ids and self.n_different > 0 and self.holds != COMMAS
 
 
 @dataclass(frozen=True)
@@ -147,14 +156,25 @@ def time_way(connection: duckdb.DuckDBPyConnection, table: str, column: Seen) ->
     if column.base in FLOATS:
         return TimeWay()
     # numbers such as 20240131 are of eight digits or fourteen
-    patterns = [one for one in PATTERNS if not column.is_number or one in ("%Y%m%d", PATTERNS[4])]
+    patterns = OF_DIGITS if column.is_number else PATTERNS
     return TimeWay(formats=_fitting(connection, table, column, patterns))
+
+
+def example(connection: duckdb.DuckDBPyConnection, table: str, column: Seen) -> str:
+    """A value of a loaded column."""
+    query = (
+        f"SELECT CAST({column.place} AS VARCHAR) AS value FROM {table} WHERE value <> '' LIMIT 1"
+    )
+    return str(connection.execute(query).fetchall()[0][0])
 
 
 def _fitting(
     connection: duckdb.DuckDBPyConnection, table: str, column: Seen, patterns: Sequence[str]
 ) -> list[str]:
-    """The patterns by which nearly all values are moments since 1970."""
+    """The patterns by which all values are moments since 1970; else those by which nearly all are.
+
+    A single 31 tells whether the day or the month is first.
+    """
     counts = ", ".join(
         f"count(*) FILTER (try_strptime(value, {quoted(one)}) >= TIMESTAMP '1970-01-01')"
         for one in patterns
@@ -162,12 +182,14 @@ def _fitting(
     values = f"SELECT CAST({column.place} AS VARCHAR) AS value FROM {table}"
     query = f"SELECT count(*), {counts} FROM ({values}) WHERE value <> ''"
     n, *fits = connection.execute(query).fetchall()[0]
-    return [one for one, m in zip(patterns, fits, strict=True) if n and m >= PLAIN_FROM * n]
+    least = n if n in fits else PLAIN_FROM * n
+    return [one for one, m in zip(patterns, fits, strict=True) if n and m >= least]
 
 
 def rating_scale(connection: duckdb.DuckDBPyConnection, table: str, column: Seen) -> Scale | None:
     """The scale that the values of a column of numbers show; None where all are the same."""
-    values = f"SELECT DISTINCT TRY_CAST({column.place} AS DOUBLE) AS value FROM {table}"
+    number = f"replace({column.place}, ',', '.')" if column.holds == COMMAS else column.place
+    values = f"SELECT DISTINCT TRY_CAST({number} AS DOUBLE) AS value FROM {table}"
     query = f"SELECT value FROM ({values}) WHERE isfinite(value) ORDER BY value LIMIT {MANY + 1}"
     found = [float(row[0]) for row in connection.execute(query).fetchall()]
     if len(found) < FEW:

@@ -219,5 +219,5 @@ def _refuse_missing(path: Path, source: Source, named: Sequence[str]) -> None:
             raise RefusedError(
                 f"{path} {what} {name}",
                 got=", ".join(there[:MOST_NAMED]) + (" …" if len(there) > MOST_NAMED else ""),
-                to_do=f"Did you mean {close[0]}" if close and close[0] != name else "",
+                to_do=f"Did you mean {close[0]}?" if close and close[0] != name else "",
             )

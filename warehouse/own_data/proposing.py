@@ -26,8 +26,10 @@ from warehouse.own_data.ids import FLOATS, WHOLE
 from warehouse.own_data.opening import Source, open_source
 from warehouse.own_data.reading import read_events, read_items
 from warehouse.own_data.times import NAIVE
+from warehouse.own_data.unreadable import NO_UTF8, SAVE_AS_UTF8, Lines, lines_of
 from warehouse.own_data.wording import Choice, Proposed, ProposedItems, toml
 
+MOST_MET = 0.5  # of the events' items must be in a column of the items for it to be their ids
 SAMPLE_ROWS = 2_000_000
 SOME_ROWS = 20_000  # by which each column is tried as times, in each way that these are written
 
@@ -80,17 +82,20 @@ def describe(
         seen, n_rows = _look(connection, source, "own_seen", sample)
         proposed = _proposed(connection, seen, table)
         if items:
-            of_items = _items(connection, items, proposed.item.column, sample)
+            item = next((one for one in seen if one.name == proposed.item.column), None)
+            of_items = _items(connection, items, item, sample)
             proposed = replace(proposed, items=of_items)
         text = toml(path, source.kind, proposed)
         facts: dict[str, Any] = {"file": path.name, "kind": source.kind, "rows": n_rows}
-        notes = [*source.notes, *proposed.notes()]
+        lines = lines_of(connection, "own_seen")
+        refused = [{"rows": n, "refused_as": reason} for reason, n in lines.broken]
+        facts |= {"lines_not_read": lines.n_broken} if refused else {}
+        notes = [*_of_lines(lines), *source.notes, *proposed.notes()]
         if n_rows == sample:
             notes.insert(0, f"only the first {sample:,} rows were looked at")
         if proposed.repeats is not None:
             facts["rows_that_repeat"] = f"{100 * proposed.repeats:.3g} %"
-        refused: list[dict[str, Any]] = []
-        if proposed.is_whole:
+        if proposed.is_whole and not (lines.are_unreadable or lines.are_none):
             description = parse_description(name, text, _toml_path(path, name))
             more, refused, found = _measured(connection, description, path, sample)
             facts |= {name: value for name, value in more.items() if value is not None}
@@ -99,7 +104,7 @@ def describe(
             facts=facts,
             columns=[_as_row(column, proposed) for column in seen],
             refused=refused,
-            unclear=proposed.unclear(),
+            unclear=proposed.unclear() if n_rows else [],  # without values nothing can be seen
             notes=list(dict.fromkeys(notes)),
             toml=text,
             path=_toml_path(path, name),
@@ -170,6 +175,15 @@ def _toml_path(path: Path, name: str) -> Path:
     return path.absolute().parent / f"{name}.toml"
 
 
+def _of_lines(lines: Lines) -> list[str]:
+    """What a person should know of lines that are no rows."""
+    if lines.are_none:
+        return ["it has no rows"]
+    if any(reason == NO_UTF8 for reason, _ in lines.broken):
+        return [f"{NO_UTF8}: {SAVE_AS_UTF8[0].lower()}{SAVE_AS_UTF8[1:]}"]
+    return []
+
+
 def _look(
     connection: duckdb.DuckDBPyConnection, source: Source, into: str, sample: int
 ) -> tuple[list[Seen], int]:
@@ -188,7 +202,8 @@ def _column(
 ) -> Seen:
     text = kind == "VARCHAR"
     empty = f"{place} IS NULL" + (f" OR {place} = ''" if text else "")
-    number = "^-?[0-9]+$", r"^-?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?$"
+    point = r"^-?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?$"
+    number = "^-?[0-9]+$", point, "^-?[0-9]+(,[0-9]+)?$"
     fits = [
         f"count(*) FILTER (regexp_matches({place}, '{one}'))" if text else "0" for one in number
     ]
@@ -196,7 +211,7 @@ def _column(
         f"SELECT count(*) FILTER ({empty}), count(DISTINCT hash({place})) FILTER (NOT ({empty})), "
         f"count(*) FILTER (NOT ({empty})), {', '.join(fits)} FROM {table}"
     )
-    missing, different, filled, whole, numbers = connection.execute(query).fetchall()[0]
+    missing, different, filled, whole, numbers, commas = connection.execute(query).fetchall()[0]
     base = kind.partition("(")[0]
     if not filled:
         holds = "nothing"
@@ -204,6 +219,8 @@ def _column(
         holds = "whole numbers"
     elif base in FLOATS | {"DECIMAL"} or (text and numbers == filled):
         holds = "numbers"
+    elif text and commas == filled:
+        holds = guessing.COMMAS
     else:
         holds = "text" if text else kind.lower()
     return Seen(place, name, kind, holds, missing, different)
@@ -218,7 +235,7 @@ def _proposed(
     time = _time(seen, ways)
     ids = [one for one in seen if one.may_be_id and one.name != time.column]
     users, items = guessing.named("user", ids), guessing.named("item", ids)
-    numbers = [one for one in seen if one.is_number and one.name != time.column]
+    numbers = [one for one in seen if one.may_be_rating and one.name != time.column]
     rating = Choice.among_named(guessing.named("rating", numbers))
     taken = {*_names(users), *_names(items), *rating.among, *time.among}
     others = [name for name in _names(ids) if name not in taken]
@@ -228,26 +245,36 @@ def _proposed(
         item=Choice.among_named(items, others),
         time=time,
         way=ways[time.column] if time.column else TimeWay(),
+        time_example=guessing.example(connection, "own_seen", by_name[time.column])
+        if time.column and not ways[time.column].is_time
+        else "",
         zone_matters=time.column is not None
         and _lacks_zone(connection, by_name[time.column], ways),
         rating=rating,
         scale=guessing.rating_scale(connection, "own_seen", by_name[rating.column])
         if rating.column
         else None,
+        decimal="," if rating.column and by_name[rating.column].holds == guessing.COMMAS else ".",
         repeats=_repeats(connection, users[0], items[0]) if len(users) == len(items) == 1 else None,
         table=table,
     )
 
 
 def _time(seen: Sequence[Seen], ways: Mapping[str, TimeWay]) -> Choice:
-    """By its name; else by its values, though days since 1970 look like any small numbers."""
+    """By its name; else by its values, though days since 1970 look like any small numbers.
+
+    A column of texts that is called so may be written in a way that only a person knows.
+    """
     times = [one for one in seen if ways[one.name].is_time]
     if by_name := guessing.named("time", times):
         return Choice.among_named(by_name)
     values = [one.name for one in times if ways[one.name].unit != "days"]
     if len(values) == 1:
         return Choice(values[0], values, "its values")
-    return Choice(None, values or _names(guessing.named("time", seen)) or _names(seen))
+    called = guessing.named("time", [one for one in seen if one.n_different])
+    if not values and len(called) == 1 and called[0].type == "VARCHAR":
+        return Choice.among_named(called)
+    return Choice(None, values or _names(called) or _names(seen))
 
 
 def _names(columns: Sequence[Seen]) -> list[str]:
@@ -276,20 +303,20 @@ def _repeats(connection: duckdb.DuckDBPyConnection, user: Seen, item: Seen) -> f
 
 
 def _items(
-    connection: duckdb.DuckDBPyConnection, path: Path, name: str | None, sample: int
+    connection: duckdb.DuckDBPyConnection, path: Path, of_events: Seen | None, sample: int
 ) -> ProposedItems:
-    """Which of its columns is what; the id is called as in the events, or is plain by itself."""
+    """Which of its columns is what; `of_events` are the events' items."""
     source = open_source(connection, path, Form())
     seen, _ = _look(connection, source, "own_seen_items", sample)
-    ids = [one for one in seen if one.may_be_id]
-    same = [one for one in ids if one.name == name]
     title, categories = (
         Choice.among_named(guessing.named(kind, seen)) for kind in ("title", "categories")
     )
     by_name = {one.name: one for one in seen}
+    taken = {title.column, categories.column}
+    ids = [one for one in seen if one.may_be_id and one.name not in taken]
     return ProposedItems(
         path=path,
-        item=Choice.among_named(same or guessing.named("item", ids), _names(ids)),
+        item=_item_of_items(connection, ids, of_events),
         title=title,
         categories=categories,
         separator=guessing.category_separator(
@@ -298,6 +325,34 @@ def _items(
         if categories.column
         else None,
     )
+
+
+def _item_of_items(
+    connection: duckdb.DuckDBPyConnection, ids: Sequence[Seen], of_events: Seen | None
+) -> Choice:
+    """The id is called as in the events, or as items are; else it is the column whose values are
+    those of the events, or the one called id."""
+    same = [one for one in ids if of_events and one.name == of_events.name]
+    named = same or guessing.named("item", ids)
+    if len(named) == 1:
+        return Choice.among_named(named)
+    among = named or ids
+    meets = [_meeting(connection, one, of_events) for one in among] if of_events else []
+    most = max(meets, default=0)
+    if most >= MOST_MET and meets.count(most) == 1:
+        return Choice(among[meets.index(most)].name, _names(among), "its values")
+    called = [one for one in among if one.name.lower() == "id"]
+    return Choice.among_named(called if len(called) == 1 else named, _names(ids))
+
+
+def _meeting(connection: duckdb.DuckDBPyConnection, one: Seen, of_events: Seen) -> float:
+    """Share of the events' items that a column of the items has."""
+    theirs = f"SELECT CAST({one.place} AS VARCHAR) FROM own_seen_items"
+    query = f"""
+        SELECT count_if(item IN ({theirs})) / count(*)
+        FROM (SELECT DISTINCT CAST({of_events.place} AS VARCHAR) AS item FROM own_seen)
+        WHERE item <> ''"""
+    return float(connection.execute(query).fetchall()[0][0] or 0)
 
 
 def _measured(

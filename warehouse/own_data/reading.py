@@ -18,9 +18,11 @@ from warehouse.errors import RefusedError
 from warehouse.own_data.description import Description, Items, Rating
 from warehouse.own_data.ids import id_of
 from warehouse.own_data.opening import open_source
-from warehouse.own_data.times import Clock, clock_of
+from warehouse.own_data.times import Clock, clock_of, fitting_unit
+from warehouse.own_data.unreadable import refuse_unreadable
 
 LINE_CHARACTERS = 200
+MANY = 0.01  # of the ratings beyond one end of the scale: the scale is wrong, not they
 
 
 @dataclass(frozen=True)
@@ -65,11 +67,13 @@ def read_events(
     source = open_source(connection, path, description.form, list(wanted.values()))
     connection.execute(statements("own_data/macros"))
     source.load("own_rows", wanted, limit)
+    refuse_unreadable(connection, "own_rows", path)
     types = _types(connection, "own_rows")
     clock = clock_of(connection, description, types["time"])
     user = id_of(connection, "own_rows", "user", types["user"], description.user)
     item = id_of(connection, "own_rows", "item", types["item"], description.item)
     rating = _Number(description.rating, types.get("rating", ""))
+    rating.ask_for_scale(connection, "own_rows")
     latest = int((datetime.now(UTC) + timedelta(days=1)).timestamp())
     connection.execute(
         f"""
@@ -81,6 +85,7 @@ def read_events(
                 {item.key} AS item_key, {item.why} AS why_no_item,
                 {clock.is_missing} AS no_time, {clock.nanos} AS nanos,
                 {rating.value} AS number, {rating.is_missing} AS no_rating,
+                {rating.has_comma} AS comma_in_rating,
                 {_line(wanted)} AS line
             FROM {_placed(connection, "own_rows")}
         )
@@ -95,7 +100,7 @@ def read_events(
                 WHEN no_time THEN 'time is missing'
                 WHEN nanos IS NULL THEN {quoted(clock.why)}
                 WHEN nanos < 0 OR nanos // 1000000000 > {latest}
-                    THEN own_why_no_time(nanos, {latest})
+                    THEN own_why_no_time(nanos, {latest}, {fitting_unit(clock.unit, latest)})
                 {rating.reasons}
             END AS reason,
             line
@@ -125,6 +130,7 @@ def read_items(
     source = open_source(connection, items.file, items.form, list(wanted.values()))
     connection.execute(statements("own_data/macros"))
     source.load("own_item_rows", wanted, limit)
+    refuse_unreadable(connection, "own_item_rows", items.file, may_be_empty=True)
     types = _types(connection, "own_item_rows")
     item = id_of(connection, "own_item_rows", "item", types["item"], items.item)
     title = "nullif(trim(CAST(title AS VARCHAR)), '')" if items.title else "NULL::VARCHAR"
@@ -159,8 +165,9 @@ class _Number:
     """How ratings are read; where there are none, nothing is missing."""
 
     def __init__(self, rating: Rating | None, kind: str) -> None:
+        self._rating = rating
         self.value, self.is_missing = "NULL::DOUBLE", "false"
-        self.on_scale, self.reasons = "NULL::FLOAT", ""
+        self.has_comma, self.on_scale, self.reasons = "false", "NULL::FLOAT", ""
         if rating is None:
             return
         refuse_no_number(rating.column, kind)
@@ -168,15 +175,46 @@ class _Number:
         self.value = "TRY_CAST(rating AS DOUBLE)"
         self.is_missing = "rating IS NULL"
         if kind == "VARCHAR":
-            self.value = "TRY_CAST(CASE WHEN NOT contains(rating, '_') THEN rating END AS DOUBLE)"
+            self.value, self.has_comma = decimal_number("rating", rating.decimal)
             self.is_missing = "coalesce(trim(rating) = '', true)"
         step = "NULL::DOUBLE" if rating.step is None else f"{rating.step!r}::DOUBLE"
         scale = f"number, {rating.low!r}::DOUBLE, {rating.high!r}::DOUBLE, {step}"
         self.on_scale = f"TRY_CAST(own_on_scale({scale}) AS FLOAT)"
         self.reasons = f"""
                 WHEN no_rating THEN 'rating is missing'
+                WHEN number IS NULL AND comma_in_rating THEN 'rating has a decimal comma'
                 WHEN number IS NULL THEN 'rating is not a number'
                 ELSE own_why_no_rating({scale})"""
+
+    def ask_for_scale(self, connection: duckdb.DuckDBPyConnection, table: str) -> None:
+        """Where many ratings lie beyond an end of the scale, each asks whether it is right."""
+        if self._rating is None:
+            return
+        low, high = f"{self._rating.low!r}::DOUBLE", f"{self._rating.high!r}::DOUBLE"
+        query = (
+            (
+                "SELECT count(number), count_if(number < $low), count_if(number > $high) "
+                f"FROM (SELECT {self.value} AS number FROM {table}) WHERE isfinite(number)"
+            )
+            .replace("$low", low)
+            .replace("$high", high)
+        )
+        n, below, above = connection.execute(query).fetchall()[0]
+        ends = [f"WHEN isfinite(number) AND number {sign} {end} THEN ': is `{key}` right?'"
+                for key, sign, end, m in (("low", "<", low, below), ("high", ">", high, above))
+                if m > MANY * n]  # fmt: skip
+        if ends:
+            self.reasons += f" || CASE {' '.join(ends)} ELSE '' END"
+
+
+def decimal_number(text: str, decimal: str) -> tuple[str, str]:
+    """SQL of a text's number, and of whether it would be one if a comma were its point."""
+    comma = rf"regexp_full_match({text}, '\s*[-+]?[0-9]*,[0-9]+([eE][-+]?[0-9]+)?\s*')"
+    if decimal == ",":
+        value = f"CASE WHEN NOT regexp_matches({text}, '[_.]') THEN replace({text}, ',', '.') END"
+    else:
+        value = f"CASE WHEN NOT contains({text}, '_') THEN {text} END"
+    return f"TRY_CAST({value} AS DOUBLE)", comma
 
 
 def refuse_no_number(column: str, kind: str) -> None:

@@ -86,9 +86,11 @@ def chosen_table(path: Path, there: Sequence[str], table: str | None) -> str:
     """
     if table in there or (table is None and len(there) == 1):
         return table or there[0]
-    what = f"{path} has no table {table}" if table else f"{path} has not one table"
+    what = f"{path} has no table {table}" if table else f"{path} has {len(there)} tables"
     raise RefusedError(
         what,
         got=", ".join(there) or "none",
-        to_do='Name one of them: `table = "…"` in the description, --table to `fpt describe`',
+        to_do=""
+        if not there
+        else 'Name one of them: `table = "…"` in the description, --table to `fpt describe`',
     )

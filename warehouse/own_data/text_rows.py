@@ -14,6 +14,7 @@ from warehouse.database import literal_glob, quoted
 from warehouse.errors import RefusedError
 from warehouse.own_data.description import Form
 from warehouse.own_data.rows import Column, asked, created
+from warehouse.own_data.unreadable import NO_UTF8
 
 HEAD_BYTES = 1 << 17
 HEAD_LINES = 200
@@ -169,7 +170,7 @@ def _broken(into: str, n_before: int) -> str:
         "WHEN 'MISSING COLUMNS' THEN 'fields are missing' "
         "WHEN 'TOO MANY COLUMNS' THEN 'too many fields' "
         "WHEN 'UNQUOTED VALUE' THEN 'a quote is open or astray' "
-        "WHEN 'INVALID ENCODING' THEN 'no text in UTF-8' "
+        f"WHEN 'INVALID ENCODING' THEN '{NO_UTF8}' "
         "WHEN 'LINE SIZE OVER MAXIMUM' THEN 'line is over 2,000,000 bytes' "
         "ELSE lower(replace(error_type::VARCHAR, '_', ' ')) END) AS reason "
         "FROM own_errors GROUP BY own_errors.line ORDER BY 1"

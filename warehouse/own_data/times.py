@@ -87,6 +87,23 @@ def clock_of(connection: duckdb.DuckDBPyConnection, description: Description, ki
     return Clock(**{**vars(found), "notes": [note, *found.notes]})
 
 
+def fitting_unit(unit: str | None, latest: int) -> str:
+    """SQL of what a number that is in the future would be in the unit that fits, else null."""
+    if unit is None:
+        return "NULL"
+    since = int(PLAIN_SINCE.timestamp())
+    cases = ""
+    for other in get_args(TimeUnit):
+        if NANOS[other] < NANOS[unit]:
+            second = f"nanos // {10**9 * (NANOS[unit] // NANOS[other])}"
+            day = f"CAST(make_timestamp(1000000 * CAST({second} AS BIGINT)) AS DATE)"
+            cases += (
+                f" WHEN {second} BETWEEN {since} AND {latest} "
+                f"THEN 'in {other} it would be ' || {day}"
+            )
+    return f"CASE{cases} END" if cases else "NULL"
+
+
 def found_way(
     connection: duckdb.DuckDBPyConnection, table: str, column: str, base: str
 ) -> tuple[TimeUnit | None, str | None]:

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from warehouse.own_data.description import UTC
+from warehouse.own_data.description import UTC, Decimal
 from warehouse.own_data.guessing import Scale, Seen, TimeWay
 from warehouse.visible import printable
 
 MOST_NAMED = 8
+MOST_SHOWN = 40  # letters of an example
 COMMENT_COLUMN = 30
 
 
@@ -55,9 +56,11 @@ class Proposed:
         item: column of items.
         time: column of times.
         way: how these are written.
+        time_example: one of them, where no way is known.
         zone_matters: whether some of them say no zone.
         rating: column of ratings; with none to choose from, people give none.
         scale: that was seen; None where all ratings are the same.
+        decimal: the sign before the fractions of ratings.
         repeats: share of rows that meet an item again, None where nobody knows.
         table: of a file with several.
         items: None without such a file.
@@ -67,9 +70,11 @@ class Proposed:
     item: Choice
     time: Choice
     way: TimeWay
+    time_example: str
     zone_matters: bool
     rating: Choice
     scale: Scale | None
+    decimal: Decimal
     repeats: float | None
     table: str | None
     items: ProposedItems | None = None
@@ -78,13 +83,16 @@ class Proposed:
     def is_whole(self) -> bool:
         """Whether the file can be read by it."""
         needed = [self.user, self.item, self.time, *([self.items.item] if self.items else [])]
-        return all(choice.column for choice in needed) and len(self.way.formats) <= 1
+        known = self.way.is_time and len(self.way.formats) <= 1
+        return known and all(choice.column for choice in needed)
 
     def unclear(self) -> list[str]:
         """What a person has to say."""
         needed = {"user": self.user, "item": self.item, "time": self.time}
         needed |= {"items.item": self.items.item} if self.items else {}
         said = [f"`{key}`: {_or(one.among)}" for key, one in needed.items() if not one.column]
+        if self.time.column and not self.way.is_time:
+            said.append(f"`time_format`: how {_example(self.time_example)} is written")
         if len(self.way.formats) > 1:
             said.append(f"`time_format`: {_or(self.way.formats)}")
         chosen = {"rating.column": self.rating}
@@ -142,6 +150,9 @@ def _time_lines(proposed: Proposed) -> list[str]:
     if len(way.formats) > 1:
         lines.append("# its times can be read in several ways: leave the right one")
         lines += [f"# {_pair('time_format', form)}" for form in way.formats]
+    if proposed.time.column and not way.is_time:
+        such = f"such as {_example(proposed.time_example)}: a pattern of strptime"
+        lines.append(f"# {_pair('time_format', '…', such)}")
     if not proposed.time.column:
         lines.append("# time_unit or time_format, where these aren't plain")
     if proposed.zone_matters:
@@ -180,6 +191,8 @@ def _rating_lines(proposed: Proposed) -> list[str]:
         lines.append("# no step: any number between is a rating")
     else:
         lines.append(_pair("step", scale.step, "leave it out where any number is a rating"))
+    if proposed.decimal != ".":
+        lines.append(_pair("decimal", proposed.decimal))
     return lines
 
 
@@ -216,6 +229,10 @@ def _quoted(text: str) -> str:
     ('"Zeit"', '"\\\\u007f"')
     """
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _example(value: str) -> str:
+    return _quoted(printable(value[:MOST_SHOWN]))
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -41,6 +41,7 @@ def test_all_that_can_be_said(tmp_path):
         low = 1
         high = 5
         step = 0.5
+        decimal = ","
         [items]
         file = "films/all.csv"
         item = "id"
@@ -56,7 +57,7 @@ def test_all_that_can_be_said(tmp_path):
         time="t",
         time_format="%d.%m.%Y",
         zone="Europe/Berlin",
-        rating=Rating("stars", 1.0, 5.0, 0.5),
+        rating=Rating("stars", 1.0, 5.0, 0.5, ","),
         repeats="last",
         form=Form("log.events", "\t", header=False),
         items=Items(
@@ -78,8 +79,25 @@ RATING = f'{LEAST}[rating]\ncolumn = "r"\nlow = 1\n'
     [
         ("user = ", "is no TOML: got Invalid value (at end of document)"),
         ('user = "u"\ntime = "t"', "`item` is missing: expected the column of items' ids"),
-        (LEAST.replace("user", "usr"), "`usr` is not known: expected `user`"),
+        (
+            LEAST.replace("user", "usr"),
+            "`usr` is not known. Did you mean `user`? docs/own-data-format.md has",
+        ),
         (f"{LEAST}wombat = 1", "`wombat` is not known: expected user, item, time"),
+        *(
+            (f'{LEAST}{key} = "x"', f"`{key}` is not known. Did you mean `{meant}`?")
+            for key, meant in {
+                **dict.fromkeys(("time_zone", "timezone", "tz", "time-zone"), "zone"),
+                **{"format": "time_format", "unit": "time_unit"},
+            }.items()
+        ),
+        (
+            f'{LEAST}tz = "x"\nwombat = 1\n[rating]\ncolum = "r"\n[items]\nformat = "x"',
+            "`tz`, `wombat`, `rating.colum`, `items.format` are not known: "
+            "expected user, item, time, time_unit, time_format, zone, repeats, rating, items, "
+            "table, separator, header, file, title, categories, category_separator. "
+            "Did you mean `zone` for `tz`, `column` for `rating.colum`? docs",
+        ),
         (LEAST.replace('"u"', "7"), "`user` is of the wrong type: got 7, expected text in quotes"),
         (f"{LEAST}header = 1", "`header` is of the wrong type: got 1, expected true or false"),
         (f"{LEAST}rating = 5", "`rating` is of the wrong type: got 5, expected a table"),
@@ -99,7 +117,8 @@ RATING = f'{LEAST}[rating]\ncolumn = "r"\nlow = 1\n'
         (f"{RATING}high = 1", "`rating.high` is not above `low`: got 1 to 1"),
         (f"{RATING}high = 5\nstep = 0.3", "`rating.step` doesn't lead from `low` to `high`"),
         (f"{RATING}high = 5\nstep = 0", "`rating.step` doesn't lead"),
-        (f"{RATING}high = 5\nsteps = 1", "`rating.steps` is not known: expected `step`"),
+        (f'{RATING}high = 5\ndecimal = ";"', "`rating.decimal` can't be so: got ';', expected '.'"),
+        (f"{RATING}high = 5\nsteps = 1", "`rating.steps` is not known. Did you mean `step`?"),
         (RATING.replace('"r"', '"t"') + "high = 5", "`time` and `rating` are the same column"),
         (f'{LEAST}[items]\nfile = "x.csv"', "`items.item` is missing"),
     ],

@@ -1,5 +1,6 @@
 """What is seen of a file, and the description that is proposed for it."""
 
+import re
 import tomllib
 
 import pytest
@@ -68,6 +69,10 @@ def test_what_is_plain_is_proposed_and_can_be_read(text):
         (["31/12/2023", "01/02/2023"], {"time_format": "%d/%m/%Y", "zone": "UTC"}),
         (["12/31/2023", "01/02/2023"], {"time_format": "%m/%d/%Y", "zone": "UTC"}),
         (["14.11.2023 07:00"] * 2, {"time_format": "%d.%m.%Y %H:%M", "zone": "UTC"}),
+        (["01/15/2024 03:00 PM", "01/02/2024 12:05 AM"],
+         {"time_format": "%m/%d/%Y %I:%M %p", "zone": "UTC"}),
+        (["15/01/2024 03:00:59 pm"] * 2, {"time_format": "%d/%m/%Y %I:%M:%S %p", "zone": "UTC"}),
+        (["2024-01-15 3:00 PM"] * 2, {"time_format": "%Y-%m-%d %I:%M %p", "zone": "UTC"}),
         (["14/Nov/2023:07:00:00 +0100"] * 2, {"time_format": "%d/%b/%Y:%H:%M:%S %z"}),
     ],
 )  # fmt: skip
@@ -78,6 +83,25 @@ def test_how_times_are_written_is_found(looked, times, said):
     assert {key: found[key] for key in keys if key in found} == said
     assert seen.facts["rows_taken"] == 2
     assert any("no zone" in note for note in seen.notes) == ("zone" in said)
+
+
+def test_one_value_in_a_thousand_tells_the_day_from_the_month(looked):
+    lines = [f"1;{n};0{1 + n % 9}/0{1 + n % 7}/2023" for n in range(999)]
+    assert looked("user;item;date", *lines).unclear == ["`time_format`: %d/%m/%Y or %m/%d/%Y"]
+    seen = looked("user;item;date", *lines, "1;2;12/31/2023")
+    assert tomllib.loads(seen.toml)["time_format"] == "%m/%d/%Y"
+
+
+def test_a_time_whose_format_nobody_knows_is_still_the_time(looked):
+    seen = looked("user;item;time", "1;2;15th of Brumaire", "1;3;16th of Brumaire")
+    assert seen.unclear == ['`time_format`: how "15th of Brumaire" is written']
+    assert 'time = "time"' in seen.toml.splitlines()
+    line = next(line for line in seen.toml.splitlines() if "time_format" in line)
+    assert re.sub(" +", " ", line) == (
+        '# time_format = "…" # such as "15th of Brumaire": a pattern of strptime'
+    )
+    assert "rows_taken" not in seen.facts
+    assert tomllib.loads(seen.toml)["time"] == "time"
 
 
 def test_what_is_not_plain_is_left_to_fill_in(looked):
@@ -141,6 +165,15 @@ def test_the_scale_is_that_of_what_was_seen(looked, values, scale):
     assert seen.facts["rows_refused"] == 0
 
 
+def test_a_decimal_comma_is_found_and_proposed(looked):
+    lines = [f"1;{n};{one};{T}" for n, one in enumerate(["1,0", "4,5", "3", ""])]
+    seen = looked("user;item;rating;time", *lines)
+    assert [row["holds"] for row in seen.columns][2] == "numbers with a decimal comma"
+    found = {"column": "rating", "low": 1, "high": 4.5, "step": 0.5, "decimal": ","}
+    assert tomllib.loads(seen.toml)["rating"] == found
+    assert (seen.facts["rows_taken"], seen.facts["ratings"]) == (3, "1 to 4.5")
+
+
 def test_items_with_titles_and_categories_are_proposed(text, tmp_path):
     events = text("user,movieId,time", f"1,2,{T}", f"1,3,{T}", f"2,4,{T}")
     items = text("movieId,title,genres", "2,A,x|y", "3,,x", name="movies.csv")
@@ -154,6 +187,22 @@ def test_items_with_titles_and_categories_are_proposed(text, tmp_path):
     }
     facts = ("items_described", "items_with_title", "items_not_described")
     assert [seen.facts[fact] for fact in facts] == [2, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("header", "rows", "item"),
+    [
+        ("id,name,genres", ["2,A,x", "3,B,y"], "id"),
+        ("nr,name,genres,id", ["2,A,x,10", "3,B,y,20"], "nr"),  # by its values
+        ("id,name,year", ["10,A,1999", "20,B,2001"], "id"),  # neither has the events' items
+        ("nr,name,year", ["10,A,1999", "20,B,2001"], None),
+    ],
+)
+def test_the_id_of_items_is_none_of_the_columns_that_are_taken(text, header, rows, item):
+    events = text("user,movieId,time", f"1,2,{T}", f"1,3,{T}")
+    seen = describe(events, items=text(header, *rows, name="movies.csv"))
+    assert tomllib.loads(seen.toml)["items"].get("item") == item
+    assert seen.unclear == ([] if item else ["`items.item`: nr or year"])
 
 
 def test_a_large_file_is_looked_at_in_part_and_said_to_be(looked):

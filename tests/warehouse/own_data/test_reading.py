@@ -86,7 +86,7 @@ def test_the_places_of_broken_lines_are_their_own(tmp_path, described, connectio
 def test_lines_that_are_no_rows_have_their_reasons(tmp_path, described, events):
     path = tmp_path / "events.csv"
     lines = [b"u,i,t", b"1,2,%d" % JULY, b"1,2", b"1,2,3,4", b'1,"b"ad,3', b"\xff,2,3"]
-    path.write_bytes(b"\n".join([*lines, b"7,x,%d" % (JULY + 1)]) + b"\n")
+    path.write_bytes(b"\n".join([*lines, *[b"7,x,%d" % (JULY + 1)] * 3]) + b"\n")
     rows = events(described(), path, "source_row, user_key, reason, line")
     assert rows[0][:3] == (1, "1", None)
     assert rows[1] == (2, None, "fields are missing", "1,2")
@@ -128,7 +128,7 @@ def test_tables_of_a_duckdb_file(tmp_path, described, events):
     assert events(described(form=Form(table="e")), path) == [("1", "x", JULY, None, None)]
     with duckdb.connect(str(path)) as maker:
         maker.execute("CREATE SCHEMA log; CREATE VIEW log.v AS SELECT * FROM e")
-    with pytest.raises(RefusedError, match=r"has not one table: got e, log\.v\. Name one"):
+    with pytest.raises(RefusedError, match=r"has 2 tables: got e, log\.v\. Name one"):
         events(described(), path)
     assert events(described(form=Form(table="log.v")), path) == [("1", "x", JULY, None, None)]
     with pytest.raises(RefusedError, match=r"has no table f: got e, log\.v"):
@@ -177,7 +177,7 @@ def test_tables_of_a_sqlite_file_whose_values_have_types_of_their_own(tmp_path, 
     with pytest.raises(RefusedError, match="u holds binary values: got 1 of them"):
         events(said, path)
     sqlite(path, "CREATE TABLE f (x)")
-    with pytest.raises(RefusedError, match="has not one table: got e, f"):
+    with pytest.raises(RefusedError, match="has 2 tables: got e, f"):
         events(said, path)
 
 
@@ -359,6 +359,27 @@ def test_times_that_can_not_be_taken_have_their_reasons(text, described, events)
     ]
 
 
+@pytest.mark.parametrize(
+    ("unit", "value", "rather"),
+    [
+        ("seconds", "1704067200000", ": in milliseconds it would be 2024-01-01"),
+        ("seconds", "1704067200000000.5", ": in microseconds it would be 2024-01-01"),
+        ("milliseconds", "1704153599999999999", ": in nanoseconds it would be 2024-01-01"),
+        ("days", "1704067200", ": in seconds it would be 2024-01-01"),
+        ("seconds", "17040672000", ""),  # 1970 in milliseconds
+        ("nanoseconds", "9999999999999999999", ""),
+    ],
+)
+def test_a_time_in_the_future_is_said_in_the_unit_that_fits(
+    text, parquet, described, events, unit, value, rather
+):
+    said = described(time_unit=unit)
+    expected = [(f"time is in the future{rather}",)]
+    assert events(said, text("u;i;t", f"1;1;{value}"), "reason") == expected
+    path = parquet(f"SELECT 1 AS u, 1 AS i, {value}::DOUBLE AS t")
+    assert events(said, path, "reason") == expected or "9999999999" in value
+
+
 def test_moments_that_can_not_be_taken_have_their_reasons(parquet, described, events):
     moments = "('infinity'::TIMESTAMP), ('1969-12-31 23:59:59.5'), ('9999-12-31'), (NULL)"
     path = parquet(f"SELECT 1 AS u, 1 AS i, col0 AS t FROM (VALUES {moments})")
@@ -377,16 +398,42 @@ def test_ratings_off_the_scale_have_their_reasons(text, described, events):
     assert rows == [
         (0.5, None),
         (5.0, None),
-        (None, "rating 11 is above 5"),
-        (None, "rating 0 is below 0.5"),
+        (None, "rating 11 is above 5: is `high` right?"),
+        (None, "rating 0 is below 0.5: is `low` right?"),
         (3.5, "rating 3.3 is not on the scale"),
         (None, "rating is not a number"),
         (None, "rating inf is above 5"),
         (None, "rating is missing"),
         (None, "rating is not a number"),
-        (None, "rating is not a number"),
+        (None, "rating has a decimal comma"),
         (None, "rating is not a number"),
     ]
+
+
+def test_a_decimal_comma_is_read_where_it_is_said(text, parquet, described, events):
+    values = ["1,0", "4,5", "5", " 2,5 ", "4.5", "1.000,5", "6,0", "1,0,0"]
+    path = text("u;i;t;r", *(f"1;1;{JULY};{value}" for value in values))
+    said = described(rating=Rating("r", 1, 5, 0.5, ","))
+    assert events(said, path, "rating, reason") == [
+        (1.0, None), (4.5, None), (5.0, None), (2.5, None),
+        (None, "rating is not a number"), (None, "rating is not a number"),
+        (None, "rating 6 is above 5: is `high` right?"), (None, "rating is not a number"),
+    ]  # fmt: skip
+    path = parquet(f"SELECT 1 AS u, 1 AS i, {JULY} AS t, 4.5::DOUBLE AS r")  # no text: no sign
+    assert events(said, path, "rating, reason") == [(4.5, None)]
+
+
+@pytest.mark.parametrize(("n_above", "asked"), [(2, ""), (3, ": is `high` right?")])
+def test_many_ratings_beyond_an_end_ask_whether_it_is_right(
+    parquet, described, events, n_above, asked
+):
+    """Of 200 ratings; more than one of 100 is many."""
+    values = f"CASE WHEN range < {n_above} THEN 9 WHEN range = 99 THEN 0 ELSE 3 END"
+    path = parquet(f"SELECT 1 AS u, 1 AS i, {JULY} AS t, {values} AS r FROM range(200)")
+    rows = events(described(rating=Rating("r", 1, 5, 1)), path, "reason")
+    assert [reason for (reason,) in rows if reason] == [
+        *[f"rating 9 is above 5{asked}"] * n_above, "rating 0 is below 1",
+    ]  # fmt: skip
 
 
 def test_any_number_between_is_a_rating_without_a_step(parquet, described, events):
@@ -400,7 +447,7 @@ def test_any_number_between_is_a_rating_without_a_step(parquet, described, event
     ("said", "match"),
     [
         ({"user": "v"}, r"has no column v: got u, i, t, Items"),
-        ({"user": "items"}, r"has no column items: .*Did you mean Items"),
+        ({"user": "items"}, r"has no column items: .*Did you mean Items\?$"),
         ({"zone": "Berlin"}, "`zone` is not known: got 'Berlin'"),
         ({"zone": "europe/berlin"}, "Europe/Berlin is one"),
         ({"time_format": "%Q%"}, "no pattern of strptime"),

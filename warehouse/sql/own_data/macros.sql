@@ -74,10 +74,10 @@ CREATE OR REPLACE TEMP MACRO own_parts_nanos(parts, zone) AS
         ELSE own_moment_nanos(own_iso_moment(parts), 'UTC') - own_offset_nanos(parts.zone)
     END;
 CREATE OR REPLACE TEMP MACRO own_iso_nanos(text, zone) AS own_parts_nanos(own_iso_parts(text), zone);
-CREATE OR REPLACE TEMP MACRO own_why_no_time(nanos, latest) AS
+CREATE OR REPLACE TEMP MACRO own_why_no_time(nanos, latest, rather) AS
     CASE
         WHEN nanos < 0 THEN 'time is before 1970'
-        WHEN nanos // 1000000000 > latest THEN 'time is in the future'
+        WHEN nanos // 1000000000 > latest THEN 'time is in the future' || coalesce(': ' || rather, '')
     END;
 
 CREATE OR REPLACE TEMP MACRO own_why_no_rating(number, low, high, step) AS
