@@ -274,7 +274,7 @@ def _time(seen: Sequence[Seen], ways: Mapping[str, TimeWay]) -> Choice:
     called = guessing.named("time", [one for one in seen if one.n_different])
     if not values and len(called) == 1 and called[0].type == "VARCHAR":
         return Choice.among_named(called)
-    return Choice(None, values or _names(called) or _names(seen))
+    return Choice(None, values or _names(called or guessing.named("time", seen)) or _names(seen))
 
 
 def _names(columns: Sequence[Seen]) -> list[str]:
