@@ -189,6 +189,22 @@ def test_significance_has_a_row_of_any_two_models(own, train, publish_scores):
     ]
 
 
+def test_ranks_of_an_older_snapshot_are_told_by_their_ids(own, train, publish_scores):
+    """The board has the newest snapshot of a preset: what is of the one before is not missing."""
+    old = publish_scores(own, own.scores(1), "theirs")
+    with writing(own.home) as connection:  # another one is prepared later, with an import on it
+        of = "INSERT INTO {0} SELECT * REPLACE ({1}, publication + 1 AS publication) FROM {0}"
+        connection.execute(of.format("core.snapshots", "'later' AS snapshot_id"))
+        changed = "'later' AS snapshot_id, 'another' AS run_id, 'newer' AS name"
+        connection.execute(of.format("mart.imports", changed))
+    assert only_one(own.home, ["", "", "", "", "newer"]).run_id == "another"
+    with pytest.raises(
+        RefusedError, match=f"of an older snapshot.*Name one by --run: {old.run_id}"
+    ):
+        only_one(own.home, ["", "", "", "", "theirs"])
+    assert only_one(own.home, [old.run_id, "", "", "", ""]).run_id == old.run_id
+
+
 def test_imports_of_an_earlier_version_know_their_splits(own, publish_scores):
     made = publish_scores(own, own.scores(1), "theirs")
     with writing(own.home) as connection:
