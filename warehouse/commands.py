@@ -33,12 +33,14 @@ class Given:
     kind: str
     trained_on: str | None
     promise: str | None
+    split: str | None = None  # where it held one alone
 
 
 def import_command(home: Home, of: Given) -> str:
     """What imports a file again."""
     data = ["--dataset", of.dataset, "--retention", of.retention, "--kind", of.kind]
-    said = ["--trained-on", of.trained_on] if of.trained_on else []
+    said = ["--split", of.split] if of.split == "valid" else []  # test is what is taken for one
+    said += ["--trained-on", of.trained_on] if of.trained_on else []
     said += ["--promise", of.promise] if of.promise else []
     return _typed("import-scores", of.file, "--name", of.name, *data, *said, home=home)
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -101,6 +101,8 @@ def adviser(
     _refuse_imported(home, choice)
     settled = choice if choice.run_id else settle(home, choice, pick)
     found = chosen(home, settled, code_version, unfit)
+    if found.model in unfit and settled.model and not choice.model:  # remembered, not asked for
+        found = chosen(home, replace(settled, model=""), code_version, unfit)
     if choice != ANY:
         remember(home, Choice(found.data, found.retention, choice.model))
     return found

@@ -41,7 +41,9 @@ COMMENT ON COLUMN mart.board_runs.known_to IS 'The place up to which its ranks a
 COMMENT ON COLUMN mart.board_runs.splits IS 'The splits whose figures count: of an import those in which no later one of its name has taken its place.';
 
 CREATE OR REPLACE VIEW mart.ranked_runs AS
-SELECT run_id, snapshot_id, model, preset, seed, false AS imported FROM mart.training_runs WHERE status = 'published'
+SELECT run_id, snapshot_id, model, preset, seed, false AS imported
+FROM mart.training_runs
+WHERE status = 'published'
 UNION ALL
 SELECT run_id, snapshot_id, name, 'imported', NULL, true FROM mart.imports;
 COMMENT ON VIEW mart.ranked_runs IS 'All that has ranks and figures: published trainings and imported models.';
