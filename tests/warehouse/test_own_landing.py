@@ -76,7 +76,7 @@ def test_ids_get_numbers_in_their_order_and_values_stay(events, tmp_path):
     ]
     assert [(row[0], row[1], row[3]) for row in rejects] == [
         ("events.csv", 5, "user is missing"),
-        ("events.csv", 6, "rating 11 is above 10"),
+        ("events.csv", 6, "rating 11 is above 10: is `high` right?"),
     ]
     assert (load.n_ratings, load.n_users, load.n_items, load.n_rejects) == (4, 2, 2, 2)
     assert load.rules == Rules("first", (0, 10), 1, own=True, rated=True, named=False)
