@@ -78,8 +78,12 @@ def are_floats(connection: duckdb.DuckDBPyConnection, table: str, what: str) -> 
     Version numbers such as 1.2 are not: few of them are whole.
     """
     query = f"""
-        SELECT count(*), count_if(regexp_full_match({what}, '-?[0-9]+\\.[0-9]+([eE]\\+?[0-9]+)?')),
-            count_if(regexp_full_match({what}, '-?[0-9]+\\.0+|-?[0-9]\\.[0-9]+[eE]\\+?[0-9]+'))
+        SELECT
+            count(*),
+            count(*) FILTER (regexp_full_match({what}, '-?[0-9]+\\.[0-9]+([eE]\\+?[0-9]+)?')),
+            count(*) FILTER (
+                regexp_full_match({what}, '-?[0-9]+\\.0+|-?[0-9]\\.[0-9]+[eE]\\+?[0-9]+')
+            )
         FROM {table} WHERE {what} <> ''"""
     # one text without a point answers it for the most files, without a look at each
     first = f"SELECT count(*) FROM (SELECT 1 FROM {table} WHERE NOT contains({what}, '.') LIMIT 1)"

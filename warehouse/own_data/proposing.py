@@ -349,7 +349,7 @@ def _meeting(connection: duckdb.DuckDBPyConnection, one: Seen, of_events: Seen) 
     """Share of the events' items that a column of the items has."""
     theirs = f"SELECT CAST({one.place} AS VARCHAR) FROM own_seen_items"
     query = f"""
-        SELECT count_if(item IN ({theirs})) / count(*)
+        SELECT count(*) FILTER (item IN ({theirs})) / count(*)
         FROM (SELECT DISTINCT CAST({of_events.place} AS VARCHAR) AS item FROM own_seen)
         WHERE item <> ''"""
     return float(connection.execute(query).fetchall()[0][0] or 0)

@@ -193,7 +193,8 @@ class _Number:
         low, high = f"{self._rating.low!r}::DOUBLE", f"{self._rating.high!r}::DOUBLE"
         query = (
             (
-                "SELECT count(number), count_if(number < $low), count_if(number > $high) "
+                "SELECT count(*), "
+                "count(*) FILTER (number < $low), count(*) FILTER (number > $high) "
                 f"FROM (SELECT {self.value} AS number FROM {table}) WHERE isfinite(number)"
             )
             .replace("$low", low)

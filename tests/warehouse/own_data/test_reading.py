@@ -280,6 +280,8 @@ def test_whole_numbers_that_pandas_wrote_as_floats_are_whole(text, described, co
             JULY - 19_800,
             123_456_789,
         ),
+        # DuckDB 2 would put it into the next year
+        ("TIMESTAMP_NS '2024-12-31 23:59:59.9999999'", "UTC", 1_735_689_599, 999_999_900),
         ("TIMESTAMP_S '2020-07-01 12:00:00'", "UTC", JULY, 0),
         ("TIMESTAMP_MS '2020-07-01 12:00:00.25'", "UTC", JULY, 250_000_000),
         ("TIMESTAMPTZ '2020-07-01 14:00:00.5+02:00'", "Asia/Kolkata", JULY, 500_000_000),
@@ -434,6 +436,12 @@ def test_many_ratings_beyond_an_end_ask_whether_it_is_right(
     assert [reason for (reason,) in rows if reason] == [
         *[f"rating 9 is above 5{asked}"] * n_above, "rating 0 is below 1",
     ]  # fmt: skip
+
+
+def test_ratings_of_which_none_is_known_are_all_missing(parquet, described, events):
+    path = parquet(f"SELECT 1 AS u, 1 AS i, {JULY} AS t, NULL::DOUBLE AS r")
+    rows = events(described(rating=Rating("r", 1, 5, 1)), path, "rating, reason")
+    assert rows == [(None, "rating is missing")]
 
 
 def test_any_number_between_is_a_rating_without_a_step(parquet, described, events):
