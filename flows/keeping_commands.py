@@ -14,6 +14,7 @@ from flows.options import DEFAULT_HOME, AsJson, Dataset, HomeDir
 
 if TYPE_CHECKING:
     from warehouse.ages import Thing
+    from warehouse.errors import RefusedError
     from warehouse.home import Home
     from warehouse.raw_ids import User
 
@@ -141,13 +142,19 @@ def _refuse_unsourced(home: "Home", dataset: str, user: "User", *, ask: bool) ->
         return
     source = ", ".join(stake.sources)
     also = f"the rows of {counted(stake.others, 'other user')} go too"
+    unasked = RefusedError(
+        f"With this person's data {also}, and come again from the source alone",
+        got=source,
+        to_do="If you have it, say so by --yes. Nothing was changed",
+    )
+    _ask(f"{also.capitalize()}, until {source} is run again. Go on?", unasked, ask=ask)
+
+
+def _ask(question: str, unasked: "RefusedError", *, ask: bool) -> None:
+    """Go on after a yes alone; who can't be asked is refused."""
     if not (ask and sys.stdin.isatty()):
-        raise RefusedError(
-            f"With this person's data {also}, and come again from the source alone",
-            got=source,
-            to_do="If you have it, say so by --yes. Nothing was changed",
-        )
-    if not typer.confirm(f"{also.capitalize()}, until {source} is run again. Go on?", err=True):
+        raise unasked
+    if not typer.confirm(question, err=True):
         raise typer.Exit(0)
 
 
@@ -221,12 +228,10 @@ def _refuse_unsure(found: "list[Thing]", *, yes: bool, ask: bool) -> None:
 
     if yes or not found:
         return
-    if not (ask and sys.stdin.isatty()):
-        raise RefusedError(
-            "Nobody is there to say yes", to_do="Give --yes, or look first with --dry-run"
-        )
-    if not typer.confirm(f"Remove {_summed(found)}?", err=True):
-        raise typer.Exit(0)
+    unasked = RefusedError(
+        "Nobody is there to say yes", to_do="Give --yes, or look first with --dry-run"
+    )
+    _ask(f"Remove {_summed(found)}?", unasked, ask=ask)
 
 
 def _show_pruned(found: "list[Thing]", title: str, *, as_json: bool) -> None:

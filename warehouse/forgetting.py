@@ -104,10 +104,10 @@ class AtStake:
 
 def at_stake(home: Home, dataset: str, user: User) -> AtStake:
     """What `forget` would take along of others; nothing where no load knows the user."""
-    loads = _asked(home, dataset, user).loads
     query = "SELECT coalesce(sum(n_users - 1), 0), list(DISTINCT source) FROM raw.loads "
+    these = "WHERE list_contains($1::VARCHAR[], load_id)"
     with reading(home) as connection:
-        these = "WHERE list_contains($1::VARCHAR[], load_id)"
+        loads = _loads(connection, dataset, user)
         others, sources = connection.execute(query + these, [loads]).fetchall()[0]
     return AtStake(int(others), sorted(sources or []))
 
@@ -179,11 +179,7 @@ def _go_on(home: Home) -> list[Order]:
 def _asked(home: Home, dataset: str, user: User) -> Forgotten:
     """What was made from the user's rows."""
     with reading(home) as connection:
-        if isinstance(user, str):
-            connection.execute(statements("own_landing/may_name"))
-            loads = _ids(connection, "forget/own_loads", dataset, user)
-        else:
-            loads = _ids(connection, "forget/loads", dataset, user)
+        loads = _loads(connection, dataset, user)
         snapshots = _ids(connection, "forget/snapshots", loads)
         runs = _ids(connection, "forget/runs", snapshots)
         imports = _ids(connection, "forget/imports", snapshots)
@@ -193,6 +189,14 @@ def _asked(home: Home, dataset: str, user: User) -> Forgotten:
     again = [run_command(home, Trained(*row)) for row in trained]
     again += [import_command(home, Given(*row)) for row in given]
     return Forgotten(loads, snapshots, runs, again, sequences, imports)
+
+
+def _loads(connection: duckdb.DuckDBPyConnection, dataset: str, user: User) -> list[str]:
+    """Of the data set those that may have rows of the user."""
+    if not isinstance(user, str):
+        return _ids(connection, "forget/loads", dataset, user)
+    connection.execute(statements("own_landing/may_name"))
+    return _ids(connection, "forget/own_loads", dataset, user)
 
 
 def _unknown(dataset: str, user: User) -> RefusedError:

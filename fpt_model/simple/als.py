@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fpt_model.data import Windows
 from fpt_model.evaluate import Scorer
-from fpt_model.simple.borrowed import borrowed, matrix_of
+from fpt_model.simple.borrowed import factorised
 from fpt_model.simple.past import Past, Tensors
 from fpt_model.simple.settings import SimpleConfig
 
@@ -23,15 +23,16 @@ def fit(past: Past, config: SimpleConfig) -> Tensors:
     Raises:
         ModelError: the package is not installed.
     """
-    model = borrowed(config.model, "cpu.als", "AlternatingLeastSquares")(
+    model = factorised(
+        past,
+        config.model,
+        "cpu.als",
+        "AlternatingLeastSquares",
         factors=config.factors,
         iterations=config.iterations,
         regularization=config.regularisation,
         alpha=config.alpha,
-        random_state=0,
-        num_threads=1,
     )
-    model.fit(matrix_of(past), show_progress=False)
     items = torch.from_numpy(model.item_factors).clone()
     items[0] = 0
     return {"items": items}

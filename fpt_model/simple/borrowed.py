@@ -12,11 +12,17 @@ from fpt_model.simple.settings import SIMPLE, missing_package
 PACKAGE = "implicit"
 
 
-def borrowed(model: str, module: str, name: str) -> Any:
-    """A class of the package.
+def factorised(past: Past, model: str, module: str, name: str, **settings: Any) -> Any:
+    """A model of the package, fitted to who had what; the same each time.
+
+    Args:
+        past: what it is fitted to.
+        model: our slug of it.
+        module, name: of its class.
+        settings: the class's own.
 
     Raises:
-        ModelError: it is not installed.
+        ModelError: the package is not installed.
     """
     if package := missing_package(model):
         raise ModelError(
@@ -24,7 +30,11 @@ def borrowed(model: str, module: str, name: str) -> Any:
             expected=package,
             to_do=f"Install it: `pip install {package}`; or fit the model where it is",
         )
-    return getattr(import_module(f"{PACKAGE}.{module}"), name)
+    kind = getattr(import_module(f"{PACKAGE}.{module}"), name)
+    # threads that write into each other's vectors would make no run like another
+    fitted = kind(random_state=0, num_threads=1, **settings)
+    fitted.fit(matrix_of(past), show_progress=False)
+    return fitted
 
 
 def matrix_of(past: Past) -> Any:

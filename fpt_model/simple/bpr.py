@@ -9,7 +9,7 @@ from torch import Tensor
 
 from fpt_model.data import Windows
 from fpt_model.evaluate import Scorer
-from fpt_model.simple.borrowed import borrowed, matrix_of
+from fpt_model.simple.borrowed import factorised
 from fpt_model.simple.past import Past, Tensors
 from fpt_model.simple.settings import SimpleConfig
 
@@ -22,15 +22,16 @@ def fit(past: Past, config: SimpleConfig) -> Tensors:
     Raises:
         ModelError: the package is not installed.
     """
-    model = borrowed(config.model, "cpu.bpr", "BayesianPersonalizedRanking")(
+    model = factorised(
+        past,
+        config.model,
+        "cpu.bpr",
+        "BayesianPersonalizedRanking",
         factors=config.factors,
         iterations=config.iterations,
         regularization=config.regularisation,
         learning_rate=config.learning_rate,
-        random_state=0,
-        num_threads=1,  # more write into each other's vectors, and no run is like another
     )
-    model.fit(matrix_of(past), show_progress=False)
     users = torch.from_numpy(model.user_factors)
     return {
         "items": torch.from_numpy(model.item_factors).clone(),
