@@ -19,7 +19,7 @@ RetentionOf = Annotated[
     Retention | None, typer.Option(help="Which users and items stay. Default: any, the newest.")
 ]
 SnapshotOf = Annotated[
-    str | None, typer.Option("--snapshot", help="A snapshot, or how its id begins; in place of both.")
+    str | None, typer.Option("--snapshot", help="A snapshot by its id, or how that begins.")
 ]
 
 
