@@ -21,12 +21,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from fpt_model.data import load
-from fpt_model.engines import device_of, engine_of, trainers_of
-from fpt_model.evaluate import Ranks
-from fpt_model.jobs import Job, read_jobs
-from fpt_model.metrics import ndcg
-from fpt_model.trainer import Trainer
+from fpt_model.data.sequences import load
+from fpt_model.engines.choose import device_of, engine_of, trainers_of
+from fpt_model.evaluation.metrics import ndcg
+from fpt_model.evaluation.ranks import Ranks
+from fpt_model.training.jobs import Job, read_jobs
+from fpt_model.training.trainer import Trainer
 
 JOBS = "jobs-on-test.json"
 

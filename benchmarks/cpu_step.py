@@ -16,8 +16,8 @@ from reference import Reference, as_our_command, seconds
 from results import Result, command, cpu, record, versions
 
 from fpt_model.config import resolve
-from fpt_model.data import load
-from fpt_model.threaded.trainer import ThreadedTrainer
+from fpt_model.data.sequences import load
+from fpt_model.engines.cpu.trainer import ThreadedTrainer
 
 
 def main() -> None:

@@ -89,14 +89,14 @@ def _load_what_trains() -> None:
     """PyTorch once for all trainings; the compiler is most of it, though nothing is compiled."""
     import torch._inductor  # noqa: F401
 
-    from fpt_model import __main__, train  # noqa: F401
+    from fpt_model.training import run as train  # noqa: F401
 
 
 def training() -> dict[str, Callable[..., Any]]:
     """The program that trains, which keeps a checkpoint at each validation."""
     _load_what_trains()
     from fpt_model import __main__ as program
-    from fpt_model import train
+    from fpt_model.training import run as train
 
     train.SAVE_EVERY_SECONDS = 0.0
 

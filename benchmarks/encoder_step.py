@@ -16,9 +16,9 @@ import torch
 from large_step import LARGE, run_epoch
 
 from fpt_model.config import Setting, resolve
-from fpt_model.data import load
-from fpt_model.engines import device_name, device_of
-from fpt_model.trainer import Trainer
+from fpt_model.data.sequences import load
+from fpt_model.engines.choose import device_name, device_of
+from fpt_model.training.trainer import Trainer
 
 Changes = dict[str, Setting]
 UNSEEN: Changes = {"loss": "softmax", "rivals": "unseen", "rating_width": 16, "moment": "request"}

@@ -17,11 +17,11 @@ from gpu import as_our_command, facts, seconds
 from results import Result, add_arguments, command, keep
 
 from fpt_model.config import VARIANTS, resolve
-from fpt_model.data import load
-from fpt_model.engines import device_of
-from fpt_model.evaluate import PROTOCOLS, Ranks, rank
-from fpt_model.fused.trainer import FusedGroup
-from fpt_model.trainer import scorer
+from fpt_model.data.sequences import load
+from fpt_model.engines.choose import device_of
+from fpt_model.engines.multiseed.trainer import FusedGroup
+from fpt_model.evaluation.ranks import PROTOCOLS, Ranks, rank
+from fpt_model.training.trainer import scorer
 
 
 def main() -> None:

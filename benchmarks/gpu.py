@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from results import versions
 
-from fpt_model.engines import device_name, device_of
+from fpt_model.engines.choose import device_name, device_of
 
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
 

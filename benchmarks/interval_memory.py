@@ -18,16 +18,16 @@ from reference import module
 from results import Result, command, cpu, record, versions
 
 from fpt_model.config import Config, resolve
-from fpt_model.data import Windows, load
-from fpt_model.engines import device_name
-from fpt_model.intervals import interval_rows, scaled_intervals
+from fpt_model.data.sequences import Windows, load
+from fpt_model.engines.choose import device_name
+from fpt_model.engines.cpu.attention import Attention as AttentionInParts
+from fpt_model.engines.cpu.attention import attention_mask
+from fpt_model.engines.cpu.chance import Chance
+from fpt_model.engines.cpu.near import Near, near_pairs
+from fpt_model.engines.cpu.threads import each, undivided
+from fpt_model.engines.cpu.trainer import Part, divided
 from fpt_model.model.encoder import Block, Time
-from fpt_model.threaded.attention import Attention as AttentionInParts
-from fpt_model.threaded.attention import attention_mask
-from fpt_model.threaded.chance import Chance
-from fpt_model.threaded.near import Near, near_pairs
-from fpt_model.threaded.threads import each, undivided
-from fpt_model.threaded.trainer import Part, divided
+from fpt_model.model.intervals import interval_rows, scaled_intervals
 
 SPAN, WIDTH, DROPOUT = 256, 50, 0.2
 NO_EDGES = torch.empty(0, dtype=torch.int64)

@@ -16,10 +16,10 @@ import triton
 from results import Result, add_arguments, command, keep, versions
 
 from fpt_model.config import Config, Setting, resolve
-from fpt_model.data import Sequences, load
-from fpt_model.engines import device_name, device_of
-from fpt_model.graphed.trainer import GraphedTrainer
-from fpt_model.trainer import Trainer
+from fpt_model.data.sequences import Sequences, load
+from fpt_model.engines.choose import device_name, device_of
+from fpt_model.engines.jagged.trainer import GraphedTrainer
+from fpt_model.training.trainer import Trainer
 
 WARM = 5  # epochs; each can have steps of a length that is new, and is recorded
 LARGE: dict[str, Setting] = {

@@ -61,7 +61,7 @@ TESTS = {
     "warehouse/transforms/*.py": ("warehouse", TRANSFORMS),
     "expectations/keys.py": ("expectations", SUITES),
     "expectations/suites/*.py": ("expectations", SUITES),
-    "fpt_model/ranking.py": ("fpt_model", RANKING),
+    "fpt_model/training/ranking.py": ("fpt_model", RANKING),
     "warehouse/raw_ids.py": ("warehouse", LANDING),
     "warehouse/small_files.py": ("warehouse", LANDING),
 }

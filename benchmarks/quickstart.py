@@ -25,9 +25,9 @@ import torch
 from tables import replaced
 
 from fpt_model.config import VARIANTS
-from fpt_model.data import load
-from fpt_model.evaluate import rank
-from fpt_model.popularity import popularity
+from fpt_model.data.sequences import load
+from fpt_model.evaluation.popularity import popularity
+from fpt_model.evaluation.ranks import rank
 from fpt_model.version import code_version
 from warehouse import landing, preparing, publishing
 from warehouse.datasets import find

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from fpt_model.config import resolve
-from fpt_model.data import Sequences
+from fpt_model.data.sequences import Sequences
 
 SAMPLERS = 3  # processes, as its main.py has it
 

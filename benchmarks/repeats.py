@@ -16,11 +16,11 @@ from typing import Any
 import torch
 from gpu import as_our_command, facts
 
-from fpt_model.checkpoint import State
 from fpt_model.config import resolve
-from fpt_model.data import Sequences, load
-from fpt_model.engines import device_of, engine_of, trainers_of
-from fpt_model.trainer import Trainer
+from fpt_model.data.sequences import Sequences, load
+from fpt_model.engines.choose import device_of, engine_of, trainers_of
+from fpt_model.files.checkpoints import State
+from fpt_model.training.trainer import Trainer
 
 SOFTMAX = {"loss": "softmax", "rivals": "unseen", "moment": "request", "heads": 2}
 # Model, settings beside the paper's, seeds side by side, share of the repetitions.
@@ -39,7 +39,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sequences", type=Path, required=True)
     parser.add_argument("--times", type=int, default=300)
-    parser.add_argument("--engine", default="auto", help="see `fpt_model.engines.engine_of`")
+    parser.add_argument("--engine", default="auto", help="see `fpt_model.engines.choose.engine_of`")
     asked = parser.parse_args()
     sequences = load(asked.sequences).to(device_of("cuda"))
     print(facts()["device"])

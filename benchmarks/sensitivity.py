@@ -29,7 +29,7 @@ import pyarrow.parquet as pq
 from choose_on_test import JOBS as JOBS_ON_TEST
 from results import command
 
-from fpt_model.written import read_written
+from fpt_model.files.written import read_written
 from warehouse import landing
 from warehouse.datasets import find
 from warehouse.identity import identify, sha256_of
@@ -195,7 +195,7 @@ def write_sequences(
 
 
 def jobs_of(switch: Switch, path: Path, seeds: int) -> Sequence[dict[str, Any]]:
-    """As `fpt_model/jobs.py` reads them, paths relative to the folder."""
+    """As `fpt_model/training/jobs.py` reads them, paths relative to the folder."""
     return [
         {
             "sequences": f"sequences/{path.name}",

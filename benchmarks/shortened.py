@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fpt_model.written import write_table
+from fpt_model.files.written import write_table
 
 SWAPPED = {"valid_candidates": "test_candidates", "test_candidates": "valid_candidates"}
 LISTS = ("item_ids", "timestamps", "weeks", "ratings")

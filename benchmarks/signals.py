@@ -22,11 +22,11 @@ from pathlib import Path
 import torch
 
 from fpt_model.config import VARIANTS, Setting, resolve
-from fpt_model.data import Split, load
-from fpt_model.evaluate import rank
-from fpt_model.metrics import ndcg
-from fpt_model.popularity import popularity
-from fpt_model.trainer import Trainer, scorer
+from fpt_model.data.sequences import Split, load
+from fpt_model.evaluation.metrics import ndcg
+from fpt_model.evaluation.popularity import popularity
+from fpt_model.evaluation.ranks import rank
+from fpt_model.training.trainer import Trainer, scorer
 from warehouse import landing, preparing, publishing
 from warehouse.datasets import find
 from warehouse.home import Home

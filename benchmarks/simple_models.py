@@ -19,9 +19,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from fpt_model.data import Sequences, load
+from fpt_model.data.sequences import Sequences, load
 from fpt_model.errors import ModelError
-from fpt_model.evaluate import compare, evaluated, scored
+from fpt_model.evaluation.ranks import compare, evaluated, scored
 from fpt_model.simple.models import MODELS, Fitted
 from fpt_model.simple.past import past_of
 from fpt_model.simple.settings import resolve_simple

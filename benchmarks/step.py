@@ -20,9 +20,9 @@ from reference import Reference
 from results import Result, add_arguments, command, keep
 
 from fpt_model.config import VARIANTS, resolve
-from fpt_model.data import Sequences, load
-from fpt_model.engines import device_of
-from fpt_model.fused.trainer import FusedGroup
+from fpt_model.data.sequences import Sequences, load
+from fpt_model.engines.choose import device_of
+from fpt_model.engines.multiseed.trainer import FusedGroup
 
 MODELS = ("tisasrec", "sas_fpt")
 EPOCHS = 20  # of ours in a round, which go on as in a training

@@ -49,9 +49,9 @@ sys.path.insert(0, str(ROOT))  # a GPU machine's checkout is not installed
 from shortened import write_shortened  # noqa: E402
 
 from fpt_model.config import Config, resolve  # noqa: E402
-from fpt_model.metrics import ndcg, recall  # noqa: E402
+from fpt_model.evaluation.metrics import ndcg, recall  # noqa: E402
+from fpt_model.files.written import read_written  # noqa: E402
 from fpt_model.version import code_version  # noqa: E402
-from fpt_model.written import read_written  # noqa: E402
 
 TABLES = ROOT / "benchmarks" / "trials"
 RESULTS = ROOT / "docs" / "results" / "trials.json"

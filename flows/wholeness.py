@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from fpt_model.finished import problem
+from fpt_model.files.finished import problem
 from fpt_model.version import code_version
 from tasks.findings import Finding, finding
 from tasks.folders import lost_ranks, lost_weights, mend_record

@@ -70,7 +70,9 @@ def _parser() -> argparse.ArgumentParser:
     train_all = commands.add_parser(
         "train-all", help="train, or resume, and rank all that a file lists"
     )
-    train_all.add_argument("--jobs", type=Path, required=True, help="see fpt_model/jobs.py")
+    train_all.add_argument(
+        "--jobs", type=Path, required=True, help="see fpt_model/training/jobs.py"
+    )
     recommend = commands.add_parser("recommend", help="what comes after whole histories")
     recommend.add_argument("--top", type=int, default=10, help="items for each")
     explain = commands.add_parser("explain", help="which past items the model looks at")
@@ -102,13 +104,13 @@ def _train(asked: argparse.Namespace) -> int:
     config = resolve_any(asked.model, asked.preset, overrides)
     import torch
 
-    from fpt_model.engines import device_of
-    from fpt_model.train import train
+    from fpt_model.engines.choose import device_of
+    from fpt_model.training.run import train
 
     _prepare(asked)
     device = device_of(asked.device)
     if isinstance(config, SimpleConfig):
-        from fpt_model.data import load
+        from fpt_model.data.sequences import load
         from fpt_model.simple.fitting import fit
 
         fit(load(asked.sequences), _folders(asked), config, _tell)
@@ -134,8 +136,8 @@ def _folders(asked: argparse.Namespace) -> dict[int, Path]:
 
 
 def _evaluate(asked: argparse.Namespace) -> int:
-    from fpt_model.engines import device_of
-    from fpt_model.ranking import rank_ahead, rank_run
+    from fpt_model.engines.choose import device_of
+    from fpt_model.training.ranking import rank_ahead, rank_run
 
     _prepare(asked)
     if len(asked.run) > 1 and (asked.output or asked.scores):
@@ -154,8 +156,8 @@ def _evaluate(asked: argparse.Namespace) -> int:
 
 def _train_all(asked: argparse.Namespace) -> int:
     began = time.monotonic()
-    from fpt_model.engines import device_name, device_of
-    from fpt_model.jobs import read_jobs, run_jobs
+    from fpt_model.engines.choose import device_name, device_of
+    from fpt_model.training.jobs import read_jobs, run_jobs
 
     _prepare(asked)
     jobs, device = read_jobs(asked.jobs), device_of(asked.device)
@@ -172,8 +174,8 @@ def _train_all(asked: argparse.Namespace) -> int:
 
 
 def _recommend(asked: argparse.Namespace) -> int:
-    from fpt_model.engines import device_of
-    from fpt_model.recommend import recommend_run
+    from fpt_model.engines.choose import device_of
+    from fpt_model.serving.recommend import recommend_run
 
     _prepare(asked)
     device = device_of(asked.device)
@@ -183,8 +185,8 @@ def _recommend(asked: argparse.Namespace) -> int:
 
 
 def _explain(asked: argparse.Namespace) -> int:
-    from fpt_model.engines import device_of
-    from fpt_model.recommend import explain_run
+    from fpt_model.engines.choose import device_of
+    from fpt_model.serving.recommend import explain_run
 
     _prepare(asked)
     device = device_of(asked.device)
@@ -194,7 +196,7 @@ def _explain(asked: argparse.Namespace) -> int:
 
 
 def _import(asked: argparse.Namespace) -> int:
-    from fpt_model.importer import import_run
+    from fpt_model.training.importer import import_run
 
     import_run(asked.checkpoint, asked.sequences, asked.output, asked.heads)
     _tell({"event": "done", "run": str(asked.output)})

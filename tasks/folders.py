@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fpt_model.finished import BEST, EPOCHS, RECORD, checksum, problem, written_record
+from fpt_model.files.finished import BEST, EPOCHS, RECORD, checksum, problem, written_record
 from warehouse.home import Home
 from warehouse.kept import kept
 from warehouse.placing import put_in_place

@@ -15,7 +15,7 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.context import TaskRunContext
 
 from fpt_model.config import Setting
-from fpt_model.finished import EPOCHS, problem, read_record
+from fpt_model.files.finished import EPOCHS, problem, read_record
 from fpt_model.variants import AnyConfig
 from fpt_model.version import SOURCE, code_version
 from tasks import folders
@@ -146,7 +146,7 @@ def train(home: Home, asked: Sequence[Training], device: str) -> dict[str, str]:
 
 
 def job(training: Training, sequences: Path, output: Path) -> dict[str, Any]:
-    """What a jobs file says of a training; see `fpt_model/jobs.py`."""
+    """What a jobs file says of a training; see `fpt_model/training/jobs.py`."""
     return {
         "sequences": str(sequences),
         "output": str(output),

@@ -25,7 +25,7 @@ CALLS = {
 }
 # Of a room further down, the values and light functions only: what they import is checked below.
 LIGHT = {"fpt_model.config", "fpt_model.version", "expectations.facts", "expectations.outcome"}
-LIGHT |= {"expectations.suites", "fpt_model.finished", "fpt_model.errors"}
+LIGHT |= {"expectations.suites", "fpt_model.files.finished", "fpt_model.errors"}
 LIGHT |= {"fpt_model.variants", "fpt_model.simple.settings"}
 LATE = {"expectations.runner"}  # imported inside the function that needs it
 STANDARD = __import__("sys").stdlib_module_names

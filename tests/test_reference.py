@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from fpt_model.data import Sequences
+from fpt_model.data.sequences import Sequences
 
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "reference.py"
 UTILS = """

@@ -10,8 +10,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from fpt_model.data import load
-from fpt_model.jobs import read_jobs
+from fpt_model.data.sequences import load
+from fpt_model.training.jobs import read_jobs
 from warehouse.synthetic.world import SyntheticWorld
 from warehouse.synthetic.writer import write_archive
 

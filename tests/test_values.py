@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fpt_model.values import KEY, Digest, stated, stating, values_sha256
-from fpt_model.written import ModelError, read_written, write_table
+from fpt_model.files.values import KEY, Digest, stated, stating, values_sha256
+from fpt_model.files.written import ModelError, read_written, write_table
 from warehouse.written import is_written
 
 # a machine at work is slow to draw, which says nothing of what is drawn
@@ -175,5 +175,5 @@ def test_a_file_of_an_older_version_is_checked_by_the_checksum_beside_it(tmp_pat
 
 @pytest.mark.parametrize("name", ["values.py", "sealing.py", "placing.py"])
 def test_what_both_rooms_need_is_the_same_in_both(name):
-    ours, theirs = (ROOT / room / name for room in ("fpt_model", "warehouse"))
+    ours, theirs = (ROOT / room / name for room in ("fpt_model/files", "warehouse"))
     assert ours.read_bytes() == theirs.read_bytes(), f"cp {ours} {theirs}"

@@ -178,7 +178,7 @@ def request(home: Home, of: Adviser, users: Sequence[User] | None) -> list[dict[
     """What is asked about users by their numbers in the archive or ids in own data, None for all.
 
     A user of the snapshot is named by id; the history of one that it left out goes along, as far
-    as the training knows its items. See `fpt_model/histories.py`.
+    as the training knows its items. See `fpt_model/data/histories.py`.
 
     Raises:
         RefusedError: nobody is named; a number that nobody has; a user without an item that the

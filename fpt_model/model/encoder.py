@@ -31,10 +31,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fpt_model.config import Config
-from fpt_model.data import RATINGS, WEEKS, Windows
-from fpt_model.intervals import interval_rows, scaled_intervals
+from fpt_model.data.sequences import RATINGS, WEEKS, Windows
 from fpt_model.model.fixed_point import bucket_sums, by_bucket, embedding
 from fpt_model.model.hstu import HstuBlock
+from fpt_model.model.intervals import interval_rows, scaled_intervals
 
 Dropout = Callable[[Tensor, str], Tensor]
 """What is left of a tensor at a site. Chance says it in training, a test says it for both sides.

@@ -8,8 +8,8 @@ Y_u those that the user had, a the confidence in these. So whoever is new gets o
 import torch
 from torch import Tensor
 
-from fpt_model.data import Windows
-from fpt_model.evaluate import Scorer
+from fpt_model.data.sequences import Windows
+from fpt_model.evaluation.ranks import Scorer
 from fpt_model.simple.borrowed import factorised
 from fpt_model.simple.past import Past, Tensors
 from fpt_model.simple.settings import SimpleConfig

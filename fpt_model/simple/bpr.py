@@ -7,8 +7,8 @@ what came after it changes nothing, and whoever is new gets the mean of all.
 import torch
 from torch import Tensor
 
-from fpt_model.data import Windows
-from fpt_model.evaluate import Scorer
+from fpt_model.data.sequences import Windows
+from fpt_model.evaluation.ranks import Scorer
 from fpt_model.simple.borrowed import factorised
 from fpt_model.simple.past import Past, Tensors
 from fpt_model.simple.settings import SimpleConfig

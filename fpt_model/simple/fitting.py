@@ -14,13 +14,13 @@ from typing import Any
 
 import torch
 
-from fpt_model.checkpoint import State, write
-from fpt_model.data import Sequences
+from fpt_model.data.sequences import Sequences
 from fpt_model.errors import InterruptedTrainingError
-from fpt_model.finished import BEST, problem
+from fpt_model.files.checkpoints import State, write
+from fpt_model.files.finished import BEST, problem
 from fpt_model.simple.models import Fitted, Tried, tries
 from fpt_model.simple.settings import SimpleConfig, choices
-from fpt_model.train import Order, Tell, claim, forget_results, started, write_record
+from fpt_model.training.run import Order, Tell, claim, forget_results, started, write_record
 
 DEVICE = "cpu"
 ENGINE = "simple"

@@ -9,9 +9,9 @@ w(n) S(u_n, j) over those of a user's items that are among its own k most simila
 import numpy as np
 from torch import Tensor
 
-from fpt_model.data import Windows
+from fpt_model.data.sequences import Windows
 from fpt_model.errors import ModelError
-from fpt_model.evaluate import Scorer
+from fpt_model.evaluation.ranks import Scorer
 from fpt_model.simple import memory
 from fpt_model.simple.past import Integers, Past, Tensors
 from fpt_model.simple.rows import recency, rows_of, sparse, tensors_of, turned, window_length

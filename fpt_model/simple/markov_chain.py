@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fpt_model.data import Windows
-from fpt_model.evaluate import Scorer
+from fpt_model.data.sequences import Windows
+from fpt_model.evaluation.ranks import Scorer
 from fpt_model.simple.past import Past, Tensors
 from fpt_model.simple.rows import SparseRows
 from fpt_model.simple.settings import SimpleConfig

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from fpt_model.config import Setting
-from fpt_model.data import Sequences
-from fpt_model.evaluate import Ranks, Scorer, rank
-from fpt_model.metrics import ndcg, recall
+from fpt_model.data.sequences import Sequences
+from fpt_model.evaluation.metrics import ndcg, recall
+from fpt_model.evaluation.ranks import Ranks, Scorer, rank
 from fpt_model.simple import als, bpr, ease, item_knn, markov_chain, recent_popularity, ridge
 from fpt_model.simple.past import Past, Tensors, past_of
 from fpt_model.simple.settings import SimpleConfig, choices

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from fpt_model.data import Sequences
+from fpt_model.data.sequences import Sequences
 
 Integers = np.ndarray[tuple[int], np.dtype[np.int64]]
 Tensors = dict[str, torch.Tensor]

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fpt_model.data import Windows
+from fpt_model.data.sequences import Windows
 from fpt_model.simple.past import Integers, Tensors
 
 AT_ONCE = 1 << 29  # bytes of rows that are made dense at a time

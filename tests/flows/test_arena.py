@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 import torch
 
-from fpt_model.ranking import rank_run
+from fpt_model.training.ranking import rank_run
 
 SAME = """
     SELECT

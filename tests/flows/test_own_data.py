@@ -19,7 +19,7 @@ import torch
 from flows.parameters import experiment
 from flows.plan import plan
 from flows.unfit import refuse_unfit
-from fpt_model.ranking import rank_run
+from fpt_model.training.ranking import rank_run
 from tasks.training import trainings
 from warehouse.errors import RefusedError
 from warehouse.home import Home

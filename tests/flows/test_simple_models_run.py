@@ -7,11 +7,11 @@ import duckdb
 import pytest
 import torch
 
-from fpt_model.data import load
-from fpt_model.evaluate import rank
-from fpt_model.finished import read_record
-from fpt_model.metrics import ndcg, recall
-from fpt_model.popularity import popularity
+from fpt_model.data.sequences import load
+from fpt_model.evaluation.metrics import ndcg, recall
+from fpt_model.evaluation.popularity import popularity
+from fpt_model.evaluation.ranks import rank
+from fpt_model.files.finished import read_record
 from fpt_model.simple.models import MODELS, Fitted
 from fpt_model.simple.past import past_of
 from fpt_model.simple.settings import SIMPLE, resolve_simple

@@ -17,12 +17,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from fpt_model import train as train_module
 from fpt_model.__main__ import main
 from fpt_model.config import VARIANTS, Config, resolve
-from fpt_model.data import SCHEMA, Sequences, Windows, load
-from fpt_model.intervals import interval_rows, scaled_intervals
+from fpt_model.data.sequences import SCHEMA, Sequences, Windows, load
 from fpt_model.model.encoder import Encoder
+from fpt_model.model.intervals import interval_rows, scaled_intervals
+from fpt_model.training import run as train_module
 
 torch.set_num_threads(1)
 

@@ -3,7 +3,7 @@
 import pyarrow.parquet as pq
 import pytest
 
-from fpt_model.data import load
+from fpt_model.data.sequences import load
 from fpt_model.errors import ModelError
 
 

@@ -5,8 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fpt_model.intervals import interval_rows, overflow_edges, scaled_intervals
 from fpt_model.model.fixed_point import UNIT, bucket_sums, by_bucket, embedding
+from fpt_model.model.intervals import interval_rows, overflow_edges, scaled_intervals
 
 
 def draw(seed: int, batch: int, heads: int, queries: int, keys: int, n: int):

@@ -2,8 +2,8 @@
 
 import torch
 
-from fpt_model.data import load
-from fpt_model.trainer import Trainer
+from fpt_model.data.sequences import load
+from fpt_model.training.trainer import Trainer
 
 
 def run_epochs(trainer: Trainer, count: int) -> list[dict[str, torch.Tensor]]:

@@ -8,10 +8,10 @@ import copy
 import pytest
 import torch
 
-from fpt_model import capturing
-from fpt_model.capturing import CapturedSteps
-from fpt_model.data import load
-from fpt_model.trainer import Trainer
+from fpt_model.data.sequences import load
+from fpt_model.engines import capturing
+from fpt_model.engines.capturing import CapturedSteps
+from fpt_model.training.trainer import Trainer
 
 ON_GPU = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if ON_GPU else "cpu")

@@ -8,9 +8,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from fpt_model import train as train_module
-from fpt_model.checkpoint import State, load_weights, read, read_latest, write, write_latest
 from fpt_model.errors import ModelError
+from fpt_model.files.checkpoints import State, load_weights, read, read_latest, write, write_latest
+from fpt_model.training import run as train_module
 
 
 def sign(path: Path) -> None:

@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
-from fpt_model import compiling
-from fpt_model.compiling import compile_ahead, compile_all
-from fpt_model.data import load
+from fpt_model.data.sequences import load
+from fpt_model.engines import precompile as compiling
+from fpt_model.engines.precompile import compile_ahead, compile_all
 
 # A driver that knows what to compile for is all that Triton needs to compile.
 WITHOUT_GPU = """
@@ -16,7 +16,7 @@ from types import SimpleNamespace
 import torch, triton, triton.language as tl
 from triton.backends.compiler import GPUTarget
 
-from fpt_model.compiling import compile_all, rehearsed
+from fpt_model.engines.precompile import compile_all, rehearsed
 from fpt_model.errors import ModelError
 
 triton.runtime.driver.set_active(

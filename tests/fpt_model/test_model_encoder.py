@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from fpt_model.attention_of import attention_of
 from fpt_model.config import VARIANTS, resolve
-from fpt_model.data import Windows
+from fpt_model.data.sequences import Windows
 from fpt_model.model.encoder import Encoder
+from fpt_model.serving.explain import attention_of
 
 SEEDS = range(4)
 ON_PAIRS = {"tisasrec", "tisasrec_plus", "tisasrec_plus_plus", "sas_fpt"}

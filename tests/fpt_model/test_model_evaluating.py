@@ -8,12 +8,12 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from fpt_model.data import load
-from fpt_model.evaluate import rank
-from fpt_model.metrics import ndcg, recall
-from fpt_model.ranking import load_model
-from fpt_model.trainer import scorer
-from fpt_model.values import stated, values_sha256
+from fpt_model.data.sequences import load
+from fpt_model.evaluation.metrics import ndcg, recall
+from fpt_model.evaluation.ranks import rank
+from fpt_model.files.values import stated, values_sha256
+from fpt_model.training.ranking import load_model
+from fpt_model.training.trainer import scorer
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 
-from fpt_model.groups import cluster
+from fpt_model.model.user_groups import cluster
 
 
 def generator(seed: int = 0) -> torch.Generator:

@@ -8,16 +8,16 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from fpt_model import engines
-from fpt_model.attention_of import attention_of
-from fpt_model.checkpoint import read, write
 from fpt_model.config import resolve
-from fpt_model.data import load
+from fpt_model.data.sequences import load
+from fpt_model.engines import choose as engines
 from fpt_model.errors import ModelError
-from fpt_model.finished import BEST
-from fpt_model.intervals import interval_rows
-from fpt_model.ranking import load_model
-from fpt_model.trainer import Trainer
+from fpt_model.files.checkpoints import read, write
+from fpt_model.files.finished import BEST
+from fpt_model.model.intervals import interval_rows
+from fpt_model.serving.explain import attention_of
+from fpt_model.training.ranking import load_model
+from fpt_model.training.trainer import Trainer
 
 SEEDS = range(4)
 

@@ -13,12 +13,12 @@ import pytest
 import torch
 
 from fpt_model.config import resolve
-from fpt_model.data import Windows
+from fpt_model.data.sequences import Windows
+from fpt_model.engines.jagged import engine as graphed
+from fpt_model.engines.multiseed import engine as fused
 from fpt_model.errors import ModelError
-from fpt_model.fused import engine as fused
-from fpt_model.graphed import engine as graphed
-from fpt_model.importer import read_weights
 from fpt_model.model.encoder import Encoder
+from fpt_model.training.importer import read_weights
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "import-tisasrec.md"
 ITEMS, LENGTH, WIDTH, SPAN, BLOCKS = 30, 9, 8, 16, 2

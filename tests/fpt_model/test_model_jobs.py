@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from fpt_model import jobs as jobs_module
 from fpt_model.config import resolve
-from fpt_model.jobs import read_jobs
+from fpt_model.training import jobs as jobs_module
+from fpt_model.training.jobs import read_jobs
 from fpt_model.version import code_version
 
 MODELS, SEEDS = ("sasrec", "sas_fpt"), (0, 3)

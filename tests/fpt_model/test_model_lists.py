@@ -4,12 +4,12 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from fpt_model.data import load
-from fpt_model.evaluate import rank
-from fpt_model.highest import highest
-from fpt_model.lists import LISTS
-from fpt_model.popularity import popularity
-from fpt_model.ranking import list_loaded, load_ranker
+from fpt_model.data.sequences import load
+from fpt_model.evaluation.lists import LISTS
+from fpt_model.evaluation.popularity import popularity
+from fpt_model.evaluation.ranks import rank
+from fpt_model.evaluation.top_items import highest
+from fpt_model.training.ranking import list_loaded, load_ranker
 
 MODELS = ["sas_fpt", "ridge", "recent_popularity"]
 INF = float("inf")

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from fpt_model.config import resolve
-from fpt_model.losses import bce_loss, group_loss, softmax_loss
 from fpt_model.model.encoder import Encoder
-from fpt_model.trainer import Trainer
+from fpt_model.model.losses import bce_loss, group_loss, softmax_loss
+from fpt_model.training.trainer import Trainer
 
 ITEMS = [[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]
 USERS = torch.tensor([[9.0, 9.0], [1.0, 0.0], [0.0, 2.0], [3.0, 3.0], [-1.0, 0.0]])

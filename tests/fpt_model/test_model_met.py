@@ -4,10 +4,10 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fpt_model.data import load
-from fpt_model.examples import examples
-from fpt_model.met import met_before
-from fpt_model.threaded.trainer import ThreadedTrainer
+from fpt_model.data.seen import met_before
+from fpt_model.data.sequences import load
+from fpt_model.data.training_windows import examples
+from fpt_model.engines.cpu.trainer import ThreadedTrainer
 
 N_ITEMS = 6
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from fpt_model.intervals import scaled_intervals
+from fpt_model.model.intervals import scaled_intervals
 
 
 def test_a_request_has_the_time_and_week_of_the_next_interaction(user, make_sequences):

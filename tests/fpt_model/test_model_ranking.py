@@ -5,11 +5,11 @@ import math
 import pytest
 import torch
 
-from fpt_model import evaluate
 from fpt_model.errors import ModelError
-from fpt_model.evaluate import rank
-from fpt_model.metrics import mrr, ndcg, recall
-from fpt_model.popularity import popularity
+from fpt_model.evaluation import ranks as evaluate
+from fpt_model.evaluation.metrics import mrr, ndcg, recall
+from fpt_model.evaluation.popularity import popularity
+from fpt_model.evaluation.ranks import rank
 
 SPLITS = ("valid", "test")
 
@@ -133,7 +133,7 @@ def test_a_constant_model_gets_the_expectation_of_chance(split, learnable_sequen
 def test_the_size_of_a_batch_changes_no_rank(
     split, batch, learnable_sequences, encoder, small_config, monkeypatch
 ):
-    from fpt_model.trainer import scorer
+    from fpt_model.training.trainer import scorer
 
     score = scorer(encoder(small_config("sas_fpt"), n_items=30, n_users=26), learnable_sequences)
     usual = rank(score, learnable_sequences, split, 8)

@@ -9,13 +9,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fpt_model.attention_of import attention_of
-from fpt_model.data import load
-from fpt_model.histories import read_asked, windows_of
-from fpt_model.intervals import interval_rows
-from fpt_model.ranking import load_model
-from fpt_model.recommend import best
-from fpt_model.written import read_written
+from fpt_model.data.histories import read_asked, windows_of
+from fpt_model.data.sequences import load
+from fpt_model.files.written import read_written
+from fpt_model.model.intervals import interval_rows
+from fpt_model.serving.explain import attention_of
+from fpt_model.serving.recommend import best
+from fpt_model.training.ranking import load_model
 
 ONE = {"item_ids": [1], "timestamps": [1], "weeks": [1], "time_scale": 1}
 

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from fpt_model.checkpoint import read
+from fpt_model.files.checkpoints import read
 
 EPOCH = {"event", "epoch", "epochs", "train_loss", "valid_recall_10", "valid_ndcg_10"}
 EPOCH |= {"seconds", "eta_seconds", "share", "seed"}

@@ -9,15 +9,15 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from fpt_model.checkpoint import read
-from fpt_model.data import load
-from fpt_model.evaluate import rank
-from fpt_model.jobs import read_jobs, run_jobs
-from fpt_model.ranking import load_run, rank_run
-from fpt_model.sampling import NegativeSampler
-from fpt_model.train import InterruptedTrainingError, train
-from fpt_model.trainer import Trainer, scorer
-from fpt_model.unseen import has_strangers
+from fpt_model.data.negatives import NegativeSampler
+from fpt_model.data.sequences import load
+from fpt_model.evaluation.ranks import rank
+from fpt_model.files.checkpoints import read
+from fpt_model.model.cold_users import has_strangers
+from fpt_model.training.jobs import read_jobs, run_jobs
+from fpt_model.training.ranking import load_run, rank_run
+from fpt_model.training.run import InterruptedTrainingError, train
+from fpt_model.training.trainer import Trainer, scorer
 
 CPU = torch.device("cpu")
 SETTINGS = {"refit": True, "epochs": 6, "validate_every": 2, "average": 0.5, "windows": "random"}

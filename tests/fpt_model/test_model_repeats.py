@@ -6,12 +6,12 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from fpt_model.data import load
+from fpt_model.data.sequences import load
 from fpt_model.errors import ModelError
-from fpt_model.evaluate import compare
-from fpt_model.recommend import best
+from fpt_model.evaluation.ranks import compare
+from fpt_model.serving.recommend import best
 from fpt_model.simple.past import past_of
-from fpt_model.trainer import Trainer
+from fpt_model.training.trainer import Trainer
 
 N_ITEMS = 5
 SCORES = torch.tensor([[9.0, 4.0, 3.0, 2.0, 1.0, 1.0]])  # of padding and items 1 to 5

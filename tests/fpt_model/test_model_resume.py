@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from fpt_model import train as train_module
-from fpt_model.train import InterruptedTrainingError, train
-from fpt_model.trainer import Trainer
+from fpt_model.training import run as train_module
+from fpt_model.training.run import InterruptedTrainingError, train
+from fpt_model.training.trainer import Trainer
 
 EPOCHS, STEPS = 4, 3  # batches of 8 show all users of `learnable` in three steps
 
@@ -136,7 +136,7 @@ def test_validations_that_come_fast_are_not_all_saved(train_here, tmp_path, monk
 
 def test_a_training_that_had_stopped_early_stays_stopped(train_here, tmp_path, monkeypatch):
     falling = [0.5, 0.4] * 2
-    monkeypatch.setattr("fpt_model.trainer.ndcg", lambda ranks, k: falling.pop(0))
+    monkeypatch.setattr("fpt_model.training.trainer.ndcg", lambda ranks, k: falling.pop(0))
     train_here(tmp_path / "whole", patience=1)
     with monkeypatch.context() as patch:
         patch.setattr(train_module, "_finish", went_down)
@@ -160,7 +160,7 @@ def test_an_end_while_the_results_are_written_is_made_good(name, train_here, tmp
 
     with monkeypatch.context() as patch:
         patch.setattr(train_module, "write_whole", write_whole)
-        patch.setattr("fpt_model.checkpoint.write_whole", write_whole)
+        patch.setattr("fpt_model.files.checkpoints.write_whole", write_whole)
         with pytest.raises(GoneError):
             train_here(tmp_path / "parts")
     assert not (tmp_path / "parts" / "run.json").exists()

@@ -5,8 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fpt_model.data import Sequences
-from fpt_model.sampling import NegativeSampler, generator, replace_some, seed_step
+from fpt_model.data.negatives import NegativeSampler, generator, replace_some, seed_step
+from fpt_model.data.sequences import Sequences
 
 N_ITEMS = 12
 

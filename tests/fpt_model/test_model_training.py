@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from fpt_model import trainer as trainer_module
-from fpt_model.evaluate import rank
-from fpt_model.metrics import ndcg, recall
-from fpt_model.trainer import Trainer, scorer
+from fpt_model.evaluation.metrics import ndcg, recall
+from fpt_model.evaluation.ranks import rank
+from fpt_model.training import trainer as trainer_module
+from fpt_model.training.trainer import Trainer, scorer
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from fpt_model.evaluate import rank
-from fpt_model.trainer import scorer
-from fpt_model.unseen import Unseen
+from fpt_model.evaluation.ranks import rank
+from fpt_model.model.cold_users import Unseen
+from fpt_model.training.trainer import scorer
 
 UNSEEN = 5  # three interactions, of which one is for training
 
@@ -94,7 +94,7 @@ def test_groups_are_against_plain_loops(learnable_rows, make_sequences, encoder,
         / learnable_rows[row]["n_train"]
         for row in trained
     }
-    from fpt_model.groups import cluster
+    from fpt_model.model.user_groups import cluster
 
     vectors = torch.stack([users[row + 1] for row in trained])
     groups = cluster(vectors, 3, torch.Generator().manual_seed(0)).tolist()

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from fpt_model import checkpoint as checkpoint_module
-from fpt_model.finished import problem, read_record
-from fpt_model.jobs import read_jobs, run_jobs
+from fpt_model.files import checkpoints as checkpoint_module
+from fpt_model.files.finished import problem, read_record
+from fpt_model.training.jobs import read_jobs, run_jobs
 
 CPU = torch.device("cpu")
 NAMES = ("best.safetensors", "epochs.jsonl", "ranks.parquet")
@@ -91,7 +91,7 @@ def test_a_damaged_note_of_a_training_that_was_begun_does_no_harm(
     name, run_all, tmp_path, monkeypatch
 ):
     run_all("whole")
-    from fpt_model import train as train_module
+    from fpt_model.training import run as train_module
 
     with monkeypatch.context() as patch:
         patch.setattr(train_module, "_finish", lambda *_: 1 / 0)
@@ -141,7 +141,7 @@ def test_a_kill_at_any_rename_costs_nothing_for_good(run_all, tmp_path, monkeypa
 
 def test_ranks_of_weights_that_are_gone_go_too(run_all, tmp_path, monkeypatch):
     """Trained anew on another machine, they may be others: a kill in between must not mix them."""
-    from fpt_model import jobs as jobs_module
+    from fpt_model.training import jobs as jobs_module
 
     run_all()
     (tmp_path / "run" / "best.safetensors").unlink()

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from fpt_model import trainer as trainer_module
 from fpt_model.errors import ModelError
-from fpt_model.trainer import Trainer
+from fpt_model.training import trainer as trainer_module
+from fpt_model.training.trainer import Trainer
 
 LONG = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]  # the last two are held out
 

@@ -11,7 +11,7 @@ from implicit.cpu.als import AlternatingLeastSquares
 from implicit.cpu.bpr import BayesianPersonalizedRanking
 from scipy.sparse import csr_matrix
 
-from fpt_model.data import Sequences
+from fpt_model.data.sequences import Sequences
 from fpt_model.errors import ModelError
 from fpt_model.simple import item_knn, memory, rows
 from fpt_model.simple.models import MODELS, Fitted, tries

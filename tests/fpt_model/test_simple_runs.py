@@ -8,11 +8,11 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from fpt_model.checkpoint import read
-from fpt_model.data import load
-from fpt_model.evaluate import rank
-from fpt_model.finished import problem, read_record
-from fpt_model.metrics import ndcg
+from fpt_model.data.sequences import load
+from fpt_model.evaluation.metrics import ndcg
+from fpt_model.evaluation.ranks import rank
+from fpt_model.files.checkpoints import read
+from fpt_model.files.finished import problem, read_record
 from fpt_model.simple import fitting
 from fpt_model.simple.fitting import read_fitted
 from fpt_model.simple.settings import SIMPLE, resolve_simple

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from fpt_model.config import resolve
-from fpt_model.data import load
-from fpt_model.jobs import read_jobs
+from fpt_model.data.sequences import load
+from fpt_model.training.jobs import read_jobs
 
 ROOT = Path(__file__).parents[2]
 TABLE = """

@@ -6,7 +6,7 @@ import tarfile
 import duckdb
 import pytest
 
-from fpt_model.checkpoint import check_sha256
+from fpt_model.files.checkpoints import check_sha256
 from warehouse import faults
 from warehouse.backup import MANIFEST, backup, restore
 from warehouse.catalogue import (

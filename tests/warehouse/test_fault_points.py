@@ -37,8 +37,8 @@ def fail(monkeypatch):
 
 def test_both_rooms_hold_the_same_file():
     for name in ("faults.py", "placing.py"):
-        one, other = ((ROOT / room / name).read_bytes() for room in ("fpt_model", "warehouse"))
-        assert one == other, name
+        ours, theirs = ROOT / "fpt_model" / "files" / name, ROOT / "warehouse" / name
+        assert ours.read_bytes() == theirs.read_bytes(), name
 
 
 def test_a_place_does_nothing_unless_it_is_named(fail, monkeypatch):

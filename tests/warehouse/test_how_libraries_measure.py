@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from fpt_model.evaluate import _ranks
+from fpt_model.evaluation.ranks import _ranks
 from warehouse.questions import ask
 
 ROOT = Path(__file__).parents[2]

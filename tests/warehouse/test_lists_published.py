@@ -5,7 +5,7 @@ from dataclasses import replace
 import pyarrow as pa
 import pytest
 
-from fpt_model.written import write_table
+from fpt_model.files.written import write_table
 from warehouse.catalogue import reading, writing
 from warehouse.errors import RefusedError
 from warehouse.keeping import keep_whole

@@ -44,9 +44,9 @@ def test_popularity_by_hand(home, publish_rows, prepare_load):
 def test_it_ranks_as_the_scorer_that_knows_counts_alone(
     home, publish_rows, prepare_load, seed, retention
 ):
-    from fpt_model.data import load
-    from fpt_model.evaluate import rank
-    from fpt_model.popularity import popularity
+    from fpt_model.data.sequences import load
+    from fpt_model.evaluation.popularity import popularity
+    from fpt_model.evaluation.ranks import rank
 
     rng = random.Random(seed)
     rows = [

@@ -6,7 +6,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from fpt_model.written import write_table
+from fpt_model.files.written import write_table
 from warehouse.ages import Rule
 from warehouse.backup import backup, restore
 from warehouse.catalogue import reading, writing

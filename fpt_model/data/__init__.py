@@ -1,0 +1,1 @@
+"""Sequences, windows cut from them, negatives and what users have seen."""

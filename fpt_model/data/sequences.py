@@ -1,0 +1,320 @@
+"""The sequences file as tensors: flat histories, and windows cut from them.
+
+Letters: N users, T window, L all interactions.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from fpt_model.errors import ModelError
+from fpt_model.files.finished import checksum
+from fpt_model.files.written import read_written
+
+Split = Literal["valid", "test"]
+WEEKS = 52
+RATINGS = 10  # half stars up to five stars; 0 where nobody knows
+N_CANDIDATES = 100
+SCHEMA = pa.schema(
+    [
+        ("user_id", pa.int32()),
+        ("item_ids", pa.list_(pa.int32())),
+        ("timestamps", pa.list_(pa.int64())),
+        ("weeks", pa.list_(pa.int8())),
+        ("ratings", pa.list_(pa.int8())),
+        ("n_train", pa.int32()),
+        ("time_scale", pa.int64()),
+        ("valid_candidates", pa.list_(pa.int32())),
+        ("test_candidates", pa.list_(pa.int32())),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Windows:
+    """The latest interactions of N users before a point of their history, padded on the left.
+
+    Attributes:
+        items: (N, T) int64, 0 where padded.
+        times: (N, T) int64, seconds since the user's first interaction.
+        weeks: (N, T) int64, 0 where padded.
+        ratings: (N, T) int64, half stars that each item was given, 0 where padded or not known.
+        users: (N,) int64.
+        scales: (N,) int64, the user's time scale in seconds.
+        asked: (N, T) int64, when each place looks back, likewise; never before its `times`.
+        ends: (N,) int64, how many interactions of the history lie before the window's end.
+    """
+
+    items: Tensor
+    times: Tensor
+    weeks: Tensor
+    ratings: Tensor
+    users: Tensor
+    scales: Tensor
+    asked: Tensor
+    ends: Tensor
+
+    @property
+    def next_places(self) -> Tensor:
+        """(N, T), the number in the history, from 0, of what comes after each interaction."""
+        length = self.items.shape[1]
+        steps = torch.arange(1 - length, 1, device=self.ends.device)
+        return self.ends[:, None] + steps
+
+    def rows(self, chosen: Tensor) -> "Windows":
+        """The windows of some users, by row."""
+        return Windows(
+            self.items[chosen],
+            self.times[chosen],
+            self.weeks[chosen],
+            self.ratings[chosen],
+            self.users[chosen],
+            self.scales[chosen],
+            self.asked[chosen],
+            self.ends[chosen],
+        )
+
+    def latest(self, length: int) -> "Windows":
+        """The latest `length` places of each window."""
+        return Windows(
+            self.items[:, -length:],
+            self.times[:, -length:],
+            self.weeks[:, -length:],
+            self.ratings[:, -length:],
+            self.users,
+            self.scales,
+            self.asked[:, -length:],
+            self.ends,
+        )
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """Every user's whole history; user u's are entries `starts[u - 1]` to `starts[u]`.
+
+    Attributes:
+        snapshot_id: what it was prepared from.
+        sha256: of the file's bytes, which another version of a library may write otherwise.
+        values: the hash of what it says, by which it is known; see `fpt_model/files/values.py`.
+        n_items: items are 1 to `n_items`.
+        items, times, weeks, ratings: (L,) int64; times and ratings as in `Windows`.
+        starts: (N + 1,) int64.
+        n_train: (N,) int64, length of each training part.
+        scales: (N,) int64.
+        candidates: for each split (N, 100) int64, 0 where there are fewer.
+        asked: (L,) int64, when the next item is asked for; see `seen_at`.
+        comes_again: whether an item may stand in a history more than once. Then each is a
+            candidate for everybody, also for whoever has had it.
+    """
+
+    snapshot_id: str
+    sha256: str
+    values: str
+    n_items: int
+    items: Tensor
+    times: Tensor
+    weeks: Tensor
+    ratings: Tensor
+    starts: Tensor
+    n_train: Tensor
+    scales: Tensor
+    candidates: dict[Split, Tensor]
+    asked: Tensor
+    comes_again: bool = False
+
+    @property
+    def n_users(self) -> int:
+        """N."""
+        return len(self.n_train)
+
+    @property
+    def lengths(self) -> Tensor:
+        """(N,) length of each history."""
+        return self.starts.diff()
+
+    def to(self, device: torch.device) -> "Sequences":
+        """The same on another device."""
+        moved: dict[str, Any] = {
+            name: value.to(device) if isinstance(value, Tensor) else value
+            for name, value in vars(self).items()
+        }
+        moved["candidates"] = {name: rows.to(device) for name, rows in self.candidates.items()}
+        return Sequences(**moved)
+
+    def seen_at(self, moment: str) -> "Sequences":
+        """The same, looked back at from another moment.
+
+        Args:
+            moment: `last`, each interaction's own time and week; `request`, those of the next
+                one, that is when the recommendation is asked for. Behind the latest interaction
+                nothing is known, and it is asked for at once. A rating stays with its item: the
+                next one's is not given yet.
+        """
+        if moment == "last":
+            return self
+        later = torch.arange(1, len(self.items) + 1, device=self.items.device)
+        later[self.starts[1:] - 1] -= 1  # the latest of each history
+        return replace(self, asked=self.times[later], weeks=self.weeks[later])
+
+    def with_validation(self) -> "Sequences":
+        """The same, the validation item in the training part."""
+        held_out = self.lengths - self.n_train
+        return replace(self, n_train=self.n_train + (held_out == 2).long())
+
+    def trainable(self) -> Tensor:
+        """Rows of the users with something to predict in their training part."""
+        return torch.nonzero(self.n_train >= 2).flatten()
+
+    def evaluated(self) -> Tensor:
+        """Rows of the users with held-out items."""
+        return torch.nonzero(self.lengths > self.n_train).flatten()
+
+    def windows(self, rows: Tensor, before: Tensor, length: int) -> Windows:
+        """Of users `rows` (N,), the last `length` interactions before position `before` (N,)."""
+        steps = torch.arange(length, device=rows.device)
+        place = (self.starts[rows] + before)[:, None] - length + steps  # (N, T)
+        real = place >= self.starts[rows][:, None]
+        place = place.clamp(min=0)
+        first = self.times[self.starts[rows]][:, None]
+        return Windows(
+            items=torch.where(real, self.items[place], 0),
+            times=torch.where(real, self.times[place], first),
+            weeks=torch.where(real, self.weeks[place], 0),
+            ratings=torch.where(real, self.ratings[place], 0),
+            users=rows + 1,
+            scales=self.scales[rows],
+            asked=torch.where(real, self.asked[place], first),
+            ends=before,
+        )
+
+    def held_out(self, rows: Tensor, split: Split) -> Tensor:
+        """(N,) positions of the held-out items of a split within their histories."""
+        return self.lengths[rows] - (1 if split == "test" else 2)
+
+
+def load(path: Path, least: int = 1) -> Sequences:
+    """Read a sequences file that is whole.
+
+    Args:
+        path: the file.
+        least: interactions before the two held-out ones; none where only the last is ranked, as
+            what came next after a single one.
+
+    Raises:
+        ModelError: the file is missing, damaged, or says what can't be.
+    """
+    table, values = read_written(path, made_by="`fpt prepare`")
+    if not table.schema.remove_metadata().equals(SCHEMA):
+        raise ModelError(
+            f"{path.name} has other columns",
+            got=", ".join(f"{field.name} {field.type}" for field in table.schema),
+            expected=", ".join(f"{field.name} {field.type}" for field in SCHEMA),
+            to_do="If another version prepared it, run `fpt prepare` again",
+        )
+    sequences = _tensors(path, table, values)
+    _refuse_impossible(path, sequences, table, least)
+    return sequences
+
+
+def _tensors(path: Path, table: pa.Table, values: str) -> Sequences:
+    metadata = table.schema.metadata or {}
+    try:
+        snapshot_id, n_items = metadata[b"snapshot_id"].decode(), int(metadata[b"n_items"])
+    except (KeyError, ValueError) as error:
+        raise ModelError(f"{path.name} does not say its snapshot_id and n_items") from error
+    histories = table["item_ids"].combine_chunks()
+    lengths = np.diff(histories.offsets.to_numpy())
+    starts = np.concatenate([[0], np.cumsum(lengths)])
+    stamps = _flat(table, "timestamps")
+    firsts = torch.repeat_interleave(
+        stamps[torch.from_numpy(starts[:-1]).clamp(max=max(len(stamps) - 1, 0))],
+        torch.from_numpy(lengths),
+    )
+    times = stamps - firsts
+    return Sequences(
+        snapshot_id=snapshot_id,
+        sha256=checksum(path),
+        values=values,
+        n_items=n_items,
+        items=_flat(table, "item_ids"),
+        times=times,
+        asked=times,
+        weeks=_flat(table, "weeks"),
+        ratings=_flat(table, "ratings"),
+        starts=torch.from_numpy(starts),
+        n_train=_column(table, "n_train"),
+        scales=_column(table, "time_scale"),
+        candidates={
+            "valid": _padded(table, "valid_candidates"),
+            "test": _padded(table, "test_candidates"),
+        },
+        comes_again=metadata.get(b"repeats") == b"all",
+    )
+
+
+def _column(table: pa.Table, name: str) -> Tensor:
+    return torch.from_numpy(table[name].to_numpy().astype(np.int64))
+
+
+def _flat(table: pa.Table, name: str) -> Tensor:
+    return torch.from_numpy(table[name].combine_chunks().flatten().to_numpy().astype(np.int64))
+
+
+def _padded(table: pa.Table, name: str) -> Tensor:
+    """(N, 100) rows of a list column, filled up with zeros."""
+    lists = table[name].combine_chunks()
+    lengths = np.diff(lists.offsets.to_numpy())
+    if len(lengths) and lengths.max() > N_CANDIDATES:
+        raise ModelError(f"Too many {name}", got=lengths.max(), expected=f"at most {N_CANDIDATES}")
+    rows = np.zeros((len(lengths), N_CANDIDATES), np.int64)
+    rows[np.arange(N_CANDIDATES) < lengths[:, None]] = lists.flatten().to_numpy()
+    return torch.from_numpy(rows)
+
+
+def _refuse_impossible(path: Path, ours: Sequences, table: pa.Table, least: int) -> None:
+    lengths, n_users = ours.lengths, ours.n_users
+    users = torch.arange(1, n_users + 1)
+    held_out = lengths - ours.n_train
+    problems = {
+        "no users": n_users == 0,
+        "user ids are not 1, 2, 3 …": not torch.equal(_column(table, "user_id"), users),
+        "an empty history": bool((lengths == 0).any()),
+        "histories and their times, weeks or ratings differ in length": len(
+            {len(ours.items), len(ours.times), len(ours.weeks), len(ours.ratings)}
+        )
+        > 1,
+        f"items outside 1 to {ours.n_items}": _outside(ours.items, 1, ours.n_items),
+        f"weeks outside 1 to {WEEKS}": _outside(ours.weeks, 1, WEEKS),
+        # nobody's are known, or everybody's
+        f"ratings outside 1 to {RATINGS}": _outside(ours.ratings, 1, RATINGS)
+        and bool(ours.ratings.any()),
+        "candidates outside the items": any(
+            _outside(rows, 0, ours.n_items) for rows in ours.candidates.values()
+        ),
+        "a time scale under one second": _outside(ours.scales, 1, 1 << 62),
+        "n_train is neither all nor all but two": not bool(
+            ((held_out == 0) | ((held_out == 2) & (ours.n_train >= least))).all()
+        ),
+        "timestamps that go back": _outside(_within(ours), 0, 1 << 62),
+    }
+    found = [name for name, wrong in problems.items() if wrong]
+    if found:
+        raise ModelError(f"{path.name} says what can't be", got="; ".join(found))
+
+
+def _outside(values: Tensor, low: int, high: int) -> bool:
+    return bool(((values < low) | (values > high)).any())
+
+
+def _within(ours: Sequences) -> Tensor:
+    """Gaps between neighbours of the same history."""
+    if len(ours.times) != len(ours.items) or len(ours.items) < 2:
+        return torch.zeros(1, dtype=torch.int64)
+    gaps = ours.times.diff()
+    gaps[ours.starts[1:-1] - 1] = 0
+    return gaps

@@ -1,0 +1,1 @@
+"""What trains: the reference and those that are faster."""

@@ -1,0 +1,283 @@
+"""Interval attention over windows that lie one after the other, forwards and back.
+
+The sums over interval rows are products with the tables before and after these kernels (see
+`fpt_model.model.intervals`):
+
+    by_row = q · E_Kᵀ        gathered here, by the row of each pair
+    on_rows                  attention weights summed by row, here; times E_V afterwards
+
+Rows descend along the keys of a query since times ascend, so the tokens of row r are neighbours:
+`on_rows` is a difference of two running sums at places that `counts` knows (tokens.row_counts), and
+nothing has to be added atomically. Running sums of a tile are a product with a triangle of ones.
+
+Each kernel does one thing to a tile of BM queries by BN keys, in chunks of WC of the width, so that
+many fit on a processor side by side: windows are short, and what costs time is waiting.
+
+Entries of pairs that a query may not see are zero up to the end of its last tile of keys, so tiles
+are read and written whole.
+
+Letters: N tokens, H heads, T sequence, TS its stride, W width of a head, K columns, R columns of
+by_row, C of counts.
+"""
+
+import triton
+import triton.language as tl
+
+from fpt_model.engines.jagged.dropout import WHOLE, left
+from fpt_model.engines.jagged.tokens import SCALE, words
+
+LOG2E: tl.constexpr = tl.constexpr(1.4426950408889634)
+# Slopes of scores are small beside half precision's least number: kept so many times larger
+LARGER: tl.constexpr = tl.constexpr(256.0)
+
+
+@triton.jit
+def _pair_rows(time_i, time_j, scale, edges, SPAN: tl.constexpr, EDGES: tl.constexpr):
+    """Rows of the interval tables for a tile of pairs; see `intervals.interval_rows`."""
+    gap = tl.maximum(time_i[:, None] - time_j[None, :], 0)
+    # gap // scale by a multiplication, at most one too small
+    inverse = tl.where(scale > 1, (4294967296 // scale.to(tl.int64)), 4294967295).to(tl.uint32)
+    interval = tl.umulhi(gap.to(tl.uint32), inverse).to(tl.int32)
+    interval += (gap - interval * scale >= scale).to(tl.int32)
+    row = tl.minimum(interval, SPAN)
+    for edge in tl.static_range(EDGES):
+        row += (interval >= tl.load(edges + edge)).to(tl.int32)
+    return row
+
+
+@triton.jit
+def _vectors(
+    x, places, first, length, j, h, c, AT: tl.constexpr, STRIDE: tl.constexpr, T: tl.constexpr,
+    W: tl.constexpr, WC: tl.constexpr, K: tl.constexpr, PLACES: tl.constexpr,
+):  # fmt: skip
+    """Chunk c of vectors of tokens j of a sequence, with their positions', (tokens, WC)."""
+    w = c * WC + tl.arange(0, WC)
+    mask = (j < length)[:, None] & (w < W)[None, :]
+    at = (first + j)[:, None] * STRIDE + AT + h * W + w[None, :]
+    values = tl.load(x + at, mask=mask, other=0.0)
+    if PLACES:
+        own = places + (T - length + j)[:, None] * K + h * W + w[None, :]
+        values += tl.load(own, mask=mask, other=0.0)
+    return values
+
+
+@triton.jit
+def _gathered(by_row, times, time_i, scale, edges, first, length, t, j, h, tokens, N,
+              R: tl.constexpr, SPAN: tl.constexpr, EDGES: tl.constexpr):  # fmt: skip
+    """Entries of `by_row` (H, N, R) for a tile of pairs."""
+    time_j = tl.load(times + first + j, mask=j < length, other=0)
+    row = _pair_rows(time_i, time_j, scale, edges, SPAN, EDGES)
+    at = (h * N + t)[:, None] * R + row
+    return tl.load(by_row + at, mask=tokens, other=0.0).to(tl.float32)
+
+
+@triton.jit
+def sum_rows(
+    now, sums, counts, out, factor, N, LIMIT,
+    B: tl.constexpr, TS: tl.constexpr, R: tl.constexpr, C: tl.constexpr,
+    BM: tl.constexpr, BR: tl.constexpr,
+):  # fmt: skip
+    """Running sums (H, N, TS) to `factor` · sums by row, (H, N, R)."""
+    t = tl.program_id(0) * BM + tl.arange(0, BM)
+    r = tl.program_id(1) * BR + tl.arange(0, BR)
+    h = tl.program_id(2)
+    here = (t < tl.load(now + B))[:, None] & (r < R)[None, :]
+    at = t[:, None] * C + r[None, :]
+    upper = tl.load(counts + at, mask=here, other=0).to(tl.int32)
+    lower = tl.load(counts + at + 1, mask=here & (r + 1 < C)[None, :], other=0).to(tl.int32)
+    some = here & (upper > lower)
+    own = sums + (h * N + t)[:, None] * TS - 1
+    value = tl.load(own + upper, mask=some, other=0.0)
+    value -= tl.load(own + lower, mask=some & (lower > 0), other=0.0)
+    to = out + (h * N + t)[:, None] * R + r[None, :]
+    tl.store(
+        to, (value * factor).to(out.dtype.element_ty), mask=(t < LIMIT)[:, None] & (r < R)[None, :]
+    )
+
+
+@triton.jit
+def weigh(
+    now, key, q, kv, places, by_row, asked, times, edges, weights, sums, site, N,
+    B: tl.constexpr, H: tl.constexpr, T: tl.constexpr, TS: tl.constexpr, W: tl.constexpr,
+    WC: tl.constexpr, K: tl.constexpr, R: tl.constexpr, SPAN: tl.constexpr, EDGES: tl.constexpr,
+    BM: tl.constexpr, BN: tl.constexpr, FACTOR: tl.constexpr, INTERVALS: tl.constexpr,
+    RATE: tl.constexpr,
+):  # fmt: skip
+    """Attention weights of a tile of queries, (H, N, TS), negative where they were dropped.
+
+    `sums` (H, N, TS) gets running sums of those that are left, and holds scores before.
+    """
+    tile, b, h = tl.num_programs(0) - 1 - tl.program_id(0), tl.program_id(1), tl.program_id(2)
+    first = tl.load(now + b)
+    length = tl.load(now + b + 1) - first
+    if tile * BM >= length:
+        return
+    scale = tl.load(now + SCALE * (B + 1) + b)
+    i = tile * BM + tl.arange(0, BM)
+    tokens = (i < length)[:, None]
+    t = first + i
+    time_i = tl.load(asked + t, mask=i < length, other=0)
+    end = tl.minimum(tile * BM + BM, length)
+    top = tl.full((BM,), -1e30, tl.float32)
+    total = tl.zeros((BM,), tl.float32)
+    for start in range(0, end, BN):
+        j = start + tl.arange(0, BN)
+        seen = (j[None, :] <= i[:, None]) & (j < length)[None, :] & tokens
+        scores = tl.zeros((BM, BN), tl.float32)
+        for c in tl.static_range((W + WC - 1) // WC):
+            queries = _vectors(q, places, first, length, i, h, c, 0, K, T, W, WC, K, False)
+            keys = _vectors(kv, places, first, length, j, h, c, 0, 2 * K, T, W, WC, K, INTERVALS)
+            scores = tl.dot(queries, tl.trans(keys), scores, input_precision="ieee")
+        if INTERVALS:
+            scores += _gathered(
+                by_row, times, time_i, scale, edges, first, length, t, j, h, tokens, N,
+                R, SPAN, EDGES,
+            )  # fmt: skip
+        scores = tl.where(seen, scores * FACTOR, float("-inf"))
+        at = (h * N + t)[:, None] * TS + j[None, :]
+        tl.store(sums + at, scores, mask=tokens & (j < TS)[None, :])
+        higher = tl.maximum(top, tl.max(scores, 1))
+        total = total * tl.exp2(top - higher) + tl.sum(tl.exp2(scores - higher[:, None]), 1)
+        top = higher
+    tl.debug_barrier()
+    least = top + tl.log2(tl.where(total > 0, total, 1.0))
+    key1, key2 = words(key)
+    half = weights.dtype.element_ty
+    triangle = (tl.arange(0, BN)[:, None] <= tl.arange(0, BN)[None, :]).to(half)
+    sofar = tl.zeros((BM,), tl.float32)
+    for start in range(0, end, BN):
+        j = start + tl.arange(0, BN)
+        at = (h * N + t)[:, None] * TS + j[None, :]
+        mask = tokens & (j < TS)[None, :]
+        scores = tl.load(sums + at, mask=mask, other=float("-inf"))
+        weight = tl.exp2(scores - least[:, None])
+        if RATE > 0:
+            weight = tl.where(left(key1, key2, site, at, RATE), weight, -weight)
+        tl.store(weights + at, weight.to(half), mask=mask)
+        stays = tl.maximum(weight, 0.0).to(half)
+        if INTERVALS:
+            running = tl.dot(stays, triangle, input_precision="ieee") + sofar[:, None]
+            tl.store(sums + at, running, mask=mask)
+            sofar += tl.sum(stays.to(tl.float32), 1)
+
+
+@triton.jit
+def combine(
+    now, pairs, kv, places, out, factor, N,
+    B: tl.constexpr, H: tl.constexpr, T: tl.constexpr, TS: tl.constexpr, W: tl.constexpr,
+    WC: tl.constexpr, K: tl.constexpr, AT: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
+    PLACES: tl.constexpr,
+    POSITIVE: tl.constexpr,
+):  # fmt: skip
+    """A tile of `factor` · pairs · vectors, of keys (AT = 0) or values (AT = K): (N, K).
+
+    With POSITIVE, negative entries of `pairs` (H, N, TS) count as zero.
+    """
+    tile, b = tl.num_programs(0) - 1 - tl.program_id(0), tl.program_id(1)
+    h, c = tl.program_id(2) % H, tl.program_id(2) // H
+    first = tl.load(now + b)
+    length = tl.load(now + b + 1) - first
+    if tile * BM >= length:
+        return
+    i = tile * BM + tl.arange(0, BM)
+    t = first + i
+    total = tl.zeros((BM, WC), tl.float32)
+    for start in range(0, tl.minimum(tile * BM + BM, length), BN):
+        j = start + tl.arange(0, BN)
+        mask = (i < length)[:, None] & (j < TS)[None, :]
+        own = tl.load(pairs + (h * N + t)[:, None] * TS + j[None, :], mask=mask, other=0.0)
+        if POSITIVE:
+            own = tl.maximum(own, 0.0).to(pairs.dtype.element_ty)
+        values = _vectors(kv, places, first, length, j, h, c, AT, 2 * K, T, W, WC, K, PLACES)
+        total = tl.dot(own, values, total, input_precision="ieee")
+    w = c * WC + tl.arange(0, WC)
+    to = out + t[:, None] * K + h * W + w[None, :]
+    mask = (i < length)[:, None] & (w < W)[None, :]
+    tl.store(to, (total * factor).to(out.dtype.element_ty), mask=mask)
+
+
+@triton.jit
+def pair_slopes(
+    now, kv, places, by_row, asked, times, edges, out, dout, weights, slopes, sums, N,
+    B: tl.constexpr, H: tl.constexpr, T: tl.constexpr, TS: tl.constexpr, W: tl.constexpr,
+    WC: tl.constexpr, K: tl.constexpr, R: tl.constexpr, SPAN: tl.constexpr, EDGES: tl.constexpr,
+    BM: tl.constexpr, BN: tl.constexpr, INTERVALS: tl.constexpr, RATE: tl.constexpr,
+):  # fmt: skip
+    """Slopes of the unscaled scores of a tile of queries, `LARGER` times, and their running sums.
+
+    `by_row` is dout · E_Vᵀ here.
+    """
+    tile, b, h = tl.num_programs(0) - 1 - tl.program_id(0), tl.program_id(1), tl.program_id(2)
+    first = tl.load(now + b)
+    length = tl.load(now + b + 1) - first
+    if tile * BM >= length:
+        return
+    scale = tl.load(now + SCALE * (B + 1) + b)
+    i = tile * BM + tl.arange(0, BM)
+    tokens = (i < length)[:, None]
+    t = first + i
+    along = tl.zeros((BM,), tl.float32)
+    for c in tl.static_range((W + WC - 1) // WC):
+        slope = _vectors(dout, places, first, length, i, h, c, 0, K, T, W, WC, K, False)
+        result = _vectors(out, places, first, length, i, h, c, 0, K, T, W, WC, K, False)
+        along += tl.sum(slope.to(tl.float32) * result.to(tl.float32), 1)
+    time_i = tl.load(asked + t, mask=i < length, other=0)
+    half = slopes.dtype.element_ty
+    triangle = (tl.arange(0, BN)[:, None] <= tl.arange(0, BN)[None, :]).to(half)
+    sofar = tl.zeros((BM,), tl.float32)
+    for start in range(0, tl.minimum(tile * BM + BM, length), BN):
+        j = start + tl.arange(0, BN)
+        dweight = tl.zeros((BM, BN), tl.float32)
+        for c in tl.static_range((W + WC - 1) // WC):
+            slope = _vectors(dout, places, first, length, i, h, c, 0, K, T, W, WC, K, False)
+            values = _vectors(
+                kv, places + T * K, first, length, j, h, c, K, 2 * K, T, W, WC, K, INTERVALS
+            )
+            dweight = tl.dot(slope, tl.trans(values), dweight, input_precision="ieee")
+        if INTERVALS:
+            dweight += _gathered(
+                by_row, times, time_i, scale, edges, first, length, t, j, h, tokens, N,
+                R, SPAN, EDGES,
+            )  # fmt: skip
+        at = (h * N + t)[:, None] * TS + j[None, :]
+        mask = tokens & (j < TS)[None, :]
+        weight = tl.load(weights + at, mask=mask, other=0.0).to(tl.float32)
+        if RATE > 0:
+            dweight = tl.where(weight > 0, dweight * (WHOLE / (WHOLE - RATE)), 0.0)
+            weight = tl.abs(weight)
+        dscore = (weight * (dweight - along[:, None]) * LARGER).to(half)
+        tl.store(slopes + at, dscore, mask=mask)
+        if INTERVALS:
+            running = tl.dot(dscore, triangle, input_precision="ieee") + sofar[:, None]
+            tl.store(sums + at, running, mask=mask)
+            sofar += tl.sum(dscore.to(tl.float32), 1)
+
+
+@triton.jit
+def gather_up(
+    now, pairs, x, out, factor, N,
+    B: tl.constexpr, H: tl.constexpr, T: tl.constexpr, TS: tl.constexpr, W: tl.constexpr,
+    WC: tl.constexpr, K: tl.constexpr, AT: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
+    POSITIVE: tl.constexpr,
+):  # fmt: skip
+    """`combine` the other way: a tile of `factor` · pairsᵀ · x, into columns AT on of (N, 2K)."""
+    tile, b = tl.program_id(0), tl.program_id(1)
+    h, c = tl.program_id(2) % H, tl.program_id(2) // H
+    first = tl.load(now + b)
+    length = tl.load(now + b + 1) - first
+    if tile * BN >= length:
+        return
+    j = tile * BN + tl.arange(0, BN)
+    total = tl.zeros((BN, WC), tl.float32)
+    for start in range(tile * BN // BM * BM, length, BM):
+        i = start + tl.arange(0, BM)
+        mask = (i < length)[:, None] & (j < TS)[None, :]
+        own = tl.load(pairs + (h * N + first + i)[:, None] * TS + j[None, :], mask=mask, other=0.0)
+        if POSITIVE:
+            own = tl.maximum(own, 0.0).to(pairs.dtype.element_ty)
+        values = _vectors(x, x, first, length, i, h, c, 0, K, T, W, WC, K, False)
+        total = tl.dot(tl.trans(own), values, total, input_precision="ieee")
+    w = c * WC + tl.arange(0, WC)
+    to = out + (first + j)[:, None] * (2 * K) + AT + h * W + w[None, :]
+    mask = (j < length)[:, None] & (w < W)[None, :]
+    tl.store(to, (total * factor).to(out.dtype.element_ty), mask=mask)

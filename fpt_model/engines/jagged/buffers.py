@@ -1,0 +1,129 @@
+"""Memory that the launches of a step write, allocated once.
+
+Inputs of products have K = D + 1 columns or some more: column D is one (see weights.py), the others
+are zero, and no kernel ever writes there.
+
+Letters: N tokens, T sequence, K columns, H heads, R interval rows, L blocks, I items.
+"""
+
+import torch
+from torch import Tensor
+
+from fpt_model.config import Config
+from fpt_model.engines.jagged.weights import aligned
+
+WITH_ONES = ("x", "normal", "y", "hidden")
+
+
+class Buffers:
+    """What steps of up to N tokens need.
+
+    Args:
+        config: settings.
+        n_tokens: N.
+        rows: R, 0 without intervals.
+        half: type of what products read.
+        device: of all.
+        train: whether blocks keep what the way back needs; else they write over each other.
+        item_parts: shape of the partial sums of the items' gradient.
+
+    Attributes:
+        arena: all that products read, one after the other.
+    """
+
+    x: Tensor
+    normal: Tensor
+    y: Tensor
+    hidden: Tensor
+    q: Tensor
+    kv: Tensor
+    attended: Tensor
+    summed: Tensor
+    weights: Tensor
+    on_rows: Tensor
+    by_row: Tensor
+    one: Tensor
+    features: Tensor
+    tables: Tensor
+    places: Tensor
+    dfeatures: Tensor
+    dx: Tensor
+    two: Tensor
+    du: Tensor
+    dz: Tensor
+    dsum: Tensor
+    dq: Tensor
+    dkv: Tensor
+    row_slopes: Tensor
+    slopes: Tensor
+
+    def __init__(
+        self, config: Config, n_tokens: int, rows: int, half: torch.dtype,
+        device: torch.device, *, train: bool, item_parts: tuple[int, ...] = (1, 1),
+    ) -> None:  # fmt: skip
+        self.n_tokens = N = n_tokens
+        self.device = device
+        H, T, R = config.heads, config.max_length, max(rows, 8)
+        shapes = self._forward_shapes(config, rows, kept=train)
+        if train:
+            shapes |= self._backward_shapes(config, rows)
+        self._carve(shapes, half)
+        for name in WITH_ONES:
+            getattr(self, name)[..., config.width] = 1
+        if not train:
+            for name in (*WITH_ONES, "q", "kv", "attended", "summed", "weights", "on_rows"):
+                shared = getattr(self, name)
+                setattr(self, name, shared.expand(config.blocks + 1, *shared.shape[1:]))
+        self.items, self.weeks, self.users, self.ratings = (self._ints(N) for _ in range(4))
+        self.times, self.asked = (self._ints(N) for _ in range(2))
+        self.targets, self.sequence, self.negatives = (self._ints(N) for _ in range(3))
+        self.counts = self._ints(N if rows else 1, R, torch.int16)
+        self.sums = self._floats(H, N, aligned(T))
+        self.means, self.scales = (self._floats(2 * config.blocks + 1, N) for _ in range(2))
+        self.logs, self.losses = self._floats(N), self._floats(N // 16)
+        self.item_parts = self._floats(*item_parts)
+
+    def _forward_shapes(
+        self, config: Config, rows: int, *, kept: bool
+    ) -> dict[str, tuple[int, ...]]:
+        N, K, H, T = self.n_tokens, aligned(config.width + 1), config.heads, config.max_length
+        L, R = config.blocks if kept else 1, max(rows, 8)
+        by_row = (H, N if rows else 1, R)
+        names = ("normal", "y", "hidden", "q", "attended", "summed")
+        shapes: dict[str, tuple[int, ...]] = dict.fromkeys(names, (L, N, K))
+        return shapes | {
+            "x": (L + 1 if kept else 1, N, K),
+            "kv": (L, N, 2 * K),
+            "weights": (L, H, N, aligned(T)),
+            "on_rows": (L, *by_row),
+            "by_row": by_row,
+            "one": (N, K),
+            "features": (N, K),
+            "tables": (config.blocks, 2, R, K),
+            "places": (config.blocks, 2, T, K),
+        }
+
+    def _backward_shapes(self, config: Config, rows: int) -> dict[str, tuple[int, ...]]:
+        N, K, H, T = self.n_tokens, aligned(config.width + 1), config.heads, config.max_length
+        L, R = config.blocks, max(rows, 8)
+        shapes: dict[str, tuple[int, ...]] = dict.fromkeys(("dfeatures", "dx", "two"), (N, K))
+        # of all blocks, since the gradients of all weights are summed at once
+        shapes |= dict.fromkeys(("du", "dz", "dsum", "dq"), (L, N, K))
+        return shapes | {
+            "dkv": (L, N, 2 * K),
+            "row_slopes": (L, H, N if rows else 1, R),
+            "slopes": (H, N, aligned(T)),
+        }
+
+    def _carve(self, shapes: dict[str, tuple[int, ...]], half: torch.dtype) -> None:
+        sizes = {name: -(-torch.Size(shape).numel() // 64) * 64 for name, shape in shapes.items()}
+        self.arena = torch.zeros(sum(sizes.values()), dtype=half, device=self.device)
+        parts = self.arena.split(list(sizes.values()))
+        for (name, shape), part in zip(shapes.items(), parts, strict=True):
+            setattr(self, name, part[: torch.Size(shape).numel()].view(shape))
+
+    def _ints(self, rows: int, columns: int = 1, kind: torch.dtype = torch.int32) -> Tensor:
+        return torch.zeros(rows, columns, dtype=kind, device=self.device)
+
+    def _floats(self, *shape: int) -> Tensor:
+        return torch.zeros(shape, device=self.device)

@@ -1,0 +1,44 @@
+"""Kernels that know which items a step's users had met by when; see `fpt_model.data.seen`.
+
+Letters: B sequences, T tokens of a tile, I items.
+"""
+
+import triton
+import triton.language as tl
+
+from fpt_model.engines.jagged.tokens import BEGIN, USER
+
+
+@triton.jit
+def meet(
+    now, met, all_items, starts, n_train, stride, B: tl.constexpr, BLOCK: tl.constexpr
+):  # fmt: skip
+    """Lower met (B, stride) to where, in the data, an item first comes in a training part."""
+    b = tl.program_id(0)
+    user = tl.load(now + USER * (B + 1) + b)
+    if user == 0:  # a sequence that is not there
+        return
+    start, length = tl.load(starts + user - 1), tl.load(n_train + user - 1)
+    for first in tl.range(tl.program_id(1) * BLOCK, length, tl.num_programs(1) * BLOCK):
+        i = first + tl.arange(0, BLOCK)
+        item = tl.load(all_items + start + i, mask=i < length, other=0)
+        tl.atomic_min(met + b * stride + item, start + i, mask=i < length, sem="relaxed")
+
+
+@triton.jit
+def place_of(now, sequence, t, here, B: tl.constexpr):
+    """Where tokens t stand in the data, and the numbers of their sequences."""
+    b = tl.load(sequence + t, mask=here, other=0)
+    begin = tl.load(now + BEGIN * (B + 1) + b, mask=here, other=0)
+    return begin + t - tl.load(now + b, mask=here, other=0), b
+
+
+@triton.jit
+def is_rival(met, b, place, target, item, stride):
+    """Whether an item stands against a token's next one: it is new by then, or that one itself.
+
+    `b`, `place` and `target` are of tokens, (T, 1) or (1, T); `item` lies across. A row of `met`
+    has room for whole tiles of items: a load that needs no mask takes four of them at once.
+    """
+    first = tl.load(met + b * stride + item)
+    return (first > place) | (item == target)

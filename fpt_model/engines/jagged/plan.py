@@ -1,0 +1,66 @@
+"""Which tokens each step of an epoch has, known before its first one.
+
+Letters: B sequences a step, N trainable users, T window.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fpt_model.data.sequences import Sequences
+
+LARGEST = 2**31 - 1
+ROWS = 4  # of `now`: first token, first interaction, user, time scale
+
+
+class Source:
+    """Interactions that windows are cut from: int32 on the device, one after the other."""
+
+    def __init__(
+        self, items: Tensor, weeks: Tensor, ratings: Tensor, times: Tensor, asked: Tensor
+    ) -> None:
+        self.items, self.weeks, self.ratings = items.int(), weeks.int(), ratings.int()
+        self.times, self.asked = (x.clamp(max=LARGEST).int() for x in (times, asked))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Windows of all steps of an epoch.
+
+    Attributes:
+        steps: (steps, ROWS, B + 1) int32; see `fpt_model.engines.jagged.tokens`.
+        tokens: of each step.
+    """
+
+    steps: Tensor
+    tokens: list[int]
+
+
+class Histories:
+    """Where users' interactions are, kept on the CPU, where epochs are planned.
+
+    Args:
+        sequences: on any device.
+    """
+
+    def __init__(self, sequences: Sequences) -> None:
+        self.starts = sequences.starts.cpu()
+        self.scales = sequences.scales.clamp(max=LARGEST).cpu()
+
+    def plan(self, rows: Tensor, ends: Tensor, length: int, batch: int) -> Plan:
+        """An epoch over users `rows` (N,), in this order, up to `ends` (N,) of their histories."""
+        n = -(-len(rows) // batch) * batch
+        lengths = _filled(ends.clamp(max=length), n)
+        begin = _filled(self.starts[rows] + ends - ends.clamp(max=length), n)
+        by_step = [begin, _filled(rows + 1, n), _filled(self.scales[rows], n, 1)]
+        counts = lengths.view(-1, batch)
+        zero = torch.zeros(len(counts), 1, dtype=torch.int64)
+        first = torch.cat([zero, counts.cumsum(1)], 1)  # (steps, B + 1)
+        others = [torch.cat([values.view(-1, batch), zero], 1) for values in by_step]
+        return Plan(torch.stack([first, *others], 1).int(), first[:, -1].tolist())
+
+
+def _filled(values: Tensor, n: int, value: int = 0) -> Tensor:
+    """(N,) filled up to n."""
+    return torch.nn.functional.pad(values, (0, n - len(values)), value=value)

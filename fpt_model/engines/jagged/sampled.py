@@ -1,0 +1,93 @@
+"""Binary cross-entropy against one sampled item, and the group loss, with their gradients.
+
+Gradients are of sums over tokens. Letters: N tokens, W width, K columns, S of items, P pairs.
+"""
+
+import triton
+import triton.language as tl
+
+from fpt_model.engines.jagged.tokens import USER, add_whole, words
+from fpt_model.engines.multiseed.chance import below, bits
+from fpt_model.engines.multiseed.groups import pair_slopes, pairs_of
+
+
+@triton.jit
+def _negatives(owner, t, here, gaps, firsts, counts, n_items, key1, key2, SITE: tl.constexpr,
+               SEARCH: tl.constexpr):  # fmt: skip
+    """Items new to each token's user; see `sampling.NegativeSampler`."""
+    first = tl.load(firsts + owner - 1, mask=here, other=0)
+    count = tl.load(counts + owner - 1, mask=here, other=0)
+    place = below(bits(key1, key2, SITE, t), n_items - count)
+    low, high = tl.zeros_like(count), count
+    for _ in tl.static_range(SEARCH):
+        middle = (low + high) // 2
+        open_ = low < high
+        gap = tl.load(gaps + first + middle, mask=open_ & here, other=0)
+        low = tl.where(open_ & (gap <= place), middle + 1, low)
+        high = tl.where(open_ & (gap > place), middle, high)
+    return place + 1 + low
+
+
+@triton.jit
+def _softplus(x):
+    return tl.maximum(x, 0.0) + tl.log(1 + tl.exp(-tl.abs(x)))
+
+
+@triton.jit
+def sampled_slopes(
+    now, key, features, flat, o_items, targets, sequence, negatives, gaps, firsts, counts,
+    dfeatures, scattered, losses, n_items,
+    B: tl.constexpr, W: tl.constexpr, WP: tl.constexpr, K: tl.constexpr, S: tl.constexpr,
+    BM: tl.constexpr, SITE: tl.constexpr, SEARCH: tl.constexpr,
+):  # fmt: skip
+    """A tile of tokens: negatives, the sum of losses, gradients of features and items."""
+    t = tl.program_id(0) * BM + tl.arange(0, BM)
+    w = tl.arange(0, WP)
+    here = t < tl.load(now + B)
+    mask = here[:, None] & (w < W)[None, :]
+    key1, key2 = words(key)
+    number = tl.load(sequence + t, mask=here, other=0)
+    owner = tl.load(now + USER * (B + 1) + number, mask=here, other=1)
+    drawn = _negatives(owner, t, here, gaps, firsts, counts, n_items, key1, key2, SITE, SEARCH)
+    tl.store(negatives + t, drawn, mask=here)
+    target = tl.load(targets + t, mask=here, other=0)
+    f = tl.load(features + t[:, None] * K + w[None, :], mask=mask, other=0.0).to(tl.float32)
+    good = o_items + target[:, None] * S + w[None, :]
+    bad = o_items + drawn[:, None] * S + w[None, :]
+    right, wrong = (tl.load(flat + good, mask=mask, other=0.0),
+                    tl.load(flat + bad, mask=mask, other=0.0))  # fmt: skip
+    wins, fails = tl.sum(f * right, 1), tl.sum(f * wrong, 1)
+    loss = tl.where(here, _softplus(-wins) + _softplus(fails), 0.0)
+    tl.store(losses + tl.program_id(0), tl.sum(loss, 0))
+    up, down = -1 / (1 + tl.exp(wins)), 1 / (1 + tl.exp(-fails))
+    slope = tl.where(mask, up[:, None] * right + down[:, None] * wrong, 0.0)
+    to = dfeatures + t[:, None] * K + w[None, :]
+    tl.store(to, slope.to(dfeatures.dtype.element_ty), mask=(t >= 0)[:, None] & (w < W)[None, :])
+    add_whole(scattered, good, up[:, None] * f, mask)
+    add_whole(scattered, bad, down[:, None] * f, mask)
+
+
+@triton.jit
+def group_slopes(
+    now, key, flat, scattered, o_users, groups, losses, n_users, pairs, margin, weight,
+    B: tl.constexpr, W: tl.constexpr, WP: tl.constexpr, S: tl.constexpr, PAIRS: tl.constexpr,
+):  # fmt: skip
+    """The group loss of some random pairs, once there are groups, a sum by program in `losses`.
+
+    Slopes are times the number of tokens, by which all gradients are divided in the end.
+    """
+    pair = tl.program_id(0) * PAIRS + tl.arange(0, PAIRS)
+    there = (pair < pairs) & (tl.load(groups + 1) >= 0)
+    key1, key2 = words(key)
+    one, two = pairs_of(key1, key2, pair, n_users)
+    same = tl.load(groups + one) == tl.load(groups + two)
+    w = tl.arange(0, WP)[None, :]
+    mask = there[:, None] & (w < W)
+    at_one, at_two = o_users + one[:, None] * S + w, o_users + two[:, None] * S + w
+    a = tl.load(flat + at_one, mask=mask, other=0.0)
+    b = tl.load(flat + at_two, mask=mask, other=0.0)
+    count = tl.load(now + B).to(tl.float32)
+    loss, da, db = pair_slopes(a, b, same, there, margin, weight, count)
+    add_whole(scattered, at_one, da, mask)
+    add_whole(scattered, at_two, db, mask)
+    tl.store(losses + tl.program_id(0), tl.sum(loss, 0))

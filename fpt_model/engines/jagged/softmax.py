@@ -1,0 +1,99 @@
+"""Cross-entropy over all items, and its gradients, without scores in memory.
+
+Both kernels go over tiles of scores like attention does. The first keeps a running maximum per
+token and leaves the gradient of the features; the second knows each token's sum and leaves the
+gradient of the items, in partial sums over tokens. Gradients are of the sum over tokens. `UNSEEN`
+leaves out what a user had met.
+
+Letters: N tokens, I items, W width of an item's vector, K columns of features, S of items.
+"""
+
+import triton
+import triton.language as tl
+
+from fpt_model.engines.jagged.attention import LOG2E
+from fpt_model.engines.jagged.met import is_rival, place_of
+
+
+@triton.jit
+def feature_slopes(
+    now, met, sequence, features, items, targets, dfeatures, logs, losses, n_items, stride,
+    UNSEEN: tl.constexpr, B: tl.constexpr, W: tl.constexpr, WP: tl.constexpr, K: tl.constexpr,
+    S: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
+):  # fmt: skip
+    """A tile of tokens: gradients of features, log2 of each sum, and the sum of losses."""
+    t = tl.program_id(0) * BM + tl.arange(0, BM)
+    w = tl.arange(0, WP)
+    here = t < tl.load(now + B)
+    mask = here[:, None] & (w < W)[None, :]
+    f = tl.load(features + t[:, None] * K + w[None, :], mask=mask, other=0.0)
+    target = tl.load(targets + t, mask=here, other=0)
+    if UNSEEN:
+        place, b = place_of(now, sequence, t, here, B)
+    top = tl.full((BM,), -1e30, tl.float32)
+    total = tl.zeros((BM,), tl.float32)
+    mean = tl.zeros((BM, WP), tl.float32)
+    for start in tl.range(0, n_items + 1, BN):
+        item = start + tl.arange(0, BN)
+        real = (item > 0) & (item <= n_items)
+        at = item[:, None] * S + w[None, :]
+        vectors = tl.load(items + at, mask=real[:, None] & (w < W)[None, :], other=0.0)
+        scores = tl.dot(f, tl.trans(vectors), input_precision="ieee") * LOG2E
+        counts = real[None, :]
+        if UNSEEN:
+            rival = is_rival(
+                met, b[:, None], place[:, None], target[:, None], item[None, :], stride
+            )
+            counts = counts & rival
+        scores = tl.where(counts, scores, -1e30)
+        higher = tl.maximum(top, tl.max(scores, 1))
+        share = tl.exp2(scores - higher[:, None])
+        shrink = tl.exp2(top - higher)
+        total = total * shrink + tl.sum(share, 1)
+        mean = tl.dot(share.to(f.dtype), vectors, mean * shrink[:, None], input_precision="ieee")
+        top = higher
+    own = tl.load(items + target[:, None] * S + w[None, :], mask=mask, other=0.0).to(tl.float32)
+    log = top + tl.log2(total)
+    reached = tl.sum(own * f.to(tl.float32), 1)
+    loss = tl.sum(tl.where(here, log / LOG2E - reached, 0.0), 0)
+    slope = tl.where(mask, mean / total[:, None] - own, 0.0)
+    to = dfeatures + t[:, None] * K + w[None, :]
+    tl.store(to, slope.to(dfeatures.dtype.element_ty), mask=(t >= 0)[:, None] & (w < W)[None, :])
+    tl.store(logs + t, tl.where(here, log, 1e30))
+    tl.store(losses + tl.program_id(0), loss)
+
+
+@triton.jit
+def item_slopes(
+    now, met, sequence, features, items, targets, logs, parts, n_items, stride,
+    UNSEEN: tl.constexpr, B: tl.constexpr, W: tl.constexpr, WP: tl.constexpr, K: tl.constexpr,
+    S: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
+):  # fmt: skip
+    """A tile of items: gradients over the program's share of tokens, `parts` (splits, I + 1, S)."""
+    split = tl.program_id(1)
+    item = tl.program_id(0) * BN + tl.arange(0, BN)
+    w = tl.arange(0, WP)
+    n = tl.load(now + B)
+    share = tl.cdiv(tl.cdiv(n, tl.num_programs(1)), BM) * BM
+    real = (item > 0) & (item <= n_items)
+    at = item[:, None] * S + w[None, :]
+    vectors = tl.load(items + at, mask=real[:, None] & (w < W)[None, :], other=0.0)
+    slope = tl.zeros((BN, WP), tl.float32)
+    for start in tl.range(split * share, tl.minimum(split * share + share, n), BM):
+        t = start + tl.arange(0, BM)
+        f = tl.load(features + t[:, None] * K + w[None, :], mask=(w < W)[None, :], other=0.0)
+        log = tl.load(logs + t)  # of a token that is not there, so large that its part is zero
+        target = tl.load(targets + t, mask=t < n, other=-1)
+        scores = tl.dot(vectors, tl.trans(f), input_precision="ieee") * LOG2E
+        part = tl.exp2(scores - log[None, :])
+        if UNSEEN:
+            place, b = place_of(now, sequence, t, t < n, B)
+            rival = is_rival(
+                met, b[None, :], place[None, :], target[None, :], item[:, None], stride
+            )
+            part = tl.where(rival, part, 0.0)
+        part = tl.where(item[:, None] == target[None, :], part - 1, part)
+        slope = tl.dot(part.to(f.dtype), f, slope, input_precision="ieee")
+    to = parts + split * (n_items + 1) * S + at
+    slope = tl.where(real[:, None], slope, 0.0)
+    tl.store(to, slope, mask=(item <= n_items)[:, None] & (w < W)[None, :])

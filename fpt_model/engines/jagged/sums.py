@@ -1,0 +1,135 @@
+"""The launches that end a step: gradients of weights, the group loss, the update.
+
+Letters: B batch, N tokens, T sequence, D width, K columns, H heads, R interval rows, L blocks.
+"""
+
+import math
+from typing import TYPE_CHECKING
+
+from fpt_model.engines.jagged import adam, attention, sampled, tokens
+from fpt_model.engines.jagged.buffers import Buffers
+from fpt_model.engines.jagged.dropout import in_parts
+from fpt_model.engines.jagged.products import FIELDS, TILE, weight_slopes
+from fpt_model.engines.jagged.shapes import (
+    SITES,
+    head_width,
+    pair_tables,
+    power_of_two,
+    tables,
+    widths,
+)
+from fpt_model.engines.jagged.weights import BLOCK, aligned
+from fpt_model.engines.multiseed import chance
+from fpt_model.engines.multiseed.groups import PAIRS_AT_ONCE
+
+if TYPE_CHECKING:
+    from fpt_model.engines.jagged.engine import Engine
+
+
+def weight_sums(engine: "Engine", at: Buffers) -> None:
+    """From gradients of activations to those of weights."""
+    config, weights, batch = engine.config, engine.weights, engine.config.batch_size
+    width = power_of_two(min(weights.columns, 64))
+    across = -(-config.width // width)
+    with engine.aside():
+        tokens.embedding_slopes[(batch, -(-config.max_length // 32))](
+            *(engine.now, engine.key, engine.scattered, *tables(engine)),
+            *(at.items, at.weeks, at.users, at.ratings, at.dx, math.sqrt(config.width)),
+            BM=32,
+            **widths(engine),
+            INPUT=chance.EMBEDDING,
+            POSITIONS=not config.intervals,
+            RATE=in_parts(config.dropout),
+        )
+        kinds = 2 if config.intervals else 1
+        tokens.place_slopes[(config.max_length, kinds, across)](
+            *(engine.now, weights.grads, engine.key, at.dkv if config.intervals else at.dx),
+            *(*pair_tables(engine)[2:], at.n_tokens),
+            B=batch,
+            T=config.max_length,
+            D=config.width,
+            K=weights.columns,
+            KINDS=kinds,
+            LAYERS=config.blocks if config.intervals else 1,
+            **SITES,
+            BB=power_of_two(min(batch, 64)),
+            BW=width,
+            RATE=in_parts(config.dropout) if config.intervals else 0,
+        )
+    jobs = engine.jobs
+    weight_slopes[(len(jobs.table), engine.splits)](
+        *(engine.now, at.arena, jobs.table, engine.product_parts, engine.product_size),
+        B=batch,
+        BM=TILE,
+        BT=64,
+        P=power_of_two(weights.columns),
+        FIELDS=FIELDS,
+        ALIGNED=jobs.aligned,
+        num_warps=8,
+    )
+    if config.intervals:
+        table = at.tables[0, 0].numel()
+        factor = 1 / math.sqrt(head_width(engine)) / attention.LARGER.value
+        raw = engine.product_parts[0, weights.size - weights.o_products :]
+        tokens.table_slopes[(-(-table // BLOCK), 2)](
+            *(weights.grads, engine.key, raw, *pair_tables(engine)[:2], factor),
+            *(engine.splits, engine.product_size),
+            TABLE=table,
+            LAYERS=config.blocks,
+            **SITES,
+            BLOCK=BLOCK,
+            RATE=in_parts(config.dropout),
+        )
+
+
+def group_slopes(engine: "Engine") -> None:
+    """The group loss and its gradients."""
+    config = engine.config
+    if not len(engine.group_losses):
+        return
+    sampled.group_slopes[(len(engine.group_losses),)](
+        *(engine.now, engine.key, engine.weights.params, engine.scattered),
+        *(engine.weights.offset("users.weight"), engine.groups, engine.group_losses),
+        *(engine.sequences.n_users, config.group_pairs),
+        *(config.group_margin, config.group_weight),
+        B=config.batch_size,
+        W=config.user_width,
+        WP=power_of_two(config.user_width),
+        S=aligned(config.user_width),
+        PAIRS=PAIRS_AT_ONCE,
+    )
+
+
+def update(engine: "Engine", at: Buffers, count: int) -> None:
+    """The step's loss, of `count` partial sums, and Adam."""
+    config, weights, batch = engine.config, engine.weights, engine.config.batch_size
+    adam.sum_up[(1,)](
+        *(
+            engine.now,
+            engine.block_squares,
+            engine.spans,
+            at.losses,
+            engine.group_losses,
+            engine.norms,
+        ),
+        *(engine.record, count, config.l2),
+        B=batch,
+        TABLES=len(engine.spans),
+        GROUPED=len(engine.group_losses),
+        CHUNK=BLOCK,
+    )
+    adam.adam[(weights.size // BLOCK,)](
+        *(engine.now, engine.key, weights.params, weights.rounded, weights.moments),
+        *(weights.squares, weights.grads, engine.scattered, at.item_parts, engine.product_parts),
+        *(engine.table_of, engine.norms, weights.scattered),
+        *(weights.o_products, at.item_parts[0].numel(), engine.product_size, engine.splits),
+        *(config.l2, config.learning_rate, _log(config.beta1), _log(config.beta2)),
+        *(config.beta1, config.beta2),
+        B=batch,
+        ITEM_SPLITS=len(at.item_parts) if config.loss == "softmax" else 0,
+        BLOCK=BLOCK,
+    )
+
+
+def _log(beta: float) -> float:
+    return math.log(beta) if beta else -1e4

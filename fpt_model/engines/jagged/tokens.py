@@ -1,0 +1,338 @@
+"""Kernels at both ends of the blocks: interactions to vectors, and gradients back to tables.
+
+A step's windows lie one after the other without padding: interaction i of the step's sequence b is
+token first[b] + i. What a step needs of its sequences is `now`, (4, B + 1) int32: first token,
+first interaction in the data, user, and time scale; column B holds the number of tokens n. Tokens n
+to N are there to keep shapes fixed: their gradients are zero.
+
+Letters: B sequences, N tokens, T sequence, D width, K columns, R interval rows, L blocks.
+"""
+
+import triton
+import triton.language as tl
+
+from fpt_model.data import sequences
+from fpt_model.engines.jagged.dropout import WHOLE, left, times_left
+from fpt_model.engines.multiseed.chance import below, bits, step_key
+
+FIRST: tl.constexpr = tl.constexpr(0)
+BEGIN: tl.constexpr = tl.constexpr(1)
+USER: tl.constexpr = tl.constexpr(2)
+SCALE: tl.constexpr = tl.constexpr(3)
+RATINGS: tl.constexpr = tl.constexpr(sequences.RATINGS)
+
+
+@triton.jit
+def begin_step(plan, now, keys, clock, key, PLAN: tl.constexpr, P: tl.constexpr):
+    """Take the step's row of the epoch's plan (steps, PLAN), draw its key, advance the clock.
+
+    `clock` (2,) int64: steps before, of all epochs and of this one. `key` (3,) int64: two words
+    for `chance`, and the number of the step from 1.
+    """
+    total, step = tl.load(clock), tl.load(clock + 1)
+    at = tl.arange(0, P)
+    values = tl.load(plan + step * PLAN + at, mask=at < PLAN, other=0)
+    tl.store(now + at, values, mask=at < PLAN)
+    first, second = step_key(keys, clock, 0, 0)
+    tl.store(key, first.to(tl.int64))
+    tl.store(key + 1, second.to(tl.int64))
+    tl.store(key + 2, total + 1)
+    tl.debug_barrier()
+    tl.store(clock, total + 1)
+    tl.store(clock + 1, step + 1)
+
+
+@triton.jit
+def words(key):
+    """The two words of the step's key."""
+    return tl.load(key).to(tl.uint32), tl.load(key + 1).to(tl.uint32)
+
+
+@triton.jit
+def _replaced(ids, key1, key2, site, site_id, place, n, RATE: tl.constexpr):
+    """Stochastic shared embeddings: some ids become others."""
+    if RATE > 0:
+        stays = left(key1, key2, site, place, RATE)
+        other = 1 + below(bits(key1, key2, site_id, place), n)
+        ids = tl.where(stays | (ids == 0), ids, other)
+    return ids
+
+
+@triton.jit
+def _embed(
+    x, flat, table, ids, places, t, here, key1, key2, site, root, length,
+    place, WIDTH: tl.constexpr, STRIDE: tl.constexpr, AT: tl.constexpr, P: tl.constexpr,
+    K: tl.constexpr, POSITIONS: tl.constexpr, RATE: tl.constexpr,
+):  # fmt: skip
+    """Columns AT to AT + WIDTH of a tile of inputs."""
+    w = tl.arange(0, P)
+    mask = here[:, None] & (w < WIDTH)[None, :]
+    values = tl.load(flat + table + ids[:, None] * STRIDE + w[None, :], mask=mask, other=0.0)
+    values = values * root
+    if POSITIONS:
+        own = places + place[:, None] * K + AT + w[None, :]
+        values += tl.load(flat + own, mask=mask, other=0.0)
+    if RATE > 0:
+        at = t[:, None] * K + AT + w[None, :]
+        values = times_left(values, key1, key2, site, at, RATE)
+    values = values.to(x.dtype.element_ty)
+    tl.store(x + t[:, None] * K + AT + w[None, :], values, mask=mask)
+
+
+@triton.jit
+def lay_out(
+    now, key, flat, o_items, o_weeks, o_users, o_ratings, o_places,
+    all_items, all_weeks, all_ratings, all_times, all_asked,
+    items, weeks, users, ratings, times, asked, targets, sequence, x,
+    root, n_items, n_users,
+    B: tl.constexpr, T: tl.constexpr, BM: tl.constexpr, K: tl.constexpr,
+    IW: tl.constexpr, WW: tl.constexpr, UW: tl.constexpr, RW: tl.constexpr,
+    IS: tl.constexpr, WS: tl.constexpr, US: tl.constexpr, RS: tl.constexpr,
+    IP: tl.constexpr, WP: tl.constexpr, UP: tl.constexpr, RP: tl.constexpr,
+    INPUT: tl.constexpr, ITEM: tl.constexpr, ITEM_ID: tl.constexpr,
+    USER_SITE: tl.constexpr, USER_ID: tl.constexpr,
+    POSITIONS: tl.constexpr, TRAIN: tl.constexpr,
+    RATE: tl.constexpr, ITEM_RATE: tl.constexpr, USER_RATE: tl.constexpr,
+):  # fmt: skip
+    """Ids, targets and inputs of a tile of a sequence's tokens."""
+    b, tile = tl.program_id(0), tl.program_id(1)
+    first = tl.load(now + b)
+    length = tl.load(now + b + 1) - first
+    i = tile * BM + tl.arange(0, BM)
+    if tile * BM >= length:
+        return
+    here = i < length
+    t = first + i
+    key1, key2 = words(key)
+    source = tl.load(now + BEGIN * (B + 1) + b) + i
+    user = tl.load(now + USER * (B + 1) + b)
+    ids = tl.load(all_items + source, mask=here, other=0)
+    ids = _replaced(ids, key1, key2, ITEM, ITEM_ID, t, n_items, ITEM_RATE)
+    tl.store(items + t, ids, mask=here)
+    place = T - length + i
+    if TRAIN:
+        tl.store(targets + t, tl.load(all_items + source + 1, mask=here, other=0), mask=here)
+        tl.store(sequence + t, tl.zeros((BM,), tl.int32) + b, mask=here)
+    tl.store(times + t, tl.load(all_times + source, mask=here, other=0), mask=here)
+    tl.store(asked + t, tl.load(all_asked + source, mask=here, other=0), mask=here)
+    _embed(
+        x, flat, o_items, ids, o_places, t, here, key1, key2, INPUT, root, length, place,
+        IW, IS, 0, IP, K, POSITIONS, RATE,
+    )  # fmt: skip
+    if WW > 0:
+        week = tl.load(all_weeks + source, mask=here, other=0)
+        tl.store(weeks + t, week, mask=here)
+        _embed(
+            x, flat, o_weeks, week, o_places, t, here, key1, key2, INPUT, root, length, place,
+            WW, WS, IW, WP, K, POSITIONS, RATE,
+        )  # fmt: skip
+    if UW > 0:
+        one = tl.zeros((BM,), tl.int32)
+        owner = _replaced(one + user, key1, key2, USER_SITE, USER_ID, one + b, n_users, USER_RATE)
+        tl.store(users + t, owner, mask=here)
+        _embed(
+            x, flat, o_users, owner, o_places, t, here, key1, key2, INPUT, root, length, place,
+            UW, US, IW + WW, UP, K, POSITIONS, RATE,
+        )  # fmt: skip
+    if RW > 0:
+        rating = tl.load(all_ratings + source, mask=here, other=0)
+        tl.store(ratings + t, rating, mask=here)
+        _embed(
+            x, flat, o_ratings, rating, o_places, t, here, key1, key2, INPUT, root, length, place,
+            RW, RS, IW + WW + UW, RP, K, POSITIONS, RATE,
+        )  # fmt: skip
+
+
+@triton.jit
+def add_whole(to, place, values, mask):
+    """Scatter, `WHOLE` to one: floating-point sums depend on their order, whole ones do not."""
+    tl.atomic_add(to + place, (values * WHOLE).to(tl.int64), mask=mask, sem="relaxed")
+
+
+@triton.jit
+def _slopes(
+    dx, t, here, key1, key2, site, root, WIDTH: tl.constexpr, AT: tl.constexpr, P: tl.constexpr,
+    K: tl.constexpr, POSITIONS: tl.constexpr, RATE: tl.constexpr,
+):  # fmt: skip
+    """Gradients of columns AT to AT + WIDTH of a tile of inputs, before their dropout."""
+    w = tl.arange(0, P)
+    mask = here[:, None] & (w < WIDTH)[None, :]
+    at = t[:, None] * K + AT + w[None, :]
+    slope = tl.load(dx + at, mask=mask, other=0.0).to(tl.float32)
+    if RATE > 0:
+        slope = times_left(slope, key1, key2, site, at, RATE)
+    if POSITIONS:
+        tl.store(dx + at, slope.to(dx.dtype.element_ty), mask=mask)
+    return slope * root
+
+
+@triton.jit
+def embedding_slopes(
+    now, key, scattered, o_items, o_weeks, o_users, o_ratings,
+    items, weeks, users, ratings, dx, root,
+    BM: tl.constexpr, K: tl.constexpr,
+    IW: tl.constexpr, WW: tl.constexpr, UW: tl.constexpr, RW: tl.constexpr,
+    IS: tl.constexpr, WS: tl.constexpr, US: tl.constexpr, RS: tl.constexpr,
+    IP: tl.constexpr, WP: tl.constexpr, UP: tl.constexpr, RP: tl.constexpr,
+    INPUT: tl.constexpr, POSITIONS: tl.constexpr, RATE: tl.constexpr,
+):  # fmt: skip
+    """Gradients of a tile of a sequence's inputs to those of the tables that were looked up.
+
+    Where positions are part of the input, `dx` becomes the gradient before the dropout.
+    """
+    b, tile = tl.program_id(0), tl.program_id(1)
+    first = tl.load(now + b)
+    length = tl.load(now + b + 1) - first
+    if tile * BM >= length:
+        return
+    i = tile * BM + tl.arange(0, BM)
+    here = i < length
+    t = first + i
+    key1, key2 = words(key)
+    ids = tl.load(items + t, mask=here, other=0)
+    own = _slopes(dx, t, here, key1, key2, INPUT, root, IW, 0, IP, K, POSITIONS, RATE)
+    w = tl.arange(0, IP)
+    mask = here[:, None] & (w < IW)[None, :]
+    add_whole(scattered, o_items + ids[:, None] * IS + w[None, :], own, mask)
+    if WW > 0:
+        ids = tl.load(weeks + t, mask=here, other=0)
+        own = _slopes(dx, t, here, key1, key2, INPUT, root, WW, IW, WP, K, POSITIONS, RATE)
+        column = tl.arange(0, WP)
+        one = tl.max(ids, 0)
+        if tl.min(tl.where(here, ids, one), 0) == one:  # as usual: many additions to one place wait
+            add_whole(scattered, o_weeks + one * WS + column, tl.sum(own, 0), column < WW)
+        else:
+            some = here[:, None] & (column < WW)[None, :]
+            add_whole(scattered, o_weeks + ids[:, None] * WS + column[None, :], own, some)
+    if UW > 0:
+        one = tl.load(users + first)
+        own = _slopes(dx, t, here, key1, key2, INPUT, root, UW, IW + WW, UP, K, POSITIONS, RATE)
+        w = tl.arange(0, UP)
+        add_whole(scattered, o_users + one * US + w, tl.sum(own, 0), w < UW)
+    if RW > 0:
+        ids = tl.load(ratings + t, mask=here, other=0)
+        own = _slopes(
+            dx, t, here, key1, key2, INPUT, root, RW, IW + WW + UW, RP, K, POSITIONS, RATE
+        )  # fmt: skip
+        w = tl.arange(0, RP)
+        for one in tl.static_range(1, RATINGS + 1):  # few rows: summed here, additions wait less
+            theirs = tl.sum(tl.where((ids == one)[:, None], own, 0.0), 0)
+            add_whole(scattered, o_ratings + one * RS + w, theirs, w < RW)
+
+
+@triton.jit
+def row_counts(
+    now, asked, times, edges, counts,
+    B: tl.constexpr, SPAN: tl.constexpr, EDGES: tl.constexpr, C: tl.constexpr,
+    BM: tl.constexpr, BR: tl.constexpr, SEARCH: tl.constexpr,
+):  # fmt: skip
+    """counts[t, r], (N, C) int16: tokens up to t, from the sequence's first, of row r or above.
+
+    Times ascend, so rows descend along the keys of a query, and these tokens come first.
+    """
+    b, tile = tl.program_id(0), tl.program_id(1)
+    first = tl.load(now + b)
+    length = tl.load(now + b + 1) - first
+    if tile * BM >= length:
+        return
+    i = tile * BM + tl.arange(0, BM)
+    here = i < length
+    time = tl.load(asked + first + i, mask=here, other=0).to(tl.int64)
+    scale = tl.load(now + SCALE * (B + 1) + b).to(tl.int64)
+    for start in tl.range(0, C, BR):
+        r = start + tl.arange(0, BR)
+        beyond = (r > SPAN) & (r <= SPAN + EDGES)
+        edge = tl.load(edges + r - SPAN - 1, mask=beyond, other=0).to(tl.int64)
+        least = tl.where(r <= SPAN, r.to(tl.int64), edge)  # the row's shortest interval
+        latest = tl.maximum(time[:, None] - (least * scale)[None, :], -1).to(tl.int32)
+        latest = tl.where((r <= SPAN + EDGES)[None, :], latest, -1)
+        count = tl.zeros((BM, BR), tl.int32)
+        for bit in tl.static_range(SEARCH):
+            more = count + (1 << (SEARCH - 1 - bit))
+            known = more <= (i + 1)[:, None]
+            there = tl.load(times + first + more - 1, mask=known & here[:, None], other=0)
+            count = tl.where(known & (there <= latest), more, count)
+        at = (first + i)[:, None] * C + r[None, :]
+        tl.store(counts + at, count.to(tl.int16), mask=here[:, None] & (r < C)[None, :])
+
+
+@triton.jit
+def drop_tables(
+    flat, key, tables, places, o_table, o_table_2, o_places, o_places_2,
+    TABLE: tl.constexpr, PLACES: tl.constexpr, LAYER: tl.constexpr, SITES: tl.constexpr,
+    BLOCK: tl.constexpr, RATE: tl.constexpr,
+):  # fmt: skip
+    """Interval and position vectors as each block sees them, (L, 2, R · K) and (L, 2, T · K)."""
+    at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    kind, layer = tl.program_id(1), tl.program_id(2)
+    key1, key2 = words(key)
+    site = LAYER + SITES * layer + kind
+    own = 2 * layer + kind
+    mask = at < TABLE
+    vectors = tl.load(flat + tl.where(kind == 0, o_table, o_table_2) + at, mask=mask, other=0.0)
+    if RATE > 0:
+        vectors = times_left(vectors, key1, key2, site, at, RATE)
+    tl.store(tables + own * TABLE + at, vectors.to(tables.dtype.element_ty), mask=mask)
+    mask = at < PLACES
+    vectors = tl.load(flat + tl.where(kind == 0, o_places, o_places_2) + at, mask=mask, other=0.0)
+    if RATE > 0:
+        vectors = times_left(vectors, key1, key2, site + 2, at, RATE)
+    tl.store(places + own * PLACES + at, vectors.to(places.dtype.element_ty), mask=mask)
+
+
+@triton.jit
+def table_slopes(
+    grads, key, raw, o_table, o_table_2, factor, splits, size,
+    TABLE: tl.constexpr, LAYERS: tl.constexpr, LAYER: tl.constexpr, SITES: tl.constexpr,
+    BLOCK: tl.constexpr, RATE: tl.constexpr,
+):  # fmt: skip
+    """Gradients of the interval tables, from those of what each block saw (L, 2, R · K).
+
+    These come as `splits` partial sums, `size` elements apart.
+    """
+    at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    kind = tl.program_id(1)
+    key1, key2 = words(key)
+    mask = at < TABLE
+    total = tl.zeros((BLOCK,), tl.float32)
+    for layer in tl.static_range(LAYERS):
+        own = raw + (2 * layer + kind) * TABLE + at
+        slope = tl.zeros((BLOCK,), tl.float32)
+        for split in range(splits):
+            slope += tl.load(own + split * size, mask=mask, other=0.0)
+        if RATE > 0:
+            slope = times_left(slope, key1, key2, LAYER + SITES * layer + kind, at, RATE)
+        total += slope
+    total *= tl.where(kind == 0, factor, 1.0)
+    tl.store(grads + tl.where(kind == 0, o_table, o_table_2) + at, total, mask=mask)
+
+
+@triton.jit
+def place_slopes(
+    now, grads, key, slopes, o_places, o_places_2, N,
+    B: tl.constexpr, T: tl.constexpr, D: tl.constexpr, K: tl.constexpr, KINDS: tl.constexpr,
+    LAYERS: tl.constexpr, LAYER: tl.constexpr, SITES: tl.constexpr,
+    BB: tl.constexpr, BW: tl.constexpr, RATE: tl.constexpr,
+):  # fmt: skip
+    """Gradients of a position's vector: sums over sequences of `slopes` (L, N, KINDS · K)."""
+    place, kind = tl.program_id(0), tl.program_id(1)
+    w = tl.program_id(2) * BW + tl.arange(0, BW)
+    key1, key2 = words(key)
+    total = tl.zeros((BW,), tl.float32)
+    for layer in tl.static_range(LAYERS):
+        partial = tl.zeros((BB, BW), tl.float32)
+        for start in range(0, B, BB):
+            b = start + tl.arange(0, BB)
+            first = tl.load(now + b, mask=b < B, other=0)
+            end = tl.load(now + b + 1, mask=b < B, other=0)
+            t = end - (T - place)
+            mask = ((b < B) & (t >= first))[:, None] & (w < D)[None, :]
+            at = (layer * N + t)[:, None] * (KINDS * K) + kind * K + w[None, :]
+            partial += tl.load(slopes + at, mask=mask, other=0.0).to(tl.float32)
+        own = tl.sum(partial, 0)
+        if RATE > 0:
+            site = LAYER + SITES * layer + kind + 2
+            own = times_left(own, key1, key2, site, place * K + w, RATE)
+        total += own
+    to = grads + tl.where(kind == 0, o_places, o_places_2)
+    tl.store(to + place * K + w, total, mask=w < D)

@@ -1,0 +1,233 @@
+"""The network backward; one program a (seed, sequence, tile of M positions).
+
+What a position's keys and values are given comes from the queries of all tiles, so a launch goes
+from one attention to the one before: `back` takes the loss (of the last block) or the slopes by
+keys of the block above, goes through the pointwise layers and, by queries, through the attention;
+`leave` ends with the slopes by keys of the first block and the embeddings.
+
+Letters: see `fpt_model.engines.multiseed.forward`.
+"""
+
+import triton
+import triton.language as tl
+
+from fpt_model.engines.multiseed.by_row import scores_by_row, summed_by_row, values_by_row
+from fpt_model.engines.multiseed.inputs import scattered_slopes
+from fpt_model.engines.multiseed.loss import loss_slopes
+from fpt_model.engines.multiseed.saved import (
+    DN,
+    DN2,
+    DO,
+    DQ,
+    DS,
+    DU,
+    DZ,
+    HAT,
+    HAT2,
+    KEYS,
+    A,
+    H,
+    K,
+    Q,
+    V,
+    at,
+)
+from fpt_model.engines.multiseed.tiles import (
+    AHEAD,
+    FIRST,
+    KEY,
+    QUERY,
+    SECOND,
+    columns,
+    in_turn,
+    layer_offset,
+    matrix_columns,
+    matrix_rows,
+    norm,
+    normed_backward,
+    product,
+    read,
+    spared,
+    tile,
+    whose,
+    write,
+)
+
+
+@triton.jit
+def by_keys(
+    dx, halves, tiles, squares, sequence, groups, first, begin, layer,
+    T: tl.constexpr, M: tl.constexpr, P: tl.constexpr, D: tl.constexpr,
+    LAYERS: tl.constexpr, RATE: tl.constexpr,
+):  # fmt: skip
+    """Gradient of a block's input at M positions: what `back` left in `dx`, keys and values."""
+    half = halves.dtype.element_ty
+    here = first * D + tile(M, D)
+    pairs = tl.arange(0, T)[:, None] * T + first + tl.arange(0, M)[None, :]
+    total = read(dx + sequence.to(tl.int64) * T * D + here, first, begin, M)
+    for n in tl.range(2 * (D // P), num_stages=AHEAD):
+        value, left = n // (D // P), n % (D // P) * P
+        weights = tl.where(value == 1, A, DS)
+        given = tl.where(value == 1, DO, Q)
+        least = tl.where(value == 1, 0.0, float("-inf")).to(half)  # weights are signed
+        scale = tl.where(value == 1, 1 / (1 - RATE), 1.0)
+        square = at(squares, weights, layer, sequence, groups, LAYERS, T * T)
+        square = read(square + pairs, 0, begin, T)
+        vectors = at(tiles, given, layer, sequence, groups, LAYERS + 1, T * D)
+        part = read(vectors + columns(left, T, D, P), 0, begin, T)
+        slope = product(tl.trans(tl.maximum(square, least)), part) * scale
+        total += product(slope.to(half), matrix_rows(halves, KEY + value, left, P, D))
+    return total
+
+
+@triton.jit
+def pointwise_back(
+    dx, model, halves, tiles, rsd, mask, sequence, groups, first, begin, layer,
+    T: tl.constexpr, M: tl.constexpr, P: tl.constexpr, D: tl.constexpr,
+    N: tl.constexpr, LAYERS: tl.constexpr, RATE: tl.constexpr,
+):  # fmt: skip
+    """From the gradient of a block's output to that of what its second norm takes."""
+    half = halves.dtype.element_ty
+    here = first * D + tile(M, D)
+    dz = dx
+    if RATE > 0:
+        dz = dz * spared(mask + T * T + T * D + here, first, begin, M, RATE)
+    dz = dz.to(half)
+    write(at(tiles, DZ, layer, sequence, groups, LAYERS + 1, T * D) + here, dz, first, begin, M)
+    dn = dx
+    for left in tl.range(0, D, P, num_stages=AHEAD):
+        dh = product(dz, matrix_columns(halves, SECOND, left, P, D))
+        place = first * D + columns(left, M, D, P)
+        hidden = at(tiles, H, layer, sequence, groups, LAYERS + 1, T * D)
+        h = read(hidden + place, first, begin, M)
+        du = tl.where(h > 0, dh * (1 / (1 - RATE)), 0.0).to(half)
+        to = at(tiles, DU, layer, sequence, groups, LAYERS + 1, T * D)
+        write(to + place, du, first, begin, M)
+        dn += product(du, matrix_rows(halves, FIRST, left, P, D))
+    write(at(tiles, DN2, layer, sequence, groups, LAYERS + 1, T * D) + here, dn, first, begin, M)
+    hat = read(at(tiles, HAT2, layer, sequence, groups, LAYERS + 1, T * D) + here, first, begin, M)
+    rows = first + tl.arange(0, M)
+    rsd2 = tl.load(at(rsd, 1, layer, sequence, groups, LAYERS, T) + rows)
+    weight, _ = norm(model, 1, D)
+    return normed_backward(dn, hat.to(tl.float32), rsd2, weight, N, D)
+
+
+@triton.jit
+def score_slopes(a, da, scale, RATE: tl.constexpr):
+    """Gradient of scores from that of the weights `a`, signed as `attend` saves them."""
+    a = a.to(tl.float32)
+    weighted = tl.maximum(a, 0.0) * da * (scale / (1 - RATE))
+    return weighted - tl.abs(a) * tl.sum(weighted, 1)[:, None]
+
+
+@triton.jit(do_not_specialize=["layer"])
+def back(
+    model, halves, o_items, o_norm, o_blocks, scattered, x, targets, negatives, dx, losses,
+    begins, chosen, look_ups, tables, masks, mask_size, tiles, squares, rsd, sums,
+    size, scattered_size, batch, scale, layer,
+    T: tl.constexpr, M: tl.constexpr, P: tl.constexpr, D: tl.constexpr,
+    N: tl.constexpr, R: tl.constexpr, C: tl.constexpr, IW: tl.constexpr, IP: tl.constexpr,
+    LAYERS: tl.constexpr, LAST: tl.constexpr, INTERVALS: tl.constexpr, RATE: tl.constexpr,
+    OVERLAP: tl.constexpr,
+):  # fmt: skip
+    """Gradients of a block by queries, after the loss or the keys of the one above. Grid (G·T/M,).
+
+    Leaves in `dx` (G, T, D) what its input has by way of queries, and saves the gradients of what
+    norms (DN) and linear layers give, from which `sums.py` takes those of the weights. `scale`
+    of scores: 1 / √N.
+    """
+    groups, sequence, first, begin = whose(begins, T, M)
+    if first + M <= begin:
+        if LAST:
+            tl.store(losses + sequence * T + first + tl.arange(0, M), tl.zeros((M,), tl.float32))
+        return
+    window = tl.load(chosen + sequence).to(tl.int64)
+    in_turn(OVERLAP)
+    seed = sequence // batch
+    wide = sequence.to(tl.int64)
+    model += seed.to(tl.int64) * size
+    halves += seed.to(tl.int64) * size + o_blocks + layer_offset(layer, D)
+    half = halves.dtype.element_ty
+    here, pairs = first * D + tile(M, D), first * T + tile(M, T)
+    mask = masks + wide * mask_size + T * D + layer * (T * T + 2 * T * D)
+    if LAST:
+        scattered += seed.to(tl.int64) * scattered_size
+        dx2 = loss_slopes(
+            model, o_items, o_norm, scattered, x + wide * T * D + here,
+            targets + sequence * T + first, negatives + sequence * T + first,
+            losses + sequence * T + first,
+            at(tiles, HAT, LAYERS, sequence, groups, LAYERS + 1, T * D) + here,
+            at(tiles, DN, LAYERS, sequence, groups, LAYERS + 1, T * D) + here,
+            first, begin, M, D, N, IW, IP,
+        )  # fmt: skip
+    else:
+        above = halves + layer_offset(1, D)
+        dx2 = by_keys(
+            dx, above, tiles, squares, sequence, groups, first, begin, layer + 1,
+            T, M, P, D, LAYERS, RATE,
+        )  # fmt: skip
+    model += o_blocks + layer_offset(layer, D)
+    dx1 = pointwise_back(
+        dx2, model, halves, tiles, rsd, mask, sequence, groups, first, begin, layer,
+        T, M, P, D, N, LAYERS, RATE,
+    )  # fmt: skip
+    do = dx1.to(half)
+    write(at(tiles, DO, layer, sequence, groups, LAYERS + 1, T * D) + here, do, first, begin, M)
+    v = read(at(tiles, V, layer, sequence, groups, LAYERS + 1, T * D) + tile(T, D), 0, begin, T)
+    da = product(do, tl.trans(v))
+    if INTERVALS:
+        sums = at(sums, KEYS, layer, sequence, groups, LAYERS, T * R) + first * R
+        tables += (seed * LAYERS + layer).to(tl.int64) * 2 * R * D
+        look_up = read(look_ups + window * T * T + pairs, first, begin, M).to(tl.int32)
+        da += scores_by_row(do, tables + R * D, look_up, sums, first, begin, M, D, R, C)
+    a = read(at(squares, A, layer, sequence, groups, LAYERS, T * T) + pairs, first, begin, M)
+    ds = score_slopes(a, da, scale, RATE)
+    write(at(squares, DS, layer, sequence, groups, LAYERS, T * T) + pairs, ds, first, begin, M)
+    k = read(at(tiles, K, layer, sequence, groups, LAYERS + 1, T * D) + tile(T, D), 0, begin, T)
+    dq = product(ds.to(half), k)
+    if INTERVALS:
+        summed_by_row(ds, look_up, sums, M, R)
+        dq += values_by_row(sums, tables, first, begin, M, D, R, C)
+    dq = dq.to(half)
+    write(at(tiles, DQ, layer, sequence, groups, LAYERS + 1, T * D) + here, dq, first, begin, M)
+    dn = dx1 + product(dq, matrix_rows(halves, QUERY, 0, D, D))
+    write(at(tiles, DN, layer, sequence, groups, LAYERS + 1, T * D) + here, dn, first, begin, M)
+    hat = read(at(tiles, HAT, layer, sequence, groups, LAYERS + 1, T * D) + here, first, begin, M)
+    rows = first + tl.arange(0, M)
+    rsd1 = tl.load(at(rsd, 0, layer, sequence, groups, LAYERS, T) + rows)
+    weight, _ = norm(model, 0, D)
+    out = normed_backward(dn, hat.to(tl.float32), rsd1, weight, N, D)
+    write(dx + wide * T * D + here, out, first, begin, M)
+
+
+@triton.jit
+def leave(
+    halves, o_items, o_weeks, o_users, o_blocks, scattered, dx, items, weeks, users,
+    begins, masks, mask_size, tiles, squares, size, scattered_size, batch, root,
+    T: tl.constexpr, M: tl.constexpr, P: tl.constexpr, D: tl.constexpr,
+    IW: tl.constexpr, WW: tl.constexpr, UW: tl.constexpr,
+    IP: tl.constexpr, WP: tl.constexpr, UP: tl.constexpr,
+    LAYERS: tl.constexpr, INTERVALS: tl.constexpr, RATE: tl.constexpr,
+    OVERLAP: tl.constexpr,
+):  # fmt: skip
+    """Gradient of the looked-up tables; of positions, if added here, into `dx`. Grid (G·T/M,)."""
+    groups, sequence, first, begin = whose(begins, T, M)
+    if first + M <= begin:
+        return
+    in_turn(OVERLAP)
+    seed = sequence // batch
+    halves += seed.to(tl.int64) * size + o_blocks
+    scattered += seed.to(tl.int64) * scattered_size
+    here = first * D + tile(M, D)
+    g = by_keys(
+        dx, halves, tiles, squares, sequence, groups, first, begin, 0, T, M, P, D, LAYERS, RATE
+    )
+    if RATE > 0:
+        g = g * spared(masks + sequence.to(tl.int64) * mask_size + here, first, begin, M, RATE)
+    if not INTERVALS:
+        write(dx + sequence.to(tl.int64) * T * D + here, g, first, begin, M)
+    scattered_slopes(
+        g * root, scattered, o_items, o_weeks, o_users,
+        items + sequence * T + first, weeks + sequence * T + first, users + sequence,
+        halves.dtype.element_ty, M, D, IW, WW, UW, IP, WP, UP,
+    )  # fmt: skip

@@ -1,0 +1,211 @@
+"""What a step begins with, and the gradient of what it looks up: windows, negatives, dropout.
+
+Letters: S seeds, B batch, T sequence, D width, R interval rows, L blocks; G = S·B programs.
+"""
+
+import triton
+import triton.language as tl
+
+from fpt_model.engines.multiseed import chance
+from fpt_model.engines.multiseed.chance import below, bits, chosen, kept, step_key
+from fpt_model.engines.multiseed.tiles import add_whole, product
+
+DROPOUT = tl.constexpr(chance.DROPOUT)
+NEGATIVE = tl.constexpr(chance.NEGATIVE)
+ITEM = tl.constexpr(chance.ITEM)
+ITEM_ID = tl.constexpr(chance.ITEM_ID)
+USER = tl.constexpr(chance.USER)
+USER_ID = tl.constexpr(chance.USER_ID)
+LAYER = tl.constexpr(chance.LAYER)
+LAYER_SITES = tl.constexpr(chance.LAYER_SITES)
+KEY_TABLE = tl.constexpr(chance.KEY_TABLE)
+KEY_PLACE = tl.constexpr(chance.KEY_PLACE)
+
+
+@triton.jit
+def count_targets(real, windows, order, n_order, out, batch, B: tl.constexpr):
+    """How many positions have a target, by step. Grid (S, steps). `windows`: see `enter`."""
+    seed, step = tl.program_id(0), tl.program_id(1)
+    b = tl.arange(0, B)
+    place = step * batch + b
+    there = (b < batch) & (place < n_order)
+    row = tl.load(order + seed * n_order + place, mask=there, other=0)
+    counts = tl.load(real + seed * windows + row, mask=there, other=0)
+    tl.store(out + seed * tl.num_programs(1) + step, tl.sum(counts, 0))
+
+
+@triton.jit(do_not_specialize=["step"])
+def draw(
+    keys, clock, step, masks, batch, pairs,
+    PAIRS: tl.constexpr, RATE: tl.constexpr,
+):  # fmt: skip
+    """What dropout spares, two elements by 32 bits. Grid (G, pairs / PAIRS).
+
+    `masks` (G, 2·pairs): 0 or 1.
+    """
+    program = tl.program_id(0)
+    seed, b = program // batch, program % batch
+    first, second = step_key(keys, clock, seed, step)
+    place = tl.program_id(1) * PAIRS + tl.arange(0, PAIRS)
+    drawn = bits(first, second, DROPOUT, b * pairs + place)
+    low = chosen(drawn & 0xFFFF, RATE).to(tl.uint8)
+    high = chosen(drawn >> 16, RATE).to(tl.uint8)
+    masks += program.to(tl.int64) * 2 * pairs
+    tl.store(masks + place, low, mask=place < pairs)
+    tl.store(masks + pairs + place, high, mask=place < pairs)
+
+
+@triton.jit(do_not_specialize=["step"])
+def choose(
+    keys, clock, step, w_items, w_weeks, w_targets, w_users, real, windows, order, n_order,
+    gaps, firsts, counts, n_items, n_users,
+    items_out, weeks_out, targets_out, negatives_out, users_out, chosen_out, begins_out,
+    batch, length,
+    T: tl.constexpr, SEARCH: tl.constexpr, TRAIN: tl.constexpr,
+    ITEM_RATE: tl.constexpr, USER_RATE: tl.constexpr,
+):  # fmt: skip
+    """Windows of a step, some of their ids replaced, and items that users have not met. Grid (G,).
+
+    A window lies at the end of T places; `begins_out` (G,): the first that is real, T past the last
+    user. `windows`: how many lie between those of one seed and the next; 0 where they share them.
+    """
+    program = tl.program_id(0)
+    seed, b = program // batch, program % batch
+    key, key2 = step_key(keys, clock, seed, step)
+    place = step * batch + b
+    there = place < n_order
+    user_row = tl.load(order + seed * n_order + place, mask=there, other=0)
+    window = seed * windows + user_row
+    begin = T - tl.load(real + window, mask=there, other=0)
+    user = tl.load(w_users + window)
+    t = tl.arange(0, T)
+    own, to = b * T + t, program * T + t
+    from_window = window.to(tl.int64) * length + t - (T - length)
+    inside = t >= begin
+    items = tl.load(w_items + from_window, mask=inside, other=0)
+    if TRAIN:
+        tl.store(targets_out + to, tl.load(w_targets + from_window, mask=inside, other=0))
+        drawn = bits(key, key2, NEGATIVE, own)
+        tl.store(negatives_out + to, unmet(drawn, gaps, firsts, counts, user, n_items, SEARCH))
+    if ITEM_RATE > 0:
+        other = 1 + below(bits(key, key2, ITEM_ID, own), n_items)
+        stays = kept(key, key2, ITEM, own, ITEM_RATE) > 0
+        items = tl.where(stays | (items == 0), items, other)
+    if USER_RATE > 0:
+        other_user = 1 + below(bits(key, key2, USER_ID, b), n_users)
+        user = tl.where(kept(key, key2, USER, b, USER_RATE) > 0, user, other_user)
+    tl.store(items_out + to, items)
+    tl.store(weeks_out + to, tl.load(w_weeks + from_window, mask=inside, other=0))
+    tl.store(users_out + program, user)
+    tl.store(chosen_out + program, window)
+    tl.store(begins_out + program, begin)
+
+
+@triton.jit
+def unmet(drawn, gaps, firsts, counts, user, n_items, SEARCH: tl.constexpr):
+    """By random bits, items that the user has not met: see `fpt_model.data.negatives`."""
+    begin, count = tl.load(firsts + user - 1), tl.load(counts + user - 1)
+    nth = below(drawn, n_items - count)
+    low, high = tl.zeros_like(nth), tl.zeros_like(nth) + count
+    for _ in range(SEARCH):
+        middle = (low + high) // 2
+        going = low < high
+        gap = tl.load(gaps + begin + middle, mask=going, other=0)
+        low = tl.where(going & (gap <= nth), middle + 1, low)
+        high = tl.where(going & (gap > nth), middle, high)
+    return nth + 1 + low
+
+
+@triton.jit
+def dropped(
+    x, block, table, spans, keys, clock, seed, step, tables, places,
+    TABLE: tl.constexpr, PLACES: tl.constexpr, BLOCK: tl.constexpr,
+    LAYERS: tl.constexpr, RATE: tl.constexpr,
+):  # fmt: skip
+    """Write a block x of interval or position vectors with the dropout of each layer.
+
+    Of the penalised tables, 1 and 2 are positions of keys and values, 3 and 4 intervals. Out:
+    `tables` (S, L, 2, R, D) and `places` (S, L, 2, T, D).
+    """
+    first, second = step_key(keys, clock, seed, step)
+    place = (block - tl.load(spans + 2 * table)) * BLOCK + tl.arange(0, BLOCK)
+    for layer in tl.static_range(LAYERS):
+        site, out = LAYER + LAYER_SITES * layer, (seed * LAYERS + layer).to(tl.int64) * 2
+        if table < 3:
+            y = x
+            if RATE > 0:
+                y = x * kept(first, second, site + KEY_PLACE + table - 1, place, RATE)
+            tl.store(places + (out + table - 1) * PLACES + place, y, mask=place < PLACES)
+        else:
+            z = x
+            if RATE > 0:
+                z = x * kept(first, second, site + KEY_TABLE + table - 3, place, RATE)
+            z = z.to(tables.dtype.element_ty)
+            tl.store(tables + (out + table - 3) * TABLE + place, z, mask=place < TABLE)
+
+
+@triton.jit(do_not_specialize=["step"])
+def drop_tables(
+    model, penalised, spans, keys, clock, step, tables, places, size,
+    TABLE: tl.constexpr, PLACES: tl.constexpr, BLOCK: tl.constexpr,
+    LAYERS: tl.constexpr, RATE: tl.constexpr,
+):  # fmt: skip
+    """What Adam leaves to the next step, where there was none before. Grid (blocks, S)."""
+    block, seed = tl.program_id(0), tl.program_id(1)
+    table = tl.load(penalised + block)
+    if table > 0:
+        x = tl.load(model + seed.to(tl.int64) * size + block * BLOCK + tl.arange(0, BLOCK))
+        dropped(
+            x, block, table, spans, keys, clock, seed, step, tables, places,
+            TABLE, PLACES, BLOCK, LAYERS, RATE,
+        )  # fmt: skip
+
+
+@triton.jit
+def looked_up(
+    model, o_items, o_weeks, o_users, items, weeks, user, inside,
+    M: tl.constexpr, D: tl.constexpr,
+    IW: tl.constexpr, WW: tl.constexpr, UW: tl.constexpr,
+    IP: tl.constexpr, WP: tl.constexpr, UP: tl.constexpr,
+):  # fmt: skip
+    """Embeddings (M, D) of M positions: of their items (M,), weeks (M,) and user."""
+    d = tl.arange(0, D)[None, :]
+    column = tl.zeros((M, 1), tl.int32) + d
+    x = tl.load(model + o_items + items[:, None] * IP + d, mask=column < IW, other=0.0)
+    if WW > 0:
+        theirs = (column >= IW) & (column < IW + WW)
+        x += tl.load(model + o_weeks + weeks[:, None] * WP + d - IW, mask=theirs, other=0.0)
+    if UW > 0:
+        theirs = (column >= IW + WW) & (column < IW + WW + UW) & inside[:, None]
+        x += tl.load(model + o_users + user * UP + column - IW - WW, mask=theirs, other=0.0)
+    return x
+
+
+@triton.jit
+def scattered_slopes(
+    g, scattered, o_items, o_weeks, o_users, items, weeks, user, half: tl.constexpr,
+    M: tl.constexpr, D: tl.constexpr,
+    IW: tl.constexpr, WW: tl.constexpr, UW: tl.constexpr,
+    IP: tl.constexpr, WP: tl.constexpr, UP: tl.constexpr,
+):  # fmt: skip
+    """Add the slopes g (M, D) of M positions' embeddings to those of the tables.
+
+    `half`: what products take.
+    """
+    m, d = tl.arange(0, M), tl.arange(0, D)
+    item = tl.load(items + m)
+    real = (item > 0)[:, None]
+    column = tl.zeros((M, 1), tl.int32) + d[None, :]
+    add_whole(scattered + o_items + item[:, None] * IP + d[None, :], g, real & (column < IW))
+    if WW > 0:  # positions share their weeks, so the last of each week adds for all of them
+        week = tl.load(weeks + m)
+        same = week[:, None] == week[None, :]
+        later = same & (m[None, :] > m[:, None])
+        theirs = (tl.sum(later.to(tl.int32), 1) == 0)[:, None]
+        theirs = theirs & (column >= IW) & (column < IW + WW)
+        sums = product(same.to(half), tl.where(real, g, 0.0).to(half))
+        add_whole(scattered + o_weeks + week[:, None] * WP + d[None, :] - IW, sums, theirs)
+    if UW > 0:
+        theirs = (d >= IW + WW) & (d < IW + WW + UW)
+        total = tl.sum(tl.where(real, g, 0.0), 0)
+        add_whole(scattered + o_users + tl.load(user) * UP + d - IW - WW, total, theirs)

@@ -1,0 +1,50 @@
+"""Loss of M positions, and its gradient. Losses are sums over positions: see `multiseed.update`."""
+
+import triton
+import triton.language as tl
+
+from fpt_model.engines.multiseed import layout
+from fpt_model.engines.multiseed.tiles import add_whole, normed, normed_backward, read, write
+
+BLOCK = tl.constexpr(layout.BLOCK)
+
+
+@triton.jit
+def loss_slopes(
+    model, o_items, o_norm, scattered, x, targets, negatives, losses, hat_out, dn_out,
+    first, begin,
+    M: tl.constexpr, D: tl.constexpr, N: tl.constexpr, IW: tl.constexpr, IP: tl.constexpr,
+):  # fmt: skip
+    """Gradient of what the last norm takes, (M, D), by binary cross-entropy; that of the items.
+
+    Leaves what the last norm makes (hat) and the gradient of what it gives (dn) to `sums.py`.
+    `x`, `hat_out` and `dn_out` are places of the tile.
+    """
+    d, m = tl.arange(0, D), tl.arange(0, M)
+    weight = tl.load(model + o_norm + d)
+    bias = tl.load(model + o_norm + BLOCK + d)
+    f, hat, rsd = normed(read(x, first, begin, M), weight, bias, N, D)
+    target, negative = tl.load(targets + m), tl.load(negatives + m)
+    real = target > 0
+    used = real[:, None] & (d < IW)[None, :]
+    to_target = target[:, None] * IP + d[None, :]
+    to_negative = negative[:, None] * IP + d[None, :]
+    wanted = tl.load(model + o_items + to_target, mask=used, other=0.0)
+    unwanted = tl.load(model + o_items + to_negative, mask=used, other=0.0)
+    up, down = tl.sum(f * wanted, 1), tl.sum(f * unwanted, 1)
+    loss = softplus(-up) + softplus(down)
+    tl.store(losses + m, tl.where(real, loss, 0.0))
+    slope_up = tl.where(real, tl.sigmoid(up) - 1, 0.0)
+    slope_down = tl.where(real, tl.sigmoid(down), 0.0)
+    df = slope_up[:, None] * wanted + slope_down[:, None] * unwanted
+    add_whole(scattered + o_items + to_target, slope_up[:, None] * f, used)
+    add_whole(scattered + o_items + to_negative, slope_down[:, None] * f, used)
+    write(hat_out, hat, first, begin, M)
+    write(dn_out, df, first, begin, M)
+    return normed_backward(df, hat, rsd, weight, N, D)
+
+
+@triton.jit
+def softplus(x):
+    """log(1 + exp(x))."""
+    return tl.maximum(x, 0.0) + tl.log(1 + tl.exp(-tl.abs(x)))

@@ -1,0 +1,189 @@
+"""The launches of a step, in order: windows and dropout, blocks, loss, back, sums, Adam.
+
+A launch of the chain, from `enter` to Adam, may begin while the one before it ends; the others run
+beside it and are over before Adam begins.
+
+Letters: S seeds, B batch, T sequence, D width, R interval rows, L blocks.
+"""
+
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from fpt_model.engines.multiseed import chain, inputs, summing, update
+from fpt_model.engines.multiseed.groups import PAIRS_AT_ONCE
+from fpt_model.engines.multiseed.layout import BLOCK, power_of_two
+from fpt_model.engines.multiseed.scratch import Batch, Scratch
+
+if TYPE_CHECKING:
+    from fpt_model.engines.multiseed.engine import Engine
+
+
+def train_step(engine: "Engine", step: int) -> None:
+    """One step of all seeds: step `step` of the epoch, whose draws are there.
+
+    What does not wait for one another runs side by side, where the engine has streams for it.
+    """
+    assert engine.batch is not None
+    if step + 1 < engine.steps:
+        with engine.beside(0):
+            draw(engine, engine.batch, step + 1)
+    gradients(engine, engine.batch, step)
+    _adam(engine, step)
+
+
+def start(engine: "Engine", batch: Batch, step: int) -> None:
+    """What a step finds that no other went before."""
+    draw(engine, batch, step)
+    if engine.config.intervals:
+        drop_tables(engine, step, train=True)
+    _count_targets(engine, batch)  # the last one: `enter` looks at draws before this one ends
+
+
+def _count_targets(engine: "Engine", batch: Batch) -> None:
+    """Positions of each step of the epoch that have one."""
+    inputs.count_targets[(engine.seeds, engine.steps)](
+        *(batch.real, 0 if batch.shared else engine.n_rows, engine.order, engine.n_rows),
+        *(engine.n_real, engine.config.batch_size),
+        B=power_of_two(engine.config.batch_size),
+    )
+
+
+def draw(engine: "Engine", batch: Batch, step: int) -> None:
+    """What a step needs of windows, negatives and dropout, for which weights are not needed."""
+    at, config = engine.scratch, engine.config
+    choose(engine, at, batch, engine.order, step, train=True)
+    if config.dropout:
+        pairs = at.mask_size // 2
+        inputs.draw[(len(at.x), -(-pairs // BLOCK))](
+            *(engine.keys, engine.clock, step, at.drawn[step % 2].masks),
+            *(config.batch_size, pairs),
+            PAIRS=BLOCK,
+            RATE=config.dropout,
+        )
+
+
+def choose(
+    engine: "Engine", at: Scratch, batch: Batch, order: Tensor, step: int, *, train: bool
+) -> None:
+    """Batch `step` of the windows in `order` (S, N), with negatives to train."""
+    config, drawn = engine.config, at.drawn[step % 2]
+    inputs.choose[(len(at.x),)](
+        *(engine.keys, engine.clock, step, batch.items, batch.weeks, batch.targets, batch.users),
+        *(batch.real, 0 if batch.shared else engine.n_rows, order, order.shape[1]),
+        *(engine.gaps, engine.firsts, engine.counts),
+        *(engine.sequences.n_items, engine.sequences.n_users),
+        *(drawn.items, drawn.weeks, drawn.targets, drawn.negatives),
+        *(drawn.users, drawn.chosen, drawn.begins),
+        *(len(at.x) // engine.seeds, config.max_length),
+        T=engine.layout.length,
+        SEARCH=engine.search,
+        TRAIN=train,
+        ITEM_RATE=config.item_dropout if train else 0.0,
+        USER_RATE=config.user_dropout if train else 0.0,
+    )
+
+
+def gradients(engine: "Engine", batch: Batch, step: int) -> None:
+    """All of a step but its draws and the update."""
+    at, layers = engine.scratch, engine.config.blocks
+    forward(engine, at, batch, step, train=True)
+    for layer in reversed(range(layers)):
+        chain.back(engine, at, batch, layer, step)
+        if layer == layers - 1:
+            with engine.beside(0):
+                _losses(engine, at, step)
+    _sums(engine, at, step)
+    chain.leave(engine, at, step)
+    if not engine.config.intervals:
+        summing.input_place_slopes(engine, at, step)
+    engine.meet()
+
+
+def _sums(engine: "Engine", at: Scratch, step: int) -> None:
+    """Gradients of weights; what takes longest begins first."""
+    launches = [summing.key_slopes, summing.weight_slopes]
+    if not chain.is_narrow(engine):
+        launches.reverse()
+    if engine.config.intervals:
+        launches.append(summing.interval_slopes)
+    for side, launch in enumerate(launches, 1):
+        with engine.beside(side):
+            launch(engine, at, step)
+
+
+def forward(engine: "Engine", at: Scratch, batch: Batch, step: int, *, train: bool) -> None:
+    """From what was drawn for a step to what the last block gives, `at.x`.
+
+    Tables are as `drop_tables` left them.
+    """
+    chain.enter(engine, at, step, train=train)
+    for layer in range(engine.config.blocks):
+        chain.attend(engine, at, batch, layer, step, train=train)
+
+
+def drop_tables(engine: "Engine", step: int, *, train: bool) -> None:
+    """Interval and position vectors with their dropout, or without to rank."""
+    inputs.drop_tables[(engine.layout.size // BLOCK, engine.seeds)](
+        *(engine.params, engine.penalised, engine.spans, engine.keys, engine.clock, step),
+        *(engine.tables, engine.places, engine.layout.size),
+        **_dropped(engine),
+        RATE=engine.config.dropout if train else 0.0,
+    )
+
+
+def _losses(engine: "Engine", at: Scratch, step: int) -> None:
+    if engine.group_losses.shape[1]:
+        _groups(engine, step)
+    _norms_and_loss(engine, at, step)
+
+
+def _groups(engine: "Engine", step: int) -> None:
+    layout, config = engine.layout, engine.config
+    update.group_slopes[(engine.seeds, engine.group_losses.shape[1] // PAIRS_AT_ONCE)](
+        *(engine.params, engine.scattered, layout.offset("users.weight")),
+        *(engine.keys, engine.clock, step, engine.n_real, engine.steps),
+        *(engine.groups, engine.group_losses, layout.size, layout.looked_up),
+        *(engine.sequences.n_users, config.group_pairs, config.group_margin, config.group_weight),
+        PAIRS=PAIRS_AT_ONCE,
+        UP=power_of_two(config.user_width),
+    )
+
+
+def _norms_and_loss(engine: "Engine", at: Scratch, step: int) -> None:
+    positions = engine.config.batch_size * engine.layout.length
+    update.sum_up[(engine.seeds,)](
+        *(engine.block_squares, engine.spans, at.losses, engine.group_losses, engine.n_real),
+        *(engine.record, engine.norms, engine.layout.size // BLOCK, positions, step),
+        *(engine.steps, engine.config.l2),
+        TABLES=len(engine.spans),
+        P=power_of_two(positions),
+        PAIRS=engine.group_losses.shape[1],
+        CHUNK=256,
+        CHUNKS=engine.norm_chunks,
+    )
+
+
+def _adam(engine: "Engine", step: int) -> None:
+    layout, config = engine.layout, engine.config
+    n_blocks = layout.size // BLOCK
+    update.adam[(n_blocks, engine.seeds)](
+        *(engine.params, engine.halves, engine.moments, engine.squares),
+        *(engine.scattered, engine.dense, engine.penalised, engine.spans, engine.norms),
+        *(engine.block_squares, engine.n_real, engine.keys, engine.clock, step, engine.steps),
+        *(engine.tables, engine.places, layout.size, layout.looked_up),
+        *(engine.dense.shape[2], layout.shared, n_blocks),
+        *(config.l2, config.learning_rate, config.beta1, config.beta2),
+        SPLIT=engine.splits,
+        TABLES=len(engine.spans),
+        **_dropped(engine),
+        INTERVALS=config.intervals,
+        RATE=config.dropout,
+        OVERLAP=engine.overlaps,
+    )
+
+
+def _dropped(engine: "Engine") -> dict[str, int]:
+    layout = engine.layout
+    table, places = layout.rows * layout.width, layout.length * layout.width
+    return {"TABLE": table, "PLACES": places, "BLOCK": BLOCK, "LAYERS": engine.config.blocks}

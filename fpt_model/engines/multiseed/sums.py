@@ -1,0 +1,232 @@
+"""From gradients of activations to those of weights: sums over the batch in a fixed order.
+
+Each kernel writes partial sums of a part of the batch, (S, splits, P'), where P' leaves out the
+tables that are looked up; Adam adds the parts.
+
+Tables that all blocks use, positions and intervals, have sums of each block: those of the later
+blocks lie behind all others, `shared` places a block.
+
+Letters: S seeds, B batch, T sequence, D width, W columns of a program, R interval rows, L blocks;
+G = S·B sequences.
+"""
+
+import triton
+import triton.language as tl
+
+from fpt_model.engines.multiseed import chance, layout
+from fpt_model.engines.multiseed.chance import kept, step_key
+from fpt_model.engines.multiseed.saved import (
+    DN,
+    DN2,
+    DO,
+    DQ,
+    DS,
+    DU,
+    DZ,
+    HAT,
+    HAT2,
+    KEYS,
+    VALUES,
+    A,
+    H,
+    Q,
+    X,
+    at,
+)
+from fpt_model.engines.multiseed.tiles import (
+    FIRST,
+    KEY,
+    QUERY,
+    bias_offset,
+    columns,
+    layer_offset,
+    matrix_offset,
+    norm_offset,
+    product,
+    tile,
+)
+
+BLOCK = tl.constexpr(layout.BLOCK)
+LAYER = tl.constexpr(chance.LAYER)
+LAYER_SITES = tl.constexpr(chance.LAYER_SITES)
+KEY_TABLE = tl.constexpr(chance.KEY_TABLE)
+KEY_PLACE = tl.constexpr(chance.KEY_PLACE)
+
+
+@triton.jit
+def begins_of(begins, seed, part, batch, PER_SPLIT: tl.constexpr, T: tl.constexpr):
+    """Of a part of the batch, each sequence's first position that is no padding."""
+    b = part * PER_SPLIT + tl.arange(0, PER_SPLIT)
+    return tl.load(begins + seed * batch + b, mask=b < batch, other=T)
+
+
+@triton.jit
+def real_rows(starts, n, PER_SPLIT: tl.constexpr, T: tl.constexpr):
+    """Which rows (T, 1) of a part's n-th sequence are no padding; `starts` as `begins_of` gives."""
+    begin = tl.sum(tl.where(tl.arange(0, PER_SPLIT) == n, starts, 0), 0)
+    return (tl.arange(0, T) >= begin)[:, None]
+
+
+@triton.jit
+def weight_slopes(
+    dense, model, o_blocks, o_norm, begins, tiles, size, dense_size, looked_up, batch,
+    PER_SPLIT: tl.constexpr, T: tl.constexpr, D: tl.constexpr, W: tl.constexpr,
+    LAYERS: tl.constexpr, STAGES: tl.constexpr,
+):  # fmt: skip
+    """Gradients of linear layers but keys' and values', and of LayerNorms.
+
+    Grid (S, (3·L + 1)·D/W, splits of the batch). Programs: query, first and second of each block,
+    last norm, each for W columns of the gradients that it reads. Query and first read what a norm
+    gives, hat · weight + bias, and take its gradients along.
+    """
+    seed, part = tl.program_id(0), tl.program_id(2)
+    number, left = tl.program_id(1) // (D // W), tl.program_id(1) % (D // W) * W
+    is_last = number == 3 * LAYERS
+    own, which = number // 3, tl.where(is_last, 3, number % 3)  # the last norm is above all blocks
+    groups = tl.num_programs(0) * batch
+    is_second = which == 2
+    slopes = tl.where(which == 0, DQ, tl.where(is_second, DZ, DU))
+    source = tl.where(which == 1, HAT2, tl.where(is_second, H, HAT))
+    norms = tl.where(which == 1, DN2, DN)
+    mine = columns(left, T, D, W)
+    # What wgmma reads, it alone may read: of other loads Triton 3.6 keeps one place less, and the
+    # next one would fill what a product on its way still reads. So ones sum up slopes, and what a
+    # norm makes is read twice.
+    ones = tl.full((T, 16), 1.0, tiles.dtype.element_ty)
+    total = tl.zeros((W, D), tl.float32)
+    biases = tl.zeros((W, 16), tl.float32)
+    weights, shifts = tl.zeros((T, W), tl.float32), tl.zeros((T, W), tl.float32)
+    starts = begins_of(begins, seed, part, batch, PER_SPLIT, T)
+    for n in tl.range(PER_SPLIT, num_stages=STAGES):
+        g, there = seed * batch + part * PER_SPLIT + n, real_rows(starts, n, PER_SPLIT, T)
+        slope_at = at(tiles, slopes, own, g, groups, LAYERS + 1, T * D) + mine
+        slope = tl.load(slope_at, mask=there & (which < 3), other=0.0)
+        read_at = at(tiles, source, own, g, groups, LAYERS + 1, T * D)
+        read = tl.load(read_at + tile(T, D), mask=there, other=0.0)
+        change_at = at(tiles, norms, own, g, groups, LAYERS + 1, T * D) + mine
+        change = tl.load(change_at, mask=there & (which != 2), other=0.0).to(tl.float32)
+        hat = tl.load(read_at + mine, mask=there & (which != 2), other=0.0)
+        total += product(tl.trans(slope), read)
+        biases += product(tl.trans(slope), ones)
+        weights += change * hat.to(tl.float32)
+        shifts += change
+    d, h = tl.arange(0, D), left + tl.arange(0, W)
+    out = dense + (seed * tl.num_programs(2) + part).to(tl.int64) * dense_size - looked_up
+    bias = tl.sum(biases, 1) * (1 / 16)
+    block = o_blocks + layer_offset(own, D)
+    if which != 2:
+        place = block + norm_offset(which, D)
+        if is_last:
+            place = o_norm
+        model += seed.to(tl.int64) * size + place
+        total = (
+            total * tl.load(model + d)[None, :] + bias[:, None] * tl.load(model + BLOCK + d)[None]
+        )
+        tl.store(out + place + h, tl.sum(weights, 0))
+        tl.store(out + place + BLOCK + h, tl.sum(shifts, 0))
+    if which < 3:
+        place = block + matrix_offset(tl.where(which == 0, QUERY, FIRST + which - 1), D)
+        tl.store(out + place + left * D + tile(W, D), total)
+        tl.store(out + place + bias_offset(D) + h, bias)
+
+
+@triton.jit(do_not_specialize=["step"])
+def key_slopes(
+    dense, o_blocks, o_places_k, o_places_v, keys, clock, step, begins, tiles, squares,
+    dense_size, looked_up, shared, batch,
+    PER_SPLIT: tl.constexpr, T: tl.constexpr, D: tl.constexpr, W: tl.constexpr,
+    LAYERS: tl.constexpr, INTERVALS: tl.constexpr, RATE: tl.constexpr, STAGES: tl.constexpr,
+):  # fmt: skip
+    """Gradients of the linear layers of keys and values, and of the positions added to them.
+
+    Grid (S, 2·L·D/W, splits of the batch): a program takes W columns of a block's keys or values.
+    Slopes of keys are taken again rather than read, so that nothing waits for the launch that takes
+    them for the input.
+    """
+    seed, part = tl.program_id(0), tl.program_id(2)
+    number, left = tl.program_id(1) // (D // W), tl.program_id(1) % (D // W) * W
+    layer, value = number // 2, number % 2
+    mine = columns(left, T, D, W)
+    groups = tl.num_programs(0) * batch
+    pairs, vectors = tl.where(value == 1, A, DS), tl.where(value == 1, DO, Q)
+    least = tl.where(value == 1, 0.0, float("-inf"))  # weights are signed: see `attend`
+    scale = tl.where(value == 1, 1 / (1 - RATE), 1.0)
+    total = tl.zeros((W, D), tl.float32)
+    slopes = tl.zeros((T, W), tl.float32)
+    starts = begins_of(begins, seed, part, batch, PER_SPLIT, T)
+    for n in tl.range(PER_SPLIT, num_stages=STAGES):
+        g, real = seed * batch + part * PER_SPLIT + n, real_rows(starts, n, PER_SPLIT, T)
+        square_at = at(squares, pairs, layer, g, groups, LAYERS, T * T) + tile(T, T)
+        square = tl.load(square_at, mask=real, other=0.0)
+        vector_at = at(tiles, vectors, layer, g, groups, LAYERS + 1, T * D) + mine
+        vector = tl.load(vector_at, mask=real, other=0.0)
+        read_at = at(tiles, X, layer, g, groups, LAYERS + 1, T * D) + tile(T, D)
+        read = tl.load(read_at, mask=real, other=0.0)
+        square = tl.maximum(square, least.to(square.dtype))
+        slope = (product(tl.trans(square), vector) * scale).to(vector.dtype)
+        total += product(tl.trans(slope), read)
+        slopes += slope.to(tl.float32)
+    out = dense + (seed * tl.num_programs(2) + part).to(tl.int64) * dense_size - looked_up
+    place = o_blocks + layer_offset(layer, D) + matrix_offset(KEY + value, D)
+    tl.store(out + place + left * D + tile(W, D), total)
+    tl.store(out + place + bias_offset(D) + left + tl.arange(0, W), tl.sum(slopes, 0))
+    if INTERVALS:
+        if RATE > 0:
+            first, second = step_key(keys, clock, seed, step)
+            site = LAYER + LAYER_SITES * layer + value + KEY_PLACE
+            slopes = slopes * kept(first, second, site, mine, RATE)
+        tl.store(out + layer * shared + tl.where(value == 1, o_places_v, o_places_k) + mine, slopes)
+
+
+@triton.jit(do_not_specialize=["step"])
+def interval_slopes(
+    dense, o_intervals_k, o_intervals_v, keys, clock, step, begins, sums, tiles,
+    dense_size, looked_up, shared, batch,
+    PER_SPLIT: tl.constexpr, T: tl.constexpr, D: tl.constexpr, R: tl.constexpr,
+    C: tl.constexpr, LAYERS: tl.constexpr, RATE: tl.constexpr, STAGES: tl.constexpr,
+):  # fmt: skip
+    """Gradients of the interval tables. Grid (S, 2·L·chunks of C rows, splits of the batch)."""
+    seed, number, part = tl.program_id(0), tl.program_id(1), tl.program_id(2)
+    layer, value, chunk = number // 2 % LAYERS, number % 2, number // (2 * LAYERS)
+    groups = tl.num_programs(0) * batch
+    t, r = tl.arange(0, T)[:, None], chunk * C + tl.arange(0, C)
+    kind = tl.where(value == 1, VALUES, KEYS)
+    vectors = tl.where(value == 1, DO, Q)
+    on_table = r[:, None] * D + tl.arange(0, D)[None, :]
+    total = tl.zeros((C, D), tl.float32)
+    starts = begins_of(begins, seed, part, batch, PER_SPLIT, T)
+    for n in tl.range(PER_SPLIT, num_stages=STAGES):
+        g, real = seed * batch + part * PER_SPLIT + n, real_rows(starts, n, PER_SPLIT, T)
+        by_row = at(sums, kind, layer, g, groups, LAYERS, T * R) + t * R + r[None, :]
+        vector = at(tiles, vectors, layer, g, groups, LAYERS + 1, T * D) + tile(T, D)
+        total += product(
+            tl.trans(tl.load(by_row, mask=real & (r < R)[None, :], other=0.0)),
+            tl.load(vector, mask=real, other=0.0),
+        )
+    if RATE > 0:
+        first, second = step_key(keys, clock, seed, step)
+        site = LAYER + LAYER_SITES * layer + value + KEY_TABLE
+        total = total * kept(first, second, site, on_table, RATE)
+    place = tl.where(value == 1, o_intervals_v, o_intervals_k) - looked_up + layer * shared
+    out = dense + (seed * tl.num_programs(2) + part).to(tl.int64) * dense_size + place + on_table
+    tl.store(out, total, mask=(r < R)[:, None])
+
+
+@triton.jit
+def input_place_slopes(
+    dense, o_places, begins, dx, dense_size, looked_up, batch,
+    PER_SPLIT: tl.constexpr, T: tl.constexpr, D: tl.constexpr, C: tl.constexpr,
+):  # fmt: skip
+    """Gradient of positions that are added to the input. Grid (S, chunks of C places, splits)."""
+    seed, chunk, part = tl.program_id(0), tl.program_id(1), tl.program_id(2)
+    rows, on_table = chunk * C + tl.arange(0, C), chunk * C * D + tile(C, D)
+    total = tl.zeros((C, D), tl.float32)
+    for n in tl.static_range(PER_SPLIT):
+        b = part * PER_SPLIT + n
+        begin = tl.load(begins + seed * batch + b, mask=b < batch, other=T)
+        own = (seed * batch + b).to(tl.int64) * T * D
+        total += tl.load(dx + own + on_table, mask=(rows >= begin)[:, None], other=0.0)
+    out = (
+        dense + (seed * tl.num_programs(2) + part).to(tl.int64) * dense_size + o_places - looked_up
+    )
+    tl.store(out + on_table, total)

@@ -1,0 +1,162 @@
+"""What kernels do with a tile, (T, D): places, LayerNorm, products, exact scatters.
+
+Masked rows and columns of a tile are zero.
+"""
+
+import triton
+import triton.language as tl
+from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
+
+from fpt_model.engines.multiseed import layout
+
+BLOCK = tl.constexpr(layout.BLOCK)
+QUERY, KEY, VALUE, FIRST, SECOND = (tl.constexpr(n) for n in range(5))  # matrices of a block
+AHEAD = tl.constexpr(3)  # of a loop's loads, on their way before they are used
+FIXED = tl.constexpr(float(2**40))  # one, where reals are added as whole numbers
+
+
+@triton.jit
+def in_turn(OVERLAP: tl.constexpr):
+    """Wait for the launch before to end, and let the next one take its places meanwhile."""
+    if OVERLAP:
+        gdc_wait()
+        gdc_launch_dependents()
+
+
+@triton.jit
+def tile(T: tl.constexpr, D: tl.constexpr):
+    """(T, D) places of a contiguous tile."""
+    return tl.arange(0, T)[:, None] * D + tl.arange(0, D)[None, :]
+
+
+@triton.jit
+def columns(begin, M: tl.constexpr, R: tl.constexpr, C: tl.constexpr):
+    """(M, C) places of a matrix (M, R), from a column on."""
+    return tl.arange(0, M)[:, None] * R + begin + tl.arange(0, C)[None, :]
+
+
+@triton.jit
+def whose(begins, T: tl.constexpr, M: tl.constexpr):
+    """Of a program: how many sequences there are, which is its own, from which row on, and the
+    first row of the sequence that is no padding.
+
+    May be asked before `in_turn`: a step's draws were over before the last step's Adam began.
+    """
+    program = tl.program_id(0)
+    sequence = program // (T // M)
+    groups, first = tl.num_programs(0) // (T // M), program % (T // M) * M
+    return groups, sequence, first, tl.load(begins + sequence)
+
+
+@triton.jit
+def read(places, first, begin, M: tl.constexpr):
+    """M rows of a tile from row `first` of a sequence; those before `begin` are zero, unread."""
+    return tl.load(places, mask=(first + tl.arange(0, M) >= begin)[:, None], other=0.0)
+
+
+@triton.jit
+def write(places, values, first, begin, M: tl.constexpr):
+    """Rows of a tile, but those before `begin`."""
+    values = values.to(places.dtype.element_ty)
+    tl.store(places, values, mask=(first + tl.arange(0, M) >= begin)[:, None])
+
+
+@triton.jit
+def spared(masks, first, begin, M: tl.constexpr, RATE: tl.constexpr):
+    """Factors of a dropout at places that `multiseed.inputs.draw` has drawn, see `read`."""
+    return read(masks, first, begin, M).to(tl.float32) * (1 / (1 - RATE))
+
+
+@triton.jit
+def normed(x, weight, bias, n, D: tl.constexpr):
+    """LayerNorm over the first n columns; also (x - mean) / sd, and 1 / sd."""
+    inside = (tl.arange(0, D) < n)[None, :]
+    mean = tl.sum(x, 1) / n
+    centred = tl.where(inside, x - mean[:, None], 0.0)
+    rsd = 1 / tl.sqrt(tl.sum(centred * centred, 1) / n + 1e-8)
+    hat = centred * rsd[:, None]
+    return hat * weight[None, :] + bias[None, :], hat, rsd
+
+
+@triton.jit
+def normed_backward(dy, hat, rsd, weight, n, D: tl.constexpr):
+    """Gradient of the input of a LayerNorm."""
+    inside = (tl.arange(0, D) < n)[None, :]
+    dhat = dy * weight[None, :]
+    inner = tl.sum(dhat * hat, 1) / n
+    dx = (dhat - (tl.sum(dhat, 1) / n)[:, None] - hat * inner[:, None]) * rsd[:, None]
+    return tl.where(inside, dx, 0.0)
+
+
+@triton.jit
+def product(a, b):
+    """Matrix product of the operands as they are, summed in float32."""
+    return tl.dot(a, b, input_precision="ieee")
+
+
+@triton.jit
+def bias_offset(D: tl.constexpr):
+    """From a matrix to its bias."""
+    return D * D if D * D > BLOCK else BLOCK
+
+
+@triton.jit
+def matrix_offset(matrix, D: tl.constexpr):
+    """From a block's first weight to a matrix: see `multiseed.layout.Layout`."""
+    return (2 + 2 * (matrix // FIRST)) * BLOCK + matrix * (bias_offset(D) + BLOCK)
+
+
+@triton.jit
+def norm_offset(second, D: tl.constexpr):
+    """From a block's first weight to that of its first or second norm."""
+    return second * (2 * BLOCK + 3 * (bias_offset(D) + BLOCK))
+
+
+@triton.jit
+def layer_offset(layer, D: tl.constexpr):
+    """From the first block's weights to a later one's."""
+    return layer * (4 * BLOCK + 5 * (bias_offset(D) + BLOCK))
+
+
+@triton.jit
+def norm(model, second, D: tl.constexpr):
+    """Weight and bias of a block's first or second norm."""
+    place = model + norm_offset(second, D) + tl.arange(0, D)
+    return tl.load(place), tl.load(place + BLOCK)
+
+
+@triton.jit
+def matrix_rows(halves, matrix, begin, P: tl.constexpr, D: tl.constexpr):
+    """P rows of a block's matrix (D, D), as PyTorch keeps it, from `begin` on."""
+    return tl.load(halves + matrix_offset(matrix, D) + begin * D + tile(P, D))
+
+
+@triton.jit
+def matrix_columns(halves, matrix, begin, P: tl.constexpr, D: tl.constexpr):
+    """P columns of a block's matrix."""
+    return tl.load(halves + matrix_offset(matrix, D) + columns(begin, D, D, P))
+
+
+@triton.jit
+def bias_of(model, matrix, begin, D: tl.constexpr, C: tl.constexpr):
+    """C elements of the bias that goes with a matrix, (1, C)."""
+    place = model + matrix_offset(matrix, D) + bias_offset(D) + begin
+    return tl.load(place + tl.arange(0, C))[None, :]
+
+
+@triton.jit
+def from_first(sum1, first1, sum2, first2):
+    """Adds up, anew from each first one: the step of a scan."""
+    return tl.where(first2 > 0, sum2, sum1 + sum2), first1 | first2
+
+
+@triton.jit
+def whole(values):
+    """Reals as whole numbers, whose sum is the same in any order."""
+    return tl.floor(values.to(tl.float64) * FIXED + 0.5).to(tl.int64)
+
+
+@triton.jit
+def add_whole(pointers, values, mask):
+    """Scatter and add."""
+    tl.atomic_add(pointers, whole(values), mask=mask, sem="relaxed")

@@ -1,0 +1,1 @@
+"""Ranks of held-out items, and metrics of ranks."""

@@ -1,0 +1,22 @@
+"""The baseline that knows only how often an item was taken in training."""
+
+import torch
+from torch import Tensor
+
+from fpt_model.data.sequences import Sequences, Windows
+from fpt_model.evaluation.ranks import Scorer
+
+
+def popularity(sequences: Sequences) -> Scorer:
+    """A scorer that gives every user the same scores: training counts of the items."""
+    owner = torch.repeat_interleave(
+        torch.arange(sequences.n_users, device=sequences.items.device), sequences.lengths
+    )
+    place = torch.arange(len(owner), device=owner.device) - sequences.starts[owner]
+    trained = sequences.items[place < sequences.n_train[owner]]
+    counts = torch.bincount(trained, minlength=sequences.n_items + 1).float()
+
+    def score(windows: Windows) -> Tensor:
+        return counts.expand(len(windows.users), -1)
+
+    return score

@@ -1,0 +1,293 @@
+"""Many trainings in one process: read from a file, grouped by what they can share, each ranked."""
+
+import gc
+import json
+import traceback
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fpt_model.config import Config
+from fpt_model.data.sequences import Sequences, Split, load
+from fpt_model.engines.choose import uses_fused
+from fpt_model.engines.precompile import compile_ahead
+from fpt_model.errors import InterruptedTrainingError, ModelError
+from fpt_model.evaluation.lists import LISTS
+from fpt_model.files.finished import problem
+from fpt_model.files.written import read_written
+from fpt_model.simple.fitting import fit
+from fpt_model.simple.settings import SimpleConfig
+from fpt_model.training.ranking import SPLITS, list_loaded, rank_loaded, rank_trained
+from fpt_model.training.run import SEARCH, Tell, search, train_loaded
+from fpt_model.training.trainer import Trainer
+from fpt_model.variants import AnyConfig, resolve_any
+from fpt_model.version import code_version
+
+SEEDS_TOGETHER = 8  # more of them side by side only take more of the GPU's memory
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training of a jobs file.
+
+    Attributes:
+        name: its `output` as the file has it; events say it as `run`.
+        sequences: the sequences file.
+        output: run directory.
+        config: settings.
+        seed: of everything random.
+        splits: whose held-out items are ranked at the end.
+    """
+
+    name: str
+    sequences: Path
+    output: Path
+    config: AnyConfig
+    seed: int
+    splits: tuple[Split, ...] = SPLITS
+
+    @property
+    def training(self) -> tuple[Path, AnyConfig, int]:
+        """What is trained, wherever it goes."""
+        return self.sequences, self.config, self.seed
+
+    @property
+    def ranks(self) -> Path:
+        """Where its ranks go. Those of one split can't be taken for those of both."""
+        only = "" if self.splits == SPLITS else f"-{'-'.join(self.splits)}"
+        return self.output / f"ranks{only}.parquet"
+
+    @property
+    def search(self) -> "Job":
+        """The part of a training with `refit` that chooses its epoch; it alone is validated."""
+        return replace(self, output=self.output / SEARCH, splits=("valid",))
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether nothing of it is left to train."""
+        return not problem(self.output)
+
+
+def read_jobs(path: Path) -> list[Job]:
+    """The trainings that a file asks for.
+
+        {"code_version": "…", "jobs": [
+          {"sequences": "sequences/sequences-3f2a.parquet", "output": "runs/9c41",
+           "config": {"model": "sas_fpt", "preset": "paper", "epochs": 20}, "seed": 0}]}
+
+    Paths are relative to the file. `config` overrides the settings of its preset; `code_version`
+    may be left out. `"rank": ["valid"]` beside it leaves the test split alone, which trials must
+    not read; `"rank": false` ranks nobody.
+
+    Raises:
+        ModelError: it is no such file, is for another version of this package, or asks for two
+            trainings in one place.
+    """
+    try:
+        asked = json.loads(path.read_text(encoding="utf-8"))
+        _refuse_other_code(path, asked.get("code_version", code_version()))
+        splits = _splits(asked.get("rank", SPLITS))
+        jobs = [_job(row, path.parent, splits) for row in asked["jobs"]]
+    except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
+        raise ModelError(f"{path} lists no jobs", got=f"{type(error).__name__}: {error}") from error
+    for what in ("output", "training"):
+        seen = Counter(getattr(job, what) for job in jobs)
+        twice = [job.name for job in jobs if seen[getattr(job, what)] > 1]
+        if twice:
+            raise ModelError(f"Jobs with the same {what}", got=" and ".join(twice))
+    return jobs
+
+
+def _refuse_other_code(path: Path, version: str) -> None:
+    if version != code_version():
+        raise ModelError(
+            f"{path.name} is for another version of fpt_model",
+            got=f"version {code_version()} here",
+            expected=version,
+            to_do="Bring the fpt_model folder that belongs to the file",
+        )
+
+
+def _splits(asked: Any) -> tuple[Split, ...]:
+    wanted = asked or ()
+    if set(wanted) - set(SPLITS):
+        raise ModelError("Unknown split to rank", got=asked, expected=f"some of {list(SPLITS)}")
+    return tuple(split for split in SPLITS if split in wanted)
+
+
+def _job(row: dict[str, Any], folder: Path, splits: tuple[Split, ...]) -> Job:
+    settings = dict(row["config"])
+    config = resolve_any(settings.pop("model"), settings.pop("preset"), settings)
+    sequences, output = (folder / row[name] for name in ("sequences", "output"))
+    return Job(row["output"], sequences, output, config, int(row["seed"]), splits)
+
+
+def run_jobs(
+    jobs: Sequence[Job], device: torch.device, tell: Tell, engine: str = "auto"
+) -> dict[str, str]:
+    """Train and rank all; what is done is not done again, what was begun goes on.
+
+    Args:
+        jobs: the trainings.
+        device: to compute on.
+        tell: gets the events of `train`, `ranked` and `failed`, each with its `run`.
+        engine: as in `train`.
+
+    Returns:
+        What each failed job died of, by its name; the others are not disturbed.
+
+    Raises:
+        ModelError: the engine that was asked for can't train one of them.
+        InterruptedTrainingError: see `train`.
+    """
+    failures: dict[str, str] = {}
+    compiled: set[Config] = set()  # other sequences are trained on by the same kernels
+    groups = list(_groups(jobs, device, engine))
+    for path in dict.fromkeys(job.sequences for job in jobs):
+        ours = [group for group in groups if group[0].sequences == path]
+        try:
+            sequences = load(path).to(device)
+        except ModelError as error:
+            failures |= _failed([job for group in ours for job in group], str(error), tell)
+            continue
+        jobs_here = [job for group in ours for job in group]
+        new = {one for job in jobs_here for one in _to_compile(job)} - compiled
+        compile_ahead(new, sequences, engine)
+        _free_memory()
+        compiled |= new
+        for group in ours:
+            failures |= _train_and_rank(sequences, group, tell, engine)
+    return failures
+
+
+def _to_compile(job: Job) -> Iterator[Config]:
+    """The settings that kernels may have to be compiled for."""
+    if isinstance(job.config, Config) and not job.is_trained:
+        yield job.config
+
+
+def _groups(jobs: Sequence[Job], device: torch.device, engine: str) -> Iterator[list[Job]]:
+    """Jobs that train side by side: seeds of the same settings, where the kernels fit them."""
+    alike: dict[tuple[Path, AnyConfig], list[Job]] = {}
+    for job in jobs:
+        alike.setdefault((job.sequences, job.config), []).append(job)
+    for (_, config), seeds in alike.items():
+        fused = isinstance(config, Config) and uses_fused(engine, config, device)
+        together = SEEDS_TOGETHER if fused else 1
+        yield from (seeds[at : at + together] for at in range(0, len(seeds), together))
+
+
+def _train_and_rank(
+    sequences: Sequences, jobs: Sequence[Job], tell: Tell, engine: str
+) -> dict[str, str]:
+    """Train jobs side by side; if that fails, halves of them, until whoever fails is alone."""
+    try:
+        _attempt(sequences, jobs, tell, engine)
+        return {}
+    except InterruptedTrainingError:
+        raise
+    except Exception as error:
+        cause = _in_words(error)
+        traceback.print_exc()
+    finally:
+        _free_memory()
+    if len(jobs) == 1:
+        return _failed(jobs, cause, tell)
+    half = len(jobs) // 2
+    return _train_and_rank(sequences, jobs[:half], tell, engine) | _train_and_rank(
+        sequences, jobs[half:], tell, engine
+    )
+
+
+def _attempt(sequences: Sequences, jobs: Sequence[Job], tell: Tell, engine: str) -> None:
+    """Train side by side and rank; nothing of it is held in memory afterwards."""
+    names = {job.seed: job.name for job in jobs}
+    folders = {job.seed: job.output for job in jobs}
+
+    def tell_run(event: dict[str, Any]) -> None:
+        tell(event | {"run": names[event["seed"]]})
+
+    config = jobs[0].config
+    trained: dict[int, Trainer] = {}
+    if isinstance(config, SimpleConfig):
+        fit(sequences, folders, config, tell_run)
+    else:
+        trained = _trained(sequences, jobs, config, tell_run, engine)
+    ranked = list(_rank(sequences, jobs, trained))
+    trained.clear()  # what lacks lists is ranked by the weights in its folder
+    for job in jobs:
+        _list(sequences, job)
+    for name, rows in ranked:
+        tell({"event": "ranked", "run": name, "rows": rows})
+
+
+def _trained(
+    sequences: Sequences, jobs: Sequence[Job], config: Config, tell: Tell, engine: str
+) -> dict[int, Trainer]:
+    """By seed those that were trained just now; see `train_loaded`."""
+    folders = {job.seed: job.output for job in jobs}
+    if config.refit:
+        found = search(sequences, folders, config, tell, engine)
+        list(_rank(sequences, [job.search for job in jobs], found))
+        found.clear()  # the second training may need the memory
+    return train_loaded(sequences, folders, config, tell, engine)
+
+
+def _rank(
+    sequences: Sequences, jobs: Sequence[Job], trained: Mapping[int, Trainer]
+) -> Iterator[tuple[str, int | None]]:
+    """Rank those trained just now, and who has no whole ranks: name and number of rows, if new."""
+    jobs = [job for job in jobs if job.splits]
+    if not jobs:
+        return
+    here = [job for job in jobs if job.seed in trained]
+    rows = rank_trained({job.ranks: trained[job.seed] for job in here}, jobs[0].splits)
+    yield from zip((job.name for job in here), rows, strict=True)
+    for job in jobs:
+        if job not in here:
+            yield job.name, _rank_again(sequences, job)
+
+
+def _rank_again(sequences: Sequences, job: Job) -> int | None:
+    """Rank a training that was finished before, unless whole ranks are there."""
+    try:
+        read_written(job.ranks)
+        return None
+    except ModelError:
+        return rank_loaded(sequences, job.output, job.ranks, splits=job.splits)
+
+
+def _list(sequences: Sequences, job: Job) -> None:
+    """Write what a training puts first for each test user, unless that is there and whole.
+
+    The fused kernels rank without keeping a list: after them one more pass is made.
+    """
+    if "test" not in job.splits:
+        return
+    try:
+        read_written(job.output / LISTS)
+    except ModelError:
+        list_loaded(sequences, job.output)
+
+
+def _failed(jobs: Sequence[Job], cause: str, tell: Tell) -> dict[str, str]:
+    for job in jobs:
+        tell({"event": "failed", "run": job.name, "message": cause})
+    return {job.name: cause for job in jobs}
+
+
+def _in_words(error: Exception) -> str:
+    if isinstance(error, ModelError):
+        return str(error)
+    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+
+
+def _free_memory() -> None:
+    """Give back what the last trainings held: their trainers and engine know each other."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

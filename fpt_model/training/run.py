@@ -1,0 +1,376 @@
+"""A training as a run directory: started, resumed, finished, recorded."""
+
+import json
+import platform
+import signal
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy
+import pyarrow
+import torch
+
+from fpt_model.config import Config
+from fpt_model.data.sequences import Sequences, load
+from fpt_model.engines.choose import device_name, engine_of, trainers_of
+from fpt_model.errors import InterruptedTrainingError, ModelError
+from fpt_model.files.checkpoints import State, read_latest, write, write_latest, write_whole
+from fpt_model.files.faults import point
+from fpt_model.files.finished import BEST, EPOCHS, RECORD, problem, read_record, written_record
+from fpt_model.training.trainer import Chosen, Trainer
+from fpt_model.variants import AnyConfig
+from fpt_model.version import code_version
+
+Event = dict[str, Any]
+Tell = Callable[[Event], None]
+ORDER = "order.json"
+SEARCH = "search"  # where a training with `refit` keeps the one that chose its epoch
+SAVE_EVERY_SECONDS = 10.0  # on a GPU, validations come faster than files can be written
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a run directory is for; another order is refused there."""
+
+    config: AnyConfig
+    seed: int
+    sequences_values: str
+    snapshot_id: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON can hold it."""
+        return {
+            "config": self.config.to_dict(),
+            "seed": self.seed,
+            "sequences_values": self.sequences_values,
+            "snapshot_id": self.snapshot_id,
+            "code_version": code_version(),
+        }
+
+
+def train(
+    path: Path,
+    folders: Mapping[int, Path],
+    config: Config,
+    device: torch.device,
+    tell: Tell,
+    engine: str = "auto",
+) -> None:
+    """Train seeds to the end, or resume; leaves `best.safetensors`, `epochs.jsonl`, `run.json`.
+
+    With `config.refit` these are of the second training, on all but the test item; the first, by
+    which validation chose how long, leaves its own in the folder `search`.
+
+    Args:
+        path: sequences file.
+        folders: run directory by seed.
+        config: settings.
+        device: to train on.
+        tell: gets the events (`start`, `note`, `resumed`, `epoch`, `done`), each with its seed; a
+            note is for people.
+        engine: `plain`, the encoder itself, on a GPU by captured steps; `threaded`, parts of a
+            batch side by side on a CPU; `fused`, all seeds side by side in fused kernels;
+            `graphed`, one seed after the other in kernels and captured steps; `auto`, the fastest
+            that fits.
+
+    Raises:
+        ModelError: see `load`, `Trainer` and `engine_of`; a directory is of another training;
+            the loss is not finite.
+        InterruptedTrainingError: SIGTERM or SIGINT came; checkpoints were written.
+    """
+    train_loaded(load(path).to(device), folders, config, tell, engine)
+
+
+def train_loaded(
+    sequences: Sequences, folders: Mapping[int, Path], config: Config, tell: Tell, engine: str
+) -> dict[int, Trainer]:
+    """`train` with sequences that are loaded already, on the device to train on.
+
+    Returns:
+        By seed the trainings that were not finished before, finished now.
+    """
+    if not config.refit:
+        return _trained(sequences, folders, config, tell, engine, {})
+    search(sequences, folders, config, tell, engine)
+    chosen = {seed: _chosen(folder / SEARCH) for seed, folder in folders.items()}
+    return _trained(sequences.with_validation(), folders, config, tell, engine, chosen)
+
+
+def search(
+    sequences: Sequences, folders: Mapping[int, Path], config: Config, tell: Tell, engine: str
+) -> dict[int, Trainer]:
+    """The part of `train_loaded` with `config.refit` that chooses the epoch; returns likewise."""
+
+    def tell_but_the_end(event: Event) -> None:
+        if event["event"] != "done":
+            tell(event)
+
+    parts = {seed: folder / SEARCH for seed, folder in folders.items()}
+    return _trained(sequences, parts, config, tell_but_the_end, engine, {})
+
+
+def _chosen(folder: Path) -> Chosen:
+    record = read_record(folder)
+    epochs = (folder / EPOCHS).read_text(encoding="utf-8")
+    return Chosen(record["best_epoch"], record["valid_ndcg_10"], record["train_seconds"], epochs)
+
+
+def _trained(
+    sequences: Sequences,
+    folders: Mapping[int, Path],
+    config: Config,
+    tell: Tell,
+    engine: str,
+    chosen_by_seed: Mapping[int, Chosen],
+) -> dict[int, Trainer]:
+    """`train_loaded` of one training a seed, which validates where nothing is chosen for it."""
+    device = sequences.items.device
+    chosen = engine_of(engine, config, device)
+    orders = {
+        seed: Order(config, seed, sequences.values, sequences.snapshot_id) for seed in folders
+    }
+    missing = []
+    for seed, folder in folders.items():
+        claim(folder, orders[seed])
+        lost = problem(folder)
+        if lost:
+            missing.append(seed)
+            if forget_results(folder):
+                tell({"event": "lost", "what": lost, "seed": seed})
+        else:
+            forget_checkpoints(folder)  # it died after its results, before this
+            tell({"event": "done", "already": True, "seed": seed})
+    if not missing:
+        return {}
+    trainers = trainers_of(config, missing, sequences, chosen)
+    for trainer in trainers:
+        trainer.chosen = chosen_by_seed.get(trainer.seed)
+    runs = [Run(folders[one.seed], one, orders[one.seed], tell) for one in trainers]
+    for run in runs:
+        run.resume()
+        start = {"model": config.model, "seed": run.trainer.seed, "device": device_name(device)}
+        tell({"event": "start", "engine": chosen, **start})
+    with _Signals() as signals:
+        _loop(runs, signals)
+    return {trainer.seed: trainer for trainer in trainers}
+
+
+class _Signals:
+    """Notes SIGTERM and SIGINT, so that a step is finished before the training ends."""
+
+    received: int | None = None
+
+    def __enter__(self) -> "_Signals":
+        numbers = (signal.SIGTERM, signal.SIGINT)
+        self._before = {number: signal.signal(number, self._note) for number in numbers}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, _: FrameType | None) -> None:
+        self.received = number
+
+
+class Run:
+    """A trainer and its run directory."""
+
+    def __init__(self, folder: Path, trainer: Trainer, order: Order, tell: Tell) -> None:
+        self.folder, self.trainer, self.order = folder, trainer, order
+        self.tell: Tell = lambda event: tell(event | {"seed": trainer.seed})
+        trainer.say = lambda text: self.tell({"event": "note", "text": text})
+        self.started = ""
+        self.saved = time.monotonic()
+
+    def resume(self) -> None:
+        """Go on from the newest whole checkpoint, if there is one."""
+        self.started = started(self.folder)
+        state, problems = read_latest(self.folder)
+        if state is not None:
+            _refuse_other(self.folder, state.facts.get("order", {}), self.order)
+            self.trainer.restore(state)
+        epoch = self.trainer.progress.epoch
+        for one in problems:
+            went_on = f"training goes on after epoch {epoch}" if epoch else "training begins anew"
+            self.tell({"event": "note", "text": f"{one} Passed over: {went_on}."})
+        if state is not None or problems:
+            self.tell({"event": "resumed", "epoch": epoch, "passed_over": problems})
+
+    def save(self) -> None:
+        """Write a checkpoint."""
+        progress = self.trainer.progress
+        state = self.trainer.state()
+        state.facts["order"] = self.order.to_dict()
+        write_latest(self.folder, state, progress.epoch * self.trainer.steps + progress.step)
+        self.saved = time.monotonic()
+
+    def end_epoch(self, seconds: float) -> None:
+        """Close the epoch whose steps took so long; write the results after the last."""
+        progress, config = self.trainer.progress, self.trainer.config
+        began = time.monotonic()
+        record = self.trainer.end_epoch()
+        seconds += time.monotonic() - began
+        record["seconds"] = seconds
+        progress.seconds += seconds
+        self.tell({"event": "epoch", **self._outlook(), **record})
+        late = time.monotonic() - self.saved >= SAVE_EVERY_SECONDS
+        if progress.epoch % config.validate_every == 0 and late:
+            self.save()
+        if self.trainer.finished:
+            self.finish()
+
+    def _outlook(self) -> Event:
+        """How many epochs there are at most, the share that is done, the seconds that are left.
+
+        Of a training with `refit`, the search is one half and the rest the other.
+        """
+        progress, config = self.trainer.progress, self.trainer.config
+        chosen = self.trainer.chosen
+        epochs = chosen.epoch if chosen else config.epochs
+        left = epochs - progress.epoch + (epochs if config.refit and not chosen else 0)
+        share = progress.epoch / epochs
+        if config.refit:
+            share = (share + bool(chosen)) / 2
+        seconds = left * progress.seconds / progress.epoch
+        return {"epochs": epochs, "share": share, "eta_seconds": seconds}
+
+    def finish(self) -> None:
+        """Write the results."""
+        _finish(self.folder, self.trainer, self.order, self.started)
+        best = self.trainer.progress
+        self.tell({"event": "done", "best_epoch": best.best_epoch, "valid_ndcg_10": best.best_ndcg})
+
+
+def _loop(runs: Sequence[Run], signals: _Signals) -> None:
+    """Epochs of all, until each is finished; side by side they share the time."""
+    for run in runs:
+        if run.trainer.finished:  # it died between its last checkpoint and its results
+            run.finish()
+    while active := [run for run in runs if not run.trainer.finished]:
+        began = time.monotonic()
+        for run in active:
+            while run.trainer.progress.step < run.trainer.steps:
+                run.trainer.step()
+                if signals.received is not None:
+                    _save_all(active, (time.monotonic() - began) / len(active))
+                    raise InterruptedTrainingError(signals.received)
+        seconds = (time.monotonic() - began) / len(active)
+        for run in active:
+            run.end_epoch(seconds)
+
+
+def _save_all(runs: Sequence[Run], seconds: float) -> None:
+    for run in runs:
+        run.trainer.progress.seconds += seconds
+        run.save()
+
+
+def claim(folder: Path, order: Order) -> None:
+    """Make the directory this training's own.
+
+    Raises:
+        ModelError: it belongs to another one.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / ORDER
+    try:
+        there = json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError):  # damaged: checkpoints say themselves whose they are
+        there = order.to_dict()
+        write_whole(path, json.dumps(there, indent=1).encode())
+    _refuse_other(folder, there, order)
+
+
+def forget_results(folder: Path) -> bool:
+    """Remove what is of no use without the weights. Whether there was any."""
+    finished = (folder / RECORD).exists()
+    for pattern in (RECORD, "ranks*.parquet*", "lists.parquet*", "ahead.parquet*"):
+        for path in folder.glob(pattern):
+            point("before a result of lost weights goes")
+            path.unlink()
+    return finished
+
+
+def started(folder: Path) -> str:
+    """When the training in a folder began; now, if it did not yet."""
+    path = folder / "started"
+    try:
+        return datetime.fromisoformat(path.read_text(encoding="utf-8")).isoformat()
+    except (FileNotFoundError, ValueError):
+        now = datetime.now(UTC).isoformat()
+        write_whole(path, now.encode())
+        return now
+
+
+def _refuse_other(folder: Path, there: dict[str, Any], order: Order) -> None:
+    ours = order.to_dict()
+    if there != ours:
+        names = [name for name in ours if there.get(name) != ours[name]]
+        raise ModelError(
+            f"{folder} belongs to another training",
+            got=f"another {', '.join(names)}",
+            to_do="Give another --output",
+        )
+
+
+def _finish(folder: Path, trainer: Trainer, order: Order, started: str) -> None:
+    """Write what is left of a training, the record last: it says that the rest is whole."""
+    progress, chosen = trainer.progress, trainer.chosen
+    kept = {"order": order.to_dict(), "epoch": progress.best_epoch}
+    sha256 = write(folder / BEST, State(trainer.best, kept))
+    lines = "".join(json.dumps(record) + "\n" for record in progress.epochs)
+    facts = {
+        "device": device_name(trainer.rows.device),
+        "started_at": started,
+        "train_seconds": progress.seconds + (chosen.seconds if chosen else 0.0),
+        "best_epoch": progress.best_epoch,
+        "valid_ndcg_10": progress.best_ndcg,
+        "checkpoint_sha256": sha256,
+    }
+    write_record(folder, trainer.sequences, order, facts, chosen.epochs if chosen else lines)
+    forget_checkpoints(folder)
+
+
+def write_record(
+    folder: Path, sequences: Sequences, order: Order, facts: Mapping[str, Any], epochs: str
+) -> None:
+    """Write the epochs and, last, the record of a training whose weights are written.
+
+    Args:
+        folder: its own.
+        sequences: what it was trained on.
+        order: what it was asked for.
+        facts: what else the record says.
+        epochs: lines of JSON.
+    """
+    write_whole(folder / EPOCHS, epochs.encode())
+    record = order.to_dict() | {
+        "sequences_sha256": sequences.sha256,
+        "versions": versions(),
+        "finished_at": datetime.now(UTC).isoformat(),
+    }
+    write_whole(folder / RECORD, written_record({**record, **facts}, epochs.encode()))
+
+
+def forget_checkpoints(folder: Path) -> None:
+    """Remove what a finished training has no use for."""
+    for path in folder.glob("checkpoint-*"):
+        point("before a checkpoint of a finished training goes")
+        path.unlink()
+
+
+def versions() -> dict[str, str]:
+    """Versions of what decides about bits."""
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": numpy.__version__,
+        "pyarrow": pyarrow.__version__,
+        "cuda": torch.version.cuda or "",
+    }

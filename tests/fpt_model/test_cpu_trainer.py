@@ -1,0 +1,420 @@
+"""The hand-written step against the plain one, and its promises: seeds, threads, resuming."""
+
+import copy
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from fpt_model.config import VARIANTS, resolve
+from fpt_model.data.sequences import Windows
+from fpt_model.engines.choose import engine_of
+from fpt_model.engines.cpu import by_item as by_item_module
+from fpt_model.engines.cpu import ranking
+from fpt_model.engines.cpu import trainer as threaded_module
+from fpt_model.engines.cpu.attention import attention_mask
+from fpt_model.engines.cpu.by_item import by_item
+from fpt_model.engines.cpu.chance import Chance, dropout
+from fpt_model.engines.cpu.loss import bce, softmax
+from fpt_model.engines.cpu.near import Near, NearByItem, near_pairs
+from fpt_model.engines.cpu.pairs import Pairs, products, products_of_each, sums_by_query
+from fpt_model.engines.cpu.passage import Passage, fits
+from fpt_model.engines.cpu.trainer import ThreadedTrainer, divided
+from fpt_model.engines.cpu.weights import weights_of
+from fpt_model.errors import ModelError
+from fpt_model.evaluation.ranks import rank
+from fpt_model.model.intervals import interval_rows, scaled_intervals
+from fpt_model.model.losses import bce_loss, softmax_loss
+from fpt_model.training.trainer import Trainer
+
+SLUGS = [slug for slug in VARIANTS if fits(resolve(slug, "paper"))]
+
+
+def slopes_by_hand(model, windows, upstream, chance=None):
+    """Features and, by name, the slopes of parameters, of one part."""
+    model.zero_grad()
+    weights = weights_of(model, training=chance is not None)
+    with torch.no_grad():
+        passage = Passage(model.config, model.edges, weights.detached(), windows, chance)
+        features = passage.forward()
+        slopes = passage.back(upstream.flatten(0, 1).clone(), torch.zeros_like(model.items.weight))
+    pairs = zip(weights.tensors(), slopes.tensors(), strict=True)
+    followed = [pair for pair in pairs if pair[0].requires_grad]
+    torch.autograd.backward(*map(list, zip(*followed, strict=True)))
+    return features.view_as(upstream), {n: p.grad.clone() for n, p in model.named_parameters()}
+
+
+@pytest.mark.parametrize(("heads", "rating_width"), [(1, 0), (2, 6)])
+def test_features_and_slopes_are_those_of_the_plain_model(
+    slug, heads, rating_width, encoder, small_config, random_windows
+):
+    model = encoder(small_config(slug, heads=heads, rating_width=rating_width))
+    windows = random_windows(3, batch=5)
+    if heads > 1:  # looked back at from a later moment
+        windows = replace(windows, asked=windows.times + 9 * (windows.items > 0))
+    features = model(windows)
+    upstream = torch.randn_like(features) * (windows.items > 0)[..., None]
+    model.zero_grad()
+    features.backward(upstream)
+    plain = {name: p.grad.clone() for name, p in model.named_parameters()}
+    found, slopes = slopes_by_hand(model, windows, upstream)
+    real = windows.items > 0
+    torch.testing.assert_close(found[real], features[real].detach())
+    for name, expected in plain.items():
+        torch.testing.assert_close(slopes[name], expected, msg=name)
+
+
+@pytest.mark.parametrize("heads", [1, 2])
+@pytest.mark.parametrize("blocks", [1, 2, 3])
+def test_the_latest_position_alone_has_the_features_it_has_among_all(
+    slug, blocks, heads, encoder, small_config, random_windows
+):
+    model = encoder(small_config(slug, heads=heads, blocks=blocks))
+    weights = weights_of(model, training=False).detached()
+    windows = random_windows(4, batch=7)
+    with torch.no_grad():
+        every = Passage(model.config, model.edges, weights, windows, None).forward()
+        latest = Passage(model.config, model.edges, weights, windows, None).latest()
+        known = by_item(model.config, weights)
+        assert (known is not None) == (slug in ("tisasrec", "tisasrec_plus"))
+        again = Passage(model.config, model.edges, weights, windows, None).latest(known)
+    torch.testing.assert_close(latest, every.view(7, 6, -1)[:, -1])
+    torch.testing.assert_close(again, latest)
+
+
+def test_products_of_items_with_intervals_take_bounded_memory(encoder, small_config, monkeypatch):
+    model = encoder(small_config("tisasrec"))
+    weights = weights_of(model, training=False).detached()
+    assert by_item(model.config, weights) is not None
+    monkeypatch.setattr(by_item_module, "PRODUCTS", len(weights.items) * 16 - 1)
+    assert by_item(model.config, weights) is None
+
+
+@pytest.mark.parametrize("heads", [1, 2])
+def test_full_windows_have_the_mask_that_others_have(heads):
+    padded = torch.tensor([0, 2])
+    some = attention_mask(padded, 5, 3, heads, torch.float32)
+    full = attention_mask(padded[:1], 5, 3, heads, torch.float32)
+    assert full.equal(some[:heads])
+    assert not some[heads:].equal(some[:heads])
+
+
+def test_slopes_with_dropout_are_those_of_differences(slug, encoder, small_config, random_windows):
+    model = encoder(small_config(slug, dropout=0.3, heads=2, rating_width=2)).train()
+    windows = random_windows(1, batch=4)
+    upstream = torch.randn(4, 6, model.config.width, dtype=torch.float64)
+    upstream *= (windows.items > 0)[..., None]
+
+    def run():
+        torch.manual_seed(7)  # of the tables' dropout
+        return slopes_by_hand(model, windows, upstream, Chance(0.3, 1, 2))
+
+    _, slopes = run()
+    for number, (name, parameter) in enumerate(model.named_parameters()):
+        torch.manual_seed(number)
+        way = torch.randn_like(parameter)
+        if name in ("items.weight", "weeks.weight", "users.weight", "ratings.weight"):
+            way[0] = 0
+        sums = []
+        for side in (1e-6, -1e-6):
+            with torch.no_grad():
+                parameter.add_(way, alpha=side)
+            sums.append((run()[0] * upstream).sum())
+            with torch.no_grad():
+                parameter.sub_(way, alpha=side)
+        change = (sums[0] - sums[1]) / 2e-6
+        torch.testing.assert_close((slopes[name] * way).sum(), change, rtol=1e-4, atol=1e-6)
+
+
+def test_chance_keeps_the_share_asked_for_by_its_key():
+    like = torch.empty(300, 700)
+    kept = Chance(0.2, 1, 2, 3).kept(like)
+    assert set(kept.unique().tolist()) == {0.0, 1.0}
+    # five standard deviations of a share
+    assert kept.mean().item() == pytest.approx(0.8, abs=5 * (0.16 / like.numel()) ** 0.5)
+    assert kept.equal(Chance(0.2, 1, 2, 3).kept(like))
+    for key in ((1, 2, 4), (2, 1, 3), (1, 2)):
+        agree = (kept == Chance(0.2, *key).kept(like)).float().mean().item()
+        assert agree == pytest.approx(0.8**2 + 0.2**2, abs=0.01)
+    drawn = Chance(0.0, 5).uniform((200, 500))
+    assert 0 <= drawn.min() < 0.001
+    assert 0.999 < drawn.max() < 1
+
+
+def test_dropout_of_tables_keeps_the_share_asked_for_and_the_mean():
+    torch.manual_seed(2)
+    x = torch.full((200_000,), 3.0, requires_grad=True)
+    assert dropout(x, 0.0) is x
+    for rate in (0.1, 0.5, 0.9):
+        out = dropout(x, rate)
+        kept = out > 0
+        # five standard deviations of a share
+        assert kept.double().mean().item() == pytest.approx(
+            1 - rate, abs=5 * (rate * (1 - rate) / len(x)) ** 0.5
+        )
+        expected = torch.full_like(out[kept], 3 / (1 - rate))
+        torch.testing.assert_close(out[kept], expected, rtol=2e-4, atol=0)
+        (slopes,) = torch.autograd.grad(out.sum(), x)
+        torch.testing.assert_close(slopes * x, out)
+
+
+def test_products_and_sums_of_pairs_are_those_of_copied_rows():
+    """Of queries without any pair, and rows more than once."""
+    g = torch.Generator().manual_seed(3)
+    counts = torch.tensor([2, 0, 3, 1, 0])
+    queries = torch.arange(5).repeat_interleave(counts)
+    rows = torch.randint(0, 4, (6,), generator=g)
+    x, table = (torch.randn(n, 3, generator=g, dtype=torch.float64) for n in (5, 4))
+    weights = torch.randn(6, generator=g, dtype=torch.float64)
+    pairs = Pairs(rows.int(), F.pad(counts.cumsum(0), (1, 0)).int(), queries.int(), 4)
+    torch.testing.assert_close(products(pairs, x, table), (x[queries] * table[rows]).sum(1))
+    by_query = torch.zeros_like(x).index_add(0, queries, weights[:, None] * table[rows])
+    torch.testing.assert_close(sums_by_query(pairs, weights, table), by_query)
+    own = torch.randint(0, 4, (5, 7), generator=g)
+    torch.testing.assert_close(products_of_each(x, table, own), (x[:, None] * table[own]).sum(2))
+
+
+def test_every_site_has_dropout_of_its_own(encoder, small_config, random_windows):
+    model = encoder(small_config("tisasrec", dropout=0.5))
+    weights = weights_of(model, training=True).detached()
+    windows = random_windows(2, batch=40, real=6)
+    passage = Passage(model.config, model.edges, weights, windows, Chance(0.5, 3))
+    with torch.no_grad():
+        passage.forward()
+    sites = [passage.dropout]
+    for block in passage.blocks:
+        sites += [block.attention.dropout, block.inner_dropout, block.outer_dropout]
+    masks = [site.kept.flatten()[:1000] for site in sites]
+    assert all(0.4 < mask.mean().item() < 0.6 for mask in masks)
+    for number, mask in enumerate(masks):
+        for other in masks[:number]:
+            assert 0.4 < (mask == other).double().mean().item() < 0.6
+
+
+@pytest.mark.parametrize("kind", ["bce", "softmax", "softmax among the unseen"])
+def test_losses_and_their_slopes_are_the_plain_ones(kind, encoder, small_config):
+    model = encoder(small_config("sas_fpt"))
+    g = torch.Generator().manual_seed(4)
+    features = torch.randn(3, 6, model.config.width, generator=g, dtype=torch.float64)
+    features.requires_grad_()
+    targets = torch.randint(0, 21, (3, 6), generator=g)
+    negatives = torch.randint(1, 21, (3, 6), generator=g)
+    count, items = int((targets > 0).sum()), model.items.weight
+    flat = features.detach().flatten(0, 1), items.detach(), targets.flatten()
+    if kind == "bce":
+        expected = bce_loss(model, features, targets, negatives)
+        found = bce(*flat, negatives.flatten(), count)
+    else:
+        met = torch.rand(3, 6, 21, generator=g) < 0.4 if "unseen" in kind else None
+        expected = softmax_loss(model, features, targets, met)
+        found = softmax(*flat, count, None if met is None else met.flatten(0, 1))
+    of_features, of_items = torch.autograd.grad(expected, (features, items))
+    torch.testing.assert_close(found[0], expected.detach())
+    torch.testing.assert_close(found[1].view_as(features), of_features)
+    torch.testing.assert_close(found[2][1:], of_items[1:])
+
+
+def naive_pairs(windows, padded, time_span, edges, heads, latest):
+    """Queries, rows and places of the near pairs, one after the other."""
+    intervals = scaled_intervals(windows.asked, windows.times, windows.scales)
+    rows = interval_rows(intervals, time_span, edges)  # (B, T, T)
+    batch, length = windows.times.shape
+    last, found = time_span + len(edges), []
+    for b in range(batch):
+        for h in range(heads):
+            for n in range(latest):
+                i, query = length - latest + n, (b * heads + h) * latest + n
+                for j in range(min(int(padded[b]), i), i + 1):  # padding sees itself
+                    row = int(rows[b, i, j])
+                    if row < last:
+                        found.append((query, h * last + row, query * length + j))
+    return torch.tensor(found).T
+
+
+@pytest.mark.parametrize("pause", [0, 100])  # nothing is near after so long a one
+@pytest.mark.parametrize("latest", [1, 7])
+@pytest.mark.parametrize("edges", [[], [8, 11]])
+@pytest.mark.parametrize("heads", [1, 3])
+def test_groups_of_near_pairs_sum_what_the_pairs_do(heads, edges, latest, pause):
+    g = torch.Generator().manual_seed(heads)
+    moments = torch.randint(0, 6, (4, 8), generator=g).cumsum(1)  # many share a row
+    times, asked = moments[:, :-1], moments[:, 1:] if latest > 1 else moments[:, :-1]
+    padded, scales = torch.tensor([0, 3, 6, 1]), torch.tensor([2, 2, 1, 3])
+    late = torch.tensor([0, 0, 1, 1])[:, None] * pause  # of the latest users
+    asked = (asked + late).where(torch.arange(7) >= padded[:, None], times)
+    windows = Windows(times, times, times, times, scales, scales, asked, scales)
+    known = 5, torch.tensor(edges, dtype=torch.int64), heads, latest
+    queries, rows, places = naive_pairs(windows, padded, *known)
+    found = near_pairs(windows, padded, *known)
+    near = Near(*found)
+    assert pause or len(near.groups.rows) < len(rows)
+    assert near.places.equal(places)
+    assert near.groups.rows.index_select(0, near.group).equal(rows.int())
+    assert near.groups.queries.index_select(0, near.group).equal(queries.int())
+    x = torch.randn(4 * heads * latest, 3, generator=g, dtype=torch.float64)
+    table = torch.randn(heads * (5 + len(edges)), 3, generator=g, dtype=torch.float64)
+    scores = torch.randn(4 * heads, latest, 7, generator=g, dtype=torch.float64)
+    weights = scores.flatten()[places]
+    expected = scores.flatten().index_add(0, places, (x[queries] * table[rows]).sum(1))
+    by_query = torch.zeros_like(x).index_add(0, queries, weights[:, None] * table[rows])
+    by_row = torch.zeros_like(table).index_add(0, rows, weights[:, None] * x[queries])
+    grouped = near.by_group(scores)
+    torch.testing.assert_close(near.sums_by_query(grouped, table), by_query)
+    torch.testing.assert_close(near.sums_by_row(grouped, x), by_row)
+    before = scores.clone()
+    near.add_products(scores, x, table)
+    torch.testing.assert_close(scores.flatten(), expected)
+    items = torch.arange(len(x), dtype=torch.int32).flip(0)  # each query's, and its products
+    by_item = NearByItem(*found, items, x.flip(0) @ table.T)
+    torch.testing.assert_close(by_item.sums_by_query(by_item.by_group(before), table), by_query)
+    by_item.add_products(before)
+    torch.testing.assert_close(before.flatten(), expected)
+
+
+def test_intervals_are_exact_whatever_their_units():
+    """Many lie at a whole multiple of the scale, or a second off it."""
+    g = torch.Generator().manual_seed(0)
+    scales = torch.tensor([1, 3, 49, 86_400, 10**9 + 7, 2**31])
+    gaps = scales[:, None] * torch.randint(0, 90, (6, 49), generator=g)
+    gaps = (gaps + torch.randint(-1, 2, (6, 49), generator=g)).clamp(min=0)
+    times = F.pad(gaps.cumsum(1), (1, 0))
+    none = torch.zeros(6, dtype=torch.int64)
+    windows = Windows(times, times, times, times, none, scales, times, none)
+    known = 256, none[:0], 1, 50
+    _, rows, expected = naive_pairs(windows, none, *known)
+    found, places = near_pairs(windows, none, *known)
+    assert len(places) > 6 * 50
+    assert places.equal(expected)
+    assert found.rows.equal(rows.int())
+
+
+@pytest.fixture
+def trainer_of(learnable_rows, make_sequences, small_config, monkeypatch):
+    """A training of `learnable` in parts of two users, not begun."""
+    monkeypatch.setattr(threaded_module, "SCORES", 2 * 8 * 8)
+    monkeypatch.setattr(threaded_module, "FEWEST", 1)
+    sequences = make_sequences(learnable_rows, 30)
+
+    def make(model="sas_fpt", kind=ThreadedTrainer, seed=0, **settings):
+        return kind(small_config(model, **settings), seed, sequences)
+
+    return make
+
+
+def finish(trainer):
+    while not trainer.finished:
+        while trainer.progress.step < trainer.steps:
+            trainer.step()
+        trainer.end_epoch()
+    return trainer
+
+
+def same(one, other) -> bool:
+    weights = one.weights(), other.weights()
+    return all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+@pytest.mark.parametrize(("loss", "rivals"), [("bce", "all"), ("softmax", "unseen")])
+def test_a_training_without_dropout_is_that_of_the_plain_trainer(
+    slug, loss, rivals, trainer_of, monkeypatch
+):
+    """Negatives apart, whose draws differ: every draw is made the first new item."""
+    settings = {"dropout": 0.0, "loss": loss, "rivals": rivals, "rating_width": 4}
+    settings |= {"user_dropout": 0.0, "item_dropout": 0.0}
+    plain = trainer_of(slug, Trainer, **settings)
+    threaded = trainer_of(slug, **settings)
+    for trainer in (plain, threaded):
+        trainer.model.double()
+        sampler, draw = trainer.negatives, trainer.negatives.draw
+        monkeypatch.setattr(
+            sampler,
+            "draw",
+            lambda users, shape, chance=None, draw=draw: draw(
+                users, shape, torch.zeros(shape, dtype=torch.float64)
+            ),
+        )
+        finish(trainer)
+    assert plain.progress.epochs[-1]["train_loss"] == pytest.approx(
+        threaded.progress.epochs[-1]["train_loss"], rel=1e-9
+    )
+    for name, expected in plain.weights().items():
+        torch.testing.assert_close(threaded.weights()[name], expected, msg=name)
+
+
+def test_the_number_of_threads_changes_no_bit(slug, trainer_of):
+    alone, beside = trainer_of(slug), trainer_of(slug)
+    beside.threads = 3
+    assert same(finish(alone), finish(beside))
+
+
+def test_a_training_goes_on_to_the_same_bits(slug, trainer_of):
+    whole, first, second = (trainer_of(slug, epochs=3, rating_width=3) for _ in range(3))
+    for _ in range(whole.steps):
+        first.step()
+    first.end_epoch()
+    first.step()
+    second.restore(copy.deepcopy(first.state()))
+    assert same(finish(whole), finish(second))
+
+
+def test_seeds_differ(slug, trainer_of):
+    one, other = (finish(trainer_of(slug, seed=seed)) for seed in (0, 1))
+    assert not same(one, other)
+
+
+def test_parts_are_of_like_length_and_have_everybody_once(random_windows, small_config):
+    windows = random_windows(0, batch=50)
+    targets = windows.items + 1
+    config = small_config("sasrec", max_length=100)  # so that parts are as small as can be
+    owners = windows.users + 100
+    parts = divided(windows, targets, owners, config)
+    assert [part.number for part in parts] == list(range(len(parts)))
+    assert len(parts) > 3
+    lengths = [part.windows.items.shape[1] for part in parts]
+    assert lengths == sorted(lengths, reverse=True)
+    assert lengths[-1] < 6
+    rows = [row for part in parts for row in part.windows.items.tolist()]
+    shown = [[item for item in row if item] for row in rows]
+    expected = [[item for item in row if item] for row in windows.items.tolist()]
+    assert sorted(shown) == sorted(expected)
+    assert all((part.targets == part.windows.items + 1).all() for part in parts)
+    assert all((part.owners == part.windows.users + 100).all() for part in parts)
+
+
+@pytest.mark.parametrize("protocols", [("uniform_100",), ("uniform_100", "full")])
+@pytest.mark.parametrize("batch", [5, 64])
+def test_ranks_are_the_plain_ones(slug, protocols, batch, trainer_of, monkeypatch):
+    monkeypatch.setattr(ranking, "USERS", batch)
+    trainer = trainer_of(slug)
+    model, sequences = trainer.model.double().eval(), trainer.sequences
+
+    def score(windows):  # users without training included, who are ranked by others otherwise
+        return model.score_all(model(windows, latest=1)[:, -1])
+
+    found = ranking.rank(model, sequences, "valid", protocols)
+    plain = rank(score, sequences, "valid", 8, protocols)
+    assert found.users.equal(plain.users)
+    for protocol in protocols:
+        assert found.ranks[protocol].equal(plain.ranks[protocol])
+        assert found.n_candidates[protocol].equal(plain.n_candidates[protocol])
+
+
+def test_a_score_that_is_no_number_is_refused(trainer_of):
+    trainer = trainer_of()
+    with torch.no_grad():
+        trainer.model.items.weight[3] = float("nan")
+    for protocols in (("uniform_100",), ("uniform_100", "full")):
+        with pytest.raises(ModelError, match="score is not a number"):
+            trainer.ranked("test", protocols)
+
+
+def test_a_cpu_takes_it_and_a_gpu_cannot(small_config):
+    config, cpu, gpu = small_config("tisasrec"), torch.device("cpu"), torch.device("cuda")
+    assert [engine_of(name, config, cpu) for name in ("auto", "threaded", "plain")] == [
+        "threaded",
+        "threaded",
+        "plain",
+    ]
+    with pytest.raises(ModelError, match="threaded engine can't"):
+        engine_of("threaded", config, gpu)

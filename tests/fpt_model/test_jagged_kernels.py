@@ -1,0 +1,247 @@
+"""The kernels of captured steps against the encoder in float64; on a CPU by interpreter."""
+
+import itertools
+import os
+import random
+from dataclasses import replace
+
+import pytest
+import torch
+
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"  # read when Triton is imported
+
+pytest.importorskip("triton", reason="Triton has no build for this platform")
+
+from fpt_model.config import resolve
+from fpt_model.data.seen import met_before
+from fpt_model.data.sequences import Windows, load
+from fpt_model.data.training_windows import examples
+from fpt_model.engines.jagged import engine, shapes
+from fpt_model.engines.jagged.dropout import torch_left
+from fpt_model.engines.jagged.plan import Histories
+from fpt_model.engines.jagged.sums import group_slopes
+from fpt_model.engines.jagged.weights import aligned
+from fpt_model.engines.multiseed import chance
+from fpt_model.model.encoder import Encoder
+from fpt_model.model.intervals import overflow_edges
+from fpt_model.model.losses import bce_loss, group_loss, softmax_loss
+
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+SIZES = {"max_length": 19, "batch_size": 9, "item_width": 10, "time_span": 40, "blocks": 2}
+WIDTHS = {"week_width": 4, "user_width": 6}
+BEFORE = 100  # steps before the epoch
+KEY = torch.tensor([123, 987_654_321])
+
+
+@pytest.fixture
+def long_histories(user, write_sequences):
+    """20 users with up to 40 interactions of 30 items, some at the same moment."""
+    chances = random.Random(7)
+    rows = []
+    for _ in range(20):
+        items = [chances.randint(1, 30) for _ in range(chances.randint(3, 40))]
+        gaps = [60 * chances.choice([0, 1, 2, 5, 300, 9000, 30_000]) for _ in items]
+        rows.append(user(items, times=list(itertools.accumulate(gaps, initial=10**9))[1:]))
+    return write_sequences(rows, 30)
+
+
+def slow(*values):
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
+@pytest.fixture(autouse=True)
+def exact(monkeypatch):
+    """Products in float32, and tiles that have neighbours at sizes the interpreter can do."""
+    monkeypatch.setattr(engine, "HALF", torch.float32)
+    monkeypatch.setattr(shapes, "KEYS", 16)
+    monkeypatch.setattr(engine, "ROUNDED", 128)
+    monkeypatch.setattr(engine, "SPLITS", 2)
+
+
+class Step:
+    """The second step of an epoch, its weights untouched."""
+
+    def __init__(self, path, slug: str, **settings) -> None:
+        paper = resolve(slug, "paper")
+        widths = {name: width for name, width in WIDTHS.items() if getattr(paper, name)}
+        self.config = resolve(slug, "paper", SIZES | widths | settings)
+        self.sequences = load(path).to(DEVICE).seen_at(self.config.moment)
+        torch.manual_seed(1)
+        edges = overflow_edges(self.sequences, self.config).cpu()
+        n_items, n_users = self.sequences.n_items, self.sequences.n_users
+        model = Encoder(self.config, n_items, n_users, edges).to(DEVICE)
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                parameter.add_(0.2 * torch.randn_like(parameter))
+                if name in ("items.weight", "weeks.weight", "users.weight", "ratings.weight"):
+                    parameter[0] = 0
+        self.plain = Encoder(self.config, n_items, n_users, edges).to(DEVICE)
+        self.plain.load_state_dict(model.state_dict())
+        self.plain = self.plain.double()
+        self.groups = torch.full((n_users + 1,), -1, device=DEVICE)
+        self.record = torch.zeros((), dtype=torch.float64, device=DEVICE)
+        self.engine = engine.Engine(model, KEY, self.sequences, self.groups, self.record)
+        rows = self.sequences.trainable()
+        rows = rows[torch.randperm(len(rows)).to(DEVICE)]
+        ends, length = self.sequences.n_train[rows] - 1, self.config.max_length
+        batch = self.config.batch_size
+        plan = Histories(self.sequences).plan(rows.cpu(), ends.cpu(), length, batch)
+        self.engine.start_epoch(plan, 1, BEFORE)
+        chosen = slice(batch, 2 * batch)
+        self.inputs, self.targets = examples(self.sequences, rows[chosen], ends[chosen], length)
+        self.tokens = engine._rounded(plan.tokens[1])
+
+    @property
+    def at(self):
+        return self.engine.buffers
+
+    def slopes(self) -> dict[str, torch.Tensor]:
+        """The gradients by name; the engine is left as clean as it was."""
+        own, weights = self.engine, self.engine.weights
+        own.clock.copy_(torch.tensor([BEFORE, 1]))
+        self.count = own.differentiate(self.tokens)
+        flat = weights.grads.double()
+        flat[: weights.scattered] = own.scattered.double() / 2**32
+        own.scattered.zero_()
+        if self.config.loss == "softmax":
+            parts = self.at.item_parts.double().sum(0)
+            flat[: parts.numel()] += parts.flatten()
+        products = own.product_parts.double().sum(0)[: len(flat) - weights.o_products]
+        flat[weights.o_products :] = products
+        flat /= int((self.targets > 0).sum())
+        return {name: place.view(flat).clone() for name, place in weights.places.items()}
+
+
+TABLES = ("key_intervals", "value_intervals", "key_positions", "value_positions")
+
+
+class Drawn:
+    """What the kernels drew: dropouts, as the encoder asks for them, and replaced ids.
+
+    `token` (B, T) is each place's token, `place` (B, T) its number within the sequence.
+    """
+
+    def __init__(self, step: Step) -> None:
+        self.config, self.sequences = step.config, step.sequences
+        self.capacity, self.columns = step.at.n_tokens, step.engine.weights.columns
+        real = step.inputs.items > 0
+        self.token = (real.flatten().cumsum(0) - 1).view(real.shape).clamp(min=0)
+        self.place = (real.cumsum(1) - 1).clamp(min=0)
+
+    def kept(self, site: int, place: torch.Tensor, rate: float | None = None) -> torch.Tensor:
+        rate = self.config.dropout if rate is None else rate
+        if not rate:
+            return torch.ones(place.shape, dtype=torch.float64, device=DEVICE)
+        stays = torch_left(KEY, BEFORE, site, place.cpu(), rate).to(DEVICE)
+        return stays.double() / (1 - rate)
+
+    def __call__(self, x: torch.Tensor, site: str) -> torch.Tensor:
+        """See `fpt_model.model.encoder.Dropout`."""
+        columns = torch.arange(x.shape[-1], device=DEVICE)
+        tokens = self.token[..., None] * self.columns + columns  # (B, T, D)
+        if site == "inputs":
+            return x * self.kept(chance.EMBEDDING, tokens)
+        block, part = site.removeprefix("blocks.").split(".")
+        at = chance.LAYER + chance.LAYER_SITES * int(block)
+        if part == "attention":
+            return x * self.kept(at + chance.WEIGHTS, self._pairs())
+        if part in TABLES:
+            rows = torch.arange(len(x), device=DEVICE)[:, None] * self.columns
+            return x * self.kept(at + TABLES.index(part), rows + columns)
+        return x * self.kept(at + {"hidden": chance.HIDDEN, "output": chance.OUT}[part], tokens)
+
+    def _pairs(self) -> torch.Tensor:
+        """(B, H, T, T)."""
+        heads = torch.arange(self.config.heads, device=DEVICE)[:, None, None]
+        query = heads * self.capacity + self.token[:, None, :, None]
+        return query * aligned(self.config.max_length) + self.place[:, None, None, :]
+
+    def windows(self, w: Windows) -> Windows:
+        """Some ids are others."""
+        config, sizes = self.config, self.sequences
+        row = torch.arange(len(w.users), device=DEVICE)
+        of_items = chance.ITEM, chance.ITEM_ID, self.token, config.item_dropout, sizes.n_items
+        of_users = chance.USER, chance.USER_ID, row, config.user_dropout, sizes.n_users
+        return replace(
+            w, items=self._replaced(w.items, *of_items), users=self._replaced(w.users, *of_users)
+        )
+
+    def _replaced(self, ids, site: int, site_id: int, place, rate: float, n: int):
+        drawn = chance.torch_bits(KEY, BEFORE, site_id, place.cpu()).to(DEVICE)
+        stays = self.kept(site, place, rate) > 0
+        return torch.where(stays | (ids == 0), ids, 1 + (drawn * n >> 32))
+
+
+def plain_loss(step: Step, features: torch.Tensor) -> torch.Tensor:
+    if step.config.loss == "softmax":
+        met = None
+        if step.config.rivals == "unseen":
+            met = met_before(step.sequences, step.inputs.users, step.inputs.next_places)
+        return softmax_loss(step.plain, features, step.targets, met)
+    drawn = torch.zeros_like(step.targets)
+    real = step.targets > 0
+    drawn[real] = step.at.negatives.flatten()[: int(real.sum())].long()
+    return bce_loss(step.plain, features, step.targets, drawn)
+
+
+SETTINGS = [
+    (
+        "sas_fpt",
+        {
+            "heads": 2,
+            "loss": "softmax",
+            "rivals": "unseen",
+            "moment": "request",
+            "rating_width": 2,
+        },
+    ),
+    slow("sse_pt", {"heads": 3, "user_width": 5}),
+    slow("sas_fpt", {}),
+    slow("tisasrec", {"loss": "softmax", "blocks": 1}),
+    slow("tisasrec_plus", {"heads": 5, "blocks": 3}),
+    slow("tisasrec_plus_plus", {"heads": 7, "loss": "softmax", "max_length": 7}),
+    slow("sasrec", {"loss": "softmax", "rating_width": 5}),
+]
+
+
+@pytest.mark.parametrize(("variant", "settings"), SETTINGS)
+def test_gradients_are_those_of_the_plain_model(variant, settings, long_histories):
+    step = Step(long_histories, variant, dropout=0.3, **settings)
+    step.slopes()
+    slopes = step.slopes()  # the second time in memory that the first one used
+    drawn = Drawn(step)
+    loss = plain_loss(step, step.plain(drawn.windows(step.inputs), dropout=drawn))
+    loss.backward()
+    n = int((step.targets > 0).sum())
+    assert step.at.losses[: step.count].sum().item() / n == pytest.approx(loss.item(), rel=1e-5)
+    for name, parameter in step.plain.named_parameters():
+        expected = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+        assert torch.allclose(slopes[name], expected, rtol=1e-3, atol=2e-6), name
+
+
+def test_the_group_loss_is_the_plain_models(long_histories):
+    step = Step(long_histories, "sas_fpt", group_weight=0.3, group_pairs=7)
+    at, config, n_users = step.engine, step.config, step.sequences.n_users
+    step.groups.copy_(torch.arange(n_users + 1, device=DEVICE) % 3)
+    at.clock.copy_(torch.tensor([BEFORE, 1]))
+    at.key.copy_(torch.tensor([11, 12, 1]))
+    at.now[0, -1] = 5  # tokens, by which gradients are divided in the end
+    group_slopes(at)
+    place = torch.arange(config.group_pairs)
+    first, second = (
+        (1 + (_bits(11, 12, site, place) * n_users >> 32)).to(DEVICE)
+        for site in (chance.FIRST, chance.SECOND)
+    )
+    same = step.groups[first] == step.groups[second]
+    users = step.plain.users.weight
+    pulled = config.group_weight * group_loss(users, first, second, same, config.group_margin)
+    pulled.backward()
+    assert at.group_losses.sum().item() == pytest.approx(pulled.item(), rel=1e-5)
+    found = at.weights.places["users.weight"].view(at.scattered.double() / 2**32 / 5)
+    assert torch.allclose(found, users.grad, atol=1e-6)
+
+
+def _bits(key1: int, key2: int, site: int, place: torch.Tensor) -> torch.Tensor:
+    own = chance.torch_mix(torch.tensor(key1 + site))
+    return chance.torch_mix(chance.torch_mix((place + own) & 0xFFFFFFFF) ^ key2)
