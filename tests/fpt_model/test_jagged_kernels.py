@@ -19,7 +19,7 @@ from fpt_model.data.sequences import Windows, load
 from fpt_model.data.training_windows import examples
 from fpt_model.engines.gpu import rng
 from fpt_model.engines.gpu.layout import aligned
-from fpt_model.engines.jagged import engine, shapes
+from fpt_model.engines.jagged import engine, shapes, state
 from fpt_model.engines.jagged.plan import Histories
 from fpt_model.engines.jagged.sums import group_slopes
 from fpt_model.model.encoder import Encoder
@@ -52,10 +52,10 @@ def slow(*values):
 @pytest.fixture(autouse=True)
 def exact(monkeypatch):
     """Products in float32, and tiles that have neighbours at sizes the interpreter can do."""
-    monkeypatch.setattr(engine, "HALF", torch.float32)
+    monkeypatch.setattr(state, "HALF", torch.float32)
     monkeypatch.setattr(shapes, "KEYS", 16)
-    monkeypatch.setattr(engine, "ROUNDED", 128)
-    monkeypatch.setattr(engine, "SPLITS", 2)
+    monkeypatch.setattr(state, "ROUNDED", 128)
+    monkeypatch.setattr(state, "SPLITS", 2)
 
 
 class Step:
@@ -89,7 +89,7 @@ class Step:
         self.engine.start_epoch(plan, 1, BEFORE)
         chosen = slice(batch, 2 * batch)
         self.inputs, self.targets = examples(self.sequences, rows[chosen], ends[chosen], length)
-        self.tokens = engine._rounded(plan.tokens[1])
+        self.tokens = state.rounded(plan.tokens[1])
 
     @property
     def at(self):

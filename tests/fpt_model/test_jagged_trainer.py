@@ -12,7 +12,7 @@ pytest.importorskip("triton", reason="Triton has no build for this platform")
 
 from fpt_model.data.sequences import load
 from fpt_model.engines import choose as engines
-from fpt_model.engines.jagged import engine
+from fpt_model.engines.jagged import state
 from fpt_model.engines.jagged.trainer import GraphedTrainer
 from fpt_model.errors import ModelError
 from fpt_model.files.checkpoints import read, write
@@ -24,9 +24,9 @@ DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 @pytest.fixture
 def trainer(learnable_rows, write_sequences, small_config, monkeypatch):
     """A training on eight users."""
-    monkeypatch.setattr(engine, "HALF", torch.float32)
-    monkeypatch.setattr(engine, "ROUNDED", 128)
-    monkeypatch.setattr(engine, "SPLITS", 2)
+    monkeypatch.setattr(state, "HALF", torch.float32)
+    monkeypatch.setattr(state, "ROUNDED", 128)
+    monkeypatch.setattr(state, "SPLITS", 2)
     sequences = load(write_sequences(learnable_rows[:8], 30)).to(DEVICE)
 
     def make(kind=GraphedTrainer, **settings):

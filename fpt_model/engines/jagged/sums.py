@@ -4,7 +4,6 @@ Letters: B batch, N tokens, T sequence, D width, K columns, H heads, R interval 
 """
 
 import math
-from typing import TYPE_CHECKING
 
 from fpt_model.engines.gpu.groups import PAIRS_AT_ONCE
 from fpt_model.engines.gpu.layout import BLOCK, aligned, power_of_two
@@ -17,29 +16,27 @@ from fpt_model.engines.jagged.shapes import (
     tables,
     widths,
 )
-
-if TYPE_CHECKING:
-    from fpt_model.engines.jagged.engine import Engine
+from fpt_model.engines.jagged.state import EngineState
 
 
-def weight_sums(engine: "Engine", at: Buffers) -> None:
+def weight_sums(engine: EngineState, at: Buffers) -> None:
     """From gradients of activations to those of weights."""
     config, weights, batch = engine.config, engine.weights, engine.config.batch_size
     width = power_of_two(min(weights.columns, 64))
     across = -(-config.width // width)
     with engine.streams.on_side_stream():
         tokens.embedding_slopes[(batch, -(-config.max_length // 32))](
-            *(engine.now, engine.key, engine.scattered, *tables(engine)),
+            *(engine.now, engine.key, engine.scattered, *tables(engine.weights)),
             *(at.items, at.weeks, at.users, at.ratings, at.dx, math.sqrt(config.width)),
             BM=32,
-            **widths(engine),
+            **widths(engine.config),
             POSITIONS=not config.intervals,
             RATE=config.dropout,
         )
         kinds = 2 if config.intervals else 1
         tokens.place_slopes[(config.max_length, kinds, across)](
             *(engine.now, weights.grads, engine.key, at.dkv if config.intervals else at.dx),
-            *(*pair_tables(engine)[2:], at.n_tokens),
+            *(*pair_tables(engine.weights)[2:], at.n_tokens),
             B=batch,
             T=config.max_length,
             D=config.width,
@@ -63,10 +60,10 @@ def weight_sums(engine: "Engine", at: Buffers) -> None:
     )
     if config.intervals:
         table = at.tables[0, 0].numel()
-        factor = 1 / math.sqrt(head_width(engine)) / attention.LARGER.value
+        factor = 1 / math.sqrt(head_width(engine.config)) / attention.LARGER.value
         raw = engine.product_parts[0, weights.size - weights.o_products :]
         tokens.table_slopes[(-(-table // BLOCK), 2)](
-            *(weights.grads, engine.key, raw, *pair_tables(engine)[:2], factor),
+            *(weights.grads, engine.key, raw, *pair_tables(engine.weights)[:2], factor),
             *(engine.splits, engine.product_size),
             TABLE=table,
             LAYERS=config.blocks,
@@ -75,7 +72,7 @@ def weight_sums(engine: "Engine", at: Buffers) -> None:
         )
 
 
-def group_slopes(engine: "Engine") -> None:
+def group_slopes(engine: EngineState) -> None:
     """The group loss and its gradients."""
     config = engine.config
     if not len(engine.group_losses):
@@ -93,7 +90,7 @@ def group_slopes(engine: "Engine") -> None:
     )
 
 
-def update(engine: "Engine", at: Buffers, count: int) -> None:
+def update(engine: EngineState, at: Buffers, count: int) -> None:
     """The step's loss, of `count` partial sums, and Adam."""
     config, weights, batch = engine.config, engine.weights, engine.config.batch_size
     adam.sum_up[(1,)](

@@ -9,10 +9,16 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor
 
+from fpt_model.config import Config
 from fpt_model.engines.gpu.layout import BLOCK, LOOKED_UP, Layout, Place, aligned
 from fpt_model.model.encoder import Encoder
 
 PRODUCTS = ("query", "key", "value", "pointwise_1", "pointwise_2")  # key and value are neighbours
+
+
+def columns_of(config: Config) -> int:
+    """K: of every matrix that goes through the blocks."""
+    return aligned(config.width + 1)
 
 
 class Weights(Layout):
@@ -34,7 +40,7 @@ class Weights(Layout):
 
     def __init__(self, model: Encoder, half: torch.dtype) -> None:
         super().__init__()
-        self.columns = aligned(model.config.width + 1)
+        self.columns = columns_of(model.config)
         shapes = {name: tuple(value.shape) for name, value in model.named_parameters()}
         self._place_looked_up(shapes)
         self.scattered = self.size
