@@ -33,10 +33,10 @@ def random_ends(last: Tensor, length: int, chance: Tensor) -> Tensor:
 
 def replaced(windows: Windows, config: Config, sequences: Sequences) -> Windows:
     """Windows with stochastic shared embeddings (SSE-PT)."""
-    if not (config.user_dropout or config.item_dropout):
+    if not (config.sse_user or config.sse_item):
         return windows
     return replace(
         windows,
-        items=replace_some(windows.items, config.item_dropout, sequences.n_items),
-        users=replace_some(windows.users, config.user_dropout, sequences.n_users),
+        items=replace_some(windows.items, config.sse_item, sequences.n_items),
+        users=replace_some(windows.users, config.sse_user, sequences.n_users),
     )

@@ -315,13 +315,13 @@ def same(one, other) -> bool:
     return all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
-@pytest.mark.parametrize(("loss", "rivals"), [("bce", "all"), ("softmax", "unseen")])
+@pytest.mark.parametrize(("loss", "exclude_seen"), [("bce", False), ("softmax", True)])
 def test_a_training_without_dropout_is_that_of_the_plain_trainer(
-    slug, loss, rivals, trainer_of, monkeypatch
+    slug, loss, exclude_seen, trainer_of, monkeypatch
 ):
     """Negatives apart, whose draws differ: every draw is made the first new item."""
-    settings = {"dropout": 0.0, "loss": loss, "rivals": rivals, "rating_width": 4}
-    settings |= {"user_dropout": 0.0, "item_dropout": 0.0}
+    settings = {"dropout": 0.0, "loss": loss, "exclude_seen": exclude_seen, "rating_width": 4}
+    settings |= {"sse_user": 0.0, "sse_item": 0.0}
     plain = trainer_of(slug, Trainer, **settings)
     threaded = trainer_of(slug, **settings)
     for trainer in (plain, threaded):
@@ -411,10 +411,10 @@ def test_a_score_that_is_no_number_is_refused(trainer_of):
 
 def test_a_cpu_takes_it_and_a_gpu_cannot(small_config):
     config, cpu, gpu = small_config("tisasrec"), torch.device("cpu"), torch.device("cuda")
-    assert [engine_of(name, config, cpu) for name in ("auto", "threaded", "plain")] == [
-        "threaded",
-        "threaded",
-        "plain",
+    assert [engine_of(name, config, cpu) for name in ("auto", "cpu", "reference")] == [
+        "cpu",
+        "cpu",
+        "reference",
     ]
-    with pytest.raises(ModelError, match="threaded engine can't"):
-        engine_of("threaded", config, gpu)
+    with pytest.raises(ModelError, match="cpu engine can't"):
+        engine_of("cpu", config, gpu)
