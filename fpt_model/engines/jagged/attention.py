@@ -26,7 +26,7 @@ Arguments that many kernels here have:
     key (3,) int64: of the step's random bits
     asked, times (N,) int32: a query's moment, and when an interaction happened
     edges (EDGES,) int32: intervals at which rows past SPAN begin
-    INTERVALS: whether there are interval and position vectors; RATE: of dropout, in units of 2^-32
+    INTERVALS: whether there are interval and position vectors; RATE: of dropout
 """
 
 import triton

@@ -32,7 +32,7 @@ def add_and_norm(
         means, scales: (N,) float32, get mean and 1 / sd of each token, for the way back.
         flat: (P,) float32, all weights; o_weight, o_bias: where the norm's begin.
         key, site: of the dropout's random bits.
-        RATE: of dropout, in units of 2^-32.
+        RATE: of dropout.
     """
     t = tl.program_id(0) * BM + tl.arange(0, BM)
     w = tl.arange(0, P)
@@ -90,7 +90,7 @@ def norm_slopes(
         o_bias: where its bias begins.
         key, site: of the dropout's random bits.
         TILES: tiles of a program: one sum of them all is added to `scattered`.
-        RATE: of dropout, in units of 2^-32.
+        RATE: of dropout.
     """
     n = tl.load(now + B)
     w = tl.arange(0, P)
@@ -147,7 +147,7 @@ def dropped_relu(
         u: (N, K), what the first pointwise layer gives.
         h: (N, K).
         key, site: of the dropout's random bits.
-        RATE: of dropout, in units of 2^-32.
+        RATE: of dropout.
     """
     t = tl.program_id(0) * BM + tl.arange(0, BM)
     w = tl.arange(0, P)
@@ -173,7 +173,7 @@ def relu_slopes(
         dh: (N, K), gradient of h.
         h: (N, K).
         du: (N, K), gets the gradient of u.
-        RATE: of dropout, in units of 2^-32.
+        RATE: of dropout.
     """
     t = tl.program_id(0) * BM + tl.arange(0, BM)
     w = tl.arange(0, P)
