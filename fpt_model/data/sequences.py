@@ -14,12 +14,11 @@ import torch
 from torch import Tensor
 
 from fpt_model.errors import ModelError
+from fpt_model.features import RATINGS, WEEKS
 from fpt_model.files.finished import checksum
 from fpt_model.files.written import read_written
 
 Split = Literal["valid", "test"]
-WEEKS = 52
-RATINGS = 10  # half stars up to five stars; 0 where nobody knows
 N_CANDIDATES = 100
 OF_ITEMS = ("genres",)  # what the file's metadata may say of each item
 SCHEMA = pa.schema(
@@ -70,29 +69,12 @@ class Windows:
 
     def rows(self, chosen: Tensor) -> "Windows":
         """The windows of some users, by row."""
-        return Windows(
-            self.items[chosen],
-            self.times[chosen],
-            self.weeks[chosen],
-            self.ratings[chosen],
-            self.users[chosen],
-            self.scales[chosen],
-            self.asked[chosen],
-            self.ends[chosen],
-        )
+        return Windows(**{name: x[chosen] for name, x in vars(self).items()})
 
     def latest(self, length: int) -> "Windows":
         """The latest `length` places of each window."""
-        return Windows(
-            self.items[:, -length:],
-            self.times[:, -length:],
-            self.weeks[:, -length:],
-            self.ratings[:, -length:],
-            self.users,
-            self.scales,
-            self.asked[:, -length:],
-            self.ends,
-        )
+        own = vars(self).items()
+        return Windows(**{name: x[:, -length:] if x.dim() > 1 else x for name, x in own})
 
 
 @dataclass(frozen=True)
