@@ -11,7 +11,7 @@ Letters: B sequences, N tokens, T sequence, D width, K columns, R interval rows,
 import triton
 import triton.language as tl
 
-from fpt_model.data import sequences
+from fpt_model import features
 from fpt_model.engines.gpu.rng import (
     EMBEDDING,
     ITEM,
@@ -33,7 +33,7 @@ BEGIN: tl.constexpr = tl.constexpr(1)
 USER: tl.constexpr = tl.constexpr(2)
 SCALE: tl.constexpr = tl.constexpr(3)
 WHOLE: tl.constexpr = tl.constexpr(4294967296.0)  # one, where reals are added as whole numbers
-RATINGS: tl.constexpr = tl.constexpr(sequences.RATINGS)
+RATINGS: tl.constexpr = tl.constexpr(features.RATINGS)
 
 
 @triton.jit
