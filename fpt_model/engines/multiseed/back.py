@@ -202,11 +202,9 @@ def back(
 
 @triton.jit
 def leave(
-    halves, o_items, o_weeks, o_users, o_blocks, scattered, dx, items, weeks, users,
+    halves, offsets, o_blocks, scattered, dx, ids,
     begins, masks, mask_size, tiles, squares, size, scattered_size, batch, root,
-    T: tl.constexpr, M: tl.constexpr, P: tl.constexpr, D: tl.constexpr,
-    IW: tl.constexpr, WW: tl.constexpr, UW: tl.constexpr,
-    IP: tl.constexpr, WP: tl.constexpr, UP: tl.constexpr,
+    T: tl.constexpr, M: tl.constexpr, P: tl.constexpr, D: tl.constexpr, INPUTS: tl.constexpr,
     LAYERS: tl.constexpr, INTERVALS: tl.constexpr, RATE: tl.constexpr,
     OVERLAP: tl.constexpr,
 ):  # fmt: skip
@@ -227,7 +225,6 @@ def leave(
     if not INTERVALS:
         write(dx + sequence.to(tl.int64) * T * D + here, g, first, begin, M)
     scattered_slopes(
-        g * root, scattered, o_items, o_weeks, o_users,
-        items + sequence * T + first, weeks + sequence * T + first, users + sequence,
-        halves.dtype.element_ty, M, D, IW, WW, UW, IP, WP, UP,
+        g * root, scattered, offsets, ids, sequence, first, halves.dtype.element_ty,
+        T, M, D, INPUTS,
     )  # fmt: skip

@@ -18,7 +18,7 @@ import triton
 import triton.language as tl
 
 from fpt_model.engines.multiseed.by_row import scores_by_row, summed_by_row, values_by_row
-from fpt_model.engines.multiseed.inputs import looked_up
+from fpt_model.engines.multiseed.inputs import looked_up, numbers_of
 from fpt_model.engines.multiseed.saved import HAT, HAT2, VALUES, A, H, K, Q, V, X, at
 from fpt_model.engines.multiseed.tiles import (
     AHEAD,
@@ -80,15 +80,17 @@ def project(
 
 @triton.jit
 def enter(
-    model, halves, o_items, o_weeks, o_users, o_places, o_blocks, items, weeks, users, begins,
+    model, halves, offsets, o_places, o_blocks, ids, begins,
     masks, mask_size, places, tiles, rsd, x, size, batch, root,
     T: tl.constexpr, M: tl.constexpr, P: tl.constexpr, D: tl.constexpr,
-    N: tl.constexpr, IW: tl.constexpr, WW: tl.constexpr, UW: tl.constexpr,
-    IP: tl.constexpr, WP: tl.constexpr, UP: tl.constexpr,
+    N: tl.constexpr, INPUTS: tl.constexpr,
     LAYERS: tl.constexpr, INTERVALS: tl.constexpr, TRAIN: tl.constexpr, RATE: tl.constexpr,
     OVERLAP: tl.constexpr,
 ):  # fmt: skip
-    """The network's input and its projections. Grid (G·T/M,)."""
+    """The network's input and its projections. Grid (G·T/M,).
+
+    `offsets`: of each of the INPUTS the first element of its table; `ids`: its numbers.
+    """
     if not TRAIN:
         in_turn(OVERLAP)  # the windows were chosen by the launch before
     groups, sequence, first, begin = whose(begins, T, M)
@@ -96,16 +98,12 @@ def enter(
         return
     here, rows = first * D + tile(M, D), first + tl.arange(0, M)
     seed, inside = sequence // batch, rows >= begin
-    item, week = tl.load(items + sequence * T + rows), tl.load(weeks + sequence * T + rows)
-    user = tl.load(users + sequence)
+    numbers = numbers_of(ids, sequence, rows, T, INPUTS)
     if TRAIN:
         in_turn(OVERLAP)
     model += seed.to(tl.int64) * size
     halves += seed.to(tl.int64) * size + o_blocks
-    x0 = looked_up(
-        model, o_items, o_weeks, o_users, item, week, user, inside, M, D, IW, WW, UW, IP, WP, UP
-    )
-    x0 = x0 * root
+    x0 = looked_up(model, offsets, numbers, inside, M, D, INPUTS) * root
     if not INTERVALS:
         x0 += tl.load(model + o_places + here)
     if RATE > 0:

@@ -13,11 +13,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from fpt_model.engines.gpu.features import inputs_of
+from fpt_model.features import FEATURES, widths
 from fpt_model.model.encoder import Encoder
 
 BLOCK = 1024
 MOST_ROWS = 64  # of the interval table, that a program takes at a time
-LOOKED_UP = ("items.weight", "weeks.weight", "users.weight")
+LOOKED_UP = tuple(feature.table for feature in FEATURES)
 SHARED = ("positions", "intervals")
 
 
@@ -68,6 +70,7 @@ class Layout:
         width, length, rows: padded D, T and R.
         chunk: see `chunked`.
         blocks: the first element of the first block.
+        inputs: as kernels take them; `tables`: of each the first element.
     """
 
     def __init__(self, model: Encoder) -> None:
@@ -88,6 +91,8 @@ class Layout:
             if name.startswith(SHARED):
                 self.shared += place.size
         self.blocks = self.offset("blocks.0.norm_attention.weight")
+        self.inputs = inputs_of(config, power_of_two)
+        self.tables = tuple(self.offset(feature.table) for feature, _ in widths(config))
 
     def _padded(self, name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
         if name in LOOKED_UP:
