@@ -23,7 +23,7 @@ by_row, C of counts.
 import triton
 import triton.language as tl
 
-from fpt_model.engines.jagged.dropout import WHOLE, left
+from fpt_model.engines.gpu.rng import fast_bits, keep_mask
 from fpt_model.engines.jagged.tokens import SCALE, words
 
 LOG2E: tl.constexpr = tl.constexpr(1.4426950408889634)
@@ -152,7 +152,7 @@ def weigh(
         scores = tl.load(sums + at, mask=mask, other=float("-inf"))
         weight = tl.exp2(scores - least[:, None])
         if RATE > 0:
-            weight = tl.where(left(key1, key2, site, at, RATE), weight, -weight)
+            weight = tl.where(keep_mask(fast_bits(key1, key2, site, at), RATE), weight, -weight)
         tl.store(weights + at, weight.to(half), mask=mask)
         stays = tl.maximum(weight, 0.0).to(half)
         if INTERVALS:
@@ -243,7 +243,7 @@ def pair_slopes(
         mask = tokens & (j < TS)[None, :]
         weight = tl.load(weights + at, mask=mask, other=0.0).to(tl.float32)
         if RATE > 0:
-            dweight = tl.where(weight > 0, dweight * (WHOLE / (WHOLE - RATE)), 0.0)
+            dweight = tl.where(weight > 0, dweight * (1 / (1 - RATE)), 0.0)
             weight = tl.abs(weight)
         dscore = (weight * (dweight - along[:, None]) * LARGER).to(half)
         tl.store(slopes + at, dscore, mask=mask)

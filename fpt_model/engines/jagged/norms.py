@@ -6,7 +6,7 @@ Letters: N tokens, D width, K columns.
 import triton
 import triton.language as tl
 
-from fpt_model.engines.jagged.dropout import WHOLE, times_left
+from fpt_model.engines.gpu.rng import dropout, fast_bits
 from fpt_model.engines.jagged.tokens import add_whole, words
 
 EPS: tl.constexpr = tl.constexpr(1e-8)
@@ -31,7 +31,7 @@ def add_and_norm(
         own = tl.load(branch + at, mask=mask, other=0.0).to(tl.float32)
         if RATE > 0:
             key1, key2 = words(key)
-            own = times_left(own, key1, key2, site, at, RATE)
+            own = dropout(own, fast_bits(key1, key2, site, at), RATE)
         rounded = (x + own).to(total.dtype.element_ty)
         tl.store(total + at, rounded, mask=mask)
         x = rounded.to(tl.float32)  # what the backward pass will see
@@ -86,7 +86,7 @@ def norm_slopes(
         if DROPPED:
             if RATE > 0:
                 key1, key2 = words(key)
-                own = times_left(own, key1, key2, site, at, RATE)
+                own = dropout(own, fast_bits(key1, key2, site, at), RATE)
             tl.store(dropped + at, own.to(dropped.dtype.element_ty), mask=columns)
     add_whole(scattered, o_weight + w, tl.sum(weights, 0), w < D)
     add_whole(scattered, o_bias + w, tl.sum(biases, 0), w < D)
@@ -105,7 +105,7 @@ def dropped_relu(
     x = tl.maximum(tl.load(u + at, mask=mask, other=0.0).to(tl.float32), 0.0)
     if RATE > 0:
         key1, key2 = words(key)
-        x = times_left(x, key1, key2, site, at, RATE)
+        x = dropout(x, fast_bits(key1, key2, site, at), RATE)
     tl.store(h + at, x.to(h.dtype.element_ty), mask=mask)
 
 
@@ -120,5 +120,5 @@ def relu_slopes(
     mask = (w < D)[None, :] & (t >= 0)[:, None]
     at = t[:, None] * K + w[None, :]
     positive = tl.load(h + at, mask=mask, other=0.0) > 0
-    slope = tl.load(dh + at, mask=mask, other=0.0).to(tl.float32) * (WHOLE / (WHOLE - RATE))
+    slope = tl.load(dh + at, mask=mask, other=0.0).to(tl.float32) * (1 / (1 - RATE))
     tl.store(du + at, tl.where(positive, slope, 0.0).to(du.dtype.element_ty), mask=mask)

@@ -7,9 +7,9 @@ Each may begin while the one before it ends. See the kernels of the same names,
 import math
 from typing import TYPE_CHECKING, Any
 
+from fpt_model.engines.gpu.layout import power_of_two
 from fpt_model.engines.multiseed import back as backward
 from fpt_model.engines.multiseed import forward as network
-from fpt_model.engines.multiseed.layout import power_of_two
 from fpt_model.engines.multiseed.scratch import Batch, Scratch
 
 if TYPE_CHECKING:
@@ -46,7 +46,14 @@ def attend(
     config, drawn = engine.config, at.drawn[step % 2]
     network.attend[_grid(engine, at)](
         *(engine.params, engine.halves, engine.layout.blocks, at.x),
-        *(drawn.tokens[0], drawn.begins, drawn.chosen, batch.look_ups, engine.tables, engine.places),
+        *(
+            drawn.tokens[0],
+            drawn.begins,
+            drawn.chosen,
+            batch.look_ups,
+            engine.tables,
+            engine.places,
+        ),
         *(drawn.masks, at.mask_size, at.tiles, at.squares if train else at.x),
         *(at.rsd if train else at.x, at.sums, engine.layout.size, len(at.x) // engine.seeds),
         *(math.log2(math.e) / math.sqrt(config.width), layer),
