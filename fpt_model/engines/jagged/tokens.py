@@ -11,12 +11,7 @@ Letters: B sequences, N tokens, T sequence, D width, K columns, R interval rows,
 import triton
 import triton.language as tl
 
-<<<<<<< HEAD
 from fpt_model import features
-from fpt_model.engines.jagged.dropout import WHOLE, left, times_left
-from fpt_model.engines.multiseed.chance import below, bits, step_key
-=======
-from fpt_model.data import sequences
 from fpt_model.engines.gpu.rng import (
     EMBEDDING,
     ITEM,
@@ -32,18 +27,13 @@ from fpt_model.engines.gpu.rng import (
     step_key,
 )
 from fpt_model.engines.gpu.rng import USER as USER_SITE
->>>>>>> w-floor
 
 FIRST: tl.constexpr = tl.constexpr(0)
 BEGIN: tl.constexpr = tl.constexpr(1)
 USER: tl.constexpr = tl.constexpr(2)
 SCALE: tl.constexpr = tl.constexpr(3)
-<<<<<<< HEAD
-RATINGS: tl.constexpr = tl.constexpr(features.RATINGS)
-=======
 WHOLE: tl.constexpr = tl.constexpr(4294967296.0)  # one, where reals are added as whole numbers
-RATINGS: tl.constexpr = tl.constexpr(sequences.RATINGS)
->>>>>>> w-floor
+RATINGS: tl.constexpr = tl.constexpr(features.RATINGS)
 
 
 @triton.jit

@@ -46,14 +46,8 @@ def attend(
     config, drawn = engine.config, at.drawn[step % 2]
     network.attend[_grid(engine, at)](
         *(engine.params, engine.halves, engine.layout.blocks, at.x),
-        *(
-            drawn.tokens[0],
-            drawn.begins,
-            drawn.chosen,
-            batch.look_ups,
-            engine.tables,
-            engine.places,
-        ),
+        *(drawn.tokens[0], drawn.begins, drawn.chosen, batch.look_ups),
+        *(engine.tables, engine.places),
         *(drawn.masks, at.mask_size, at.tiles, at.squares if train else at.x),
         *(at.rsd if train else at.x, at.sums, engine.layout.size, len(at.x) // engine.seeds),
         *(math.log2(math.e) / math.sqrt(config.width), layer),

@@ -6,11 +6,7 @@ Letters: S seeds, B batch, T sequence, D width, R interval rows, L blocks; G = S
 import triton
 import triton.language as tl
 
-<<<<<<< HEAD
 from fpt_model.engines.gpu.features import AT, PER, STRIDE, TOKEN, WIDTH
-from fpt_model.engines.multiseed import chance
-from fpt_model.engines.multiseed.chance import below, bits, chosen, kept, step_key
-=======
 from fpt_model.engines.gpu.negatives import draw_negatives
 from fpt_model.engines.gpu.rng import (
     DROPOUT,
@@ -29,7 +25,6 @@ from fpt_model.engines.gpu.rng import (
     keep_mask,
     step_key,
 )
->>>>>>> w-floor
 from fpt_model.engines.multiseed.tiles import add_whole, product
 
 
@@ -107,16 +102,10 @@ def choose(
         items = tl.where(stays | (items == 0), items, other)
     if USER_RATE > 0:
         other_user = 1 + below(bits(key, key2, USER_ID, b), n_users)
-<<<<<<< HEAD
-        user = tl.where(kept(key, key2, USER, b, USER_RATE) > 0, user, other_user)
+        user = tl.where(keep_mask(bits(key, key2, USER, b), USER_RATE), user, other_user)
     tl.store(tokens_out[0] + to, items)
     for n in tl.static_range(1, len(w_tokens)):
         tl.store(tokens_out[n] + to, tl.load(w_tokens[n] + from_window, mask=inside, other=0))
-=======
-        user = tl.where(keep_mask(bits(key, key2, USER, b), USER_RATE), user, other_user)
-    tl.store(items_out + to, items)
-    tl.store(weeks_out + to, tl.load(w_weeks + from_window, mask=inside, other=0))
->>>>>>> w-floor
     tl.store(users_out + program, user)
     tl.store(chosen_out + program, window)
     tl.store(begins_out + program, begin)
@@ -175,9 +164,9 @@ def numbers_of(ids, sequence, rows, T: tl.constexpr, INPUTS: tl.constexpr):
     found = ()
     for n in tl.static_range(len(INPUTS)):
         if INPUTS[n][PER] == TOKEN:
-            found = found + (tl.load(ids[n] + sequence * T + rows),)
+            found += (tl.load(ids[n] + sequence * T + rows),)
         else:
-            found = found + (tl.load(ids[n] + sequence),)
+            found += (tl.load(ids[n] + sequence),)
     return found
 
 

@@ -11,19 +11,12 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-<<<<<<< HEAD
 from fpt_model.engines.gpu.features import inputs_of
-from fpt_model.features import FEATURES, widths
-=======
 from fpt_model.engines.gpu.layout import LOOKED_UP, Layout, power_of_two
->>>>>>> w-floor
+from fpt_model.features import widths
 from fpt_model.model.encoder import Encoder
 
 MOST_ROWS = 64  # of the interval table, that a program takes at a time
-<<<<<<< HEAD
-LOOKED_UP = tuple(feature.table for feature in FEATURES)
-=======
->>>>>>> w-floor
 SHARED = ("positions", "intervals")
 
 
