@@ -17,7 +17,7 @@ from results import Result, command, cpu, record, versions
 
 from fpt_model.config import resolve
 from fpt_model.data.sequences import load
-from fpt_model.engines.cpu.trainer import ThreadedTrainer
+from fpt_model.training.trainer import trainer_of
 
 
 def main() -> None:
@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--record", action="store_true", help="write docs/results/speed.json")
     asked = parser.parse_args()
     sequences = load(asked.sequences)
-    trainer = ThreadedTrainer(resolve("tisasrec", "paper"), 0, sequences)
+    trainer = trainer_of(resolve("tisasrec", "paper"), 0, sequences, "threaded")
 
     def evaluate() -> None:
         trainer.ranked("test", ("uniform_100",))

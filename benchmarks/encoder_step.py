@@ -18,7 +18,7 @@ from large_step import LARGE, run_epoch
 from fpt_model.config import Setting, resolve
 from fpt_model.data.sequences import load
 from fpt_model.engines.choose import device_name, device_of
-from fpt_model.training.trainer import Trainer
+from fpt_model.training.trainer import trainer_of
 
 Changes = dict[str, Setting]
 UNSEEN: Changes = {"loss": "softmax", "rivals": "unseen", "rating_width": 16, "moment": "request"}
@@ -57,9 +57,9 @@ def main() -> None:
 def measure(model: str, changes: Changes, path: Path, epochs: int) -> tuple[float, int, str]:
     """Milliseconds a step, MiB at most, and what the trainer had to say."""
     sequences = load(path).to(device_of("cuda"))
-    trainer = Trainer(resolve(model, "paper", changes), 0, sequences)
+    trainer = trainer_of(resolve(model, "paper", changes), 0, sequences)
     notes: list[str] = []
-    trainer.say = notes.append
+    trainer.training.say = notes.append
     run_epoch(trainer)  # captures
     step = statistics.median(run_epoch(trainer) for _ in range(epochs)) / trainer.steps
     return step * 1e3, torch.cuda.max_memory_allocated() >> 20, "; ".join(notes)

@@ -19,9 +19,9 @@ from results import Result, add_arguments, command, keep
 from fpt_model.config import VARIANTS, resolve
 from fpt_model.data.sequences import load
 from fpt_model.engines.choose import device_of
-from fpt_model.engines.multiseed.trainer import FusedGroup
 from fpt_model.evaluation.ranks import PROTOCOLS, Ranks, rank
-from fpt_model.training.trainer import scorer
+from fpt_model.evaluation.scorer import scorer
+from fpt_model.training.trainer import trainer_of
 
 
 def main() -> None:
@@ -34,9 +34,11 @@ def main() -> None:
     asked = parser.parse_args()
     config = resolve(asked.model, "paper")
     sequences = load(asked.sequences).to(device_of("cuda"))
-    (member,) = FusedGroup(config, [0], sequences).members
+    member = trainer_of(config, 0, sequences, "fused")
     member.step()
-    member.use(member.weights())  # now the plain model has them too
+    member.engine.load(member.weights())  # now the plain model has them too
+
+    weights = member.weights()
 
     def plain() -> Ranks:
         return rank(scorer(member.model, sequences), sequences, asked.split, config.max_length)
@@ -49,7 +51,7 @@ def main() -> None:
         by_launches = fused()
         agreement(by_launches, plain())
         for number in range(asked.rounds):
-            member.engine.take_over()  # else the features would be those of the last time
+            member.engine.load(weights)  # else the features would be those of the last time
             ours.append(seconds(fused))
             parts.append(seconds(fused))
             if number % 20 == 0:

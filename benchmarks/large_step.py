@@ -18,8 +18,7 @@ from results import Result, add_arguments, command, keep, versions
 from fpt_model.config import Config, Setting, resolve
 from fpt_model.data.sequences import Sequences, load
 from fpt_model.engines.choose import device_name, device_of
-from fpt_model.engines.jagged.trainer import GraphedTrainer
-from fpt_model.training.trainer import Trainer
+from fpt_model.training.trainer import Trainer, trainer_of
 
 WARM = 5  # epochs; each can have steps of a length that is new, and is recorded
 LARGE: dict[str, Setting] = {
@@ -50,8 +49,8 @@ def main() -> None:
     config = resolve("sas_fpt", "paper", LARGE | {"heads": asked.heads} | other)
     sequences = load(asked.sequences).to(device)
     print(f"{device_name(device)}, torch {torch.__version__}, triton {triton.__version__}")
-    ours = measure(GraphedTrainer, config, sequences, asked.epochs, profile=asked.profile)
-    plain = measure(Trainer, config, sequences, 1, profile=False) if asked.plain else None
+    ours = measure("graphed", config, sequences, asked.epochs, profile=asked.profile)
+    plain = measure("plain", config, sequences, 1, profile=False) if asked.plain else None
     keep(
         asked,
         Result(
@@ -68,19 +67,19 @@ def main() -> None:
 
 
 def measure(
-    kind: type[Trainer], config: Config, sequences: Sequences, epochs: int, *, profile: bool
+    engine: str, config: Config, sequences: Sequences, epochs: int, *, profile: bool
 ) -> float:
     """Median µs a step."""
     began = time.perf_counter()
-    trainer = kind(config, 0, sequences)
+    trainer = trainer_of(config, 0, sequences, engine)
     run_epoch(trainer)  # compiles and records
     ready = time.perf_counter() - began
     for _ in range(WARM):
         run_epoch(trainer)
-    full_steps = len(trainer.rows) / config.batch_size
+    full_steps = len(trainer.training.rows) / config.batch_size
     step = statistics.median(run_epoch(trainer) for _ in range(epochs)) / full_steps * 1e6
     print(
-        f"{kind.__name__}, heads {config.heads}: {step:.0f} µs a step, ready after {ready:.1f} s, "
+        f"{engine}, heads {config.heads}: {step:.0f} µs a step, ready after {ready:.1f} s, "
         f"{torch.cuda.max_memory_allocated() >> 20} MiB at most"
     )
     if profile:
@@ -104,7 +103,7 @@ def list_kernels(trainer: Trainer) -> None:
     activities = [torch.profiler.ProfilerActivity.CUDA]
     with torch.profiler.profile(activities=activities) as profiled:
         run_epoch(trainer)
-    steps = len(trainer.rows) / trainer.config.batch_size
+    steps = len(trainer.training.rows) / trainer.config.batch_size
     kernels = sorted(profiled.key_averages(), key=lambda kernel: -kernel.device_time_total)
     for kernel in kernels:
         if kernel.device_time_total:

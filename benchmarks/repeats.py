@@ -18,9 +18,9 @@ from gpu import as_our_command, facts
 
 from fpt_model.config import resolve
 from fpt_model.data.sequences import Sequences, load
-from fpt_model.engines.choose import device_of, engine_of, trainers_of
+from fpt_model.engines.choose import device_of, engine_of
 from fpt_model.files.checkpoints import State
-from fpt_model.training.trainer import Trainer
+from fpt_model.training.trainer import Trainer, trainers_of
 
 SOFTMAX = {"loss": "softmax", "rivals": "unseen", "moment": "request", "heads": 2}
 # Model, settings beside the paper's, seeds side by side, share of the repetitions.

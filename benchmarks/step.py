@@ -22,7 +22,8 @@ from results import Result, add_arguments, command, keep
 from fpt_model.config import VARIANTS, resolve
 from fpt_model.data.sequences import Sequences, load
 from fpt_model.engines.choose import device_of
-from fpt_model.engines.multiseed.trainer import FusedGroup
+from fpt_model.engines.multiseed.training import Group
+from fpt_model.engines.shared import Training
 
 MODELS = ("tisasrec", "sas_fpt")
 EPOCHS = 20  # of ours in a round, which go on as in a training
@@ -65,7 +66,7 @@ def steps(asked: argparse.Namespace, sequences: Sequences) -> list[Result]:
             list_kernels(model, group)
     other = statistics.median(theirs) * 1e6 if theirs else None
     return [
-        step_result(model, statistics.median(ours[model]) / group.engine.steps * 1e6, other)
+        step_result(model, statistics.median(ours[model]) / group.kernels.steps * 1e6, other)
         for model, group in groups.items()
     ]
 
@@ -87,7 +88,7 @@ def seed_steps(asked: argparse.Namespace, sequences: Sequences) -> list[Result]:
         group = ready("tisasrec", seeds, sequences)
         with as_our_command():
             middle = statistics.median(several(partial(epoch, group), 2 * EPOCHS))
-        rates[seeds] = seeds * group.engine.steps / middle
+        rates[seeds] = seeds * group.kernels.steps / middle
         memory = torch.cuda.max_memory_allocated() >> 20
         print(f"{seeds} seeds: {rates[seeds]:.0f} seed-steps a second, {memory} MiB at most")
         del group
@@ -98,31 +99,33 @@ def seed_steps(asked: argparse.Namespace, sequences: Sequences) -> list[Result]:
     return [Result("seed_steps", rates[best], unit, command=command(), **facts())]
 
 
-def ready(model: str, seeds: int, sequences: Sequences) -> FusedGroup:
+def ready(model: str, seeds: int, sequences: Sequences) -> Group:
     """Trainings whose kernels are compiled and whose epoch is recorded."""
     torch.cuda.reset_peak_memory_stats()
-    group = FusedGroup(resolve(model, "paper"), range(seeds), sequences)
+    config = resolve(model, "paper")
+    group = Group([Training(config, seed, sequences) for seed in range(seeds)])
     first = seconds(partial(epoch, group))
     several(partial(epoch, group), 2)
-    print(f"{model}, {seeds} seeds: first epoch {first:.1f} s, {group.engine.steps} steps")
+    print(f"{model}, {seeds} seeds: first epoch {first:.1f} s, {group.kernels.steps} steps")
     return group
 
 
-def epoch(group: FusedGroup) -> None:
+def epoch(group: Group) -> None:
     """An epoch of every seed, as a training has it, without its validation."""
     group.run_epoch()
     for member in group.members:
-        member.progress.step, member.progress.epoch = 0, member.progress.epoch + 1
+        progress = member.training.progress
+        progress.step, progress.epoch = 0, progress.epoch + 1
 
 
-def list_kernels(model: str, group: FusedGroup) -> None:
+def list_kernels(model: str, group: Group) -> None:
     activities = [torch.profiler.ProfilerActivity.CUDA]
     with torch.profiler.profile(activities=activities) as profiled:
-        seconds(group.engine.graph.replay)
+        seconds(group.kernels.graph.replay)
     print(f"kernels of a step, {model}:")
     for kernel in sorted(profiled.key_averages(), key=lambda kernel: -kernel.device_time_total):
         if kernel.device_time_total:
-            print(f"  {kernel.key:24} {kernel.device_time_total / group.engine.steps:8.1f} µs")
+            print(f"  {kernel.key:24} {kernel.device_time_total / group.kernels.steps:8.1f} µs")
 
 
 if __name__ == "__main__":

@@ -22,11 +22,6 @@ from fpt_model.engines.cpu.pairs import Pairs
 from fpt_model.engines.cpu.weights import BlockWeights, Weights
 
 
-def fits(config: Config) -> bool:
-    """Whether these passes cover the settings."""
-    return config.mask == "keys" and config.block == "attention"
-
-
 class Passage:
     """Used once: `forward`, then `back`.
 

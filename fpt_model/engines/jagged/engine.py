@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fpt_model.config import Config
 from fpt_model.data.negatives import NegativeSampler
 from fpt_model.data.sequences import Sequences, Windows
 from fpt_model.engines.gpu.graphs import recorded
@@ -30,17 +29,10 @@ from fpt_model.engines.jagged.weights import BLOCK, PRODUCTS, Weights, aligned
 from fpt_model.engines.multiseed.groups import PAIRS_AT_ONCE
 from fpt_model.model.encoder import Encoder
 
-MAX_PAIRS = 2**31  # pairs of tokens are counted in int32
 HALF = torch.float16  # of products: as many digits as TF32; sums are float32
 ROUNDED = 1024
 SPLITS = 8  # partial sums of the items' gradient
 PROGRAMS = 264  # two for each of a GPU's processors: what gradients of weights are split into
-
-
-def fits(config: Config) -> bool:
-    """Whether the kernels cover these settings."""
-    pairs = config.batch_size * config.heads * config.max_length**2
-    return config.mask == "keys" and config.block == "attention" and pairs < MAX_PAIRS
 
 
 class Engine:
