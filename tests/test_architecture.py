@@ -55,6 +55,13 @@ def test_a_room_imports_only_what_it_may(room):
         assert not strangers, f"{path.relative_to(ROOT)} imports {strangers}"
 
 
+def test_no_engine_knows_how_it_is_trained():
+    """Epochs, validation and checkpoints are the trainer's, which holds an engine."""
+    for path in sorted((ROOT / "fpt_model" / "engines").rglob("*.py")):
+        far = {name for name in imports(path) if name.startswith("fpt_model.training")}
+        assert not far, f"{path.relative_to(ROOT)} imports {far}"
+
+
 @pytest.mark.parametrize("room", ["flows", "tasks"])
 def test_only_light_parts_of_the_science_and_the_audits_are_called(room):
     for path in files(room):
