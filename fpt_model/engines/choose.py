@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import torch
 
-from fpt_model.config import Config
+from fpt_model.config import Config, engine_name
 from fpt_model.engines import reference
 from fpt_model.engines.contract import Engine, Refusal
 from fpt_model.engines.cpu import limits as cpu
@@ -58,10 +58,10 @@ def _reference(trainings: Sequence[Training]) -> Sequence[Engine]:
 
 # The fastest first. More seeds than eight side by side only take more of a GPU's memory.
 ENGINES = {
-    "fused": Kind(multiseed.refuses, _multiseed, together=8, compiles=True),
-    "graphed": Kind(jagged.refuses, _jagged, compiles=True),
-    "threaded": Kind(cpu.refuses, _cpu),
-    "plain": Kind(reference.refuses, _reference),
+    "multiseed": Kind(multiseed.refuses, _multiseed, together=8, compiles=True),
+    "jagged": Kind(jagged.refuses, _jagged, compiles=True),
+    "cpu": Kind(cpu.refuses, _cpu),
+    "reference": Kind(reference.refuses, _reference),
 }
 
 
@@ -71,6 +71,7 @@ def engine_of(name: str, config: Config, device: torch.device) -> str:
     Raises:
         ModelError: the engine that was asked for can't.
     """
+    name = engine_name(name)
     able = [key for key, kind in ENGINES.items() if kind.refuses(config, device) is None]
     if name == "auto":
         return able[0]

@@ -100,7 +100,7 @@ class ModuleEngine(Engine):
         Returns:
             (B, T, I + 1) bool, see `met_before`, also for `longest`; None where nothing is.
         """
-        if self.config.rivals == "all":
+        if not self.config.exclude_seen:
             return None
         return met_before(self.sequences, owners, windows.next_places, longest)
 

@@ -55,7 +55,7 @@ class Training:
         sequences: on the device to train on.
 
     Attributes:
-        sequences: with the moment that times are seen from, see `Config.moment`.
+        sequences: with the moment that times are seen from, see `Config.time_reference`.
         model: with its first weights, on the device.
         rows: (N,) users to train on.
         last: (N,) where inputs of their latest windows end.
@@ -74,7 +74,7 @@ class Training:
 
     def __init__(self, config: Config, seed: int, sequences: Sequences) -> None:
         refuse_unfit(config, sequences)
-        sequences = sequences.seen_at(config.moment)
+        sequences = sequences.seen_at(config.time_reference)
         self.config, self.seed, self.sequences = config, seed, sequences
         device = sequences.items.device
         seed_step(seed, -_WEIGHTS)
@@ -148,10 +148,10 @@ def refuse_unfit(config: Config, sequences: Sequences) -> None:
             expected="rating_width=0",
             to_do="Add --set rating_width=0",
         )
-    if config.rivals == "unseen" and sequences.comes_again:
+    if config.exclude_seen and sequences.comes_again:
         raise ModelError(
-            "Items come again, so those that a user has had are rivals too",
-            got="rivals=unseen",
-            expected="rivals=all",
-            to_do="Add --set rivals=all",
+            "Items come again, so those that a user has had must stay candidates",
+            got="exclude_seen=true",
+            expected="exclude_seen=false",
+            to_do="Add --set exclude_seen=false",
         )

@@ -49,7 +49,7 @@ class Trainer:
     Attributes:
         chosen: where to stop, without validating; None where validation decides.
         best: the weights of the epoch that validation put first.
-        averaged: the weights' average over epochs, empty without `Config.average`.
+        averaged: the weights' average over epochs, empty without `Config.ema_decay`.
     """
 
     chosen: Chosen | None = None
@@ -152,7 +152,7 @@ class Trainer:
 
     def _average(self) -> None:
         """Take the epoch's weights into their average; the first epoch's are its beginning."""
-        share = self.config.average
+        share = self.config.ema_decay
         if not share:
             return
         weights = self.engine.weights()
@@ -195,7 +195,7 @@ class Trainer:
 
 
 def trainers_of(
-    config: Config, seeds: Sequence[int], sequences: Sequences, engine: str = "plain"
+    config: Config, seeds: Sequence[int], sequences: Sequences, engine: str = "reference"
 ) -> list[Trainer]:
     """A trainer for each seed.
 
@@ -213,7 +213,9 @@ def trainers_of(
     return [Trainer(*pair) for pair in zip(trainings, engines, strict=True)]
 
 
-def trainer_of(config: Config, seed: int, sequences: Sequences, engine: str = "plain") -> Trainer:
+def trainer_of(
+    config: Config, seed: int, sequences: Sequences, engine: str = "reference"
+) -> Trainer:
     """`trainers_of` of one seed."""
     return trainers_of(config, [seed], sequences, engine)[0]
 

@@ -29,7 +29,7 @@ def trainer(learnable_rows, write_sequences, small_config, monkeypatch):
     monkeypatch.setattr(engine, "SPLITS", 2)
     sequences = load(write_sequences(learnable_rows[:8], 30)).to(DEVICE)
 
-    def make(engine="graphed", **settings):
+    def make(engine="jagged", **settings):
         fixed = {"epochs": 9, "validate_every": 9, "batch_size": 4, "group_refresh": 1}
         config = small_config("sas_fpt", **fixed | {"heads": 2, "loss": "softmax"} | settings)
         return trainer_of(config, 3, sequences, engine)
@@ -54,11 +54,11 @@ def same(first: dict, second: dict) -> bool:
 def test_a_gpu_trains_ratings_by_captured_steps(small_config, monkeypatch):
     monkeypatch.setattr(contract, "find_spec", lambda _: True)
     gpu = torch.device("cuda")
-    assert engines.engine_of("auto", small_config("sas_fpt"), gpu) == "fused"
+    assert engines.engine_of("auto", small_config("sas_fpt"), gpu) == "multiseed"
     rated = small_config("sas_fpt", rating_width=4)
-    assert engines.engine_of("auto", rated, gpu) == "graphed"
+    assert engines.engine_of("auto", rated, gpu) == "jagged"
     with pytest.raises(ModelError, match=r"rating_width 4, .*expected .*no ratings"):
-        engines.engine_of("fused", rated, gpu)
+        engines.engine_of("multiseed", rated, gpu)
 
 
 @pytest.mark.slow
@@ -89,7 +89,7 @@ def test_a_checkpoint_goes_on_to_the_same_weights(trainer, tmp_path, steps):
 
 @pytest.mark.slow
 def test_its_checkpoints_are_the_plain_trainers(trainer):
-    captured, plain, back = trainer(), trainer("plain"), trainer()
+    captured, plain, back = trainer(), trainer("reference"), trainer()
     run(captured, 2)
     plain.restore(captured.state())
     assert same(plain.weights(), captured.weights())
@@ -101,19 +101,19 @@ def test_its_checkpoints_are_the_plain_trainers(trainer):
 
 @pytest.mark.slow
 def test_both_start_from_the_same_weights_and_validate_alike(trainer):
-    captured, plain = trainer(rating_width=2), trainer("plain", rating_width=2)
+    captured, plain = trainer(rating_width=2), trainer("reference", rating_width=2)
     assert same(plain.weights(), captured.weights())
     assert captured._validate() == pytest.approx(plain._validate())
 
 
-ALL_ITEMS = {"loss": "softmax", "rivals": "unseen", "moment": "request", "rating_width": 2}
+ALL_ITEMS = {"loss": "softmax", "exclude_seen": True, "time_reference": "query", "rating_width": 2}
 
 
 @pytest.mark.parametrize("other", [{"loss": "bce"}, ALL_ITEMS])
 def test_a_step_without_chance_is_the_plain_trainers(trainer, other):
     """Norm penalty, Adam and order of users; a sampled negative is chance."""
     settings = {"dropout": 0.0, "l2": 0.01, "group_weight": 0.0} | other
-    captured, plain = trainer(**settings), trainer("plain", **settings)
+    captured, plain = trainer(**settings), trainer("reference", **settings)
     if other["loss"] == "bce":
         plain.engine.negatives.draw = lambda users, shape: _as_drawn(captured, plain, shape)
     for one in (captured, plain):

@@ -175,10 +175,10 @@ def test_masked_keys_are_the_same_in_full_windows_alone(imported):
 
 def test_masked_queries_learn_by_the_plain_trainer_alone(learnable, train_small, tmp_path):
     config = resolve("sas_fpt", "paper", {"mask": "queries"})
-    assert engine_of("auto", config, torch.device("cpu")) == "plain"
+    assert engine_of("auto", config, torch.device("cpu")) == "reference"
     ended = train_small(learnable, tmp_path / "run", mask="queries")
     assert ended.code == 0
-    assert ended.of("start")[0]["engine"] == "plain"
+    assert ended.of("start")[0]["engine"] == "reference"
 
 
 @pytest.mark.parametrize("model", ["sasrec", "sse_pt", "sas_fpt"])

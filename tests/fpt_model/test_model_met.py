@@ -52,9 +52,9 @@ def test_a_window_knows_what_its_targets_follow(history, length, end, user, writ
 def test_negatives_and_rivals_are_those_of_the_windows_owner(
     learnable_rows, make_sequences, small_config, monkeypatch
 ):
-    """Whoever lends a window their vector (`user_dropout`) lends nothing else."""
-    config = small_config("sse_pt", user_dropout=0.9)
-    trainer = trainer_of(config, 0, make_sequences(learnable_rows, 30), "threaded")
+    """Whoever lends a window their vector (`sse_user`) lends nothing else."""
+    config = small_config("sse_pt", sse_user=0.9)
+    trainer = trainer_of(config, 0, make_sequences(learnable_rows, 30), "cpu")
     asked: list[int] = []
     draw = trainer.engine.negatives.draw
 

@@ -29,7 +29,7 @@ def group(learnable_rows, write_sequences, small_config, monkeypatch):
     def make(seeds, **settings) -> list[Trainer]:
         rare = {"epochs": 9, "validate_every": 9}  # the interpreter takes seconds to validate
         config = small_config("sas_fpt", **rare | {"batch_size": 4, "group_refresh": 1} | settings)
-        return trainers_of(config, seeds, sequences, "fused")
+        return trainers_of(config, seeds, sequences, "multiseed")
 
     return make
 

@@ -114,13 +114,12 @@ class CpuEngine(ModuleEngine):
 
     @torch.no_grad()
     def _learn(self, part: Part, weights: Weights, count: int) -> Learned:
-        config, training = self.config, self.training
-        key = training.seed, training.steps_before, part.number
-        chance = Chance(config.dropout, *key)
-        passage = Passage(config, self.model.edges, weights, part.windows, chance)
+        training = self.training
+        chance = Chance(self.config.dropout, training.seed, training.steps_before, part.number)
+        passage = Passage(self.model, weights, part.windows, chance)
         features = passage.forward()
         targets = part.targets.flatten()
-        if config.loss == "softmax":
+        if self.config.loss == "softmax":
             met = self.met(part.windows, part.owners)
             left_out = None if met is None else met.flatten(0, 1)
             loss, slopes, items = softmax(features, weights.items, targets, count, left_out)
