@@ -11,7 +11,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from fpt_model.config import Config
 from fpt_model.data.sequences import Windows
 from fpt_model.engines.cpu.attention import Attention, attention_mask
 from fpt_model.engines.cpu.by_item import ByItem
@@ -22,11 +21,6 @@ from fpt_model.engines.cpu.pairs import Pairs
 from fpt_model.engines.cpu.weights import BlockWeights, Weights
 from fpt_model.features import Feature
 from fpt_model.model.encoder import Encoder
-
-
-def fits(config: Config) -> bool:
-    """Whether these passes cover the settings."""
-    return config.mask == "keys" and config.block == "attention"
 
 
 class Passage:

@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fpt_model.config import Config
 from fpt_model.data.sequences import Sequences, Windows
 from fpt_model.engines.gpu.graphs import recorded
 from fpt_model.engines.gpu.layout import power_of_two
@@ -23,14 +22,6 @@ from fpt_model.engines.jagged.plan import LARGEST, Plan, Source
 from fpt_model.engines.jagged.state import EngineState, rounded
 from fpt_model.engines.jagged.sums import update, weight_sums
 from fpt_model.model.encoder import Encoder
-
-MAX_PAIRS = 2**31  # pairs of tokens are counted in int32
-
-
-def fits(config: Config) -> bool:
-    """Whether the kernels cover these settings."""
-    pairs = config.batch_size * config.heads * config.max_length**2
-    return config.mask == "keys" and config.block == "attention" and pairs < MAX_PAIRS
 
 
 class Engine(EngineState):

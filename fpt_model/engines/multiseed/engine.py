@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fpt_model.config import Config
 from fpt_model.data.sequences import Sequences, Windows
 from fpt_model.engines.gpu.graphs import recorded
 from fpt_model.engines.gpu.layout import BLOCK, power_of_two
@@ -22,26 +21,11 @@ from fpt_model.engines.multiseed.step import choose, drop_tables, forward, start
 from fpt_model.engines.multiseed.tiles import FIXED
 from fpt_model.model.encoder import Encoder
 
-MAX_WIDTH, MAX_LENGTH = 128, 64
 SPLITS = 8  # partial sums of a weight's gradient
 SIDES = 4  # streams beside the main one, in a graph
 OVERLAPPING = (9, 0)  # GPUs on which a launch may begin while the one before it ends
 AT_ONCE = 1024  # windows that are ranked at a time
 IN_A_GRAPH = 2**15  # at most: a graph keeps what it allocates
-
-
-def fits(config: Config) -> bool:
-    """Whether the kernels cover these settings."""
-    return (
-        config.heads == 1
-        and config.mask == "keys"
-        and config.block == "attention"
-        and config.loss == "bce"
-        and config.rating_width == 0
-        and config.width <= MAX_WIDTH
-        and config.max_length <= MAX_LENGTH
-        and config.sse_item < 1
-    )
 
 
 class Engine:

@@ -1,4 +1,4 @@
-"""The plain trainer with its steps in parts, side by side on a CPU's threads.
+"""Steps in parts, side by side on a CPU's threads.
 
 Which user is in which part, what each part draws and the order in which slopes are added depend on
 settings, seed and step alone: any number of threads gives the same weights to the bit.
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fpt_model.config import Config
-from fpt_model.data.sequences import Sequences, Split, Windows
+from fpt_model.data.sequences import Split, Windows
 from fpt_model.data.training_windows import replaced
 from fpt_model.engines.cpu.chance import Chance
 from fpt_model.engines.cpu.loss import bce, softmax
@@ -18,8 +18,9 @@ from fpt_model.engines.cpu.passage import Passage
 from fpt_model.engines.cpu.ranking import rank
 from fpt_model.engines.cpu.threads import each, undivided
 from fpt_model.engines.cpu.weights import Weights, weights_of
+from fpt_model.engines.module import ModuleEngine
+from fpt_model.engines.shared import Training
 from fpt_model.evaluation.ranks import Protocol, Ranks
-from fpt_model.training.trainer import Trainer
 
 # Scores of a part, at most: operations are long beside the moments between them, when threads wait
 # for each other, and the papers' batch still keeps two threads busy
@@ -50,31 +51,24 @@ class Learned(NamedTuple):
     slopes: Weights
 
 
-class ThreadedTrainer(Trainer):
-    """A model on its way, on a CPU.
+class CpuEngine(ModuleEngine):
+    """The encoder on a CPU, with a forward and backward pass of its own."""
 
-    Args:
-        config: settings.
-        seed: of everything random.
-        sequences: on the CPU.
-
-    Raises:
-        ModelError: nobody has two interactions to train on.
-    """
-
-    def __init__(self, config: Config, seed: int, sequences: Sequences) -> None:
-        super().__init__(config, seed, sequences)
+    def __init__(self, training: Training) -> None:
+        super().__init__(training)
         self.threads = torch.get_num_threads()
 
-    def step(self) -> None:
-        """See `Trainer`."""
+    def train(self) -> None:
+        """See `Engine`: one step."""
         with undivided():
-            super().step()
+            super().train()
 
-    def _ranked(self, split: Split, protocols: tuple[Protocol, ...]) -> Ranks:
+    def rank(self, split: Split, protocols: tuple[Protocol, ...]) -> Ranks:
+        """See `Engine`."""
         return rank(self.model, self.sequences, split, protocols)
 
-    def _slopes(self, windows: Windows, targets: Tensor) -> Tensor:
+    def differentiate(self, windows: Windows, targets: Tensor) -> Tensor:
+        """See `ModuleEngine`."""
         owners, windows = windows.users, replaced(windows, self.config, self.sequences)
         weights = weights_of(self.model, training=True)
         plain, count = weights.detached(), int((targets > 0).sum())
@@ -104,7 +98,7 @@ class ThreadedTrainer(Trainer):
     def _add_penalties(self) -> Tensor:
         """Slopes of the penalties, beside those that are there; returns the penalties.
 
-        What `Trainer` leaves to PyTorch takes eight passes over the items here.
+        Left to PyTorch, they take eight passes over the items.
         """
         tables, l2 = self.model.regularised(), self.config.l2
         with torch.no_grad():
@@ -112,7 +106,7 @@ class ThreadedTrainer(Trainer):
             for table, norm in zip(tables, norms.tolist(), strict=True):
                 cast(Tensor, table.grad).add_(table, alpha=l2 / norm if norm else 0.0)
         loss = l2 * norms.sum()
-        groups = self._group_penalty() if int(self.groups[1]) >= 0 else None
+        groups = self.group_penalty() if int(self.training.groups[1]) >= 0 else None
         if groups is None:
             return loss
         groups.backward()
@@ -120,14 +114,13 @@ class ThreadedTrainer(Trainer):
 
     @torch.no_grad()
     def _learn(self, part: Part, weights: Weights, count: int) -> Learned:
-        config, progress = self.config, self.progress
-        step = progress.epoch * self.steps + progress.step
-        chance = Chance(config.dropout, self.seed, step, part.number)
+        training = self.training
+        chance = Chance(self.config.dropout, training.seed, training.steps_before, part.number)
         passage = Passage(self.model, weights, part.windows, chance)
         features = passage.forward()
         targets = part.targets.flatten()
-        if config.loss == "softmax":
-            met = self._met(part.windows, part.owners)
+        if self.config.loss == "softmax":
+            met = self.met(part.windows, part.owners)
             left_out = None if met is None else met.flatten(0, 1)
             loss, slopes, items = softmax(features, weights.items, targets, count, left_out)
         else:
