@@ -67,13 +67,18 @@ class Engine:
         self.source = Source(*flat, sequences.times, sequences.asked)
         self.keys = key[None].to(self.device)
         batch = self.config.batch_size
+
+        # what a step reads of its place in time and of its sequences
         self.clock, self.key = self._ints(2), self._ints(3)
         self.now = self._ints(ROWS, batch + 1).int()
         self.plan = self.now[None]
+
+        # memory and graphs come with the first epoch's plan
         self.tokens: list[int] = []
         self.buffers: Buffers | None = None
         self.ranking: Buffers | None = None
         self.graphs: dict[int, Any] = {}
+
         self._index_weights()
         self._index_negatives()
         self._index_met()
@@ -86,6 +91,8 @@ class Engine:
 
     def _index_weights(self) -> None:
         weights = self.weights
+
+        # which blocks of elements belong to which penalised table
         spans = weights.penalised(self.model)
         n_blocks = weights.size // BLOCK
         table_of = torch.full((n_blocks,), -1, dtype=torch.int32)
@@ -93,6 +100,8 @@ class Engine:
             table_of[first:last] = number
         self.spans = torch.tensor(spans, dtype=torch.int32, device=self.device)
         self.table_of = table_of.to(self.device)
+
+        # what the norm penalty, the group loss and scattered gradients are summed in
         self.norms = torch.zeros(len(spans), device=self.device)
         self.block_squares = torch.zeros(n_blocks, device=self.device)
         parts = -(-self.config.group_pairs // PAIRS_AT_ONCE) if self.config.grouped else 0
@@ -130,12 +139,15 @@ class Engine:
 
     def _allocate(self, plan: Plan) -> None:
         """Memory for the longest step; graphs know its addresses, so they go with it."""
+        # room for the epochs to come: not every plan should allocate anew
         capacity = _rounded(max(plan.tokens) * 17 // 16)  # other epochs have longer steps
         capacity = min(capacity, _rounded(self.config.batch_size * self.config.max_length))
         self.graphs.clear()
         self.buffers = self._new_buffers(capacity, train=True)
         self.plan = torch.zeros_like(plan.steps, device=self.device)
         self.jobs = Jobs(self._jobs(self.buffers))
+
+        # partial sums of weights' gradients, and of what blocks saw of the interval tables
         raw = self.buffers.tables.numel()
         self.splits = max(1, PROGRAMS // len(self.jobs.table))
         self.product_size = self.weights.size - self.weights.o_products + raw
@@ -159,6 +171,8 @@ class Engine:
                 *((at.dq[layer], at.normal[layer]), (dk, at.x[layer]), (dv, at.x[layer])),
                 *((at.du[layer], at.y[layer]), (at.dz[layer], at.hidden[layer])),
             )
+
+            # a bias is a column of ones in the input: it is summed up with its matrix
             for part, (left, right) in zip(PRODUCTS, pairs, strict=True):
                 offset = weights.o_product(layer, part) - weights.o_products
                 jobs.append(Job(left[:, : config.width], right, offset, columns))
@@ -189,11 +203,13 @@ class Engine:
 
     def _capture(self, n: int) -> None:
         """Record a step. Its first run compiles, hence works on a state that is put back."""
+        # compile, on a state that is put back
         kept = [value.clone() for value in self._state()]
         self.step(n)
         torch.cuda.synchronize()
         for value, before in zip(self._state(), kept, strict=True):
             value.copy_(before)
+
         self.graphs[n], _ = recorded(lambda: self.step(n))
 
     def _state(self) -> list[Tensor]:
@@ -209,15 +225,23 @@ class Engine:
     def differentiate(self, n: int) -> int:
         """The next step's gradients; returns how many partial sums its loss has."""
         at = self.buffers_in_use()
+
+        # which sequences, and the step's random key
         tokens.begin_step[(1,)](
             *(self.plan, self.now, self.keys, self.clock, self.key),
             PLAN=self.now.numel(),
             P=power_of_two(self.now.numel()),
         )
+
+        # forward
         inputs(self, at, self.now, self.source, train=True)
         forward(self, at, self.now, n, train=True)
+
+        # loss, then back to every activation
         count = loss_slopes(self, at, n)
         backward(self, at, n)
+
+        # gradients of weights; Adam needs those that were put aside, too
         weight_sums(self, at)
         self.together()
         return count
@@ -245,11 +269,15 @@ class Engine:
         n = _rounded(batch * length)
         if self.ranking is None or self.ranking.n_tokens < n:
             self.ranking = self._new_buffers(n, train=False)
+
+        # windows as a step's sequences, without their padding
         lengths = real.sum(1)
         first = torch.nn.functional.pad(lengths.cumsum(0), (1, 0))
         scales = windows.scales.clamp(max=LARGEST)
         others = [torch.nn.functional.pad(row, (0, 1)) for row in (windows.users, scales)]
         now = torch.stack([first, first, *others]).int()
+
+        # forward; a window's last token is where the next one begins, less one
         flat = (windows.items, windows.weeks, windows.ratings, windows.times, windows.asked)
         source = Source(*(x[real] for x in flat))
         inputs(self, self.ranking, now, source, train=False)

@@ -31,6 +31,8 @@ def weight_sums(engine: "Engine", at: Buffers) -> None:
     config, weights, batch = engine.config, engine.weights, engine.config.batch_size
     width = power_of_two(min(weights.columns, 64))
     across = -(-config.width // width)
+
+    # looked-up tables, then positions: beside the products, as they add to other places
     with engine.aside():
         tokens.embedding_slopes[(batch, -(-config.max_length // 32))](
             *(engine.now, engine.key, engine.scattered, *tables(engine)),
@@ -56,6 +58,8 @@ def weight_sums(engine: "Engine", at: Buffers) -> None:
             BW=width,
             RATE=in_parts(config.dropout) if config.intervals else 0,
         )
+
+    # matrices, and the interval tables as blocks saw them, in one launch
     jobs = engine.jobs
     weight_slopes[(len(jobs.table), engine.splits)](
         *(engine.now, at.arena, jobs.table, engine.product_parts, engine.product_size),
@@ -67,6 +71,8 @@ def weight_sums(engine: "Engine", at: Buffers) -> None:
         ALIGNED=jobs.aligned,
         num_warps=8,
     )
+
+    # interval tables: what blocks saw, by their dropout
     if config.intervals:
         table = at.tables[0, 0].numel()
         factor = 1 / math.sqrt(head_width(engine)) / attention.LARGER.value
@@ -103,6 +109,8 @@ def group_slopes(engine: "Engine") -> None:
 def update(engine: "Engine", at: Buffers, count: int) -> None:
     """The step's loss, of `count` partial sums, and Adam."""
     config, weights, batch = engine.config, engine.weights, engine.config.batch_size
+
+    # norms and loss
     adam.sum_up[(1,)](
         *(
             engine.now,
@@ -118,6 +126,8 @@ def update(engine: "Engine", at: Buffers, count: int) -> None:
         GROUPED=len(engine.group_losses),
         CHUNK=BLOCK,
     )
+
+    # Adam
     adam.adam[(weights.size // BLOCK,)](
         *(engine.now, engine.key, weights.params, weights.rounded, weights.moments),
         *(weights.squares, weights.grads, engine.scattered, at.item_parts, engine.product_parts),
