@@ -203,7 +203,6 @@ class Engine:
 
     def _capture(self, n: int) -> None:
         """Record a step. Its first run compiles, hence works on a state that is put back."""
-        # compile, on a state that is put back
         kept = [value.clone() for value in self._state()]
         self.step(n)
         torch.cuda.synchronize()

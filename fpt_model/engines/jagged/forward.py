@@ -78,7 +78,7 @@ def inputs(engine: "Engine", at: Buffers, now: Tensor, source: Source, *, train:
         USER_RATE=rates[2],
     )
 
-    # where each interval row ends among a query's keys; nobody asks before the first attention
+    # where each interval row ends among a query's keys; first asked for after the first attention
     engine.together()
     if not config.intervals:
         return
