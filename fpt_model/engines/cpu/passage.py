@@ -63,11 +63,14 @@ class Passage:
         Args:
             by_item: of the same weights; what is known of items is not computed by token.
         """
+        # all blocks but the last one, of all positions
         *before, last = self.weights.blocks
         if before and by_item is not None:
             x = self._from_items(before.pop(0), by_item)
         else:
             x = self._inputs()
+
+        # the last block, of the latest position alone
         x = self._through(x, before)
         return self.norm.forward(self._block(last, *self._seen(1)).latest(x))
 
@@ -112,9 +115,12 @@ class Passage:
             slopes: used up.
             items: (I + 1, item_width) slopes by the scores; those by the inputs are added.
         """
+        # last norm and blocks, from the last to the first
         slopes = self.norm.back(slopes)
         for block in reversed(self.blocks):
             slopes = block.back(slopes)
+
+        # inputs: dropout, positions, tables
         slopes = self.dropout.back(slopes.view(*self.windows.items.shape, -1))  # (B, T, D)
         places = by_place(slopes, self.weights.places)
         norm, shift = self.norm.slopes
@@ -130,6 +136,8 @@ class Passage:
         """(B, T, D); see `Encoder`."""
         weights, windows = self.weights, self.windows
         shape = windows.items.shape
+
+        # look up each part
         parts = [torch.embedding(weights.items, windows.items)]
         if len(weights.weeks):
             parts.append(torch.embedding(weights.weeks, windows.weeks))
@@ -138,6 +146,8 @@ class Passage:
             parts.append(users.expand(-1, shape[1], -1))
         if len(weights.ratings):
             parts.append(torch.embedding(weights.ratings, windows.ratings))
+
+        # scale, with dropout's; positions; dropout
         x = torch.cat(parts, 2).mul_(self.scale)
         if not self.config.intervals:
             x += weights.places[-shape[1] :]
@@ -149,6 +159,8 @@ class Passage:
         of_items, of_weeks, of_users, of_ratings = slopes.split(
             (config.item_width, config.week_width, config.user_width, config.rating_width), 2
         )
+
+        # each row gets the sum over the tokens that looked it up
         others = weights.weeks, weights.users, weights.ratings
         weeks, users, ratings = map(torch.zeros_like, others)
         items.index_add_(0, windows.items.flatten(), of_items.flatten(0, 1))
@@ -177,6 +189,8 @@ class BlockPass:
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, D) to (B, T, D)."""
         shape = x.shape[:2]
+
+        # queries come from the normed input, keys and values from the input itself
         asked = self.attention_norm.forward(x.flatten(0, 1))  # (B·T, D)
         query = self.query.forward(asked).unflatten(0, shape)
         key, value = self.key.forward(x), self.value.forward(x)
@@ -205,14 +219,18 @@ class BlockPass:
 
     def back(self, slopes: Tensor) -> Tensor:
         """Slopes (B·T, D) of all positions' outputs to those of the inputs."""
+        # pointwise layers; their input is also the residual
         inner = self.second.back(self.outer_dropout.back(slopes))
         # nothing passes where ReLU or dropout left a zero
         inner = torch.ops.aten.threshold_backward(inner, self.hidden, 0)
         slopes = self.pointwise_norm.back(self.first.back(inner, beside=slopes))
+
+        # attention, then what its queries, keys and values are made of
         query, key, value = self.attention.back(slopes)
         slopes = self.query.back(query.flatten(0, 1), beside=slopes)
         slopes = self.attention_norm.back(slopes)
         slopes = self.value.back(value, beside=self.key.back(key, beside=slopes))
+
         self.slopes = BlockWeights(
             *self.attention_norm.slopes,
             *self.query.slopes,

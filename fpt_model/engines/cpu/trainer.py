@@ -76,16 +76,20 @@ class ThreadedTrainer(Trainer):
 
     def _slopes(self, windows: Windows, targets: Tensor) -> Tensor:
         owners, windows = windows.users, replaced(windows, self.config, self.sequences)
+
+        # what all parts share
         weights = weights_of(self.model, training=True)
         plain, count = weights.detached(), int((targets > 0).sum())
 
         def learn(part: Part) -> Learned:
             return self._learn(part, plain, count)
 
+        # each part on a thread; slopes are added in the order of the parts
         found = each(learn, divided(windows, targets, owners, self.config), self.threads)
         slopes = list(found[0].slopes.tensors())
         for one in found[1:]:
             torch._foreach_add_(slopes, list(one.slopes.tensors()))
+
         self._leave(weights, slopes)
         return self._add_penalties() + sum(one.loss for one in found)
 
@@ -106,11 +110,14 @@ class ThreadedTrainer(Trainer):
 
         What `Trainer` leaves to PyTorch takes eight passes over the items here.
         """
+        # norms of the tables: the gradient is table / norm
         tables, l2 = self.model.regularised(), self.config.l2
         with torch.no_grad():
             norms = torch.stack(torch._foreach_norm(tables))
             for table, norm in zip(tables, norms.tolist(), strict=True):
                 cast(Tensor, table.grad).add_(table, alpha=l2 / norm if norm else 0.0)
+
+        # groups of users, once there are any
         loss = l2 * norms.sum()
         groups = self._group_penalty() if int(self.groups[1]) >= 0 else None
         if groups is None:
@@ -120,11 +127,14 @@ class ThreadedTrainer(Trainer):
 
     @torch.no_grad()
     def _learn(self, part: Part, weights: Weights, count: int) -> Learned:
+        # forward
         config, progress = self.config, self.progress
         step = progress.epoch * self.steps + progress.step
         chance = Chance(config.dropout, self.seed, step, part.number)
         passage = Passage(config, self.model.edges, weights, part.windows, chance)
         features = passage.forward()
+
+        # loss, and slopes by features and items
         targets = part.targets.flatten()
         if config.loss == "softmax":
             met = self._met(part.windows, part.owners)
@@ -134,14 +144,19 @@ class ThreadedTrainer(Trainer):
             shape = part.targets.shape
             drawn = self.negatives.draw(part.owners, shape, chance.uniform(shape))
             loss, slopes, items = bce(features, weights.items, targets, drawn.flatten(), count)
+
+        # back
         return Learned(loss, passage.back(slopes, items))
 
 
 def divided(windows: Windows, targets: Tensor, owners: Tensor, config: Config) -> list[Part]:
     """A batch in parts of users with windows of like length, the longest first."""
+    # as many parts as settings ask for, of like size
     lengths = (windows.items > 0).sum(1)
     size = max(FEWEST, SCORES // (config.heads * config.max_length**2))
     size = -(-len(lengths) // -(-len(lengths) // size))
+
+    # a part's windows are as long as its longest, which comes first
     parts = []
     for number, chosen in enumerate(lengths.argsort(descending=True, stable=True).split(size)):
         length = int(lengths[chosen[0]])
