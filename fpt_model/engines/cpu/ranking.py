@@ -41,7 +41,7 @@ def rank(
         # features of the latest position; the last batch is filled up, so that all are of one size
         rows = filled(chosen, size)
         windows = sequences.windows(rows, sequences.held_out(rows, split), length)
-        passage = Passage(model.config, model.edges, weights, windows, None)
+        passage = Passage(model, weights, windows, None)
         features = passage.latest(known)[: len(chosen)]
 
         # candidates alone, or every item

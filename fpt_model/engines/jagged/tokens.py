@@ -23,7 +23,7 @@ Arguments that many kernels here have:
 import triton
 import triton.language as tl
 
-from fpt_model.data import sequences
+from fpt_model import features
 from fpt_model.engines.jagged.dropout import WHOLE, left, times_left
 from fpt_model.engines.multiseed.chance import below, bits, step_key
 
@@ -31,7 +31,7 @@ FIRST: tl.constexpr = tl.constexpr(0)
 BEGIN: tl.constexpr = tl.constexpr(1)
 USER: tl.constexpr = tl.constexpr(2)
 SCALE: tl.constexpr = tl.constexpr(3)
-RATINGS: tl.constexpr = tl.constexpr(sequences.RATINGS)
+RATINGS: tl.constexpr = tl.constexpr(features.RATINGS)
 
 
 @triton.jit
