@@ -70,6 +70,13 @@ def words(key):
 
 
 @triton.jit
+def span_of(now, b):
+    """Sequence b's first token, and how many it has."""
+    first = tl.load(now + b)
+    return first, tl.load(now + b + 1) - first
+
+
+@triton.jit
 def _replaced(ids, key1, key2, site, site_id, place, n, RATE: tl.constexpr):
     """Stochastic shared embeddings: some ids become others.
 
@@ -156,8 +163,7 @@ def lay_out(
     """
     # which tokens: programs past the sequence's end have none
     b, tile = tl.program_id(0), tl.program_id(1)
-    first = tl.load(now + b)
-    length = tl.load(now + b + 1) - first
+    first, length = span_of(now, b)
     i = tile * BM + tl.arange(0, BM)
     if tile * BM >= length:
         return
@@ -275,8 +281,7 @@ def embedding_slopes(
     """
     # which tokens
     b, tile = tl.program_id(0), tl.program_id(1)
-    first = tl.load(now + b)
-    length = tl.load(now + b + 1) - first
+    first, length = span_of(now, b)
     if tile * BM >= length:
         return
     i = tile * BM + tl.arange(0, BM)
@@ -342,8 +347,7 @@ def row_counts(
         SEARCH: bits of the longest sequence's length.
     """
     b, tile = tl.program_id(0), tl.program_id(1)
-    first = tl.load(now + b)
-    length = tl.load(now + b + 1) - first
+    first, length = span_of(now, b)
     if tile * BM >= length:
         return
     i = tile * BM + tl.arange(0, BM)
