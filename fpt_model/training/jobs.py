@@ -19,8 +19,8 @@ from fpt_model.errors import InterruptedTrainingError, ModelError
 from fpt_model.evaluation.lists import LISTS
 from fpt_model.files.finished import problem
 from fpt_model.files.written import read_written
-from fpt_model.simple.fitting import fit
 from fpt_model.simple.settings import SimpleConfig
+from fpt_model.training.fitting import fit
 from fpt_model.training.ranking import SPLITS, list_loaded, rank_loaded, rank_trained
 from fpt_model.training.run import SEARCH, Tell, search, train_loaded
 from fpt_model.training.trainer import Trainer

@@ -21,8 +21,8 @@ from fpt_model.files.finished import BEST
 from fpt_model.files.written import read_written, write_table
 from fpt_model.model.cold_users import has_strangers
 from fpt_model.model.encoder import Encoder
-from fpt_model.simple.fitting import DEVICE, read_fitted
 from fpt_model.simple.settings import SIMPLE
+from fpt_model.training.fitting import DEVICE, read_fitted
 from fpt_model.training.run import SEARCH
 from fpt_model.training.trainer import Trainer, scorer
 

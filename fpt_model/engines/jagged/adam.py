@@ -6,7 +6,7 @@ Letters: P elements, S splits of the items' gradient.
 import triton
 import triton.language as tl
 
-from fpt_model.engines.jagged.dropout import WHOLE
+from fpt_model.engines.jagged.tokens import WHOLE
 
 
 @triton.jit

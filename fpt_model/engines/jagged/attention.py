@@ -32,7 +32,7 @@ Arguments that many kernels here have:
 import triton
 import triton.language as tl
 
-from fpt_model.engines.jagged.dropout import WHOLE, left
+from fpt_model.engines.gpu.rng import fast_bits, keep_mask
 from fpt_model.engines.jagged.tokens import SCALE, span_of, words
 
 LOG2E: tl.constexpr = tl.constexpr(1.4426950408889634)
@@ -247,7 +247,7 @@ def weigh(
         # normalise; a minus says what is dropped, at no memory of its own
         weight = tl.exp2(scores - least[:, None])
         if RATE > 0:
-            weight = tl.where(left(key1, key2, site, at, RATE), weight, -weight)
+            weight = tl.where(keep_mask(fast_bits(key1, key2, site, at), RATE), weight, -weight)
         tl.store(weights + at, weight.to(half), mask=mask)
 
         # Running sums of what stays: a product with a triangle of ones, of the weights as rounded
@@ -367,7 +367,7 @@ def pair_slopes(
         mask = tokens & (j < TS)[None, :]
         weight = tl.load(weights + at, mask=mask, other=0.0).to(tl.float32)
         if RATE > 0:
-            dweight = tl.where(weight > 0, dweight * (WHOLE / (WHOLE - RATE)), 0.0)
+            dweight = tl.where(weight > 0, dweight * (1 / (1 - RATE)), 0.0)
             weight = tl.abs(weight)
 
         # softmax: ds = a · (da - Σ a · da); rounded after it is made larger

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from fpt_model.engines.gpu import rng
+from fpt_model.engines.gpu.layout import aligned, power_of_two
 from fpt_model.engines.jagged import attention, norms, sampled, softmax
 from fpt_model.engines.jagged.buffers import Buffers
-from fpt_model.engines.jagged.dropout import in_parts
 from fpt_model.engines.jagged.forward import combine, sum_rows
 from fpt_model.engines.jagged.products import add_product, multiply
 from fpt_model.engines.jagged.shapes import (
@@ -21,13 +22,10 @@ from fpt_model.engines.jagged.shapes import (
     head_width,
     interval_shape,
     norm_name,
-    power_of_two,
     row_shape,
     site_of,
     statistics,
 )
-from fpt_model.engines.jagged.weights import aligned
-from fpt_model.engines.multiseed import chance
 
 if TYPE_CHECKING:
     from fpt_model.engines.jagged.engine import Engine
@@ -53,14 +51,15 @@ def loss_slopes(engine: "Engine", at: Buffers, n: int) -> int:
 
     # one sampled item against the target
     if config.loss == "bce":
+        drawn = engine.negatives
+        assert drawn is not None
         sampled.sampled_slopes[(n // ROWS_AT_ONCE,)](
             *(engine.now, engine.key, at.features, weights.params, weights.offset("items.weight")),
-            *(at.targets, at.sequence, at.negatives, engine.gaps, engine.firsts, engine.counts),
+            *(at.targets, at.sequence, at.negatives, drawn.gaps, drawn.firsts, drawn.counts),
             *(at.dfeatures, engine.scattered, at.losses, engine.sequences.n_items),
             **sizes,
             BM=ROWS_AT_ONCE,
-            SITE=chance.NEGATIVE,
-            SEARCH=engine.negative_search,
+            SEARCH=drawn.search,
         )
         return n // ROWS_AT_ONCE
 
@@ -72,7 +71,7 @@ def loss_slopes(engine: "Engine", at: Buffers, n: int) -> int:
     softmax.feature_slopes[(n // for_tokens["BM"],)](
         *(*shared, at.dfeatures, at.logs, at.losses, *items), **sizes | for_tokens
     )
-    with engine.aside():
+    with engine.streams.on_side_stream():
         softmax.item_slopes[(-(-(items[0] + 1) // for_items["BN"]), len(at.item_parts))](
             *(*shared, at.logs, at.item_parts, *items), **sizes | for_items
         )
@@ -91,14 +90,14 @@ def backward(engine: "Engine", at: Buffers, n: int) -> None:
     blocks, rate = engine.config.blocks, engine.config.dropout
 
     # last norm, and the dropout of the last block's output
-    site = site_of(blocks - 1, chance.OUT)
+    site = site_of(blocks - 1, rng.OUT)
     dz = at.dz[blocks - 1]
     _norm_slopes(engine, n, (at.dfeatures, None), at.x[blocks], None, at.dx, dz, "norm", site)
     for layer in reversed(range(blocks)):
         # pointwise layers
         multiply(at.dz[layer][:n], engine.weights.product(layer, "pointwise_2"), at.one[:n])
         norms.relu_slopes[(n // ROWS_AT_ONCE,)](
-            at.one, at.hidden[layer], at.du[layer], **row_shape(engine), RATE=in_parts(rate)
+            at.one, at.hidden[layer], at.du[layer], **row_shape(engine), RATE=rate
         )
         multiply(at.du[layer][:n], engine.weights.product(layer, "pointwise_1"), at.two[:n])
 
@@ -112,7 +111,7 @@ def backward(engine: "Engine", at: Buffers, n: int) -> None:
         _attention_slopes(engine, at, n, layer)
 
         # first norm, and the dropout of the block before
-        before, site = at.dz[layer - 1] if layer else None, site_of(layer - 1, chance.OUT)
+        before, site = at.dz[layer - 1] if layer else None, site_of(layer - 1, rng.OUT)
         name = norm_name(layer, 0)
         _norm_slopes(engine, n, (dsum, at.two), at.x[layer], at.one, at.dx, before, name, site)
 
@@ -138,7 +137,7 @@ def _attention_slopes(engine: "Engine", at: Buffers, n: int, layer: int) -> None
         *(at.attended[layer], dout, at.weights[layer], at.slopes, at.sums, at.n_tokens),
         **shape,
         **interval_shape(engine, at),
-        RATE=in_parts(rate),
+        RATE=rate,
     )
 
     # gradients of queries, then of keys and values
@@ -182,5 +181,5 @@ def _norm_slopes(
         MORE=more is not None,
         PLUS=plus is not None,
         DROPPED=dropped is not None,
-        RATE=in_parts(engine.config.dropout),
+        RATE=engine.config.dropout,
     )

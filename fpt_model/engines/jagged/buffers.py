@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fpt_model.config import Config
-from fpt_model.engines.jagged.weights import aligned
+from fpt_model.engines.gpu.layout import aligned
 
 WITH_ONES = ("x", "normal", "y", "hidden")
 

@@ -7,27 +7,27 @@ of `ROUNDED` tokens that occurs.
 Letters: B batch, N tokens, T sequence, D width, K columns, H heads, R interval rows, L blocks.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from fpt_model.config import Config
-from fpt_model.data.negatives import NegativeSampler
 from fpt_model.data.sequences import Sequences, Windows
 from fpt_model.engines.gpu.graphs import recorded
+from fpt_model.engines.gpu.groups import PAIRS_AT_ONCE
+from fpt_model.engines.gpu.layout import aligned, power_of_two
+from fpt_model.engines.gpu.negatives import NegativeIndex
+from fpt_model.engines.gpu.streams import SideStreams
 from fpt_model.engines.jagged import tokens
 from fpt_model.engines.jagged.back import ITEMS_AT_ONCE, backward, loss_slopes
 from fpt_model.engines.jagged.buffers import Buffers
 from fpt_model.engines.jagged.forward import forward, inputs
 from fpt_model.engines.jagged.plan import LARGEST, ROWS, Plan, Source
 from fpt_model.engines.jagged.products import Job, Jobs
-from fpt_model.engines.jagged.shapes import by_head, head_width, power_of_two
+from fpt_model.engines.jagged.shapes import by_head, head_width
 from fpt_model.engines.jagged.sums import update, weight_sums
-from fpt_model.engines.jagged.weights import BLOCK, PRODUCTS, Weights, aligned
-from fpt_model.engines.multiseed.groups import PAIRS_AT_ONCE
+from fpt_model.engines.jagged.weights import PRODUCTS, Weights
 from fpt_model.model.encoder import Encoder
 
 MAX_PAIRS = 2**31  # pairs of tokens are counted in int32
@@ -80,10 +80,10 @@ class Engine:
         self.graphs: dict[int, Any] = {}
 
         self._index_weights()
-        self._index_negatives()
+        self.negatives = NegativeIndex(sequences) if self.config.loss == "bce" else None
         self._index_met()
+        self.streams = SideStreams(1, self.device)
         if self.device.type == "cuda":
-            self.side = torch.cuda.Stream()
             torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
 
     def _ints(self, *shape: int) -> Tensor:
@@ -91,34 +91,12 @@ class Engine:
 
     def _index_weights(self) -> None:
         weights = self.weights
-
-        # which blocks of elements belong to which penalised table
-        spans = weights.penalised(self.model)
-        n_blocks = weights.size // BLOCK
-        table_of = torch.full((n_blocks,), -1, dtype=torch.int32)
-        for number, (first, last) in enumerate(spans):
-            table_of[first:last] = number
-        self.spans = torch.tensor(spans, dtype=torch.int32, device=self.device)
-        self.table_of = table_of.to(self.device)
-
-        # what the norm penalty, the group loss and scattered gradients are summed in
-        self.norms = torch.zeros(len(spans), device=self.device)
-        self.block_squares = torch.zeros(n_blocks, device=self.device)
+        self.spans, self.table_of = weights.index_blocks(self.model.penalised(), self.device)
+        self.norms = torch.zeros(len(self.spans), device=self.device)
+        self.block_squares = torch.zeros(len(self.table_of), device=self.device)
         parts = -(-self.config.group_pairs // PAIRS_AT_ONCE) if self.config.grouped else 0
         self.group_losses = torch.zeros(parts, device=self.device)
         self.scattered = self._ints(weights.scattered)
-
-    def _index_negatives(self) -> None:
-        self.negative_search = 0
-        if self.config.loss != "bce":
-            return
-        sampler = NegativeSampler(self.sequences)
-        users = torch.arange(len(sampler.counts), device=self.device)
-        owners = torch.repeat_interleave(users, sampler.counts)
-        self.gaps = (sampler.keys - owners * sampler.stride).int()
-        self.firsts, self.counts = sampler.firsts.int(), sampler.counts.int()
-        largest = int(sampler.counts.max()) if len(sampler.counts) else 0
-        self.negative_search = largest.bit_length()
 
     def _index_met(self) -> None:
         self.unseen = self.config.exclude_seen and self.config.loss == "softmax"
@@ -242,23 +220,8 @@ class Engine:
 
         # gradients of weights; Adam needs those that were put aside, too
         weight_sums(self, at)
-        self.together()
+        self.streams.join_streams()
         return count
-
-    @contextmanager
-    def aside(self) -> Iterator[None]:
-        """Launches that may run beside those after them, up to the next `together`."""
-        if self.device.type != "cuda":
-            yield
-            return
-        self.side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(self.side):
-            yield
-
-    def together(self) -> None:
-        """What follows waits for what was put aside."""
-        if self.device.type == "cuda":
-            torch.cuda.current_stream().wait_stream(self.side)
 
     @torch.no_grad()
     def features(self, windows: Windows) -> Tensor:
@@ -290,4 +253,4 @@ class Engine:
 
 
 def _rounded(n: int) -> int:
-    return -(-n // ROUNDED) * ROUNDED
+    return aligned(n, ROUNDED)

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from fpt_model.engines.gpu import rng
+from fpt_model.engines.gpu.layout import BLOCK, aligned
 from fpt_model.engines.jagged import adam, attention, met, norms, tokens
 from fpt_model.engines.jagged.buffers import Buffers
-from fpt_model.engines.jagged.dropout import in_parts
 from fpt_model.engines.jagged.plan import LARGEST, Source
 from fpt_model.engines.jagged.products import add_product, multiply
 from fpt_model.engines.jagged.shapes import (
     ROWS_AT_ONCE,
-    SITES,
     attention_grid,
     attention_shape,
     by_head,
@@ -30,8 +30,6 @@ from fpt_model.engines.jagged.shapes import (
     widths,
 )
 from fpt_model.engines.jagged.sums import group_slopes
-from fpt_model.engines.jagged.weights import BLOCK, aligned
-from fpt_model.engines.multiseed import chance
 
 if TYPE_CHECKING:
     from fpt_model.engines.jagged.engine import Engine
@@ -45,7 +43,7 @@ def inputs(engine: "Engine", at: Buffers, now: Tensor, source: Source, *, train:
     batch, tile = now.shape[1] - 1, 32
 
     # beside the tokens: what does not need them
-    with engine.aside():
+    with engine.streams.on_side_stream():
         drop_tables(engine, at, config.dropout if train else 0.0)
         if train:
             squares = engine.block_squares
@@ -55,7 +53,7 @@ def inputs(engine: "Engine", at: Buffers, now: Tensor, source: Source, *, train:
 
     # tokens and their vectors
     chances = config.dropout, config.sse_item, config.sse_user
-    rates = [in_parts(one) if train else 0 for one in chances]
+    rates = [one if train else 0 for one in chances]
     tokens.lay_out[(batch, -(-config.max_length // tile))](
         *(now, engine.key, weights.params, *tables(engine), weights.offset("positions.0")),
         *(source.items, source.weeks, source.ratings, source.times, source.asked),
@@ -66,11 +64,6 @@ def inputs(engine: "Engine", at: Buffers, now: Tensor, source: Source, *, train:
         T=config.max_length,
         BM=tile,
         **widths(engine),
-        INPUT=chance.EMBEDDING,
-        ITEM=chance.ITEM,
-        ITEM_ID=chance.ITEM_ID,
-        USER_SITE=chance.USER,
-        USER_ID=chance.USER_ID,
         POSITIONS=not config.intervals,
         TRAIN=train,
         RATE=rates[0],
@@ -79,10 +72,10 @@ def inputs(engine: "Engine", at: Buffers, now: Tensor, source: Source, *, train:
     )
 
     # where each interval row ends among a query's keys; first asked for after the first attention
-    engine.together()
+    engine.streams.join_streams()
     if not config.intervals:
         return
-    with engine.aside():
+    with engine.streams.on_side_stream():
         tokens.row_counts[(batch, -(-config.max_length // 16))](
             *(now, at.asked, at.times, engine.edges, at.counts),
             B=batch,
@@ -117,9 +110,8 @@ def drop_tables(engine: "Engine", at: Buffers, rate: float) -> None:
         *(weights.params, engine.key, at.tables, at.places, *pair_tables(engine)),
         TABLE=table,
         PLACES=places,
-        **SITES,
         BLOCK=BLOCK,
-        RATE=in_parts(rate),
+        RATE=rate,
     )
 
 
@@ -140,8 +132,8 @@ def forward(engine: "Engine", at: Buffers, now: Tensor, n: int, *, train: bool) 
         # pointwise layers; biases are columns of the matrices
         multiply(at.y[layer][:n], engine.weights.product(layer, "pointwise_1").T, at.one[:n])
         norms.dropped_relu[(n // ROWS_AT_ONCE,)](
-            at.one, at.hidden[layer], engine.key, site_of(layer, chance.HIDDEN),
-            **row_shape(engine), RATE=in_parts(rate),
+            at.one, at.hidden[layer], engine.key, site_of(layer, rng.HIDDEN),
+            **row_shape(engine), RATE=rate,
         )  # fmt: skip
         multiply(at.hidden[layer][:n], engine.weights.product(layer, "pointwise_2").T, at.one[:n])
 
@@ -151,7 +143,7 @@ def forward(engine: "Engine", at: Buffers, now: Tensor, n: int, *, train: bool) 
         name = "norm" if last else norm_name(layer + 1, 0)
         normalise(
             engine, at, at.y[layer], at.one, at.x[layer + 1], out, name, n, rate,
-            site_of(layer, chance.OUT),
+            site_of(layer, rng.OUT),
         )  # fmt: skip
 
 
@@ -170,11 +162,11 @@ def _attend(engine: "Engine", at: Buffers, now: Tensor, n: int, layer: int, rate
     attention.weigh[attention_grid(engine, now, shape["BM"])](
         *(now, engine.key, at.q[layer], at.kv[layer], at.places[layer], at.by_row),
         *(at.asked, at.times, engine.edges, at.weights[layer], at.sums),
-        *(site_of(layer, chance.WEIGHTS), at.n_tokens),
+        *(site_of(layer, rng.WEIGHTS), at.n_tokens),
         **shape,
         **interval_shape(engine, at),
         FACTOR=attention.LOG2E.value / math.sqrt(head_width(engine)),
-        RATE=in_parts(rate),
+        RATE=rate,
     )
 
     # weighted sums of values
@@ -183,7 +175,7 @@ def _attend(engine: "Engine", at: Buffers, now: Tensor, n: int, layer: int, rate
 
     # and of interval vectors: weights by row, times the table
     if engine.config.intervals:
-        engine.together()
+        engine.streams.join_streams()
         sum_rows(engine, at, now, n, at.on_rows[layer], left)
         out = by_head(engine, at.attended[layer][:n])
         add_product(out, at.on_rows[layer][:, :n], by_head(engine, at.tables[layer, 1]))
@@ -233,5 +225,5 @@ def normalise(
         *(engine.key, site),
         **row_shape(engine),
         ADD=branch is not None,
-        RATE=in_parts(rate),
+        RATE=rate,
     )

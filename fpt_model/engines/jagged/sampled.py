@@ -6,26 +6,10 @@ Gradients are of sums over tokens. Letters: N tokens, W width, K columns, S of i
 import triton
 import triton.language as tl
 
+from fpt_model.engines.gpu.groups import pair_slopes, pairs_of
+from fpt_model.engines.gpu.negatives import draw_negatives
+from fpt_model.engines.gpu.rng import NEGATIVE, bits
 from fpt_model.engines.jagged.tokens import USER, add_whole, words
-from fpt_model.engines.multiseed.chance import below, bits
-from fpt_model.engines.multiseed.groups import pair_slopes, pairs_of
-
-
-@triton.jit
-def _negatives(owner, t, here, gaps, firsts, counts, n_items, key1, key2, SITE: tl.constexpr,
-               SEARCH: tl.constexpr):  # fmt: skip
-    """Items new to each token's user; see `sampling.NegativeSampler`."""
-    first = tl.load(firsts + owner - 1, mask=here, other=0)
-    count = tl.load(counts + owner - 1, mask=here, other=0)
-    place = below(bits(key1, key2, SITE, t), n_items - count)
-    low, high = tl.zeros_like(count), count
-    for _ in tl.static_range(SEARCH):
-        middle = (low + high) // 2
-        open_ = low < high
-        gap = tl.load(gaps + first + middle, mask=open_ & here, other=0)
-        low = tl.where(open_ & (gap <= place), middle + 1, low)
-        high = tl.where(open_ & (gap > place), middle, high)
-    return place + 1 + low
 
 
 @triton.jit
@@ -38,7 +22,7 @@ def sampled_slopes(
     now, key, features, flat, o_items, targets, sequence, negatives, gaps, firsts, counts,
     dfeatures, scattered, losses, n_items,
     B: tl.constexpr, W: tl.constexpr, WP: tl.constexpr, K: tl.constexpr, S: tl.constexpr,
-    BM: tl.constexpr, SITE: tl.constexpr, SEARCH: tl.constexpr,
+    BM: tl.constexpr, SEARCH: tl.constexpr,
 ):  # fmt: skip
     """A tile of tokens: negatives, the sum of losses, gradients of features and items."""
     t = tl.program_id(0) * BM + tl.arange(0, BM)
@@ -48,7 +32,10 @@ def sampled_slopes(
     key1, key2 = words(key)
     number = tl.load(sequence + t, mask=here, other=0)
     owner = tl.load(now + USER * (B + 1) + number, mask=here, other=1)
-    drawn = _negatives(owner, t, here, gaps, firsts, counts, n_items, key1, key2, SITE, SEARCH)
+    first = tl.load(firsts + owner - 1, mask=here, other=0)
+    count = tl.load(counts + owner - 1, mask=here, other=0)
+    drawn = bits(key1, key2, NEGATIVE, t)
+    drawn = draw_negatives(drawn, gaps, first, count, n_items, SEARCH)
     tl.store(negatives + t, drawn, mask=here)
     target = tl.load(targets + t, mask=here, other=0)
     f = tl.load(features + t[:, None] * K + w[None, :], mask=mask, other=0.0).to(tl.float32)

@@ -5,11 +5,12 @@ Letters: B batch, N tokens, T sequence, D width, K columns, H heads, R interval 
 
 from typing import TYPE_CHECKING, Any
 
+import triton.language as tl
 from torch import Tensor
 
+from fpt_model.engines.gpu import rng
+from fpt_model.engines.gpu.layout import LOOKED_UP, aligned, power_of_two
 from fpt_model.engines.jagged.buffers import Buffers
-from fpt_model.engines.jagged.weights import LOOKED_UP, aligned
-from fpt_model.engines.multiseed import chance
 
 if TYPE_CHECKING:
     from fpt_model.engines.jagged.engine import Engine
@@ -17,13 +18,7 @@ if TYPE_CHECKING:
 QUERIES, KEYS, CHUNK = 32, 64, 64  # of an attention tile
 ATTENTION = {"num_warps": 4, "num_stages": 2}
 ROWS_AT_ONCE = 16
-SITES = {"LAYER": chance.LAYER, "SITES": chance.LAYER_SITES}
 _NORMS = ("norm_attention", "norm_pointwise")
-
-
-def power_of_two(n: int) -> int:
-    """The least one that is at least n and at least 16."""
-    return max(16, 1 << (n - 1).bit_length())
 
 
 def norm_name(layer: int, which: int) -> str:
@@ -43,9 +38,9 @@ def head_width(engine: "Engine") -> int:
     return engine.config.width // engine.config.heads
 
 
-def site_of(layer: int, purpose: int) -> int:
+def site_of(layer: int, purpose: tl.constexpr) -> int:
     """Where chance is drawn in a block, for one purpose."""
-    return chance.LAYER + chance.LAYER_SITES * layer + purpose
+    return int(rng.LAYER.value + rng.LAYER_SITES.value * layer + purpose.value)
 
 
 def statistics(engine: "Engine", at: Buffers, name: str) -> tuple[Tensor, Tensor]:

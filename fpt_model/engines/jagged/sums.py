@@ -6,21 +6,17 @@ Letters: B batch, N tokens, T sequence, D width, K columns, H heads, R interval 
 import math
 from typing import TYPE_CHECKING
 
+from fpt_model.engines.gpu.groups import PAIRS_AT_ONCE
+from fpt_model.engines.gpu.layout import BLOCK, aligned, power_of_two
 from fpt_model.engines.jagged import adam, attention, sampled, tokens
 from fpt_model.engines.jagged.buffers import Buffers
-from fpt_model.engines.jagged.dropout import in_parts
 from fpt_model.engines.jagged.products import FIELDS, TILE, weight_slopes
 from fpt_model.engines.jagged.shapes import (
-    SITES,
     head_width,
     pair_tables,
-    power_of_two,
     tables,
     widths,
 )
-from fpt_model.engines.jagged.weights import BLOCK, aligned
-from fpt_model.engines.multiseed import chance
-from fpt_model.engines.multiseed.groups import PAIRS_AT_ONCE
 
 if TYPE_CHECKING:
     from fpt_model.engines.jagged.engine import Engine
@@ -33,15 +29,14 @@ def weight_sums(engine: "Engine", at: Buffers) -> None:
     across = -(-config.width // width)
 
     # looked-up tables, then positions: beside the products, as they add to other places
-    with engine.aside():
+    with engine.streams.on_side_stream():
         tokens.embedding_slopes[(batch, -(-config.max_length // 32))](
             *(engine.now, engine.key, engine.scattered, *tables(engine)),
             *(at.items, at.weeks, at.users, at.ratings, at.dx, math.sqrt(config.width)),
             BM=32,
             **widths(engine),
-            INPUT=chance.EMBEDDING,
             POSITIONS=not config.intervals,
-            RATE=in_parts(config.dropout),
+            RATE=config.dropout,
         )
         kinds = 2 if config.intervals else 1
         tokens.place_slopes[(config.max_length, kinds, across)](
@@ -53,10 +48,9 @@ def weight_sums(engine: "Engine", at: Buffers) -> None:
             K=weights.columns,
             KINDS=kinds,
             LAYERS=config.blocks if config.intervals else 1,
-            **SITES,
             BB=power_of_two(min(batch, 64)),
             BW=width,
-            RATE=in_parts(config.dropout) if config.intervals else 0,
+            RATE=config.dropout if config.intervals else 0,
         )
 
     # matrices, and the interval tables as blocks saw them, in one launch
@@ -82,9 +76,8 @@ def weight_sums(engine: "Engine", at: Buffers) -> None:
             *(engine.splits, engine.product_size),
             TABLE=table,
             LAYERS=config.blocks,
-            **SITES,
             BLOCK=BLOCK,
-            RATE=in_parts(config.dropout),
+            RATE=config.dropout,
         )
 
 

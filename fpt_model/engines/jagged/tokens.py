@@ -24,13 +24,27 @@ import triton
 import triton.language as tl
 
 from fpt_model import features
-from fpt_model.engines.jagged.dropout import WHOLE, left, times_left
-from fpt_model.engines.multiseed.chance import below, bits, step_key
+from fpt_model.engines.gpu.rng import (
+    EMBEDDING,
+    ITEM,
+    ITEM_ID,
+    LAYER,
+    LAYER_SITES,
+    USER_ID,
+    below,
+    bits,
+    dropout,
+    fast_bits,
+    keep_mask,
+    step_key,
+)
+from fpt_model.engines.gpu.rng import USER as USER_SITE
 
 FIRST: tl.constexpr = tl.constexpr(0)
 BEGIN: tl.constexpr = tl.constexpr(1)
 USER: tl.constexpr = tl.constexpr(2)
 SCALE: tl.constexpr = tl.constexpr(3)
+WHOLE: tl.constexpr = tl.constexpr(4294967296.0)  # one, where reals are added as whole numbers
 RATINGS: tl.constexpr = tl.constexpr(features.RATINGS)
 
 
@@ -89,7 +103,7 @@ def _replaced(ids, key1, key2, site, site_id, place, n, RATE: tl.constexpr):
         RATE: of being replaced.
     """
     if RATE > 0:
-        stays = left(key1, key2, site, place, RATE)
+        stays = keep_mask(fast_bits(key1, key2, site, place), RATE)
         other = 1 + below(bits(key1, key2, site_id, place), n)
         ids = tl.where(stays | (ids == 0), ids, other)
     return ids
@@ -97,8 +111,8 @@ def _replaced(ids, key1, key2, site, site_id, place, n, RATE: tl.constexpr):
 
 @triton.jit
 def _embed(
-    x, flat, table, ids, places, t, here, key1, key2, site, root, length,
-    place, WIDTH: tl.constexpr, STRIDE: tl.constexpr, AT: tl.constexpr, P: tl.constexpr,
+    x, flat, table, ids, places, t, here, key1, key2, root, place,
+    WIDTH: tl.constexpr, STRIDE: tl.constexpr, AT: tl.constexpr, P: tl.constexpr,
     K: tl.constexpr, POSITIONS: tl.constexpr, RATE: tl.constexpr,
 ):  # fmt: skip
     """Columns AT to AT + WIDTH of a tile of inputs.
@@ -124,7 +138,7 @@ def _embed(
         values += tl.load(flat + own, mask=mask, other=0.0)
     if RATE > 0:
         at = t[:, None] * K + AT + w[None, :]
-        values = times_left(values, key1, key2, site, at, RATE)
+        values = dropout(values, fast_bits(key1, key2, EMBEDDING, at), RATE)
 
     # write
     values = values.to(x.dtype.element_ty)
@@ -141,8 +155,6 @@ def lay_out(
     IW: tl.constexpr, WW: tl.constexpr, UW: tl.constexpr, RW: tl.constexpr,
     IS: tl.constexpr, WS: tl.constexpr, US: tl.constexpr, RS: tl.constexpr,
     IP: tl.constexpr, WP: tl.constexpr, UP: tl.constexpr, RP: tl.constexpr,
-    INPUT: tl.constexpr, ITEM: tl.constexpr, ITEM_ID: tl.constexpr,
-    USER_SITE: tl.constexpr, USER_ID: tl.constexpr,
     POSITIONS: tl.constexpr, TRAIN: tl.constexpr,
     RATE: tl.constexpr, ITEM_RATE: tl.constexpr, USER_RATE: tl.constexpr,
 ):  # fmt: skip
@@ -188,7 +200,7 @@ def lay_out(
 
     # inputs: a part of the columns from each table
     _embed(
-        x, flat, o_items, ids, o_places, t, here, key1, key2, INPUT, root, length, place,
+        x, flat, o_items, ids, o_places, t, here, key1, key2, root, place,
         IW, IS, 0, IP, K, POSITIONS, RATE,
     )  # fmt: skip
 
@@ -196,7 +208,7 @@ def lay_out(
         week = tl.load(all_weeks + source, mask=here, other=0)
         tl.store(weeks + t, week, mask=here)
         _embed(
-            x, flat, o_weeks, week, o_places, t, here, key1, key2, INPUT, root, length, place,
+            x, flat, o_weeks, week, o_places, t, here, key1, key2, root, place,
             WW, WS, IW, WP, K, POSITIONS, RATE,
         )  # fmt: skip
     if UW > 0:
@@ -205,14 +217,14 @@ def lay_out(
         owner = _replaced(one + user, key1, key2, USER_SITE, USER_ID, one + b, n_users, USER_RATE)
         tl.store(users + t, owner, mask=here)
         _embed(
-            x, flat, o_users, owner, o_places, t, here, key1, key2, INPUT, root, length, place,
+            x, flat, o_users, owner, o_places, t, here, key1, key2, root, place,
             UW, US, IW + WW, UP, K, POSITIONS, RATE,
         )  # fmt: skip
     if RW > 0:
         rating = tl.load(all_ratings + source, mask=here, other=0)
         tl.store(ratings + t, rating, mask=here)
         _embed(
-            x, flat, o_ratings, rating, o_places, t, here, key1, key2, INPUT, root, length, place,
+            x, flat, o_ratings, rating, o_places, t, here, key1, key2, root, place,
             RW, RS, IW + WW + UW, RP, K, POSITIONS, RATE,
         )  # fmt: skip
 
@@ -232,7 +244,7 @@ def add_whole(to, place, values, mask):
 
 @triton.jit
 def _slopes(
-    dx, t, here, key1, key2, site, root, WIDTH: tl.constexpr, AT: tl.constexpr, P: tl.constexpr,
+    dx, t, here, key1, key2, root, WIDTH: tl.constexpr, AT: tl.constexpr, P: tl.constexpr,
     K: tl.constexpr, POSITIONS: tl.constexpr, RATE: tl.constexpr,
 ):  # fmt: skip
     """Gradients of columns AT to AT + WIDTH of a tile of inputs, before their dropout.
@@ -248,7 +260,7 @@ def _slopes(
 
     slope = tl.load(dx + at, mask=mask, other=0.0).to(tl.float32)
     if RATE > 0:
-        slope = times_left(slope, key1, key2, site, at, RATE)
+        slope = dropout(slope, fast_bits(key1, key2, EMBEDDING, at), RATE)
 
     # `place_slopes` sums these up
     if POSITIONS:
@@ -264,7 +276,7 @@ def embedding_slopes(
     IW: tl.constexpr, WW: tl.constexpr, UW: tl.constexpr, RW: tl.constexpr,
     IS: tl.constexpr, WS: tl.constexpr, US: tl.constexpr, RS: tl.constexpr,
     IP: tl.constexpr, WP: tl.constexpr, UP: tl.constexpr, RP: tl.constexpr,
-    INPUT: tl.constexpr, POSITIONS: tl.constexpr, RATE: tl.constexpr,
+    POSITIONS: tl.constexpr, RATE: tl.constexpr,
 ):  # fmt: skip
     """Gradients of a tile of a sequence's inputs to those of the tables that were looked up.
 
@@ -291,7 +303,7 @@ def embedding_slopes(
 
     # items: mostly different ones
     ids = tl.load(items + t, mask=here, other=0)
-    own = _slopes(dx, t, here, key1, key2, INPUT, root, IW, 0, IP, K, POSITIONS, RATE)
+    own = _slopes(dx, t, here, key1, key2, root, IW, 0, IP, K, POSITIONS, RATE)
     w = tl.arange(0, IP)
     mask = here[:, None] & (w < IW)[None, :]
     add_whole(scattered, o_items + ids[:, None] * IS + w[None, :], own, mask)
@@ -299,7 +311,7 @@ def embedding_slopes(
     # weeks: tokens of a tile mostly share one, and many additions to one place wait
     if WW > 0:
         ids = tl.load(weeks + t, mask=here, other=0)
-        own = _slopes(dx, t, here, key1, key2, INPUT, root, WW, IW, WP, K, POSITIONS, RATE)
+        own = _slopes(dx, t, here, key1, key2, root, WW, IW, WP, K, POSITIONS, RATE)
         column = tl.arange(0, WP)
         one = tl.max(ids, 0)
         if tl.min(tl.where(here, ids, one), 0) == one:
@@ -311,7 +323,7 @@ def embedding_slopes(
     # user: one for the whole tile
     if UW > 0:
         one = tl.load(users + first)
-        own = _slopes(dx, t, here, key1, key2, INPUT, root, UW, IW + WW, UP, K, POSITIONS, RATE)
+        own = _slopes(dx, t, here, key1, key2, root, UW, IW + WW, UP, K, POSITIONS, RATE)
         w = tl.arange(0, UP)
         add_whole(scattered, o_users + one * US + w, tl.sum(own, 0), w < UW)
 
@@ -319,7 +331,7 @@ def embedding_slopes(
     if RW > 0:
         ids = tl.load(ratings + t, mask=here, other=0)
         own = _slopes(
-            dx, t, here, key1, key2, INPUT, root, RW, IW + WW + UW, RP, K, POSITIONS, RATE
+            dx, t, here, key1, key2, root, RW, IW + WW + UW, RP, K, POSITIONS, RATE
         )  # fmt: skip
         w = tl.arange(0, RP)
         for one in tl.static_range(1, RATINGS + 1):
@@ -380,7 +392,7 @@ def row_counts(
 @triton.jit
 def drop_tables(
     flat, key, tables, places, o_table, o_table_2, o_places, o_places_2,
-    TABLE: tl.constexpr, PLACES: tl.constexpr, LAYER: tl.constexpr, SITES: tl.constexpr,
+    TABLE: tl.constexpr, PLACES: tl.constexpr,
     BLOCK: tl.constexpr, RATE: tl.constexpr,
 ):  # fmt: skip
     """Interval and position vectors as each block sees them. Grid (blocks of elements, 2, L).
@@ -397,28 +409,28 @@ def drop_tables(
     at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     kind, layer = tl.program_id(1), tl.program_id(2)
     key1, key2 = words(key)
-    site = LAYER + SITES * layer + kind
+    site = LAYER + LAYER_SITES * layer + kind
     own = 2 * layer + kind
 
     # intervals
     mask = at < TABLE
     vectors = tl.load(flat + tl.where(kind == 0, o_table, o_table_2) + at, mask=mask, other=0.0)
     if RATE > 0:
-        vectors = times_left(vectors, key1, key2, site, at, RATE)
+        vectors = dropout(vectors, fast_bits(key1, key2, site, at), RATE)
     tl.store(tables + own * TABLE + at, vectors.to(tables.dtype.element_ty), mask=mask)
 
     # positions
     mask = at < PLACES
     vectors = tl.load(flat + tl.where(kind == 0, o_places, o_places_2) + at, mask=mask, other=0.0)
     if RATE > 0:
-        vectors = times_left(vectors, key1, key2, site + 2, at, RATE)
+        vectors = dropout(vectors, fast_bits(key1, key2, site + 2, at), RATE)
     tl.store(places + own * PLACES + at, vectors.to(places.dtype.element_ty), mask=mask)
 
 
 @triton.jit
 def table_slopes(
     grads, key, raw, o_table, o_table_2, factor, splits, size,
-    TABLE: tl.constexpr, LAYERS: tl.constexpr, LAYER: tl.constexpr, SITES: tl.constexpr,
+    TABLE: tl.constexpr, LAYERS: tl.constexpr,
     BLOCK: tl.constexpr, RATE: tl.constexpr,
 ):  # fmt: skip
     """Gradients of the interval tables, from those of what each block saw. Grid (blocks, 2).
@@ -446,7 +458,9 @@ def table_slopes(
         for split in range(splits):
             slope += tl.load(own + split * size, mask=mask, other=0.0)
         if RATE > 0:
-            slope = times_left(slope, key1, key2, LAYER + SITES * layer + kind, at, RATE)
+            slope = dropout(
+                slope, fast_bits(key1, key2, LAYER + LAYER_SITES * layer + kind, at), RATE
+            )
         total += slope
 
     # write
@@ -458,7 +472,7 @@ def table_slopes(
 def place_slopes(
     now, grads, key, slopes, o_places, o_places_2, N,
     B: tl.constexpr, T: tl.constexpr, D: tl.constexpr, K: tl.constexpr, KINDS: tl.constexpr,
-    LAYERS: tl.constexpr, LAYER: tl.constexpr, SITES: tl.constexpr,
+    LAYERS: tl.constexpr,
     BB: tl.constexpr, BW: tl.constexpr, RATE: tl.constexpr,
 ):  # fmt: skip
     """Gradients of a position's vector: sums over sequences. Grid (T, KINDS, chunks of BW columns).
@@ -494,8 +508,8 @@ def place_slopes(
             partial += tl.load(slopes + at, mask=mask, other=0.0).to(tl.float32)
         own = tl.sum(partial, 0)
         if RATE > 0:
-            site = LAYER + SITES * layer + kind + 2
-            own = times_left(own, key1, key2, site, place * K + w, RATE)
+            site = LAYER + LAYER_SITES * layer + kind + 2
+            own = dropout(own, fast_bits(key1, key2, site, place * K + w), RATE)
         total += own
 
     # write

@@ -40,6 +40,7 @@ from fpt_model.engines.multiseed.tiles import (
     SECOND,
     columns,
     in_turn,
+    keep_mask,
     layer_offset,
     matrix_columns,
     matrix_rows,
@@ -47,7 +48,6 @@ from fpt_model.engines.multiseed.tiles import (
     normed_backward,
     product,
     read,
-    spared,
     tile,
     whose,
     write,
@@ -119,7 +119,7 @@ def pointwise_back(
     # dropout of the output
     dz = dx
     if RATE > 0:
-        dz = dz * spared(mask + T * T + T * D + here, first, begin, M, RATE)
+        dz = dz * keep_mask(mask + T * T + T * D + here, first, begin, M, RATE)
     dz = dz.to(half)
     write(at(tiles, DZ, layer, sequence, groups, LAYERS + 1, T * D) + here, dz, first, begin, M)
 
@@ -333,7 +333,7 @@ def leave(
         dx, halves, tiles, squares, sequence, groups, first, begin, 0, T, M, P, D, LAYERS, RATE
     )
     if RATE > 0:
-        g = g * spared(masks + sequence.to(tl.int64) * mask_size + here, first, begin, M, RATE)
+        g = g * keep_mask(masks + sequence.to(tl.int64) * mask_size + here, first, begin, M, RATE)
 
     # positions: `sums.input_place_slopes` adds them up over the batch
     if not INTERVALS:

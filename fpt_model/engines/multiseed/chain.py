@@ -7,9 +7,9 @@ Each may begin while the one before it ends. See the kernels of the same names,
 import math
 from typing import TYPE_CHECKING, Any
 
+from fpt_model.engines.gpu.layout import power_of_two
 from fpt_model.engines.multiseed import back as backward
 from fpt_model.engines.multiseed import forward as network
-from fpt_model.engines.multiseed.layout import power_of_two
 from fpt_model.engines.multiseed.scratch import Batch, Scratch
 
 if TYPE_CHECKING:

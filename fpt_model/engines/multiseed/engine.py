@@ -3,19 +3,20 @@
 Letters: S seeds, P weights, T sequence, D width, R interval rows, L blocks, N users.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from fpt_model.config import Config
-from fpt_model.data.negatives import NegativeSampler
 from fpt_model.data.sequences import Sequences, Windows
 from fpt_model.engines.gpu.graphs import recorded
+from fpt_model.engines.gpu.layout import BLOCK, power_of_two
+from fpt_model.engines.gpu.negatives import NegativeIndex
+from fpt_model.engines.gpu.streams import SideStreams
 from fpt_model.engines.multiseed.intervals import look_ups
-from fpt_model.engines.multiseed.layout import BLOCK, Layout, power_of_two
+from fpt_model.engines.multiseed.layout import PaddedLayout
 from fpt_model.engines.multiseed.scratch import Batch, Scratch
 from fpt_model.engines.multiseed.step import choose, drop_tables, forward, start, train_step
 from fpt_model.engines.multiseed.tiles import FIXED
@@ -76,7 +77,7 @@ class Engine:
         self.seeds, self.device = len(models), sequences.items.device
 
         # sizes of an epoch
-        self.layout = Layout(models[0])
+        self.layout = PaddedLayout(models[0])
         self.steps = -(-n_rows // self.config.batch_size)
         self.splits = min(SPLITS, self.config.batch_size)
         self.edges = models[0].edges.to(self.device)
@@ -85,8 +86,8 @@ class Engine:
 
         # memory on the device, and what kernels look up in it
         self._allocate()
-        self._index_weights()
-        self._index_negatives()
+        self._index_weights(models[0])
+        self.negatives = NegativeIndex(sequences)
         for model, flat in zip(models, self.params, strict=True):
             self.layout.pack(model.state_dict(), flat)
 
@@ -96,8 +97,7 @@ class Engine:
         self.batch: Batch | None = None
         self.graph: Any = None
         self.version = 0
-        self.sides: list[torch.cuda.Stream] = []
-        self.busy: set[int] = set()
+        self.streams = SideStreams(SIDES, self.device)
         self.take_over()
 
     def _is_hopper(self) -> bool:
@@ -141,32 +141,11 @@ class Engine:
         self.tables = zeros(*table, layout.rows, layout.width, kind=kind)
         self.places = zeros(*table, layout.length, layout.width)
 
-    def _index_weights(self) -> None:
-        layout, names = self.layout, list(self.layout.places)
-        penalised = [n for n in names if n.startswith(("items", "positions", "intervals"))]
-
-        # which blocks of elements belong to which penalised table
-        spans = []
-        table_of = torch.full((layout.size // BLOCK,), -1, dtype=torch.int32)
-        for number, name in enumerate(penalised):
-            place = layout.places[name]
-            span = place.offset // BLOCK, (place.offset + place.size) // BLOCK
-            spans.append(span)
-            table_of[span[0] : span[1]] = number
-
-        self.spans = torch.tensor(spans, dtype=torch.int32, device=self.device)
-        self.penalised = table_of.to(self.device)
-        self.norm_chunks = -(-max(last - first for first, last in spans) // 256)
-        self.norms = torch.zeros(self.seeds, len(spans), device=self.device)
-
-    def _index_negatives(self) -> None:
-        sampler = NegativeSampler(self.sequences)
-        users = torch.arange(len(sampler.counts), device=self.device)
-        owners = torch.repeat_interleave(users, sampler.counts)
-        self.gaps = (sampler.keys - owners * sampler.stride).int()
-        self.firsts, self.counts = sampler.firsts.int(), sampler.counts.int()
-        largest = int(sampler.counts.max()) if len(sampler.counts) else 0
-        self.search = largest.bit_length()
+    def _index_weights(self, model: Encoder) -> None:
+        names = model.penalised()
+        self.spans, self.penalised = self.layout.index_blocks(names, self.device)
+        self.norm_chunks = -(-int((self.spans[:, 1] - self.spans[:, 0]).max()) // 256)
+        self.norms = torch.zeros(self.seeds, len(self.spans), device=self.device)
 
     def take_over(self) -> None:
         """After `params` were set: what Adam would have left beside them."""
@@ -222,7 +201,6 @@ class Engine:
         """Record an epoch. The first step compiles, hence runs once on copies that are put back."""
         assert self.batch is not None
 
-        # compile
         kept = [value.clone() for value in self._state()]
         start(self, self.batch, 0)
         train_step(self, 0)
@@ -230,27 +208,7 @@ class Engine:
         for value, before in zip(self._state(), kept, strict=True):
             value.copy_(before)
 
-        # record, now on several streams
-        self.sides = [torch.cuda.Stream() for _ in range(SIDES)]
         self.graph, _ = recorded(self._epoch)
-        self.sides = []
-
-    @contextmanager
-    def beside(self, number: int) -> Iterator[None]:
-        """What is launched within begins after all that was launched before, and may run long."""
-        if not self.sides:
-            yield
-            return
-        side = self.sides[number]
-        self.busy.add(number)
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            yield
-
-    def meet(self) -> None:
-        """What is launched from here on waits for all that runs beside."""
-        while self.busy:
-            torch.cuda.current_stream().wait_stream(self.sides[self.busy.pop()])
 
     def _state(self) -> list[Tensor]:
         weights = [self.params, self.halves, self.moments, self.squares]
@@ -303,5 +261,4 @@ class Engine:
 
     def _column(self, name: str) -> Tensor:
         """A vector of every seed, (S, D)."""
-        place = self.layout.places[name]
-        return self.params[:, place.offset : place.offset + place.shape[0]]
+        return torch.stack([self.layout.places[name].view(flat) for flat in self.params])

@@ -41,6 +41,7 @@ from fpt_model.engines.multiseed.tiles import (
     bias_of,
     columns,
     in_turn,
+    keep_mask,
     layer_offset,
     matrix_columns,
     matrix_rows,
@@ -48,7 +49,6 @@ from fpt_model.engines.multiseed.tiles import (
     normed,
     product,
     read,
-    spared,
     tile,
     whose,
     write,
@@ -164,7 +164,7 @@ def enter(
     if not INTERVALS:
         x0 += tl.load(model + o_places + here)
     if RATE > 0:
-        x0 = x0 * spared(masks + sequence.to(tl.int64) * mask_size + here, first, begin, M, RATE)
+        x0 = x0 * keep_mask(masks + sequence.to(tl.int64) * mask_size + here, first, begin, M, RATE)
     x0 = tl.where(inside[:, None], x0, 0.0)
 
     # query, key and value of the first block
@@ -222,7 +222,7 @@ def pointwise(
         place = first * D + columns(left, M, D, P)
         h = product(x, tl.trans(w)) + bias_of(model, FIRST, left, D, P)
         if RATE > 0:
-            h = h * spared(mask + T * T + place, first, begin, M, RATE)
+            h = h * keep_mask(mask + T * T + place, first, begin, M, RATE)
         h = tl.maximum(h, 0.0).to(half)
         if TRAIN:
             to = at(tiles, H, layer, sequence, groups, LAYERS + 1, T * D)
@@ -235,7 +235,7 @@ def pointwise(
     z += bias_of(model, SECOND, 0, D, D)
     if RATE > 0:
         here = first * D + tile(M, D)
-        z = z * spared(mask + T * T + T * D + here, first, begin, M, RATE)
+        z = z * keep_mask(mask + T * T + T * D + here, first, begin, M, RATE)
     return y + z
 
 
@@ -305,7 +305,7 @@ def attend(
     if TRAIN:
         signed = a
         if RATE > 0:
-            factor = spared(mask + pairs, first, begin, M, RATE)
+            factor = keep_mask(mask + pairs, first, begin, M, RATE)
             signed = tl.where(factor > 0, a, -a)
             a = a * factor
         weights = at(squares, A, layer, sequence, groups, LAYERS, T * T)

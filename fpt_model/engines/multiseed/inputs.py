@@ -6,20 +6,25 @@ Letters: S seeds, B batch, T sequence, D width, R interval rows, L blocks; G = S
 import triton
 import triton.language as tl
 
-from fpt_model.engines.multiseed import chance
-from fpt_model.engines.multiseed.chance import below, bits, chosen, kept, step_key
+from fpt_model.engines.gpu.negatives import draw_negatives
+from fpt_model.engines.gpu.rng import (
+    DROPOUT,
+    ITEM,
+    ITEM_ID,
+    KEY_PLACE,
+    KEY_TABLE,
+    LAYER,
+    LAYER_SITES,
+    NEGATIVE,
+    USER,
+    USER_ID,
+    below,
+    bits,
+    dropout,
+    keep_mask,
+    step_key,
+)
 from fpt_model.engines.multiseed.tiles import add_whole, product
-
-DROPOUT = tl.constexpr(chance.DROPOUT)
-NEGATIVE = tl.constexpr(chance.NEGATIVE)
-ITEM = tl.constexpr(chance.ITEM)
-ITEM_ID = tl.constexpr(chance.ITEM_ID)
-USER = tl.constexpr(chance.USER)
-USER_ID = tl.constexpr(chance.USER_ID)
-LAYER = tl.constexpr(chance.LAYER)
-LAYER_SITES = tl.constexpr(chance.LAYER_SITES)
-KEY_TABLE = tl.constexpr(chance.KEY_TABLE)
-KEY_PLACE = tl.constexpr(chance.KEY_PLACE)
 
 
 @triton.jit
@@ -39,7 +44,7 @@ def draw(
     keys, clock, step, masks, batch, pairs,
     PAIRS: tl.constexpr, RATE: tl.constexpr,
 ):  # fmt: skip
-    """What dropout spares, two elements by 32 bits. Grid (G, pairs / PAIRS).
+    """What dropout keeps, two elements by 32 bits. Grid (G, pairs / PAIRS).
 
     `masks` (G, 2·pairs): 0 or 1.
     """
@@ -48,8 +53,8 @@ def draw(
     first, second = step_key(keys, clock, seed, step)
     place = tl.program_id(1) * PAIRS + tl.arange(0, PAIRS)
     drawn = bits(first, second, DROPOUT, b * pairs + place)
-    low = chosen(drawn & 0xFFFF, RATE).to(tl.uint8)
-    high = chosen(drawn >> 16, RATE).to(tl.uint8)
+    low = keep_mask(drawn << 16, RATE).to(tl.uint8)
+    high = keep_mask(drawn & 0xFFFF0000, RATE).to(tl.uint8)
     masks += program.to(tl.int64) * 2 * pairs
     tl.store(masks + place, low, mask=place < pairs)
     tl.store(masks + pairs + place, high, mask=place < pairs)
@@ -86,34 +91,21 @@ def choose(
     if TRAIN:
         tl.store(targets_out + to, tl.load(w_targets + from_window, mask=inside, other=0))
         drawn = bits(key, key2, NEGATIVE, own)
-        tl.store(negatives_out + to, unmet(drawn, gaps, firsts, counts, user, n_items, SEARCH))
+        first, count = tl.load(firsts + user - 1), tl.load(counts + user - 1)
+        negatives = draw_negatives(drawn, gaps, first, count, n_items, SEARCH)
+        tl.store(negatives_out + to, negatives)
     if ITEM_RATE > 0:
         other = 1 + below(bits(key, key2, ITEM_ID, own), n_items)
-        stays = kept(key, key2, ITEM, own, ITEM_RATE) > 0
+        stays = keep_mask(bits(key, key2, ITEM, own), ITEM_RATE)
         items = tl.where(stays | (items == 0), items, other)
     if USER_RATE > 0:
         other_user = 1 + below(bits(key, key2, USER_ID, b), n_users)
-        user = tl.where(kept(key, key2, USER, b, USER_RATE) > 0, user, other_user)
+        user = tl.where(keep_mask(bits(key, key2, USER, b), USER_RATE), user, other_user)
     tl.store(items_out + to, items)
     tl.store(weeks_out + to, tl.load(w_weeks + from_window, mask=inside, other=0))
     tl.store(users_out + program, user)
     tl.store(chosen_out + program, window)
     tl.store(begins_out + program, begin)
-
-
-@triton.jit
-def unmet(drawn, gaps, firsts, counts, user, n_items, SEARCH: tl.constexpr):
-    """By random bits, items that the user has not met: see `fpt_model.data.negatives`."""
-    begin, count = tl.load(firsts + user - 1), tl.load(counts + user - 1)
-    nth = below(drawn, n_items - count)
-    low, high = tl.zeros_like(nth), tl.zeros_like(nth) + count
-    for _ in range(SEARCH):
-        middle = (low + high) // 2
-        going = low < high
-        gap = tl.load(gaps + begin + middle, mask=going, other=0)
-        low = tl.where(going & (gap <= nth), middle + 1, low)
-        high = tl.where(going & (gap > nth), middle, high)
-    return nth + 1 + low
 
 
 @triton.jit
@@ -134,12 +126,14 @@ def dropped(
         if table < 3:
             y = x
             if RATE > 0:
-                y = x * kept(first, second, site + KEY_PLACE + table - 1, place, RATE)
+                drawn = bits(first, second, site + KEY_PLACE + table - 1, place)
+                y = dropout(x, drawn, RATE)
             tl.store(places + (out + table - 1) * PLACES + place, y, mask=place < PLACES)
         else:
             z = x
             if RATE > 0:
-                z = x * kept(first, second, site + KEY_TABLE + table - 3, place, RATE)
+                drawn = bits(first, second, site + KEY_TABLE + table - 3, place)
+                z = dropout(x, drawn, RATE)
             z = z.to(tables.dtype.element_ty)
             tl.store(tables + (out + table - 3) * TABLE + place, z, mask=place < TABLE)
 

@@ -3,7 +3,7 @@
 import triton
 import triton.language as tl
 
-from fpt_model.engines.multiseed import layout
+from fpt_model.engines.gpu import layout
 from fpt_model.engines.multiseed.tiles import add_whole, normed, normed_backward, read, write
 
 BLOCK = tl.constexpr(layout.BLOCK)

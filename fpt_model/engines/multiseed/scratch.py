@@ -9,7 +9,7 @@ from torch import Tensor
 from fpt_model.config import Config
 from fpt_model.data.sequences import Windows
 from fpt_model.engines.multiseed import saved
-from fpt_model.engines.multiseed.layout import Layout
+from fpt_model.engines.multiseed.layout import PaddedLayout
 
 OPERANDS = torch.float16  # of products: the significand of TF32, and half its size
 
@@ -45,7 +45,7 @@ class Drawn:
         items, weeks, targets, negatives: (n, T).
         users, chosen: (n,), of the sequences; `chosen` is the number of the window.
         begins: (n,), the first position of a sequence that is no padding.
-        masks: (n, mask_size) bytes, what dropout spares.
+        masks: (n, mask_size) bytes, what dropout keeps.
     """
 
     def __init__(self, n: int, length: int, mask_size: int, device: torch.device) -> None:
@@ -63,7 +63,7 @@ class Scratch:
     What is drawn has two places, taken in turn: the next step's is drawn beside a step.
     """
 
-    def __init__(self, layout: Layout, config: Config, n: int, *, train: bool, like: Tensor):
+    def __init__(self, layout: PaddedLayout, config: Config, n: int, *, train: bool, like: Tensor):
         T, D, R, layers = layout.length, layout.width, layout.rows, config.blocks
         trained = layers if train else 1
 

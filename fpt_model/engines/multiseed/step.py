@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from fpt_model.engines.gpu.groups import PAIRS_AT_ONCE
+from fpt_model.engines.gpu.layout import BLOCK, power_of_two
 from fpt_model.engines.multiseed import chain, inputs, summing, update
-from fpt_model.engines.multiseed.groups import PAIRS_AT_ONCE
-from fpt_model.engines.multiseed.layout import BLOCK, power_of_two
 from fpt_model.engines.multiseed.scratch import Batch, Scratch
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def train_step(engine: "Engine", step: int) -> None:
 
     # the next step's draws, beside this step: they need no weights
     if step + 1 < engine.steps:
-        with engine.beside(0):
+        with engine.streams.on_side_stream(0):
             draw(engine, engine.batch, step + 1)
 
     gradients(engine, engine.batch, step)
@@ -70,17 +70,17 @@ def choose(
     engine: "Engine", at: Scratch, batch: Batch, order: Tensor, step: int, *, train: bool
 ) -> None:
     """Batch `step` of the windows in `order` (S, N), with negatives to train."""
-    config, drawn = engine.config, at.drawn[step % 2]
+    config, drawn, negatives = engine.config, at.drawn[step % 2], engine.negatives
     inputs.choose[(len(at.x),)](
         *(engine.keys, engine.clock, step, batch.items, batch.weeks, batch.targets, batch.users),
         *(batch.real, 0 if batch.shared else engine.n_rows, order, order.shape[1]),
-        *(engine.gaps, engine.firsts, engine.counts),
+        *(negatives.gaps, negatives.firsts, negatives.counts),
         *(engine.sequences.n_items, engine.sequences.n_users),
         *(drawn.items, drawn.weeks, drawn.targets, drawn.negatives),
         *(drawn.users, drawn.chosen, drawn.begins),
         *(len(at.x) // engine.seeds, config.max_length),
         T=engine.layout.length,
-        SEARCH=engine.search,
+        SEARCH=negatives.search,
         TRAIN=train,
         ITEM_RATE=config.sse_item if train else 0.0,
         USER_RATE=config.sse_user if train else 0.0,
@@ -96,7 +96,7 @@ def gradients(engine: "Engine", batch: Batch, step: int) -> None:
     for layer in reversed(range(layers)):
         chain.back(engine, at, batch, layer, step)
         if layer == layers - 1:
-            with engine.beside(0):
+            with engine.streams.on_side_stream(0):
                 _losses(engine, at, step)
 
     # Weights' gradients run beside the chain's last launch; Adam waits for all of them.
@@ -104,7 +104,7 @@ def gradients(engine: "Engine", batch: Batch, step: int) -> None:
     chain.leave(engine, at, step)
     if not engine.config.intervals:
         summing.input_place_slopes(engine, at, step)
-    engine.meet()
+    engine.streams.join_streams()
 
 
 def _sums(engine: "Engine", at: Scratch, step: int) -> None:
@@ -116,7 +116,7 @@ def _sums(engine: "Engine", at: Scratch, step: int) -> None:
         launches.append(summing.interval_slopes)
 
     for side, launch in enumerate(launches, 1):
-        with engine.beside(side):
+        with engine.streams.on_side_stream(side):
             launch(engine, at, step)
 
 

@@ -9,10 +9,10 @@ from fpt_model.config import Config
 from fpt_model.data.negatives import generator
 from fpt_model.data.sequences import Sequences, Split
 from fpt_model.data.training_windows import examples, random_ends
+from fpt_model.engines.gpu.ranks import Rivals, compare
 from fpt_model.engines.multiseed.engine import Engine
-from fpt_model.engines.multiseed.places import Rivals, compare, joined
 from fpt_model.engines.multiseed.scratch import Batch
-from fpt_model.evaluation.ranks import Protocol, Ranks, evaluated
+from fpt_model.evaluation.ranks import Protocol, Ranks, evaluated, joined
 from fpt_model.files.checkpoints import State
 from fpt_model.training.trainer import Trainer, under
 
@@ -92,7 +92,7 @@ class FusedTrainer(Trainer):
         """See `Trainer.ranked`; the features are computed for the whole group at once."""
         rivals = self.group.rivals(split)
         features = self.group.features(split)[self.number]
-        items = self.engine.layout.view(self.engine.params[self.number], "items.weight")
+        items = self.engine.layout.places["items.weight"].view(self.engine.params[self.number])
         width, parts = items.shape[1], features.split(RANKED)
         return joined(
             [

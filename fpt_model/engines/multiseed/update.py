@@ -17,8 +17,8 @@ Arguments that many kernels here have:
 import triton
 import triton.language as tl
 
-from fpt_model.engines.multiseed.chance import step_key
-from fpt_model.engines.multiseed.groups import pair_slopes, pairs_of
+from fpt_model.engines.gpu.groups import pair_slopes, pairs_of
+from fpt_model.engines.gpu.rng import step_key
 from fpt_model.engines.multiseed.inputs import dropped
 from fpt_model.engines.multiseed.tiles import FIXED, add_whole, in_turn, whole
 

@@ -86,20 +86,6 @@ def compare(rivals: Rivals, scores: Tensor, protocols: Sequence[Protocol]) -> Ra
     )
 
 
-def joined(parts: Sequence[Ranks]) -> Ranks:
-    """Ranks of several sets of users, one after the other."""
-    if len(parts) == 1:
-        return parts[0]
-    return Ranks(
-        torch.cat([part.users for part in parts]),
-        {name: torch.cat([part.ranks[name] for part in parts]) for name in parts[0].ranks},
-        {
-            name: torch.cat([part.n_candidates[name] for part in parts])
-            for name in parts[0].n_candidates
-        },
-    )
-
-
 @triton.jit
 def higher(x, own):
     """Twice how many scores are higher, and once how many are equal, each on its own."""

@@ -6,11 +6,8 @@ Letters: P pairs, W width.
 import triton
 import triton.language as tl
 
-from fpt_model.engines.multiseed import chance
-from fpt_model.engines.multiseed.chance import below, bits
+from fpt_model.engines.gpu.rng import FIRST, SECOND, below, bits
 
-FIRST = tl.constexpr(chance.FIRST)
-SECOND = tl.constexpr(chance.SECOND)
 PAIRS_AT_ONCE = 16  # by a program; 500 by one take longer than all else of a step
 
 

@@ -11,8 +11,8 @@ if not torch.cuda.is_available():
 pytest.importorskip("triton", reason="Triton has no build for this platform")
 
 from fpt_model.data.sequences import load
-from fpt_model.engines.multiseed import places
-from fpt_model.engines.multiseed.places import Rivals, compare, joined
+from fpt_model.engines.gpu import ranks
+from fpt_model.engines.gpu.ranks import Rivals, compare
 from fpt_model.errors import ModelError
 from fpt_model.evaluation import ranks as evaluate
 
@@ -36,12 +36,12 @@ def random_scores(n: int, values: int) -> torch.Tensor:
 @pytest.mark.parametrize("split", ["valid", "test"])
 @pytest.mark.parametrize(("values", "at_once"), [(1, 16), (3, 64), (1000, 16)])
 def test_ranks_are_those_of_the_plain_comparison(sequences, split, values, at_once, monkeypatch):
-    monkeypatch.setattr(places, "AT_ONCE", at_once)  # rows in several parts, or in one
+    monkeypatch.setattr(ranks, "AT_ONCE", at_once)  # rows in several parts, or in one
     rows = evaluate.evaluated(sequences)
     scores = random_scores(len(rows), values)
     plain = evaluate.compare([(rows, scores)], sequences, split)
     parts = zip(rows.split(7), scores.split(7), strict=True)
-    found = joined(
+    found = evaluate.joined(
         [compare(Rivals(sequences, some, split), own, evaluate.PROTOCOLS) for some, own in parts]
     )
     assert torch.equal(found.users, plain.users)
