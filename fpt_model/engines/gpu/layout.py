@@ -10,8 +10,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from fpt_model.features import FEATURES
+
 BLOCK = 1024  # elements that a program of Adam takes
-LOOKED_UP = ("items.weight", "weeks.weight", "users.weight", "ratings.weight")
+LOOKED_UP = tuple(feature.table for feature in FEATURES)
 ALIGNED = 8  # half-precision numbers of 16 bytes: what products like rows to be a multiple of
 
 

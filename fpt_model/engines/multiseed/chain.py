@@ -25,13 +25,13 @@ def enter(engine: "Engine", at: Scratch, step: int, *, train: bool) -> None:
     """What was drawn for a step becomes the first block's input."""
     config, layout, drawn = engine.config, engine.layout, at.drawn[step % 2]
     network.enter[_grid(engine, at)](
-        *(engine.params, engine.halves, *_embeddings(engine), layout.offset("positions.0")),
-        *(layout.blocks, drawn.items, drawn.weeks, drawn.users, drawn.begins),
+        *(engine.params, engine.halves, layout.tables, layout.offset("positions.0")),
+        *(layout.blocks, drawn.ids, drawn.begins),
         *(drawn.masks, at.mask_size, engine.places, at.tiles, at.rsd if train else at.x, at.x),
         *(layout.size, len(at.x) // engine.seeds, math.sqrt(config.width)),
         **_shape(engine),
         N=config.width,
-        **_widths(engine),
+        INPUTS=layout.inputs,
         INTERVALS=config.intervals,
         TRAIN=train,
         RATE=config.dropout if train else 0.0,
@@ -46,7 +46,8 @@ def attend(
     config, drawn = engine.config, at.drawn[step % 2]
     network.attend[_grid(engine, at)](
         *(engine.params, engine.halves, engine.layout.blocks, at.x),
-        *(drawn.items, drawn.begins, drawn.chosen, batch.look_ups, engine.tables, engine.places),
+        *(drawn.tokens[0], drawn.begins, drawn.chosen, batch.look_ups),
+        *(engine.tables, engine.places),
         *(drawn.masks, at.mask_size, at.tiles, at.squares if train else at.x),
         *(at.rsd if train else at.x, at.sums, engine.layout.size, len(at.x) // engine.seeds),
         *(math.log2(math.e) / math.sqrt(config.width), layer),
@@ -81,12 +82,12 @@ def leave(engine: "Engine", at: Scratch, step: int) -> None:
     """The first block's keys, and what was looked up."""
     layout, config, drawn = engine.layout, engine.config, at.drawn[step % 2]
     backward.leave[_grid(engine, at)](
-        *(engine.halves, *_embeddings(engine), layout.blocks, engine.scattered, at.dx),
-        *(drawn.items, drawn.weeks, drawn.users, drawn.begins, drawn.masks, at.mask_size),
+        *(engine.halves, layout.tables, layout.blocks, engine.scattered, at.dx),
+        *(drawn.ids, drawn.begins, drawn.masks, at.mask_size),
         *(at.tiles, at.squares, layout.size, layout.looked_up, config.batch_size),
         math.sqrt(config.width),
         **_shape(engine),
-        **_widths(engine),
+        INPUTS=layout.inputs,
         INTERVALS=config.intervals,
         RATE=config.dropout,
         **_options(engine),
@@ -123,17 +124,6 @@ def _shape(engine: "Engine") -> dict[str, int]:
     lengths = {"T": layout.length, "M": _rows(engine)}
     lengths |= {"P": min(PIECE, layout.width), "D": layout.width}
     return lengths | {"LAYERS": engine.config.blocks}
-
-
-def _embeddings(engine: "Engine") -> tuple[int, ...]:
-    tables = ("items", "weeks", "users")
-    return tuple(engine.layout.offset(f"{table}.weight") for table in tables)
-
-
-def _widths(engine: "Engine") -> dict[str, int]:
-    config = engine.config
-    widths = {"IW": config.item_width, "WW": config.week_width, "UW": config.user_width}
-    return widths | {f"{name[0]}P": power_of_two(width) for name, width in widths.items()}
 
 
 def _block(engine: "Engine", layer: int) -> dict[str, Any]:

@@ -161,7 +161,7 @@ class Engine:
         found = None
         if self.config.intervals:
             found = look_ups(windows, self.edges, self.config.time_span, self.layout.length)
-        return Batch(windows, targets, found, shared=shared)
+        return Batch(self.config, windows, targets, found, shared=shared)
 
     def prepare(self, order: Tensor, clock: Tensor) -> None:
         """Set an epoch's `order` and `clock`, behind what the GPU is at work on."""
@@ -187,9 +187,8 @@ class Engine:
         if self.batch is None:
             self.batch = batch
         elif batch is not self.batch:
-            for name, value in vars(batch).items():
-                if isinstance(value, Tensor):
-                    getattr(self.batch, name).copy_(value)
+            for old, new in zip(self.batch.tensors(), batch.tensors(), strict=True):
+                old.copy_(new)
 
     def _epoch(self) -> None:
         assert self.batch is not None

@@ -31,7 +31,7 @@ import triton
 import triton.language as tl
 
 from fpt_model.engines.multiseed.by_row import scores_by_row, summed_by_row, values_by_row
-from fpt_model.engines.multiseed.inputs import looked_up
+from fpt_model.engines.multiseed.inputs import looked_up, numbers_of
 from fpt_model.engines.multiseed.saved import HAT, HAT2, VALUES, A, H, K, Q, V, X, at
 from fpt_model.engines.multiseed.tiles import (
     AHEAD,
@@ -109,11 +109,10 @@ def project(
 
 @triton.jit
 def enter(
-    model, halves, o_items, o_weeks, o_users, o_places, o_blocks, items, weeks, users, begins,
+    model, halves, offsets, o_places, o_blocks, ids, begins,
     masks, mask_size, places, tiles, rsd, x, size, batch, root,
     T: tl.constexpr, M: tl.constexpr, P: tl.constexpr, D: tl.constexpr,
-    N: tl.constexpr, IW: tl.constexpr, WW: tl.constexpr, UW: tl.constexpr,
-    IP: tl.constexpr, WP: tl.constexpr, UP: tl.constexpr,
+    N: tl.constexpr, INPUTS: tl.constexpr,
     LAYERS: tl.constexpr, INTERVALS: tl.constexpr, TRAIN: tl.constexpr, RATE: tl.constexpr,
     OVERLAP: tl.constexpr,
 ):  # fmt: skip
@@ -122,10 +121,9 @@ def enter(
     Args:
         model: (S, size) float32, all weights.
         halves: (S, size) float16, their copies for products.
-        o_items, o_weeks, o_users, o_places, o_blocks: where tables, positions and blocks begin.
-        items: (G, T) int32, 0 is padding.
-        weeks: (G, T) int32.
-        users: (G,) int32.
+        offsets: of each of the INPUTS, where its table begins.
+        o_places, o_blocks: where positions and blocks begin.
+        ids: of each of the INPUTS its numbers, (G, T) or (G,) int32; 0 is padding.
         begins: (G,) int32, first real position.
         masks: (G, mask_size) uint8, dropout of the input comes first.
         places: (S, L, 2, T, D) float32, position vectors of keys and values.
@@ -135,8 +133,7 @@ def enter(
         size: weights of a seed.
         batch: sequences of a seed.
         root: √N, by which looked-up vectors are multiplied.
-        IW, WW, UW: widths of item, week and user vectors, side by side in N columns.
-        IP, WP, UP: the same padded, elements from row to row.
+        INPUTS: see `gpu.features`.
     """
     # A batch is drawn a step ahead when we train, so its ids may be read before the launch before
     # has ended: it still changes weights. To rank, that launch draws the batch.
@@ -149,18 +146,14 @@ def enter(
     seed, inside = sequence // batch, rows >= begin
 
     # load ids, then wait for the weights
-    item, week = tl.load(items + sequence * T + rows), tl.load(weeks + sequence * T + rows)
-    user = tl.load(users + sequence)
+    numbers = numbers_of(ids, sequence, rows, T, INPUTS)
     if TRAIN:
         in_turn(OVERLAP)
     model += seed.to(tl.int64) * size
     halves += seed.to(tl.int64) * size + o_blocks
 
     # embed: look up, scale, add positions
-    x0 = looked_up(
-        model, o_items, o_weeks, o_users, item, week, user, inside, M, D, IW, WW, UW, IP, WP, UP
-    )
-    x0 = x0 * root
+    x0 = looked_up(model, offsets, numbers, inside, M, D, INPUTS) * root
     if not INTERVALS:
         x0 += tl.load(model + o_places + here)
     if RATE > 0:

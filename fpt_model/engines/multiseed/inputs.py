@@ -6,6 +6,7 @@ Letters: S seeds, B batch, T sequence, D width, R interval rows, L blocks; G = S
 import triton
 import triton.language as tl
 
+from fpt_model.engines.gpu.features import AT, PER, STRIDE, TOKEN, WIDTH
 from fpt_model.engines.gpu.negatives import draw_negatives
 from fpt_model.engines.gpu.rng import (
     DROPOUT,
@@ -62,9 +63,9 @@ def draw(
 
 @triton.jit(do_not_specialize=["step"])
 def choose(
-    keys, clock, step, w_items, w_weeks, w_targets, w_users, real, windows, order, n_order,
+    keys, clock, step, w_tokens, w_targets, w_users, real, windows, order, n_order,
     gaps, firsts, counts, n_items, n_users,
-    items_out, weeks_out, targets_out, negatives_out, users_out, chosen_out, begins_out,
+    tokens_out, targets_out, negatives_out, users_out, chosen_out, begins_out,
     batch, length,
     T: tl.constexpr, SEARCH: tl.constexpr, TRAIN: tl.constexpr,
     ITEM_RATE: tl.constexpr, USER_RATE: tl.constexpr,
@@ -73,6 +74,7 @@ def choose(
 
     A window lies at the end of T places; `begins_out` (G,): the first that is real, T past the last
     user. `windows`: how many lie between those of one seed and the next; 0 where they share them.
+    `w_tokens`: of each input that has a number of each token; items are the first.
     """
     program = tl.program_id(0)
     seed, b = program // batch, program % batch
@@ -87,7 +89,7 @@ def choose(
     own, to = b * T + t, program * T + t
     from_window = window.to(tl.int64) * length + t - (T - length)
     inside = t >= begin
-    items = tl.load(w_items + from_window, mask=inside, other=0)
+    items = tl.load(w_tokens[0] + from_window, mask=inside, other=0)
     if TRAIN:
         tl.store(targets_out + to, tl.load(w_targets + from_window, mask=inside, other=0))
         drawn = bits(key, key2, NEGATIVE, own)
@@ -101,8 +103,9 @@ def choose(
     if USER_RATE > 0:
         other_user = 1 + below(bits(key, key2, USER_ID, b), n_users)
         user = tl.where(keep_mask(bits(key, key2, USER, b), USER_RATE), user, other_user)
-    tl.store(items_out + to, items)
-    tl.store(weeks_out + to, tl.load(w_weeks + from_window, mask=inside, other=0))
+    tl.store(tokens_out[0] + to, items)
+    for n in tl.static_range(1, len(w_tokens)):
+        tl.store(tokens_out[n] + to, tl.load(w_tokens[n] + from_window, mask=inside, other=0))
     tl.store(users_out + program, user)
     tl.store(chosen_out + program, window)
     tl.store(begins_out + program, begin)
@@ -156,50 +159,82 @@ def drop_tables(
 
 
 @triton.jit
+def numbers_of(ids, sequence, rows, T: tl.constexpr, INPUTS: tl.constexpr):
+    """Of each input the numbers of a sequence's `rows` (M,), or the sequence's own."""
+    found = ()
+    for n in tl.static_range(len(INPUTS)):
+        if INPUTS[n][PER] == TOKEN:
+            found += (tl.load(ids[n] + sequence * T + rows),)
+        else:
+            found += (tl.load(ids[n] + sequence),)
+    return found
+
+
+@triton.jit
 def looked_up(
-    model, o_items, o_weeks, o_users, items, weeks, user, inside,
-    M: tl.constexpr, D: tl.constexpr,
-    IW: tl.constexpr, WW: tl.constexpr, UW: tl.constexpr,
-    IP: tl.constexpr, WP: tl.constexpr, UP: tl.constexpr,
-):  # fmt: skip
-    """Embeddings (M, D) of M positions: of their items (M,), weeks (M,) and user."""
-    d = tl.arange(0, D)[None, :]
-    column = tl.zeros((M, 1), tl.int32) + d
-    x = tl.load(model + o_items + items[:, None] * IP + d, mask=column < IW, other=0.0)
-    if WW > 0:
-        theirs = (column >= IW) & (column < IW + WW)
-        x += tl.load(model + o_weeks + weeks[:, None] * WP + d - IW, mask=theirs, other=0.0)
-    if UW > 0:
-        theirs = (column >= IW + WW) & (column < IW + WW + UW) & inside[:, None]
-        x += tl.load(model + o_users + user * UP + column - IW - WW, mask=theirs, other=0.0)
+    model, offsets, numbers, inside, M: tl.constexpr, D: tl.constexpr, INPUTS: tl.constexpr
+):
+    """Embeddings (M, D) of M positions, by `numbers_of` them."""
+    column = tl.zeros((M, 1), tl.int32) + tl.arange(0, D)[None, :]
+    x = tl.zeros((M, D), tl.float32)
+    for n in tl.static_range(len(INPUTS)):
+        x += vectors(model + offsets[n], numbers[n], inside, column, INPUTS[n])
     return x
 
 
 @triton.jit
+def vectors(table, numbers, inside, column, INPUT: tl.constexpr):
+    """One input's part of the embeddings, zero in all columns but its own."""
+    theirs = (column >= INPUT[AT]) & (column < INPUT[AT] + INPUT[WIDTH])
+    rows = numbers
+    if INPUT[PER] == TOKEN:
+        rows = numbers[:, None]
+    else:
+        theirs &= inside[:, None]
+    return tl.load(table + rows * INPUT[STRIDE] + column - INPUT[AT], mask=theirs, other=0.0)
+
+
+@triton.jit
 def scattered_slopes(
-    g, scattered, o_items, o_weeks, o_users, items, weeks, user, half: tl.constexpr,
-    M: tl.constexpr, D: tl.constexpr,
-    IW: tl.constexpr, WW: tl.constexpr, UW: tl.constexpr,
-    IP: tl.constexpr, WP: tl.constexpr, UP: tl.constexpr,
+    g, scattered, offsets, ids, sequence, first, half: tl.constexpr,
+    T: tl.constexpr, M: tl.constexpr, D: tl.constexpr, INPUTS: tl.constexpr,
 ):  # fmt: skip
     """Add the slopes g (M, D) of M positions' embeddings to those of the tables.
 
     `half`: what products take.
     """
-    m, d = tl.arange(0, M), tl.arange(0, D)
-    item = tl.load(items + m)
+    item = tl.load(ids[0] + sequence * T + first + tl.arange(0, M))
     real = (item > 0)[:, None]
-    column = tl.zeros((M, 1), tl.int32) + d[None, :]
-    add_whole(scattered + o_items + item[:, None] * IP + d[None, :], g, real & (column < IW))
-    if WW > 0:  # positions share their weeks, so the last of each week adds for all of them
-        week = tl.load(weeks + m)
-        same = week[:, None] == week[None, :]
-        later = same & (m[None, :] > m[:, None])
-        theirs = (tl.sum(later.to(tl.int32), 1) == 0)[:, None]
-        theirs = theirs & (column >= IW) & (column < IW + WW)
-        sums = product(same.to(half), tl.where(real, g, 0.0).to(half))
-        add_whole(scattered + o_weeks + week[:, None] * WP + d[None, :] - IW, sums, theirs)
-    if UW > 0:
-        theirs = (d >= IW + WW) & (d < IW + WW + UW)
-        total = tl.sum(tl.where(real, g, 0.0), 0)
-        add_whole(scattered + o_users + tl.load(user) * UP + d - IW - WW, total, theirs)
+    column = tl.zeros((M, 1), tl.int32) + tl.arange(0, D)[None, :]
+    own = scattered + offsets[0] + item[:, None] * INPUTS[0][STRIDE] + column
+    add_whole(own, g, real & (column < INPUTS[0][WIDTH]))
+    for n in tl.static_range(1, len(INPUTS)):
+        to = scattered + offsets[n]
+        if INPUTS[n][PER] == TOKEN:
+            by_number(to, g, ids[n] + sequence * T + first, real, half, M, D, INPUTS[n])
+        else:
+            by_sequence(to, g, tl.load(ids[n] + sequence), real, D, INPUTS[n])
+
+
+@triton.jit
+def by_number(
+    to, g, ids, real, half: tl.constexpr, M: tl.constexpr, D: tl.constexpr, INPUT: tl.constexpr
+):
+    """Positions share their numbers, so the last of each number adds for all of them."""
+    m, d = tl.arange(0, M), tl.arange(0, D)[None, :]
+    number = tl.load(ids + m)
+    same = number[:, None] == number[None, :]
+    later = same & (m[None, :] > m[:, None])
+    theirs = (tl.sum(later.to(tl.int32), 1) == 0)[:, None]
+    theirs = theirs & (d >= INPUT[AT]) & (d < INPUT[AT] + INPUT[WIDTH])
+    sums = product(same.to(half), tl.where(real, g, 0.0).to(half))
+    add_whole(to + number[:, None] * INPUT[STRIDE] + d - INPUT[AT], sums, theirs)
+
+
+@triton.jit
+def by_sequence(to, g, number, real, D: tl.constexpr, INPUT: tl.constexpr):
+    """All positions have the sequence's number."""
+    d = tl.arange(0, D)
+    theirs = (d >= INPUT[AT]) & (d < INPUT[AT] + INPUT[WIDTH])
+    total = tl.sum(tl.where(real, g, 0.0), 0)
+    add_whole(to + number * INPUT[STRIDE] + d - INPUT[AT], total, theirs)

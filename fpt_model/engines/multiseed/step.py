@@ -72,11 +72,11 @@ def choose(
     """Batch `step` of the windows in `order` (S, N), with negatives to train."""
     config, drawn, negatives = engine.config, at.drawn[step % 2], engine.negatives
     inputs.choose[(len(at.x),)](
-        *(engine.keys, engine.clock, step, batch.items, batch.weeks, batch.targets, batch.users),
+        *(engine.keys, engine.clock, step, batch.tokens, batch.targets, batch.users),
         *(batch.real, 0 if batch.shared else engine.n_rows, order, order.shape[1]),
         *(negatives.gaps, negatives.firsts, negatives.counts),
         *(engine.sequences.n_items, engine.sequences.n_users),
-        *(drawn.items, drawn.weeks, drawn.targets, drawn.negatives),
+        *(drawn.tokens, drawn.targets, drawn.negatives),
         *(drawn.users, drawn.chosen, drawn.begins),
         *(len(at.x) // engine.seeds, config.max_length),
         T=engine.layout.length,
