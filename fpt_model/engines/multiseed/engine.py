@@ -59,17 +59,23 @@ class Engine:
     ) -> None:
         self.config, self.sequences, self.n_rows = models[0].config, sequences, n_rows
         self.seeds, self.device = len(models), sequences.items.device
+
+        # sizes of an epoch
         self.layout = PaddedLayout(models[0])
         self.steps = -(-n_rows // self.config.batch_size)
         self.splits = min(SPLITS, self.config.batch_size)
         self.edges = models[0].edges.to(self.device)
         self.keys = keys.to(self.device)
         self.overlaps = self._is_hopper()
+
+        # memory on the device, and what kernels look up in it
         self._allocate()
         self._index_weights(models[0])
         self.negatives = NegativeIndex(sequences)
         for model, flat in zip(models, self.params, strict=True):
             self.layout.pack(model.state_dict(), flat)
+
+        # what has been ranked and recorded so far
         self.ranking: Scratch | None = None
         self.ranked: dict[Batch, tuple[Any, Tensor, Scratch | None] | None] = {}
         self.batch: Batch | None = None
@@ -89,21 +95,32 @@ class Engine:
         def zeros(*size: int, kind: torch.dtype = torch.float32) -> Tensor:
             return torch.zeros(size, dtype=kind, device=self.device)
 
+        # weights and Adam's moments
         self.params, self.moments, self.squares = (zeros(seeds, layout.size) for _ in range(3))
+
+        # what a step writes
         n = seeds * config.batch_size
         self.scratch = Scratch(layout, config, n, train=True, like=self.params)
         kind = self.scratch.tiles.dtype
         self.halves = zeros(seeds, layout.size, kind=kind)
         self.block_squares = zeros(seeds, layout.size // BLOCK, kind=torch.int64)
+
+        # an epoch: its users, its clock, its losses
         self.order = zeros(seeds, self.n_rows, kind=torch.int32)
         self.n_real = zeros(seeds, self.steps, kind=torch.int32)
         self.clock = zeros(seeds, kind=torch.int64)
         self.record = zeros(seeds, self.steps)
+
+        # user groups and their loss
         self.groups = zeros(seeds, self.sequences.n_users + 1, kind=torch.int32) - 1
         self.group_losses = zeros(seeds, power_of_two(config.group_pairs) if config.grouped else 0)
+
+        # gradients
         self.scattered = zeros(seeds, layout.looked_up, kind=torch.int64)
         behind = (config.blocks - 1) * layout.shared  # what blocks share has sums of each block
         self.dense = zeros(seeds, self.splits, layout.size - layout.looked_up + behind)
+
+        # tables with their dropout, of every block
         table = (seeds, config.blocks, 2)
         self.tables = zeros(*table, layout.rows, layout.width, kind=kind)
         self.places = zeros(*table, layout.length, layout.width)
@@ -118,6 +135,8 @@ class Engine:
         """After `params` were set: what Adam would have left beside them."""
         self.version += 1
         self.halves.copy_(self.params)
+
+        # whole numbers: the sums are those that Adam would have left, to the bit
         whole = (self.params.square().double() * FIXED.value + 0.5).floor().long()
         self.block_squares.copy_(whole.view(self.seeds, -1, BLOCK).sum(2))
 
@@ -164,12 +183,14 @@ class Engine:
     def _capture(self) -> None:
         """Record an epoch. The first step compiles, hence runs once on copies that are put back."""
         assert self.batch is not None
+
         kept = [value.clone() for value in self._state()]
         start(self, self.batch, 0)
         train_step(self, 0)
         torch.cuda.synchronize()
         for value, before in zip(self._state(), kept, strict=True):
             value.copy_(before)
+
         self.graph, _ = recorded(self._epoch)
 
     def _state(self) -> list[Tensor]:
@@ -198,11 +219,15 @@ class Engine:
         config, layout = self.config, self.layout
         if config.intervals:
             drop_tables(self, 0, train=False)
+
+        # windows a thousand at a time, and scratch for so many
         n = len(batch.users)
         size = min(AT_ONCE, n)
         if self.ranking is None or len(self.ranking.x) != self.seeds * size:
             self.ranking = Scratch(layout, config, self.seeds * size, train=False, like=self.params)
         at = self.ranking
+
+        # the chain without training, of every window; its last position is kept
         rows = torch.arange(n, dtype=torch.int32, device=self.device)
         parts = []
         for some in rows.split(size):
@@ -211,6 +236,8 @@ class Engine:
             forward(self, at, batch, 0, train=False)
             last = at.x.view(self.seeds, size, layout.length, layout.width)[:, :, -1]
             parts.append(last[:, : len(some), : config.width].clone())
+
+        # last norm
         weight, bias = (self._column(f"norm.{part}") for part in ("weight", "bias"))
         x = torch.nn.functional.layer_norm(torch.cat(parts, 1), (config.width,), eps=1e-8)
         return x * weight[:, None] + bias[:, None]
