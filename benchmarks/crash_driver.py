@@ -227,7 +227,7 @@ def export_ranks(home: str, output: str) -> None:
 def prune(home: str) -> None:
     """Remove everything."""
     from warehouse import pruning
-    from warehouse.ages import Rule
+    from warehouse.expiry import Rule
     from warehouse.home import Home
 
     place, everything = Home.at(home), Rule(keep=0)

@@ -76,7 +76,7 @@ def settings(asked: argparse.Namespace) -> Config:
     """Both sides' settings: every epoch of every seed is trained."""
     sizes: dict[str, Any] = {}
     if asked.large:
-        from large_step import LARGE
+        from timing import LARGE
 
         sizes |= LARGE
     sizes |= dict(pair.split("=", 1) for pair in asked.set)

@@ -7,7 +7,7 @@ import typer
 
 from flows import console
 from flows.files import refuse_missing, refuse_unmakeable
-from flows.guard import guarded, working
+from flows.guard import exit_on_error, run_flow
 from flows.options import DEFAULT_HOME, Accept, AsJson, HomeDir, Wait
 from flows.parameters import Kind, Protocol, Retention, Split, TrainedOn
 
@@ -70,9 +70,9 @@ def import_scores(
             file, name, dataset, retention, snapshot, split, kind, trained_on, promise, accept, home
         )
 
-    guarded(lambda: _refuse(file, name), home)
-    run_id = working(flow, home, wait=wait)
-    guarded(lambda: _show(home, run_id, as_json), home)
+    exit_on_error(lambda: _refuse(file, name), home)
+    run_id = run_flow(flow, home, wait=wait)
+    exit_on_error(lambda: _show(home, run_id, as_json), home)
 
 
 def _refuse(file: Path, name: str) -> None:
@@ -130,4 +130,4 @@ def export_ranks(
         row = {"folder": str(output), **write(place, of, split, protocol, output, depth)}
         console.show_rows([row], "Exported", as_json=as_json)
 
-    guarded(go, home)
+    exit_on_error(go, home)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from flows import console
-from flows.guard import guarded, working
+from flows.guard import exit_on_error, run_flow
 from flows.options import AsJson, Given, Wait, asking
 from flows.refusing import asked_presets
 from warehouse.errors import RefusedError
@@ -73,6 +73,6 @@ def backtest(
         console.show_rows(rows.to_dicts(), title, as_json=as_json)
 
     home = given["home"]
-    presets = guarded(lambda: asked_presets(given), home)
-    snapshots = working(run, home, wait=wait)
-    guarded(lambda: show(snapshots), home)
+    presets = exit_on_error(lambda: asked_presets(given), home)
+    snapshots = run_flow(run, home, wait=wait)
+    exit_on_error(lambda: show(snapshots), home)

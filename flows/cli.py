@@ -17,7 +17,7 @@ from flows import (
     readers,
 )
 from flows.files import refuse_unmakeable
-from flows.guard import Guarded, guarded, working
+from flows.guard import Guarded, exit_on_error, run_flow
 from flows.options import (
     DEFAULT_HOME,
     TABLES,
@@ -75,9 +75,9 @@ def run(given: Given, wait: Wait = None, as_json: AsJson = False) -> None:
         return run(**given)
 
     home = given["home"]
-    presets = guarded(lambda: asked_presets(given), home)
-    outcome = working(flow, home, wait=wait)
-    guarded(lambda: _show_metrics(outcome, presets, home, as_json), home)
+    presets = exit_on_error(lambda: asked_presets(given), home)
+    outcome = run_flow(flow, home, wait=wait)
+    exit_on_error(lambda: _show_metrics(outcome, presets, home, as_json), home)
 
 
 @app.command(epilog="`fpt benchmark --dataset ml-1m --source ml-1m.zip --preset paper --seeds 5`")
@@ -95,9 +95,9 @@ def benchmark(given: Given, wait: Wait = None, as_json: AsJson = False) -> None:
         return benchmark(**given)
 
     home = given["home"]
-    presets = guarded(lambda: asked_presets(given), home)
-    outcome = working(flow, home, wait=wait)
-    guarded(lambda: _show_metrics(outcome, presets, home, as_json), home)
+    presets = exit_on_error(lambda: asked_presets(given), home)
+    outcome = run_flow(flow, home, wait=wait)
+    exit_on_error(lambda: _show_metrics(outcome, presets, home, as_json), home)
 
 
 @app.command(epilog="`fpt ingest --dataset ml-1m --source ml-1m.zip`")
@@ -111,10 +111,10 @@ def ingest(given: Given, wait: Wait = None, as_json: AsJson = False) -> None:
         return ingest(**given)
 
     home = given["home"]
-    guarded(lambda: refuse_unknown(given), home)
-    load_id = working(flow, home, wait=wait)
+    exit_on_error(lambda: refuse_unknown(given), home)
+    load_id = run_flow(flow, home, wait=wait)
     question = "SELECT * FROM raw.loads WHERE load_id = ?"
-    guarded(lambda: _show_answer(home, question, [load_id], "Landed", as_json), home)
+    exit_on_error(lambda: _show_answer(home, question, [load_id], "Landed", as_json), home)
 
 
 @app.command(epilog="`fpt prepare 3f2a --retention cold-start`")
@@ -136,9 +136,9 @@ def prepare(
         return prepare(load_id, **given)
 
     home = given["home"]
-    snapshot_id = working(flow, home, wait=wait)
+    snapshot_id = run_flow(flow, home, wait=wait)
     question = "SELECT * FROM core.snapshots WHERE snapshot_id = ?"
-    guarded(lambda: _show_answer(home, question, [snapshot_id], "Prepared", as_json), home)
+    exit_on_error(lambda: _show_answer(home, question, [snapshot_id], "Prepared", as_json), home)
 
 
 @app.command(epilog="`fpt train 9c41 --model sas_fpt --seeds 5 --device cuda`")
@@ -162,14 +162,16 @@ def train(
         return train(snapshot_id, **given)
 
     home = given["home"]
-    guarded(lambda: asked_presets(given), home)
-    run_ids = working(flow, home, wait=wait)
+    exit_on_error(lambda: asked_presets(given), home)
+    run_ids = run_flow(flow, home, wait=wait)
     question = (
         "SELECT display_name AS model, seed, run_id, protocol, recall, ndcg, mrr, warnings "
         "FROM mart.metrics WHERE list_contains(?, run_id) AND split = 'test' AND k = 10 "
         "ORDER BY protocol DESC, model, seed"
     )
-    guarded(lambda: _show_answer(home, question, [run_ids], "Test metrics at 10", as_json), home)
+    exit_on_error(
+        lambda: _show_answer(home, question, [run_ids], "Test metrics at 10", as_json), home
+    )
 
 
 @app.command(epilog="`fpt plan --dataset ml-1m --source ml-1m.zip --preset paper --seeds 5`")
@@ -186,8 +188,8 @@ def plan(given: Given, as_json: AsJson = False) -> None:
         console.show_rows(plan(experiment(given)), "Plan", as_json=as_json)
 
     home = given["home"]
-    guarded(lambda: asked_presets(given), home)
-    guarded(show, home)
+    exit_on_error(lambda: asked_presets(given), home)
+    exit_on_error(show, home)
 
 
 @app.command(epilog="`fpt export to-gpu --dataset ml-1m --source ml-1m.zip --preset paper`")
@@ -210,10 +212,10 @@ def export(
         return export(folder, **given)
 
     home = given["home"]
-    guarded(lambda: refuse_unmakeable(folder), home)
-    guarded(lambda: asked_presets(given), home)
-    row = {"folder": str(folder), "trainings": working(flow, home, wait=wait)}
-    guarded(lambda: console.show_rows([row], "Exported", as_json=as_json), home)
+    exit_on_error(lambda: refuse_unmakeable(folder), home)
+    exit_on_error(lambda: asked_presets(given), home)
+    row = {"folder": str(folder), "trainings": run_flow(flow, home, wait=wait)}
+    exit_on_error(lambda: console.show_rows([row], "Exported", as_json=as_json), home)
 
 
 @app.command(epilog="`fpt up`, and beside it `fpt up --check`")
@@ -259,14 +261,14 @@ def up(
         console.show_event({"state": "stopped"} if as_json else "stopped")
 
     def look() -> bool:
-        from flows.up_check import check
+        from flows.healthcheck import check
         from warehouse.home import Home
 
         return _show_findings(check(Home.at(home)), "Up", as_json)
 
     if not check:
-        guarded(serve, home)
-    elif not guarded(look, home):
+        exit_on_error(serve, home)
+    elif not exit_on_error(look, home):
         raise typer.Exit(1)
 
 
@@ -285,14 +287,14 @@ def records(
 
     def keep() -> None:
         from warehouse.home import Home
-        from warehouse.recording import record
+        from warehouse.results_export import export_results
 
         refuse_unmakeable(folder)
-        counts = record(Home.existing(home), folder, dataset, preset)
+        counts = export_results(Home.existing(home), folder, dataset, preset)
         rows = [{"file": str(folder / name), "rows": count} for name, count in counts.items()]
         console.show_rows(rows, "Recorded", as_json=as_json)
 
-    guarded(keep, home)
+    exit_on_error(keep, home)
 
 
 @app.command()
@@ -310,7 +312,7 @@ def doctor(
 
         return _show_findings(examine(home, mend=mend), "Doctor", as_json)
 
-    if not guarded(look, home):
+    if not exit_on_error(look, home):
         raise typer.Exit(1)
 
 

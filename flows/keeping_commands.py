@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flows import console
-from flows.guard import guarded
+from flows.guard import exit_on_error
 from flows.options import DEFAULT_HOME, AsJson, Dataset, HomeDir
 
 if TYPE_CHECKING:
-    from warehouse.ages import Thing
     from warehouse.errors import RefusedError
+    from warehouse.expiry import Thing
     from warehouse.home import Home
     from warehouse.raw_ids import User
 
@@ -49,7 +49,7 @@ def backup(
         row = {"backup": str(output), **keep(Home.at(home), output)}
         console.show_rows([row], "Kept", as_json=as_json)
 
-    guarded(go, home)
+    exit_on_error(go, home)
 
 
 @app.command(epilog="`fpt restore /mnt/backups/monday.tar --home new-home`")
@@ -67,7 +67,7 @@ def restore(
         row = {"home": str(home), **bring(Home.at(home), backup_file)}
         console.show_rows([row], "Restored", as_json=as_json)
 
-    guarded(go, home)
+    exit_on_error(go, home)
 
 
 @app.command(epilog="`fpt upgrade --home .fpt`")
@@ -85,7 +85,7 @@ def upgrade(home: HomeDir = DEFAULT_HOME, as_json: AsJson = False) -> None:
         rows = [{"table": name, "rows": n} for name, n in bring(Home.at(home)).items()]
         console.show_rows(rows, "Brought up to date", as_json=as_json)
 
-    guarded(go, home)
+    exit_on_error(go, home)
 
 
 @app.command(epilog="`fpt forget --dataset ml-1m --user 7`")
@@ -128,7 +128,7 @@ def forget(
         rows += [{"what": "to make again", "state": "to do", "command": c} for c in gone.again]
         console.show_rows(rows, f"User {user} of {dataset} is forgotten", as_json=as_json)
 
-    guarded(go, home)
+    exit_on_error(go, home)
 
 
 def _refuse_unsourced(home: "Home", dataset: str, user: "User", *, ask: bool) -> None:
@@ -189,7 +189,7 @@ def prune(
     """
 
     def go() -> None:
-        from warehouse.ages import Rule
+        from warehouse.expiry import Rule
         from warehouse.home import Home
         from warehouse.pruning import clear_up, would_go
         from warehouse.pruning import prune as remove
@@ -209,7 +209,7 @@ def prune(
         else:
             console.err.print(f"Gone: {_summed(gone)}")
 
-    guarded(go, home)
+    exit_on_error(go, home)
 
 
 def _kept(keep: int | None, older_than: timedelta | None) -> int:

@@ -7,7 +7,7 @@ import typer
 
 from flows import console
 from flows.files import refuse_unwritable
-from flows.guard import guarded
+from flows.guard import exit_on_error
 from flows.options import AsJson
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def describe(
         else:
             _show(looked, written)
 
-    guarded(look, None)
+    exit_on_error(look, None)
 
 
 def _as_json(looked: "Looked", written: Path | None) -> dict[str, Any]:

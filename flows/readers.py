@@ -8,13 +8,13 @@ import typer
 
 from flows import console, first_word
 from flows.files import refuse_unwritable
-from flows.guard import guarded, working
+from flows.guard import exit_on_error, run_flow
 from flows.options import DEFAULT_HOME, AsJson, HomeDir
 
 if TYPE_CHECKING:
     from flows.asking import Asked
-    from tasks.recommending import Advice
-    from warehouse.recommending import Adviser
+    from tasks.recommending import Recommendations
+    from warehouse.recommending import ServingRun
 
 app = typer.Typer()
 Format = Literal["table", "json", "csv"]
@@ -67,7 +67,7 @@ def sql(
         else:
             ask(home, question, settings or [], shown)
 
-    guarded(_write_dictionary if dictionary else answer, home)
+    exit_on_error(_write_dictionary if dictionary else answer, home)
 
 
 @app.command(epilog="`fpt recommend --user 7 --user 9`, `fpt recommend --history 1,50`, `… --all`")
@@ -107,8 +107,8 @@ def recommend(
     """
     wanted = None if everybody else users
 
-    def begin() -> "tuple[Asked, Adviser | None]":
-        from flows.asking import Asked, advise, checked, refuse_unasked
+    def begin() -> "tuple[Asked, ServingRun | None]":
+        from flows.asking import Asked, checked, refuse_unasked, show_recommendations
         from warehouse.choosing import Choice
 
         refuse_unwritable(output)
@@ -116,20 +116,20 @@ def recommend(
         asked = Asked(home, Choice(dataset, retention, model, run_id), top, output, as_json)
         if everybody or publish:
             return asked, checked(asked, wanted)
-        advise(asked, users, history)
+        show_recommendations(asked, users, history)
         return asked, None
 
-    asked, of = guarded(begin, home)
+    asked, of = exit_on_error(begin, home)
     if of is None:
         return
 
-    def flow() -> "Advice":
+    def flow() -> "Recommendations":
         from flows.recommend import recommend
 
         return recommend(wanted, of.run_id, top, output, home=home)
 
-    done = working(flow, home)
-    guarded(lambda: asked.show_published(of, done), home)
+    done = run_flow(flow, home)
+    exit_on_error(lambda: asked.show_published(of, done), home)
 
 
 @app.command(epilog="`fpt explain 7`")
@@ -153,7 +153,7 @@ def explain(
 
         explain_to(Asked(home, Choice(dataset, retention, model, run_id), top, None, as_json), user)
 
-    guarded(answer, home)
+    exit_on_error(answer, home)
 
 
 @app.command(epilog="`fpt report`, `fpt report --output week-12.html --user 7`")
@@ -174,7 +174,7 @@ def report(
         path = written(home, output, user)
         console.show_rows([{"report": str(path)}], "Written", as_json=as_json)
 
-    guarded(write, home)
+    exit_on_error(write, home)
 
 
 def _write_dictionary() -> None:

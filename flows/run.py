@@ -13,7 +13,7 @@ from flows.prepare import transform_and_audit
 from flows.train import train_and_audit
 from flows.unfit import refuse_unfit
 from tasks import artifacts, publishing, training
-from tasks.flow_runs import operated, tag
+from tasks.flow_runs import tag, with_run_lifecycle
 from tasks.progress import note
 from tasks.training import Training
 from warehouse.catalogue import publication
@@ -32,7 +32,7 @@ class Outcome:
 
 
 @flow(flow_run_name=names.pipeline)
-@operated
+@with_run_lifecycle
 @asked(single=True)
 def run(asked: Experiment) -> Outcome:
     """Ingest, audit, prepare, audit, train, evaluate, publish; parameters as in `Experiment`.
@@ -43,7 +43,7 @@ def run(asked: Experiment) -> Outcome:
 
 
 @flow(flow_run_name=names.pipeline)
-@operated
+@with_run_lifecycle
 @asked(retentions=("5-core", "cold-start"), models=None, seeds=5)
 def benchmark(asked: Experiment) -> Outcome:
     """Both tables of the paper, or variants × retentions × seeds; all or nothing."""
@@ -51,7 +51,7 @@ def benchmark(asked: Experiment) -> Outcome:
 
 
 @flow(flow_run_name=names.export)
-@operated
+@with_run_lifecycle
 @asked(retentions=("5-core", "cold-start"), models=None, seeds=5, without=("device", "accept"))
 def export(folder: Path, asked: Experiment) -> int:
     """Everything of `benchmark` up to training, for another machine. Returns how many trainings."""

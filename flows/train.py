@@ -11,7 +11,7 @@ from flows.chosen import chosen_id
 from flows.parameters import HEADLINE, Device, Model, Preset, Seeds, Settings, Suspicion
 from flows.unfit import refuse_unfit
 from tasks import artifacts, auditing, publishing, training
-from tasks.flow_runs import operated, tag
+from tasks.flow_runs import tag, with_run_lifecycle
 from tasks.progress import note
 from tasks.training import Training
 from warehouse.database import is_held, locked
@@ -23,7 +23,7 @@ from warehouse.visible import counted
 
 
 @flow(flow_run_name=names.training)
-@operated
+@with_run_lifecycle
 def train(
     snapshot_id: str | None = None,
     models: Sequence[Model] = HEADLINE,
@@ -91,7 +91,8 @@ def _train_and_rank(place: Home, missing: Sequence[Training], device: str) -> li
         note(f"{counted(len(missing) - len(unranked), 'training')}: trained before")
     failures = training.train(place, unranked, device) if unranked else {}
     states = [
-        training.take_in(place, one, failures.get(one.run_id), return_state=True) for one in missing
+        training.collect_run(place, one, failures.get(one.run_id), return_state=True)
+        for one in missing
     ]
     if failures:
         names = {one.run_id: one.name for one in missing}

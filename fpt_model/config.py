@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any, Literal, TypeVar
 
 from fpt_model.errors import ModelError
+from fpt_model.features import widths
 
 Setting = bool | int | float | str
 T = TypeVar("T")
@@ -125,7 +126,7 @@ class Config:
     @property
     def width(self) -> int:
         """D, the width of what goes through the blocks."""
-        return self.item_width + self.week_width + self.user_width + self.rating_width
+        return sum(width for _, width in widths(self))
 
     @property
     def on_pairs(self) -> bool:

@@ -7,13 +7,13 @@ from typing import Any
 from tasks.subprocesses import follow
 from warehouse import recommending
 from warehouse.home import Home
-from warehouse.recommending import Adviser, Answer
+from warehouse.recommending import Answer, ServingRun
 from warehouse.staging import staging_folder
 
 
 def answer(
     home: Home,
-    of: Adviser,
+    of: ServingRun,
     asked: Sequence[dict[str, Any]],
     command: Sequence[str],
     device: str = "auto",

@@ -104,13 +104,13 @@ def _is_done(home: Home, training: Training, published: Mapping[str, str]) -> bo
     """Whether a training is published and what it left is whole, or could be mended at once."""
     if training.run_id not in published:
         return False
-    checkpoint = published[training.run_id]
-    if folders.lacking(home, training, checkpoint):
+    folder, checkpoint = home.run(training.run_id), published[training.run_id]
+    if folders.lacking(folder, checkpoint):
         data = training.snapshot
         wrong = folders.mend_record(home, training.run_id, data.sequences, data.sequences_sha256)
         if wrong:
             note(f"{training.name}: {wrong}; written again from what was published")
-    lost = folders.lacking(home, training, checkpoint)
+    lost = folders.lacking(folder, checkpoint)
     if lost:
         note(f"{training.name} was published, but {lost}: it is made and published again")
     return not lost
@@ -190,8 +190,8 @@ def export(folder: Path, asked: Sequence[Training]) -> None:
     shutil.copytree(SOURCE, code, ignore=shutil.ignore_patterns("__pycache__"))
 
 
-@task(task_run_name="take in {training.name}")
-def take_in(home: Home, training: Training, failure: str | None) -> TrainedRun:
+@task(task_run_name="collect {training.name}")
+def collect_run(home: Home, training: Training, failure: str | None) -> TrainedRun:
     """Read what a finished training left in its folder, wherever it was made.
 
     Raises:

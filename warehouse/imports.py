@@ -43,7 +43,7 @@ def replaced_by(home: Home, imported: Imported) -> list[tuple[str, list[str]]]:
     return [(run_id, sorted(splits, reverse=True)) for run_id, splits in rows]
 
 
-def stage_beside(home: Home, imported: Imported, folder: Path) -> Path:
+def audit_database(home: Home, imported: Imported, folder: Path) -> Path:
     """The database that an audit reads: the staged ranks beside the snapshot's tables."""
     with auditable(folder, core_files(home, imported.snapshot_id)):
         return audited(folder)

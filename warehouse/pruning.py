@@ -18,10 +18,10 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from warehouse.ages import Rule, Thing, outdated
 from warehouse.catalogue import KEPT, reading, writing
 from warehouse.database import locked, statements
 from warehouse.errors import InUseError
+from warehouse.expiry import Rule, Thing, outdated
 from warehouse.faults import point
 from warehouse.garbage import collect, others_live
 from warehouse.home import Home

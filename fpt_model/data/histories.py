@@ -10,8 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fpt_model.data.sequences import RATINGS, WEEKS, Sequences, Windows
+from fpt_model.data.sequences import Sequences, Windows
 from fpt_model.errors import ModelError
+from fpt_model.features import RATINGS, WEEKS
 
 NOBODY = 0  # the row of the user table of those that the snapshot does not know; see `unseen`
 _LISTS = ("item_ids", "timestamps", "weeks", "ratings")

@@ -54,7 +54,7 @@ def test_a_failure_has_its_code_and_its_parts(scripted, tmp_path, error, code):
             raise ValueError("as a library wraps it") from cause
 
     with pytest.raises(typer.Exit) as end:
-        guard.guarded(fail, tmp_path)
+        guard.exit_on_error(fail, tmp_path)
     assert end.value.exit_code == code
     assert scripted == [{"what": "a", "got": "b", "expected": "c", "to_do": "d", "code": code}]
 
@@ -73,7 +73,7 @@ def test_faults_and_interrupts_have_theirs(scripted, tmp_path, error, code, what
         raise error
 
     with pytest.raises(typer.Exit) as end:
-        guard.guarded(fail, tmp_path)
+        guard.exit_on_error(fail, tmp_path)
     assert end.value.exit_code == code
     (said,) = scripted
     assert said["what"].startswith(what)
@@ -94,7 +94,7 @@ def test_what_pydantic_refuses_is_said_without_its_own_words(scripted, tmp_path)
     ):
         scripted.clear()
         with pytest.raises(typer.Exit) as end:
-            guard.guarded(fail, tmp_path)
+            guard.exit_on_error(fail, tmp_path)
         assert end.value.exit_code == 2
         assert scripted[0]["what"] == what
         assert "x is unheard of" in scripted[0]["got"]

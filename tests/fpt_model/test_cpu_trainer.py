@@ -36,7 +36,7 @@ def slopes_by_hand(model, windows, upstream, chance=None):
     model.zero_grad()
     weights = weights_of(model, training=chance is not None)
     with torch.no_grad():
-        passage = Passage(model.config, model.edges, weights.detached(), windows, chance)
+        passage = Passage(model, weights.detached(), windows, chance)
         features = passage.forward()
         slopes = passage.back(upstream.flatten(0, 1).clone(), torch.zeros_like(model.items.weight))
     pairs = zip(weights.tensors(), slopes.tensors(), strict=True)
@@ -74,11 +74,11 @@ def test_the_latest_position_alone_has_the_features_it_has_among_all(
     weights = weights_of(model, training=False).detached()
     windows = random_windows(4, batch=7)
     with torch.no_grad():
-        every = Passage(model.config, model.edges, weights, windows, None).forward()
-        latest = Passage(model.config, model.edges, weights, windows, None).latest()
+        every = Passage(model, weights, windows, None).forward()
+        latest = Passage(model, weights, windows, None).latest()
         known = by_item(model.config, weights)
         assert (known is not None) == (slug in ("tisasrec", "tisasrec_plus"))
-        again = Passage(model.config, model.edges, weights, windows, None).latest(known)
+        again = Passage(model, weights, windows, None).latest(known)
     torch.testing.assert_close(latest, every.view(7, 6, -1)[:, -1])
     torch.testing.assert_close(again, latest)
 
@@ -179,7 +179,7 @@ def test_every_site_has_dropout_of_its_own(encoder, small_config, random_windows
     model = encoder(small_config("tisasrec", dropout=0.5))
     weights = weights_of(model, training=True).detached()
     windows = random_windows(2, batch=40, real=6)
-    passage = Passage(model.config, model.edges, weights, windows, Chance(0.5, 3))
+    passage = Passage(model, weights, windows, Chance(0.5, 3))
     with torch.no_grad():
         passage.forward()
     sites = [passage.dropout]

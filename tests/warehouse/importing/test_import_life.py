@@ -7,23 +7,23 @@ import pyarrow as pa
 import pytest
 
 from fpt_model.files.written import write_table
-from warehouse.ages import Rule
 from warehouse.backup import backup, restore
 from warehouse.catalogue import reading, writing
 from warehouse.choosing import Choice
 from warehouse.database import statements
 from warehouse.errors import RefusedError
+from warehouse.expiry import Rule
 from warehouse.forgetting import forget
 from warehouse.home import Home
 from warehouse.importing.ranking import Asked, import_id
 from warehouse.imports import counts_already, replaced_by
-from warehouse.named import sql_of
 from warehouse.pruning import prune, would_go
 from warehouse.publishing import publish_runs
 from warehouse.questions import ask
-from warehouse.recommending import adviser
+from warehouse.recommending import serving_run
 from warehouse.report.facts import gather
 from warehouse.report.page import page
+from warehouse.saved_queries import sql_of
 from warehouse.store import show_listed, unlist
 from warehouse.trec import only_one
 
@@ -344,7 +344,7 @@ def test_nobody_asks_it_for_recommendations(own, publish_scores):
     made = publish_scores(own, own.scores(), "theirs")
     for choice in (Choice(model="Theirs"), Choice(run_id=made.run_id[:6])):
         with pytest.raises(RefusedError, match="theirs was imported: got its scores"):
-            adviser(own.home, choice)
+            serving_run(own.home, choice)
 
 
 def test_a_forgotten_user_is_forgotten_with_all_imports(own, publish_scores, make_world):

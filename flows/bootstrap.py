@@ -19,17 +19,13 @@ from prefect.events.schemas.automations import AutomationCore, EventTrigger, Pos
 from prefect.exceptions import ObjectNotFound
 from pydantic import SecretStr
 
-from flows.serving import FILE, GPU, Served, Table, read_table
-from flows.up_check import check_parts
+from flows.healthcheck import check_parts
+from flows.serving import ALARM, FILE, GPU, WEBHOOK, Served, Table, read_table
 from tasks.alarms import EVENTS
 from tasks.findings import bad
 from warehouse.errors import RefusedError
 
-ALARM = "fpt-alarm"  # the automation, and the webhook block that it calls when there is one
-WEBHOOK = "FPT_ALARM_WEBHOOK"
 PAYLOAD = '{"text": "{{ event.resource.name }}", "event": "{{ event.event }}"}'
-
-
 START_SECONDS = 120.0
 
 

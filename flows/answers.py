@@ -6,12 +6,12 @@ from typing import Any
 from fpt_model.simple.settings import SIMPLE
 from fpt_model.version import code_version
 from tasks.answering import answer
-from warehouse.attended import attended
 from warehouse.choosing import Choice, Pick
 from warehouse.errors import RefusedError
+from warehouse.explanation import explanation
 from warehouse.home import Home
 from warehouse.raw_ids import User
-from warehouse.recommending import Adviser, Answer, adviser, history_of, request, sample_user
+from warehouse.recommending import Answer, ServingRun, history_of, request, sample_user, serving_run
 from warehouse.report.facts import Attention
 
 Row = dict[str, Any]
@@ -19,31 +19,31 @@ Row = dict[str, Any]
 
 def asked_training(
     home: Home, choice: Choice, pick: Pick | None = None, *, explains: bool = False
-) -> Adviser:
-    """The training that a command means, see `warehouse.recommending.adviser`.
+) -> ServingRun:
+    """The training that a command means, see `warehouse.recommending.serving_run`.
 
     To explain, a neural one, even where a simple one is better.
     """
-    return adviser(home, choice, code_version(), pick, SIMPLE if explains else ())
+    return serving_run(home, choice, code_version(), pick, SIMPLE if explains else ())
 
 
-def recommend_for(home: Home, of: Adviser, users: Sequence[User], top: int) -> Answer:
+def recommend_for(home: Home, of: ServingRun, users: Sequence[User], top: int) -> Answer:
     """The best items for users by their numbers in the archive, or ids in own data."""
     return _best(home, of, request(home, of, users), top)
 
 
 def recommend_after(
-    home: Home, of: Adviser, words: Sequence[str], top: int, whole: str | None = None
+    home: Home, of: ServingRun, words: Sequence[str], top: int, whole: str | None = None
 ) -> Answer:
     """The best items after a history of items that somebody new gives."""
     return _best(home, of, [history_of(home, of, words, whole)], top)
 
 
-def _best(home: Home, of: Adviser, asked: Sequence[Row], top: int) -> Answer:
+def _best(home: Home, of: ServingRun, asked: Sequence[Row], top: int) -> Answer:
     return answer(home, of, asked, ["recommend", "--top", str(top)])
 
 
-def explain(home: Home, of: Adviser, user: User | None = None) -> Attention:
+def explain(home: Home, of: ServingRun, user: User | None = None) -> Attention:
     """Which of a user's past items the model attends to; without a user, one is chosen.
 
     Raises:
@@ -52,10 +52,10 @@ def explain(home: Home, of: Adviser, user: User | None = None) -> Attention:
     refuse_simple(of)
     number = sample_user(home, of) if user is None else user
     rows = answer(home, of, request(home, of, [number]), ["explain"])
-    return Attention(number, of.name, attended(rows).to_dicts())
+    return Attention(number, of.name, explanation(rows).to_dicts())
 
 
-def refuse_simple(of: Adviser) -> None:
+def refuse_simple(of: ServingRun) -> None:
     """Only neural models can say what they attend to.
 
     Raises:

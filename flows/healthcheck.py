@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from flows.serving import AUTH, LOCK, Served, Table, read_served, read_table, use
+from flows.serving import ALARM, AUTH, LOCK, WEBHOOK, Served, Table, read_served, read_table, use
 from tasks.findings import Finding, finding
 from warehouse.errors import RefusedError
 from warehouse.home import Home
@@ -114,8 +114,6 @@ def _next_runs(client: Any) -> dict[Any, Any]:
 
 
 def _alarm(client: Any) -> Finding:
-    from flows.setting_up import ALARM, WEBHOOK
-
     known = client.read_automations_by_name(ALARM)
     if not known or not known[0].enabled:
         return finding("alarm", "bad", f"automation {ALARM} is missing or off", "fpt up")

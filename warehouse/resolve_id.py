@@ -48,7 +48,7 @@ def newest_of(home: Home, dataset: str | None, retention: str | None) -> tuple[s
     return str(found[0]), str(found[1])
 
 
-def full_id(home: Home, kind: str, beginning: str) -> str:
+def resolve_id(home: Home, kind: str, beginning: str) -> str:
     """The one published id of that kind that begins so.
 
     Args:

@@ -29,7 +29,7 @@ class Kind:
 KINDS = (Kind("runs", RUN), Kind("curves", RUN), Kind("comparisons", RUNG))
 
 
-def record(home: Home, folder: Path, dataset: str, preset: str) -> dict[str, int]:
+def export_results(home: Home, folder: Path, dataset: str, preset: str) -> dict[str, int]:
     """Write the figures of a data set under a preset into the folder's files.
 
     Rows of the same key are replaced, all others stay. Files: `runs.json`, an object a training

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 import polars as pl
 import pytest
 
-from warehouse.ahead import AheadFile, look_ahead, looked_back, publish_next_ranks
+from warehouse.backtest import BacktestFiles, backtested, find_next, publish_next_ranks
 from warehouse.errors import RefusedError
 from warehouse.identity import sha256_of
 from warehouse.publishing import publish_runs
@@ -39,8 +39,8 @@ def snapshot(publish_rows, prepare_load):
 
 
 @pytest.fixture
-def ahead(home, snapshot) -> AheadFile:
-    return look_ahead(home, snapshot)
+def ahead(home, snapshot) -> BacktestFiles:
+    return find_next(home, snapshot)
 
 
 def test_targets_are_the_first_new_items_from_the_day_on(ahead):
@@ -101,7 +101,7 @@ def test_both_figures_are_of_the_same_weights_and_users(home, snapshot, ahead, m
     }
     publish_next_ranks(home, ahead, ranks)
     publish_next_ranks(home, ahead, ranks)  # again replaces
-    assert looked_back(home) == {"a", "b"}
+    assert backtested(home) == {"a", "b"}
     rows = ask(home, "SELECT * FROM mart.backtest WHERE protocol = 'full' ORDER BY waited").rows(
         named=True
     )
@@ -124,10 +124,10 @@ def test_both_figures_are_of_the_same_weights_and_users(home, snapshot, ahead, m
 
 def test_a_snapshot_of_no_day_has_nothing_ahead(home, published_snapshot):
     with pytest.raises(RefusedError, match="is of no day"):
-        look_ahead(home, published_snapshot)
+        find_next(home, published_snapshot)
 
 
 def test_a_day_after_which_nothing_came_is_refused(home, snapshot, prepare_load):
     late = prepare_load("load", "cold-start", Options(date(2002, 1, 1)))
     with pytest.raises(RefusedError, match="No user rated a known item"):
-        look_ahead(home, late)
+        find_next(home, late)

@@ -17,19 +17,19 @@ from warehouse.ranks import core_files
 from warehouse.records import Snapshot
 from warehouse.staging import auditable, audited, stage_frame, staging_folder
 from warehouse.store import list_files, place_all, staged_file
-from warehouse.transforms.ahead import ahead_of
 from warehouse.transforms.core import candidates_of, core_tables
+from warehouse.transforms.next_interaction import next_interactions
 from warehouse.transforms.options import Options
 from warehouse.written import check_sequences
 
 
 @dataclass(frozen=True)
-class AheadFile:
+class BacktestFiles:
     """What came after a snapshot, as files.
 
     Attributes:
         sequences: in the format of the snapshot's own, with what came next as test item.
-        targets: Parquet, see `Ahead.targets`.
+        targets: Parquet, see `NextInteractions.targets`.
         n_ranked: users whose next item the snapshot knows.
     """
 
@@ -39,7 +39,7 @@ class AheadFile:
     n_ranked: int
 
 
-def look_ahead(home: Home, snapshot: Snapshot) -> AheadFile:
+def find_next(home: Home, snapshot: Snapshot) -> BacktestFiles:
     """Write what came after a snapshot, beside its sequences.
 
     Raises:
@@ -51,7 +51,7 @@ def look_ahead(home: Home, snapshot: Snapshot) -> AheadFile:
     rules = rules_of(home, snapshot.load_id)
     options = Options(snapshot.as_of)
     before = core_tables(ratings, items, snapshot.retention, options, rules)
-    ahead = ahead_of(ratings, before, options)
+    ahead = next_interactions(ratings, before, options)
     n_ranked = ahead.targets.height - ahead.targets["item_id"].null_count()
     if n_ranked == 0:
         raise RefusedError(
@@ -65,17 +65,19 @@ def look_ahead(home: Home, snapshot: Snapshot) -> AheadFile:
     targets = path.with_name(f"targets-{snapshot.snapshot_id}.parquet")
     write_sequences(path, ahead.tables, drawn, snapshot.snapshot_id)
     ahead.targets.write_parquet(targets)
-    return AheadFile(snapshot, path, targets, n_ranked)
+    return BacktestFiles(snapshot, path, targets, n_ranked)
 
 
-def looked_back(home: Home) -> set[str]:
+def backtested(home: Home) -> set[str]:
     """Trainings whose ranks of what came next are published."""
     with reading(home) as connection:
         rows = connection.execute("SELECT DISTINCT run_id FROM mart.next_ranks").fetchall()
     return {run_id for (run_id,) in rows}
 
 
-def stage_next_ranks(home: Home, ahead: AheadFile, ranks: Mapping[str, Path], folder: Path) -> Path:
+def stage_next_ranks(
+    home: Home, ahead: BacktestFiles, ranks: Mapping[str, Path], folder: Path
+) -> Path:
     """Stage new ranks of what came next beside the snapshot's tables.
 
     Args:
@@ -99,7 +101,7 @@ def stage_next_ranks(home: Home, ahead: AheadFile, ranks: Mapping[str, Path], fo
     return audited(folder)
 
 
-def publish_next_ranks(home: Home, ahead: AheadFile, ranks: Mapping[str, Path]) -> None:
+def publish_next_ranks(home: Home, ahead: BacktestFiles, ranks: Mapping[str, Path]) -> None:
     """Write targets and ranks, all of them or none; again replaces.
 
     Raises:
@@ -112,7 +114,7 @@ def publish_next_ranks(home: Home, ahead: AheadFile, ranks: Mapping[str, Path]) 
         list_files(connection, home, files)
 
 
-def _stage(ahead: AheadFile, ranks: Mapping[str, Path], folder: Path) -> None:
+def _stage(ahead: BacktestFiles, ranks: Mapping[str, Path], folder: Path) -> None:
     targets = pl.read_parquet(ahead.targets)
     stage_frame(folder, "mart.next_targets", ahead.snapshot.snapshot_id, targets)
     for run_id, path in ranks.items():

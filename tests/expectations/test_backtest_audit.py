@@ -9,8 +9,8 @@ import pytest
 
 from expectations.facts import Facts
 from expectations.runner import audit
-from expectations.suites import AHEAD
-from warehouse.ahead import AheadFile, look_ahead, stage_next_ranks
+from expectations.suites import NEXT
+from warehouse.backtest import BacktestFiles, find_next, stage_next_ranks
 from warehouse.home import Home
 from warehouse.identity import sha256_of
 from warehouse.preparing import prepare
@@ -37,7 +37,7 @@ def home(tmp_path) -> Home:
 
 
 @pytest.fixture
-def ahead(home) -> AheadFile:
+def ahead(home) -> BacktestFiles:
     rows = [
         (number, user, item, 4.0, MIDNIGHT + 60 * minute)
         for number, (user, item, minute) in enumerate(ROWS, start=1)
@@ -61,14 +61,14 @@ def ahead(home) -> AheadFile:
     with staging_folder(home, "snapshot") as folder:
         snapshot = prepare(home, "load", "cold-start", folder, Options(DAY))
         publish_snapshot(home, snapshot, folder)
-    return look_ahead(home, snapshot)
+    return find_next(home, snapshot)
 
 
 @pytest.fixture
 def failed(home, ahead, tmp_path):
     """Expectations that do not hold where users 1 and 2 have these targets' ranks."""
 
-    def go(found: AheadFile) -> set[str]:
+    def go(found: BacktestFiles) -> set[str]:
         counts = {"uniform_100": (2, 2), "full": (2, 2)}  # two items outside each history
         rows = [
             {"split": "next", "protocol": name, "user_id": user, "rank": 1.0, "n_candidates": n}
@@ -85,7 +85,7 @@ def failed(home, ahead, tmp_path):
         )
         with staging_folder(home, "ahead") as folder:
             staged = stage_next_ranks(home, found, {"run": ranks}, folder)
-            outcomes = audit(staged, AHEAD, facts)
+            outcomes = audit(staged, NEXT, facts)
         return {o.expectation for o in outcomes if not o.success and o.severity == "critical"}
 
     return go
@@ -102,7 +102,7 @@ def test_what_is_staged_passes_and_each_leak_stops_it(ahead, failed):
     rows = pl.read_parquet(ahead.sequences)
     schema = rows.schema
 
-    def changed(**columns: pl.Expr) -> AheadFile:
+    def changed(**columns: pl.Expr) -> BacktestFiles:
         frame = rows.with_columns(**columns).cast(schema)
         return replace(ahead, sequences=sign(frame, ahead.sequences.with_name("changed.parquet")))
 

@@ -12,7 +12,7 @@ from warehouse.transforms.time_features import with_week
 
 
 @dataclass(frozen=True)
-class Ahead:
+class NextInteractions:
     """What came next.
 
     Attributes:
@@ -27,7 +27,9 @@ class Ahead:
     tables: CoreTables
 
 
-def ahead_of(ratings: pl.LazyFrame, tables: CoreTables, options: Options) -> Ahead:
+def next_interactions(
+    ratings: pl.LazyFrame, tables: CoreTables, options: Options
+) -> NextInteractions:
     """Look past the day that a snapshot is of.
 
     Next is what comes next: an item that is new to its user, unless items come again.
@@ -59,7 +61,9 @@ def ahead_of(ratings: pl.LazyFrame, tables: CoreTables, options: Options) -> Ahe
     )
     columns = ("user_id", "raw_item_id", "item_id", "timestamp", "waited_seconds")
     known = targets.filter(pl.col("item_id").is_not_null())
-    return Ahead(targets.select(columns), replace(tables, interactions=_extended(tables, known)))
+    return NextInteractions(
+        targets.select(columns), replace(tables, interactions=_extended(tables, known))
+    )
 
 
 def _extended(tables: CoreTables, known: pl.DataFrame) -> pl.DataFrame:

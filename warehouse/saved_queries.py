@@ -72,7 +72,7 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class NamedQuestion:
+class SavedQuery:
     """A question that is asked by its name.
 
     Attributes:
@@ -118,18 +118,18 @@ class NamedQuestion:
         return re.sub(r"\$(\w+)", lambda found: values.get(found[1], found[0]), self.sql)
 
 
-def named_questions() -> list[NamedQuestion]:
+def saved_queries() -> list[SavedQuery]:
     """All of them, by name."""
     return [_read(path) for path in sorted(FOLDER.glob("*.sql"))]
 
 
-def _read(path: Path) -> NamedQuestion:
+def _read(path: Path) -> SavedQuery:
     sql = path.read_text(encoding="utf-8")
     lines = sql.splitlines()
     settings = [Setting(*found.groups()) for line in lines if (found := _SETTING.fullmatch(line))]
     first = next((found[1] for line in lines if (found := _FIRST.fullmatch(line))), "")
     description = lines[0].removeprefix("--").strip()
-    return NamedQuestion(path.stem, description, sql, {one.name: one for one in settings}, first)
+    return SavedQuery(path.stem, description, sql, {one.name: one for one in settings}, first)
 
 
 def _value(name: str, text: str, own: Own) -> str:
@@ -171,7 +171,7 @@ def may_be_name(text: str) -> bool:
     return _words(text) is not None
 
 
-def named(question: str) -> NamedQuestion | None:
+def saved_query(question: str) -> SavedQuery | None:
     """The question that a text names, with settings or without; None: the text is SQL.
 
     Raises:
@@ -180,7 +180,7 @@ def named(question: str) -> NamedQuestion | None:
     words = _words(question)
     if words is None:
         return None
-    known = {one.name: one for one in named_questions()}
+    known = {one.name: one for one in saved_queries()}
     if words[0] not in known:
         meant = nearest(words[0], list(known))
         raise RefusedError(
@@ -197,14 +197,14 @@ def sql_of(question: str, own: Own = tuple) -> str:
 
     Args:
         question: the text.
-        own: see `NamedQuestion.filled`.
+        own: see `SavedQuery.filled`.
 
     Raises:
         RefusedError: no question has that name, or takes these settings.
     """
     if _SHOW_TABLES.fullmatch(question.strip()):
         return statements("questions/tables")
-    found = named(question)
+    found = saved_query(question)
     if found is None:
         return question
     return found.filled(dict(_settings(_words(question) or [])), own)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from warehouse.errors import RefusedError
-from warehouse.recording import record
+from warehouse.results_export import export_results
 
 KEYS = [
     *("dataset", "source_sha256", "verified", "retention", "preset", "variant", "seed", "device"),
@@ -41,7 +41,7 @@ def stored(folder: Path, name: str) -> list[dict]:
 
 def test_an_object_a_training(home, publish_all, folder):
     publish_all()
-    counts = record(home, folder, "ml-1m", "paper")
+    counts = export_results(home, folder, "ml-1m", "paper")
     assert counts == {"runs.json": 4, "curves.json": 4, "comparisons.json": 6}
     row = stored(folder, "runs")[0]
     assert list(row) == KEYS
@@ -72,7 +72,7 @@ def test_an_object_a_training(home, publish_all, folder):
 
 def test_an_object_a_rung(home, publish_all, folder):
     publish_all()
-    record(home, folder, "ml-1m", "paper")
+    export_results(home, folder, "ml-1m", "paper")
     rows = stored(folder, "comparisons")
     assert [(row["protocol"], row["metric"]) for row in rows] == [
         ("full", "mrr_10"),
@@ -94,7 +94,7 @@ def test_rows_of_the_same_training_are_replaced_and_others_stay(home, publish, p
     publish_all()
     publish_all("best")
     for preset in ("paper", "best"):
-        record(home, folder, "ml-1m", preset)
+        export_results(home, folder, "ml-1m", preset)
     publish(
         "again",
         [1.0] * 4,
@@ -103,7 +103,7 @@ def test_rows_of_the_same_training_are_replaced_and_others_stay(home, publish, p
         code_version="n3w",
         finished_at=datetime(2026, 1, 3),
     )
-    record(home, folder, "ml-1m", "paper")
+    export_results(home, folder, "ml-1m", "paper")
     rows = stored(folder, "runs")
     assert [(row["preset"], row["variant"], row["seed"], row["recall_10"]) for row in rows] == [
         ("best", "sas_fpt", 0, 0.75),
@@ -120,16 +120,16 @@ def test_rows_of_the_same_training_are_replaced_and_others_stay(home, publish, p
 
 def test_the_same_records_leave_the_same_bytes(home, publish_all, folder):
     publish_all()
-    record(home, folder, "ml-1m", "paper")
+    export_results(home, folder, "ml-1m", "paper")
     before = {path: path.read_bytes() for path in folder.iterdir()}
-    record(home, folder, "ml-1m", "paper")
+    export_results(home, folder, "ml-1m", "paper")
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_nothing_published_is_refused_and_nothing_written(home, publish_all, folder):
     publish_all()
     with pytest.raises(RefusedError, match="No training on ml-100k with preset paper is published"):
-        record(home, folder, "ml-100k", "paper")
+        export_results(home, folder, "ml-100k", "paper")
     assert not folder.exists()
 
 
@@ -138,4 +138,4 @@ def test_a_file_that_is_no_json_is_refused(home, publish_all, folder):
     folder.mkdir()
     (folder / "runs.json").write_text("half")
     with pytest.raises(RefusedError, match=r"runs\.json is no JSON"):
-        record(home, folder, "ml-1m", "paper")
+        export_results(home, folder, "ml-1m", "paper")

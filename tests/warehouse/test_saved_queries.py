@@ -12,13 +12,13 @@ import pytest
 from warehouse.catalogue import newest, replace_readers_copy, writing
 from warehouse.dictionary import dictionary
 from warehouse.errors import RefusedError
-from warehouse.named import MODELS, may_be_name, named_questions, sql_of
 from warehouse.publishing import store_outcomes
 from warehouse.questions import ask
+from warehouse.saved_queries import MODELS, may_be_name, saved_queries, sql_of
 from warehouse.suspicions import store_warnings
 
 DICTIONARY = Path(__file__).parents[2] / "docs" / "data-dictionary.md"
-QUESTIONS = [one.name for one in named_questions()]
+QUESTIONS = [one.name for one in saved_queries()]
 FAILED = {
     "table_name": "raw.items",
     "expectation": "title not blank",
@@ -96,7 +96,7 @@ def test_a_question_has_an_answer_and_the_same_one_again(world):
 def test_there_are_a_dozen_and_each_says_what_it_answers():
     assert len(QUESTIONS) >= 12
     assert {"leaderboard", "paper-gap", "significance", "slices", "worst-audits"} <= set(QUESTIONS)
-    for one in named_questions():
+    for one in saved_queries():
         assert one.sql.startswith("-- ")
         assert all(setting.says for setting in one.settings.values())
         assert 20 < len(one.description) < 120
@@ -150,7 +150,7 @@ def test_what_looks_like_sql_is_left_alone():
 
 
 def test_every_setting_is_used_and_every_value_is_one():
-    for one in named_questions():
+    for one in saved_queries():
         body = one.sql.split("SELECT", 1)[1]
         assert set(re.findall(r"\$(\w+)", body)) == set(one.settings), one.name
         assert "$" not in re.sub(r"^--.*$", "", one.filled({}), flags=re.M)

@@ -5,7 +5,7 @@ import polars as pl
 _UNITS = (("year", 31_557_600), ("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1))
 
 
-def attended(rows: pl.DataFrame) -> pl.DataFrame:
+def explanation(rows: pl.DataFrame) -> pl.DataFrame:
     """The model's answer, a row a past item and block, as a row an item; the latest item last.
 
     Args:
@@ -25,7 +25,7 @@ def attended(rows: pl.DataFrame) -> pl.DataFrame:
         pl.col("seconds_before").first(),
         pl.col("weight").mean(),
     )
-    spoken = pl.col("seconds_before").map_elements(in_words, return_dtype=pl.String)
+    spoken = pl.col("seconds_before").map_elements(humanize_seconds, return_dtype=pl.String)
     return (
         items.with_columns(before=spoken)
         .select("position", "title", "movie", "seconds_before", "before", "weight")
@@ -39,11 +39,11 @@ def item_column(rows: pl.DataFrame) -> str:
     return "item_key" if "item_key" in rows.columns else "raw_item_id"
 
 
-def in_words(seconds: int) -> str:
+def humanize_seconds(seconds: int) -> str:
     """A distance in time in its largest unit.
 
-    >>> in_words(0), in_words(1), in_words(7_200), in_words(50_000_000)
-    ('same second', '1 second', '2 hours', '1.6 years')
+    >>> [humanize_seconds(seconds) for seconds in (0, 1, 7_200, 50_000_000)]
+    ['same second', '1 second', '2 hours', '1.6 years']
     """
     for unit, length in _UNITS:
         if seconds >= length:

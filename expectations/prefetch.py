@@ -24,7 +24,7 @@ class Rows:
     where: str
 
 
-class Ahead:
+class Prefetch:
     """Counts that were asked for, by query; rows are asked for once a count is not zero."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, wanted: Iterable[Rows]) -> None:
@@ -74,22 +74,22 @@ class Ahead:
             return [column[0] for column in cursor.description], cursor.fetchall()
 
 
-_current: list[Ahead] = []  # Great Expectations builds expectations anew: they find it here
+_current: list[Prefetch] = []  # Great Expectations builds expectations anew: they find it here
 
 
 @contextmanager
-def asked_ahead(connection: duckdb.DuckDBPyConnection, wanted: Iterable[Rows]) -> Iterator[None]:
+def prefetching(connection: duckdb.DuckDBPyConnection, wanted: Iterable[Rows]) -> Iterator[None]:
     """Count in the background, in this order; at the end nothing is asked any more."""
-    ahead = Ahead(connection, wanted)
-    _current.append(ahead)
+    prefetch = Prefetch(connection, wanted)
+    _current.append(prefetch)
     try:
         yield
     finally:
         _current.clear()
-        ahead.close()
+        prefetch.close()
 
 
-def ahead() -> Ahead:
+def prefetched() -> Prefetch:
     """The one of the audit that is under way."""
     return _current[-1]
 
