@@ -48,7 +48,7 @@ sys.path.insert(0, str(ROOT))  # a GPU machine's checkout is not installed
 
 from shortened import write_shortened  # noqa: E402
 
-from fpt_model.config import Config, resolve  # noqa: E402
+from fpt_model.config import Config, renamed, resolve  # noqa: E402
 from fpt_model.evaluation.metrics import ndcg, recall  # noqa: E402
 from fpt_model.files.written import read_written  # noqa: E402
 from fpt_model.version import code_version  # noqa: E402
@@ -189,7 +189,8 @@ def rows_of(trials: Trials, folder: Path) -> list[Row]:
 def _is_of(record: Row, trial: Trial, seed: int) -> bool:
     """Whether a run is of that trial; a setting that its code did not know yet was the default."""
     defaults = Config(trial.model, trial.preset).to_dict()
-    return record["seed"] == seed and defaults | record["config"] == trial.config.to_dict()
+    settings = defaults | renamed(record["config"])
+    return record["seed"] == seed and settings == trial.config.to_dict()
 
 
 def _row(trials: Trials, trial: Trial, run: Path, record: Row) -> Row:
@@ -236,7 +237,8 @@ def merge(path: Path, rows: Sequence[Row]) -> None:
 
 
 def _made_by(row: Row) -> list[Any]:
-    return [row[name] for name in ("model", "preset", "settings", "sequences_sha256")]
+    settings = renamed(row["settings"])
+    return [row["model"], row["preset"], settings, row["sequences_sha256"]]
 
 
 def show(results: Path, page: Path) -> None:
@@ -274,7 +276,7 @@ def _made_with(rows: Sequence[Row]) -> str:
 
 def _line(seeds: Sequence[Row]) -> list[str]:
     first = seeds[0]
-    settings = {"model": first["model"], "preset": first["preset"]} | first["settings"]
+    settings = {"model": first["model"], "preset": first["preset"]} | renamed(first["settings"])
     epochs = [row["best_epoch"] for row in seeds]
     return [
         first["trial"],
