@@ -14,14 +14,13 @@ import pytest
 from warehouse import landing
 from warehouse.datasets import find
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "benchmarks"
 RATINGS = 30_000
 
 
 @pytest.fixture
-def script(monkeypatch):
-    monkeypatch.syspath_prepend(str(SCRIPTS))
+def script():
     return importlib.import_module
 
 
