@@ -121,12 +121,14 @@ def export_ranks(
 
     def go() -> None:
         from warehouse.home import Home
+        from warehouse.records import Choice
         from warehouse.trec import export_ranks as write
         from warehouse.trec import only_one
 
         place = Home.existing(home)
         refuse_unmakeable(output)
-        of = only_one(place, [run, dataset, retention or "", preset, model], split)
+        choice = Choice(dataset=dataset, retention=retention or "", model=model, run_id=run)
+        of = only_one(place, choice, preset, split)
         row = {"folder": str(output), **write(place, of, split, protocol, output, depth)}
         console.show_rows([row], "Exported", as_json=as_json)
 

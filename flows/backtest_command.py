@@ -7,7 +7,7 @@ import typer
 
 from flows import console
 from flows.guard import exit_on_error, run_flow
-from flows.options import AsJson, Given, Wait, asking
+from flows.options import ONE, AsJson, Given, Wait, asking
 from flows.refusing import asked_presets
 from warehouse.errors import RefusedError
 
@@ -24,19 +24,7 @@ Days = Annotated[
 @app.command(
     epilog="`fpt backtest --dataset ml-1m --source ml-1m.zip --from 2000-08-01 --to 2000-12-01`"
 )
-@asking(
-    "dataset",
-    "source",
-    "retention",
-    "models",
-    "preset",
-    "settings",
-    "seeds",
-    "device",
-    "max_rejects",
-    "accept",
-    "home",
-)
+@asking(without=(*ONE, "as_of"))
 def backtest(
     given: Given,
     first: First = None,

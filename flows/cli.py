@@ -20,6 +20,7 @@ from flows.files import refuse_unmakeable
 from flows.guard import Guarded, exit_on_error, run_flow
 from flows.options import (
     DEFAULT_HOME,
+    ONE,
     TABLES,
     AsJson,
     Dataset,
@@ -50,10 +51,6 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-RUN = "dataset source retention models preset settings seeds device max_rejects as_of accept home"
-MANY = RUN.replace("retention", "retentions").split()
-
-
 @app.callback()
 def options(
     version: Annotated[
@@ -65,7 +62,7 @@ def options(
 
 
 @app.command(epilog="`fpt run --dataset ml-1m --source ml-1m.zip --model sas_fpt --preset paper`")
-@asking(*RUN.split())
+@asking(without=ONE)
 def run(given: Given, wait: Wait = None, as_json: AsJson = False) -> None:
     """Ingest, audit, prepare, audit, train, evaluate, publish; then show the metrics."""
 
@@ -81,7 +78,7 @@ def run(given: Given, wait: Wait = None, as_json: AsJson = False) -> None:
 
 
 @app.command(epilog="`fpt benchmark --dataset ml-1m --source ml-1m.zip --preset paper --seeds 5`")
-@asking(*MANY, **TABLES)
+@asking(**TABLES)
 def benchmark(given: Given, wait: Wait = None, as_json: AsJson = False) -> None:
     """Both tables of the paper, published together.
 
@@ -175,10 +172,7 @@ def train(
 
 
 @app.command(epilog="`fpt plan --dataset ml-1m --source ml-1m.zip --preset paper --seeds 5`")
-@asking(
-    *(name for name in MANY if name not in ("device", "max_rejects", "accept")),
-    retentions=(Retains, ["5-core"]),
-)
+@asking(without=("retention", "device", "max_rejects", "accept"), retentions=(Retains, ["5-core"]))
 def plan(given: Given, as_json: AsJson = False) -> None:
     """Show what would run, what is already there and how long it may take; changes nothing."""
 
@@ -193,7 +187,7 @@ def plan(given: Given, as_json: AsJson = False) -> None:
 
 
 @app.command(epilog="`fpt export to-gpu --dataset ml-1m --source ml-1m.zip --preset paper`")
-@asking(*(name for name in MANY if name not in ("device", "accept")), **TABLES)
+@asking(without=("retention", "device", "accept"), **TABLES)
 def export(
     folder: Annotated[Path, typer.Argument(help="Folder to write, and to carry there.")],
     given: Given,

@@ -1,6 +1,6 @@
 """Options that commands of several files share."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
@@ -19,6 +19,7 @@ from flows.parameters import (
 )
 from flows.signatures import expanded, parameter
 from warehouse.datasets import NAMES
+from warehouse.records import Choice
 
 R = TypeVar("R")
 Given = Mapping[str, Any]  # parameters of a flow, by their names
@@ -112,6 +113,10 @@ def day(moment: datetime | None) -> date | None:
     return moment.date() if moment else None
 
 
+def _chosen(name: str, text: str) -> Any:
+    return Annotated[str, typer.Option(f"--{name}", help=text)]
+
+
 _OF_AN_EXPERIMENT: Mapping[str, tuple[Any, Any]] = {
     "dataset": (Dataset, "synthetic"),
     "source": (Source, None),
@@ -127,21 +132,37 @@ _OF_AN_EXPERIMENT: Mapping[str, tuple[Any, Any]] = {
     "accept": (Accept, []),
     "home": (HomeDir, DEFAULT_HOME),
 }
+ONE = ("retentions",)  # without these, it is of one retention
 TABLES: Given = {"models": (TableModels, None), "seeds": (SeedCount, 5)}  # as the paper has them
 
 
+_CHOICE: Mapping[str, tuple[Any, Any]] = {
+    "dataset": (_chosen("dataset", "Data set; else the only one, or the one named last."), ""),
+    "retention": (_chosen("retention", "5-core or cold-start."), ""),
+    "model": (_chosen("model", "Such as SAS-FPT; else the best on validation."), ""),
+    "run_id": (_chosen("run", "A training's id, or how it begins; else the best."), ""),
+}
+
+
+def choosing(function: Callable[..., R]) -> Callable[..., R]:
+    """A command's function of `choice` becomes one of the options that say which training."""
+    listed = [parameter(name, *one) for name, one in _CHOICE.items()]
+    return expanded(function, "choice", listed, lambda given: Choice(**given))
+
+
 def asking(
-    *names: str, **others: tuple[Any, Any]
+    *only: str, without: Sequence[str] = ("retention",), **others: tuple[Any, Any]
 ) -> Callable[[Callable[..., R]], Callable[..., R]]:
-    """A command's function of `given` becomes one of these options, in their usual order.
+    """A command's function of `given` becomes one of an experiment's options, in their usual order.
 
     Args:
-        names: the options.
+        only: the options; all of them where none is named.
+        without: of all, those that this command has no use for.
         others: options of this command's own kind or default.
     """
     options = {**_OF_AN_EXPERIMENT, **others}
-    asked = [name for name in options if name in names]
-    listed = [parameter(name, *options[name]) for name in asked]
+    names = only or [name for name in options if name not in without]
+    listed = [parameter(name, *options[name]) for name in options if name in names]
 
     def decorate(function: Callable[..., R]) -> Callable[..., R]:
         return expanded(function, "given", listed, _given)

@@ -9,7 +9,8 @@ import typer
 from flows import console, first_word
 from flows.files import refuse_unwritable
 from flows.guard import exit_on_error, run_flow
-from flows.options import DEFAULT_HOME, AsJson, HomeDir
+from flows.options import DEFAULT_HOME, AsJson, HomeDir, choosing
+from warehouse.records import ANY, Choice
 
 if TYPE_CHECKING:
     from flows.asking import Asked
@@ -18,16 +19,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 Format = Literal["table", "json", "csv"]
-RunId = Annotated[
-    str, typer.Option("--run", help="A training's id, or how it begins; else the best.")
-]
-AskedData = Annotated[
-    str, typer.Option("--dataset", help="Data set; else the only one, or the one named last.")
-]
-AskedRetention = Annotated[str, typer.Option("--retention", help="5-core or cold-start.")]
-AskedModel = Annotated[
-    str, typer.Option("--model", help="Such as SAS-FPT; else the best on validation.")
-]
 Top = Annotated[int, typer.Option(min=1, max=1000, help="Items for each user.")]
 
 
@@ -71,6 +62,7 @@ def sql(
 
 
 @app.command(epilog="`fpt recommend --user 7 --user 9`, `fpt recommend --history 1,50`, `… --all`")
+@choosing
 def recommend(
     users: Annotated[
         list[str],
@@ -88,10 +80,7 @@ def recommend(
             "title a line."
         ),
     ] = None,
-    dataset: AskedData = "",
-    retention: AskedRetention = "",
-    model: AskedModel = "",
-    run_id: RunId = "",
+    choice: Choice = ANY,
     top: Top = 10,
     publish: Annotated[
         bool, typer.Option("--publish", help="Keep it in mart.recommendations as well.")
@@ -109,11 +98,10 @@ def recommend(
 
     def begin() -> "tuple[Asked, ServingRun | None]":
         from flows.asking import Asked, checked, refuse_unasked, show_recommendations
-        from warehouse.choosing import Choice
 
         refuse_unwritable(output)
         refuse_unasked(users, history, everybody=everybody, publish=publish)
-        asked = Asked(home, Choice(dataset, retention, model, run_id), top, output, as_json)
+        asked = Asked(home, choice, top, output, as_json)
         if everybody or publish:
             return asked, checked(asked, wanted)
         show_recommendations(asked, users, history)
@@ -133,14 +121,12 @@ def recommend(
 
 
 @app.command(epilog="`fpt explain 7`")
+@choosing
 def explain(
     user: Annotated[
         str, typer.Argument(help="A user's number in the archive, or id in your own data.")
     ],
-    dataset: AskedData = "",
-    retention: AskedRetention = "",
-    model: AskedModel = "",
-    run_id: RunId = "",
+    choice: Choice = ANY,
     top: Annotated[int, typer.Option(min=1, help="Past items, the most attended first.")] = 10,
     home: HomeDir = DEFAULT_HOME,
     as_json: AsJson = False,
@@ -149,9 +135,8 @@ def explain(
 
     def answer() -> None:
         from flows.asking import Asked, explain_to
-        from warehouse.choosing import Choice
 
-        explain_to(Asked(home, Choice(dataset, retention, model, run_id), top, None, as_json), user)
+        explain_to(Asked(home, choice, top, None, as_json), user)
 
     exit_on_error(answer, home)
 
