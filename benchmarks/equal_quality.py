@@ -1,9 +1,9 @@
-"""Are the fast engines as good as the plain trainer? Seeds in pairs, by their validation NDCG@10.
+"""Are the fast engines as good as the reference? Seeds in pairs, by their validation NDCG@10.
 
     python benchmarks/equal_quality.py --sequences S --model tisasrec --folder F --workers 6
 
 Each seed is trained twice for the same number of epochs, without an early end: by the engine that
-`auto` picks, and by the plain trainer on the same device, some seeds at a time in processes of
+`auto` picks, and by the engine `reference` on the same device, some seeds at a time in processes of
 their own. What is compared is the best of a training's validations; the test split is never ranked.
 
 A difference of engines that is smaller than what a seed changes means nothing: the noise of one run
@@ -38,7 +38,7 @@ MARGIN = 0.005  # of NDCG@10: the noise of one run
 # Student's t that a share of 5 % is above, by degrees of freedom
 T_95 = (6.314, 2.920, 2.353, 2.132, 2.015, 1.943, 1.895, 1.860, 1.833, 1.812, 1.796, 1.782, 1.771)
 T_95 += (1.761, 1.753, 1.746, 1.740, 1.734, 1.729)
-SIDES = {"fast": "auto", "plain": "plain"}  # and their engines
+SIDES = {"fast": "auto", "plain": "reference"}  # and their engines
 LOOK_EVERY = 5.0  # seconds
 
 
@@ -52,7 +52,9 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=10, help=f"2 to {len(T_95) + 1}")
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--validate-every", type=int, default=5)
-    parser.add_argument("--workers", type=int, default=5, help="plain trainings at a time")
+    parser.add_argument(
+        "--workers", type=int, default=5, help="trainings of the reference at a time"
+    )
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("--minutes", type=float, default=9.0, help="then stop, to go on later")
     parser.add_argument("--output", type=Path, default=RESULTS)
@@ -74,7 +76,7 @@ def settings(asked: argparse.Namespace) -> Config:
     """Both sides' settings: every epoch of every seed is trained."""
     sizes: dict[str, Any] = {}
     if asked.large:
-        from large_step import LARGE
+        from timing import LARGE
 
         sizes |= LARGE
     sizes |= dict(pair.split("=", 1) for pair in asked.set)
@@ -225,7 +227,9 @@ def equivalence(differences: Sequence[float], margin: float = MARGIN) -> dict[st
 
 
 def show(row: Mapping[str, Any]) -> None:
-    print(f"{row['name']}, {row['engine']} beside plain, {row['device']}: validation NDCG@10")
+    print(
+        f"{row['name']}, {row['engine']} beside the reference, {row['device']}: validation NDCG@10"
+    )
     for seed, fast, plain in zip(row["seeds"], row["fast"], row["plain"], strict=True):
         print(f"seed {seed:2}  {fast:.4f}  {plain:.4f}  {fast - plain:+.4f}")
     low, high = row["interval_90"]

@@ -117,11 +117,6 @@ def test_a_folder_without_the_code_is_refused(reference, sequences, tmp_path):
         reference.Reference(tmp_path, sequences, torch.device("cpu"))
 
 
-def test_times_are_of_each_call(reference):
-    calls = []
-    assert len(reference.seconds(lambda: calls.append(1), 3)) == len(calls) == 3
-
-
 def test_a_missing_progress_bar_is_replaced(reference, checkout, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     monkeypatch.delitem(sys.modules, "tqdm", raising=False)

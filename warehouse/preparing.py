@@ -22,6 +22,7 @@ from warehouse.staging import auditable, stage_frame
 from warehouse.store import has_files, stored_files
 from warehouse.stored import CORE
 from warehouse.transforms import candidates, core
+from warehouse.transforms.genres import genres
 from warehouse.transforms.options import Options
 from warehouse.transforms.sequences import sequences
 from warehouse.values import KEY, Digest
@@ -42,6 +43,19 @@ SEQUENCES_SCHEMA = pa.schema(
         pa.field("test_candidates", pa.list_(pa.int32())),
     ]
 )
+# Of the items that have some, by the metadata of the sequences file.
+_GENRES = """
+CREATE VIEW core.sequence_genres AS
+SELECT item_id, [names[number] FOR number IN numbers] AS genres
+FROM (
+    SELECT said->>'$.names[*]' AS names,
+           unnest(from_json(said->'$.items', '[["INTEGER"]]')) AS numbers,
+           generate_subscripts(from_json(said->'$.items', '[["INTEGER"]]'), 1) AS item_id
+    FROM (SELECT CAST(decode(value) AS JSON) AS said FROM parquet_kv_metadata({source})
+          WHERE decode(key) = 'genres')
+)
+WHERE len(numbers) > 0
+"""
 USERS_A_GROUP = 2048  # of the sequences file; groups are read side by side
 
 
@@ -108,6 +122,7 @@ def prepare(
         _insert_snapshot(connection, home, snapshot)
         source = quoted(literal_glob(path))
         connection.execute(f"CREATE VIEW core.sequences AS FROM read_parquet({source})")
+        connection.execute(_GENRES.format(source=source))
     return snapshot
 
 
@@ -186,6 +201,8 @@ def write_sequences(path: Path, tables: core.CoreTables, drawn: pl.DataFrame, id
     metadata = {"snapshot_id": identity, "n_items": str(tables.items.height)}
     if tables.rules.comes_again:
         metadata["repeats"] = tables.rules.repeats
+    if known := genres(tables.items):
+        metadata["genres"] = known
     rows = sequences(tables, drawn.lazy()).collect()
     schema = SEQUENCES_SCHEMA.with_metadata(metadata)
     partial = path.with_suffix(".partial")

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 
 import torch
 
-from fpt_model.config import Config
+from fpt_model.config import Config, engine_name
 from fpt_model.data.sequences import Sequences
 from fpt_model.engines.cpu.passage import fits as fits_threaded
 from fpt_model.engines.cpu.trainer import ThreadedTrainer
@@ -17,36 +17,37 @@ from fpt_model.training.trainer import Trainer
 
 
 def engine_of(engine: str, config: Config, device: torch.device) -> str:
-    """The engine that trains this: `fused`, `graphed`, `threaded` or `plain`.
+    """The engine that trains this: `multiseed`, `jagged`, `cpu` or `reference`.
 
     Raises:
         ModelError: the engine that was asked for can't.
     """
+    engine = engine_name(engine)
     if uses_fused(engine, config, device):
-        return "fused"
-    if engine == "plain":
-        return "plain"
-    if engine in ("auto", "threaded") and device.type == "cpu" and fits_threaded(config):
-        return "threaded"
-    if engine == "threaded":
+        return "multiseed"
+    if engine == "reference":
+        return "reference"
+    if engine in ("auto", "cpu") and device.type == "cpu" and fits_threaded(config):
+        return "cpu"
+    if engine == "cpu":
         raise ModelError(
-            "The threaded engine can't train this",
+            "The cpu engine can't train this",
             got=f"device {device.type}, mask {config.mask}, block {config.block}",
             expected="a CPU, mask keys, block attention",
-            to_do="Use --engine plain",
+            to_do="Use --engine reference",
         )
     able = _has_triton(device) and _fits_graphed(config)
-    if engine == "graphed" and not able:
+    if engine == "jagged" and not able:
         raise ModelError(
-            "The graphed engine can't train this",
+            "The jagged engine can't train this",
             got=f"device {device.type}, mask {config.mask}, block {config.block}, "
             f"batch_size {config.batch_size}, heads {config.heads}, "
             f"max_length {config.max_length}",
             expected="a GPU with Triton, mask keys, block attention, "
             "batch_size x heads x max_length² below 2^31",
-            to_do="Use --engine plain",
+            to_do="Use --engine reference",
         )
-    return "graphed" if able else "plain"
+    return "jagged" if able else "reference"
 
 
 def uses_fused(engine: str, config: Config, device: torch.device) -> bool:
@@ -55,18 +56,19 @@ def uses_fused(engine: str, config: Config, device: torch.device) -> bool:
     Raises:
         ModelError: they were asked for and can't.
     """
-    if engine not in ("auto", "fused"):
+    engine = engine_name(engine)
+    if engine not in ("auto", "multiseed"):
         return False
     able = _has_triton(device) and _fits_fused(config)
-    if engine == "fused" and not able:
+    if engine == "multiseed" and not able:
         raise ModelError(
-            "The fused engine can't train this",
+            "The multiseed engine can't train this",
             got=f"device {device.type}, mask {config.mask}, block {config.block}, "
             f"heads {config.heads}, loss {config.loss}, width {config.width}, "
             f"rating_width {config.rating_width}, max_length {config.max_length}",
             expected="a GPU with Triton, mask keys, block attention, one head, bce, width to 128, "
             "no ratings, max_length to 64",
-            to_do=f"Use --engine {'graphed or plain' if _fits_graphed(config) else 'plain'}",
+            to_do=f"Use --engine {'jagged or reference' if _fits_graphed(config) else 'reference'}",
         )
     return able
 
@@ -91,15 +93,15 @@ def trainers_of(
     config: Config, seeds: Sequence[int], sequences: Sequences, engine: str
 ) -> Sequence[Trainer]:
     """A trainer for each seed; `engine` as `engine_of` says."""
-    if engine == "fused":
+    if engine == "multiseed":
         from fpt_model.engines.multiseed.trainer import FusedGroup
 
         return FusedGroup(config, seeds, sequences).members
-    if engine == "graphed":
+    if engine == "jagged":
         from fpt_model.engines.jagged.trainer import GraphedTrainer
 
         return [GraphedTrainer(config, seed, sequences) for seed in seeds]
-    kind = ThreadedTrainer if engine == "threaded" else Trainer
+    kind = ThreadedTrainer if engine == "cpu" else Trainer
     return [kind(config, seed, sequences) for seed in seeds]
 
 

@@ -19,7 +19,7 @@ from fpt_model.engines.choose import engine_of, trainers_of
 from fpt_model.errors import ModelError
 from fpt_model.training.trainer import Trainer
 
-COMPILED = ("fused", "graphed")  # engines of kernels
+COMPILED = ("multiseed", "jagged")  # engines of kernels
 
 Missing = dict[tuple[str, str], Callable[[str], object]]
 """What compiles a kernel, by its name and by what it is to be specialised to."""

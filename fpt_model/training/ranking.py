@@ -151,14 +151,14 @@ class Ranker:
         score: scores of every item.
         sequences: as it was trained on them, on the device that it scores on.
         length: of the window that it looks at; None for the whole history.
-        moment: when that is looked back at, see `Config`.
+        time_reference: when that is looked back at, see `Config`.
         encoder: the weights of a neural model.
     """
 
     score: Scorer
     sequences: Sequences
     length: int | None
-    moment: str = "last"
+    time_reference: str = "last"
     encoder: Encoder | None = None
 
     def window(self, longest: int) -> int:
@@ -172,7 +172,7 @@ class Ranker:
             split: which.
             as_trained: the sequences are those that it was trained on.
         """
-        seen = self.sequences.seen_at(self.moment)
+        seen = self.sequences.seen_at(self.time_reference)
         if self.encoder is not None and as_trained:
             return _ranks(self.encoder, seen, split)
         return rank(self.score, seen, split, self.window(int(seen.lengths.max())))
@@ -206,7 +206,9 @@ def _simple(state: State, sequences: Sequences) -> Ranker:
 
 def _neural(model: Encoder, sequences: Sequences) -> Ranker:
     config = model.config
-    return Ranker(scorer(model, sequences), sequences, config.max_length, config.moment, model)
+    return Ranker(
+        scorer(model, sequences), sequences, config.max_length, config.time_reference, model
+    )
 
 
 def load_run(run: Path, sequences: Sequences) -> tuple[Encoder, Sequences]:
@@ -291,7 +293,7 @@ def _rows(split: str, ranks: Ranks) -> pa.Table:
 
 
 def _all_scores(ranker: Ranker) -> np.ndarray:
-    sequences = ranker.sequences.seen_at(ranker.moment)
+    sequences = ranker.sequences.seen_at(ranker.time_reference)
     found = np.full((sequences.n_users, sequences.n_items + 1), np.nan, np.float32)
     rows, length = sequences.evaluated(), ranker.window(int(sequences.lengths.max()))
     for chosen, scores in scored(ranker.score, sequences, rows, "test", length):

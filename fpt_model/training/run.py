@@ -73,10 +73,10 @@ def train(
         device: to train on.
         tell: gets the events (`start`, `note`, `resumed`, `epoch`, `done`), each with its seed; a
             note is for people.
-        engine: `plain`, the encoder itself, on a GPU by captured steps; `threaded`, parts of a
-            batch side by side on a CPU; `fused`, all seeds side by side in fused kernels;
-            `graphed`, one seed after the other in kernels and captured steps; `auto`, the fastest
-            that fits.
+        engine: `reference`, the encoder itself, on a GPU by captured steps; `cpu`, parts of a
+            batch side by side on a CPU; `multiseed`, all seeds side by side in fused kernels;
+            `jagged`, one seed after the other in kernels without padding; `auto`, the fastest that
+            fits.
 
     Raises:
         ModelError: see `load`, `Trainer` and `engine_of`; a directory is of another training;

@@ -81,12 +81,12 @@ def refuse_unfit(config: Config, sequences: Sequences) -> None:
             expected="rating_width=0",
             to_do="Add --set rating_width=0",
         )
-    if config.rivals == "unseen" and sequences.comes_again:
+    if config.exclude_seen and sequences.comes_again:
         raise ModelError(
-            "Items come again, so those that a user has had are rivals too",
-            got="rivals=unseen",
-            expected="rivals=all",
-            to_do="Add --set rivals=all",
+            "Items come again, so those that a user has had must stay candidates",
+            got="exclude_seen=true",
+            expected="exclude_seen=false",
+            to_do="Add --set exclude_seen=false",
         )
 
 
@@ -111,7 +111,7 @@ class Trainer:
 
     def __init__(self, config: Config, seed: int, sequences: Sequences) -> None:
         refuse_unfit(config, sequences)
-        sequences = sequences.seen_at(config.moment)
+        sequences = sequences.seen_at(config.time_reference)
         self.config, self.seed, self.sequences = config, seed, sequences
         device = sequences.items.device
         seed_step(seed, -_WEIGHTS)
@@ -334,7 +334,7 @@ class Trainer:
 
         See `met_before` for `longest`.
         """
-        if self.config.rivals == "all":
+        if not self.config.exclude_seen:
             return None
         return met_before(self.sequences, owners, windows.next_places, longest)
 
@@ -373,7 +373,7 @@ class Trainer:
 
     def _average(self) -> None:
         """Take the epoch's weights into their average; the first epoch's are its beginning."""
-        share = self.config.average
+        share = self.config.ema_decay
         if not share:
             return
         weights = self.weights()

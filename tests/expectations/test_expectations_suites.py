@@ -410,6 +410,14 @@ SEQUENCES = [
     one_sequence(AGREE, "weeks = [1 + one % 52 for one in weeks]"),
     one_sequence(AGREE, "ratings = [1 + one % 10 for one in ratings]"),
     one_sequence("time_scale as in core.users", "time_scale = time_scale + 1"),
+    *(
+        Broken("sequences", "genres as in core.items", change)
+        for change in (
+            "DELETE FROM core.sequence_genres WHERE item_id = 7",
+            "INSERT INTO core.sequence_genres VALUES (41, ['Drama'])",
+            "UPDATE core.sequence_genres SET genres = ['War'] WHERE item_id = 7",
+        )
+    ),
     one_sequence("valid_candidates as in core.candidates", "valid_candidates = []"),
     one_sequence("test_candidates as in core.candidates", "test_candidates = test_candidates[2:]"),
 ]

@@ -17,7 +17,10 @@ UNRATED = """
 UPDATE raw.ratings SET rating = NULL; UPDATE core.interactions SET rating = NULL;
 UPDATE core.sequences SET ratings = list_transform(ratings, lambda one: CAST(0 AS TINYINT));
 """
-UNNAMED = "DELETE FROM raw.items; UPDATE core.items SET title = NULL, genres = NULL;"
+UNNAMED = """
+DELETE FROM raw.items; UPDATE core.items SET title = NULL, genres = NULL;
+DELETE FROM core.sequence_genres;
+"""
 # The held-out item is one that the user has had, and all that was had may be drawn.
 AGAIN = """
 UPDATE core.interactions AS held SET item_id = first.item_id

@@ -205,9 +205,9 @@ def test_a_model_whose_package_is_missing_is_refused_before_anything_runs(monkey
 
 
 def test_a_setting_that_only_one_variant_has_gives_two_names():
-    given = {"models": ["tisasrec", "sas_fpt"], "settings": {"user_dropout": "0.5"}}
+    given = {"models": ["tisasrec", "sas_fpt"], "settings": {"sse_user": "0.5"}}
     assert experiment(given | {"preset": "anywhere"}).preset_names() == [
-        "anywhere user_dropout=0.5",
+        "anywhere sse_user=0.5",
         "anywhere",
     ]
 

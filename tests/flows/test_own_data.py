@@ -289,7 +289,7 @@ def test_one_is_forgotten_by_ones_own_id_and_stays_out(copy, landed, fpt):
     [
         ({}, "There are no ratings to learn from"),
         ({"rating_width": 0}, "items that a user has had are rivals too"),
-        ({"rating_width": 0, "rivals": "all"}, ""),
+        ({"rating_width": 0, "exclude_seen": False}, ""),
     ],
 )
 @pytest.mark.slow

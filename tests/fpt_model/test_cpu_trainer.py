@@ -36,7 +36,7 @@ def slopes_by_hand(model, windows, upstream, chance=None):
     model.zero_grad()
     weights = weights_of(model, training=chance is not None)
     with torch.no_grad():
-        passage = Passage(model.config, model.edges, weights.detached(), windows, chance)
+        passage = Passage(model, weights.detached(), windows, chance)
         features = passage.forward()
         slopes = passage.back(upstream.flatten(0, 1).clone(), torch.zeros_like(model.items.weight))
     pairs = zip(weights.tensors(), slopes.tensors(), strict=True)
@@ -74,11 +74,11 @@ def test_the_latest_position_alone_has_the_features_it_has_among_all(
     weights = weights_of(model, training=False).detached()
     windows = random_windows(4, batch=7)
     with torch.no_grad():
-        every = Passage(model.config, model.edges, weights, windows, None).forward()
-        latest = Passage(model.config, model.edges, weights, windows, None).latest()
+        every = Passage(model, weights, windows, None).forward()
+        latest = Passage(model, weights, windows, None).latest()
         known = by_item(model.config, weights)
         assert (known is not None) == (slug in ("tisasrec", "tisasrec_plus"))
-        again = Passage(model.config, model.edges, weights, windows, None).latest(known)
+        again = Passage(model, weights, windows, None).latest(known)
     torch.testing.assert_close(latest, every.view(7, 6, -1)[:, -1])
     torch.testing.assert_close(again, latest)
 
@@ -179,7 +179,7 @@ def test_every_site_has_dropout_of_its_own(encoder, small_config, random_windows
     model = encoder(small_config("tisasrec", dropout=0.5))
     weights = weights_of(model, training=True).detached()
     windows = random_windows(2, batch=40, real=6)
-    passage = Passage(model.config, model.edges, weights, windows, Chance(0.5, 3))
+    passage = Passage(model, weights, windows, Chance(0.5, 3))
     with torch.no_grad():
         passage.forward()
     sites = [passage.dropout]
@@ -315,13 +315,13 @@ def same(one, other) -> bool:
     return all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
-@pytest.mark.parametrize(("loss", "rivals"), [("bce", "all"), ("softmax", "unseen")])
+@pytest.mark.parametrize(("loss", "exclude_seen"), [("bce", False), ("softmax", True)])
 def test_a_training_without_dropout_is_that_of_the_plain_trainer(
-    slug, loss, rivals, trainer_of, monkeypatch
+    slug, loss, exclude_seen, trainer_of, monkeypatch
 ):
     """Negatives apart, whose draws differ: every draw is made the first new item."""
-    settings = {"dropout": 0.0, "loss": loss, "rivals": rivals, "rating_width": 4}
-    settings |= {"user_dropout": 0.0, "item_dropout": 0.0}
+    settings = {"dropout": 0.0, "loss": loss, "exclude_seen": exclude_seen, "rating_width": 4}
+    settings |= {"sse_user": 0.0, "sse_item": 0.0}
     plain = trainer_of(slug, Trainer, **settings)
     threaded = trainer_of(slug, **settings)
     for trainer in (plain, threaded):
@@ -411,10 +411,10 @@ def test_a_score_that_is_no_number_is_refused(trainer_of):
 
 def test_a_cpu_takes_it_and_a_gpu_cannot(small_config):
     config, cpu, gpu = small_config("tisasrec"), torch.device("cpu"), torch.device("cuda")
-    assert [engine_of(name, config, cpu) for name in ("auto", "threaded", "plain")] == [
-        "threaded",
-        "threaded",
-        "plain",
+    assert [engine_of(name, config, cpu) for name in ("auto", "cpu", "reference")] == [
+        "cpu",
+        "cpu",
+        "reference",
     ]
-    with pytest.raises(ModelError, match="threaded engine can't"):
-        engine_of("threaded", config, gpu)
+    with pytest.raises(ModelError, match="cpu engine can't"):
+        engine_of("cpu", config, gpu)

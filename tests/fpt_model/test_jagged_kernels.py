@@ -66,7 +66,7 @@ class Step:
         paper = resolve(slug, "paper")
         widths = {name: width for name, width in WIDTHS.items() if getattr(paper, name)}
         self.config = resolve(slug, "paper", SIZES | widths | settings)
-        self.sequences = load(path).to(DEVICE).seen_at(self.config.moment)
+        self.sequences = load(path).to(DEVICE).seen_at(self.config.time_reference)
         torch.manual_seed(1)
         edges = overflow_edges(self.sequences, self.config).cpu()
         n_items, n_users = self.sequences.n_items, self.sequences.n_users
@@ -161,8 +161,8 @@ class Drawn:
         """Some ids are others."""
         config, sizes = self.config, self.sequences
         row = torch.arange(len(w.users), device=DEVICE)
-        of_items = chance.ITEM, chance.ITEM_ID, self.token, config.item_dropout, sizes.n_items
-        of_users = chance.USER, chance.USER_ID, row, config.user_dropout, sizes.n_users
+        of_items = chance.ITEM, chance.ITEM_ID, self.token, config.sse_item, sizes.n_items
+        of_users = chance.USER, chance.USER_ID, row, config.sse_user, sizes.n_users
         return replace(
             w, items=self._replaced(w.items, *of_items), users=self._replaced(w.users, *of_users)
         )
@@ -176,7 +176,7 @@ class Drawn:
 def plain_loss(step: Step, features: torch.Tensor) -> torch.Tensor:
     if step.config.loss == "softmax":
         met = None
-        if step.config.rivals == "unseen":
+        if step.config.exclude_seen:
             met = met_before(step.sequences, step.inputs.users, step.inputs.next_places)
         return softmax_loss(step.plain, features, step.targets, met)
     drawn = torch.zeros_like(step.targets)
@@ -191,8 +191,8 @@ SETTINGS = [
         {
             "heads": 2,
             "loss": "softmax",
-            "rivals": "unseen",
-            "moment": "request",
+            "exclude_seen": True,
+            "time_reference": "query",
             "rating_width": 2,
         },
     ),

@@ -54,11 +54,11 @@ def same(first: dict, second: dict) -> bool:
 def test_a_gpu_trains_ratings_by_captured_steps(small_config, monkeypatch):
     monkeypatch.setattr(engines, "find_spec", lambda _: True)
     gpu = torch.device("cuda")
-    assert engines.engine_of("auto", small_config("sas_fpt"), gpu) == "fused"
+    assert engines.engine_of("auto", small_config("sas_fpt"), gpu) == "multiseed"
     rated = small_config("sas_fpt", rating_width=4)
-    assert engines.engine_of("auto", rated, gpu) == "graphed"
+    assert engines.engine_of("auto", rated, gpu) == "jagged"
     with pytest.raises(ModelError, match=r"rating_width 4, .*expected .*no ratings"):
-        engines.engine_of("fused", rated, gpu)
+        engines.engine_of("multiseed", rated, gpu)
 
 
 @pytest.mark.slow
@@ -106,7 +106,7 @@ def test_both_start_from_the_same_weights_and_validate_alike(trainer):
     assert captured._validate() == pytest.approx(plain._validate())
 
 
-ALL_ITEMS = {"loss": "softmax", "rivals": "unseen", "moment": "request", "rating_width": 2}
+ALL_ITEMS = {"loss": "softmax", "exclude_seen": True, "time_reference": "query", "rating_width": 2}
 
 
 @pytest.mark.parametrize("other", [{"loss": "bce"}, ALL_ITEMS])

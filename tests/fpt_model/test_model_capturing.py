@@ -19,12 +19,12 @@ EVERYTHING = {
     "heads": 2,
     "mask": "queries",
     "loss": "softmax",
-    "rivals": "unseen",
-    "moment": "request",
+    "exclude_seen": True,
+    "time_reference": "query",
     "windows": "random",
     "rating_width": 4,
-    "user_dropout": 0.4,
-    "item_dropout": 0.2,
+    "sse_user": 0.4,
+    "sse_item": 0.2,
     "group_refresh": 1,
 }
 

@@ -86,7 +86,7 @@ def test_what_failed_beside_others_is_tried_again_alone(capsys):
     assert "once" not in said
 
 
-@pytest.mark.parametrize("engine", ["auto", "threaded", "plain"])
+@pytest.mark.parametrize("engine", ["auto", "cpu", "reference"])
 def test_where_there_are_no_kernels_nothing_is_done(engine, learnable, small_config, monkeypatch):
     monkeypatch.setattr(compiling, "trainers_of", lambda *_: pytest.fail("a training was begun"))
     compile_ahead([small_config("sas_fpt")], load(learnable), engine)
@@ -101,7 +101,7 @@ def test_settings_that_cannot_be_tried_do_not_disturb_the_others(
         tried.append(config.model)
         raise RuntimeError("out of memory")
 
-    monkeypatch.setattr(compiling, "engine_of", lambda *_: "fused")
+    monkeypatch.setattr(compiling, "engine_of", lambda *_: "multiseed")
     monkeypatch.setattr(compiling, "trainers_of", trainers_of)
     compile_ahead([small_config("sasrec"), small_config("sas_fpt")], load(learnable), "auto")
     assert tried == ["sasrec", "sas_fpt"]

@@ -180,7 +180,7 @@ def test_masked_queries_learn_by_the_plain_trainer_alone(learnable, train_small,
     assert not graphed.fits(config)
     ended = train_small(learnable, tmp_path / "run", mask="queries")
     assert ended.code == 0
-    assert ended.of("start")[0]["engine"] == "plain"
+    assert ended.of("start")[0]["engine"] == "reference"
 
 
 @pytest.mark.parametrize("model", ["sasrec", "sse_pt", "sas_fpt"])

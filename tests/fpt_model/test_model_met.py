@@ -52,8 +52,8 @@ def test_a_window_knows_what_its_targets_follow(history, length, end, user, writ
 def test_negatives_and_rivals_are_those_of_the_windows_owner(
     learnable_rows, make_sequences, small_config, monkeypatch
 ):
-    """Whoever lends a window their vector (`user_dropout`) lends nothing else."""
-    config = small_config("sse_pt", user_dropout=0.9)
+    """Whoever lends a window their vector (`sse_user`) lends nothing else."""
+    config = small_config("sse_pt", sse_user=0.9)
     trainer = ThreadedTrainer(config, 0, make_sequences(learnable_rows, 30))
     asked: list[int] = []
     draw = trainer.negatives.draw

@@ -72,8 +72,8 @@ def test_ratings_that_nobody_gave_are_not_learnt_from(user, write_sequences, sma
 
 
 def test_rivals_that_are_new_alone_are_refused_where_items_come_again(sequences, small_config):
-    with pytest.raises(ModelError, match="got rivals=unseen, expected rivals=all"):
-        Trainer(small_config("sasrec", loss="softmax", rivals="unseen"), 0, sequences)
+    with pytest.raises(ModelError, match="got exclude_seen=true, expected exclude_seen=false"):
+        Trainer(small_config("sasrec", loss="softmax", exclude_seen=True), 0, sequences)
 
 
 def test_a_training_on_repeats_is_ranked_among_all(

@@ -54,7 +54,7 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
 @pytest.mark.parametrize("loss", ["bce", "softmax"])
 def test_every_variant_learns_what_follows_what(slug, loss, trainer_of):
     # replacing nine users in ten is right for thousands of them, not for these 26
-    chances = {"user_dropout": 0.1} if slug == "sse_pt" else {}
+    chances = {"sse_user": 0.1} if slug == "sse_pt" else {}
     trainer = trainer_of(slug, loss=loss, epochs=25, validate_every=25, **chances)
     first = run_epoch(trainer)["train_loss"]
     finish(trainer)
@@ -158,7 +158,7 @@ def test_the_test_items_and_their_candidates_are_never_read(
 
 
 def test_user_and_item_replacement_is_for_training_only(trainer_of):
-    trainer = trainer_of("sse_pt", user_dropout=0.99, item_dropout=0.99)
+    trainer = trainer_of("sse_pt", sse_user=0.99, sse_item=0.99)
     first, second = (
         rank(scorer(trainer.model, trainer.sequences), trainer.sequences, "test", 8)
         for _ in range(2)

@@ -20,6 +20,8 @@ from fpt_model.engines.cpu.layers import Affine, Dropout, Norm, Placed, by_place
 from fpt_model.engines.cpu.near import Near, NearByItem, near_pairs
 from fpt_model.engines.cpu.pairs import Pairs
 from fpt_model.engines.cpu.weights import BlockWeights, Weights
+from fpt_model.features import Feature
+from fpt_model.model.encoder import Encoder
 
 
 def fits(config: Config) -> bool:
@@ -31,8 +33,7 @@ class Passage:
     """Used once: `forward`, then `back`.
 
     Args:
-        config: settings.
-        edges: see `Encoder`.
+        model: whose settings and data count, not its weights.
         weights: what PyTorch does not follow.
         windows: of B users.
         chance: of dropout; None outside of training.
@@ -40,13 +41,14 @@ class Passage:
 
     def __init__(
         self,
-        config: Config,
-        edges: Tensor,
+        model: Encoder,
         weights: Weights,
         windows: Windows,
         chance: Chance | None,
     ) -> None:
-        self.config, self.edges, self.weights, self.windows = config, edges, weights, windows
+        config = model.config
+        self.config, self.edges, self.weights, self.windows = config, model.edges, weights, windows
+        self.features = [feature for feature, _ in model.tables()]
         self.padded = (windows.items == 0).sum(1)
         self.chance, self.dropout = chance, Dropout(chance)
         self.scale = math.sqrt(config.width) * (scale_of(config.dropout) if chance else 1.0)
@@ -117,9 +119,11 @@ class Passage:
             slopes = block.back(slopes)
         slopes = self.dropout.back(slopes.view(*self.windows.items.shape, -1))  # (B, T, D)
         places = by_place(slopes, self.weights.places)
+        items, *others = self._of_tables(slopes * self.scale, items)
         norm, shift = self.norm.slopes
         return Weights(
-            *self._of_tables(slopes * self.scale, items),
+            items=items,
+            others=tuple(others),
             places=places,
             blocks=tuple(block.slopes for block in self.blocks),
             norm=norm,
@@ -128,37 +132,37 @@ class Passage:
 
     def _inputs(self) -> Tensor:
         """(B, T, D); see `Encoder`."""
-        weights, windows = self.weights, self.windows
-        shape = windows.items.shape
-        parts = [torch.embedding(weights.items, windows.items)]
-        if len(weights.weeks):
-            parts.append(torch.embedding(weights.weeks, windows.weeks))
-        if len(weights.users):
-            users = torch.embedding(weights.users, windows.users)[:, None]
-            parts.append(users.expand(-1, shape[1], -1))
-        if len(weights.ratings):
-            parts.append(torch.embedding(weights.ratings, windows.ratings))
+        weights, length = self.weights, self.windows.items.shape[1]
+        parts = [
+            self._looked_up(feature, table)
+            for feature, table in zip(self.features, self._tables(), strict=True)
+        ]
         x = torch.cat(parts, 2).mul_(self.scale)
         if not self.config.intervals:
-            x += weights.places[-shape[1] :]
+            x += weights.places[-length:]
         return self.dropout.forward(x)
 
-    def _of_tables(self, slopes: Tensor, items: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Slopes (B, T, D) of the inputs to those of items, weeks, users and ratings."""
-        weights, windows, config = self.weights, self.windows, self.config
-        of_items, of_weeks, of_users, of_ratings = slopes.split(
-            (config.item_width, config.week_width, config.user_width, config.rating_width), 2
-        )
-        others = weights.weeks, weights.users, weights.ratings
-        weeks, users, ratings = map(torch.zeros_like, others)
-        items.index_add_(0, windows.items.flatten(), of_items.flatten(0, 1))
-        if len(weeks):
-            weeks.index_add_(0, windows.weeks.flatten(), of_weeks.flatten(0, 1))
-        if len(users):
-            users.index_add_(0, windows.users, of_users.sum(1))
-        if len(ratings):
-            ratings.index_add_(0, windows.ratings.flatten(), of_ratings.flatten(0, 1))
-        return items, weeks, users, ratings
+    def _tables(self) -> tuple[Tensor, ...]:
+        return self.weights.items, *self.weights.others
+
+    def _looked_up(self, feature: Feature, table: Tensor) -> Tensor:
+        """(B, T, its width)."""
+        found = torch.embedding(table, getattr(self.windows, feature.name))
+        if feature.per == "sequence":
+            return found[:, None].expand(-1, self.windows.items.shape[1], -1)
+        return found
+
+    def _of_tables(self, slopes: Tensor, items: Tensor) -> tuple[Tensor, ...]:
+        """Slopes (B, T, D) of the inputs to those of their tables, on top of those of items."""
+        tables = [items, *map(torch.zeros_like, self.weights.others)]
+        parts = slopes.split([table.shape[1] for table in tables], 2)
+        for feature, table, own in zip(self.features, tables, parts, strict=True):
+            ids = getattr(self.windows, feature.name)
+            if feature.per == "sequence":
+                table.index_add_(0, ids, own.sum(1))
+            else:
+                table.index_add_(0, ids.flatten(), own.flatten(0, 1))
+        return tuple(tables)
 
 
 class BlockPass:

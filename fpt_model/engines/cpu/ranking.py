@@ -40,7 +40,7 @@ def rank(
     def ranks(chosen: Tensor) -> Ranks:
         rows = filled(chosen, size)
         windows = sequences.windows(rows, sequences.held_out(rows, split), length)
-        passage = Passage(model.config, model.edges, weights, windows, None)
+        passage = Passage(model, weights, windows, None)
         features = passage.latest(known)[: len(chosen)]
         if protocols == ("uniform_100",):
             used = features[:, : model.config.item_width].contiguous()

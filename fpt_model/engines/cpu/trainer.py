@@ -123,7 +123,7 @@ class ThreadedTrainer(Trainer):
         config, progress = self.config, self.progress
         step = progress.epoch * self.steps + progress.step
         chance = Chance(config.dropout, self.seed, step, part.number)
-        passage = Passage(config, self.model.edges, weights, part.windows, chance)
+        passage = Passage(self.model, weights, part.windows, chance)
         features = passage.forward()
         targets = part.targets.flatten()
         if config.loss == "softmax":

@@ -22,7 +22,14 @@ def in_parts(rate: float) -> int:
 
 @triton.jit
 def left(key1, key2, site, place, RATE: tl.constexpr):
-    """Which places (int32) of a site stay; `key1` and `key2` uint32."""
+    """Which places of a site stay.
+
+    Args:
+        key1, key2: uint32, words of the step's key.
+        site: what the draw is for.
+        place: int32, any shape.
+        RATE: in units of 2^-32.
+    """
     x = place.to(tl.uint32) + mix(key1 + site)
     x = (x ^ (x >> 16)) * 0x7FEB352D ^ key2
     x = (x ^ (x >> 15)) * 0x846CA68B

@@ -112,7 +112,7 @@ class Engine:
         self.negative_search = largest.bit_length()
 
     def _index_met(self) -> None:
-        self.unseen = self.config.rivals == "unseen" and self.config.loss == "softmax"
+        self.unseen = self.config.exclude_seen and self.config.loss == "softmax"
         if not self.unseen:
             self.met = self._ints(1, 1).int()
             return

@@ -50,7 +50,7 @@ def inputs(engine: "Engine", at: Buffers, now: Tensor, source: Source, *, train:
             adam.sum_squares[(len(squares),)](engine.weights.params, squares, BLOCK=BLOCK)
             group_slopes(engine)
             _meet(engine, now, source)
-    chances = config.dropout, config.item_dropout, config.user_dropout
+    chances = config.dropout, config.sse_item, config.sse_user
     rates = [in_parts(one) if train else 0 for one in chances]
     tokens.lay_out[(batch, -(-config.max_length // tile))](
         *(now, engine.key, weights.params, *tables(engine), weights.offset("positions.0")),

@@ -11,7 +11,7 @@ Letters: B sequences, N tokens, T sequence, D width, K columns, R interval rows,
 import triton
 import triton.language as tl
 
-from fpt_model.data import sequences
+from fpt_model import features
 from fpt_model.engines.jagged.dropout import WHOLE, left, times_left
 from fpt_model.engines.multiseed.chance import below, bits, step_key
 
@@ -19,7 +19,7 @@ FIRST: tl.constexpr = tl.constexpr(0)
 BEGIN: tl.constexpr = tl.constexpr(1)
 USER: tl.constexpr = tl.constexpr(2)
 SCALE: tl.constexpr = tl.constexpr(3)
-RATINGS: tl.constexpr = tl.constexpr(sequences.RATINGS)
+RATINGS: tl.constexpr = tl.constexpr(features.RATINGS)
 
 
 @triton.jit

@@ -39,7 +39,7 @@ def fits(config: Config) -> bool:
         and config.rating_width == 0
         and config.width <= MAX_WIDTH
         and config.max_length <= MAX_LENGTH
-        and config.item_dropout < 1
+        and config.sse_item < 1
     )
 
 

@@ -79,8 +79,8 @@ def choose(
         T=engine.layout.length,
         SEARCH=engine.search,
         TRAIN=train,
-        ITEM_RATE=config.item_dropout if train else 0.0,
-        USER_RATE=config.user_dropout if train else 0.0,
+        ITEM_RATE=config.sse_item if train else 0.0,
+        USER_RATE=config.sse_user if train else 0.0,
     )
 
 
