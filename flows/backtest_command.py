@@ -17,7 +17,8 @@ First = Annotated[datetime | None, typer.Option("--from", formats=FORMATS, help=
 Last = Annotated[datetime | None, typer.Option("--to", formats=FORMATS, help="Last day.")]
 Every = Annotated[int, typer.Option("--every", min=1, help="Months from one day to the next.")]
 Days = Annotated[
-    list[datetime], typer.Option("--on", formats=FORMATS, help="A day; repeatable; in place of.")
+    list[datetime],
+    typer.Option("--on", formats=FORMATS, help="One day; repeatable. Instead of --from and --to."),
 ]
 
 
@@ -36,7 +37,7 @@ def backtest(
 ) -> None:
     """Train on what was known on each of several days, and rank what really came next.
 
-    Beside it stands the leave-one-out figure of the same weights and users.
+    The leave-one-out figure of the same models and users is shown beside it.
     """
 
     def run() -> list[str]:

@@ -28,17 +28,19 @@ Dataset = Annotated[
     DatasetName,
     typer.Option(
         metavar="NAME",
-        help=f"Data set: {', '.join(NAMES)}, or your own, that NAME.toml describes. "
+        help=f"Data set: {', '.join(NAMES)}, or your own, which NAME.toml describes. "
         "`synthetic` needs no network.",
     ),
 ]
 Source = Annotated[
     Path | None,
     typer.Option(
-        help="Archive on this machine, instead of fetching it; of your own data its file or folder."
+        help="Archive on this machine; without it, the archive is fetched. Of your own data: "
+        "its file or folder."
     ),
 ]
-Retain = Annotated[Retention, typer.Option(help="Which users and items stay.")]
+KEPT = "Users and items to keep: with five interactions or more (5-core), or all (cold-start)."
+Retain = Annotated[Retention, typer.Option(help=KEPT)]
 
 
 def _repeatable(
@@ -54,11 +56,9 @@ def _repeatable(
     return typer.Option(f"--{name}", parser=parse, metavar=f"[{'|'.join(words)}]", help=text)
 
 
-Retains = Annotated[
-    list[Any], _repeatable("retention", get_args(Retention), "Repeatable: one table each.")
-]
+Retains = Annotated[list[Any], _repeatable("retention", get_args(Retention), f"{KEPT} Repeatable.")]
 _SLUGS = get_args(ModelSlug)
-_NAMED = "Variant, by either name (sas_fpt, SAS-FPT); repeatable."
+_NAMED = "Model, by either name (sas_fpt or SAS-FPT); repeatable."
 Models = Annotated[list[Any], _repeatable("model", _SLUGS, _NAMED, slug_of)]
 TableModels = Annotated[
     list[Any] | None,
@@ -76,16 +76,26 @@ def _setting(text: str) -> tuple[str, str]:
 Changed = Annotated[
     list[Any],
     typer.Option(
-        "--set", parser=_setting, metavar="NAME=VALUE", help="Change the preset; repeatable."
+        "--set",
+        parser=_setting,
+        metavar="NAME=VALUE",
+        help="Change one setting of the preset, such as item_width=64; repeatable.",
     ),
 ]
-PresetName = Annotated[Preset, typer.Option(help="Named settings of a training.")]
-SeedCount = Annotated[int, typer.Option("--seeds", min=1, max=1000, help="Seeds 0 to N - 1.")]
-DeviceName = Annotated[Device, typer.Option(help="`auto` takes a GPU where there is one.")]
-MaxRejects = Annotated[int, typer.Option(min=0, help="Lines or rows that may be unreadable.")]
+PresetName = Annotated[Preset, typer.Option(help="Named set of training settings.")]
+SeedCount = Annotated[
+    int,
+    typer.Option(
+        "--seeds", min=1, max=1000, help="Train each model N times, with seeds 0 to N - 1."
+    ),
+]
+DeviceName = Annotated[
+    Device, typer.Option(help="Where to train; `auto` takes a GPU if there is one.")
+]
+MaxRejects = Annotated[int, typer.Option(min=0, help="How many lines or rows may be unreadable.")]
 AsOf = Annotated[
     datetime | None,
-    typer.Option(formats=["%Y-%m-%d"], help="Only ratings before this day (UTC) are known."),
+    typer.Option(formats=["%Y-%m-%d"], help="Use only ratings from before this day (UTC)."),
 ]
 HomeDir = Annotated[
     Path, typer.Option("--home", envvar="FPT_HOME", help="Folder of the pipeline's files.")
@@ -93,15 +103,17 @@ HomeDir = Annotated[
 Accept = Annotated[
     list[Any],
     _repeatable(
-        "accept", get_args(Suspicion), "What audits may suspect, as it is right; repeatable."
+        "accept",
+        get_args(Suspicion),
+        "A warning of the audits that you have looked at and accept; repeatable.",
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts; errors too.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts, errors too.")]
 Wait = Annotated[
     bool | None,
     typer.Option(
         "--wait/--no-wait",
-        help="Wait for another run that is at the same work. Default: at a terminal.",
+        help="Wait for another run that does the same work. Default at a terminal: yes.",
         show_default=False,
     ),
 ]
@@ -137,10 +149,16 @@ TABLES: Given = {"models": (TableModels, None), "seeds": (SeedCount, 5)}  # as t
 
 
 _CHOICE: Mapping[str, tuple[Any, Any]] = {
-    "dataset": (_chosen("dataset", "Data set; else the only one, or the one named last."), ""),
+    "dataset": (
+        _chosen("dataset", "Data set. Default: the only one, or the one you named last."),
+        "",
+    ),
     "retention": (_chosen("retention", "5-core or cold-start."), ""),
-    "model": (_chosen("model", "Such as SAS-FPT; else the best on validation."), ""),
-    "run_id": (_chosen("run", "A training's id, or how it begins; else the best."), ""),
+    "model": (_chosen("model", "Such as SAS-FPT. Default: the best on validation."), ""),
+    "run_id": (
+        _chosen("run", "Id of a training, or how it begins. Default: the best on validation."),
+        "",
+    ),
 }
 
 
