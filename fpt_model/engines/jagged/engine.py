@@ -61,15 +61,23 @@ class Engine(EngineState):
     def differentiate(self, n: int) -> int:
         """The next step's gradients; returns how many partial sums its loss has."""
         at = self.buffers_in_use()
+
+        # which sequences, and the step's random key
         tokens.begin_step[(1,)](
             *(self.plan, self.now, self.keys, self.clock, self.key),
             PLAN=self.now.numel(),
             P=power_of_two(self.now.numel()),
         )
+
+        # forward
         inputs(self, at, self.now, self.source, train=True)
         forward(self, at, self.now, n, train=True)
+
+        # loss, then back to every activation
         count = loss_slopes(self, at, n)
         backward(self, at, n)
+
+        # gradients of weights; Adam needs those that were put aside, too
         weight_sums(self, at)
         self.streams.join_streams()
         return count
@@ -82,11 +90,15 @@ class Engine(EngineState):
         n = rounded(batch * length)
         if self.ranking is None or self.ranking.n_tokens < n:
             self.ranking = self._new_buffers(n, train=False)
+
+        # windows as a step's sequences, without their padding
         lengths = real.sum(1)
         first = torch.nn.functional.pad(lengths.cumsum(0), (1, 0))
         scales = windows.scales.clamp(max=LARGEST)
         others = [torch.nn.functional.pad(row, (0, 1)) for row in (windows.users, scales)]
         now = torch.stack([first, first, *others]).int()
+
+        # forward; a window's last token is where the next one begins, less one
         flat = (windows.items, windows.weeks, windows.ratings, windows.times, windows.asked)
         source = Source(*(x[real] for x in flat))
         inputs(self, self.ranking, now, source, train=False)

@@ -24,6 +24,8 @@ def weight_sums(engine: EngineState, at: Buffers) -> None:
     config, weights, batch = engine.config, engine.weights, engine.config.batch_size
     width = power_of_two(min(weights.columns, 64))
     across = -(-config.width // width)
+
+    # looked-up tables, then positions: beside the products, as they add to other places
     with engine.streams.on_side_stream():
         tokens.embedding_slopes[(batch, -(-config.max_length // 32))](
             *(engine.now, engine.key, engine.scattered, *tables(engine.weights)),
@@ -47,6 +49,8 @@ def weight_sums(engine: EngineState, at: Buffers) -> None:
             BW=width,
             RATE=config.dropout if config.intervals else 0,
         )
+
+    # matrices, and the interval tables as blocks saw them, in one launch
     jobs = engine.jobs
     weight_slopes[(len(jobs.table), engine.splits)](
         *(engine.now, at.arena, jobs.table, engine.product_parts, engine.product_size),
@@ -58,6 +62,8 @@ def weight_sums(engine: EngineState, at: Buffers) -> None:
         ALIGNED=jobs.aligned,
         num_warps=8,
     )
+
+    # interval tables: what blocks saw, by their dropout
     if config.intervals:
         table = at.tables[0, 0].numel()
         factor = 1 / math.sqrt(head_width(engine.config)) / attention.LARGER.value
@@ -93,6 +99,8 @@ def group_slopes(engine: EngineState) -> None:
 def update(engine: EngineState, at: Buffers, count: int) -> None:
     """The step's loss, of `count` partial sums, and Adam."""
     config, weights, batch = engine.config, engine.weights, engine.config.batch_size
+
+    # norms and loss
     adam.sum_up[(1,)](
         *(
             engine.now,
@@ -108,6 +116,8 @@ def update(engine: EngineState, at: Buffers, count: int) -> None:
         GROUPED=len(engine.group_losses),
         CHUNK=BLOCK,
     )
+
+    # Adam
     adam.adam[(weights.size // BLOCK,)](
         *(engine.now, engine.key, weights.params, weights.rounded, weights.moments),
         *(weights.squares, weights.grads, engine.scattered, at.item_parts, engine.product_parts),

@@ -82,11 +82,15 @@ class Engine(EngineState):
         config, layout = self.config, self.layout
         if config.intervals:
             drop_tables(self, 0, train=False)
+
+        # windows a thousand at a time, and scratch for so many
         n = len(batch.users)
         size = min(AT_ONCE, n)
         if self.ranking is None or len(self.ranking.x) != self.seeds * size:
             self.ranking = Scratch(layout, config, self.seeds * size, train=False, like=self.params)
         at = self.ranking
+
+        # the chain without training, of every window; its last position is kept
         rows = torch.arange(n, dtype=torch.int32, device=self.device)
         parts = []
         for some in rows.split(size):
@@ -95,6 +99,8 @@ class Engine(EngineState):
             forward(self, at, batch, 0, train=False)
             last = at.x.view(self.seeds, size, layout.length, layout.width)[:, :, -1]
             parts.append(last[:, : len(some), : config.width].clone())
+
+        # last norm
         weight, bias = (self._column(f"norm.{part}") for part in ("weight", "bias"))
         x = torch.nn.functional.layer_norm(torch.cat(parts, 1), (config.width,), eps=1e-8)
         return x * weight[:, None] + bias[:, None]

@@ -21,9 +21,12 @@ def train_step(engine: EngineState, step: int) -> None:
     What does not wait for one another runs side by side, where the engine has streams for it.
     """
     assert engine.batch is not None
+
+    # the next step's draws, beside this step: they need no weights
     if step + 1 < engine.steps:
         with engine.streams.on_side_stream(0):
             draw(engine, engine.batch, step + 1)
+
     gradients(engine, engine.batch, step)
     _adam(engine, step)
 
@@ -83,12 +86,16 @@ def choose(
 def gradients(engine: EngineState, batch: Batch, step: int) -> None:
     """All of a step but its draws and the update."""
     at, layers = engine.scratch, engine.config.blocks
+
+    # forward, then back block by block; the loss is summed up beside what follows
     forward(engine, at, batch, step, train=True)
     for layer in reversed(range(layers)):
         chain.back(engine, at, batch, layer, step)
         if layer == layers - 1:
             with engine.streams.on_side_stream(0):
                 _losses(engine, at, step)
+
+    # Weights' gradients run beside the chain's last launch; Adam waits for all of them.
     _sums(engine, at, step)
     chain.leave(engine, at, step)
     if not engine.config.intervals:
@@ -103,6 +110,7 @@ def _sums(engine: EngineState, at: Scratch, step: int) -> None:
         launches.reverse()
     if engine.config.intervals:
         launches.append(summing.interval_slopes)
+
     for side, launch in enumerate(launches, 1):
         with engine.streams.on_side_stream(side):
             launch(engine, at, step)

@@ -2,7 +2,6 @@
 
 import importlib
 import struct
-import sys
 import zlib
 from pathlib import Path
 
@@ -12,11 +11,9 @@ import pytest
 from warehouse.catalogue import writing
 from warehouse.home import Home
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "benchmarks"))
+ROOT = Path(__file__).parents[2]
 palette = importlib.import_module("palette")
 report_pictures = importlib.import_module("report_pictures")
-sys.path.remove(str(ROOT / "benchmarks"))
 
 
 @pytest.mark.parametrize("name", report_pictures.PICTURES)
