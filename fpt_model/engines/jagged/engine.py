@@ -50,7 +50,7 @@ class Engine(EngineState):
 
     def _state(self) -> list[Tensor]:
         weights = self.weights
-        flat = [weights.params, weights.rounded, weights.moments, weights.squares]
+        flat = [weights.params, weights.rounded, weights.exp_avg, weights.exp_avg_sq]
         return [*flat, self.clock, self.record]
 
     def step(self, n: int) -> None:

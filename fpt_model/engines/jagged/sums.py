@@ -119,8 +119,8 @@ def update(engine: EngineState, at: Buffers, count: int) -> None:
 
     # Adam
     adam.adam[(weights.size // BLOCK,)](
-        *(engine.now, engine.key, weights.params, weights.rounded, weights.moments),
-        *(weights.squares, weights.grads, engine.scattered, at.item_parts, engine.product_parts),
+        *(engine.now, engine.key, weights.params, weights.rounded, weights.exp_avg),
+        *(weights.exp_avg_sq, weights.grads, engine.scattered, at.item_parts, engine.product_parts),
         *(engine.table_of, engine.norms, weights.scattered),
         *(weights.o_products, at.item_parts[0].numel(), engine.product_size, engine.splits),
         *(config.l2, config.learning_rate, _log(config.beta1), _log(config.beta2)),
