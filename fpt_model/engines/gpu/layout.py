@@ -84,6 +84,11 @@ class Layout:
         """First element of a tensor; 0 for one that the model lacks."""
         return self.places[name].offset if name in self.places else 0
 
+    @property
+    def tables(self) -> tuple[int, ...]:
+        """First element of the table of each input."""
+        return tuple(self.places[name].offset for name in LOOKED_UP if name in self.places)
+
     def index_blocks(self, names: Sequence[str], device: torch.device) -> tuple[Tensor, Tensor]:
         """Of these tables: first and last block, exclusive, of each, (tables, 2) int32; and the
         table of each block, (P / BLOCK,) int32, -1 where it is none of them.

@@ -63,8 +63,7 @@ class Engine:
         self.weights = Weights(model, HALF)
         self.edges = model.edges.clamp(max=LARGEST).int()
         self.n_rows = self.config.time_span + 1 + len(self.edges) if self.config.intervals else 0
-        flat = (sequences.items, sequences.weeks, sequences.ratings)
-        self.source = Source(*flat, sequences.times, sequences.asked)
+        self.source = Source(self.config, sequences)
         self.keys = key[None].to(self.device)
         batch = self.config.batch_size
         self.clock, self.key = self._ints(2), self._ints(3)
@@ -217,8 +216,7 @@ class Engine:
         scales = windows.scales.clamp(max=LARGEST)
         others = [torch.nn.functional.pad(row, (0, 1)) for row in (windows.users, scales)]
         now = torch.stack([first, first, *others]).int()
-        flat = (windows.items, windows.weeks, windows.ratings, windows.times, windows.asked)
-        source = Source(*(x[real] for x in flat))
+        source = Source(self.config, windows, real)
         inputs(self, self.ranking, now, source, train=False)
         forward(self, self.ranking, now, n, train=False)
         return self.ranking.features[first[1:] - 1, : self.config.width].float()

@@ -26,8 +26,6 @@ from fpt_model.engines.jagged.shapes import (
     row_shape,
     site_of,
     statistics,
-    tables,
-    widths,
 )
 from fpt_model.engines.jagged.sums import group_slopes
 
@@ -51,15 +49,15 @@ def inputs(engine: "Engine", at: Buffers, now: Tensor, source: Source, *, train:
     chances = config.dropout, config.item_dropout, config.user_dropout
     rates = [one if train else 0 for one in chances]
     tokens.lay_out[(batch, -(-config.max_length // tile))](
-        *(now, engine.key, weights.params, *tables(engine), weights.offset("positions.0")),
-        *(source.items, source.weeks, source.ratings, source.times, source.asked),
-        *(at.items, at.weeks, at.users, at.ratings, at.times, at.asked),
+        *(now, engine.key, weights.params, weights.tables, weights.offset("positions.0")),
+        *(source.numbers, source.times, source.asked, at.numbers, at.times, at.asked),
         *(at.targets, at.sequence, at.x[0]),
         *(math.sqrt(config.width), engine.sequences.n_items, engine.sequences.n_users),
         B=batch,
         T=config.max_length,
         BM=tile,
-        **widths(engine),
+        K=weights.columns,
+        INPUTS=weights.inputs,
         POSITIONS=not config.intervals,
         TRAIN=train,
         RATE=rates[0],

@@ -9,7 +9,7 @@ import triton.language as tl
 from torch import Tensor
 
 from fpt_model.engines.gpu import rng
-from fpt_model.engines.gpu.layout import LOOKED_UP, aligned, power_of_two
+from fpt_model.engines.gpu.layout import aligned, power_of_two
 from fpt_model.engines.jagged.buffers import Buffers
 
 if TYPE_CHECKING:
@@ -48,11 +48,6 @@ def statistics(engine: "Engine", at: Buffers, name: str) -> tuple[Tensor, Tensor
     names = [norm_name(layer, which) for layer in range(engine.config.blocks) for which in (0, 1)]
     number = [*names, "norm"].index(name)
     return at.means[number], at.scales[number]
-
-
-def tables(engine: "Engine") -> tuple[int, ...]:
-    """First elements of the tables that are looked up: of items, weeks, users and ratings."""
-    return tuple(engine.weights.offset(name) for name in LOOKED_UP)
 
 
 def pair_tables(engine: "Engine") -> tuple[int, int, int, int]:
@@ -105,13 +100,3 @@ def row_shape(engine: "Engine") -> dict[str, Any]:
         "BM": ROWS_AT_ONCE,
         "P": power_of_two(columns),
     }
-
-
-def widths(engine: "Engine") -> dict[str, int]:
-    """Widths of item, week, user and rating: their own, padded, and from row to row."""
-    config = engine.config
-    own = {"IW": config.item_width, "WW": config.week_width, "UW": config.user_width}
-    own["RW"] = config.rating_width
-    padded = {f"{name[0]}P": power_of_two(width) for name, width in own.items()}
-    strides = {f"{name[0]}S": aligned(width) for name, width in own.items()}
-    return own | padded | strides | {"K": engine.weights.columns}

@@ -14,8 +14,6 @@ from fpt_model.engines.jagged.products import FIELDS, TILE, weight_slopes
 from fpt_model.engines.jagged.shapes import (
     head_width,
     pair_tables,
-    tables,
-    widths,
 )
 
 if TYPE_CHECKING:
@@ -29,10 +27,11 @@ def weight_sums(engine: "Engine", at: Buffers) -> None:
     across = -(-config.width // width)
     with engine.streams.on_side_stream():
         tokens.embedding_slopes[(batch, -(-config.max_length // 32))](
-            *(engine.now, engine.key, engine.scattered, *tables(engine)),
-            *(at.items, at.weeks, at.users, at.ratings, at.dx, math.sqrt(config.width)),
+            *(engine.now, engine.key, engine.scattered, weights.tables, at.numbers),
+            *(at.dx, math.sqrt(config.width)),
             BM=32,
-            **widths(engine),
+            K=weights.columns,
+            INPUTS=weights.inputs,
             POSITIONS=not config.intervals,
             RATE=config.dropout,
         )

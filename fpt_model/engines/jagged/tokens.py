@@ -11,7 +11,7 @@ Letters: B sequences, N tokens, T sequence, D width, K columns, R interval rows,
 import triton
 import triton.language as tl
 
-from fpt_model import features
+from fpt_model.engines.gpu.features import AT, PADDED, PER, ROWS, STRIDE, TOKEN, WIDTH
 from fpt_model.engines.gpu.rng import (
     EMBEDDING,
     ITEM,
@@ -33,7 +33,7 @@ BEGIN: tl.constexpr = tl.constexpr(1)
 USER: tl.constexpr = tl.constexpr(2)
 SCALE: tl.constexpr = tl.constexpr(3)
 WHOLE: tl.constexpr = tl.constexpr(4294967296.0)  # one, where reals are added as whole numbers
-RATINGS: tl.constexpr = tl.constexpr(features.RATINGS)
+FEW: tl.constexpr = tl.constexpr(16)  # rows of a table
 
 
 @triton.jit
@@ -75,38 +75,35 @@ def _replaced(ids, key1, key2, site, site_id, place, n, RATE: tl.constexpr):
 @triton.jit
 def _embed(
     x, flat, table, ids, places, t, here, key1, key2, root, place,
-    WIDTH: tl.constexpr, STRIDE: tl.constexpr, AT: tl.constexpr, P: tl.constexpr,
-    K: tl.constexpr, POSITIONS: tl.constexpr, RATE: tl.constexpr,
+    INPUT: tl.constexpr, K: tl.constexpr, POSITIONS: tl.constexpr, RATE: tl.constexpr,
 ):  # fmt: skip
-    """Columns AT to AT + WIDTH of a tile of inputs."""
-    w = tl.arange(0, P)
-    mask = here[:, None] & (w < WIDTH)[None, :]
-    values = tl.load(flat + table + ids[:, None] * STRIDE + w[None, :], mask=mask, other=0.0)
-    values = values * root
+    """One input's columns of a tile."""
+    w = tl.arange(0, INPUT[PADDED])
+    mask = here[:, None] & (w < INPUT[WIDTH])[None, :]
+    rows = flat + table + ids[:, None] * INPUT[STRIDE] + w[None, :]
+    values = tl.load(rows, mask=mask, other=0.0) * root
     if POSITIONS:
-        own = places + place[:, None] * K + AT + w[None, :]
+        own = places + place[:, None] * K + INPUT[AT] + w[None, :]
         values += tl.load(flat + own, mask=mask, other=0.0)
+    at = t[:, None] * K + INPUT[AT] + w[None, :]
     if RATE > 0:
-        at = t[:, None] * K + AT + w[None, :]
         values = dropout(values, fast_bits(key1, key2, EMBEDDING, at), RATE)
-    values = values.to(x.dtype.element_ty)
-    tl.store(x + t[:, None] * K + AT + w[None, :], values, mask=mask)
+    tl.store(x + at, values.to(x.dtype.element_ty), mask=mask)
 
 
 @triton.jit
 def lay_out(
-    now, key, flat, o_items, o_weeks, o_users, o_ratings, o_places,
-    all_items, all_weeks, all_ratings, all_times, all_asked,
-    items, weeks, users, ratings, times, asked, targets, sequence, x,
-    root, n_items, n_users,
+    now, key, flat, offsets, o_places, all_numbers, all_times, all_asked,
+    numbers, times, asked, targets, sequence, x, root, n_items, n_users,
     B: tl.constexpr, T: tl.constexpr, BM: tl.constexpr, K: tl.constexpr,
-    IW: tl.constexpr, WW: tl.constexpr, UW: tl.constexpr, RW: tl.constexpr,
-    IS: tl.constexpr, WS: tl.constexpr, US: tl.constexpr, RS: tl.constexpr,
-    IP: tl.constexpr, WP: tl.constexpr, UP: tl.constexpr, RP: tl.constexpr,
-    POSITIONS: tl.constexpr, TRAIN: tl.constexpr,
+    INPUTS: tl.constexpr, POSITIONS: tl.constexpr, TRAIN: tl.constexpr,
     RATE: tl.constexpr, ITEM_RATE: tl.constexpr, USER_RATE: tl.constexpr,
 ):  # fmt: skip
-    """Ids, targets and inputs of a tile of a sequence's tokens."""
+    """Numbers, targets and inputs of a tile of a sequence's tokens.
+
+    Of each of the INPUTS, items first: `offsets` of their tables, numbers of all interactions, and
+    where those of the tokens are written.
+    """
     b, tile = tl.program_id(0), tl.program_id(1)
     first = tl.load(now + b)
     length = tl.load(now + b + 1) - first
@@ -118,40 +115,29 @@ def lay_out(
     key1, key2 = words(key)
     source = tl.load(now + BEGIN * (B + 1) + b) + i
     user = tl.load(now + USER * (B + 1) + b)
-    ids = tl.load(all_items + source, mask=here, other=0)
-    ids = _replaced(ids, key1, key2, ITEM, ITEM_ID, t, n_items, ITEM_RATE)
-    tl.store(items + t, ids, mask=here)
+    items = tl.load(all_numbers[0] + source, mask=here, other=0)
+    items = _replaced(items, key1, key2, ITEM, ITEM_ID, t, n_items, ITEM_RATE)
+    tl.store(numbers[0] + t, items, mask=here)
     place = T - length + i
     if TRAIN:
-        tl.store(targets + t, tl.load(all_items + source + 1, mask=here, other=0), mask=here)
+        tl.store(targets + t, tl.load(all_numbers[0] + source + 1, mask=here, other=0), mask=here)
         tl.store(sequence + t, tl.zeros((BM,), tl.int32) + b, mask=here)
     tl.store(times + t, tl.load(all_times + source, mask=here, other=0), mask=here)
     tl.store(asked + t, tl.load(all_asked + source, mask=here, other=0), mask=here)
     _embed(
-        x, flat, o_items, ids, o_places, t, here, key1, key2, root, place,
-        IW, IS, 0, IP, K, POSITIONS, RATE,
+        x, flat, offsets[0], items, o_places, t, here, key1, key2, root, place,
+        INPUTS[0], K, POSITIONS, RATE,
     )  # fmt: skip
-    if WW > 0:
-        week = tl.load(all_weeks + source, mask=here, other=0)
-        tl.store(weeks + t, week, mask=here)
+    for n in tl.static_range(1, len(INPUTS)):
+        if INPUTS[n][PER] == TOKEN:
+            ids = tl.load(all_numbers[n] + source, mask=here, other=0)
+        else:
+            one = tl.zeros((BM,), tl.int32)
+            ids = _replaced(one + user, key1, key2, USER_SITE, USER_ID, one + b, n_users, USER_RATE)
+        tl.store(numbers[n] + t, ids, mask=here)
         _embed(
-            x, flat, o_weeks, week, o_places, t, here, key1, key2, root, place,
-            WW, WS, IW, WP, K, POSITIONS, RATE,
-        )  # fmt: skip
-    if UW > 0:
-        one = tl.zeros((BM,), tl.int32)
-        owner = _replaced(one + user, key1, key2, USER_SITE, USER_ID, one + b, n_users, USER_RATE)
-        tl.store(users + t, owner, mask=here)
-        _embed(
-            x, flat, o_users, owner, o_places, t, here, key1, key2, root, place,
-            UW, US, IW + WW, UP, K, POSITIONS, RATE,
-        )  # fmt: skip
-    if RW > 0:
-        rating = tl.load(all_ratings + source, mask=here, other=0)
-        tl.store(ratings + t, rating, mask=here)
-        _embed(
-            x, flat, o_ratings, rating, o_places, t, here, key1, key2, root, place,
-            RW, RS, IW + WW + UW, RP, K, POSITIONS, RATE,
+            x, flat, offsets[n], ids, o_places, t, here, key1, key2, root, place,
+            INPUTS[n], K, POSITIONS, RATE,
         )  # fmt: skip
 
 
@@ -163,13 +149,13 @@ def add_whole(to, place, values, mask):
 
 @triton.jit
 def _slopes(
-    dx, t, here, key1, key2, root, WIDTH: tl.constexpr, AT: tl.constexpr, P: tl.constexpr,
+    dx, t, here, key1, key2, root, INPUT: tl.constexpr,
     K: tl.constexpr, POSITIONS: tl.constexpr, RATE: tl.constexpr,
 ):  # fmt: skip
-    """Gradients of columns AT to AT + WIDTH of a tile of inputs, before their dropout."""
-    w = tl.arange(0, P)
-    mask = here[:, None] & (w < WIDTH)[None, :]
-    at = t[:, None] * K + AT + w[None, :]
+    """Gradients of one input's columns of a tile, before their dropout."""
+    w = tl.arange(0, INPUT[PADDED])
+    mask = here[:, None] & (w < INPUT[WIDTH])[None, :]
+    at = t[:, None] * K + INPUT[AT] + w[None, :]
     slope = tl.load(dx + at, mask=mask, other=0.0).to(tl.float32)
     if RATE > 0:
         slope = dropout(slope, fast_bits(key1, key2, EMBEDDING, at), RATE)
@@ -180,17 +166,14 @@ def _slopes(
 
 @triton.jit
 def embedding_slopes(
-    now, key, scattered, o_items, o_weeks, o_users, o_ratings,
-    items, weeks, users, ratings, dx, root,
-    BM: tl.constexpr, K: tl.constexpr,
-    IW: tl.constexpr, WW: tl.constexpr, UW: tl.constexpr, RW: tl.constexpr,
-    IS: tl.constexpr, WS: tl.constexpr, US: tl.constexpr, RS: tl.constexpr,
-    IP: tl.constexpr, WP: tl.constexpr, UP: tl.constexpr, RP: tl.constexpr,
+    now, key, scattered, offsets, numbers, dx, root,
+    BM: tl.constexpr, K: tl.constexpr, INPUTS: tl.constexpr,
     POSITIONS: tl.constexpr, RATE: tl.constexpr,
 ):  # fmt: skip
     """Gradients of a tile of a sequence's inputs to those of the tables that were looked up.
 
-    Where positions are part of the input, `dx` becomes the gradient before the dropout.
+    `offsets` and `numbers` of each of the INPUTS are as `lay_out` had and left them. Where
+    positions are part of the input, `dx` becomes the gradient before the dropout.
     """
     b, tile = tl.program_id(0), tl.program_id(1)
     first = tl.load(now + b)
@@ -201,35 +184,39 @@ def embedding_slopes(
     here = i < length
     t = first + i
     key1, key2 = words(key)
-    ids = tl.load(items + t, mask=here, other=0)
-    own = _slopes(dx, t, here, key1, key2, root, IW, 0, IP, K, POSITIONS, RATE)
-    w = tl.arange(0, IP)
-    mask = here[:, None] & (w < IW)[None, :]
-    add_whole(scattered, o_items + ids[:, None] * IS + w[None, :], own, mask)
-    if WW > 0:
-        ids = tl.load(weeks + t, mask=here, other=0)
-        own = _slopes(dx, t, here, key1, key2, root, WW, IW, WP, K, POSITIONS, RATE)
-        column = tl.arange(0, WP)
-        one = tl.max(ids, 0)
-        if tl.min(tl.where(here, ids, one), 0) == one:  # as usual: many additions to one place wait
-            add_whole(scattered, o_weeks + one * WS + column, tl.sum(own, 0), column < WW)
+    items = tl.load(numbers[0] + t, mask=here, other=0)
+    grad = _slopes(dx, t, here, key1, key2, root, INPUTS[0], K, POSITIONS, RATE)
+    w = tl.arange(0, INPUTS[0][PADDED])
+    mask = here[:, None] & (w < INPUTS[0][WIDTH])[None, :]
+    add_whole(scattered, offsets[0] + items[:, None] * INPUTS[0][STRIDE] + w[None, :], grad, mask)
+    for n in tl.static_range(1, len(INPUTS)):
+        own = _slopes(dx, t, here, key1, key2, root, INPUTS[n], K, POSITIONS, RATE)
+        if INPUTS[n][PER] == TOKEN:
+            ids = tl.load(numbers[n] + t, mask=here, other=0)
+            _by_number(scattered, offsets[n], ids, own, here, INPUTS[n])
         else:
-            some = here[:, None] & (column < WW)[None, :]
-            add_whole(scattered, o_weeks + ids[:, None] * WS + column[None, :], own, some)
-    if UW > 0:
-        one = tl.load(users + first)
-        own = _slopes(dx, t, here, key1, key2, root, UW, IW + WW, UP, K, POSITIONS, RATE)
-        w = tl.arange(0, UP)
-        add_whole(scattered, o_users + one * US + w, tl.sum(own, 0), w < UW)
-    if RW > 0:
-        ids = tl.load(ratings + t, mask=here, other=0)
-        own = _slopes(
-            dx, t, here, key1, key2, root, RW, IW + WW + UW, RP, K, POSITIONS, RATE
-        )  # fmt: skip
-        w = tl.arange(0, RP)
-        for one in tl.static_range(1, RATINGS + 1):  # few rows: summed here, additions wait less
+            one = tl.load(numbers[n] + first)
+            w = tl.arange(0, INPUTS[n][PADDED])
+            place = offsets[n] + one * INPUTS[n][STRIDE] + w
+            add_whole(scattered, place, tl.sum(own, 0), w < INPUTS[n][WIDTH])
+
+
+@triton.jit
+def _by_number(scattered, offset, ids, own, here, INPUT: tl.constexpr):
+    """Add gradients to rows that many tokens share: additions to one place wait for each other."""
+    w = tl.arange(0, INPUT[PADDED])
+    if INPUT[ROWS] > 0 and INPUT[ROWS] <= FEW:
+        for one in tl.static_range(1, INPUT[ROWS] + 1):
             theirs = tl.sum(tl.where((ids == one)[:, None], own, 0.0), 0)
-            add_whole(scattered, o_ratings + one * RS + w, theirs, w < RW)
+            add_whole(scattered, offset + one * INPUT[STRIDE] + w, theirs, w < INPUT[WIDTH])
+    else:
+        one = tl.max(ids, 0)
+        if tl.min(tl.where(here, ids, one), 0) == one:  # as usual with weeks
+            place = offset + one * INPUT[STRIDE] + w
+            add_whole(scattered, place, tl.sum(own, 0), w < INPUT[WIDTH])
+        else:
+            some = here[:, None] & (w < INPUT[WIDTH])[None, :]
+            add_whole(scattered, offset + ids[:, None] * INPUT[STRIDE] + w[None, :], own, some)
 
 
 @triton.jit

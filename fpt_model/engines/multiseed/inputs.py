@@ -164,9 +164,9 @@ def numbers_of(ids, sequence, rows, T: tl.constexpr, INPUTS: tl.constexpr):
     found = ()
     for n in tl.static_range(len(INPUTS)):
         if INPUTS[n][PER] == TOKEN:
-            found += (tl.load(ids[n] + sequence * T + rows),)
+            found += (tl.load(ids[n] + sequence * T + rows),)  # type: ignore[assignment]
         else:
-            found += (tl.load(ids[n] + sequence),)
+            found += (tl.load(ids[n] + sequence),)  # type: ignore[assignment]
     return found
 
 
