@@ -101,15 +101,8 @@ def update(engine: EngineState, at: Buffers, count: int) -> None:
 
     # norms and loss
     adam.sum_up[(1,)](
-        *(
-            engine.now,
-            engine.block_squares,
-            engine.spans,
-            at.losses,
-            engine.group_losses,
-            engine.norms,
-        ),
-        *(engine.record, count, config.l2),
+        *(engine.now, engine.block_squares, engine.spans, at.losses, engine.group_losses),
+        *(engine.norms, engine.record, count, config.l2),
         B=batch,
         TABLES=len(engine.spans),
         GROUPED=len(engine.group_losses),
@@ -118,10 +111,18 @@ def update(engine: EngineState, at: Buffers, count: int) -> None:
 
     # Adam
     adam.adam[(weights.size // BLOCK,)](
-        *(engine.now, engine.key, weights.params, weights.rounded, weights.exp_avg),
-        *(weights.exp_avg_sq, weights.grads, engine.scattered, at.item_parts, engine.product_parts),
-        *(engine.table_of, engine.norms, weights.scattered),
-        *(weights.o_products, at.item_parts[0].numel(), engine.product_size, engine.splits),
+        # the step's tokens and number
+        *(engine.now, engine.key),
+        # weights and moments
+        *(weights.params, weights.rounded, weights.exp_avg, weights.exp_avg_sq),
+        # gradients
+        *(weights.grads, engine.scattered, at.item_parts, engine.product_parts),
+        # norm penalty
+        *(engine.table_of, engine.norms),
+        # sizes
+        *(weights.scattered, weights.o_products),
+        *(at.item_parts[0].numel(), engine.product_size, engine.splits),
+        # rates
         *(config.l2, config.learning_rate, _log(config.beta1), _log(config.beta2)),
         *(config.beta1, config.beta2),
         B=batch,
