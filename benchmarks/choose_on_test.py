@@ -22,11 +22,11 @@ import pyarrow.parquet as pq
 import torch
 
 from fpt_model.data.sequences import load
-from fpt_model.engines.choose import device_of, engine_of, trainers_of
+from fpt_model.engines.choose import device_of, engine_of
 from fpt_model.evaluation.metrics import ndcg
 from fpt_model.evaluation.ranks import Ranks
 from fpt_model.training.jobs import Job, read_jobs
-from fpt_model.training.trainer import Trainer
+from fpt_model.training.trainer import Trainer, trainers_of
 
 JOBS = "jobs-on-test.json"
 

@@ -1,23 +1,24 @@
-"""Milliseconds of a TiSASRec training step on the CPU: the public TiSASRec.pytorch and ours.
+"""TiSASRec on the CPU, a training step and an evaluation: the public TiSASRec.pytorch and ours.
 
-    python benchmarks/cpu_step.py --sequences S --reference DIR
+    python benchmarks/cpu_step.py --sequences S --reference DIR --record
 
-Both train in turn at the paper's sizes (B = 128, T = 50, D = 50, two blocks) on the same histories,
-each with its own sampler. A figure is the median over the steps of all rounds but the first.
+Both in turn at the paper's sizes (B = 128, T = 50, D = 50, two blocks) on the same histories, each
+with its own sampler. A step is the median over those of all rounds but the first. An evaluation
+ranks every user's test item among 100 sampled items; the reference draws them as it goes, ours are
+in the file.
 """
 
 import argparse
-import statistics
 from itertools import chain
 from pathlib import Path
+from statistics import median
 
 import torch
-from reference import Reference, as_our_command, seconds
-from results import Result, command, cpu, record, versions
+from reference import Reference
+from results import Result, add_arguments, command, keep
+from timing import Trainings, as_our_command, facts, load, seconds
 
-from fpt_model.config import resolve
-from fpt_model.data.sequences import load
-from fpt_model.engines.cpu.trainer import ThreadedTrainer
+Times = list[list[float]]  # of each round
 
 
 def main() -> None:
@@ -25,45 +26,40 @@ def main() -> None:
     parser.add_argument("--sequences", type=Path, required=True)
     parser.add_argument("--reference", type=Path, required=True, help="its checkout")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--record", action="store_true", help="write docs/results/speed.json")
+    parser.add_argument("--evaluations", type=int, default=3, help="rounds of them")
+    add_arguments(parser)
     asked = parser.parse_args()
-    sequences = load(asked.sequences)
-    trainer = ThreadedTrainer(resolve("tisasrec", "paper"), 0, sequences)
-    theirs, ours = [], []
+    sequences = load(asked.sequences, "cpu")
+    trainings = Trainings("tisasrec", sequences)
+    (member,) = trainings.members
+
+    def evaluate() -> None:
+        with as_our_command():
+            member.ranked("test", ("uniform_100",))
+
     with Reference(asked.reference, sequences, torch.device("cpu")) as reference:
+        theirs: Times = []
+        ours: Times = []
         for _ in range(1 + asked.rounds):
             theirs.append(seconds(reference.step, 5))
             reference.wait_for_sampler()
-            ours.append(epoch_seconds(trainer))
-    step = statistics.median(chain(*ours[1:])) * 1e3
-    reference_step = statistics.median(chain(*theirs[1:])) * 1e3
-    ratio = reference_step / step
-    print(f"{cpu()}, torch {torch.__version__}, {torch.get_num_threads()} threads")
-    print(f"reference {reference_step:.0f} ms a step, ours {step:.1f} ms, {ratio:.1f} times")
-    for name, rounds in (("reference", theirs), ("ours", ours)):
-        medians = ", ".join(f"{statistics.median(found) * 1e3:.1f}" for found in rounds)
-        print(f"  {name}, medians of the rounds: {medians}")
-    if asked.record:
-        made = Result(
-            name="cpu_step",
-            ours=step,
-            reference=reference_step,
-            ratio=ratio,
-            unit="ms a step",
-            device=cpu(),
-            versions=versions("torch", "numpy"),
-            command=command(),
-        )
-        record(made)
+            ours.append(trainings.seconds_of_steps())
+        steps = result("cpu_step", ours[1:], theirs[1:], 1e3, "ms a step")
+        theirs = [seconds(reference.evaluate) for _ in range(asked.evaluations)]
+        ours = [seconds(evaluate, 5) for _ in range(asked.evaluations)]
+        keep(asked, steps, *([result("cpu_evaluation", ours, theirs, 1, "s")] if ours else []))
 
 
-def epoch_seconds(trainer: ThreadedTrainer) -> list[float]:
-    """Of each step of an epoch, without the smaller last one."""
-    with as_our_command():
-        found = seconds(trainer.step, trainer.steps - 1)
-    trainer.progress.step = 0
-    trainer.progress.epoch += 1
-    return found
+def result(name: str, ours: Times, theirs: Times, factor: float, unit: str) -> Result:
+    """Medians over all that was timed."""
+    one, other = (median(chain(*some)) * factor for some in (ours, theirs))
+    about = {"command": command(), "reference": other, "ratio": other / one}
+    made = Result(name, one, unit, **about, **facts("cpu"))
+    print(f"{name}: reference {other:.4g} {unit}, ours {one:.4g}, {other / one:.1f} times")
+    print(f"  {made.device}, {torch.get_num_threads()} threads; medians of the rounds:")
+    for side, rounds in (("reference", theirs), ("ours", ours)):
+        print(f"  {side}", *(f"{median(found) * factor:.3g}" for found in rounds))
+    return made
 
 
 if __name__ == "__main__":

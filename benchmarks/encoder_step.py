@@ -1,4 +1,4 @@
-"""Milliseconds of a training step of the encoder itself (`--engine plain`), settings by settings.
+"""Milliseconds of a training step of the encoder itself (`--engine reference`), by settings.
 
     python benchmarks/encoder_step.py --sequences S
 
@@ -8,20 +8,21 @@ training in a process of its own.
 """
 
 import argparse
-import statistics
 from multiprocessing import get_context
 from pathlib import Path
+from statistics import median
+from typing import Any
 
 import torch
-from large_step import LARGE, run_epoch
+from timing import LARGE, Trainings, facts, load
 
-from fpt_model.config import Setting, resolve
-from fpt_model.data.sequences import load
-from fpt_model.engines.choose import device_name, device_of
-from fpt_model.training.trainer import Trainer
-
-Changes = dict[str, Setting]
-UNSEEN: Changes = {"loss": "softmax", "rivals": "unseen", "rating_width": 16, "moment": "request"}
+Changes = dict[str, Any]
+UNSEEN: Changes = {
+    "loss": "softmax",
+    "exclude_seen": True,
+    "rating_width": 16,
+    "time_reference": "query",
+}
 CASES: dict[str, tuple[str, Changes]] = {
     "TiSASRec, preset paper": ("tisasrec", {}),
     "SAS-FPT, preset paper": ("sas_fpt", {}),
@@ -29,11 +30,11 @@ CASES: dict[str, tuple[str, Changes]] = {
     "SSE-PT, preset paper": ("sse_pt", {}),
     "TiSASRec, mask=queries": ("tisasrec", {"mask": "queries"}),
     "TiSASRec, two heads, windows=random": ("tisasrec", {"heads": 2, "windows": "random"}),
-    "SAS-FPT, softmax, rivals=unseen, ratings, moment=request": ("sas_fpt", UNSEEN),
+    "SAS-FPT, softmax, exclude_seen=true, ratings, time_reference=query": ("sas_fpt", UNSEEN),
     "large": ("sas_fpt", LARGE),
     "large, four heads": ("sas_fpt", LARGE | {"heads": 4}),
     "large, mask=queries": ("sas_fpt", LARGE | {"mask": "queries"}),
-    "large, rivals=unseen": ("sas_fpt", LARGE | {"rivals": "unseen"}),
+    "large, exclude_seen=true": ("sas_fpt", LARGE | {"exclude_seen": True}),
     "large, loss=bce": ("sas_fpt", LARGE | {"loss": "bce"}),
 }
 
@@ -44,25 +45,22 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--only", default="", help="part of a case's name")
     asked = parser.parse_args()
-    print(f"{device_name(device_of('cuda'))}, torch {torch.__version__}")
-    for name, (model, changes) in CASES.items():
+    print(facts())
+    for name, case in CASES.items():
         if asked.only in name:
-            with get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
-                step, memory, said = pool.apply(
-                    measure, (model, changes, asked.sequences, asked.epochs)
-                )
-            print(f"{name:58} {step:7.2f} ms {memory:6} MiB {said}", flush=True)
+            with get_context("spawn").Pool(1) as pool:
+                told = pool.apply(measure, (*case, asked.sequences, asked.epochs))
+            print(f"{name:58} {told}", flush=True)
 
 
-def measure(model: str, changes: Changes, path: Path, epochs: int) -> tuple[float, int, str]:
+def measure(model: str, changes: Changes, path: Path, epochs: int) -> str:
     """Milliseconds a step, MiB at most, and what the trainer had to say."""
-    sequences = load(path).to(device_of("cuda"))
-    trainer = Trainer(resolve(model, "paper", changes), 0, sequences)
+    some = Trainings(model, load(path), changes, engine="reference")
     notes: list[str] = []
-    trainer.say = notes.append
-    run_epoch(trainer)  # captures
-    step = statistics.median(run_epoch(trainer) for _ in range(epochs)) / trainer.steps
-    return step * 1e3, torch.cuda.max_memory_allocated() >> 20, "; ".join(notes)
+    some.members[0].training.say = notes.append
+    some.seconds()  # captures
+    step = median(some.seconds(epochs)) / some.steps * 1e3
+    return f"{step:7.2f} ms {torch.cuda.max_memory_allocated() >> 20:6} MiB {'; '.join(notes)}"
 
 
 if __name__ == "__main__":

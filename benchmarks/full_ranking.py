@@ -13,13 +13,10 @@ import statistics
 from pathlib import Path
 
 import torch
-from gpu import as_our_command, facts, seconds
 from results import Result, add_arguments, command, keep
+from timing import Trainings, as_our_command, facts, load, seconds
 
-from fpt_model.config import VARIANTS, resolve
-from fpt_model.data.sequences import load
-from fpt_model.engines.choose import device_of
-from fpt_model.engines.multiseed.trainer import FusedGroup
+from fpt_model.config import VARIANTS
 from fpt_model.evaluation.ranks import PROTOCOLS, Ranks, rank
 from fpt_model.training.trainer import scorer
 
@@ -32,14 +29,17 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=200)
     add_arguments(parser)
     asked = parser.parse_args()
-    config = resolve(asked.model, "paper")
-    sequences = load(asked.sequences).to(device_of("cuda"))
-    (member,) = FusedGroup(config, [0], sequences).members
-    member.step()
-    member.use(member.weights())  # now the plain model has them too
+    sequences = load(asked.sequences)
+    trainings = Trainings(asked.model, sequences)
+    trainings.to_the_end()
+    (member,) = trainings.members
+    weights = member.weights()
+    member.engine.load(weights)  # now the plain model has them too
 
     def plain() -> Ranks:
-        return rank(scorer(member.model, sequences), sequences, asked.split, config.max_length)
+        return rank(
+            scorer(member.model, sequences), sequences, asked.split, member.config.max_length
+        )
 
     def fused() -> Ranks:
         return member.ranked(asked.split)
@@ -49,11 +49,11 @@ def main() -> None:
         by_launches = fused()
         agreement(by_launches, plain())
         for number in range(asked.rounds):
-            member.engine.take_over()  # else the features would be those of the last time
-            ours.append(seconds(fused))
-            parts.append(seconds(fused))
+            member.engine.load(weights)  # else the features would be those of the last time
+            ours += seconds(fused)
+            parts += seconds(fused)
             if number % 20 == 0:
-                theirs.append(seconds(plain))
+                theirs += seconds(plain)
         by_graph = fused()
     for protocol in PROTOCOLS:
         assert by_graph.ranks[protocol].equal(by_launches.ranks[protocol]), protocol

@@ -14,6 +14,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import torch
+from fpt_model.engines.cpu.trainer import Part, divided
 from reference import module
 from results import Result, command, cpu, record, versions
 
@@ -25,7 +26,6 @@ from fpt_model.engines.cpu.attention import attention_mask
 from fpt_model.engines.cpu.chance import Chance
 from fpt_model.engines.cpu.near import Near, near_pairs
 from fpt_model.engines.cpu.threads import each, undivided
-from fpt_model.engines.cpu.trainer import Part, divided
 from fpt_model.model.encoder import Block, Time
 from fpt_model.model.intervals import interval_rows, scaled_intervals
 

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from argparse import Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any
@@ -157,22 +157,3 @@ def quiet() -> Iterator[None]:
     """Nothing of what it prints: a line a step, a dot for every hundred users, a bar."""
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         yield
-
-
-def seconds(step: Callable[[], object], times: int) -> list[float]:
-    """Of each call."""
-    found = []
-    for _ in range(times):
-        began = time.perf_counter()
-        step()
-        found.append(time.perf_counter() - began)
-    return found
-
-
-@contextlib.contextmanager
-def as_our_command() -> Iterator[None]:
-    """`python -m fpt_model` computes so; its code as published does not."""
-    torch.use_deterministic_algorithms(True)
-    torch.utils.deterministic.fill_uninitialized_memory = False
-    yield
-    torch.use_deterministic_algorithms(False)

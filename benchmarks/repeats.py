@@ -1,6 +1,6 @@
 """Does an epoch repeat itself to the bit? The same epoch from the same state, many times, on a GPU.
 
-    python benchmarks/repeats.py --sequences S --engine plain
+    python benchmarks/repeats.py --sequences S --engine reference
 
 What launches do side by side, and what is on its way while they go on, must not change the weights,
 however the GPU times it. A rare mistake of that kind shows only when an epoch is repeated often.
@@ -9,20 +9,16 @@ however the GPU times it. A rare mistake of that kind shows only when an epoch i
 import argparse
 import copy
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from gpu import as_our_command, facts
+from timing import Trainings, as_our_command, facts, load
 
-from fpt_model.config import resolve
-from fpt_model.data.sequences import Sequences, load
-from fpt_model.engines.choose import device_of, engine_of, trainers_of
 from fpt_model.files.checkpoints import State
-from fpt_model.training.trainer import Trainer
 
-SOFTMAX = {"loss": "softmax", "rivals": "unseen", "moment": "request", "heads": 2}
+SOFTMAX = {"loss": "softmax", "exclude_seen": True, "time_reference": "query", "heads": 2}
 # Model, settings beside the paper's, seeds side by side, share of the repetitions.
 CASES: tuple[tuple[str, Mapping[str, Any], int, float], ...] = (
     ("sasrec", {}, 1, 1.0),
@@ -41,39 +37,22 @@ def main() -> int:
     parser.add_argument("--times", type=int, default=300)
     parser.add_argument("--engine", default="auto", help="see `fpt_model.engines.choose.engine_of`")
     asked = parser.parse_args()
-    sequences = load(asked.sequences).to(device_of("cuda"))
+    sequences = load(asked.sequences)
     print(facts()["device"])
     differ = 0
     with as_our_command():
         for model, settings, seeds, share in CASES:
             times = max(2, round(share * asked.times))
-            members, engine = ready(asked.engine, model, settings, seeds, sequences)
-            found = differing(members, times)
+            some = Trainings(model, sequences, settings, seeds, asked.engine)
+            for _ in range(BEFORE):
+                some.to_the_end()
+                for member in some.members:
+                    member.end_epoch()
+            found = differing(some, times)
             named = " ".join([model, *(f"{name}={value}" for name, value in settings.items())])
-            print(f"{named}: {engine}, seeds {seeds}, {found} of {times} differ", flush=True)
+            print(f"{named}: {some.engine}, seeds {seeds}, {found} of {times} differ", flush=True)
             differ += found
     return min(differ, 1)
-
-
-def ready(
-    engine: str, model: str, settings: Mapping[str, Any], seeds: int, sequences: Sequences
-) -> tuple[Sequence[Trainer], str]:
-    """Trainings after some epochs, and the engine that trains them."""
-    config = resolve(model, "paper", settings)
-    engine = engine_of(engine, config, sequences.items.device)
-    members = trainers_of(config, range(seeds), sequences, engine)
-    for _ in range(BEFORE):
-        epoch(members)
-        for member in members:
-            member.end_epoch()
-    return members, engine
-
-
-def epoch(members: Sequence[Trainer]) -> None:
-    """One of all members; a step of the fused engine is an epoch of all."""
-    for member in members:
-        while member.progress.step < member.steps:
-            member.step()
 
 
 def copied(state: State) -> State:
@@ -82,14 +61,15 @@ def copied(state: State) -> State:
     return State(tensors, copy.deepcopy(state.facts))
 
 
-def differing(members: Sequence[Trainer], times: int) -> int:
+def differing(some: Trainings, times: int) -> int:
     """How many of the repetitions end with other weights than the first."""
+    members = some.members
     states = [copied(member.state()) for member in members]
     first, differ = None, 0
     for _ in range(times):
         for member, state in zip(members, states, strict=True):
             member.restore(copied(state))
-        epoch(members)
+        some.to_the_end()
         weights = [tensor for member in members for tensor in member.weights().values()]
         first = first or [tensor.clone() for tensor in weights]
         differ += not all(map(torch.equal, weights, first))

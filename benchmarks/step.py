@@ -9,22 +9,18 @@ some numbers of seeds side by side, which the recorded unit and command name.
 """
 
 import argparse
-import statistics
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
+from statistics import median
+from typing import Any
 
 import torch
-from gpu import as_our_command, facts, seconds, several
 from reference import Reference
 from results import Result, add_arguments, command, keep
+from timing import Trainings, facts, load, seconds
 
-from fpt_model.config import VARIANTS, resolve
-from fpt_model.data.sequences import Sequences, load
-from fpt_model.engines.choose import device_of
-from fpt_model.engines.multiseed.trainer import FusedGroup
+from fpt_model.config import VARIANTS
 
-MODELS = ("tisasrec", "sas_fpt")
 EPOCHS = 20  # of ours in a round, which go on as in a training
 STEPS = 24  # of the reference in a round
 
@@ -32,65 +28,56 @@ STEPS = 24  # of the reference in a round
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sequences", type=Path, required=True)
-    parser.add_argument("--models", choices=VARIANTS, nargs="+", default=MODELS)
+    parser.add_argument("--models", choices=VARIANTS, nargs="+", default=["tisasrec", "sas_fpt"])
     parser.add_argument("--seeds", type=int, nargs="*", default=[8, 16, 32], help="side by side")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--reference", type=Path, help="checkout of TiSASRec.pytorch")
     parser.add_argument("--profile", action="store_true", help="list the kernels of a step")
     add_arguments(parser)
     asked = parser.parse_args()
-    sequences = load(asked.sequences).to(device_of("cuda"))
+    sequences = load(asked.sequences)
     print(facts())
-    keep(asked, *steps(asked, sequences), *seed_steps(asked, sequences))
+    keep(asked, *steps(asked, sequences), *seed_steps(asked.seeds, sequences))
 
 
-def steps(asked: argparse.Namespace, sequences: Sequences) -> list[Result]:
+def steps(asked: argparse.Namespace, sequences: Any) -> list[Result]:
     """Steps of the models and of the reference, in turn."""
-    groups = {model: ready(model, 1, sequences) for model in asked.models}
-    ours: dict[str, list[float]] = {model: [] for model in groups}
+    trainings = {model: ready(model, 1, sequences) for model in asked.models}
+    ours: dict[str, list[float]] = {model: [] for model in trainings}
     theirs: list[float] = []
     with ExitStack() as open_things:
         if asked.reference:
             reference = Reference(asked.reference, sequences, sequences.items.device)
             open_things.enter_context(reference)
-            several(reference.step, 10)  # its samplers' queue fills, CUDA warms up
+            seconds(reference.step, 10)  # its samplers' queue fills, CUDA warms up
         for _ in range(asked.rounds):
             if asked.reference:
-                theirs += several(reference.step, STEPS)
-            with as_our_command():
-                for model, group in groups.items():
-                    ours[model] += several(partial(epoch, group), EPOCHS)
-    if asked.profile:
-        for model, group in groups.items():
-            list_kernels(model, group)
-    other = statistics.median(theirs) * 1e6 if theirs else None
-    return [
-        step_result(model, statistics.median(ours[model]) / group.engine.steps * 1e6, other)
-        for model, group in groups.items()
-    ]
+                theirs += seconds(reference.step, STEPS)
+            for model, some in trainings.items():
+                ours[model] += some.seconds(EPOCHS)
+    found = []
+    for model, some in trainings.items():
+        step = median(ours[model]) / some.steps * 1e6
+        other = median(theirs) * 1e6 if theirs else None
+        ratio = other / step if other else None
+        print(f"{model}: {step:.0f} µs a step; reference {other}, times {ratio}")
+        if asked.profile:
+            some.list_kernels()
+        about = {"command": command(), "reference": other, "ratio": ratio}
+        found.append(Result(f"{model}_step", step, "µs a step", **about, **facts()))
+    return found
 
 
-def step_result(model: str, ours: float, reference: float | None) -> Result:
-    ratio = reference / ours if reference else None
-    print(f"{model}: {ours:.0f} µs a step", end="")
-    print(f", reference {reference:.0f} µs, {ratio:.0f} times" if reference else "")
-    name = f"{model}_step"
-    return Result(
-        name, ours, "µs a step", command=command(), reference=reference, ratio=ratio, **facts()
-    )
-
-
-def seed_steps(asked: argparse.Namespace, sequences: Sequences) -> list[Result]:
+def seed_steps(numbers: list[int], sequences: Any) -> list[Result]:
     """Of TiSASRec, seed-steps a second: the best of the numbers of seeds that were asked for."""
     rates = {}
-    for seeds in asked.seeds:
-        group = ready("tisasrec", seeds, sequences)
-        with as_our_command():
-            middle = statistics.median(several(partial(epoch, group), 2 * EPOCHS))
-        rates[seeds] = seeds * group.engine.steps / middle
+    for seeds in numbers:
+        torch.cuda.reset_peak_memory_stats()
+        some = ready("tisasrec", seeds, sequences)
+        rates[seeds] = seeds * some.steps / median(some.seconds(2 * EPOCHS))
         memory = torch.cuda.max_memory_allocated() >> 20
         print(f"{seeds} seeds: {rates[seeds]:.0f} seed-steps a second, {memory} MiB at most")
-        del group
+        del some
     if not rates:
         return []
     best = max(rates, key=rates.__getitem__)
@@ -98,31 +85,12 @@ def seed_steps(asked: argparse.Namespace, sequences: Sequences) -> list[Result]:
     return [Result("seed_steps", rates[best], unit, command=command(), **facts())]
 
 
-def ready(model: str, seeds: int, sequences: Sequences) -> FusedGroup:
+def ready(model: str, seeds: int, sequences: Any) -> Trainings:
     """Trainings whose kernels are compiled and whose epoch is recorded."""
-    torch.cuda.reset_peak_memory_stats()
-    group = FusedGroup(resolve(model, "paper"), range(seeds), sequences)
-    first = seconds(partial(epoch, group))
-    several(partial(epoch, group), 2)
-    print(f"{model}, {seeds} seeds: first epoch {first:.1f} s, {group.engine.steps} steps")
-    return group
-
-
-def epoch(group: FusedGroup) -> None:
-    """An epoch of every seed, as a training has it, without its validation."""
-    group.run_epoch()
-    for member in group.members:
-        member.progress.step, member.progress.epoch = 0, member.progress.epoch + 1
-
-
-def list_kernels(model: str, group: FusedGroup) -> None:
-    activities = [torch.profiler.ProfilerActivity.CUDA]
-    with torch.profiler.profile(activities=activities) as profiled:
-        seconds(group.engine.graph.replay)
-    print(f"kernels of a step, {model}:")
-    for kernel in sorted(profiled.key_averages(), key=lambda kernel: -kernel.device_time_total):
-        if kernel.device_time_total:
-            print(f"  {kernel.key:24} {kernel.device_time_total / group.engine.steps:8.1f} µs")
+    some = Trainings(model, sequences, seeds=seeds)
+    first, *_ = some.seconds(3)
+    print(f"{model}, {seeds} seeds: {some.engine}, first epoch {first:.1f} s, {some.steps} steps")
+    return some
 
 
 if __name__ == "__main__":

@@ -13,8 +13,8 @@ import great_expectations.expectations as gxe
 from great_expectations.compatibility.pydantic import PrivateAttr
 from great_expectations.expectations.expectation import BatchExpectation, Expectation
 
-from expectations.ahead import Rows, ahead
 from expectations.outcome import Severity
+from expectations.prefetch import Rows, prefetched
 
 __all__ = [
     "SAMPLE_ROWS",
@@ -80,8 +80,8 @@ class OffendingRows(BatchExpectation):  # type: ignore[misc]
         runtime_configuration: Any = None,  # noqa: ARG002
         execution_engine: Any = None,  # noqa: ARG002
     ) -> dict[str, Any]:
-        count = ahead().count(self.rows)
-        sample = ahead().sample(self.rows, self.shown, self.most) if count else []
+        count = prefetched().count(self.rows)
+        sample = prefetched().sample(self.rows, self.shown, self.most) if count else []
         return {
             "success": count == 0,
             "result": {"unexpected_count": count, "partial_unexpected_index_list": sample},

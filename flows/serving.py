@@ -23,6 +23,8 @@ FILE = "prefect.yaml"
 AUTH = "PREFECT_SERVER_API_AUTH_STRING"
 OWNER_ALONE = 0o600
 LOCK = "up"  # held by the one `fpt up` of a home
+ALARM = "fpt-alarm"  # the automation, and the webhook block that it calls when there is one
+WEBHOOK = "FPT_ALARM_WEBHOOK"
 
 
 @dataclass(frozen=True)

@@ -93,8 +93,8 @@ def _start(processes: Processes, served: Served, host: str, port: int) -> None:
     for pool in served.pools:
         worker = [*prefect, "worker", "start", "--pool", pool, "--type", "process"]
         processes.start(f"worker-{pool}", [*worker, "--name", f"{pool}-here"])
-    setting_up = [sys.executable, "-m", "flows.setting_up", json.dumps(asdict(served))]
-    processes.run("setting-up", setting_up)
+    bootstrap = [sys.executable, "-m", "flows.bootstrap", json.dumps(asdict(served))]
+    processes.run("bootstrap", bootstrap)
 
 
 def _start_server(processes: Processes, host: str, port: int) -> None:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from fpt_model.config import PRESETS
+from fpt_model.config import ENGINES, PRESETS, engine_name
 from fpt_model.errors import InterruptedTrainingError, ModelError
 from fpt_model.simple.settings import SimpleConfig
 from fpt_model.variants import DISPLAY_NAMES, resolve_any
@@ -89,9 +89,10 @@ def _parser() -> argparse.ArgumentParser:
     for command in (train, train_all):
         command.add_argument(
             "--engine",
-            choices=("auto", "plain", "threaded", "fused", "graphed"),
+            type=engine_name,
+            choices=ENGINES,
             default="auto",
-            help="threaded is for a CPU; fused and graphed need a GPU",
+            help="multiseed and jagged need a GPU; reference is the encoder itself",
         )
     for command in (train, evaluate, train_all, recommend, explain):
         command.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
@@ -111,7 +112,7 @@ def _train(asked: argparse.Namespace) -> int:
     device = device_of(asked.device)
     if isinstance(config, SimpleConfig):
         from fpt_model.data.sequences import load
-        from fpt_model.simple.fitting import fit
+        from fpt_model.training.fitting import fit
 
         fit(load(asked.sequences), _folders(asked), config, _tell)
         return 0

@@ -45,9 +45,9 @@ class Feature:
 
 # The items come first: they are what is scored.
 FEATURES = (
-    Feature("items", "item_width", "token", replaced="item_dropout"),
+    Feature("items", "item_width", "token", replaced="sse_item"),
     Feature("weeks", "week_width", "token", rows=WEEKS, as_items=True),
-    Feature("users", "user_width", "sequence", replaced="user_dropout"),
+    Feature("users", "user_width", "sequence", replaced="sse_user"),
     Feature("ratings", "rating_width", "token", rows=RATINGS, as_items=True),
 )
 

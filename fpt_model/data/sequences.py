@@ -134,16 +134,16 @@ class Sequences:
             moved[by_name] = {name: x.to(device) for name, x in moved[by_name].items()}
         return Sequences(**moved)
 
-    def seen_at(self, moment: str) -> "Sequences":
-        """The same, looked back at from another moment.
+    def seen_at(self, time_reference: str) -> "Sequences":
+        """The same, looked back at from another time.
 
         Args:
-            moment: `last`, each interaction's own time and week; `request`, those of the next
+            time_reference: `last`, each interaction's own time and week; `query`, those of the next
                 one, that is when the recommendation is asked for. Behind the latest interaction
                 nothing is known, and it is asked for at once. A rating stays with its item: the
                 next one's is not given yet.
         """
-        if moment == "last":
+        if time_reference == "last":
             return self
         later = torch.arange(1, len(self.items) + 1, device=self.items.device)
         later[self.starts[1:] - 1] -= 1  # the latest of each history

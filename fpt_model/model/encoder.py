@@ -36,6 +36,7 @@ from fpt_model.features import FEATURES, Feature
 from fpt_model.model.fixed_point import bucket_sums, by_bucket, embedding
 from fpt_model.model.hstu import HstuBlock
 from fpt_model.model.intervals import interval_rows, scaled_intervals
+from fpt_model.model.layer_norm import LayerNorm
 
 Dropout = Callable[[Tensor, str], Tensor]
 """What is left of a tensor at a site. Chance says it in training, a test says it for both sides.
@@ -74,7 +75,7 @@ class Encoder(nn.Module):
         self.positions = _parameters(2 if config.on_pairs else 1, config.max_length, config.width)
         self.intervals = _parameters(2 if config.on_pairs else 0, n_buckets, config.width)
         self.blocks = nn.ModuleList(_block(config, n_buckets) for _ in range(config.blocks))
-        self.norm = nn.LayerNorm(config.width, eps=1e-8)
+        self.norm = LayerNorm(config.width, eps=1e-8)
         self._initialise()
 
     def _initialise(self) -> None:
@@ -213,9 +214,9 @@ class Block(nn.Module):
         super().__init__()
         width = config.width
         self.heads = config.heads
-        self.norm_attention = nn.LayerNorm(width, eps=1e-8)
+        self.norm_attention = LayerNorm(width, eps=1e-8)
         self.query, self.key, self.value = (nn.Linear(width, width) for _ in range(3))
-        self.norm_pointwise = nn.LayerNorm(width, eps=1e-8)
+        self.norm_pointwise = LayerNorm(width, eps=1e-8)
         self.pointwise_1, self.pointwise_2 = (nn.Linear(width, width) for _ in range(2))
 
     def forward(self, x: Tensor, mask: Tensor, time: "Time | None", drop: Dropout) -> Tensor:

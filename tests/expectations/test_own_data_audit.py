@@ -156,8 +156,8 @@ def test_what_comes_next_may_be_an_item_of_the_history(changed, own):
     """
     database = changed(SCALED + again + AHEAD)
     facts = replace(own, repeats="all", timestamp_min=1_640_000_000)
-    assert failed(database, suites.AHEAD, facts) == set()
-    assert failed(database, suites.AHEAD, replace(facts, repeats="first")) >= {
+    assert failed(database, suites.NEXT, facts) == set()
+    assert failed(database, suites.NEXT, replace(facts, repeats="first")) >= {
         "what came next is not in what was trained on",
         "n_candidates of full = items - history",
     }

@@ -19,7 +19,7 @@ from fpt_model.data.sequences import Windows, load
 from fpt_model.data.training_windows import examples
 from fpt_model.engines.gpu import rng
 from fpt_model.engines.gpu.layout import aligned
-from fpt_model.engines.jagged import engine, shapes
+from fpt_model.engines.jagged import engine, shapes, state
 from fpt_model.engines.jagged.plan import Histories
 from fpt_model.engines.jagged.sums import group_slopes
 from fpt_model.model.encoder import Encoder
@@ -52,10 +52,10 @@ def slow(*values):
 @pytest.fixture(autouse=True)
 def exact(monkeypatch):
     """Products in float32, and tiles that have neighbours at sizes the interpreter can do."""
-    monkeypatch.setattr(engine, "HALF", torch.float32)
+    monkeypatch.setattr(state, "HALF", torch.float32)
     monkeypatch.setattr(shapes, "KEYS", 16)
-    monkeypatch.setattr(engine, "ROUNDED", 128)
-    monkeypatch.setattr(engine, "SPLITS", 2)
+    monkeypatch.setattr(state, "ROUNDED", 128)
+    monkeypatch.setattr(state, "SPLITS", 2)
 
 
 class Step:
@@ -65,7 +65,7 @@ class Step:
         paper = resolve(slug, "paper")
         widths = {name: width for name, width in WIDTHS.items() if getattr(paper, name)}
         self.config = resolve(slug, "paper", SIZES | widths | settings)
-        self.sequences = load(path).to(DEVICE).seen_at(self.config.moment)
+        self.sequences = load(path).to(DEVICE).seen_at(self.config.time_reference)
         torch.manual_seed(1)
         edges = overflow_edges(self.sequences, self.config).cpu()
         n_items, n_users = self.sequences.n_items, self.sequences.n_users
@@ -89,7 +89,7 @@ class Step:
         self.engine.start_epoch(plan, 1, BEFORE)
         chosen = slice(batch, 2 * batch)
         self.inputs, self.targets = examples(self.sequences, rows[chosen], ends[chosen], length)
-        self.tokens = engine._rounded(plan.tokens[1])
+        self.tokens = state.rounded(plan.tokens[1])
 
     @property
     def at(self):
@@ -163,8 +163,8 @@ class Drawn:
         """Some ids are others."""
         config, sizes = self.config, self.sequences
         row = torch.arange(len(w.users), device=DEVICE)
-        of_items = rng.ITEM.value, rng.ITEM_ID.value, self.token, config.item_dropout, sizes.n_items
-        of_users = rng.USER.value, rng.USER_ID.value, row, config.user_dropout, sizes.n_users
+        of_items = rng.ITEM.value, rng.ITEM_ID.value, self.token, config.sse_item, sizes.n_items
+        of_users = rng.USER.value, rng.USER_ID.value, row, config.sse_user, sizes.n_users
         return replace(
             w, items=self._replaced(w.items, *of_items), users=self._replaced(w.users, *of_users)
         )
@@ -178,7 +178,7 @@ class Drawn:
 def plain_loss(step: Step, features: torch.Tensor) -> torch.Tensor:
     if step.config.loss == "softmax":
         met = None
-        if step.config.rivals == "unseen":
+        if step.config.exclude_seen:
             met = met_before(step.sequences, step.inputs.users, step.inputs.next_places)
         return softmax_loss(step.plain, features, step.targets, met)
     drawn = torch.zeros_like(step.targets)
@@ -193,8 +193,8 @@ SETTINGS = [
         {
             "heads": 2,
             "loss": "softmax",
-            "rivals": "unseen",
-            "moment": "request",
+            "exclude_seen": True,
+            "time_reference": "query",
             "rating_width": 2,
         },
     ),

@@ -15,7 +15,7 @@ pytest.importorskip("triton", reason="Triton has no build for this platform")
 from fpt_model.config import resolve
 from fpt_model.data.sequences import Windows, load
 from fpt_model.engines.gpu import rng
-from fpt_model.engines.multiseed import chain, engine, scratch, summing
+from fpt_model.engines.multiseed import chain, engine, scratch, state, summing
 from fpt_model.engines.multiseed.step import drop_tables, gradients, start, train_step
 from fpt_model.model.encoder import Encoder
 from fpt_model.model.intervals import overflow_edges
@@ -35,7 +35,7 @@ def slow(*values):
 @pytest.fixture(autouse=True)
 def exact(monkeypatch):
     monkeypatch.setattr(scratch, "OPERANDS", torch.float32)
-    monkeypatch.setattr(engine, "SPLITS", 2)
+    monkeypatch.setattr(state, "SPLITS", 2)
     monkeypatch.setattr(chain, "PIECE", 16)  # several to a matrix of the widest model here
     monkeypatch.setattr(summing, "COLUMNS_AT_ONCE", 16)
 
@@ -70,7 +70,7 @@ class Step:
         paper = resolve(slug, "paper")
         widths = {name: width for name, width in WIDTHS.items() if getattr(paper, name)}
         self.config = resolve(slug, "paper", SIZES | widths | settings)
-        self.sequences = load(path).to(DEVICE).seen_at(self.config.moment)
+        self.sequences = load(path).to(DEVICE).seen_at(self.config.time_reference)
         torch.manual_seed(1)
         edges = overflow_edges(self.sequences, self.config).cpu()
         self.models = [self._model(edges) for _ in range(SEEDS)]
@@ -178,8 +178,8 @@ class Drawn:
         rates, sizes = self.config, self.sequences
         return replace(
             w,
-            items=self._replaced(w.items, sites[0], tile, rates.item_dropout, sizes.n_items),
-            users=self._replaced(w.users, sites[1], tile[:1], rates.user_dropout, sizes.n_users),
+            items=self._replaced(w.items, sites[0], tile, rates.sse_item, sizes.n_items),
+            users=self._replaced(w.users, sites[1], tile[:1], rates.sse_user, sizes.n_users),
         )
 
     def _replaced(self, ids, sites: tuple[int, int], shape: tuple[int, ...], rate: float, n: int):
@@ -248,7 +248,7 @@ PAPER = {"max_length": 50, "time_span": 256, "item_width": 50}
 
 @pytest.mark.parametrize(
     ("variant", "sizes"),
-    [("sas_fpt", {"moment": "request"}), ("sasrec", {}), slow("tisasrec_plus", PAPER)],
+    [("sas_fpt", {"time_reference": "query"}), ("sasrec", {}), slow("tisasrec_plus", PAPER)],
 )
 def test_features_to_rank_by_are_those_of_the_plain_model(variant, sizes, histories):
     step = Step(histories, variant, dropout=0.3, **sizes)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from fpt_model.config import Config
 from fpt_model.engines.gpu.layout import aligned
+from fpt_model.engines.jagged.weights import columns_of
 from fpt_model.features import widths
 
 WITH_ONES = ("x", "normal", "y", "hidden")
@@ -87,7 +88,7 @@ class Buffers:
     def _forward_shapes(
         self, config: Config, rows: int, *, kept: bool
     ) -> dict[str, tuple[int, ...]]:
-        N, K, H, T = self.n_tokens, aligned(config.width + 1), config.heads, config.max_length
+        N, K, H, T = self.n_tokens, columns_of(config), config.heads, config.max_length
         L, R = config.blocks if kept else 1, max(rows, 8)
         by_row = (H, N if rows else 1, R)
         names = ("normal", "y", "hidden", "q", "attended", "summed")
@@ -105,7 +106,7 @@ class Buffers:
         }
 
     def _backward_shapes(self, config: Config, rows: int) -> dict[str, tuple[int, ...]]:
-        N, K, H, T = self.n_tokens, aligned(config.width + 1), config.heads, config.max_length
+        N, K, H, T = self.n_tokens, columns_of(config), config.heads, config.max_length
         L, R = config.blocks, max(rows, 8)
         shapes: dict[str, tuple[int, ...]] = dict.fromkeys(("dfeatures", "dx", "two"), (N, K))
         # of all blocks, since the gradients of all weights are summed at once

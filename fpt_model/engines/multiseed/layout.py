@@ -7,10 +7,6 @@ blocks use, positions and intervals, come last. Blocks follow one another, each 
 the order of the model: kernels reckon with it (`multiseed.tiles`).
 """
 
-from collections.abc import Mapping
-
-from torch import Tensor
-
 from fpt_model.engines.gpu.features import inputs_of
 from fpt_model.engines.gpu.layout import LOOKED_UP, Layout, power_of_two
 from fpt_model.model.encoder import Encoder
@@ -74,12 +70,3 @@ class PaddedLayout(Layout):
             self.add(name, shape, self.width, self.width)
         else:
             self.add(name, shape, 1, self.width)
-
-    def pack(self, tensors: Mapping[str, Tensor], flat: Tensor) -> None:
-        """Write a state dict into `flat`, (P,)."""
-        for name, place in self.places.items():
-            place.view(flat).copy_(tensors[name])
-
-    def unpack(self, flat: Tensor) -> dict[str, Tensor]:
-        """The tensors of `flat`, (P,), by name."""
-        return {name: place.view(flat).clone() for name, place in self.places.items()}

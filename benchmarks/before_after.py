@@ -1,0 +1,118 @@
+"""Are training steps as fast as before? Two checkouts in turn, in one run on one machine.
+
+    python benchmarks/before_after.py --before DIR --sequences S
+
+A checkout's process has its training ready, and is asked for epochs when the other has done its own
+and waits. The figure is the lower quartile of epochs on a GPU and of steps on a CPU, as what else a
+machine does only adds to them. Exit code 1 where a step takes over `--margin` longer. Cases are of
+step.py, large_step.py and cpu_step.py; those of a GPU only where there is one.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from statistics import quantiles
+from typing import Any
+
+import torch
+from timing import LARGE, Trainings, load
+
+# name: model, settings, seeds, device, epochs of a round
+CASES: dict[str, tuple[str, dict[str, Any], int, str, int]] = {
+    "step TiSASRec": ("tisasrec", {}, 1, "cuda", 20),
+    "step SAS-FPT": ("sas_fpt", {}, 1, "cuda", 20),
+    "step TiSASRec, 8 seeds": ("tisasrec", {}, 8, "cuda", 10),
+    "large_step": ("sas_fpt", LARGE, 1, "cuda", 8),
+    "large_step, 2 heads": ("sas_fpt", LARGE | {"heads": 2}, 1, "cuda", 8),
+    "cpu_step TiSASRec": ("tisasrec", {}, 1, "cpu", 1),
+    "cpu_step SAS-FPT": ("sas_fpt", {}, 1, "cpu", 1),
+}
+WARM = 5  # epochs on a GPU: steps of a new length are compiled and recorded
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--before", type=Path, help="another checkout")
+    parser.add_argument("--sequences", type=Path, required=True)
+    parser.add_argument("--only", default="", help="part of a case's name")
+    parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--margin", type=float, default=0.02)
+    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.worker:
+        work(asked.sequences)
+        return 0
+    if asked.before is None:
+        parser.error("--before: a checkout to compare with")
+    slower = [name for name in chosen(asked.only) if not holds(name, asked)]
+    print("slower: " + ", ".join(slower) if slower else "none is slower")
+    return int(bool(slower))
+
+
+def chosen(part: str) -> list[str]:
+    """Cases with that part in their name that can be measured here."""
+    there = ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",)
+    return [name for name, case in CASES.items() if part in name and case[3] in there]
+
+
+def holds(name: str, asked: argparse.Namespace) -> bool:
+    """Whether a case takes no longer than before, within the margin."""
+    here = Path(__file__).parents[1]
+    sides = {side: Side(root, asked) for side, root in (("before", asked.before), ("now", here))}
+    for side in sides.values():
+        side.ask(name)
+    took: dict[str, list[float]] = {side: [] for side in sides}
+    for number in range(asked.rounds):
+        for side in list(sides)[:: 1 if number % 2 else -1]:
+            took[side] += sides[side].ask("go")
+    for side in sides.values():
+        side.process.communicate()
+    before, now = (quantiles(took[side], n=4)[0] * 1e6 for side in ("before", "now"))
+    print(f"{name:24} before {before:9.1f} µs a step, now {now:9.1f}, {now / before - 1:+.1%}")
+    return now <= before * (1 + asked.margin)
+
+
+class Side:
+    """A checkout's process."""
+
+    def __init__(self, root: Path, asked: argparse.Namespace) -> None:
+        self.root = root
+        self.process = subprocess.Popen(
+            [sys.executable, __file__, "--worker", "--sequences", asked.sequences.resolve()],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=root,
+            env=os.environ | {"PYTHONPATH": str(root.resolve())},
+        )  # fmt: skip
+
+    def ask(self, words: str) -> list[float]:
+        """A case is made ready, or timed."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        print(words, file=self.process.stdin, flush=True)
+        answer = self.process.stdout.readline()
+        if not answer:
+            raise SystemExit(f"The process of {self.root} ended")
+        return list(json.loads(answer))
+
+
+def work(sequences: Path) -> None:
+    """Time the case that the first line names, whenever another line comes."""
+    import fpt_model
+
+    assert Path(fpt_model.__path__[0]).parent == Path.cwd(), "not the checkout's own code"
+    model, settings, seeds, device, epochs = CASES[input()]
+    trainings = Trainings(model, load(sequences, device), settings, seeds)
+    trainings.seconds(WARM if device == "cuda" else 1)
+    print([], flush=True)
+    for _ in sys.stdin:
+        if device == "cuda":
+            found = [one / trainings.steps for one in trainings.seconds(epochs)]
+        else:
+            found = trainings.seconds_of_steps()
+        print(found, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
