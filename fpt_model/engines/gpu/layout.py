@@ -111,6 +111,11 @@ class Layout:
             if moments:
                 self.pack({name: moments[f"{kind}.{name}"] for name in self.places}, flat)
 
+    @property
+    def tables(self) -> tuple[int, ...]:
+        """First element of the table of each input."""
+        return tuple(self.places[name].offset for name in LOOKED_UP if name in self.places)
+
     def index_blocks(self, names: Sequence[str], device: torch.device) -> tuple[Tensor, Tensor]:
         """Of these tables: first and last block, exclusive, of each, (tables, 2) int32; and the
         table of each block, (P / BLOCK,) int32, -1 where it is none of them.

@@ -99,8 +99,7 @@ class Engine(EngineState):
         now = torch.stack([first, first, *others]).int()
 
         # forward; a window's last token is where the next one begins, less one
-        flat = (windows.items, windows.weeks, windows.ratings, windows.times, windows.asked)
-        source = Source(*(x[real] for x in flat))
+        source = Source(self.config, windows, real)
         inputs(self, self.ranking, now, source, train=False)
         forward(self, self.ranking, now, n, train=False)
         return self.ranking.features[first[1:] - 1, : self.config.width].float()

@@ -13,8 +13,6 @@ from fpt_model.engines.jagged.products import FIELDS, TILE, weight_slopes
 from fpt_model.engines.jagged.shapes import (
     head_width,
     pair_tables,
-    tables,
-    widths,
 )
 from fpt_model.engines.jagged.state import EngineState
 
@@ -28,10 +26,11 @@ def weight_sums(engine: EngineState, at: Buffers) -> None:
     # looked-up tables, then positions: beside the products, as they add to other places
     with engine.streams.on_side_stream():
         tokens.embedding_slopes[(batch, -(-config.max_length // 32))](
-            *(engine.now, engine.key, engine.scattered, *tables(engine.weights)),
-            *(at.items, at.weeks, at.users, at.ratings, at.dx, math.sqrt(config.width)),
+            *(engine.now, engine.key, engine.scattered, weights.tables, at.numbers),
+            *(at.dx, math.sqrt(config.width)),
             BM=32,
-            **widths(engine.config),
+            K=weights.columns,
+            INPUTS=weights.inputs,
             POSITIONS=not config.intervals,
             RATE=config.dropout,
         )
@@ -102,15 +101,8 @@ def update(engine: EngineState, at: Buffers, count: int) -> None:
 
     # norms and loss
     adam.sum_up[(1,)](
-        *(
-            engine.now,
-            engine.block_squares,
-            engine.spans,
-            at.losses,
-            engine.group_losses,
-            engine.norms,
-        ),
-        *(engine.record, count, config.l2),
+        *(engine.now, engine.block_squares, engine.spans, at.losses, engine.group_losses),
+        *(engine.norms, engine.record, count, config.l2),
         B=batch,
         TABLES=len(engine.spans),
         GROUPED=len(engine.group_losses),
@@ -119,10 +111,18 @@ def update(engine: EngineState, at: Buffers, count: int) -> None:
 
     # Adam
     adam.adam[(weights.size // BLOCK,)](
-        *(engine.now, engine.key, weights.params, weights.rounded, weights.exp_avg),
-        *(weights.exp_avg_sq, weights.grads, engine.scattered, at.item_parts, engine.product_parts),
-        *(engine.table_of, engine.norms, weights.scattered),
-        *(weights.o_products, at.item_parts[0].numel(), engine.product_size, engine.splits),
+        # the step's tokens and number
+        *(engine.now, engine.key),
+        # weights and moments
+        *(weights.params, weights.rounded, weights.exp_avg, weights.exp_avg_sq),
+        # gradients
+        *(weights.grads, engine.scattered, at.item_parts, engine.product_parts),
+        # norm penalty
+        *(engine.table_of, engine.norms),
+        # sizes
+        *(weights.scattered, weights.o_products),
+        *(at.item_parts[0].numel(), engine.product_size, engine.splits),
+        # rates
         *(config.l2, config.learning_rate, config.beta1, config.beta2),
         B=batch,
         ITEM_SPLITS=len(at.item_parts) if config.loss == "softmax" else 0,

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from fpt_model.config import Config
+from fpt_model.engines.gpu.features import inputs_of
 from fpt_model.engines.gpu.layout import BLOCK, LOOKED_UP, Layout, Place, aligned
 from fpt_model.model.encoder import Encoder
 
@@ -36,6 +37,7 @@ class Weights(Layout):
         scattered: elements of looked-up tables and vectors, first; their gradients are scattered.
         o_products: first element of the products' matrices, which are last.
         columns: K, of every matrix that goes through the blocks.
+        inputs: as kernels take them.
     """
 
     def __init__(self, model: Encoder, half: torch.dtype) -> None:
@@ -43,6 +45,7 @@ class Weights(Layout):
         self.columns = columns_of(model.config)
         shapes = {name: tuple(value.shape) for name, value in model.named_parameters()}
         self._place_looked_up(shapes)
+        self.inputs = inputs_of(model.config, self)
         self.scattered = self.size
         self._place_tables(shapes)
         self.o_products = self.size

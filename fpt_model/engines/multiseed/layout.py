@@ -9,7 +9,6 @@ the order of the model: kernels reckon with it (`multiseed.tiles`).
 
 from fpt_model.engines.gpu.features import inputs_of
 from fpt_model.engines.gpu.layout import LOOKED_UP, Layout, power_of_two
-from fpt_model.features import widths
 from fpt_model.model.encoder import Encoder
 
 MOST_ROWS = 64  # of the interval table, that a program takes at a time
@@ -38,7 +37,7 @@ class PaddedLayout(Layout):
         width, length, rows: padded D, T and R.
         chunk: see `chunked`.
         blocks: the first element of the first block.
-        inputs: as kernels take them; `tables`: of each the first element.
+        inputs: as kernels take them.
     """
 
     def __init__(self, model: Encoder) -> None:
@@ -57,8 +56,7 @@ class PaddedLayout(Layout):
             if name.startswith(SHARED):
                 self.shared += self.places[name].size
         self.blocks = self.offset("blocks.0.norm_attention.weight")
-        self.inputs = inputs_of(config, power_of_two)
-        self.tables = tuple(self.offset(feature.table) for feature, _ in widths(config))
+        self.inputs = inputs_of(config, self)
 
     def _place(self, name: str, shape: tuple[int, ...]) -> None:
         """Positions lie at the end of theirs, as windows do."""
