@@ -11,7 +11,6 @@ Letters: see `fpt_model.engines.multiseed.forward`.
 import triton
 import triton.language as tl
 
-from fpt_model.engines.gpu.layer_norm import layer_norm_bwd
 from fpt_model.engines.multiseed.by_row import scores_by_row, summed_by_row, values_by_row
 from fpt_model.engines.multiseed.inputs import scattered_slopes
 from fpt_model.engines.multiseed.loss import loss_slopes
@@ -46,6 +45,7 @@ from fpt_model.engines.multiseed.tiles import (
     matrix_columns,
     matrix_rows,
     norm,
+    normed_backward,
     product,
     read,
     tile,
@@ -144,7 +144,7 @@ def pointwise_back(
     rows = first + tl.arange(0, M)
     rstd = tl.load(at(rsd, 1, layer, sequence, groups, LAYERS, T) + rows)
     weight, _ = norm(model, 1, D)
-    return layer_norm_bwd(dn, x_hat.to(tl.float32), rstd, weight, N, D)
+    return normed_backward(dn, x_hat.to(tl.float32), rstd, weight, N, D)
 
 
 @triton.jit
@@ -284,7 +284,7 @@ def back(
     rows = first + tl.arange(0, M)
     rstd = tl.load(at(rsd, 0, layer, sequence, groups, LAYERS, T) + rows)
     weight, _ = norm(model, 0, D)
-    out = layer_norm_bwd(dn, x_hat.to(tl.float32), rstd, weight, N, D)
+    out = normed_backward(dn, x_hat.to(tl.float32), rstd, weight, N, D)
     write(dx + wide * T * D + here, out, first, begin, M)
 
 

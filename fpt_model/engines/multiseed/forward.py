@@ -30,7 +30,6 @@ Arguments that many functions here have:
 import triton
 import triton.language as tl
 
-from fpt_model.engines.gpu.layer_norm import layer_norm
 from fpt_model.engines.multiseed.by_row import scores_by_row, summed_by_row, values_by_row
 from fpt_model.engines.multiseed.inputs import looked_up, numbers_of
 from fpt_model.engines.multiseed.saved import HAT, HAT2, VALUES, A, H, K, Q, V, X, at
@@ -47,6 +46,7 @@ from fpt_model.engines.multiseed.tiles import (
     matrix_columns,
     matrix_rows,
     norm,
+    normed,
     product,
     read,
     tile,
@@ -78,7 +78,7 @@ def project(
 
     # normalise: the query alone comes from the normed input
     weight, bias = norm(model, 0, D)
-    query, x_hat, _, rstd = layer_norm(x, weight, bias, N, D)
+    query, x_hat, rstd = normed(x, weight, bias, N, D)
     write(x_out + sequence.to(tl.int64) * T * D + here, query, first, begin, M)
     x, query = x.to(half), query.to(half)
 
@@ -313,7 +313,7 @@ def attend(
     # residual onto the normed query, second norm
     wide = sequence.to(tl.int64) * T * D
     weight, bias = norm(model, 1, D)
-    y, x_hat, _, rstd = layer_norm(read(x + wide + here, first, begin, M) + o, weight, bias, N, D)
+    y, x_hat, rstd = normed(read(x + wide + here, first, begin, M) + o, weight, bias, N, D)
     if TRAIN:
         hat_at = at(tiles, HAT2, layer, sequence, groups, LAYERS + 1, T * D)
         write(hat_at + here, x_hat, first, begin, M)

@@ -4,9 +4,8 @@ import triton
 import triton.language as tl
 
 from fpt_model.engines.gpu import layout
-from fpt_model.engines.gpu.layer_norm import layer_norm, layer_norm_bwd
 from fpt_model.engines.gpu.losses import bce
-from fpt_model.engines.multiseed.tiles import add_whole, read, write
+from fpt_model.engines.multiseed.tiles import add_whole, normed, normed_backward, read, write
 
 BLOCK = tl.constexpr(layout.BLOCK)
 
@@ -36,7 +35,7 @@ def loss_slopes(
     d, m = tl.arange(0, D), tl.arange(0, M)
     weight = tl.load(model + o_norm + d)
     bias = tl.load(model + o_norm + BLOCK + d)
-    f, x_hat, _, rstd = layer_norm(read(x, first, begin, M), weight, bias, N, D)
+    f, x_hat, rstd = normed(read(x, first, begin, M), weight, bias, N, D)
 
     # load both items' vectors
     target, negative = tl.load(targets + m), tl.load(negatives + m)
@@ -61,4 +60,4 @@ def loss_slopes(
     # last norm
     write(hat_out, x_hat, first, begin, M)
     write(dn_out, df, first, begin, M)
-    return layer_norm_bwd(df, x_hat, rstd, weight, N, D)
+    return normed_backward(df, x_hat, rstd, weight, N, D)

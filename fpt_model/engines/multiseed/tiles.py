@@ -75,6 +75,44 @@ def keep_mask(masks, first, begin, M: tl.constexpr, RATE: tl.constexpr):
 
 
 @triton.jit
+def normed(x, weight, bias, n, D: tl.constexpr):
+    """LayerNorm over the first n columns; also (x - mean) / sd, and 1 / sd.
+
+    Args:
+        x: (M, D) float32, zero from column n on.
+        weight, bias: (D,) float32.
+    """
+    inside = (tl.arange(0, D) < n)[None, :]
+
+    # Padding would join the variance once the mean is taken off: it is masked.
+    mean = tl.sum(x, 1) / n
+    centred = tl.where(inside, x - mean[:, None], 0.0)
+    rstd = 1 / tl.sqrt(tl.sum(centred * centred, 1) / n + 1e-8)
+    x_hat = centred * rstd[:, None]
+    return x_hat * weight[None, :] + bias[None, :], x_hat, rstd
+
+
+@triton.jit
+def normed_backward(dy, hat, rsd, weight, n, D: tl.constexpr):
+    """Gradient of the input of a LayerNorm, (M, D).
+
+    Args:
+        dy: (M, D) float32, gradient of its output.
+        hat: (M, D) float32, (x - mean) / sd.
+        rsd: (M,) float32, 1 / sd.
+        weight: (D,) float32.
+        n: columns that are no padding.
+    """
+    inside = (tl.arange(0, D) < n)[None, :]
+    dhat = dy * weight[None, :]
+
+    # dx = (dhat - mean(dhat) - hat · mean(dhat · hat)) / sd
+    inner = tl.sum(dhat * hat, 1) / n
+    dx = (dhat - (tl.sum(dhat, 1) / n)[:, None] - hat * inner[:, None]) * rsd[:, None]
+    return tl.where(inside, dx, 0.0)
+
+
+@triton.jit
 def product(a, b):
     """Matrix product of the operands as they are, summed in float32."""
     return tl.dot(a, b, input_precision="ieee")
