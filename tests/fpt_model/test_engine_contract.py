@@ -33,6 +33,7 @@ from fpt_model.engines.cpu import training as cpu_training
 from fpt_model.engines.cpu import weights as cpu_weights
 from fpt_model.engines.cpu.chance import scale_of
 from fpt_model.errors import ModelError
+from fpt_model.evaluation import ranks
 from fpt_model.evaluation.ranks import PROTOCOLS, rank
 from fpt_model.evaluation.scorer import scorer
 from fpt_model.features import FEATURES
@@ -451,6 +452,7 @@ SOURCES = {"cpu": NotedOnCpu, "jagged": CountedTokens, "multiseed": CountedTiles
 @pytest.fixture(autouse=True)
 def exact(monkeypatch):
     """Products in float32, parts and tiles of sizes that have neighbours here."""
+    monkeypatch.setattr(ranks, "BATCH", 2)
     monkeypatch.setattr(cpu_training, "SCORES", 1)
     monkeypatch.setattr(cpu_training, "FEWEST", 1)
     if find_spec("triton"):
