@@ -70,16 +70,20 @@ class CpuEngine(ModuleEngine):
     def differentiate(self, windows: Windows, targets: Tensor) -> Tensor:
         """See `ModuleEngine`."""
         owners, windows = windows.users, replaced(windows, self.config, self.sequences)
+
+        # what all parts share
         weights = weights_of(self.model, training=True)
         plain, count = weights.detached(), int((targets > 0).sum())
 
         def learn(part: Part) -> Learned:
             return self._learn(part, plain, count)
 
+        # each part on a thread; slopes are added in the order of the parts
         found = each(learn, divided(windows, targets, owners, self.config), self.threads)
         slopes = list(found[0].slopes.tensors())
         for one in found[1:]:
             torch._foreach_add_(slopes, list(one.slopes.tensors()))
+
         self._leave(weights, slopes)
         return self._add_penalties() + sum(one.loss for one in found)
 
@@ -100,11 +104,14 @@ class CpuEngine(ModuleEngine):
 
         Left to PyTorch, they take eight passes over the items.
         """
+        # norms of the tables: the gradient is table / norm
         tables, l2 = self.model.regularised(), self.config.l2
         with torch.no_grad():
             norms = torch.stack(torch._foreach_norm(tables))
             for table, norm in zip(tables, norms.tolist(), strict=True):
                 cast(Tensor, table.grad).add_(table, alpha=l2 / norm if norm else 0.0)
+
+        # groups of users, once there are any
         loss = l2 * norms.sum()
         groups = self.group_penalty() if int(self.training.groups[1]) >= 0 else None
         if groups is None:
@@ -118,6 +125,8 @@ class CpuEngine(ModuleEngine):
         chance = Chance(self.config.dropout, training.seed, training.steps_before, part.number)
         passage = Passage(self.model, weights, part.windows, chance)
         features = passage.forward()
+
+        # loss, and slopes by features and items
         targets = part.targets.flatten()
         if self.config.loss == "softmax":
             met = self.met(part.windows, part.owners)
@@ -127,14 +136,19 @@ class CpuEngine(ModuleEngine):
             shape = part.targets.shape
             drawn = self.negatives.draw(part.owners, shape, chance.uniform(shape))
             loss, slopes, items = bce(features, weights.items, targets, drawn.flatten(), count)
+
+        # back
         return Learned(loss, passage.back(slopes, items))
 
 
 def divided(windows: Windows, targets: Tensor, owners: Tensor, config: Config) -> list[Part]:
     """A batch in parts of users with windows of like length, the longest first."""
+    # as many parts as settings ask for, of like size
     lengths = (windows.items > 0).sum(1)
     size = max(FEWEST, SCORES // (config.heads * config.max_length**2))
     size = -(-len(lengths) // -(-len(lengths) // size))
+
+    # a part's windows are as long as its longest, which comes first
     parts = []
     for number, chosen in enumerate(lengths.argsort(descending=True, stable=True).split(size)):
         length = int(lengths[chosen[0]])

@@ -33,7 +33,17 @@ class NegativeIndex:
 
 @triton.jit
 def draw_negatives(drawn, gaps, first, count, n_items, SEARCH: tl.constexpr):
-    """By random bits, items that the user has not met, whose gaps are `count` from `first` on."""
+    """By random bits, items that the user has not met.
+
+    Args:
+        drawn: uint32, any shape.
+        gaps: (M,) int32, see `NegativeIndex`.
+        first, count: where the user's gaps begin, and how many there are.
+        n_items: items are 1 to this.
+        SEARCH: steps of a binary search among the gaps.
+    """
+    # The n-th unmet item, from 0, is n + 1 and the number of met ones before it: of those that have
+    # at most n unmet ones before them.
     nth = below(drawn, n_items - count)
     low = tl.zeros_like(nth)
     high = low + count

@@ -99,11 +99,24 @@ def find_places(
 ):  # fmt: skip
     """Rank = 1 + candidates scored higher + half of those scored equal. Grid (N,).
 
-    Among all items: what holds for all columns, less what holds for those that were met.
+    Args:
+        scores: (N, columns) float32, of every item; column 0 is padding.
+        columns: I + 1.
+        targets: (N,) int32, held-out items.
+        drawn: (N, n_drawn) int32, candidates, 0 where there are fewer.
+        met: (M,) int32, what is no candidate, of one user after the other.
+        firsts: (N + 1,) int32, where a user's begin in `met`.
+        places: (2, n) float32, gets ranks among the drawn and among all.
+        odd: (N,) int32, gets how many scores are no finite numbers.
+        n: N.
+        DRAWN: n_drawn as a power of two.
+        BLOCK: scores at a time.
     """
     user = tl.program_id(0)
     scores += user.to(tl.int64) * columns
     own = tl.load(scores + tl.load(targets + user))
+
+    # among all items: count every column …
     lane = tl.arange(0, BLOCK)
     ahead, wrong = tl.zeros((BLOCK,), tl.int32), tl.zeros((BLOCK,), tl.int32)
     for first in range(0, columns, BLOCK):
@@ -111,14 +124,20 @@ def find_places(
         x = tl.load(scores + first + lane, mask=there, other=0.0)
         ahead += tl.where(there, higher(x, own), 0)
         wrong += (tl.abs(x) < float("inf")).to(tl.int32) ^ 1
+
+    # … less what holds for those that were met
     begin, end = tl.load(firsts + user), tl.load(firsts + user + 1)
     for first in range(begin, end, BLOCK):
         there = first + lane < end
         item = tl.load(met + first + lane, mask=there, other=0)
         ahead -= tl.where(there, higher(tl.load(scores + item), own), 0)
+
+    # among the drawn
     some = tl.arange(0, DRAWN)
     item = tl.load(drawn + user * n_drawn + some, mask=some < n_drawn, other=0)
     among = tl.where(item > 0, higher(tl.load(scores + item), own), 0)
+
+    # write; counts are doubled, so that equal ones count half
     tl.store(places + user, 1 + tl.sum(among, 0).to(tl.float32) / 2)
     tl.store(places + n + user, 1 + tl.sum(ahead, 0).to(tl.float32) / 2)
     tl.store(odd + user, tl.sum(wrong, 0))

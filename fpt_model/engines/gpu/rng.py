@@ -33,7 +33,14 @@ def mix(x):
 
 @triton.jit
 def step_key(keys, clock, seed, step):
-    """Two uint32 for a step of a seed: `keys` (S, 2) int64, `clock` (S,) int64 steps before."""
+    """Two uint32 for a step of a seed.
+
+    Args:
+        keys: (S, 2) int64, 32 bits each.
+        clock: (S,) int64, steps before.
+        seed: number of the seed.
+        step: after those.
+    """
     moment = (tl.load(clock + seed) + step).to(tl.uint32)
     first = mix(tl.load(keys + 2 * seed).to(tl.uint32) + mix(moment))
     return first, mix(tl.load(keys + 2 * seed + 1).to(tl.uint32) ^ first)
@@ -41,7 +48,13 @@ def step_key(keys, clock, seed, step):
 
 @triton.jit
 def bits(first, second, site, place):
-    """uint32 for every place (int32), of one site."""
+    """uint32 for every place of one site.
+
+    Args:
+        first, second: the step's key.
+        site: what the draw is for.
+        place: int32, any shape.
+    """
     key = mix(first + site)
     return mix(mix(place.to(tl.uint32) + key) ^ second)
 
@@ -49,6 +62,7 @@ def bits(first, second, site, place):
 @triton.jit
 def below(drawn, n):
     """uint32 bits to whole numbers from 0, below n."""
+    # the high word of a product: no division, and the bias is below n / 2^32
     return ((drawn.to(tl.uint64) * n) >> 32).to(tl.int32)
 
 

@@ -36,6 +36,8 @@ def loss_slopes(engine: EngineState, at: Buffers, n: int) -> int:
     config, weights = engine.config, engine.weights
     sizes = {"W": config.item_width, "K": weights.columns, "S": aligned(config.item_width)}
     sizes |= {"WP": power_of_two(config.item_width), "B": config.batch_size}
+
+    # one sampled item against the target
     if config.loss == "bce":
         drawn = engine.negatives
         assert drawn is not None
@@ -48,6 +50,8 @@ def loss_slopes(engine: EngineState, at: Buffers, n: int) -> int:
             SEARCH=drawn.search,
         )
         return n // ROWS_AT_ONCE
+
+    # all items; the items' gradient runs beside the way back: nobody waits for it but Adam
     shared = (engine.now, engine.met, at.sequence, at.features, weights.rounded, at.targets)
     items = engine.sequences.n_items, engine.met.shape[1]
     sizes |= {"UNSEEN": engine.unseen}
@@ -65,20 +69,29 @@ def loss_slopes(engine: EngineState, at: Buffers, n: int) -> int:
 def backward(engine: EngineState, at: Buffers, n: int) -> None:
     """Gradients of all but the tables, from that of the features."""
     blocks, rate = engine.config.blocks, engine.config.dropout
+
+    # last norm, and the dropout of the last block's output
     site = site_of(blocks - 1, rng.OUT)
     dz = at.dz[blocks - 1]
     _norm_slopes(engine, n, (at.dfeatures, None), at.x[blocks], None, at.dx, dz, "norm", site)
     for layer in reversed(range(blocks)):
+        # pointwise layers
         multiply(at.dz[layer][:n], engine.weights.product(layer, "pointwise_2"), at.one[:n])
         norms.relu_slopes[(n // ROWS_AT_ONCE,)](
             at.one, at.hidden[layer], at.du[layer], **row_shape(engine.config), RATE=rate
         )
         multiply(at.du[layer][:n], engine.weights.product(layer, "pointwise_1"), at.two[:n])
+
+        # second norm; its output is the residual, too
         dsum = at.dsum[layer]
         _norm_slopes(
             engine, n, (at.dx, at.two), at.summed[layer], None, dsum, None, norm_name(layer, 1), 0
         )
+
+        # attention
         _attention_slopes(engine, at, n, layer)
+
+        # first norm, and the dropout of the block before
         before, site = at.dz[layer - 1] if layer else None, site_of(layer - 1, rng.OUT)
         name = norm_name(layer, 0)
         _norm_slopes(engine, n, (dsum, at.two), at.x[layer], at.one, at.dx, before, name, site)
@@ -92,9 +105,13 @@ def _attention_slopes(engine: EngineState, at: Buffers, n: int, layer: int) -> N
     """
     dout, dq, root = at.dsum[layer], at.dq[layer], 1 / math.sqrt(head_width(engine.config))
     intervals = engine.config.intervals
+
+    # products of every gradient with every interval row of the values
     if intervals:
         values = by_head(engine.config, at.tables[layer, 1])
         multiply(by_head(engine.config, dout[:n]), values.transpose(1, 2), at.by_row[:, :n])
+
+    # slopes of scores
     shape, rate = attention_shape(engine.config, engine.now), engine.config.dropout
     attention.pair_slopes[attention_grid(engine.config, engine.now, shape["BM"])](
         *(engine.now, at.kv[layer], at.places[layer], at.by_row, at.asked, at.times, engine.edges),
@@ -103,6 +120,8 @@ def _attention_slopes(engine: EngineState, at: Buffers, n: int, layer: int) -> N
         **interval_shape(engine.config, at, engine.edges),
         RATE=rate,
     )
+
+    # gradients of queries, then of keys and values
     scale, left = root / attention.LARGER.value, 1 / (1 - rate)
     inputs = at.slopes, at.kv[layer], at.places[layer, 0]
     combine(engine, at, engine.now, inputs, dq, scale, values=False)
@@ -114,11 +133,15 @@ def _attention_slopes(engine: EngineState, at: Buffers, n: int, layer: int) -> N
             AT=engine.weights.columns if positive else 0,
             POSITIVE=positive,
         )
+
+    # queries: the part by interval rows
     if intervals:
         by_row = at.row_slopes[layer]
         sum_rows(engine, at, engine.now, n, by_row, 1.0)
         keys = by_head(engine.config, at.tables[layer, 0])
         add_product(by_head(engine.config, dq[:n]), by_row[:, :n], keys, scale)
+
+    # through the linear layers
     multiply(at.dkv[layer][:n], engine.weights.product(layer, "key", 2), at.one[:n])
     multiply(dq[:n], engine.weights.product(layer, "query"), at.two[:n])
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from fpt_model.data.sequences import Sequences, Windows
-from fpt_model.engines.gpu.graphs import recorded
+from fpt_model.engines.gpu.graphs import captured
 from fpt_model.engines.gpu.layout import power_of_two
 from fpt_model.engines.jagged import tokens
 from fpt_model.engines.jagged.back import backward, loss_slopes
@@ -45,21 +45,12 @@ class Engine(EngineState):
             self.step(n)
             return
         if n not in self.graphs:
-            self._capture(n)
+            self.graphs[n] = captured(lambda: self.step(n), self._state())
         self.graphs[n].replay()
-
-    def _capture(self, n: int) -> None:
-        """Record a step. Its first run compiles, hence works on a state that is put back."""
-        kept = [value.clone() for value in self._state()]
-        self.step(n)
-        torch.cuda.synchronize()
-        for value, before in zip(self._state(), kept, strict=True):
-            value.copy_(before)
-        self.graphs[n], _ = recorded(lambda: self.step(n))
 
     def _state(self) -> list[Tensor]:
         weights = self.weights
-        flat = [weights.params, weights.rounded, weights.moments, weights.squares]
+        flat = [weights.params, weights.rounded, weights.exp_avg, weights.exp_avg_sq]
         return [*flat, self.clock, self.record]
 
     def step(self, n: int) -> None:
@@ -70,15 +61,23 @@ class Engine(EngineState):
     def differentiate(self, n: int) -> int:
         """The next step's gradients; returns how many partial sums its loss has."""
         at = self.buffers_in_use()
+
+        # which sequences, and the step's random key
         tokens.begin_step[(1,)](
             *(self.plan, self.now, self.keys, self.clock, self.key),
             PLAN=self.now.numel(),
             P=power_of_two(self.now.numel()),
         )
+
+        # forward
         inputs(self, at, self.now, self.source, train=True)
         forward(self, at, self.now, n, train=True)
+
+        # loss, then back to every activation
         count = loss_slopes(self, at, n)
         backward(self, at, n)
+
+        # gradients of weights; Adam needs those that were put aside, too
         weight_sums(self, at)
         self.streams.join_streams()
         return count
@@ -91,13 +90,16 @@ class Engine(EngineState):
         n = rounded(batch * length)
         if self.ranking is None or self.ranking.n_tokens < n:
             self.ranking = self._new_buffers(n, train=False)
+
+        # windows as a step's sequences, without their padding
         lengths = real.sum(1)
         first = torch.nn.functional.pad(lengths.cumsum(0), (1, 0))
         scales = windows.scales.clamp(max=LARGEST)
         others = [torch.nn.functional.pad(row, (0, 1)) for row in (windows.users, scales)]
         now = torch.stack([first, first, *others]).int()
-        flat = (windows.items, windows.weeks, windows.ratings, windows.times, windows.asked)
-        source = Source(*(x[real] for x in flat))
+
+        # forward; a window's last token is where the next one begins, less one
+        source = Source(self.config, windows, real)
         inputs(self, self.ranking, now, source, train=False)
         forward(self, self.ranking, now, n, train=False)
         return self.ranking.features[first[1:] - 1, : self.config.width].float()

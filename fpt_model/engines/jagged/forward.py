@@ -25,8 +25,6 @@ from fpt_model.engines.jagged.shapes import (
     row_shape,
     site_of,
     statistics,
-    tables,
-    widths,
 )
 from fpt_model.engines.jagged.state import EngineState
 from fpt_model.engines.jagged.sums import group_slopes
@@ -38,6 +36,8 @@ def inputs(engine: EngineState, at: Buffers, now: Tensor, source: Source, *, tra
     """Tokens, their vectors, and what attention needs of their times and tables."""
     config, weights = engine.config, engine.weights
     batch, tile = now.shape[1] - 1, 32
+
+    # beside the tokens: what does not need them
     with engine.streams.on_side_stream():
         drop_tables(engine, at, config.dropout if train else 0.0)
         if train:
@@ -45,24 +45,28 @@ def inputs(engine: EngineState, at: Buffers, now: Tensor, source: Source, *, tra
             adam.sum_squares[(len(squares),)](engine.weights.params, squares, BLOCK=BLOCK)
             group_slopes(engine)
             _meet(engine, now, source)
+
+    # tokens and their vectors
     chances = config.dropout, config.sse_item, config.sse_user
     rates = [one if train else 0 for one in chances]
     tokens.lay_out[(batch, -(-config.max_length // tile))](
-        *(now, engine.key, weights.params, *tables(engine.weights), weights.offset("positions.0")),
-        *(source.items, source.weeks, source.ratings, source.times, source.asked),
-        *(at.items, at.weeks, at.users, at.ratings, at.times, at.asked),
+        *(now, engine.key, weights.params, weights.tables, weights.offset("positions.0")),
+        *(source.numbers, source.times, source.asked, at.numbers, at.times, at.asked),
         *(at.targets, at.sequence, at.x[0]),
         *(math.sqrt(config.width), engine.sequences.n_items, engine.sequences.n_users),
         B=batch,
         T=config.max_length,
         BM=tile,
-        **widths(engine.config),
+        K=weights.columns,
+        INPUTS=weights.inputs,
         POSITIONS=not config.intervals,
         TRAIN=train,
         RATE=rates[0],
         ITEM_RATE=rates[1],
         USER_RATE=rates[2],
     )
+
+    # where each interval row ends among a query's keys; first asked for after the first attention
     engine.streams.join_streams()
     if not config.intervals:
         return
@@ -110,18 +114,25 @@ def forward(engine: EngineState, at: Buffers, now: Tensor, n: int, *, train: boo
     """Inputs to features, (N, K)."""
     rate = engine.config.dropout if train else 0.0
     normalise(engine, at, at.x[0], None, None, at.normal[0], norm_name(0, 0), n, 0.0, 0)
+
+    # A norm is one launch with the residual sum before it: a block ends with the next one's first.
     for layer in range(engine.config.blocks):
+        # attention, residual, second norm
         _attend(engine, at, now, n, layer, rate)
         normalise(
             engine, at, at.normal[layer], at.attended[layer], at.summed[layer], at.y[layer],
             norm_name(layer, 1), n, 0.0, 0,
         )  # fmt: skip
+
+        # pointwise layers; biases are columns of the matrices
         multiply(at.y[layer][:n], engine.weights.product(layer, "pointwise_1").T, at.one[:n])
         norms.dropped_relu[(n // ROWS_AT_ONCE,)](
             at.one, at.hidden[layer], engine.key, site_of(layer, rng.HIDDEN),
             **row_shape(engine.config), RATE=rate,
         )  # fmt: skip
         multiply(at.hidden[layer][:n], engine.weights.product(layer, "pointwise_2").T, at.one[:n])
+
+        # residual, and the next block's first norm or the last one of all
         last = layer + 1 == engine.config.blocks
         out = at.features if last else at.normal[layer + 1]
         name = "norm" if last else norm_name(layer + 1, 0)
@@ -132,23 +143,34 @@ def forward(engine: EngineState, at: Buffers, now: Tensor, n: int, *, train: boo
 
 
 def _attend(engine: EngineState, at: Buffers, now: Tensor, n: int, layer: int, rate: float) -> None:
+    # project: queries from the normed input, keys and values from the input itself
     multiply(at.normal[layer][:n], engine.weights.product(layer, "query").T, at.q[layer][:n])
     multiply(at.x[layer][:n], engine.weights.product(layer, "key", 2).T, at.kv[layer][:n])
+
+    # products of every query with every interval row: fewer than there are pairs
     if engine.config.intervals:
         keys = by_head(engine.config, at.tables[layer, 0])
         multiply(by_head(engine.config, at.q[layer][:n]), keys.transpose(1, 2), at.by_row[:, :n])
+
+    # weights
     shape = attention_shape(engine.config, now)
     attention.weigh[attention_grid(engine.config, now, shape["BM"])](
+        # queries, keys and values, and what intervals and positions add
         *(now, engine.key, at.q[layer], at.kv[layer], at.places[layer], at.by_row),
-        *(at.asked, at.times, engine.edges, at.weights[layer], at.sums),
-        *(site_of(layer, rng.WEIGHTS), at.n_tokens),
+        *(at.asked, at.times, engine.edges),
+        # weights and their running sums
+        *(at.weights[layer], at.sums, site_of(layer, rng.WEIGHTS), at.n_tokens),
         **shape,
         **interval_shape(engine.config, at, engine.edges),
         FACTOR=attention.LOG2E.value / math.sqrt(head_width(engine.config)),
         RATE=rate,
     )
+
+    # weighted sums of values
     places, left = at.places[layer, 1], 1 / (1 - rate)
     combine(engine, at, now, (at.weights[layer], at.kv[layer], places), at.attended[layer], left)
+
+    # and of interval vectors: weights by row, times the table
     if engine.config.intervals:
         engine.streams.join_streams()
         sum_rows(engine, at, now, n, at.on_rows[layer], left)

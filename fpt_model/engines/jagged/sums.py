@@ -13,8 +13,6 @@ from fpt_model.engines.jagged.products import FIELDS, TILE, weight_slopes
 from fpt_model.engines.jagged.shapes import (
     head_width,
     pair_tables,
-    tables,
-    widths,
 )
 from fpt_model.engines.jagged.state import EngineState
 
@@ -24,12 +22,15 @@ def weight_sums(engine: EngineState, at: Buffers) -> None:
     config, weights, batch = engine.config, engine.weights, engine.config.batch_size
     width = power_of_two(min(weights.columns, 64))
     across = -(-config.width // width)
+
+    # looked-up tables, then positions: beside the products, as they add to other places
     with engine.streams.on_side_stream():
         tokens.embedding_slopes[(batch, -(-config.max_length // 32))](
-            *(engine.now, engine.key, engine.scattered, *tables(engine.weights)),
-            *(at.items, at.weeks, at.users, at.ratings, at.dx, math.sqrt(config.width)),
+            *(engine.now, engine.key, engine.scattered, weights.tables, at.numbers),
+            *(at.dx, math.sqrt(config.width)),
             BM=32,
-            **widths(engine.config),
+            K=weights.columns,
+            INPUTS=weights.inputs,
             POSITIONS=not config.intervals,
             RATE=config.dropout,
         )
@@ -47,6 +48,8 @@ def weight_sums(engine: EngineState, at: Buffers) -> None:
             BW=width,
             RATE=config.dropout if config.intervals else 0,
         )
+
+    # matrices, and the interval tables as blocks saw them, in one launch
     jobs = engine.jobs
     weight_slopes[(len(jobs.table), engine.splits)](
         *(engine.now, at.arena, jobs.table, engine.product_parts, engine.product_size),
@@ -58,6 +61,8 @@ def weight_sums(engine: EngineState, at: Buffers) -> None:
         ALIGNED=jobs.aligned,
         num_warps=8,
     )
+
+    # interval tables: what blocks saw, by their dropout
     if config.intervals:
         table = at.tables[0, 0].numel()
         factor = 1 / math.sqrt(head_width(engine.config)) / attention.LARGER.value
@@ -93,26 +98,31 @@ def group_slopes(engine: EngineState) -> None:
 def update(engine: EngineState, at: Buffers, count: int) -> None:
     """The step's loss, of `count` partial sums, and Adam."""
     config, weights, batch = engine.config, engine.weights, engine.config.batch_size
+
+    # norms and loss
     adam.sum_up[(1,)](
-        *(
-            engine.now,
-            engine.block_squares,
-            engine.spans,
-            at.losses,
-            engine.group_losses,
-            engine.norms,
-        ),
-        *(engine.record, count, config.l2),
+        *(engine.now, engine.block_squares, engine.spans, at.losses, engine.group_losses),
+        *(engine.norms, engine.record, count, config.l2),
         B=batch,
         TABLES=len(engine.spans),
         GROUPED=len(engine.group_losses),
         CHUNK=BLOCK,
     )
+
+    # Adam
     adam.adam[(weights.size // BLOCK,)](
-        *(engine.now, engine.key, weights.params, weights.rounded, weights.moments),
-        *(weights.squares, weights.grads, engine.scattered, at.item_parts, engine.product_parts),
-        *(engine.table_of, engine.norms, weights.scattered),
-        *(weights.o_products, at.item_parts[0].numel(), engine.product_size, engine.splits),
+        # the step's tokens and number
+        *(engine.now, engine.key),
+        # weights and moments
+        *(weights.params, weights.rounded, weights.exp_avg, weights.exp_avg_sq),
+        # gradients
+        *(weights.grads, engine.scattered, at.item_parts, engine.product_parts),
+        # norm penalty
+        *(engine.table_of, engine.norms),
+        # sizes
+        *(weights.scattered, weights.o_products),
+        *(at.item_parts[0].numel(), engine.product_size, engine.splits),
+        # rates
         *(config.l2, config.learning_rate, _log(config.beta1), _log(config.beta2)),
         *(config.beta1, config.beta2),
         B=batch,

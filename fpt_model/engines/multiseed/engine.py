@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fpt_model.data.sequences import Sequences
-from fpt_model.engines.gpu.graphs import recorded
+from fpt_model.engines.gpu.graphs import captured, recorded
 from fpt_model.engines.multiseed.scratch import Batch, Scratch
 from fpt_model.engines.multiseed.state import EngineState
 from fpt_model.engines.multiseed.step import choose, drop_tables, forward, start, train_step
@@ -43,25 +43,18 @@ class Engine(EngineState):
             self._epoch()
             return
         if self.graph is None:
-            self._capture()
+            self.graph = captured(self._epoch, self._state(), self._first)
         self.graph.replay()
 
     def _epoch(self) -> None:
-        assert self.batch is not None
-        start(self, self.batch, 0)
-        for step in range(self.steps):
+        self._first()
+        for step in range(1, self.steps):
             train_step(self, step)
 
-    def _capture(self) -> None:
-        """Record an epoch. The first step compiles, hence runs once on copies that are put back."""
+    def _first(self) -> None:
         assert self.batch is not None
-        kept = [value.clone() for value in self._state()]
         start(self, self.batch, 0)
         train_step(self, 0)
-        torch.cuda.synchronize()
-        for value, before in zip(self._state(), kept, strict=True):
-            value.copy_(before)
-        self.graph, _ = recorded(self._epoch)
 
     def _state(self) -> list[Tensor]:
         weights = [self.params, self.halves, self.moments, self.squares]
@@ -89,11 +82,15 @@ class Engine(EngineState):
         config, layout = self.config, self.layout
         if config.intervals:
             drop_tables(self, 0, train=False)
+
+        # windows a thousand at a time, and scratch for so many
         n = len(batch.users)
         size = min(AT_ONCE, n)
         if self.ranking is None or len(self.ranking.x) != self.seeds * size:
             self.ranking = Scratch(layout, config, self.seeds * size, train=False, like=self.params)
         at = self.ranking
+
+        # the chain without training, of every window; its last position is kept
         rows = torch.arange(n, dtype=torch.int32, device=self.device)
         parts = []
         for some in rows.split(size):
@@ -102,6 +99,8 @@ class Engine(EngineState):
             forward(self, at, batch, 0, train=False)
             last = at.x.view(self.seeds, size, layout.length, layout.width)[:, :, -1]
             parts.append(last[:, : len(some), : config.width].clone())
+
+        # last norm
         weight, bias = (self._column(f"norm.{part}") for part in ("weight", "bias"))
         x = torch.nn.functional.layer_norm(torch.cat(parts, 1), (config.width,), eps=1e-8)
         return x * weight[:, None] + bias[:, None]

@@ -53,12 +53,16 @@ class EngineState:
     ) -> None:
         self.config, self.sequences, self.n_rows = models[0].config, sequences, n_rows
         self.seeds, self.device = len(models), sequences.items.device
+
+        # sizes of an epoch
         self.layout = PaddedLayout(models[0])
         self.steps = -(-n_rows // self.config.batch_size)
         self.splits = min(SPLITS, self.config.batch_size)
         self.edges = models[0].edges.to(self.device)
         self.keys = keys.to(self.device)
         self.overlaps = self._is_hopper()
+
+        # memory on the device, and what kernels look up in it
         self._allocate()
         self._index_weights(models[0])
         self.negatives = NegativeIndex(sequences)
@@ -80,21 +84,30 @@ class EngineState:
         def zeros(*size: int, kind: torch.dtype = torch.float32) -> Tensor:
             return torch.zeros(size, dtype=kind, device=self.device)
 
+        # weights and Adam's moments
         self.params, self.moments, self.squares = (zeros(seeds, layout.size) for _ in range(3))
         n = seeds * config.batch_size
         self.scratch = Scratch(layout, config, n, train=True, like=self.params)
         kind = self.scratch.tiles.dtype
         self.halves = zeros(seeds, layout.size, kind=kind)
         self.block_squares = zeros(seeds, layout.size // BLOCK, kind=torch.int64)
+
+        # an epoch: its users, its clock, its losses
         self.order = zeros(seeds, self.n_rows, kind=torch.int32)
         self.n_real = zeros(seeds, self.steps, kind=torch.int32)
         self.clock = zeros(seeds, kind=torch.int64)
         self.record = zeros(seeds, self.steps)
+
+        # user groups and their loss
         self.groups = zeros(seeds, self.sequences.n_users + 1, kind=torch.int32) - 1
         self.group_losses = zeros(seeds, power_of_two(config.group_pairs) if config.grouped else 0)
+
+        # gradients
         self.scattered = zeros(seeds, layout.looked_up, kind=torch.int64)
         behind = (config.blocks - 1) * layout.shared  # what blocks share has sums of each block
         self.dense = zeros(seeds, self.splits, layout.size - layout.looked_up + behind)
+
+        # tables with their dropout, of every block
         table = (seeds, config.blocks, 2)
         self.tables = zeros(*table, layout.rows, layout.width, kind=kind)
         self.places = zeros(*table, layout.length, layout.width)
@@ -109,6 +122,8 @@ class EngineState:
         """After `params` were set: what Adam would have left beside them."""
         self.version += 1
         self.halves.copy_(self.params)
+
+        # whole numbers: the sums are those that Adam would have left, to the bit
         whole = (self.params.square().double() * FIXED.value + 0.5).floor().long()
         self.block_squares.copy_(whole.view(self.seeds, -1, BLOCK).sum(2))
 

@@ -21,9 +21,12 @@ def train_step(engine: EngineState, step: int) -> None:
     What does not wait for one another runs side by side, where the engine has streams for it.
     """
     assert engine.batch is not None
+
+    # the next step's draws, beside this step: they need no weights
     if step + 1 < engine.steps:
         with engine.streams.on_side_stream(0):
             draw(engine, engine.batch, step + 1)
+
     gradients(engine, engine.batch, step)
     _adam(engine, step)
 
@@ -65,12 +68,17 @@ def choose(
     """Batch `step` of the windows in `order` (S, N), with negatives to train."""
     config, drawn, negatives = engine.config, at.drawn[step % 2], engine.negatives
     inputs.choose[(len(at.x),)](
-        *(engine.keys, engine.clock, step, batch.tokens, batch.targets, batch.users),
-        *(batch.real, 0 if batch.shared else engine.n_rows, order, order.shape[1]),
+        # random bits
+        *(engine.keys, engine.clock, step),
+        # windows, which of them, and what their users have not met
+        *(batch.tokens, batch.targets, batch.users, batch.real),
+        *(0 if batch.shared else engine.n_rows, order, order.shape[1]),
         *(negatives.gaps, negatives.firsts, negatives.counts),
         *(engine.sequences.n_items, engine.sequences.n_users),
+        # what comes of it
         *(drawn.tokens, drawn.targets, drawn.negatives),
         *(drawn.users, drawn.chosen, drawn.begins),
+        # sizes
         *(len(at.x) // engine.seeds, config.max_length),
         T=engine.layout.length,
         SEARCH=negatives.search,
@@ -83,12 +91,16 @@ def choose(
 def gradients(engine: EngineState, batch: Batch, step: int) -> None:
     """All of a step but its draws and the update."""
     at, layers = engine.scratch, engine.config.blocks
+
+    # forward, then back block by block; the loss is summed up beside what follows
     forward(engine, at, batch, step, train=True)
     for layer in reversed(range(layers)):
         chain.back(engine, at, batch, layer, step)
         if layer == layers - 1:
             with engine.streams.on_side_stream(0):
                 _losses(engine, at, step)
+
+    # Weights' gradients run beside the chain's last launch; Adam waits for all of them.
     _sums(engine, at, step)
     chain.leave(engine, at, step)
     if not engine.config.intervals:
@@ -103,6 +115,7 @@ def _sums(engine: EngineState, at: Scratch, step: int) -> None:
         launches.reverse()
     if engine.config.intervals:
         launches.append(summing.interval_slopes)
+
     for side, launch in enumerate(launches, 1):
         with engine.streams.on_side_stream(side):
             launch(engine, at, step)
@@ -137,8 +150,11 @@ def _losses(engine: EngineState, at: Scratch, step: int) -> None:
 def _groups(engine: EngineState, step: int) -> None:
     layout, config = engine.layout, engine.config
     update.group_slopes[(engine.seeds, engine.group_losses.shape[1] // PAIRS_AT_ONCE)](
+        # weights and their gradient
         *(engine.params, engine.scattered, layout.offset("users.weight")),
+        # random bits, and positions of the step
         *(engine.keys, engine.clock, step, engine.n_real, engine.steps),
+        # groups and their loss
         *(engine.groups, engine.group_losses, layout.size, layout.looked_up),
         *(engine.sequences.n_users, config.group_pairs, config.group_margin, config.group_weight),
         PAIRS=PAIRS_AT_ONCE,
@@ -164,11 +180,17 @@ def _adam(engine: EngineState, step: int) -> None:
     layout, config = engine.layout, engine.config
     n_blocks = layout.size // BLOCK
     update.adam[(n_blocks, engine.seeds)](
+        # weights, moments, gradients
         *(engine.params, engine.halves, engine.moments, engine.squares),
-        *(engine.scattered, engine.dense, engine.penalised, engine.spans, engine.norms),
-        *(engine.block_squares, engine.n_real, engine.keys, engine.clock, step, engine.steps),
-        *(engine.tables, engine.places, layout.size, layout.looked_up),
-        *(engine.dense.shape[2], layout.shared, n_blocks),
+        *(engine.scattered, engine.dense),
+        # norm penalty
+        *(engine.penalised, engine.spans, engine.norms, engine.block_squares),
+        # positions of the step, random bits, the next step's tables
+        *(engine.n_real, engine.keys, engine.clock, step, engine.steps),
+        *(engine.tables, engine.places),
+        # sizes
+        *(layout.size, layout.looked_up, engine.dense.shape[2], layout.shared, n_blocks),
+        # rates
         *(config.l2, config.learning_rate, config.beta1, config.beta2),
         SPLIT=engine.splits,
         TABLES=len(engine.spans),
