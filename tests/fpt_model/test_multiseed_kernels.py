@@ -17,6 +17,7 @@ from fpt_model.data.sequences import Windows, load
 from fpt_model.engines.gpu import rng
 from fpt_model.engines.multiseed import chain, engine, scratch, state, summing
 from fpt_model.engines.multiseed.step import drop_tables, gradients, start, train_step
+from fpt_model.features import FEATURES
 from fpt_model.model.encoder import Encoder
 from fpt_model.model.intervals import overflow_edges
 from fpt_model.model.losses import bce_loss, group_loss
@@ -92,7 +93,7 @@ class Step:
         with torch.no_grad():
             for name, parameter in model.named_parameters():
                 parameter.add_(0.2 * torch.randn_like(parameter))
-                if name in ("items.weight", "weeks.weight", "users.weight"):
+                if name in {feature.table for feature in FEATURES}:
                     parameter[0] = 0
         return model
 
@@ -191,10 +192,17 @@ class Drawn:
         return torch.where(stays[cut] | (ids == 0), ids, other.to(DEVICE)[cut])
 
 
-@pytest.mark.parametrize("variant", ["sas_fpt", "sse_pt", *(slow(name) for name in OTHERS)])
-def test_gradients_are_those_of_the_plain_model(variant, histories_with):
+GRADIENTS = [
+    ("sas_fpt", {"rating_width": 3}),
+    ("sse_pt", {}),
+    *(slow(name, {}) for name in ("sas_fpt", *OTHERS)),
+]
+
+
+@pytest.mark.parametrize(("variant", "settings"), GRADIENTS)
+def test_gradients_are_those_of_the_plain_model(variant, settings, histories_with):
     a_year = 52 * 7 * 86_400
-    step = Step(histories_with(a_year - 10 * 86_400), variant, dropout=0.3)
+    step = Step(histories_with(a_year - 10 * 86_400), variant, dropout=0.3, **settings)
     tiles = step.inputs.weeks[:, -16:]
     assert any(len(week.unique_consecutive()) > len(week.unique()) for week in tiles)
     step.slopes()
