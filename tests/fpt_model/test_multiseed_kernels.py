@@ -54,7 +54,7 @@ def histories_with(user, write_sequences):
             times = sorted(978_300_000 + 60 * chance.randint(0, 50_000) for _ in items)
             half = [0] * (length // 2) + [later] * (length - length // 2)
             rows.append(user(items, times=[a + b for a, b in zip(times, half, strict=True)]))
-        return write_sequences([*rows, user([7])], 50)
+        return write_sequences([*rows, user([7])], 50, genres=True)
 
     return write
 
@@ -89,7 +89,8 @@ class Step:
 
     def _model(self, edges) -> Encoder:
         n_items, n_users = self.sequences.n_items, self.sequences.n_users
-        model = Encoder(self.config, n_items, n_users, edges).to(DEVICE)
+        known = n_items, n_users, edges, self.sequences.of_items
+        model = Encoder(self.config, *known).to(DEVICE)
         with torch.no_grad():
             for name, parameter in model.named_parameters():
                 parameter.add_(0.2 * torch.randn_like(parameter))
@@ -193,8 +194,8 @@ class Drawn:
 
 
 GRADIENTS = [
-    ("sas_fpt", {"rating_width": 3}),
-    ("sse_pt", {}),
+    ("sas_fpt", {"rating_width": 3, "genre_width": 2}),
+    ("sse_pt", {"genre_width": 3}),
     *(slow(name, {}) for name in ("sas_fpt", *OTHERS)),
 ]
 
