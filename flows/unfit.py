@@ -8,10 +8,11 @@ from tasks.training import Training
 from warehouse.described import rules_of
 from warehouse.errors import RefusedError
 from warehouse.home import Home
+from warehouse.preparing import names_genres
 
 
 def refuse_unfit(place: Home, wanted: Sequence[Training]) -> None:
-    """Refuse trainings that would learn from ratings that nobody gave, or leave out too many items.
+    """Refuse trainings that learn from ratings or genres that nobody gave, or leave too much out.
 
     Raises:
         RefusedError: so, with the settings that fit.
@@ -24,6 +25,9 @@ def refuse_unfit(place: Home, wanted: Sequence[Training]) -> None:
         if rules.comes_again:
             what = 'With `repeats = "all"`, items that a user has had must stay candidates'
             _refuse(ours, "exclude_seen", False, what)
+    for one in wanted:
+        if one.config.genre_width and not names_genres(one.snapshot.sequences):
+            _refuse([one.config.to_dict()], "genre_width", 0, "There are no genres to learn from")
 
 
 def _refuse(asked: Sequence[dict[str, Setting]], name: str, fitting: Setting, what: str) -> None:

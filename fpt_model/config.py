@@ -32,6 +32,8 @@ class Config:
         user_width: width of the user embedding (SAS-FPT, SSE-PT).
         rating_width: width of the embedding of the rating that an item was given, in half stars;
             known when the next item is asked for.
+        genre_width: width of the embeddings of genres; an item's are summed, and an item without
+            genres gets zero.
         block: what attends: `attention`, the papers' softmax and pointwise layers, or `hstu`, SiLU
             without softmax and a gate (Zhai et al. 2024); see `fpt_model/model/hstu.py`.
         blocks: how many of them.
@@ -80,6 +82,7 @@ class Config:
     week_width: int = 0
     user_width: int = 0
     rating_width: int = 0
+    genre_width: int = 0
     block: Literal["attention", "hstu"] = "attention"
     blocks: int = 2
     heads: int = 1
@@ -167,10 +170,11 @@ RENAMED_ENGINES = {
     "plain": "reference",
 }
 # What a training had whose record does not say it: settings that came after it.
-_BEFORE: Mapping[str, Setting] = {"block": "attention"}
+_BEFORE: Mapping[str, Setting] = {"block": "attention", "genre_width": 0}
 _RANGES: tuple[tuple[str, float, float], ...] = (
     *((name, 1, 4096) for name in ("item_width", "blocks", "heads", "groups", "validate_every")),
-    *((name, 0, 4096) for name in ("week_width", "user_width", "rating_width", "overflow_rows")),
+    *((name, 0, 4096) for name in ("week_width", "user_width", "rating_width", "genre_width")),
+    ("overflow_rows", 0, 4096),
     *((name, 0, 0.99) for name in ("dropout", "sse_user", "sse_item", "ema_decay")),
     *((name, 0, 1e6) for name in ("group_weight", "group_pairs", "l2")),
     *((name, 1, 1e6) for name in ("time_span", "batch_size", "epochs", "patience")),

@@ -49,6 +49,7 @@ FEATURES = (
     Feature("weeks", "week_width", "token", rows=WEEKS, as_items=True),
     Feature("users", "user_width", "sequence", replaced="sse_user"),
     Feature("ratings", "rating_width", "token", rows=RATINGS, as_items=True),
+    Feature("genres", "genre_width", "item", as_items=True),
 )
 
 

@@ -220,6 +220,11 @@ def write_sequences(path: Path, tables: core.CoreTables, drawn: pl.DataFrame, id
     return sha256
 
 
+def names_genres(path: Path) -> bool:
+    """Whether a sequences file says which genres items have; those of earlier versions never do."""
+    return b"genres" in (pq.read_metadata(path).metadata or {})
+
+
 def _insert_snapshot(connection: duckdb.DuckDBPyConnection, home: Home, snapshot: Snapshot) -> None:
     connection.execute(
         "INSERT INTO core.snapshots VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?)",

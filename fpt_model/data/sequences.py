@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from fpt_model.errors import ModelError
-from fpt_model.features import RATINGS, WEEKS
+from fpt_model.features import RATINGS, WEEKS, Feature
 from fpt_model.files.finished import checksum
 from fpt_model.files.written import read_written
 
@@ -133,6 +133,12 @@ class Sequences:
         for by_name in ("candidates", "of_items"):
             moved[by_name] = {name: x.to(device) for name, x in moved[by_name].items()}
         return Sequences(**moved)
+
+    def knows(self, feature: Feature) -> bool:
+        """Whether there is something to look up for an input."""
+        if feature.per == "item":
+            return feature.name in self.of_items
+        return feature.name != "ratings" or bool(self.ratings.any())
 
     def seen_at(self, time_reference: str) -> "Sequences":
         """The same, looked back at from another time.

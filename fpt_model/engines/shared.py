@@ -17,6 +17,7 @@ from fpt_model.data.negatives import generator, seed_step
 from fpt_model.data.sequences import Sequences, Windows
 from fpt_model.data.training_windows import examples
 from fpt_model.errors import ModelError
+from fpt_model.features import widths
 from fpt_model.model.encoder import Encoder
 from fpt_model.model.intervals import overflow_edges
 from fpt_model.model.user_groups import cluster
@@ -79,7 +80,8 @@ class Training:
         device = sequences.items.device
         seed_step(seed, -_WEIGHTS)
         edges = overflow_edges(sequences, config).cpu()
-        self.model = Encoder(config, sequences.n_items, sequences.n_users, edges).to(device)
+        sizes = sequences.n_items, sequences.n_users
+        self.model = Encoder(config, *sizes, edges, sequences.of_items).to(device)
         self.rows = sequences.trainable()
         if not len(self.rows):
             raise ModelError(
@@ -141,13 +143,14 @@ def refuse_unfit(config: Config, sequences: Sequences) -> None:
     Raises:
         ModelError: so.
     """
-    if config.rating_width and not bool(sequences.ratings.any()):
-        raise ModelError(
-            "There are no ratings to learn from",
-            got=f"rating_width={config.rating_width}",
-            expected="rating_width=0",
-            to_do="Add --set rating_width=0",
-        )
+    for feature, width in widths(config):
+        if not sequences.knows(feature):
+            raise ModelError(
+                f"There are no {feature.name} to learn from",
+                got=f"{feature.width}={width}",
+                expected=f"{feature.width}=0",
+                to_do=f"Add --set {feature.width}=0",
+            )
     if config.exclude_seen and sequences.comes_again:
         raise ModelError(
             "Items come again, so those that a user has had must stay candidates",

@@ -23,7 +23,7 @@ I items.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import torch
@@ -55,16 +55,27 @@ class Encoder(nn.Module):
         n_items: I; item 0 is padding, its vector stays zero.
         n_users: user 0 is nobody in particular; its vector is never trained.
         edges: (E,) ascending, see `interval_rows`; kept with the weights.
+        of_items: see `Sequences.of_items`; the inputs that items have numbers of.
     """
 
     items: nn.Embedding
     users: nn.Embedding | None
     edges: Tensor
 
-    def __init__(self, config: Config, n_items: int, n_users: int, edges: Tensor) -> None:
+    def __init__(
+        self,
+        config: Config,
+        n_items: int,
+        n_users: int,
+        edges: Tensor,
+        of_items: Mapping[str, Tensor] | None = None,
+    ) -> None:
         super().__init__()
         self.config = config
         counts = {"items": n_items, "users": n_users}
+        for name, numbers in (of_items or {}).items():
+            counts[name] = int(numbers.max())
+            self.register_buffer(f"{name}_of_items", numbers, persistent=False)
         for feature in FEATURES:
             rows, width = counts.get(feature.name, feature.rows), getattr(config, feature.width)
             table = nn.Embedding(rows + 1, width, padding_idx=0) if width else None
@@ -141,13 +152,22 @@ class Encoder(nn.Module):
         """r, the inputs side by side, scaled as in SASRec: (B, T, D)."""
         parts = []
         for feature, table in self.tables():
-            ids = getattr(windows, feature.name)  # (B, T), of a sequence (B,)
-            if feature.per == "sequence":
-                own = embedding(table, ids) if users is None else users  # (B, width)
-                parts.append(own[:, None].expand(-1, windows.items.shape[1], -1))
+            if feature.per == "sequence" and users is not None:
+                own = users  # (B, width)
             else:
-                parts.append(embedding(table, ids))
+                own = embedding(table, self.numbers(feature, windows))
+            if feature.per == "sequence":
+                own = own[:, None].expand(-1, windows.items.shape[1], -1)
+            parts.append(own.sum(2) if feature.per == "item" else own)  # (B, T, width)
         return torch.cat(parts, dim=2) * math.sqrt(self.config.width)
+
+    def numbers(self, feature: Feature, windows: Windows) -> Tensor:
+        """(B, T), of a sequence (B,), of an item (B, T, G): rows of an input's table."""
+        if feature.per == "item":
+            of_items: Tensor = getattr(self, f"{feature.name}_of_items")
+            return of_items[windows.items]
+        numbers: Tensor = getattr(windows, feature.name)
+        return numbers
 
     def _positions(self, table: int, real: Tensor) -> Tensor:
         """(T, D): position T is the latest, whatever the length of the history."""

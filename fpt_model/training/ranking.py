@@ -254,7 +254,8 @@ def _encoder(state: State, sequences: Sequences) -> Encoder:
         )
     config = from_dict(values)
     edges = state.tensors.get("edges", torch.empty(0, dtype=torch.int64))
-    model = Encoder(config, sequences.n_items, sequences.n_users, edges)
+    sizes = sequences.n_items, sequences.n_users
+    model = Encoder(config, *sizes, edges, sequences.of_items)
     load_weights(model, state.tensors, BEST)
     return model.to(sequences.items.device)
 

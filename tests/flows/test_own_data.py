@@ -290,6 +290,10 @@ def test_one_is_forgotten_by_ones_own_id_and_stays_out(copy, landed, fpt):
         ({}, "There are no ratings to learn from"),
         ({"rating_width": 0}, "items that a user has had are rivals too"),
         ({"rating_width": 0, "exclude_seen": False}, ""),
+        (
+            {"rating_width": 0, "exclude_seen": False, "genre_width": 8},
+            "There are no genres to learn from: got genre_width=8, expected genre_width=0. Add `--set",
+        ),
     ],
 )
 @pytest.mark.slow

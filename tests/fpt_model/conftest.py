@@ -20,12 +20,14 @@ import torch.nn.functional as F
 from fpt_model.__main__ import main
 from fpt_model.config import VARIANTS, Config, resolve
 from fpt_model.data.sequences import SCHEMA, Sequences, Windows, load
+from fpt_model.features import FEATURES
 from fpt_model.model.encoder import Encoder
 from fpt_model.model.intervals import interval_rows, scaled_intervals
 from fpt_model.training import run as train_module
 
 torch.set_num_threads(1)
 
+TABLES = {feature.table for feature in FEATURES}
 SMALL = {
     "item_width": 8,
     "max_length": 8,
@@ -146,16 +148,29 @@ def user():
     return make
 
 
+def genres_of(n_items: int) -> list[list[int]]:
+    """None, or two of seven, of items from 1 on."""
+    return [[1 + n % 4, 5 + n % 3] if n % 5 else [] for n in range(1, n_items + 1)]
+
+
 @pytest.fixture
 def write_sequences(tmp_path):
     """Write rows as a sequences file and its checksum; returns the path."""
 
     def write(
-        rows: list[dict], n_items: int, *, name: str = "sequences-abc.parquet", **metadata: str
+        rows: list[dict],
+        n_items: int,
+        *,
+        name: str = "sequences-abc.parquet",
+        genres: bool = False,
+        **metadata: str,
     ) -> Path:
         numbered = [{"user_id": number} | row for number, row in enumerate(rows, start=1)]
         table = pa.Table.from_pylist(numbered, SCHEMA)
         facts = {"snapshot_id": "abc", "n_items": str(n_items)} | metadata
+        if genres:
+            said = {"names": list("abcdefg"), "items": genres_of(n_items)}
+            facts["genres"] = json.dumps(said)
         path = tmp_path / name
         pq.write_table(table.replace_schema_metadata(facts), path)
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -202,7 +217,7 @@ def learnable_rows(user):
 @pytest.fixture
 def learnable(write_sequences, learnable_rows) -> Path:
     """The sequences file of `learnable_rows`."""
-    return write_sequences(learnable_rows, 30)
+    return write_sequences(learnable_rows, 30, genres=True)
 
 
 @pytest.fixture
@@ -224,12 +239,14 @@ def encoder():
     def make(config: Config, *, n_items: int = 20, n_users: int = 5, edges=(24, 40, 80)) -> Encoder:
         torch.manual_seed(3)
         edges = edges[: config.overflow_rows]
-        model = Encoder(config, n_items, n_users, torch.tensor(edges, dtype=torch.int64)).double()
+        edges = torch.tensor(edges, dtype=torch.int64)
+        genres = torch.tensor([one or [0, 0] for one in [[], *genres_of(n_items)]])
+        model = Encoder(config, n_items, n_users, edges, {"genres": genres}).double()
         with torch.no_grad():
             for name, parameter in model.named_parameters():
                 kept = parameter.clone()
                 parameter.copy_(torch.randn(parameter.shape, dtype=torch.float64) * 0.5)
-                if name in ("items.weight", "weeks.weight", "users.weight", "ratings.weight"):
+                if name in TABLES:
                     parameter[0] = kept[0]
         return model.eval()
 
@@ -282,6 +299,9 @@ def pair_by_pair():
             parts.append(model.users.weight[windows.users[b]].expand(len(places), -1))
         if config.rating_width:
             parts.append(model.ratings.weight[windows.ratings[b, places]])
+        if config.genre_width:
+            genres = [model.genres_of_items[item] for item in windows.items[b, places]]
+            parts.append(torch.stack([sum(model.genres.weight[one]) for one in genres]))
         x = torch.cat(parts, 1) * math.sqrt(config.width)
         if not config.intervals:
             x = x + torch.stack([model.positions[0][first_position + t] for t in places])

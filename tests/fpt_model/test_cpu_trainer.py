@@ -25,6 +25,7 @@ from fpt_model.engines.cpu.training import divided
 from fpt_model.engines.cpu.weights import weights_of
 from fpt_model.errors import ModelError
 from fpt_model.evaluation.ranks import rank
+from fpt_model.features import FEATURES
 from fpt_model.model.intervals import interval_rows, scaled_intervals
 from fpt_model.model.losses import bce_loss, softmax_loss
 from fpt_model.training.trainer import trainer_of
@@ -51,7 +52,9 @@ def slopes_by_hand(model, windows, upstream, chance=None):
 def test_features_and_slopes_are_those_of_the_plain_model(
     slug, heads, rating_width, encoder, small_config, random_windows
 ):
-    model = encoder(small_config(slug, heads=heads, rating_width=rating_width))
+    genre_width = 4 * (heads > 1)
+    config = small_config(slug, heads=heads, rating_width=rating_width, genre_width=genre_width)
+    model = encoder(config)
     windows = random_windows(3, batch=5)
     if heads > 1:  # looked back at from a later moment
         windows = replace(windows, asked=windows.times + 9 * (windows.items > 0))
@@ -116,7 +119,7 @@ def test_slopes_with_dropout_are_those_of_differences(slug, encoder, small_confi
     for number, (name, parameter) in enumerate(model.named_parameters()):
         torch.manual_seed(number)
         way = torch.randn_like(parameter)
-        if name in ("items.weight", "weeks.weight", "users.weight", "ratings.weight"):
+        if name in {feature.table for feature in FEATURES}:
             way[0] = 0
         sums = []
         for side in (1e-6, -1e-6):

@@ -22,6 +22,7 @@ from fpt_model.engines.gpu.layout import aligned
 from fpt_model.engines.jagged import engine, shapes, state
 from fpt_model.engines.jagged.plan import Histories
 from fpt_model.engines.jagged.sums import group_slopes
+from fpt_model.features import FEATURES
 from fpt_model.model.encoder import Encoder
 from fpt_model.model.intervals import overflow_edges
 from fpt_model.model.losses import bce_loss, group_loss, softmax_loss
@@ -42,7 +43,7 @@ def long_histories(user, write_sequences):
         items = [chances.randint(1, 30) for _ in range(chances.randint(3, 40))]
         gaps = [60 * chances.choice([0, 1, 2, 5, 300, 9000, 30_000]) for _ in items]
         rows.append(user(items, times=list(itertools.accumulate(gaps, initial=10**9))[1:]))
-    return write_sequences(rows, 30)
+    return write_sequences(rows, 30, genres=True)
 
 
 def slow(*values):
@@ -69,13 +70,14 @@ class Step:
         torch.manual_seed(1)
         edges = overflow_edges(self.sequences, self.config).cpu()
         n_items, n_users = self.sequences.n_items, self.sequences.n_users
-        model = Encoder(self.config, n_items, n_users, edges).to(DEVICE)
+        known = n_items, n_users, edges, self.sequences.of_items
+        model = Encoder(self.config, *known).to(DEVICE)
         with torch.no_grad():
             for name, parameter in model.named_parameters():
                 parameter.add_(0.2 * torch.randn_like(parameter))
-                if name in ("items.weight", "weeks.weight", "users.weight", "ratings.weight"):
+                if name in {feature.table for feature in FEATURES}:
                     parameter[0] = 0
-        self.plain = Encoder(self.config, n_items, n_users, edges).to(DEVICE)
+        self.plain = Encoder(self.config, *known).to(DEVICE)
         self.plain.load_state_dict(model.state_dict())
         self.plain = self.plain.double()
         self.groups = torch.full((n_users + 1,), -1, device=DEVICE)
@@ -196,9 +198,10 @@ SETTINGS = [
             "exclude_seen": True,
             "time_reference": "query",
             "rating_width": 2,
+            "genre_width": 4,
         },
     ),
-    slow("sse_pt", {"heads": 3, "user_width": 5}),
+    slow("sse_pt", {"heads": 3, "user_width": 5, "genre_width": 3}),
     slow("sas_fpt", {}),
     slow("tisasrec", {"loss": "softmax", "blocks": 1}),
     slow("tisasrec_plus", {"heads": 5, "blocks": 3}),

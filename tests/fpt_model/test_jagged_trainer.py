@@ -51,14 +51,15 @@ def same(first: dict, second: dict) -> bool:
     return first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)
 
 
-def test_a_gpu_trains_ratings_by_captured_steps(small_config, monkeypatch):
+def test_a_gpu_trains_several_heads_by_captured_steps(small_config, monkeypatch):
     monkeypatch.setattr(contract, "find_spec", lambda _: True)
     gpu = torch.device("cuda")
     assert engines.engine_of("auto", small_config("sas_fpt"), gpu) == "multiseed"
-    rated = small_config("sas_fpt", rating_width=4)
-    assert engines.engine_of("auto", rated, gpu) == "jagged"
-    with pytest.raises(ModelError, match=r"rating_width 4, .*expected .*no ratings"):
-        engines.engine_of("multiseed", rated, gpu)
+    assert engines.engine_of("auto", small_config("sas_fpt", rating_width=4), gpu) == "multiseed"
+    several = small_config("sas_fpt", heads=2)
+    assert engines.engine_of("auto", several, gpu) == "jagged"
+    with pytest.raises(ModelError, match=r"heads 2, .*expected .*one head"):
+        engines.engine_of("multiseed", several, gpu)
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """The encoder as all variants: what may look at what, what padding means, which inputs matter."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -60,8 +61,10 @@ def moved(windows, times: torch.Tensor, **others: torch.Tensor):
 def test_features_and_weights_are_those_of_the_papers(
     variant, heads, rating_width, model_of, random_windows, pair_by_pair
 ):
-    """The rating, which no paper has, is the last part of the input. HSTU: test_model_hstu.py."""
-    model = model_of(variant, heads=heads, rating_width=rating_width)
+    """Rating and genres, which no paper has, are the last parts. HSTU: test_model_hstu.py."""
+    genre_width = rating_width // 3
+    settings = {"heads": heads, "rating_width": rating_width, "genre_width": genre_width}
+    model = model_of(variant, **settings)
     for seed in SEEDS:
         windows = random_windows(seed, real=2)
         with torch.no_grad():
@@ -221,6 +224,25 @@ def test_an_unknown_rating_adds_nothing(slug, model_of, random_windows):
     inputs = model._embed(replace(windows, ratings=torch.zeros_like(windows.ratings)), None)
     assert inputs[..., :-4].any()
     assert not inputs[..., -4:].any()
+
+
+def test_genres_of_an_item_are_summed_and_of_none_are_zero(slug, small_config, random_windows):
+    """Of items 1 to 4: the second, the first and the third, none, the third."""
+    numbers = {"genres": torch.tensor([[0, 0], [2, 0], [1, 3], [0, 0], [3, 0]])}
+    config = small_config(slug, genre_width=2)
+    model = Encoder(config, 4, 5, torch.tensor([], dtype=torch.int64), numbers)
+    assert model.genres.weight.shape == (4, 2)
+    with torch.no_grad():
+        model.genres.weight[1:] = torch.tensor([[1.0, 10.0], [2.0, 20.0], [4.0, 40.0]])
+    windows = random_windows(0, batch=1, length=6, real=6)
+    windows = replace(windows, items=torch.tensor([[0, 1, 2, 3, 4, 2]]))
+    genres = model._embed(windows, None)[0, :, -2:] / math.sqrt(config.width)
+    expected = [[0, 0], [2, 20], [5, 50], [0, 0], [4, 40], [5, 50]]
+    torch.testing.assert_close(genres, torch.tensor(expected, dtype=torch.float32))
+    genres.sum().backward()
+    # as often as an item of that genre stands in the window; padding is none
+    times = torch.tensor([0.0, 2.0, 1.0, 3.0])
+    torch.testing.assert_close(model.genres.weight.grad, times[:, None].expand(-1, 2))
 
 
 def test_users_matter_to_those_with_users(slug, model_of, differs, random_windows):

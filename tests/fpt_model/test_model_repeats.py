@@ -71,6 +71,14 @@ def test_ratings_that_nobody_gave_are_not_learnt_from(user, write_sequences, sma
     trainer_of(small_config("sasrec", rating_width=4), 0, rated)
 
 
+def test_genres_that_no_file_names_are_not_learnt_from(user, write_sequences, small_config):
+    rows = [user([1, 2, 3, 4, 5])]
+    config = small_config("sasrec", genre_width=4)
+    with pytest.raises(ModelError, match="no genres to learn from: got genre_width=4"):
+        trainer_of(config, 0, load(write_sequences(rows, N_ITEMS)))
+    trainer_of(config, 0, load(write_sequences(rows, N_ITEMS, genres=True)))
+
+
 def test_rivals_that_are_new_alone_are_refused_where_items_come_again(sequences, small_config):
     with pytest.raises(ModelError, match="got exclude_seen=true, expected exclude_seen=false"):
         trainer_of(small_config("sasrec", loss="softmax", exclude_seen=True), 0, sequences)

@@ -17,6 +17,7 @@ from fpt_model.data.sequences import Windows, load
 from fpt_model.engines.gpu import rng
 from fpt_model.engines.multiseed import chain, engine, scratch, state, summing
 from fpt_model.engines.multiseed.step import drop_tables, gradients, start, train_step
+from fpt_model.features import FEATURES
 from fpt_model.model.encoder import Encoder
 from fpt_model.model.intervals import overflow_edges
 from fpt_model.model.losses import bce_loss, group_loss
@@ -53,7 +54,7 @@ def histories_with(user, write_sequences):
             times = sorted(978_300_000 + 60 * chance.randint(0, 50_000) for _ in items)
             half = [0] * (length // 2) + [later] * (length - length // 2)
             rows.append(user(items, times=[a + b for a, b in zip(times, half, strict=True)]))
-        return write_sequences([*rows, user([7])], 50)
+        return write_sequences([*rows, user([7])], 50, genres=True)
 
     return write
 
@@ -88,11 +89,12 @@ class Step:
 
     def _model(self, edges) -> Encoder:
         n_items, n_users = self.sequences.n_items, self.sequences.n_users
-        model = Encoder(self.config, n_items, n_users, edges).to(DEVICE)
+        known = n_items, n_users, edges, self.sequences.of_items
+        model = Encoder(self.config, *known).to(DEVICE)
         with torch.no_grad():
             for name, parameter in model.named_parameters():
                 parameter.add_(0.2 * torch.randn_like(parameter))
-                if name in ("items.weight", "weeks.weight", "users.weight"):
+                if name in {feature.table for feature in FEATURES}:
                     parameter[0] = 0
         return model
 
@@ -191,10 +193,17 @@ class Drawn:
         return torch.where(stays[cut] | (ids == 0), ids, other.to(DEVICE)[cut])
 
 
-@pytest.mark.parametrize("variant", ["sas_fpt", "sse_pt", *(slow(name) for name in OTHERS)])
-def test_gradients_are_those_of_the_plain_model(variant, histories_with):
+GRADIENTS = [
+    ("sas_fpt", {"rating_width": 3, "genre_width": 2}),
+    ("sse_pt", {"genre_width": 3}),
+    *(slow(name, {}) for name in ("sas_fpt", *OTHERS)),
+]
+
+
+@pytest.mark.parametrize(("variant", "settings"), GRADIENTS)
+def test_gradients_are_those_of_the_plain_model(variant, settings, histories_with):
     a_year = 52 * 7 * 86_400
-    step = Step(histories_with(a_year - 10 * 86_400), variant, dropout=0.3)
+    step = Step(histories_with(a_year - 10 * 86_400), variant, dropout=0.3, **settings)
     tiles = step.inputs.weeks[:, -16:]
     assert any(len(week.unique_consecutive()) > len(week.unique()) for week in tiles)
     step.slopes()

@@ -40,7 +40,7 @@ class Passage:
         windows: Windows,
         chance: Chance | None,
     ) -> None:
-        config = model.config
+        self.model, config = model, model.config
         self.config, self.edges, self.weights, self.windows = config, model.edges, weights, windows
         self.features = [feature for feature, _ in model.tables()]
         self.padded = (windows.items == 0).sum(1)
@@ -147,21 +147,25 @@ class Passage:
 
     def _looked_up(self, feature: Feature, table: Tensor) -> Tensor:
         """(B, T, its width)."""
-        found = torch.embedding(table, getattr(self.windows, feature.name))
+        found = torch.embedding(table, self.model.numbers(feature, self.windows))
         if feature.per == "sequence":
             return found[:, None].expand(-1, self.windows.items.shape[1], -1)
-        return found
+        return found.sum(2) if feature.per == "item" else found
 
     def _of_tables(self, slopes: Tensor, items: Tensor) -> tuple[Tensor, ...]:
         """Slopes (B, T, D) of the inputs to those of their tables, on top of those of items."""
         tables = [items, *map(torch.zeros_like, self.weights.others)]
         parts = slopes.split([table.shape[1] for table in tables], 2)
         for feature, table, own in zip(self.features, tables, parts, strict=True):
-            ids = getattr(self.windows, feature.name)
+            numbers = self.model.numbers(feature, self.windows)
             if feature.per == "sequence":
-                table.index_add_(0, ids, own.sum(1))
+                table.index_add_(0, numbers, own.sum(1))
+            elif feature.per == "token":
+                table.index_add_(0, numbers.flatten(), own.flatten(0, 1))
             else:
-                table.index_add_(0, ids.flatten(), own.flatten(0, 1))
+                shared = own[:, :, None].expand(*numbers.shape, -1)
+                table.index_add_(0, numbers.flatten(), shared.flatten(0, 2))
+                table[0] = 0
         return tuple(tables)
 
 

@@ -85,7 +85,7 @@ class Engine(EngineState):
         now = torch.stack([first, first, *others]).int()
 
         # forward; a window's last token is where the next one begins, less one
-        source = Source(self.config, windows, real)
+        source = Source(self.model, windows, real)
         inputs(self, self.ranking, now, source, train=False)
         forward(self, self.ranking, now, n, train=False)
         return self.ranking.features[first[1:] - 1, : self.config.width].float()

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fpt_model.config import Config
 from fpt_model.data.sequences import Sequences, Windows
-from fpt_model.features import token_inputs, widths
+from fpt_model.engines.gpu.features import of_items
+from fpt_model.features import token_inputs
+from fpt_model.model.encoder import Encoder
 
 LARGEST = 2**31 - 1
 ROWS = 4  # of `now`: first token, first interaction, user, time scale
@@ -20,24 +21,27 @@ class Source:
     """Interactions that windows are cut from: int32 on the device, one after the other.
 
     Args:
-        config: settings.
+        model: its settings, and what it knows of items.
         data: whose interactions.
         real: which of its places are some; all when not said.
 
     Attributes:
-        numbers: of each input; of one with a number of each sequence those of the items.
+        numbers: of each input; of one with a number of each sequence those of the items, of one
+            with numbers of each item `gpu.features.of_items`.
     """
 
     def __init__(
-        self, config: Config, data: Sequences | Windows, real: Tensor | None = None
+        self, model: Encoder, data: Sequences | Windows, real: Tensor | None = None
     ) -> None:
         def column(name: str) -> Tensor:
             whole: Tensor = getattr(data, name)
             return (whole if real is None else whole[real]).clamp(max=LARGEST).int()
 
-        tokens = {name: column(name) for name in token_inputs(config)}
-        self.items = tokens["items"]
-        self.numbers = tuple(tokens.get(one.name, self.items) for one, _ in widths(config))
+        numbers = {name: column(name) for name in token_inputs(model.config)}
+        self.items = numbers["items"]
+        features = [feature for feature, _ in model.tables()]
+        numbers |= {one.name: of_items(model, one) for one in features if one.per == "item"}
+        self.numbers = tuple(numbers.get(one.name, self.items) for one in features)
         self.times, self.asked = column("times"), column("asked")
 
 

@@ -27,6 +27,7 @@ def weight_sums(engine: EngineState, at: Buffers) -> None:
     with engine.streams.on_side_stream():
         tokens.embedding_slopes[(batch, -(-config.max_length // 32))](
             *(engine.now, engine.key, engine.scattered, weights.tables, at.numbers),
+            engine.source.numbers,
             *(at.dx, math.sqrt(config.width)),
             BM=32,
             K=weights.columns,

@@ -21,7 +21,19 @@ Arguments that many kernels here have:
 import triton
 import triton.language as tl
 
-from fpt_model.engines.gpu.features import AT, PADDED, PER, ROWS, STRIDE, TOKEN, WIDTH
+from fpt_model.engines.gpu.features import (
+    AT,
+    COUNT,
+    PADDED,
+    PER,
+    PER_ITEM,
+    ROWS,
+    SLOTS,
+    STRIDE,
+    TOKEN,
+    WIDTH,
+    summed_rows,
+)
 from fpt_model.engines.gpu.rng import (
     EMBEDDING,
     ITEM,
@@ -109,7 +121,7 @@ def _replaced(ids, key1, key2, site, site_id, place, n, RATE: tl.constexpr):
 
 @triton.jit
 def _embed(
-    x, flat, table, ids, places, t, here, key1, key2, root, place,
+    x, flat, table, ids, of_items, places, t, here, key1, key2, root, place,
     INPUT: tl.constexpr, K: tl.constexpr, POSITIONS: tl.constexpr, RATE: tl.constexpr,
 ):  # fmt: skip
     """One input's columns of a tile.
@@ -117,7 +129,7 @@ def _embed(
     Args:
         x: (N, K) float16, gets them.
         flat: (P,) float32; table, places: where the table and the positions begin.
-        ids: (BM,) int32, rows of the table.
+        ids: (BM,) int32, rows of the table; or items, whose rows `of_items` (I + 1, COUNT) has.
         t, here: (BM,) tokens, and which are there.
         place: (BM,) int32, rows of the positions.
         root: √D, by which looked-up vectors are multiplied.
@@ -126,8 +138,11 @@ def _embed(
     mask = here[:, None] & (w < INPUT[WIDTH])[None, :]
 
     # look up, scale
-    own = flat + table + ids[:, None] * INPUT[STRIDE] + w[None, :]
-    values = tl.load(own, mask=mask, other=0.0) * root
+    if INPUT[PER] == PER_ITEM:
+        values = summed_rows(flat + table, of_items, ids, w[None, :], mask, INPUT) * root
+    else:
+        own = flat + table + ids[:, None] * INPUT[STRIDE] + w[None, :]
+        values = tl.load(own, mask=mask, other=0.0) * root
 
     # positions, dropout
     if POSITIONS:
@@ -153,7 +168,8 @@ def lay_out(
         now: (4, B + 1) int32.
         key: (3,) int64.
         flat: (P,) float32; offsets, o_places: where the inputs' tables and the positions begin.
-        all_numbers: of each input (interactions,) int32, the data; items are the first.
+        all_numbers: of each input (interactions,) int32, the data, or (I + 1, COUNT) of items;
+            items are the first.
         all_times, all_asked: (interactions,) int32, the data.
         numbers: of each input (N,) int32, get those of tokens.
         times, asked: (N,) int32, get those of tokens.
@@ -191,19 +207,22 @@ def lay_out(
 
     # inputs: a part of the columns from each table
     _embed(
-        x, flat, offsets[0], items, o_places, t, here, key1, key2, root, place,
+        x, flat, offsets[0], items, items, o_places, t, here, key1, key2, root, place,
         tl.constexpr(INPUTS[0]), K, POSITIONS, RATE,
     )  # fmt: skip
     for n in tl.static_range(1, len(INPUTS)):
         if INPUTS[n][PER] == TOKEN:
             ids = tl.load(all_numbers[n] + source, mask=here, other=0)
+        elif INPUTS[n][PER] == PER_ITEM:
+            ids = items
         else:
             # A user is replaced for a whole window: the draw counts by sequence.
             one = tl.zeros((BM,), tl.int32)
             ids = _replaced(one + user, key1, key2, USER_SITE, USER_ID, one + b, n_users, USER_RATE)
-        tl.store(numbers[n] + t, ids, mask=here)
+        if INPUTS[n][PER] != PER_ITEM:
+            tl.store(numbers[n] + t, ids, mask=here)
         _embed(
-            x, flat, offsets[n], ids, o_places, t, here, key1, key2, root, place,
+            x, flat, offsets[n], ids, all_numbers[n], o_places, t, here, key1, key2, root, place,
             tl.constexpr(INPUTS[n]), K, POSITIONS, RATE,
         )  # fmt: skip
 
@@ -249,7 +268,7 @@ def _slopes(
 
 @triton.jit
 def embedding_slopes(
-    now, key, scattered, offsets, numbers, dx, root,
+    now, key, scattered, offsets, numbers, all_numbers, dx, root,
     BM: tl.constexpr, K: tl.constexpr, INPUTS: tl.constexpr,
     POSITIONS: tl.constexpr, RATE: tl.constexpr,
 ):  # fmt: skip
@@ -263,6 +282,7 @@ def embedding_slopes(
         key: (3,) int64.
         scattered: (P',) int64, gets the gradients; offsets: where the inputs' tables begin.
         numbers: of each input (N,) int32, of tokens, as `lay_out` left them.
+        all_numbers: see `lay_out`.
         dx: (N, K) float16, gradients of the inputs.
         root: √D, by which looked-up vectors were multiplied.
     """
@@ -289,6 +309,8 @@ def embedding_slopes(
         if INPUTS[n][PER] == TOKEN:
             ids = tl.load(numbers[n] + t, mask=here, other=0)
             _by_number(scattered, offsets[n], ids, own, here, tl.constexpr(INPUTS[n]))
+        elif INPUTS[n][PER] == PER_ITEM:
+            _by_item(scattered, offsets[n], items, all_numbers[n], own, tl.constexpr(INPUTS[n]))
         else:
             # one for the whole tile
             w = tl.arange(0, INPUTS[n][PADDED])
@@ -319,6 +341,25 @@ def _by_number(scattered, offset, ids, own, here, INPUT: tl.constexpr):
         else:
             some = here[:, None] & (w < INPUT[WIDTH])[None, :]
             add_whole(scattered, offset + ids[:, None] * INPUT[STRIDE] + w[None, :], own, some)
+
+
+@triton.jit
+def _by_item(scattered, offset, items, of_items, own, INPUT: tl.constexpr):
+    """Add gradients to rows of items' numbers: of each row, those of the tokens whose item has it.
+
+    Args:
+        scattered: (P',) int64, gets them; offset: where the input's table begins.
+        items: (BM,) int32.
+        of_items: (I + 1, COUNT) int32, of each item its numbers, 0 for none.
+        own: (BM, PADDED), gradients of the input's columns, 0 where there is no token.
+    """
+    w, slot = tl.arange(0, INPUT[PADDED]), tl.arange(0, INPUT[SLOTS])[None, :]
+    at = of_items + items[:, None] * INPUT[COUNT] + slot
+    numbers = tl.load(at, mask=slot < INPUT[COUNT], other=0)  # (BM, SLOTS)
+    for row in range(1, INPUT[ROWS] + 1):
+        has = tl.sum((numbers == row).to(tl.float32), 1)
+        theirs = tl.sum(own * has[:, None], 0)
+        add_whole(scattered, offset + row * INPUT[STRIDE] + w, theirs, w < INPUT[WIDTH])
 
 
 @triton.jit

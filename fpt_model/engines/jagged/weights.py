@@ -45,7 +45,7 @@ class Weights(Layout):
         self.columns = columns_of(model.config)
         shapes = {name: tuple(value.shape) for name, value in model.named_parameters()}
         self._place_looked_up(shapes)
-        self.inputs = inputs_of(model.config, self)
+        self.inputs = inputs_of(model, self)
         self.scattered = self.size
         self._place_tables(shapes)
         self.o_products = self.size

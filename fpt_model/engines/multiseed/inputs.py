@@ -13,7 +13,18 @@ Arguments that many functions here have:
 import triton
 import triton.language as tl
 
-from fpt_model.engines.gpu.features import AT, PER, STRIDE, TOKEN, WIDTH
+from fpt_model.engines.gpu.features import (
+    AT,
+    COUNT,
+    PER,
+    PER_ITEM,
+    ROWS,
+    SEQUENCE,
+    STRIDE,
+    TOKEN,
+    WIDTH,
+    summed_rows,
+)
 from fpt_model.engines.gpu.negatives import draw_negatives
 from fpt_model.engines.gpu.rng import (
     DROPOUT,
@@ -33,6 +44,8 @@ from fpt_model.engines.gpu.rng import (
     step_key,
 )
 from fpt_model.engines.multiseed.tiles import add_whole, product
+
+ROWS_AT_ONCE = tl.constexpr(32)  # of a table that items share
 
 
 @triton.jit
@@ -233,10 +246,10 @@ def drop_tables(
 
 @triton.jit
 def numbers_of(ids, sequence, rows, T: tl.constexpr, INPUTS: tl.constexpr):
-    """Of each input the numbers of some positions, (M,), or the sequence's own.
+    """Of each input the numbers of some positions, (M,), or the sequence's own, or all items'.
 
     Args:
-        ids: of each input, (G, T) or (G,) int32.
+        ids: of each input, (G, T) or (G,) int32, or (I + 1, COUNT).
         sequence: which.
         rows: (M,) positions.
     """
@@ -244,8 +257,10 @@ def numbers_of(ids, sequence, rows, T: tl.constexpr, INPUTS: tl.constexpr):
     for n in tl.static_range(len(INPUTS)):
         if INPUTS[n][PER] == TOKEN:
             found += (tl.load(ids[n] + sequence * T + rows),)  # type: ignore[assignment]
-        else:
+        elif INPUTS[n][PER] == SEQUENCE:
             found += (tl.load(ids[n] + sequence),)  # type: ignore[assignment]
+        else:
+            found += (ids[n],)  # type: ignore[assignment]
     return found
 
 
@@ -262,24 +277,28 @@ def looked_up(
         inside: (M,), which positions are no padding.
     """
     column = tl.zeros((M, 1), tl.int32) + tl.arange(0, D)[None, :]
-    x = tl.zeros((M, D), tl.float32)
-    for n in tl.static_range(len(INPUTS)):
-        x += vectors(model + offsets[n], numbers[n], inside, column, tl.constexpr(INPUTS[n]))
+    items = numbers[0]
+    x = vectors(model + offsets[0], items, items, inside, column, tl.constexpr(INPUTS[0]))
+    for n in tl.static_range(1, len(INPUTS)):
+        x += vectors(model + offsets[n], numbers[n], items, inside, column, tl.constexpr(INPUTS[n]))
     return x
 
 
 @triton.jit
-def vectors(table, numbers, inside, column, INPUT: tl.constexpr):
+def vectors(table, numbers, items, inside, column, INPUT: tl.constexpr):
     """One input's part of the embeddings, zero in all columns but its own.
 
     Args:
         table: (numbers, STRIDE) float32.
-        numbers: (M,) or one.
+        numbers: (M,) or one, or (I + 1, COUNT) of items.
+        items: (M,).
         inside: (M,), which positions are no padding.
         column: (M, D), numbers of columns.
         INPUT: see `gpu.features`.
     """
     theirs = (column >= INPUT[AT]) & (column < INPUT[AT] + INPUT[WIDTH])
+    if INPUT[PER] == PER_ITEM:
+        return summed_rows(table, numbers, items, column - INPUT[AT], theirs, INPUT)
     rows = numbers
     if INPUT[PER] == TOKEN:
         rows = numbers[:, None]
@@ -316,6 +335,8 @@ def scattered_slopes(
             by_number(
                 to, g, ids[n] + sequence * T + first, real, half, M, D, tl.constexpr(INPUTS[n])
             )
+        elif INPUTS[n][PER] == PER_ITEM:
+            by_item(to, g, item, ids[n], real, half, M, D, tl.constexpr(INPUTS[n]))
         else:
             by_sequence(to, g, tl.load(ids[n] + sequence), real, D, tl.constexpr(INPUTS[n]))
 
@@ -346,6 +367,38 @@ def by_number(
     # sums over positions of one number, as a product
     sums = product(same.to(half), tl.where(real, g, 0.0).to(half))
     add_whole(to + number[:, None] * INPUT[STRIDE] + d - INPUT[AT], sums, theirs)
+
+
+@triton.jit
+def by_item(
+    to, g, items, of_items, real, half: tl.constexpr,
+    M: tl.constexpr, D: tl.constexpr, INPUT: tl.constexpr,
+):  # fmt: skip
+    """Items share their numbers: of each number, a sum over the positions whose item has it.
+
+    Args:
+        to: int64, the gradient of the input's table.
+        g: (M, D) float32, slopes.
+        items: (M,) int32.
+        of_items: (I + 1, COUNT) int32, of each item its numbers, 0 for none.
+        real: (M, 1), which positions are no padding.
+        half: the type of what products take.
+        INPUT: see `gpu.features`.
+    """
+    d = tl.arange(0, D)[None, :]
+    theirs = (d >= INPUT[AT]) & (d < INPUT[AT] + INPUT[WIDTH])
+    g = tl.where(real, g, 0.0).to(half)
+
+    # some numbers at a time, as rows of a product
+    for start in range(1, INPUT[ROWS] + 1, ROWS_AT_ONCE):
+        row = start + tl.arange(0, ROWS_AT_ONCE)
+        has = tl.zeros((M, ROWS_AT_ONCE), tl.float32)
+        for slot in range(INPUT[COUNT]):
+            number = tl.load(of_items + items * INPUT[COUNT] + slot)
+            has += (number[:, None] == row[None, :]).to(tl.float32)
+        sums = product(tl.trans(has.to(half)), g)
+        place = to + row[:, None] * INPUT[STRIDE] + d - INPUT[AT]
+        add_whole(place, sums, (row <= INPUT[ROWS])[:, None] & theirs)
 
 
 @triton.jit

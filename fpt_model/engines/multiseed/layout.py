@@ -7,7 +7,7 @@ blocks use, positions and intervals, come last. Blocks follow one another, each 
 the order of the model: kernels reckon with it (`multiseed.tiles`).
 """
 
-from fpt_model.engines.gpu.features import inputs_of
+from fpt_model.engines.gpu.features import inputs_of, of_items
 from fpt_model.engines.gpu.layout import LOOKED_UP, Layout, power_of_two
 from fpt_model.model.encoder import Encoder
 
@@ -37,7 +37,7 @@ class PaddedLayout(Layout):
         width, length, rows: padded D, T and R.
         chunk: see `chunked`.
         blocks: the first element of the first block.
-        inputs: as kernels take them.
+        inputs: as kernels take them; `of_items`: what they look up of items, by name.
     """
 
     def __init__(self, model: Encoder) -> None:
@@ -56,7 +56,12 @@ class PaddedLayout(Layout):
             if name.startswith(SHARED):
                 self.shared += self.places[name].size
         self.blocks = self.offset("blocks.0.norm_attention.weight")
-        self.inputs = inputs_of(config, self)
+        self.inputs = inputs_of(model, self)
+        self.of_items = {
+            feature.name: of_items(model, feature)
+            for feature, _ in model.tables()
+            if feature.per == "item"
+        }
 
     def _place(self, name: str, shape: tuple[int, ...]) -> None:
         """Positions lie at the end of theirs, as windows do."""

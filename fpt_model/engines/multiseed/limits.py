@@ -14,7 +14,6 @@ def refuses(config: Config, device: torch.device) -> Refusal | None:
         *needs_of_kernels(config, device),
         (config.heads == 1, f"heads {config.heads}", "one head"),
         (config.loss == "bce", f"loss {config.loss}", "loss bce"),
-        (config.rating_width == 0, f"rating_width {config.rating_width}", "no ratings"),
         (config.width <= MAX_WIDTH, f"width {config.width}", f"width to {MAX_WIDTH}"),
         (
             config.max_length <= MAX_LENGTH,

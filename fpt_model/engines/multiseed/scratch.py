@@ -64,19 +64,21 @@ class Drawn:
     """
 
     def __init__(
-        self, config: Config, n: int, length: int, mask_size: int, device: torch.device
+        self, layout: PaddedLayout, config: Config, n: int, mask_size: int, device: torch.device
     ) -> None:
         def zeros(*shape: int, kind: torch.dtype = torch.int32) -> Tensor:
             return torch.zeros(shape, device=device, dtype=kind)
 
-        self.tokens = tuple(zeros(n, length) for _ in token_inputs(config))
-        self.targets, self.negatives = zeros(n, length), zeros(n, length)
+        self.tokens = tuple(zeros(n, layout.length) for _ in token_inputs(config))
+        self.targets, self.negatives = zeros(n, layout.length), zeros(n, layout.length)
         self.users, self.chosen, self.begins = (zeros(n) for _ in range(3))
         self.masks = zeros(n, mask_size, kind=torch.uint8)
         tokens = iter(self.tokens)
+        others = {"users": self.users, **layout.of_items}
         # of each input, as kernels look them up
         self.ids = tuple(
-            next(tokens) if feature.per == "token" else self.users for feature, _ in widths(config)
+            next(tokens) if feature.per == "token" else others[feature.name]
+            for feature, _ in widths(config)
         )
 
 
@@ -98,7 +100,8 @@ class Scratch:
 
         # of dropout: on the input, and on each layer's weights, hidden layer and output
         self.mask_size = T * D + layers * (T * T + 2 * T * D) if train else 2
-        self.drawn = [Drawn(config, n, T, self.mask_size, like.device) for _ in range(1 + train)]
+        own = layout, config, n, self.mask_size, like.device
+        self.drawn = [Drawn(*own) for _ in range(1 + train)]
         self.x = zeros(n, T, D)
         kinds = saved.TO_TRAIN if train else saved.TO_RANK
         self.tiles = halves(kinds, layers + 1, n, T, D)  # the last norm's lie above the last block
