@@ -123,6 +123,33 @@ def sum_up(
     tl.store(record + seed * steps + step, loss)
 
 
+@triton.jit
+def gradient_of(
+    scattered, dense, seed, block, place, table, scattered_size, dense_size, shared,
+    SPLIT: tl.constexpr, BLOCK: tl.constexpr, LAYERS: tl.constexpr, INTERVALS: tl.constexpr,
+):  # fmt: skip
+    """The gradient of a block of elements, a sum over positions. Arguments: see `adam`."""
+    # a looked-up table: whole numbers to reals, and zero for the next step
+    if block * BLOCK < scattered_size:
+        source = scattered + seed.to(tl.int64) * scattered_size + place
+        g = (tl.load(source).to(tl.float64) * (1 / FIXED)).to(tl.float32)
+        tl.debug_barrier()  # the thread that empties a place need not be the one that reads it
+        tl.store(source, tl.zeros((BLOCK,), tl.int64))
+    else:
+        # any other: sums of parts, in their order
+        g = tl.zeros((BLOCK,), tl.float32)
+        parts = dense + seed.to(tl.int64) * SPLIT * dense_size + place - scattered_size
+        for part in tl.static_range(SPLIT):
+            g += tl.load(parts + part * dense_size)
+
+        # A table that all blocks use has sums of each block; items, table 0, are looked up.
+        if table > 0:
+            for layer in tl.static_range(1, LAYERS if INTERVALS else 1):
+                for part in tl.static_range(SPLIT):
+                    g += tl.load(parts + part * dense_size + layer * shared)
+    return g
+
+
 @triton.jit(do_not_specialize=["step"])
 def adam(
     model, halves, moments, squares_of, scattered, dense, penalised, spans, norms, squares, n_real,
@@ -171,26 +198,11 @@ def adam(
     count = (tl.load(clock + seed) + step + 1).to(tl.float32)
     table = tl.load(penalised + block)
 
-    # gradient of a looked-up table: whole numbers to reals, and zero for the next step
-    if block * BLOCK < scattered_size:
-        source = scattered + seed.to(tl.int64) * scattered_size + place
-        g = (tl.load(source).to(tl.float64) * (1 / FIXED)).to(tl.float32)
-        tl.debug_barrier()  # the thread that empties a place need not be the one that reads it
-        tl.store(source, tl.zeros((BLOCK,), tl.int64))
-    else:
-        # gradient of any other: sums of parts, in their order
-        g = tl.zeros((BLOCK,), tl.float32)
-        parts = dense + seed.to(tl.int64) * SPLIT * dense_size + place - scattered_size
-        for part in tl.static_range(SPLIT):
-            g += tl.load(parts + part * dense_size)
-
-        # A table that all blocks use has sums of each block; items, table 0, are looked up.
-        if table > 0:
-            for layer in tl.static_range(1, LAYERS if INTERVALS else 1):
-                for part in tl.static_range(SPLIT):
-                    g += tl.load(parts + part * dense_size + layer * shared)
-
-    # mean over positions, norm penalty: its gradient is p / norm
+    # gradient: the mean over positions, and that of the norm penalty, p / norm
+    g = gradient_of(
+        scattered, dense, seed, block, place, table, scattered_size, dense_size, shared,
+        SPLIT, BLOCK, LAYERS, INTERVALS,
+    )  # fmt: skip
     g = g / positions
     if table >= 0:
         g += l2 * p / tl.maximum(tl.load(norms + seed * TABLES + table), 1e-30)
