@@ -120,7 +120,7 @@ class Trainings:
         """Of each step of an epoch, without the smaller last one, where a step is one."""
         (member,) = self.members
         with as_our_command():
-            found = seconds(member.step, self.steps - 1)
+            found = seconds(member.step, max(1, self.steps - 1))
         self.epoch()
         return found
 

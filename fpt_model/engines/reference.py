@@ -23,6 +23,8 @@ from fpt_model.model.losses import bce_loss, softmax_loss
 class Reference(ModuleEngine):
     """What the other engines are held to."""
 
+    own_passes = False
+
     def __init__(self, training: Training) -> None:
         super().__init__(training)
         on_gpu = training.rows.device.type == "cuda"

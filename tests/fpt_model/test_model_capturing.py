@@ -11,6 +11,7 @@ import torch
 from fpt_model.data.sequences import load
 from fpt_model.engines import capturing
 from fpt_model.engines.capturing import CapturedSteps
+from fpt_model.engines.gpu import graphs
 from fpt_model.training.trainer import Trainer, trainer_of
 
 ON_GPU = torch.cuda.is_available()
@@ -43,15 +44,16 @@ class StandIn:
 def recordings(monkeypatch):
     """How often a step was recorded."""
     found: list[object] = []
-    real = capturing.recorded
+    real = graphs.recorded
 
     def recorded(work, pool=None):
         found.append(pool)
         return real(work, pool) if ON_GPU else (StandIn(work), None)
 
-    monkeypatch.setattr(capturing, "recorded", recorded)
+    monkeypatch.setattr(graphs, "recorded", recorded)
     if not ON_GPU:
         monkeypatch.setattr(capturing, "_rehearse", lambda work: work())
+        monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
     return found
 
 
@@ -125,7 +127,7 @@ def test_what_no_graph_can_hold_is_said_once_and_trained_eagerly(trainer, monkey
         raise RuntimeError("operation not permitted when stream is capturing\nmore")
 
     eager = run(trainer(captured=False), 5)
-    monkeypatch.setattr(capturing, "recorded", fail)
+    monkeypatch.setattr(graphs, "recorded", fail)
     one, said = trainer(), []
     one.training.say = said.append
     assert same(run(one, 5), eager)

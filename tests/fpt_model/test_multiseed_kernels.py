@@ -15,7 +15,7 @@ pytest.importorskip("triton", reason="Triton has no build for this platform")
 from fpt_model.config import resolve
 from fpt_model.data.sequences import Windows, load
 from fpt_model.engines.gpu import rng
-from fpt_model.engines.multiseed import chain, engine, scratch, summing
+from fpt_model.engines.multiseed import chain, engine, scratch, state, summing
 from fpt_model.engines.multiseed.step import drop_tables, gradients, start, train_step
 from fpt_model.model.encoder import Encoder
 from fpt_model.model.intervals import overflow_edges
@@ -35,7 +35,7 @@ def slow(*values):
 @pytest.fixture(autouse=True)
 def exact(monkeypatch):
     monkeypatch.setattr(scratch, "OPERANDS", torch.float32)
-    monkeypatch.setattr(engine, "SPLITS", 2)
+    monkeypatch.setattr(state, "SPLITS", 2)
     monkeypatch.setattr(chain, "PIECE", 16)  # several to a matrix of the widest model here
     monkeypatch.setattr(summing, "COLUMNS_AT_ONCE", 16)
 

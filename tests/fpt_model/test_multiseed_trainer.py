@@ -11,7 +11,7 @@ if not torch.cuda.is_available():
 pytest.importorskip("triton", reason="Triton has no build for this platform")
 
 from fpt_model.data.sequences import load
-from fpt_model.engines.multiseed import engine
+from fpt_model.engines.multiseed import state
 from fpt_model.files.checkpoints import read, write
 from fpt_model.training.trainer import Trainer, trainer_of, trainers_of
 
@@ -23,7 +23,7 @@ DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 @pytest.fixture
 def group(learnable_rows, write_sequences, small_config, monkeypatch):
     """Trainings on eight users, of the seeds that are asked for."""
-    monkeypatch.setattr(engine, "SPLITS", 2)
+    monkeypatch.setattr(state, "SPLITS", 2)
     sequences = load(write_sequences(learnable_rows[:8], 30)).to(DEVICE)
 
     def make(seeds, **settings) -> list[Trainer]:

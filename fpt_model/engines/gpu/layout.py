@@ -4,7 +4,7 @@ Every tensor begins at a multiple of `BLOCK`. Padding is zero, its gradient is z
 it zero. Letters: P elements.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -83,6 +83,38 @@ class Layout:
     def offset(self, name: str) -> int:
         """First element of a tensor; 0 for one that the model lacks."""
         return self.places[name].offset if name in self.places else 0
+
+    def pack(self, tensors: Mapping[str, Tensor], flat: Tensor) -> None:
+        """Write a state dict into `flat`, (P,)."""
+        for name, place in self.places.items():
+            place.view(flat).copy_(tensors[name])
+
+    def unpack(self, flat: Tensor) -> dict[str, Tensor]:
+        """The tensors of `flat`, (P,), by name."""
+        return {name: place.view(flat).clone() for name, place in self.places.items()}
+
+    def moments(self, exp_avg: Tensor, exp_avg_sq: Tensor, steps: int) -> dict[str, Tensor]:
+        """Adam's moments, (P,) each, as checkpoints have them; none before the first step."""
+        if not steps:
+            return {}
+        found = {f"step.{name}": torch.tensor(float(steps)) for name in self.places}
+        for kind, flat in (("exp_avg", exp_avg), ("exp_avg_sq", exp_avg_sq)):
+            found |= {f"{kind}.{name}": value for name, value in self.unpack(flat).items()}
+        return found
+
+    def restore_moments(
+        self, exp_avg: Tensor, exp_avg_sq: Tensor, moments: Mapping[str, Tensor]
+    ) -> None:
+        """Write what `moments` gave into both tensors, (P,); zeros where it gave nothing."""
+        for kind, flat in (("exp_avg", exp_avg), ("exp_avg_sq", exp_avg_sq)):
+            flat.zero_()
+            if moments:
+                self.pack({name: moments[f"{kind}.{name}"] for name in self.places}, flat)
+
+    @property
+    def tables(self) -> tuple[int, ...]:
+        """First element of the table of each input."""
+        return tuple(self.places[name].offset for name in LOOKED_UP if name in self.places)
 
     def index_blocks(self, names: Sequence[str], device: torch.device) -> tuple[Tensor, Tensor]:
         """Of these tables: first and last block, exclusive, of each, (tables, 2) int32; and the

@@ -12,6 +12,7 @@ from torch import Tensor
 from fpt_model.config import Config
 from fpt_model.engines.gpu.layout import aligned
 from fpt_model.engines.jagged.weights import columns_of
+from fpt_model.features import widths
 
 WITH_ONES = ("x", "normal", "y", "hidden")
 
@@ -75,7 +76,7 @@ class Buffers:
             for name in (*WITH_ONES, "q", "kv", "attended", "summed", "weights", "on_rows"):
                 shared = getattr(self, name)
                 setattr(self, name, shared.expand(config.blocks + 1, *shared.shape[1:]))
-        self.items, self.weeks, self.users, self.ratings = (self._ints(N) for _ in range(4))
+        self.numbers = tuple(self._ints(N) for _ in widths(config))  # of each input
         self.times, self.asked = (self._ints(N) for _ in range(2))
         self.targets, self.sequence, self.negatives = (self._ints(N) for _ in range(3))
         self.counts = self._ints(N if rows else 1, R, torch.int16)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from fpt_model.data.sequences import Sequences, Windows
-from fpt_model.engines.gpu.graphs import recorded
+from fpt_model.engines.gpu.graphs import captured
 from fpt_model.engines.gpu.layout import power_of_two
 from fpt_model.engines.jagged import tokens
 from fpt_model.engines.jagged.back import backward, loss_slopes
@@ -45,22 +45,12 @@ class Engine(EngineState):
             self.step(n)
             return
         if n not in self.graphs:
-            self._capture(n)
+            self.graphs[n] = captured(lambda: self.step(n), self._state())
         self.graphs[n].replay()
-
-    def _capture(self, n: int) -> None:
-        """Record a step. Its first run compiles, hence works on a state that is put back."""
-        kept = [value.clone() for value in self._state()]
-        self.step(n)
-        torch.cuda.synchronize()
-        for value, before in zip(self._state(), kept, strict=True):
-            value.copy_(before)
-
-        self.graphs[n], _ = recorded(lambda: self.step(n))
 
     def _state(self) -> list[Tensor]:
         weights = self.weights
-        flat = [weights.params, weights.rounded, weights.moments, weights.squares]
+        flat = [weights.params, weights.rounded, weights.exp_avg, weights.exp_avg_sq]
         return [*flat, self.clock, self.record]
 
     def step(self, n: int) -> None:
@@ -109,8 +99,7 @@ class Engine(EngineState):
         now = torch.stack([first, first, *others]).int()
 
         # forward; a window's last token is where the next one begins, less one
-        flat = (windows.items, windows.weeks, windows.ratings, windows.times, windows.asked)
-        source = Source(*(x[real] for x in flat))
+        source = Source(self.config, windows, real)
         inputs(self, self.ranking, now, source, train=False)
         forward(self, self.ranking, now, n, train=False)
         return self.ranking.features[first[1:] - 1, : self.config.width].float()

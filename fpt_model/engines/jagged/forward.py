@@ -25,8 +25,6 @@ from fpt_model.engines.jagged.shapes import (
     row_shape,
     site_of,
     statistics,
-    tables,
-    widths,
 )
 from fpt_model.engines.jagged.state import EngineState
 from fpt_model.engines.jagged.sums import group_slopes
@@ -52,15 +50,15 @@ def inputs(engine: EngineState, at: Buffers, now: Tensor, source: Source, *, tra
     chances = config.dropout, config.sse_item, config.sse_user
     rates = [one if train else 0 for one in chances]
     tokens.lay_out[(batch, -(-config.max_length // tile))](
-        *(now, engine.key, weights.params, *tables(engine.weights), weights.offset("positions.0")),
-        *(source.items, source.weeks, source.ratings, source.times, source.asked),
-        *(at.items, at.weeks, at.users, at.ratings, at.times, at.asked),
+        *(now, engine.key, weights.params, weights.tables, weights.offset("positions.0")),
+        *(source.numbers, source.times, source.asked, at.numbers, at.times, at.asked),
         *(at.targets, at.sequence, at.x[0]),
         *(math.sqrt(config.width), engine.sequences.n_items, engine.sequences.n_users),
         B=batch,
         T=config.max_length,
         BM=tile,
-        **widths(engine.config),
+        K=weights.columns,
+        INPUTS=weights.inputs,
         POSITIONS=not config.intervals,
         TRAIN=train,
         RATE=rates[0],

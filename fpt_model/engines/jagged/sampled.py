@@ -6,16 +6,11 @@ Gradients are of sums over tokens. Letters: N tokens, W width, K columns, S of i
 import triton
 import triton.language as tl
 
-from fpt_model.engines.gpu.groups import pair_slopes, pairs_of
+from fpt_model.engines.gpu.groups import group_pairs
+from fpt_model.engines.gpu.losses import softplus
 from fpt_model.engines.gpu.negatives import draw_negatives
 from fpt_model.engines.gpu.rng import NEGATIVE, bits
 from fpt_model.engines.jagged.tokens import USER, add_whole, words
-
-
-@triton.jit
-def _softplus(x):
-    """log(1 + exp(x)), whose exponential can't overflow."""
-    return tl.maximum(x, 0.0) + tl.log(1 + tl.exp(-tl.abs(x)))
 
 
 @triton.jit
@@ -67,7 +62,7 @@ def sampled_slopes(
 
     # scores and losses
     wins, fails = tl.sum(f * right, 1), tl.sum(f * wrong, 1)
-    loss = tl.where(here, _softplus(-wins) + _softplus(fails), 0.0)
+    loss = tl.where(here, softplus(-wins) + softplus(fails), 0.0)
     tl.store(losses + tl.program_id(0), tl.sum(loss, 0))
 
     # gradients of scores, of features, of items
@@ -99,21 +94,11 @@ def group_slopes(
         margin, weight: of the group loss.
     """
     pair = tl.program_id(0) * PAIRS + tl.arange(0, PAIRS)
-    there = (pair < pairs) & (tl.load(groups + 1) >= 0)
-
-    # draw pairs, load their groups and vectors
     key1, key2 = words(key)
-    one, two = pairs_of(key1, key2, pair, n_users)
-    same = tl.load(groups + one) == tl.load(groups + two)
-    w = tl.arange(0, WP)[None, :]
-    mask = there[:, None] & (w < W)
-    at_one, at_two = o_users + one[:, None] * S + w, o_users + two[:, None] * S + w
-    a = tl.load(flat + at_one, mask=mask, other=0.0)
-    b = tl.load(flat + at_two, mask=mask, other=0.0)
-
-    # loss and gradients
     count = tl.load(now + B).to(tl.float32)
-    loss, da, db = pair_slopes(a, b, same, there, margin, weight, count)
-    add_whole(scattered, at_one, da, mask)
-    add_whole(scattered, at_two, db, mask)
+    loss, at_x, at_y, dx, dy, mask = group_pairs(
+        flat + o_users, groups, key1, key2, pair, n_users, pairs, margin, weight, count, W, WP, S
+    )
+    add_whole(scattered + o_users, at_x, dx, mask)
+    add_whole(scattered + o_users, at_y, dy, mask)
     tl.store(losses + tl.program_id(0), tl.sum(loss, 0))

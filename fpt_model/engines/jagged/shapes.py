@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fpt_model.config import Config
 from fpt_model.engines.gpu import rng
-from fpt_model.engines.gpu.layout import LOOKED_UP, aligned, power_of_two
+from fpt_model.engines.gpu.layout import aligned, power_of_two
 from fpt_model.engines.jagged.buffers import Buffers
 from fpt_model.engines.jagged.weights import Weights, columns_of
 
@@ -57,11 +57,6 @@ def statistics(config: Config, at: Buffers, name: str) -> tuple[Tensor, Tensor]:
     names = [norm_name(layer, which) for layer in range(config.blocks) for which in (0, 1)]
     number = [*names, "norm"].index(name)
     return at.means[number], at.scales[number]
-
-
-def tables(weights: Weights) -> tuple[int, ...]:
-    """First elements of the tables that are looked up: of items, weeks, users and ratings."""
-    return tuple(weights.offset(name) for name in LOOKED_UP)
 
 
 def pair_tables(weights: Weights) -> tuple[int, int, int, int]:
@@ -112,15 +107,6 @@ def row_shape(config: Config) -> dict[str, Any]:
         "BM": ROWS_AT_ONCE,
         "P": power_of_two(columns),
     }
-
-
-def widths(config: Config) -> dict[str, int]:
-    """Widths of item, week, user and rating: their own, padded, and from row to row."""
-    own = {"IW": config.item_width, "WW": config.week_width, "UW": config.user_width}
-    own["RW"] = config.rating_width
-    padded = {f"{name[0]}P": power_of_two(width) for name, width in own.items()}
-    strides = {f"{name[0]}S": aligned(width) for name, width in own.items()}
-    return own | padded | strides | {"K": columns_of(config)}
 
 
 def softmax_tiles(unseen: bool, width: int) -> tuple[dict[str, int], dict[str, int]]:

@@ -49,8 +49,7 @@ class EngineState:
         self.weights = Weights(model, HALF)
         self.edges = model.edges.clamp(max=LARGEST).int()
         self.n_rows = self.config.time_span + 1 + len(self.edges) if self.config.intervals else 0
-        flat = (sequences.items, sequences.weeks, sequences.ratings)
-        self.source = Source(*flat, sequences.times, sequences.asked)
+        self.source = Source(self.config, sequences)
         self.keys = key[None].to(self.device)
         batch = self.config.batch_size
         self.clock, self.key = self._ints(2), self._ints(3)

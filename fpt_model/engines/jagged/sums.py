@@ -13,8 +13,6 @@ from fpt_model.engines.jagged.products import FIELDS, TILE, weight_slopes
 from fpt_model.engines.jagged.shapes import (
     head_width,
     pair_tables,
-    tables,
-    widths,
 )
 from fpt_model.engines.jagged.state import EngineState
 
@@ -28,10 +26,11 @@ def weight_sums(engine: EngineState, at: Buffers) -> None:
     # looked-up tables, then positions: beside the products, as they add to other places
     with engine.streams.on_side_stream():
         tokens.embedding_slopes[(batch, -(-config.max_length // 32))](
-            *(engine.now, engine.key, engine.scattered, *tables(engine.weights)),
-            *(at.items, at.weeks, at.users, at.ratings, at.dx, math.sqrt(config.width)),
+            *(engine.now, engine.key, engine.scattered, weights.tables, at.numbers),
+            *(at.dx, math.sqrt(config.width)),
             BM=32,
-            **widths(engine.config),
+            K=weights.columns,
+            INPUTS=weights.inputs,
             POSITIONS=not config.intervals,
             RATE=config.dropout,
         )
@@ -115,7 +114,7 @@ def update(engine: EngineState, at: Buffers, count: int) -> None:
         # the step's tokens and number
         *(engine.now, engine.key),
         # weights and moments
-        *(weights.params, weights.rounded, weights.moments, weights.squares),
+        *(weights.params, weights.rounded, weights.exp_avg, weights.exp_avg_sq),
         # gradients
         *(weights.grads, engine.scattered, at.item_parts, engine.product_parts),
         # norm penalty

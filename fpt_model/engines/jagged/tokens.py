@@ -23,7 +23,7 @@ Arguments that many kernels here have:
 import triton
 import triton.language as tl
 
-from fpt_model import features
+from fpt_model.engines.gpu.features import AT, PADDED, PER, ROWS, STRIDE, TOKEN, WIDTH
 from fpt_model.engines.gpu.rng import (
     EMBEDDING,
     ITEM,
@@ -45,7 +45,7 @@ BEGIN: tl.constexpr = tl.constexpr(1)
 USER: tl.constexpr = tl.constexpr(2)
 SCALE: tl.constexpr = tl.constexpr(3)
 WHOLE: tl.constexpr = tl.constexpr(4294967296.0)  # one, where reals are added as whole numbers
-RATINGS: tl.constexpr = tl.constexpr(features.RATINGS)
+FEW: tl.constexpr = tl.constexpr(16)  # rows of a table
 
 
 @triton.jit
@@ -112,60 +112,54 @@ def _replaced(ids, key1, key2, site, site_id, place, n, RATE: tl.constexpr):
 @triton.jit
 def _embed(
     x, flat, table, ids, places, t, here, key1, key2, root, place,
-    WIDTH: tl.constexpr, STRIDE: tl.constexpr, AT: tl.constexpr, P: tl.constexpr,
-    K: tl.constexpr, POSITIONS: tl.constexpr, RATE: tl.constexpr,
+    INPUT: tl.constexpr, K: tl.constexpr, POSITIONS: tl.constexpr, RATE: tl.constexpr,
 ):  # fmt: skip
-    """Columns AT to AT + WIDTH of a tile of inputs.
+    """One input's columns of a tile.
 
     Args:
         x: (N, K) float16, gets them.
         flat: (P,) float32; table, places: where the table and the positions begin.
-        ids: (BM,) int32, rows of the table, STRIDE elements apart.
+        ids: (BM,) int32, rows of the table.
         t, here: (BM,) tokens, and which are there.
         place: (BM,) int32, rows of the positions.
         root: √D, by which looked-up vectors are multiplied.
     """
-    w = tl.arange(0, P)
-    mask = here[:, None] & (w < WIDTH)[None, :]
+    w = tl.arange(0, INPUT[PADDED])
+    mask = here[:, None] & (w < INPUT[WIDTH])[None, :]
 
     # look up, scale
-    values = tl.load(flat + table + ids[:, None] * STRIDE + w[None, :], mask=mask, other=0.0)
-    values = values * root
+    rows = flat + table + ids[:, None] * INPUT[STRIDE] + w[None, :]
+    values = tl.load(rows, mask=mask, other=0.0) * root
 
     # positions, dropout
     if POSITIONS:
-        own = places + place[:, None] * K + AT + w[None, :]
+        own = places + place[:, None] * K + INPUT[AT] + w[None, :]
         values += tl.load(flat + own, mask=mask, other=0.0)
+    at = t[:, None] * K + INPUT[AT] + w[None, :]
     if RATE > 0:
-        at = t[:, None] * K + AT + w[None, :]
         values = dropout(values, fast_bits(key1, key2, EMBEDDING, at), RATE)
 
     # write
-    values = values.to(x.dtype.element_ty)
-    tl.store(x + t[:, None] * K + AT + w[None, :], values, mask=mask)
+    tl.store(x + at, values.to(x.dtype.element_ty), mask=mask)
 
 
 @triton.jit
 def lay_out(
-    now, key, flat, o_items, o_weeks, o_users, o_ratings, o_places,
-    all_items, all_weeks, all_ratings, all_times, all_asked,
-    items, weeks, users, ratings, times, asked, targets, sequence, x,
-    root, n_items, n_users,
+    now, key, flat, offsets, o_places, all_numbers, all_times, all_asked,
+    numbers, times, asked, targets, sequence, x, root, n_items, n_users,
     B: tl.constexpr, T: tl.constexpr, BM: tl.constexpr, K: tl.constexpr,
-    IW: tl.constexpr, WW: tl.constexpr, UW: tl.constexpr, RW: tl.constexpr,
-    IS: tl.constexpr, WS: tl.constexpr, US: tl.constexpr, RS: tl.constexpr,
-    IP: tl.constexpr, WP: tl.constexpr, UP: tl.constexpr, RP: tl.constexpr,
-    POSITIONS: tl.constexpr, TRAIN: tl.constexpr,
+    INPUTS: tl.constexpr, POSITIONS: tl.constexpr, TRAIN: tl.constexpr,
     RATE: tl.constexpr, ITEM_RATE: tl.constexpr, USER_RATE: tl.constexpr,
 ):  # fmt: skip
-    """Ids, targets and inputs of a tile of a sequence's tokens. Grid (B, tiles of T).
+    """Numbers, targets and inputs of a tile of a sequence's tokens. Grid (B, tiles of T).
 
     Args:
         now: (4, B + 1) int32.
         key: (3,) int64.
-        flat: (P,) float32; o_items, o_weeks, o_users, o_ratings, o_places: where tables begin.
-        all_items, all_weeks, all_ratings, all_times, all_asked: (interactions,) int32, the data.
-        items, weeks, users, ratings, times, asked: (N,) int32, get those of tokens.
+        flat: (P,) float32; offsets, o_places: where the table of each of the INPUTS, items first,
+            and the positions begin.
+        all_numbers, all_times, all_asked: (interactions,) int32, the data; numbers of each input.
+        numbers, times, asked: (N,) int32, get those of tokens.
         targets: (N,) int32, gets the items that came next, if TRAIN.
         sequence: (N,) int32, gets the number of each token's sequence, if TRAIN.
         x: (N, K) float16, gets the inputs.
@@ -186,12 +180,12 @@ def lay_out(
     # items, some of them replaced; what came next is not
     source = tl.load(now + BEGIN * (B + 1) + b) + i
     user = tl.load(now + USER * (B + 1) + b)
-    ids = tl.load(all_items + source, mask=here, other=0)
-    ids = _replaced(ids, key1, key2, ITEM, ITEM_ID, t, n_items, ITEM_RATE)
-    tl.store(items + t, ids, mask=here)
+    items = tl.load(all_numbers[0] + source, mask=here, other=0)
+    items = _replaced(items, key1, key2, ITEM, ITEM_ID, t, n_items, ITEM_RATE)
+    tl.store(numbers[0] + t, items, mask=here)
     place = T - length + i
     if TRAIN:
-        tl.store(targets + t, tl.load(all_items + source + 1, mask=here, other=0), mask=here)
+        tl.store(targets + t, tl.load(all_numbers[0] + source + 1, mask=here, other=0), mask=here)
         tl.store(sequence + t, tl.zeros((BM,), tl.int32) + b, mask=here)
 
     # times, for attention
@@ -200,32 +194,21 @@ def lay_out(
 
     # inputs: a part of the columns from each table
     _embed(
-        x, flat, o_items, ids, o_places, t, here, key1, key2, root, place,
-        IW, IS, 0, IP, K, POSITIONS, RATE,
+        x, flat, offsets[0], items, o_places, t, here, key1, key2, root, place,
+        INPUTS[0], K, POSITIONS, RATE,
     )  # fmt: skip
 
-    if WW > 0:
-        week = tl.load(all_weeks + source, mask=here, other=0)
-        tl.store(weeks + t, week, mask=here)
+    for n in tl.static_range(1, len(INPUTS)):
+        if INPUTS[n][PER] == TOKEN:
+            ids = tl.load(all_numbers[n] + source, mask=here, other=0)
+        else:
+            # A user is replaced for a whole window: the draw counts by sequence.
+            one = tl.zeros((BM,), tl.int32)
+            ids = _replaced(one + user, key1, key2, USER_SITE, USER_ID, one + b, n_users, USER_RATE)
+        tl.store(numbers[n] + t, ids, mask=here)
         _embed(
-            x, flat, o_weeks, week, o_places, t, here, key1, key2, root, place,
-            WW, WS, IW, WP, K, POSITIONS, RATE,
-        )  # fmt: skip
-    if UW > 0:
-        # A user is replaced for a whole window: the draw counts by sequence.
-        one = tl.zeros((BM,), tl.int32)
-        owner = _replaced(one + user, key1, key2, USER_SITE, USER_ID, one + b, n_users, USER_RATE)
-        tl.store(users + t, owner, mask=here)
-        _embed(
-            x, flat, o_users, owner, o_places, t, here, key1, key2, root, place,
-            UW, US, IW + WW, UP, K, POSITIONS, RATE,
-        )  # fmt: skip
-    if RW > 0:
-        rating = tl.load(all_ratings + source, mask=here, other=0)
-        tl.store(ratings + t, rating, mask=here)
-        _embed(
-            x, flat, o_ratings, rating, o_places, t, here, key1, key2, root, place,
-            RW, RS, IW + WW + UW, RP, K, POSITIONS, RATE,
+            x, flat, offsets[n], ids, o_places, t, here, key1, key2, root, place,
+            INPUTS[n], K, POSITIONS, RATE,
         )  # fmt: skip
 
 
@@ -244,19 +227,19 @@ def add_whole(to, place, values, mask):
 
 @triton.jit
 def _slopes(
-    dx, t, here, key1, key2, root, WIDTH: tl.constexpr, AT: tl.constexpr, P: tl.constexpr,
+    dx, t, here, key1, key2, root, INPUT: tl.constexpr,
     K: tl.constexpr, POSITIONS: tl.constexpr, RATE: tl.constexpr,
 ):  # fmt: skip
-    """Gradients of columns AT to AT + WIDTH of a tile of inputs, before their dropout.
+    """Gradients of one input's columns of a tile, before their dropout.
 
     Args:
         dx: (N, K) float16, gradients of the inputs; with POSITIONS it gets these.
         t, here: (BM,) tokens, and which are there.
         root: √D, by which looked-up vectors were multiplied.
     """
-    w = tl.arange(0, P)
-    mask = here[:, None] & (w < WIDTH)[None, :]
-    at = t[:, None] * K + AT + w[None, :]
+    w = tl.arange(0, INPUT[PADDED])
+    mask = here[:, None] & (w < INPUT[WIDTH])[None, :]
+    at = t[:, None] * K + INPUT[AT] + w[None, :]
 
     slope = tl.load(dx + at, mask=mask, other=0.0).to(tl.float32)
     if RATE > 0:
@@ -270,12 +253,8 @@ def _slopes(
 
 @triton.jit
 def embedding_slopes(
-    now, key, scattered, o_items, o_weeks, o_users, o_ratings,
-    items, weeks, users, ratings, dx, root,
-    BM: tl.constexpr, K: tl.constexpr,
-    IW: tl.constexpr, WW: tl.constexpr, UW: tl.constexpr, RW: tl.constexpr,
-    IS: tl.constexpr, WS: tl.constexpr, US: tl.constexpr, RS: tl.constexpr,
-    IP: tl.constexpr, WP: tl.constexpr, UP: tl.constexpr, RP: tl.constexpr,
+    now, key, scattered, offsets, numbers, dx, root,
+    BM: tl.constexpr, K: tl.constexpr, INPUTS: tl.constexpr,
     POSITIONS: tl.constexpr, RATE: tl.constexpr,
 ):  # fmt: skip
     """Gradients of a tile of a sequence's inputs to those of the tables that were looked up.
@@ -286,8 +265,8 @@ def embedding_slopes(
     Args:
         now: (4, B + 1) int32.
         key: (3,) int64.
-        scattered: (P',) int64, gets the gradients; o_items to o_ratings: where tables begin.
-        items, weeks, users, ratings: (N,) int32, of tokens.
+        scattered: (P',) int64, gets the gradients.
+        offsets, numbers: of each of the INPUTS as `lay_out` had and left them.
         dx: (N, K) float16, gradients of the inputs.
         root: √D, by which looked-up vectors were multiplied.
     """
@@ -302,41 +281,47 @@ def embedding_slopes(
     key1, key2 = words(key)
 
     # items: mostly different ones
-    ids = tl.load(items + t, mask=here, other=0)
-    own = _slopes(dx, t, here, key1, key2, root, IW, 0, IP, K, POSITIONS, RATE)
-    w = tl.arange(0, IP)
-    mask = here[:, None] & (w < IW)[None, :]
-    add_whole(scattered, o_items + ids[:, None] * IS + w[None, :], own, mask)
+    items = tl.load(numbers[0] + t, mask=here, other=0)
+    grad = _slopes(dx, t, here, key1, key2, root, INPUTS[0], K, POSITIONS, RATE)
+    w = tl.arange(0, INPUTS[0][PADDED])
+    mask = here[:, None] & (w < INPUTS[0][WIDTH])[None, :]
+    add_whole(scattered, offsets[0] + items[:, None] * INPUTS[0][STRIDE] + w[None, :], grad, mask)
 
-    # weeks: tokens of a tile mostly share one, and many additions to one place wait
-    if WW > 0:
-        ids = tl.load(weeks + t, mask=here, other=0)
-        own = _slopes(dx, t, here, key1, key2, root, WW, IW, WP, K, POSITIONS, RATE)
-        column = tl.arange(0, WP)
-        one = tl.max(ids, 0)
-        if tl.min(tl.where(here, ids, one), 0) == one:
-            add_whole(scattered, o_weeks + one * WS + column, tl.sum(own, 0), column < WW)
-        else:
-            some = here[:, None] & (column < WW)[None, :]
-            add_whole(scattered, o_weeks + ids[:, None] * WS + column[None, :], own, some)
+    # others: tokens of a tile share them
+    for n in tl.static_range(1, len(INPUTS)):
+        own = _slopes(dx, t, here, key1, key2, root, INPUTS[n], K, POSITIONS, RATE)
+        if INPUTS[n][PER] == TOKEN:
+            ids = tl.load(numbers[n] + t, mask=here, other=0)
+            _by_number(scattered, offsets[n], ids, own, here, INPUTS[n])
+        else:  # one user for the whole tile
+            one = tl.load(numbers[n] + first)
+            w = tl.arange(0, INPUTS[n][PADDED])
+            place = offsets[n] + one * INPUTS[n][STRIDE] + w
+            add_whole(scattered, place, tl.sum(own, 0), w < INPUTS[n][WIDTH])
 
-    # user: one for the whole tile
-    if UW > 0:
-        one = tl.load(users + first)
-        own = _slopes(dx, t, here, key1, key2, root, UW, IW + WW, UP, K, POSITIONS, RATE)
-        w = tl.arange(0, UP)
-        add_whole(scattered, o_users + one * US + w, tl.sum(own, 0), w < UW)
 
-    # ratings: few rows, each summed here, so that additions wait less
-    if RW > 0:
-        ids = tl.load(ratings + t, mask=here, other=0)
-        own = _slopes(
-            dx, t, here, key1, key2, root, RW, IW + WW + UW, RP, K, POSITIONS, RATE
-        )  # fmt: skip
-        w = tl.arange(0, RP)
-        for one in tl.static_range(1, RATINGS + 1):
+@triton.jit
+def _by_number(scattered, offset, ids, own, here, INPUT: tl.constexpr):
+    """Add gradients to rows that many tokens share: additions to one place wait for each other.
+
+    Args:
+        scattered: (P',) int64, gets them; offset: where the table begins.
+        ids, here: (BM,) rows of the table, and which tokens are there.
+        own: (BM, padded width) float32, zero where there is no token.
+    """
+    w = tl.arange(0, INPUT[PADDED])
+    if INPUT[ROWS] > 0 and INPUT[ROWS] <= FEW:  # each summed here
+        for one in tl.static_range(1, INPUT[ROWS] + 1):
             theirs = tl.sum(tl.where((ids == one)[:, None], own, 0.0), 0)
-            add_whole(scattered, o_ratings + one * RS + w, theirs, w < RW)
+            add_whole(scattered, offset + one * INPUT[STRIDE] + w, theirs, w < INPUT[WIDTH])
+    else:
+        one = tl.max(ids, 0)
+        if tl.min(tl.where(here, ids, one), 0) == one:  # as usual with weeks
+            place = offset + one * INPUT[STRIDE] + w
+            add_whole(scattered, place, tl.sum(own, 0), w < INPUT[WIDTH])
+        else:
+            some = here[:, None] & (w < INPUT[WIDTH])[None, :]
+            add_whole(scattered, offset + ids[:, None] * INPUT[STRIDE] + w[None, :], own, some)
 
 
 @triton.jit

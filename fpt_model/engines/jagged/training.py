@@ -1,6 +1,5 @@
 """One training by the kernels on tokens without padding."""
 
-import torch
 from torch import Tensor
 
 from fpt_model.data.sequences import Split, Windows
@@ -46,22 +45,13 @@ class JaggedEngine(contract.Engine):
 
     def moments(self) -> Moments:
         """See `Engine`."""
-        count, found = self.training.steps_before, {}
-        if count:
-            for name, first, second in self.kernels.weights.moments_by_name():
-                found[f"step.{name}"] = torch.tensor(float(count))
-                found[f"exp_avg.{name}"], found[f"exp_avg_sq.{name}"] = first, second
-        return found
+        weights = self.kernels.weights
+        return weights.moments(weights.exp_avg, weights.exp_avg_sq, self.training.steps_before)
 
     def restore(self, moments: Moments) -> None:
         """See `Engine`."""
         weights = self.kernels.weights
-        weights.moments.zero_()
-        weights.squares.zero_()
-        for name, first, second in weights.moments_by_name():
-            if moments:
-                first.copy_(moments[f"exp_avg.{name}"])
-                second.copy_(moments[f"exp_avg_sq.{name}"])
+        weights.restore_moments(weights.exp_avg, weights.exp_avg_sq, moments)
         self.planned = -1
 
     def load(self, weights: dict[str, Tensor], source: str = "The weights") -> None:

@@ -4,12 +4,13 @@ A product's input carries a column of ones, and its weight the bias in that colu
 adds the bias, and its gradient is the bias's too. Letters: D width, K columns, P elements.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
 from fpt_model.config import Config
+from fpt_model.engines.gpu.features import inputs_of
 from fpt_model.engines.gpu.layout import BLOCK, LOOKED_UP, Layout, Place, aligned
 from fpt_model.model.encoder import Encoder
 
@@ -31,11 +32,12 @@ class Weights(Layout):
         half: type of the rounded copy.
 
     Attributes:
-        params, grads, moments, squares: (P,) float32.
+        params, grads, exp_avg, exp_avg_sq: (P,) float32.
         rounded: (P,) `half`, what products read.
         scattered: elements of looked-up tables and vectors, first; their gradients are scattered.
         o_products: first element of the products' matrices, which are last.
         columns: K, of every matrix that goes through the blocks.
+        inputs: as kernels take them.
     """
 
     def __init__(self, model: Encoder, half: torch.dtype) -> None:
@@ -43,12 +45,13 @@ class Weights(Layout):
         self.columns = columns_of(model.config)
         shapes = {name: tuple(value.shape) for name, value in model.named_parameters()}
         self._place_looked_up(shapes)
+        self.inputs = inputs_of(model.config, self)
         self.scattered = self.size
         self._place_tables(shapes)
         self.o_products = self.size
         self._place_products(model.config.blocks, model.config.width)
         device = next(model.parameters()).device
-        self.params, self.grads, self.moments, self.squares = (
+        self.params, self.grads, self.exp_avg, self.exp_avg_sq = (
             torch.zeros(self.size, device=device) for _ in range(4)
         )
         self.rounded = torch.zeros(self.size, device=device, dtype=half)
@@ -95,8 +98,3 @@ class Weights(Layout):
     def o_product(self, block: int, part: str) -> int:
         """First element of a product's matrix."""
         return self.offset(f"blocks.{block}.{part}.weight")
-
-    def moments_by_name(self) -> Iterator[tuple[str, Tensor, Tensor]]:
-        """Views of Adam's first and second moment of every parameter."""
-        for name, place in self.places.items():
-            yield name, place.view(self.moments), place.view(self.squares)

@@ -5,15 +5,13 @@ Each may begin while the one before it ends. See the kernels of the same names,
 """
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fpt_model.engines.gpu.layout import power_of_two
 from fpt_model.engines.multiseed import back as backward
 from fpt_model.engines.multiseed import forward as network
 from fpt_model.engines.multiseed.scratch import Batch, Scratch
-
-if TYPE_CHECKING:
-    from fpt_model.engines.multiseed.engine import Engine
+from fpt_model.engines.multiseed.state import EngineState
 
 # A tile's rows, warps of a program, and registers of a thread at most.
 NARROW = (16, 4, 128)  # up to 64 columns: four programs fit on a processor
@@ -21,7 +19,7 @@ WIDE = (32, 8, 128)  # two programs
 PIECE = 64  # rows or columns of a matrix that a program takes at a time
 
 
-def enter(engine: "Engine", at: Scratch, step: int, *, train: bool) -> None:
+def enter(engine: EngineState, at: Scratch, step: int, *, train: bool) -> None:
     """What was drawn for a step becomes the first block's input."""
     config, layout, drawn = engine.config, engine.layout, at.drawn[step % 2]
     network.enter[_grid(engine, at)](
@@ -45,7 +43,7 @@ def enter(engine: "Engine", at: Scratch, step: int, *, train: bool) -> None:
 
 
 def attend(
-    engine: "Engine", at: Scratch, batch: Batch, layer: int, step: int, *, train: bool
+    engine: EngineState, at: Scratch, batch: Batch, layer: int, step: int, *, train: bool
 ) -> None:
     """A block from its attention on."""
     config, drawn = engine.config, at.drawn[step % 2]
@@ -68,7 +66,7 @@ def attend(
     )
 
 
-def back(engine: "Engine", at: Scratch, batch: Batch, layer: int, step: int) -> None:
+def back(engine: EngineState, at: Scratch, batch: Batch, layer: int, step: int) -> None:
     """A block's way back, after the loss or the block above."""
     layout, config, drawn = engine.layout, engine.config, at.drawn[step % 2]
     backward.back[_grid(engine, at)](
@@ -93,7 +91,7 @@ def back(engine: "Engine", at: Scratch, batch: Batch, layer: int, step: int) -> 
     )
 
 
-def leave(engine: "Engine", at: Scratch, step: int) -> None:
+def leave(engine: EngineState, at: Scratch, step: int) -> None:
     """The first block's keys, and what was looked up."""
     layout, config, drawn = engine.layout, engine.config, at.drawn[step % 2]
     backward.leave[_grid(engine, at)](
@@ -113,24 +111,24 @@ def leave(engine: "Engine", at: Scratch, step: int) -> None:
     )
 
 
-def is_narrow(engine: "Engine") -> bool:
+def is_narrow(engine: EngineState) -> bool:
     """Whether four programs fit on a processor."""
     return engine.layout.width <= 64
 
 
-def _tile(engine: "Engine") -> tuple[int, int, int]:
+def _tile(engine: EngineState) -> tuple[int, int, int]:
     return NARROW if is_narrow(engine) else WIDE
 
 
-def _rows(engine: "Engine") -> int:
+def _rows(engine: EngineState) -> int:
     return min(_tile(engine)[0], engine.layout.length)
 
 
-def _grid(engine: "Engine", at: Scratch) -> tuple[int]:
+def _grid(engine: EngineState, at: Scratch) -> tuple[int]:
     return (len(at.x) * engine.layout.length // _rows(engine),)
 
 
-def _options(engine: "Engine") -> dict[str, int]:
+def _options(engine: EngineState) -> dict[str, int]:
     """Of launches that wait for the one before and no other."""
     _, warps, registers = _tile(engine)
     options = {"num_warps": warps, "num_stages": 1, "maxnreg": registers}
@@ -138,14 +136,14 @@ def _options(engine: "Engine") -> dict[str, int]:
     return options | overlap | {"OVERLAP": engine.overlaps}
 
 
-def _shape(engine: "Engine") -> dict[str, int]:
+def _shape(engine: EngineState) -> dict[str, int]:
     layout = engine.layout
     lengths = {"T": layout.length, "M": _rows(engine)}
     lengths |= {"P": min(PIECE, layout.width), "D": layout.width}
     return lengths | {"LAYERS": engine.config.blocks}
 
 
-def _block(engine: "Engine", layer: int) -> dict[str, Any]:
+def _block(engine: EngineState, layer: int) -> dict[str, Any]:
     return {
         "N": engine.config.width,
         "R": engine.layout.rows,

@@ -7,13 +7,8 @@ blocks use, positions and intervals, come last. Blocks follow one another, each 
 the order of the model: kernels reckon with it (`multiseed.tiles`).
 """
 
-from collections.abc import Mapping
-
-from torch import Tensor
-
 from fpt_model.engines.gpu.features import inputs_of
 from fpt_model.engines.gpu.layout import LOOKED_UP, Layout, power_of_two
-from fpt_model.features import widths
 from fpt_model.model.encoder import Encoder
 
 MOST_ROWS = 64  # of the interval table, that a program takes at a time
@@ -42,7 +37,7 @@ class PaddedLayout(Layout):
         width, length, rows: padded D, T and R.
         chunk: see `chunked`.
         blocks: the first element of the first block.
-        inputs: as kernels take them; `tables`: of each the first element.
+        inputs: as kernels take them.
     """
 
     def __init__(self, model: Encoder) -> None:
@@ -61,8 +56,7 @@ class PaddedLayout(Layout):
             if name.startswith(SHARED):
                 self.shared += self.places[name].size
         self.blocks = self.offset("blocks.0.norm_attention.weight")
-        self.inputs = inputs_of(config, power_of_two)
-        self.tables = tuple(self.offset(feature.table) for feature, _ in widths(config))
+        self.inputs = inputs_of(config, self)
 
     def _place(self, name: str, shape: tuple[int, ...]) -> None:
         """Positions lie at the end of theirs, as windows do."""
@@ -76,12 +70,3 @@ class PaddedLayout(Layout):
             self.add(name, shape, self.width, self.width)
         else:
             self.add(name, shape, 1, self.width)
-
-    def pack(self, tensors: Mapping[str, Tensor], flat: Tensor) -> None:
-        """Write a state dict into `flat`, (P,)."""
-        for name, place in self.places.items():
-            place.view(flat).copy_(tensors[name])
-
-    def unpack(self, flat: Tensor) -> dict[str, Tensor]:
-        """The tensors of `flat`, (P,), by name."""
-        return {name: place.view(flat).clone() for name, place in self.places.items()}

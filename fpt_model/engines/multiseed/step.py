@@ -6,20 +6,16 @@ beside it and are over before Adam begins.
 Letters: S seeds, B batch, T sequence, D width, R interval rows, L blocks.
 """
 
-from typing import TYPE_CHECKING
-
 from torch import Tensor
 
 from fpt_model.engines.gpu.groups import PAIRS_AT_ONCE
 from fpt_model.engines.gpu.layout import BLOCK, power_of_two
 from fpt_model.engines.multiseed import chain, inputs, summing, update
 from fpt_model.engines.multiseed.scratch import Batch, Scratch
-
-if TYPE_CHECKING:
-    from fpt_model.engines.multiseed.engine import Engine
+from fpt_model.engines.multiseed.state import EngineState
 
 
-def train_step(engine: "Engine", step: int) -> None:
+def train_step(engine: EngineState, step: int) -> None:
     """One step of all seeds: step `step` of the epoch, whose draws are there.
 
     What does not wait for one another runs side by side, where the engine has streams for it.
@@ -35,7 +31,7 @@ def train_step(engine: "Engine", step: int) -> None:
     _adam(engine, step)
 
 
-def start(engine: "Engine", batch: Batch, step: int) -> None:
+def start(engine: EngineState, batch: Batch, step: int) -> None:
     """What a step finds that no other went before."""
     draw(engine, batch, step)
     if engine.config.intervals:
@@ -43,7 +39,7 @@ def start(engine: "Engine", batch: Batch, step: int) -> None:
     _count_targets(engine, batch)  # the last one: `enter` looks at draws before this one ends
 
 
-def _count_targets(engine: "Engine", batch: Batch) -> None:
+def _count_targets(engine: EngineState, batch: Batch) -> None:
     """Positions of each step of the epoch that have one."""
     inputs.count_targets[(engine.seeds, engine.steps)](
         *(batch.real, 0 if batch.shared else engine.n_rows, engine.order, engine.n_rows),
@@ -52,7 +48,7 @@ def _count_targets(engine: "Engine", batch: Batch) -> None:
     )
 
 
-def draw(engine: "Engine", batch: Batch, step: int) -> None:
+def draw(engine: EngineState, batch: Batch, step: int) -> None:
     """What a step needs of windows, negatives and dropout, for which weights are not needed."""
     at, config = engine.scratch, engine.config
     choose(engine, at, batch, engine.order, step, train=True)
@@ -67,7 +63,7 @@ def draw(engine: "Engine", batch: Batch, step: int) -> None:
 
 
 def choose(
-    engine: "Engine", at: Scratch, batch: Batch, order: Tensor, step: int, *, train: bool
+    engine: EngineState, at: Scratch, batch: Batch, order: Tensor, step: int, *, train: bool
 ) -> None:
     """Batch `step` of the windows in `order` (S, N), with negatives to train."""
     config, drawn, negatives = engine.config, at.drawn[step % 2], engine.negatives
@@ -92,7 +88,7 @@ def choose(
     )
 
 
-def gradients(engine: "Engine", batch: Batch, step: int) -> None:
+def gradients(engine: EngineState, batch: Batch, step: int) -> None:
     """All of a step but its draws and the update."""
     at, layers = engine.scratch, engine.config.blocks
 
@@ -112,7 +108,7 @@ def gradients(engine: "Engine", batch: Batch, step: int) -> None:
     engine.streams.join_streams()
 
 
-def _sums(engine: "Engine", at: Scratch, step: int) -> None:
+def _sums(engine: EngineState, at: Scratch, step: int) -> None:
     """Gradients of weights; what takes longest begins first."""
     launches = [summing.key_slopes, summing.weight_slopes]
     if not chain.is_narrow(engine):
@@ -125,7 +121,7 @@ def _sums(engine: "Engine", at: Scratch, step: int) -> None:
             launch(engine, at, step)
 
 
-def forward(engine: "Engine", at: Scratch, batch: Batch, step: int, *, train: bool) -> None:
+def forward(engine: EngineState, at: Scratch, batch: Batch, step: int, *, train: bool) -> None:
     """From what was drawn for a step to what the last block gives, `at.x`.
 
     Tables are as `drop_tables` left them.
@@ -135,7 +131,7 @@ def forward(engine: "Engine", at: Scratch, batch: Batch, step: int, *, train: bo
         chain.attend(engine, at, batch, layer, step, train=train)
 
 
-def drop_tables(engine: "Engine", step: int, *, train: bool) -> None:
+def drop_tables(engine: EngineState, step: int, *, train: bool) -> None:
     """Interval and position vectors with their dropout, or without to rank."""
     inputs.drop_tables[(engine.layout.size // BLOCK, engine.seeds)](
         *(engine.params, engine.penalised, engine.spans, engine.keys, engine.clock, step),
@@ -145,13 +141,13 @@ def drop_tables(engine: "Engine", step: int, *, train: bool) -> None:
     )
 
 
-def _losses(engine: "Engine", at: Scratch, step: int) -> None:
+def _losses(engine: EngineState, at: Scratch, step: int) -> None:
     if engine.group_losses.shape[1]:
         _groups(engine, step)
     _norms_and_loss(engine, at, step)
 
 
-def _groups(engine: "Engine", step: int) -> None:
+def _groups(engine: EngineState, step: int) -> None:
     layout, config = engine.layout, engine.config
     update.group_slopes[(engine.seeds, engine.group_losses.shape[1] // PAIRS_AT_ONCE)](
         # weights and their gradient
@@ -166,7 +162,7 @@ def _groups(engine: "Engine", step: int) -> None:
     )
 
 
-def _norms_and_loss(engine: "Engine", at: Scratch, step: int) -> None:
+def _norms_and_loss(engine: EngineState, at: Scratch, step: int) -> None:
     positions = engine.config.batch_size * engine.layout.length
     update.sum_up[(engine.seeds,)](
         *(engine.block_squares, engine.spans, at.losses, engine.group_losses, engine.n_real),
@@ -180,7 +176,7 @@ def _norms_and_loss(engine: "Engine", at: Scratch, step: int) -> None:
     )
 
 
-def _adam(engine: "Engine", step: int) -> None:
+def _adam(engine: EngineState, step: int) -> None:
     layout, config = engine.layout, engine.config
     n_blocks = layout.size // BLOCK
     update.adam[(n_blocks, engine.seeds)](
@@ -205,7 +201,7 @@ def _adam(engine: "Engine", step: int) -> None:
     )
 
 
-def _dropped(engine: "Engine") -> dict[str, int]:
+def _dropped(engine: EngineState) -> dict[str, int]:
     layout = engine.layout
     table, places = layout.rows * layout.width, layout.length * layout.width
     return {"TABLE": table, "PLACES": places, "BLOCK": BLOCK, "LAYERS": engine.config.blocks}

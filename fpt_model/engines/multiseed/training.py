@@ -57,23 +57,13 @@ class MultiseedEngine(contract.Engine):
 
     def moments(self) -> Moments:
         """See `Engine`."""
-        count = torch.tensor(float(self.training.steps_before))
-        if not count:
-            return {}
-        first = self.layout.unpack(self.kernels.moments[self.number])
-        second = self.layout.unpack(self.kernels.squares[self.number])
-        found = {f"step.{name}": count.clone() for name in first}  # no file holds one twice
-        found |= {f"exp_avg.{name}": value for name, value in first.items()}
-        return found | {f"exp_avg_sq.{name}": value for name, value in second.items()}
+        kernels, number, steps = self.kernels, self.number, self.training.steps_before
+        return self.layout.moments(kernels.moments[number], kernels.squares[number], steps)
 
     def restore(self, moments: Moments) -> None:
         """See `Engine`."""
         kernels, number = self.kernels, self.number
-        for kind, flat in (("exp_avg", kernels.moments), ("exp_avg_sq", kernels.squares)):
-            flat[number].zero_()
-            if moments:
-                own = {name: moments[f"{kind}.{name}"] for name in self.layout.places}
-                self.layout.pack(own, flat[number])
+        self.layout.restore_moments(kernels.moments[number], kernels.squares[number], moments)
         kernels.groups[number] = self.training.groups.int()
 
     def rank(self, split: Split, protocols: tuple[Protocol, ...]) -> Ranks:

@@ -3,32 +3,20 @@
 Three seeds show differences that are ten times as wide as their intervals; the benchmark has five.
 """
 
-import importlib.util
-from pathlib import Path
+import importlib
 
 import pytest
 
 from fpt_model.config import VARIANTS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
-SCRIPT = Path(__file__).parents[1] / "benchmarks" / "signals.py"
 SEEDS = range(3)
 SOON = {"patience": 4}  # where nothing is as slow to show as groups are
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def signals():
-    """The benchmark as a module; its worker processes must find it by name."""
-    import sys
-
-    spec = importlib.util.spec_from_file_location("signals", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["signals"] = module
-    sys.path.insert(0, str(SCRIPT.parent))
-    spec.loader.exec_module(module)
-    yield module
-    sys.path.remove(str(SCRIPT.parent))
-    del sys.modules["signals"]
+    return importlib.import_module("signals")
 
 
 @pytest.mark.parametrize(

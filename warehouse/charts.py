@@ -1,13 +1,15 @@
-"""Charts as SVG within a page: plain functions from numbers to markup, coloured by its style sheet.
+"""Charts as SVG: plain functions from numbers to markup, coloured by the report's style sheet.
 
-A chart is 420 units wide, so that its words can still be read on a narrow screen. Every text is
-escaped by `Markup.format`.
+Within a page a chart is 420 units wide, so that its words can still be read on a narrow screen. A
+picture of its own brings the style sheet's rules along, on a white card. By hand, since a plotting
+library would be a large dependency for a few small figures. Every text is escaped by
+`Markup.format`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from math import ceil, floor, log10
+from pathlib import Path
 
 from markupsafe import Markup
 
@@ -16,10 +18,13 @@ from warehouse.report.numbers import signed
 WIDTH = 420
 HEIGHT = 250
 LEFT, RIGHT, TOP, BOTTOM = 52, 12, 34, 40  # margins; the title stands in the upper one
+COLOURS = 6
 ROW = 40  # of a forest plot: a line of words, a line with the interval
 STEP, NAMES, AMOUNTS = 24, 126, 66  # of shares: a row, the room for names and for amounts
 TEXT = Markup('<text x="{:.1f}" y="{:.1f}" class="{}">{}</text>')
 LINE = Markup('<line x1="{:.1f}" y1="{:.1f}" x2="{:.1f}" y2="{:.1f}" class="{}"/>')
+POLYLINE = Markup('<polyline points="{}" class="{}"/>')
+DOT = Markup('<circle cx="{:.1f}" cy="{:.1f}" r="{}" class="dot {}">{}</circle>')
 SVG = Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>')
 RECT = Markup(
     '<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" class="bar">'
@@ -43,11 +48,12 @@ class Axis:
 
 @dataclass(frozen=True)
 class Series:
-    """A line of a chart: its name, and values at ascending places."""
+    """A line of a chart: its name, and values at ascending places; a colour, else by its turn."""
 
     name: str
     places: Sequence[float]
     values: Sequence[float]
+    colour: int = 0
 
 
 @dataclass(frozen=True)
@@ -70,23 +76,67 @@ class Column:
 
 def lines(series: Sequence[Series], across: str, up: str) -> Markup:
     """Lines with points; number n of them has the class `series-n`."""
+    return SVG.format(WIDTH, HEIGHT, f"{up} by {across}", course(series, across, up))
+
+
+def course(
+    series: Sequence[Series], across: str, up: str, title: str = "", *, dots: bool = True
+) -> Markup:
+    """What such a chart is made of; nothing but its title where no line has a point."""
     values = [value for one in series for value in one.values]
+    if not values:
+        return _title(title or up)
     steps = ticks(min(values), max(values))
     last = max(place for one in series for place in one.places)
     places = ticks(0, last, whole=True)
     x = Axis(0, places[-1], LEFT, WIDTH - RIGHT)
     y = Axis(steps[0], steps[-1], HEIGHT - BOTTOM, TOP)
     parts = [
-        _title(up),
+        _title(title or up),
         _grid(y, steps),
         *(
             TEXT.format(x(place), HEIGHT - 22, "middle", label)
             for place, label in zip(places, labels(places), strict=True)
         ),
         TEXT.format((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 4, "middle name", across),
-        *(_line(number, one, x, y) for number, one in enumerate(series, start=1)),
+        *(_line(one, one.colour or n, x, y, dots=dots) for n, one in enumerate(series, start=1)),
     ]
-    return SVG.format(WIDTH, HEIGHT, f"{up} by {across}", Markup("").join(parts))
+    return Markup("").join(parts)
+
+
+def picture(width: float, height: float, parts: Iterable[Markup]) -> str:
+    """A file of its own: the light colours, whatever the page around it has."""
+    sheet = (Path(__file__).parent / "report" / "style.css").read_text(encoding="utf-8")
+    colours = sheet.partition("color-scheme: light dark;")[2].partition("}")[0]
+    rules = sheet.partition("/* charts */")[2].partition("/* end of charts */")[0]
+    head = Markup(
+        '<svg xmlns="http://www.w3.org/2000/svg" width="{0:g}" height="{1:g}" '
+        'viewBox="0 0 {0:g} {1:g}">\n<style>svg {{ {2} font-family: sans-serif; }}{3}</style>\n'
+        '<rect width="{0:g}" height="{1:g}" fill="white"/>\n'
+    ).format(width, height, Markup(colours.strip()), Markup(rules))
+    return str(head + Markup("\n").join(parts) + Markup("\n</svg>\n"))
+
+
+def placed(x: float, y: float, part: Markup) -> Markup:
+    """A part of a picture, where it belongs."""
+    return Markup('<g transform="translate({:g} {:g})">{}</g>').format(x, y, part)
+
+
+def legend(names: Sequence[str], x: float, y: float, step: float = 130, kind: str = "") -> Markup:
+    """Names beside short lines of their colours; `kind` is a class more."""
+    return Markup("").join(
+        POLYLINE.format(
+            f"{x + step * n},{y - 4} {x + step * n + 20},{y - 4}",
+            f"{coloured(n + 1)} {kind}".strip(),
+        )
+        + TEXT.format(x + step * n + 26, y, "start", name)
+        for n, name in enumerate(names)
+    )
+
+
+def coloured(number: int) -> str:
+    """The classes of line number n; there are six colours."""
+    return f"series series-{(number - 1) % COLOURS + 1}"
 
 
 def columns(values: Sequence[Column], marks: Mapping[int, str], title: str) -> Markup:
@@ -193,32 +243,27 @@ def _grid(y: Axis, steps: Sequence[float]) -> Markup:
     return Markup("").join([*rules, *words])
 
 
-def _line(number: int, one: Series, x: Axis, y: Axis) -> Markup:
+def _line(one: Series, number: int, x: Axis, y: Axis, *, dots: bool) -> Markup:
     points = [(x(place), y(value)) for place, value in zip(one.places, one.values, strict=True)]
-    segment = Markup("").join(
-        LINE.format(*first, *second, f"series series-{number}")
-        for first, second in pairwise(points)
-    )
-    dot = Markup(
-        '<circle cx="{:.1f}" cy="{:.1f}" r="2.5" class="dot series-{}"><title>{}</title></circle>'
-    )
+    path = " ".join(f"{across:.1f},{up:.1f}" for across, up in points)
+    line = POLYLINE.format(path, coloured(number))
     said = [
-        f"{one.name}, {place:g}: {value:.4f}"
-        for place, value in zip(one.places, one.values, strict=True)
+        Markup("<title>{}, {:g}: {:.4f}</title>").format(one.name, *pair)
+        for pair in zip(one.places, one.values, strict=True)
     ]
-    dots = [dot.format(*point, number, words) for point, words in zip(points, said, strict=True)]
-    return segment + Markup("").join(dots)
+    colour = coloured(number).split()[1]
+    shown = zip(points, said, strict=True) if dots else ()
+    return line + Markup("").join(DOT.format(*point, 2.5, colour, words) for point, words in shown)
 
 
 def _interval(row: Interval, x: Axis, top: float) -> Markup:
     sign = "better" if row.low > 0 else "worse" if row.high < 0 else "undecided"
     said = f"{signed(row.middle)} ({signed(row.low)} to {signed(row.high)})"
-    mark = Markup('<circle cx="{:.1f}" cy="{:.1f}" r="4.5" class="dot {}"/>')
     return Markup("").join(
         [
             TEXT.format(0, top + 14, "start", row.name),
             TEXT.format(WIDTH, top + 14, "end", said),
             LINE.format(x(row.low), top + 28, x(row.high), top + 28, f"reach {sign}"),
-            mark.format(x(row.middle), top + 28, sign),
+            DOT.format(x(row.middle), top + 28, 4.5, sign, ""),
         ]
     )

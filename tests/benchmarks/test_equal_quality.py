@@ -4,16 +4,12 @@ import importlib
 import json
 import sys
 from math import sqrt
-from pathlib import Path
 
 import pytest
-
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
 @pytest.fixture
 def equal_quality(monkeypatch):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
     module = importlib.import_module("equal_quality")
     monkeypatch.setattr(module, "LOOK_EVERY", 0.2)
     return module
@@ -42,13 +38,6 @@ def test_only_an_interval_within_the_margin_is_equivalence(differences, equivale
     assert equal_quality.equivalence(differences)["equivalent"] is equivalent
 
 
-def test_there_is_a_quantile_for_every_number_of_seeds(equal_quality):
-    table = equal_quality.T_95
-    assert len(table) == 19
-    assert list(table) == sorted(table, reverse=True)
-    assert (table[0], table[8], table[18]) == (6.314, 1.833, 1.729)  # 1, 9 and 19 degrees
-
-
 @pytest.mark.slow
 def test_it_goes_on_where_it_was_stopped_and_pairs_the_seeds(
     equal_quality, learnable, tmp_path, monkeypatch, capsys
@@ -64,17 +53,18 @@ def test_it_goes_on_where_it_was_stopped_and_pairs_the_seeds(
 
     assert run("--minutes", 0) == 1
     assert "the same command goes on" in capsys.readouterr().out
-    assert run() == 0
-    assert "fast 6 of 6 epochs  plain 6 of 6 epochs" in capsys.readouterr().out
+    ended = run()
+    assert "auto 6 of 6 epochs  reference 6 of 6 epochs" in capsys.readouterr().out
     (row,) = json.loads(output.read_text())
-    name = "tisasrec paper item_width=8 max_length=8 batch_size=8"
+    assert ended == int(not row["equivalent"])
+    name = "tisasrec paper item_width=8 max_length=8 batch_size=8 cpu"
     assert (row["name"], row["seeds"]) == (name, [0, 1, 2])
-    for side in ("fast", "plain"):
+    for side, where in (("fast", "auto"), ("plain", "reference")):
         for seed, value in enumerate(row[side]):
-            record = json.loads((folder / f"runs/{side}-{seed}/run.json").read_text())
+            record = json.loads((folder / f"runs/{where}-{seed}/run.json").read_text())
             assert record["seed"] == seed
             assert value == pytest.approx(record["valid_ndcg_10"], abs=1e-6)
-        assert len(list((folder / "runs").glob(f"{side}-*/run.json"))) == 3
+        assert len(list((folder / "runs").glob(f"{where}-*/run.json"))) == 3
     assert not list(folder.rglob("ranks*"))  # the test split stays unread
     gaps = [a - b for a, b in zip(row["fast"], row["plain"], strict=True)]
     assert row["difference"] == pytest.approx(sum(gaps) / 3, abs=1e-6)

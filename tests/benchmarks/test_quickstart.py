@@ -3,23 +3,18 @@
 import importlib
 import json
 import math
-from pathlib import Path
 
-import polars as pl
+import harness
 import pytest
-
-ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
-def script(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+def script():
     return importlib.import_module("quickstart")
 
 
 @pytest.fixture
-def minutes(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+def minutes():
     return importlib.import_module("first_minutes")
 
 
@@ -56,24 +51,11 @@ def test_it_holds_only_if_every_part_of_it_does(script, popularity, gain, withou
     assert script._holds(rows) is holds
 
 
-def test_scores_are_those_of_the_test_items_among_100(script, tmp_path):
-    rows = [
-        ("test", "uniform_100", 1.0),
-        ("test", "uniform_100", 10.0),
-        ("test", "uniform_100", 11.0),
-    ]
-    rows += [("valid", "uniform_100", 99.0), ("test", "full", 99.0)]
-    pl.DataFrame(rows, ["split", "protocol", "rank"], orient="row").write_parquet(tmp_path / "r")
-    places = script._ranks(tmp_path / "r")
-    assert script._recall(places) == pytest.approx(2 / 3)
-    assert script._ndcg(places) == pytest.approx((1 + 1 / math.log2(11)) / 3)
-
-
 def test_the_page_shows_what_is_recorded_and_it_holds(script):
-    found = json.loads(script.RESULTS.read_text())
+    found = json.loads((script.RESULTS / "quickstart.json").read_text())
     text = script.PAGE.read_text()
     assert found["holds"]
-    assert script.replaced(text, "quickstart", script.table(found)) == text
+    assert harness.replaced(text, "quickstart", script.shown(found)) == text
 
 
 def test_a_step_is_what_a_terminal_shows(minutes, tmp_path):

@@ -9,13 +9,11 @@ from pathlib import Path
 import duckdb
 import pytest
 
-ROOT = Path(__file__).parents[1]
-SCRIPTS = ROOT / "benchmarks"
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def mutate(monkeypatch):
-    monkeypatch.syspath_prepend(str(SCRIPTS))
+def mutate():
     return importlib.import_module("mutate")
 
 

@@ -5,6 +5,7 @@ import json
 import math
 from pathlib import Path
 
+import harness
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -30,8 +31,7 @@ SHARED = {"item_width": 8, "week_width": 4, "user_width": 4, "max_length": 8, "e
 
 
 @pytest.fixture
-def trials(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+def trials():
     return importlib.import_module("trials")
 
 
@@ -46,7 +46,7 @@ def small(trials, monkeypatch, tmp_path):
 @pytest.fixture
 def trained(trials, small, learnable, run_command, tmp_path):
     folder = tmp_path / "there"
-    trials.write_jobs([trials.read_table(small)], learnable, folder)
+    trials.write_folder([trials.read_table(small)], learnable, folder)
     assert run_command("train-all", "--jobs", folder / "jobs.json", "--device", "cpu").code == 0
     return folder
 
@@ -85,7 +85,7 @@ def test_shortened_histories_are_tried_on_what_was_validation(
 ):
     small.write_text("shortened = true\n" + TABLE.replace("epochs = 2", "epochs = 2, refit = true"))
     table, folder = trials.read_table(small), tmp_path / "there"
-    trials.write_jobs([table], learnable, folder)
+    trials.write_folder([table], learnable, folder)
     whole, short = load(learnable), load(folder / "sequences" / learnable.name)
     rows = short.evaluated()
     assert torch.isin(rows, whole.evaluated()).all()
@@ -108,7 +108,7 @@ def test_tables_of_both_kinds_do_not_share_a_folder(trials, small, learnable, tm
     other.write_text("shortened = true\n" + TABLE)
     tables = [trials.read_table(path) for path in (small, other)]
     with pytest.raises(ValueError, match="a folder of their own"):
-        trials.write_jobs(tables, learnable, tmp_path / "there")
+        trials.write_folder(tables, learnable, tmp_path / "there")
 
 
 def test_a_run_of_older_code_counts_with_the_defaults_of_what_it_did_not_know(
@@ -199,7 +199,7 @@ def test_the_page_has_a_line_for_each_trial(trials, small, tmp_path):
     page.write_text("Before.\n<!-- trials: begin, made -->\nold\n<!-- trials: end -->\nAfter.\n")
     heads = {"settings": {"heads": 2}}
     trials.merge(results, [row("a", 0, 0.57), row("b", 0, 0.5, **heads), row("a", 1, 0.59)])
-    trials.show(results, page)
+    trials.put(page, "trials", trials.shown(results))
     text = page.read_text()
     assert "## What is learnt in two epochs?\n" in text
     assert text.startswith("Before.\n")
@@ -208,7 +208,7 @@ def test_the_page_has_a_line_for_each_trial(trials, small, tmp_path):
     same = ".5000 ± .0000 | .5800 ± .0141 | .2500 ± .0000 | .1250 ± .0000"
     assert f"| a | model sas_fpt, preset paper | 2 | {same} | 5 to 10 | 3 |" in text
     assert "| b | model sas_fpt, preset paper, heads 2 | 1 | .5000 | .5000 | .2500 |" in text
-    trials.show(results, page)
+    trials.put(page, "trials", trials.shown(results))
     assert page.read_text() == text
 
 
@@ -228,6 +228,6 @@ def test_every_table_of_trials_can_be_asked(trials, path):
 
 def test_the_page_shows_the_results_that_are_kept(trials):
     text = trials.PAGE.read_text()
-    assert trials.replaced(text, "trials", trials.shown(trials.RESULTS)) == text, (
+    assert harness.replaced(text, "trials", trials.shown(trials.KEPT)) == text, (
         "python benchmarks/trials.py show"
     )

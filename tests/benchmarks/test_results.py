@@ -1,22 +1,18 @@
 """The file of figures: one object a name, whoever wrote it."""
 
 import argparse
-import importlib.util
+import importlib
 import json
 from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[1] / "benchmarks" / "results.py"
 KEYS = ["name", "ours", "reference", "ratio", "unit", "device", "versions", "date", "command"]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def results():
-    spec = importlib.util.spec_from_file_location("results", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return importlib.import_module("results")
 
 
 @pytest.fixture

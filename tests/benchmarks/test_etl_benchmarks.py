@@ -11,17 +11,16 @@ from xml.etree import ElementTree
 import polars as pl
 import pytest
 
-from warehouse import landing
+from warehouse import charts, landing
 from warehouse.datasets import find
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "benchmarks"
 RATINGS = 30_000
 
 
 @pytest.fixture
-def script(monkeypatch):
-    monkeypatch.syspath_prepend(str(SCRIPTS))
+def script():
     return importlib.import_module
 
 
@@ -62,16 +61,18 @@ def test_a_seed_gives_the_same_ratings(script, archive, tmp_path):
         assert ratings_of(again).equals(ratings_of(archive)) is same
 
 
-def test_a_chart_places_its_points(script, tmp_path):
-    chart = script("chart")
-    chart.draw(tmp_path / "x.svg", "millions", chart.Panel("seconds", [1, 2], [10, 40]))
+def test_the_chart_places_its_points(script, tmp_path):
+    growth = script("etl_growth")
+    growth.plot([growth.Point(1, 10, 9, 1), growth.Point(2, 40, 9, 2)], tmp_path / "x.svg")
     marks = [
         (float(mark.get("cx")), float(mark.get("cy")))
         for mark in ElementTree.parse(tmp_path / "x.svg").iter("{http://www.w3.org/2000/svg}circle")
     ]
-    bottom, top = chart.HEIGHT - chart.BOTTOM, chart.TOP
-    middle = (chart.LEFT + chart.WIDTH - chart.RIGHT) / 2
-    assert marks == [(middle, bottom - (bottom - top) / 4), (chart.WIDTH - chart.RIGHT, top)]
+    bottom, top = charts.HEIGHT - charts.BOTTOM, charts.TOP
+    right = charts.WIDTH - charts.RIGHT
+    assert marks[0] == ((charts.LEFT + right) / 2, bottom - (bottom - top) / 4)
+    assert marks[1] == (right, top)
+    assert marks[3] == (right, (bottom + top) / 2)  # 20 s in proportion
 
 
 def test_archive_to_published_tables_in_one_command(archive):

@@ -19,8 +19,7 @@ SEED = 11
 
 
 @pytest.fixture
-def fuzz(monkeypatch):
-    monkeypatch.syspath_prepend(str(SCRIPTS))
+def fuzz():
     return importlib.import_module("fuzz")
 
 
