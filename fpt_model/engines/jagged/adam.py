@@ -121,6 +121,7 @@ def adam(
         norm = tl.load(norms + table)
         grad += tl.where(norm > 0, l2 / norm, 0.0) * old
 
+    # Adam
     count = tl.load(key + 2).to(tl.float32)
     exp_avg, exp_avg_sq = tl.load(moments + at), tl.load(second + at)
     new, exp_avg, exp_avg_sq = adam_update(
