@@ -32,6 +32,6 @@ def _lines(rows: Sequence[Row], measure: str, models: Sequence[str]) -> list[Ser
             point = (row["epoch"], row[measure])
             courses.setdefault((row["model"], row["seed"]), []).append(point)
     return [
-        Series(model, *zip(*points, strict=True), colour=models.index(model) + 1)
+        Series(model, [x for x, _ in points], [y for _, y in points], models.index(model) + 1)
         for (model, _), points in courses.items()
     ]
