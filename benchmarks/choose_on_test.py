@@ -20,12 +20,12 @@ from harness import write_json
 from timing import as_our_command
 
 from fpt_model.data.sequences import load
-from fpt_model.engines.choose import device_of, engine_of, trainers_of
+from fpt_model.engines.choose import device_of, engine_of
 from fpt_model.evaluation.metrics import ndcg
 from fpt_model.evaluation.ranks import Ranks
 from fpt_model.files.written import write_table
 from fpt_model.training.jobs import Job, read_jobs
-from fpt_model.training.trainer import Trainer
+from fpt_model.training.trainer import Trainer, trainers_of
 
 JOBS = "jobs-on-test.json"
 

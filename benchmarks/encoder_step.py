@@ -1,4 +1,4 @@
-"""Milliseconds of a training step of the encoder itself (`--engine plain`), settings by settings.
+"""Milliseconds of a training step of the encoder itself (`--engine reference`), by settings.
 
     python benchmarks/encoder_step.py --sequences S
 
@@ -17,7 +17,12 @@ import torch
 from timing import LARGE, Trainings, facts, load
 
 Changes = dict[str, Any]
-UNSEEN: Changes = {"loss": "softmax", "rivals": "unseen", "rating_width": 16, "moment": "request"}
+UNSEEN: Changes = {
+    "loss": "softmax",
+    "exclude_seen": True,
+    "rating_width": 16,
+    "time_reference": "query",
+}
 CASES: dict[str, tuple[str, Changes]] = {
     "TiSASRec, preset paper": ("tisasrec", {}),
     "SAS-FPT, preset paper": ("sas_fpt", {}),
@@ -25,11 +30,11 @@ CASES: dict[str, tuple[str, Changes]] = {
     "SSE-PT, preset paper": ("sse_pt", {}),
     "TiSASRec, mask=queries": ("tisasrec", {"mask": "queries"}),
     "TiSASRec, two heads, windows=random": ("tisasrec", {"heads": 2, "windows": "random"}),
-    "SAS-FPT, softmax, rivals=unseen, ratings, moment=request": ("sas_fpt", UNSEEN),
+    "SAS-FPT, softmax, exclude_seen=true, ratings, time_reference=query": ("sas_fpt", UNSEEN),
     "large": ("sas_fpt", LARGE),
     "large, four heads": ("sas_fpt", LARGE | {"heads": 4}),
     "large, mask=queries": ("sas_fpt", LARGE | {"mask": "queries"}),
-    "large, rivals=unseen": ("sas_fpt", LARGE | {"rivals": "unseen"}),
+    "large, exclude_seen=true": ("sas_fpt", LARGE | {"exclude_seen": True}),
     "large, loss=bce": ("sas_fpt", LARGE | {"loss": "bce"}),
 }
 
@@ -50,9 +55,9 @@ def main() -> None:
 
 def measure(model: str, changes: Changes, path: Path, epochs: int) -> str:
     """Milliseconds a step, MiB at most, and what the trainer had to say."""
-    some = Trainings(model, load(path), changes, engine="plain")
+    some = Trainings(model, load(path), changes, engine="reference")
     notes: list[str] = []
-    some.members[0].say = notes.append
+    some.members[0].training.say = notes.append
     some.seconds()  # captures
     step = median(some.seconds(epochs)) / some.steps * 1e3
     return f"{step:7.2f} ms {torch.cuda.max_memory_allocated() >> 20:6} MiB {'; '.join(notes)}"

@@ -1,9 +1,9 @@
-"""Are the fast engines as good as the plain trainer? Seeds in pairs, by their validation NDCG@10.
+"""Are the fast engines as good as the reference? Seeds in pairs, by their validation NDCG@10.
 
-    python benchmarks/equal_quality.py --sequences S --folder F --engine fused --engine graphed
+    python benchmarks/equal_quality.py --sequences S --folder F --engine multiseed --engine jagged
 
 Each seed is trained for the same number of epochs, without an early end, by each engine and by the
-plain trainer on the same device; that one some seeds at a time in processes of their own. What is
+reference on the same device; that one some seeds at a time in processes of their own. What is
 compared is the best of a training's validations; the test split is never ranked.
 
 A difference of engines that is smaller than what a seed changes means nothing: the noise of one run
@@ -35,7 +35,7 @@ from fpt_model.config import Config, resolve
 from fpt_model.version import code_version
 
 MARGIN = 0.005  # of NDCG@10: the noise of one run
-PLAIN = "plain"
+REFERENCE = "reference"
 LOOK_EVERY = 5.0  # seconds
 
 
@@ -50,7 +50,9 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=10, help="2 or more")
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--validate-every", type=int, default=5)
-    parser.add_argument("--workers", type=int, default=5, help="plain trainings at a time")
+    parser.add_argument(
+        "--workers", type=int, default=5, help="trainings of the reference at a time"
+    )
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("--minutes", type=float, default=9.0, help="then stop, to go on later")
     parser.add_argument("--output", type=Path, default=RESULTS / "equal_quality.json")
@@ -83,9 +85,9 @@ def settings(asked: argparse.Namespace) -> Config:
 
 
 def shares(asked: argparse.Namespace) -> dict[str, range]:
-    """Seeds of each process: all of an engine, a share of them for each plain worker."""
+    """Seeds of each process: all of an engine, a share of them for each worker of the reference."""
     workers = min(asked.workers, asked.seeds)
-    plain = {f"{PLAIN}-{n}": range(n, asked.seeds, workers) for n in range(workers)}
+    plain = {f"{REFERENCE}-{n}": range(n, asked.seeds, workers) for n in range(workers)}
     return {engine: range(asked.seeds) for engine in asked.engine} | plain
 
 
@@ -133,7 +135,7 @@ def stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
 def tell(asked: argparse.Namespace) -> None:
     """How many epochs of each side are done, over all attempts."""
     whole = asked.seeds * asked.epochs
-    sides = (*asked.engine, PLAIN)
+    sides = (*asked.engine, REFERENCE)
     parts = [f"{side} {sum(epochs(asked, side).values())} of {whole} epochs" for side in sides]
     print(f"{datetime.now(UTC):%H:%M:%S}", *parts, sep="  ", flush=True)
 
@@ -161,7 +163,7 @@ def judged(asked: argparse.Namespace, config: Config, engine: str) -> Row:
     """A row of the results."""
     ours, plain = (
         [record(asked.folder / output(side, seed)) for seed in range(asked.seeds)]
-        for side in (engine, PLAIN)
+        for side in (engine, REFERENCE)
     )
     best = {
         side: [round(one["valid_ndcg_10"], 6) for one in found]
@@ -194,7 +196,7 @@ def equivalence(differences: Sequence[float], margin: float = MARGIN) -> Row:
 
 
 def show(row: Row) -> None:
-    print(f"{row['name']} beside plain, {row['device']}: validation NDCG@10")
+    print(f"{row['name']} beside the reference, {row['device']}: validation NDCG@10")
     for seed, fast, plain in zip(row["seeds"], row["fast"], row["plain"], strict=True):
         print(f"seed {seed:2}  {fast:.4f}  {plain:.4f}  {fast - plain:+.4f}")
     low, high = row["interval_90"]

@@ -25,7 +25,7 @@ from fpt_model.engines.cpu.attention import attention_mask
 from fpt_model.engines.cpu.chance import Chance
 from fpt_model.engines.cpu.near import Near, near_pairs
 from fpt_model.engines.cpu.threads import each, undivided
-from fpt_model.engines.cpu.trainer import Part, divided
+from fpt_model.engines.cpu.training import Part, divided
 from fpt_model.model.intervals import interval_rows, scaled_intervals
 
 SPAN, WIDTH, DROPOUT = 256, 50, 0.2

@@ -44,8 +44,8 @@ FIGURES = (
     "test_suspicions",
     "test_significance",
 )
-VIEWS = (*FIGURES, "test_ahead", "test_named_questions", "test_report")
-TRANSFORMS = ("test_transforms", "test_own_transforms", "test_options", "test_ahead")
+VIEWS = (*FIGURES, "test_backtest", "test_saved_queries", "test_report")
+TRANSFORMS = ("test_transforms", "test_own_transforms", "test_options", "test_backtest")
 LANDING = ("test_small_files", "test_landing_rejects", "test_landing", "test_datasets")
 SUITES = (
     "test_expectations_suites",

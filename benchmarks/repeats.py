@@ -1,6 +1,6 @@
 """Does an epoch repeat itself to the bit? The same epoch from the same state, many times, on a GPU.
 
-    python benchmarks/repeats.py --sequences S --engine plain
+    python benchmarks/repeats.py --sequences S --engine reference
 
 What launches do side by side, and what is on its way while they go on, must not change the weights,
 however the GPU times it. A rare mistake of that kind shows only when an epoch is repeated often.
@@ -18,7 +18,7 @@ from timing import Trainings, as_our_command, facts, load
 
 from fpt_model.files.checkpoints import State
 
-SOFTMAX = {"loss": "softmax", "rivals": "unseen", "moment": "request", "heads": 2}
+SOFTMAX = {"loss": "softmax", "exclude_seen": True, "time_reference": "query", "heads": 2}
 # Model, settings beside the paper's, seeds side by side, share of the repetitions.
 CASES: tuple[tuple[str, Mapping[str, Any], int, float], ...] = (
     ("sasrec", {}, 1, 1.0),

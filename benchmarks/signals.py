@@ -26,7 +26,8 @@ from fpt_model.data.sequences import Split, load
 from fpt_model.evaluation.metrics import ndcg
 from fpt_model.evaluation.popularity import popularity
 from fpt_model.evaluation.ranks import rank
-from fpt_model.training.trainer import Trainer, scorer
+from fpt_model.evaluation.scorer import scorer
+from fpt_model.training.trainer import trainer_of
 from warehouse.synthetic.world import SyntheticWorld
 
 SMALL: dict[str, Setting] = {
@@ -142,7 +143,7 @@ def _score(
     paper = resolve(model, "paper")
     widths = {name: width for name, width in WIDTHS.items() if getattr(paper, name)}
     config = resolve(model, "paper", settings | widths | dict(own))
-    trainer = Trainer(config, seed, sequences)
+    trainer = trainer_of(config, seed, sequences)
     while not trainer.finished:
         while trainer.progress.step < trainer.steps:
             trainer.step()

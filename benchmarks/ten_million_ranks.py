@@ -30,10 +30,10 @@ from warehouse.datasets import find
 from warehouse.home import Home
 from warehouse.identity import identify, sha256_of
 from warehouse.landing import land
-from warehouse.named import sql_of
 from warehouse.preparing import known_snapshot, prepare
 from warehouse.publishing import TrainedRun
 from warehouse.records import Snapshot
+from warehouse.saved_queries import sql_of
 from warehouse.staging import staging_folder
 from warehouse.synthetic.world import SyntheticWorld
 from warehouse.synthetic.writer import write_archive

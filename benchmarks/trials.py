@@ -55,7 +55,7 @@ from harness import (
 )
 from shortened import write_shortened
 
-from fpt_model.config import Config, resolve
+from fpt_model.config import Config, renamed, resolve
 from fpt_model.version import code_version
 
 TABLES = ROOT / "benchmarks" / "trials"
@@ -186,7 +186,8 @@ def rows_of(trials: Trials, folder: Path) -> list[Row]:
 def _is_of(record: Row, trial: Trial, seed: int) -> bool:
     """Whether a run is of that trial; a setting that its code did not know yet was the default."""
     defaults = Config(trial.model, trial.preset).to_dict()
-    return record["seed"] == seed and defaults | record["config"] == trial.config.to_dict()
+    settings = defaults | renamed(record["config"])
+    return record["seed"] == seed and settings == trial.config.to_dict()
 
 
 def _row(trials: Trials, trial: Trial, run: Path, record: Row) -> Row:
@@ -222,7 +223,8 @@ def merge(path: Path, rows: Sequence[Row]) -> None:
 
 
 def _made_by(row: Row) -> list[Any]:
-    return [row[name] for name in ("model", "preset", "settings", "sequences_sha256")]
+    settings = renamed(row["settings"])
+    return [row["model"], row["preset"], settings, row["sequences_sha256"]]
 
 
 def shown(results: Path) -> str:
@@ -254,7 +256,7 @@ def _made_with(rows: Sequence[Row]) -> str:
 
 def _line(seeds: Sequence[Row]) -> list[str]:
     first = seeds[0]
-    settings = {"model": first["model"], "preset": first["preset"]} | first["settings"]
+    settings = {"model": first["model"], "preset": first["preset"]} | renamed(first["settings"])
     epochs = [row["best_epoch"] for row in seeds]
     return [
         first["trial"],

@@ -15,10 +15,10 @@ import great_expectations as gx
 from great_expectations.datasource.fluent import SQLDatasource
 from great_expectations.expectations.expectation import Expectation
 
-from expectations.ahead import asked_ahead
 from expectations.dialect import ADDRESS
 from expectations.facts import Facts
 from expectations.outcome import Outcome, stops
+from expectations.prefetch import prefetching
 from expectations.vocabulary import SAMPLE_ROWS, Suite
 
 __all__ = ["Outcome", "audit", "stops"]
@@ -43,7 +43,7 @@ def audit(database: Path, suites: Sequence[str], facts: Facts) -> list[Outcome]:
     built = [_load(name, facts) for name in suites]
     with _ONE_AT_A_TIME, _quiet():
         try:
-            with _opened(database) as source, _asked_ahead(source, built):
+            with _opened(database) as source, _prefetching(source, built):
                 return [outcome for suite in built for outcome in _judged(source, suite)]
         except Exception as error:  # the file does not open: nothing was judged
             return [_not_judged(suite, error) for suite in built]
@@ -97,11 +97,11 @@ def _opened(database: Path) -> Iterator[SQLDatasource]:
 
 
 @contextmanager
-def _asked_ahead(source: SQLDatasource, suites: Sequence[Suite]) -> Iterator[None]:
+def _prefetching(source: SQLDatasource, suites: Sequence[Suite]) -> Iterator[None]:
     connection = source.get_engine().raw_connection()
     wanted = [query.rows for suite in suites for query in suite.queries]
     try:
-        with asked_ahead(connection.driver_connection.duckdb, wanted):
+        with prefetching(connection.driver_connection.duckdb, wanted):
             yield
     finally:
         connection.close()

@@ -10,14 +10,15 @@ import typer
 
 from flows import console
 from flows.files import history_words
-from warehouse.choosing import Choice, Offer, remember
+from warehouse.choosing import Offer, remember
 from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.raw_ids import User
+from warehouse.records import Choice
 
 if TYPE_CHECKING:
-    from tasks.recommending import Advice
-    from warehouse.recommending import Adviser, Answer
+    from tasks.recommending import Recommendations
+    from warehouse.recommending import Answer, ServingRun
 
 SHOWN_USERS = 20
 
@@ -40,9 +41,9 @@ class Asked:
     output: Path | None
     as_json: bool
 
-    def training(self, *, explains: bool = False) -> "Adviser":
+    def training(self, *, explains: bool = False) -> "ServingRun":
         """The training that answers; of several data sets, somebody at a terminal is asked."""
-        from flows.advice import asked_training
+        from flows.answers import asked_training
 
         at_terminal = not self.as_json and sys.stdin.isatty() and sys.stderr.isatty()
         pick = self._pick if at_terminal else None
@@ -58,13 +59,13 @@ class Asked:
         remember(Home.at(self.home), Choice(found.data, found.retention))
         return found
 
-    def show(self, rows: Sequence[dict[str, Any]], what: str, of: "Adviser") -> None:
+    def show(self, rows: Sequence[dict[str, Any]], what: str, of: "ServingRun") -> None:
         """Print an answer, with the training that gives it: over a table, in each row of JSON."""
         if self.as_json:
             rows = [row | of.facts for row in rows]
         console.show_rows(rows, f"{what} {of.title}", as_json=self.as_json)
 
-    def show_published(self, of: "Adviser", done: "Advice") -> None:
+    def show_published(self, of: "ServingRun", done: "Recommendations") -> None:
         """Print what was published, or where it stands if it is much."""
         from warehouse.database import statements
         from warehouse.questions import ask
@@ -106,9 +107,9 @@ def _said(users: Sequence[User], history: str | None, *, everybody: bool) -> dic
     return {"--user": bool(users), "--history": history is not None, "--all": everybody}
 
 
-def advise(asked: Asked, users: Sequence[User], history: str | None) -> None:
+def show_recommendations(asked: Asked, users: Sequence[User], history: str | None) -> None:
     """Show the best items for users, or for somebody new; nothing is published."""
-    from flows.advice import recommend_after, recommend_for
+    from flows.answers import recommend_after, recommend_for
 
     of, home = asked.training(), Home.at(asked.home)
     if history is None:
@@ -123,7 +124,7 @@ def advise(asked: Asked, users: Sequence[User], history: str | None) -> None:
     asked.show(shown.to_dicts(), "Recommended by", of)
 
 
-def _in_words(rows: "Answer", of: "Adviser") -> "Answer":
+def _in_words(rows: "Answer", of: "ServingRun") -> "Answer":
     """Recommendations as people read them: of own data with the ids of its source."""
     from warehouse.known import is_own
 
@@ -136,7 +137,7 @@ def _in_words(rows: "Answer", of: "Adviser") -> "Answer":
     ).select("user", "rank", "title", "genres", "movie", "score")
 
 
-def checked(asked: Asked, users: Sequence[User] | None) -> "Adviser":
+def checked(asked: Asked, users: Sequence[User] | None) -> "ServingRun":
     """The training that is to answer for these users: a mistyped number is no failed run."""
     from warehouse.recommending import request
 
@@ -148,7 +149,7 @@ def checked(asked: Asked, users: Sequence[User] | None) -> "Adviser":
 
 def explain_to(asked: Asked, user: User) -> None:
     """Show which past items of a user the model attends to, the most attended first."""
-    from flows.advice import explain
+    from flows.answers import explain
     from warehouse.known import is_own
 
     of = asked.training(explains=True)

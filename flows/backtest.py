@@ -12,10 +12,10 @@ from flows.parameters import Experiment, asked
 from flows.run import prepared
 from flows.train import train_and_audit
 from tasks import auditing, backtesting, publishing
-from tasks.flow_runs import operated, tag
+from tasks.flow_runs import tag, with_run_lifecycle
 from tasks.progress import note
 from tasks.training import Training
-from warehouse.ahead import AheadFile
+from warehouse.backtest import BacktestFiles
 from warehouse.database import locked
 from warehouse.errors import RefusedError
 from warehouse.home import Home
@@ -26,7 +26,7 @@ MONTHS = 12
 
 
 @flow(flow_run_name=names.backtest)
-@operated
+@with_run_lifecycle
 @asked(single=True, without=("as_of",))
 def backtest(days: Sequence[date], asked: Experiment) -> list[str]:
     """Train on what was known on each day and rank what came next; other parameters as in `run`.
@@ -34,24 +34,23 @@ def backtest(days: Sequence[date], asked: Experiment) -> list[str]:
     What is published already is not done again. Returns the snapshots' ids.
     """
     place = Home.at(asked.home)
-    device, accept = asked.device, asked.accept
     tag(asked.dataset, *asked.retentions, *asked.preset_names())
     wanted = [
         one for day in sorted(set(days)) for one in prepared(place, replace(asked, as_of=day))[1]
     ]
-    missing = backtesting.not_looked_at(place, wanted)
-    ahead = _looked_ahead(place, missing)  # a day after which nothing came is refused now
-    train_and_audit(place, wanted, device, accept)
+    missing = backtesting.not_backtested(place, wanted)
+    files = _find_next(place, missing)  # a day after which nothing came is refused now
+    train_and_audit(place, wanted, asked)
     if len(missing) < len(wanted):
         note(f"{counted(len(wanted) - len(missing), 'training')}: what came next was ranked before")
-    for found in ahead:
+    for found in files:
         trained = [one for one in missing if one.snapshot == found.snapshot]
-        _rank(place, found, trained, device, accept)
+        _rank(place, found, trained, asked)
     publishing.replace_readers_copy(place)
     return list(dict.fromkeys(one.snapshot.snapshot_id for one in wanted))
 
 
-def _looked_ahead(place: Home, wanted: Sequence[Training]) -> list[AheadFile]:
+def _find_next(place: Home, wanted: Sequence[Training]) -> list[BacktestFiles]:
     """What came after each snapshot.
 
     Raises:
@@ -60,7 +59,7 @@ def _looked_ahead(place: Home, wanted: Sequence[Training]) -> list[AheadFile]:
     found = []
     for snapshot in dict.fromkeys(one.snapshot for one in wanted):
         with locked(place, _lock(snapshot)):
-            found.append(backtesting.look_ahead(place, snapshot))
+            found.append(backtesting.find_next(place, snapshot))
     return found
 
 
@@ -69,13 +68,13 @@ def _lock(snapshot: Snapshot) -> str:
 
 
 def _rank(
-    place: Home, found: AheadFile, trained: Sequence[Training], device: str, accept: Sequence[str]
+    place: Home, found: BacktestFiles, trained: Sequence[Training], asked: Experiment
 ) -> None:
     """Rank with all trainings of one snapshot, audit, publish."""
     with locked(place, _lock(found.snapshot)):
-        ranks = backtesting.rank_ahead(place, found, trained, device)
-        auditing.audit_ahead(place, found, ranks, accept)
-        backtesting.publish_ahead(place, found, ranks)
+        ranks = backtesting.rank_next(place, found, trained, asked.device)
+        auditing.audit_next(place, found, ranks, asked.accept)
+        backtesting.publish_next(place, found, ranks)
 
 
 def days_between(first: date, last: date, months: int) -> list[date]:

@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from flows import console
-from flows.guard import guarded, working
-from flows.options import AsJson, Given, Wait, asking
+from flows.guard import exit_on_error, run_flow
+from flows.options import ONE, AsJson, Given, Wait, asking
 from flows.refusing import asked_presets
 from warehouse.errors import RefusedError
 
@@ -17,26 +17,15 @@ First = Annotated[datetime | None, typer.Option("--from", formats=FORMATS, help=
 Last = Annotated[datetime | None, typer.Option("--to", formats=FORMATS, help="Last day.")]
 Every = Annotated[int, typer.Option("--every", min=1, help="Months from one day to the next.")]
 Days = Annotated[
-    list[datetime], typer.Option("--on", formats=FORMATS, help="A day; repeatable; in place of.")
+    list[datetime],
+    typer.Option("--on", formats=FORMATS, help="One day; repeatable. Instead of --from and --to."),
 ]
 
 
 @app.command(
     epilog="`fpt backtest --dataset ml-1m --source ml-1m.zip --from 2000-08-01 --to 2000-12-01`"
 )
-@asking(
-    "dataset",
-    "source",
-    "retention",
-    "models",
-    "preset",
-    "settings",
-    "seeds",
-    "device",
-    "max_rejects",
-    "accept",
-    "home",
-)
+@asking(without=(*ONE, "as_of"))
 def backtest(
     given: Given,
     first: First = None,
@@ -48,7 +37,7 @@ def backtest(
 ) -> None:
     """Train on what was known on each of several days, and rank what really came next.
 
-    Beside it stands the leave-one-out figure of the same weights and users.
+    The leave-one-out figure of the same models and users is shown beside it.
     """
 
     def run() -> list[str]:
@@ -73,6 +62,6 @@ def backtest(
         console.show_rows(rows.to_dicts(), title, as_json=as_json)
 
     home = given["home"]
-    presets = guarded(lambda: asked_presets(given), home)
-    snapshots = working(run, home, wait=wait)
-    guarded(lambda: show(snapshots), home)
+    presets = exit_on_error(lambda: asked_presets(given), home)
+    snapshots = run_flow(run, home, wait=wait)
+    exit_on_error(lambda: show(snapshots), home)

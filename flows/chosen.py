@@ -2,7 +2,7 @@
 
 from tasks.progress import note
 from warehouse.home import Home
-from warehouse.lookup import full_id, newest
+from warehouse.resolve_id import newest, resolve_id
 
 
 def chosen_id(home: Home, kind: str, beginning: str | None) -> str:
@@ -17,7 +17,7 @@ def chosen_id(home: Home, kind: str, beginning: str | None) -> str:
         RefusedError: there is none, or none that begins so, or several.
     """
     if beginning is not None:
-        return full_id(home, kind, beginning)
+        return resolve_id(home, kind, beginning)
     identity, what = newest(home, kind)
     note(f"the newest {kind}: {what}, {identity}")
     return identity

@@ -24,7 +24,7 @@ from flows.run import run as pipeline
 from tasks.findings import Finding, finding
 from warehouse.errors import RefusedError
 from warehouse.home import Home
-from warehouse.watching import ages
+from warehouse.watching import freshness
 
 LATE_AFTER = timedelta(hours=1)
 PIPELINES: dict[str, Flow[..., Any]] = {"flows.run:run": pipeline, "flows.run:benchmark": benchmark}
@@ -44,7 +44,7 @@ def check_freshness(home: Home) -> list[Finding]:
 
 
 def _ages(home: Home) -> Iterator[Finding]:
-    for row in ages(home):
+    for row in freshness(home):
         trained = f"{row['trained_at']:%Y-%m-%d %H:%M}" if row["trained_at"] else "never"
         seen = f"landed {row['landed_at']:%Y-%m-%d %H:%M}, trained {trained} (UTC)"
         yield finding(f"age of {row['dataset']}", "good", seen)

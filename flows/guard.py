@@ -39,7 +39,7 @@ class Guarded(TyperGroup):
         """Run the command that was typed."""
         first_word.begin()
         try:
-            return guarded(lambda: _flushed(lambda: super(Guarded, self).invoke(ctx)), None)
+            return exit_on_error(lambda: _flushed(lambda: super(Guarded, self).invoke(ctx)), None)
         except Exception as error:
             if not _is_usage(error):
                 raise
@@ -50,7 +50,7 @@ class Guarded(TyperGroup):
             raise typer.Exit(MISTYPED) from error
 
 
-def working(flow: Callable[[], T], home: Path, *, wait: bool | None = None) -> T:
+def run_flow(flow: Callable[[], T], home: Path, *, wait: bool | None = None) -> T:
     """Run a flow with its progress shown; its log, tracebacks included, goes to `logs/fpt.log`.
 
     Args:
@@ -83,7 +83,7 @@ def working(flow: Callable[[], T], home: Path, *, wait: bool | None = None) -> T
                 waiting.ask(wait is not False, reporter.note)
             return logged(place, reporter)
 
-    return guarded(watched, home)
+    return exit_on_error(watched, home)
 
 
 def _whole(flow: Callable[[], T], home: Home) -> T:
@@ -109,7 +109,7 @@ def _whole(flow: Callable[[], T], home: Home) -> T:
     return result
 
 
-def guarded(action: Callable[[], T], home: Path | None) -> T:
+def exit_on_error(action: Callable[[], T], home: Path | None) -> T:
     """Run `action`; end the process with one clear message when it fails.
 
     Args:

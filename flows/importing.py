@@ -8,22 +8,22 @@ from prefect import flow
 from flows.files import refuse_missing
 from flows.parameters import NAMES, Kind, Split, Suspicion, TrainedOn
 from tasks import auditing, importing, publishing
-from tasks.flow_runs import operated
+from tasks.flow_runs import with_run_lifecycle
 from tasks.progress import note
 from warehouse.database import locked
 from warehouse.home import Home
 from warehouse.identity import identify, sha256_of
 from warehouse.importing.ranking import Asked, import_id
 from warehouse.imports import counts_already
-from warehouse.lookup import full_id, newest_of
 from warehouse.names import refuse_name
 from warehouse.preparing import known_snapshot
 from warehouse.records import Snapshot
+from warehouse.resolve_id import newest_of, resolve_id
 from warehouse.staging import staging_folder
 
 
 @flow(flow_run_name="import scores of {name}")
-@operated
+@with_run_lifecycle
 def import_scores(
     file: Path,
     name: str,
@@ -71,7 +71,7 @@ def _snapshot(
     place: Home, dataset: str | None, retention: str | None, beginning: str | None
 ) -> Snapshot:
     if beginning is not None:
-        return known_snapshot(place, full_id(place, "snapshot", beginning))
+        return known_snapshot(place, resolve_id(place, "snapshot", beginning))
     identity, what = newest_of(place, dataset, retention)
     note(f"on {what}, snapshot {identity}")
     return known_snapshot(place, identity)

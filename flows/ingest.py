@@ -6,7 +6,7 @@ from prefect import flow
 
 from flows.parameters import DatasetName, Rejects
 from tasks import auditing, landing, publishing
-from tasks.flow_runs import operated, tag
+from tasks.flow_runs import tag, with_run_lifecycle
 from tasks.progress import note
 from warehouse.database import locked
 from warehouse.home import Home
@@ -15,7 +15,7 @@ from warehouse.staging import staging_folder
 
 
 @flow(flow_run_name="ingest {dataset}")
-@operated
+@with_run_lifecycle
 def ingest(
     dataset: DatasetName = "synthetic",
     source: Path | None = None,

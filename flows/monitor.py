@@ -12,7 +12,7 @@ from tasks.alarms import raise_alarms
 from tasks.artifacts import show_findings
 from tasks.dead_runs import resume_dead_runs
 from tasks.findings import Finding, bad, finding
-from tasks.flow_runs import operated
+from tasks.flow_runs import with_run_lifecycle
 from tasks.progress import note
 from warehouse.database import is_held, locked
 from warehouse.errors import RefusedError
@@ -24,7 +24,7 @@ LOCK = "monitor"
 
 
 @flow(flow_run_name="look after the pipeline")
-@operated
+@with_run_lifecycle
 def monitor(home: Path | None = None) -> list[Finding]:
     """Resume what died, check the rest, raise alarms; returns what was seen.
 

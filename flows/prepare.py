@@ -9,7 +9,7 @@ from flows import names
 from flows.chosen import chosen_id
 from flows.parameters import Retention
 from tasks import auditing, preparing, publishing
-from tasks.flow_runs import operated, tag
+from tasks.flow_runs import tag, with_run_lifecycle
 from tasks.progress import note
 from warehouse.database import locked
 from warehouse.home import Home
@@ -20,7 +20,7 @@ from warehouse.transforms.options import Options
 
 
 @flow(flow_run_name=names.preparation)
-@operated
+@with_run_lifecycle
 def prepare(
     load_id: str | None = None,
     retention: Retention = "5-core",

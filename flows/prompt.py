@@ -7,7 +7,7 @@ from functools import partial
 from flows import console
 from tasks.ends import ends
 from warehouse.errors import RefusedError
-from warehouse.named import may_be_name, named_questions, nearest
+from warehouse.saved_queries import may_be_name, nearest, saved_queries
 
 TABLES = "SHOW TABLES"
 HELP = """SQL ends with ; and may have several lines. A question's name alone asks that question.
@@ -31,7 +31,7 @@ def converse(answer: Callable[[str], None], show_names: Callable[[], None]) -> N
         ".list": show_names,
         ".tables": lambda: answer(TABLES),
     }
-    _complete([*commands, ".quit", *(named.name for named in named_questions())])
+    _complete([*commands, ".quit", *(one.name for one in saved_queries())])
     console.out.print("The published tables, read-only. help tells what can be asked, quit leaves.")
     going_on = True
     while going_on:

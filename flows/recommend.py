@@ -11,17 +11,17 @@ from flows.files import refuse_unwritable
 from flows.parameters import Device
 from fpt_model.version import code_version
 from tasks import publishing, recommending
-from tasks.flow_runs import operated
-from tasks.recommending import Advice
-from warehouse.choosing import Choice
+from tasks.flow_runs import with_run_lifecycle
+from tasks.recommending import Recommendations
 from warehouse.home import Home
-from warehouse.recommending import adviser
+from warehouse.recommending import serving_run
+from warehouse.records import Choice
 
 Top = Annotated[int, Field(ge=1, le=1000)]
 
 
 @flow(flow_run_name="recommend {top}")
-@operated
+@with_run_lifecycle
 def recommend(
     users: Sequence[int | str] | None = None,
     run_id: str = "",
@@ -32,7 +32,7 @@ def recommend(
     dataset: str = "",
     retention: str = "",
     model: str = "",
-) -> Advice:
+) -> Recommendations:
     """The best `top` items for users into `mart.recommendations`.
 
     Args:
@@ -47,7 +47,7 @@ def recommend(
     """
     refuse_unwritable(output)
     place = Home.at(home)
-    of = adviser(place, Choice(dataset, retention, model, run_id), code_version())
+    of = serving_run(place, Choice(dataset, retention, model, run_id), code_version())
     done = recommending.recommend(place, of, users, top, device, output)
     publishing.replace_readers_copy(place)
     return done

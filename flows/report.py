@@ -2,16 +2,16 @@
 
 from pathlib import Path
 
-from flows.advice import refuse_simple
+from flows.answers import refuse_simple
 from fpt_model.version import code_version
 from tasks.answering import answer
-from warehouse.attended import attended, item_column
-from warehouse.choosing import Choice
 from warehouse.errors import RefusedError
+from warehouse.explanation import explanation, item_column
 from warehouse.home import Home
 from warehouse.placing import put_in_place
 from warehouse.raw_ids import User
 from warehouse.recommending import chosen, request, sample_user
+from warehouse.records import Choice
 from warehouse.report.facts import Attention, Example, asked, gather
 from warehouse.report.page import page
 
@@ -54,4 +54,4 @@ def _example(place: Home, run_id: str, user: User | None) -> Example:
     explained = answer(place, of, about, ["explain"])
     advised = answer(place, of, about, ["recommend", "--top", str(TOP)])
     recommended = advised.select("rank", "title", "genres", movie=item_column(advised)).to_dicts()
-    return Example(Attention(number, of.name, attended(explained).to_dicts()), recommended)
+    return Example(Attention(number, of.name, explanation(explained).to_dicts()), recommended)

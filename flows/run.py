@@ -13,7 +13,7 @@ from flows.prepare import transform_and_audit
 from flows.train import train_and_audit
 from flows.unfit import refuse_unfit
 from tasks import artifacts, publishing, training
-from tasks.flow_runs import operated, tag
+from tasks.flow_runs import tag, with_run_lifecycle
 from tasks.progress import note
 from tasks.training import Training
 from warehouse.catalogue import publication
@@ -32,7 +32,7 @@ class Outcome:
 
 
 @flow(flow_run_name=names.pipeline)
-@operated
+@with_run_lifecycle
 @asked(single=True)
 def run(asked: Experiment) -> Outcome:
     """Ingest, audit, prepare, audit, train, evaluate, publish; parameters as in `Experiment`.
@@ -43,7 +43,7 @@ def run(asked: Experiment) -> Outcome:
 
 
 @flow(flow_run_name=names.pipeline)
-@operated
+@with_run_lifecycle
 @asked(retentions=("5-core", "cold-start"), models=None, seeds=5)
 def benchmark(asked: Experiment) -> Outcome:
     """Both tables of the paper, or variants × retentions × seeds; all or nothing."""
@@ -51,7 +51,7 @@ def benchmark(asked: Experiment) -> Outcome:
 
 
 @flow(flow_run_name=names.export)
-@operated
+@with_run_lifecycle
 @asked(retentions=("5-core", "cold-start"), models=None, seeds=5, without=("device", "accept"))
 def export(folder: Path, asked: Experiment) -> int:
     """Everything of `benchmark` up to training, for another machine. Returns how many trainings."""
@@ -69,7 +69,7 @@ def _pipeline(asked: Experiment) -> Outcome:
     tag(asked.dataset, *asked.retentions, *asked.preset_names())
     before = publication(place)
     snapshots, wanted = prepared(place, asked)
-    run_ids = train_and_audit(place, wanted, asked.device, asked.accept)
+    run_ids = train_and_audit(place, wanted, asked)
     publishing.replace_readers_copy(place)
     snapshot_ids = [snapshot.snapshot_id for snapshot in snapshots]
     changed = publication(place) != before
@@ -85,11 +85,9 @@ def prepared(place: Home, asked: Experiment) -> tuple[list[Snapshot], list[Train
     options = Options(asked.as_of)
     snapshots = [transform_and_audit(place, load_id, kind, options) for kind in asked.retentions]
     wanted = [
-        one
+        Training(snapshot, config, seed)
         for kind, snapshot in zip(asked.retentions, snapshots, strict=True)
-        for one in training.trainings(
-            snapshot, asked.models_on(kind), asked.preset, asked.seeds, asked.settings
-        )
+        for config, seed in asked.trainings_on(kind)
     ]
     refuse_unfit(place, wanted)
     return snapshots, wanted

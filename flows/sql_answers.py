@@ -62,13 +62,13 @@ def ask(home: Path, question: str | None, settings: Sequence[str], shown: Shown)
     """One question, or those of a prompt."""
     from warehouse.answers import Answers, Limits
     from warehouse.home import Home
-    from warehouse.named import named
+    from warehouse.saved_queries import saved_query
 
     refuse_unwritable(shown.output)
     _ = shown.file
     whole = _joined(question, settings)
     if whole is not None:
-        named(whole)  # a mistyped name is told before anything starts
+        saved_query(whole)  # a mistyped name is told before anything starts
     # the process that answers starts while we read
     with Answers(Home.existing(home), Limits(seconds=shown.seconds)) as answers:
         if whole is None and shown.output is None and sys.stdin.isatty():
@@ -83,7 +83,7 @@ def _joined(question: str | None, settings: Sequence[str]) -> str | None:
     """A question's name and its settings as they would be typed at the prompt."""
     if question is None or not settings:
         return question
-    from warehouse.named import may_be_name
+    from warehouse.saved_queries import may_be_name
 
     whole = shlex.join([question, *settings])
     if not may_be_name(whole):
@@ -98,7 +98,7 @@ def _joined(question: str | None, settings: Sequence[str]) -> str | None:
 
 def answer(answers: "Answers", question: str, shown: Shown) -> None:
     """Ask one question and show its answer, or write it."""
-    from warehouse.named import sql_of
+    from warehouse.saved_queries import sql_of
 
     def own() -> list[str]:
         from warehouse.described import described_names
@@ -161,19 +161,19 @@ def _show(table: dict[str, Any], question: str, shown: Shown) -> None:
 
 def _say_nothing(question: str, names: Sequence[str]) -> None:
     """That there is no row, of which columns, and what makes some."""
-    from warehouse.named import named
+    from warehouse.saved_queries import saved_query
 
-    about = named(question)
+    about = saved_query(question)
     first = f"; {about.first} makes some" if about is not None and about.first else ""
     console.err.print(f"No rows of {', '.join(names)}{first}", markup=False, soft_wrap=True)
 
 
 def show_names(format: Format = "table") -> None:
     """The questions with a name, with their settings."""
-    from warehouse.named import named_questions
+    from warehouse.saved_queries import saved_queries
 
     rows = [
         {"question": one.name, "answers": one.description, "settings": one.takes}
-        for one in named_questions()
+        for one in saved_queries()
     ]
     console.show_rows(rows, "fpt sql …", as_json=format == "json")

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from fpt_model.config import Setting
+from tasks.settings import text_of
 from tasks.training import Training
 from warehouse.described import rules_of
 from warehouse.errors import RefusedError
@@ -10,7 +11,7 @@ from warehouse.home import Home
 
 
 def refuse_unfit(place: Home, wanted: Sequence[Training]) -> None:
-    """Refuse trainings that would learn from ratings that nobody gave, or from too few rivals.
+    """Refuse trainings that would learn from ratings that nobody gave, or leave out too many items.
 
     Raises:
         RefusedError: so, with the settings that fit.
@@ -21,8 +22,8 @@ def refuse_unfit(place: Home, wanted: Sequence[Training]) -> None:
         if not rules.rated:
             _refuse(ours, "rating_width", 0, "There are no ratings to learn from")
         if rules.comes_again:
-            what = 'With `repeats = "all"`, items that a user has had are rivals too'
-            _refuse(ours, "rivals", "all", what)
+            what = 'With `repeats = "all"`, items that a user has had must stay candidates'
+            _refuse(ours, "exclude_seen", False, what)
 
 
 def _refuse(asked: Sequence[dict[str, Setting]], name: str, fitting: Setting, what: str) -> None:
@@ -30,7 +31,7 @@ def _refuse(asked: Sequence[dict[str, Setting]], name: str, fitting: Setting, wh
         if settings.get(name, fitting) != fitting:
             raise RefusedError(
                 what,
-                got=f"{name}={settings[name]}",
-                expected=f"{name}={fitting}",
-                to_do=f"Add `--set {name}={fitting}`, or take another preset",
+                got=f"{name}={text_of(settings[name])}",
+                expected=f"{name}={text_of(fitting)}",
+                to_do=f"Add `--set {name}={text_of(fitting)}`, or take another preset",
             )

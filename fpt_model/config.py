@@ -1,10 +1,13 @@
 """Every setting of a training, the variants and the presets: values only."""
 
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from functools import cache
 from typing import Any, Literal, TypeVar
 
 from fpt_model.errors import ModelError
+from fpt_model.features import widths
 
 Setting = bool | int | float | str
 T = TypeVar("T")
@@ -35,26 +38,27 @@ class Config:
         heads: attention heads; they share the width.
         max_length: T, the latest interactions that are looked at.
         dropout: rate, on inputs, tables, attention weights and within the pointwise layers.
-        user_dropout: chance that a user's id is replaced by another one (SSE-PT).
-        item_dropout: chance that an input item is replaced by another one (SSE-PT).
+        sse_user: rate at which a user's id is replaced by another one (stochastic shared
+            embeddings, SSE-PT).
+        sse_item: rate at which an input item is replaced by another one, likewise.
         group_weight: weight of the group loss; 0 leaves it out (SAS-FPT, section 3.3).
         group_pairs: random user pairs a step.
         groups: number of clusters of users.
         group_margin: cosine below which users of different groups cost nothing.
         group_refresh: epochs between clusterings; the loss starts with the first.
-        moment: when a window is looked back at, for intervals and weeks: `last`, at its latest
-            interaction, or `request`, when the next item is asked for, which a running system
-            knows (HSTU's relative time, Zhai et al. 2024); see `Sequences.seen_at`.
-        average: share of the weights' average over epochs that an epoch keeps; validated, chosen
-            and ranked are the averaged weights. 0 leaves averaging out.
+        time_reference: from when a window is looked back at, for intervals and weeks: `last`, its
+            latest interaction, or `query`, the time at which the next item is asked for, which a
+            running system knows (HSTU's relative time, Zhai et al. 2024); see `Sequences.seen_at`.
+        ema_decay: share of the weights' moving average that an epoch keeps; validated, chosen and
+            ranked are the averaged weights. 0 leaves averaging out.
         mask: which padding attention leaves out: `keys`, so that it is never looked at, or
             `queries`, as the authors' code has it; see `Encoder`.
         windows: `latest`, every user's last T + 1 training interactions (the papers' sampler), or
             `random`, any T + 1 in a row, drawn anew each epoch.
         loss: `bce` with one sampled negative a position, or `softmax` over all items.
-        rivals: which items a softmax sets beside the next one: `all`, or `unseen`, those that the
-            user had not met before. Ranking leaves met items out, so nothing is gained by learning
-            that they do not come again. A sampled negative is new to the user in any case.
+        exclude_seen: whether a softmax leaves out the items that the user has seen before. Ranking
+            does, so nothing is gained by learning that they do not come again. A sampled negative
+            is new to the user in any case.
         batch_size: users a step.
         learning_rate: of Adam.
         beta1: of Adam.
@@ -81,19 +85,19 @@ class Config:
     heads: int = 1
     max_length: int = 50
     dropout: float = 0.2
-    user_dropout: float = 0.0
-    item_dropout: float = 0.0
+    sse_user: float = 0.0
+    sse_item: float = 0.0
     group_weight: float = 0.0
     group_pairs: int = 100
     groups: int = 4
     group_margin: float = 0.0
     group_refresh: int = 5
-    moment: Literal["last", "request"] = "last"
-    average: float = 0.0
+    time_reference: Literal["last", "query"] = "last"
+    ema_decay: float = 0.0
     mask: Literal["keys", "queries"] = "keys"
     windows: Literal["latest", "random"] = "latest"
     loss: Literal["bce", "softmax"] = "bce"
-    rivals: Literal["all", "unseen"] = "all"
+    exclude_seen: bool = False
     batch_size: int = 128
     learning_rate: float = 1e-3
     beta1: float = 0.9
@@ -122,7 +126,7 @@ class Config:
     @property
     def width(self) -> int:
         """D, the width of what goes through the blocks."""
-        return self.item_width + self.week_width + self.user_width + self.rating_width
+        return sum(width for _, width in widths(self))
 
     @property
     def on_pairs(self) -> bool:
@@ -141,18 +145,33 @@ class Config:
 
 _WORDS = {
     "block": ("attention", "hstu"),
-    "moment": ("last", "request"),
+    "time_reference": ("last", "query"),
     "mask": ("keys", "queries"),
     "windows": ("latest", "random"),
     "loss": ("bce", "softmax"),
-    "rivals": ("all", "unseen"),
+}
+# Names of earlier versions, the names of now, and values that have another name too. Whoever reads
+# settings takes either; what people write is answered by a note, what a file of before says is not.
+RENAMED: Mapping[str, tuple[str, Mapping[str, Setting]]] = {
+    "user_dropout": ("sse_user", {}),
+    "item_dropout": ("sse_item", {}),
+    "moment": ("time_reference", {"request": "query"}),
+    "average": ("ema_decay", {}),
+    "rivals": ("exclude_seen", {"all": False, "unseen": True}),
+}
+ENGINES = ("auto", "multiseed", "jagged", "cpu", "reference")
+RENAMED_ENGINES = {
+    "fused": "multiseed",
+    "graphed": "jagged",
+    "threaded": "cpu",
+    "plain": "reference",
 }
 # What a training had whose record does not say it: settings that came after it.
 _BEFORE: Mapping[str, Setting] = {"block": "attention"}
 _RANGES: tuple[tuple[str, float, float], ...] = (
     *((name, 1, 4096) for name in ("item_width", "blocks", "heads", "groups", "validate_every")),
     *((name, 0, 4096) for name in ("week_width", "user_width", "rating_width", "overflow_rows")),
-    *((name, 0, 0.99) for name in ("dropout", "user_dropout", "item_dropout", "average")),
+    *((name, 0, 0.99) for name in ("dropout", "sse_user", "sse_item", "ema_decay")),
     *((name, 0, 1e6) for name in ("group_weight", "group_pairs", "l2")),
     *((name, 1, 1e6) for name in ("time_span", "batch_size", "epochs", "patience")),
     *((name, 0, 0.9999) for name in ("beta1", "beta2")),
@@ -196,7 +215,7 @@ _PARTS: dict[str, Mapping[str, Setting]] = {
     "user": {"user_width": 25},
     "groups": {"group_weight": 0.01},
     "gate": {"block": "hstu"},
-    "stochastic": {"user_width": 50, "user_dropout": 0.92, "item_dropout": 0.1},
+    "stochastic": {"user_width": 50, "sse_user": 0.92, "sse_item": 0.1},
 }
 
 
@@ -234,7 +253,7 @@ PRESETS = {
             "validate_every": 4,
             "patience": 3,
         },
-        {"user": {"user_dropout": 0.9}},
+        {"user": {"sse_user": 0.9}},
     ),
     # The paper compares width 50 (TiSASRec) with width 100 (SAS-FPT). Here every variant has 100:
     # SAS-FPT as in the paper, and the item's part takes what a variant's other parts leave.
@@ -250,12 +269,12 @@ PRESETS = {
     # alone, where a user's vector learns nothing that the window does not say. Users are replaced
     # half the time, as SSE-PT does; both chosen on validation (docs/experiments.md).
     "anywhere": Preset(
-        {"windows": "random"}, {"user": {"user_dropout": 0.5}, "groups": _STRONG_GROUPS}
+        {"windows": "random"}, {"user": {"sse_user": 0.5}, "groups": _STRONG_GROUPS}
     ),
     # What the field has learnt since: long windows, cross-entropy over all items (gSASRec,
     # RecTools), stochastic shared users and items (SSE-PT), averaged weights, times seen from the
-    # moment of the request (HSTU). Of our own: windows anywhere in a history, no met items among a
-    # softmax's rivals, ratings beside the items. Chosen on validation (docs/experiments.md).
+    # time of the query (HSTU). Of our own: windows anywhere in a history, no seen items among a
+    # softmax's candidates, ratings beside the items. Chosen on validation (docs/experiments.md).
     "best": Preset(
         {
             "item_width": 128,
@@ -263,19 +282,19 @@ PRESETS = {
             "blocks": 3,
             "heads": 4,
             "dropout": 0.2,
-            "item_dropout": 0.1,
+            "sse_item": 0.1,
             "loss": "softmax",
-            "rivals": "unseen",
+            "exclude_seen": True,
             "rating_width": 16,
-            "moment": "request",
+            "time_reference": "query",
             "windows": "random",
-            "average": 0.9,
+            "ema_decay": 0.9,
             "epochs": 120,
             "patience": 6,
         },
         {
             "week": {"week_width": 32},
-            "user": {"user_width": 32, "user_dropout": 0.9},
+            "user": {"user_width": 32, "sse_user": 0.9},
             "stochastic": {"user_width": 32},
         },
     ),
@@ -290,7 +309,8 @@ def resolve(
     Args:
         model: a key of `VARIANTS`.
         preset: a key of `PRESETS`.
-        overrides: values by the name of a setting; strings are read as the setting's type.
+        overrides: values by the name of a setting, of now or of an earlier version; strings are
+            read as the setting's type.
 
     Raises:
         ModelError: unknown model, preset or setting, or a value that is out of range.
@@ -299,7 +319,7 @@ def resolve(
     values: dict[str, Any] = dict(sizes.base)
     for part in variant.parts:
         values |= {**_PARTS[part], **sizes.parts.get(part, {})}
-    for name, value in (overrides or {}).items():
+    for name, value in renamed(overrides or {}, tell=True).items():
         values[name] = read_setting(name, value, known("setting", name, _kinds()))
     return Config(model=model, preset=preset, **values)
 
@@ -310,7 +330,7 @@ def from_dict(values: Mapping[str, Any]) -> Config:
     Raises:
         ModelError: a setting is missing, unknown or out of range.
     """
-    values = {**_BEFORE, **values}
+    values = {**_BEFORE, **renamed(values)}
     names = {field.name for field in fields(Config)}
     if set(values) != names:
         raise ModelError(
@@ -319,6 +339,39 @@ def from_dict(values: Mapping[str, Any]) -> Config:
             expected=sorted(names - set(values)) or "none that is missing",
         )
     return Config(**values)
+
+
+def renamed(values: Mapping[str, T], *, tell: bool = False) -> dict[str, T | Setting]:
+    """The same settings by the names of now.
+
+    Args:
+        values: by names of now or of an earlier version.
+        tell: say the new name to whoever wrote the old one, once.
+
+    Raises:
+        ModelError: a setting stands there by both of its names.
+    """
+    found: dict[str, T | Setting] = {}
+    for name, value in values.items():
+        new, meanings = RENAMED.get(name, (name, {}))
+        if new in found or (new != name and new in values):
+            raise ModelError(f"Setting {new} is given twice", got=f"{name} and {new}")
+        found[new] = meanings.get(value, value) if isinstance(value, str) else value
+        if tell and new != name:
+            _note(f"{name}={value} is {new}={str(found[new]).lower()} now")
+    return found
+
+
+def engine_name(name: str) -> str:
+    """The engine's name of now, told once to whoever wrote the one of an earlier version."""
+    if name in RENAMED_ENGINES:
+        _note(f"engine {name} is {RENAMED_ENGINES[name]} now")
+    return RENAMED_ENGINES.get(name, name)
+
+
+@cache
+def _note(text: str) -> None:
+    print(f"note: {text}", file=sys.stderr)
 
 
 def _kinds() -> dict[str, type]:

@@ -1,6 +1,6 @@
 """Alarms: an event for each failed audit and each metric outside its history, once.
 
-`fpt up` makes the automation that answers them (`flows/setting_up.py`).
+`fpt up` makes the automation that answers them (`flows/bootstrap.py`).
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from prefect.events.filters import EventFilter, EventNameFilter, EventResourceFi
 from tasks.findings import Finding, finding
 from warehouse.home import Home
 from warehouse.identity import identify
-from warehouse.watching import failed_audits, odd_metrics
+from warehouse.watching import failed_audits, outlier_metrics
 
 EVENTS = "fpt.alarm."
 PAGE = 50  # the most that a server gives at once
@@ -74,7 +74,7 @@ def _audits(home: Home, since: datetime) -> Iterator[Alarm]:
 
 
 def _metrics(home: Home, since: datetime) -> Iterator[Alarm]:
-    for row in odd_metrics(home, since):
+    for row in outlier_metrics(home, since):
         said = (
             f"{row['model']} on {row['dataset']} {row['retention']}, seed {row['seed']}: "
             f"NDCG@10 {row['ndcg_10']} ({row['protocol']}), usually {row['usual']}"

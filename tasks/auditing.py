@@ -9,19 +9,19 @@ from prefect import task
 
 from expectations.facts import Facts
 from expectations.outcome import Outcome, stops
-from expectations.suites import AHEAD, CORE, LISTS, OWN, RANKS, RAW
+from expectations.suites import CORE, LISTS, NEXT, OWN, RANKS, RAW
 from tasks.artifacts import show_audit
 from tasks.ends import ends
 from tasks.progress import note, warn
 from warehouse import suspicions
-from warehouse.ahead import AheadFile, stage_next_ranks
+from warehouse.backtest import BacktestFiles, stage_next_ranks
 from warehouse.datasets import find
 from warehouse.described import repeats_of, rules_of
 from warehouse.errors import RefusedError
 from warehouse.faults import point
 from warehouse.home import Home
 from warehouse.importing.ranking import Imported
-from warehouse.imports import stage_beside
+from warehouse.imports import audit_database
 from warehouse.landing import Load
 from warehouse.own_data.landing import EARLIEST as OWN_EARLIEST
 from warehouse.publishing import TrainedRun, store_outcomes
@@ -128,27 +128,27 @@ def audit_import(home: Home, imported: Imported, folder: Path, accept: Sequence[
         repeats=repeats_of(home, imported.snapshot_id),
     )
     suspects = Suspects(facts.run_ids, imported.splits, accept)
-    staged = stage_beside(home, imported, folder)
+    staged = audit_database(home, imported, folder)
     _audit(home, staged, RANKS, facts, suspects, snapshot_id=imported.snapshot_id)
 
 
-@task(task_run_name="audit what came after {ahead.snapshot.label}")
-def audit_ahead(
-    home: Home, ahead: AheadFile, ranks: Mapping[str, Path], accept: Sequence[str] = ()
+@task(task_run_name="audit what came after {found.snapshot.label}")
+def audit_next(
+    home: Home, found: BacktestFiles, ranks: Mapping[str, Path], accept: Sequence[str] = ()
 ) -> None:
     """What came next and how it was ranked, against the snapshot that knew nothing of it."""
     facts = Facts(
-        snapshot_id=ahead.snapshot.snapshot_id,
+        snapshot_id=found.snapshot.snapshot_id,
         run_ids=tuple(ranks),
-        n_kept_users=ahead.snapshot.n_users,
-        timestamp_min=Options(ahead.snapshot.as_of).midnight,
-        own=rules_of(home, ahead.snapshot.load_id).own,
-        repeats=ahead.snapshot.repeats,
+        n_kept_users=found.snapshot.n_users,
+        timestamp_min=Options(found.snapshot.as_of).midnight,
+        own=rules_of(home, found.snapshot.load_id).own,
+        repeats=found.snapshot.repeats,
     )
     suspects = Suspects(facts.run_ids, ("next",), accept)
     with staging_folder(home, "ahead") as folder:
-        staged = stage_next_ranks(home, ahead, ranks, folder)
-        _audit(home, staged, AHEAD, facts, suspects, snapshot_id=ahead.snapshot.snapshot_id)
+        staged = stage_next_ranks(home, found, ranks, folder)
+        _audit(home, staged, NEXT, facts, suspects, snapshot_id=found.snapshot.snapshot_id)
 
 
 @task(task_run_name="accept {names}")
@@ -168,7 +168,7 @@ class Suspects:
     accept: Sequence[str]
 
 
-NOBODY = Suspects((), (), ())
+NO_SUSPECTS = Suspects((), (), ())
 
 
 def _audit(
@@ -176,7 +176,7 @@ def _audit(
     database: Path,
     suites: Sequence[str],
     facts: Facts,
-    suspects: Suspects = NOBODY,
+    suspects: Suspects = NO_SUSPECTS,
     **ids: str | None,
 ) -> None:
     from expectations.runner import audit  # takes seconds to import: only where it is used

@@ -9,8 +9,8 @@ from prefect import task
 from tasks.progress import note, report
 from tasks.subprocesses import Event, follow
 from tasks.training import Training
-from warehouse import ahead
-from warehouse.ahead import AheadFile
+from warehouse import backtest
+from warehouse.backtest import BacktestFiles
 from warehouse.home import Home
 from warehouse.records import Snapshot
 
@@ -18,23 +18,23 @@ RANKS = "ahead.parquet"  # in a run's folder
 
 
 @task(task_run_name="look past {snapshot.label}")
-def look_ahead(home: Home, snapshot: Snapshot) -> AheadFile:
+def find_next(home: Home, snapshot: Snapshot) -> BacktestFiles:
     """What came next, as a sequences file and a table."""
-    found = ahead.look_ahead(home, snapshot)
+    found = backtest.find_next(home, snapshot)
     note(f"{snapshot.label}: {found.n_ranked} users came back for an item that it knows")
     return found
 
 
 @task(task_run_name="look for backtests")
-def not_looked_at(home: Home, asked: Sequence[Training]) -> list[Training]:
+def not_backtested(home: Home, asked: Sequence[Training]) -> list[Training]:
     """Those whose ranks of what came next are not published yet."""
-    known = ahead.looked_back(home)
+    known = backtest.backtested(home)
     return [one for one in asked if one.run_id not in known]
 
 
 @task(task_run_name="rank what came after {found.snapshot.label}")
-def rank_ahead(
-    home: Home, found: AheadFile, trained: Sequence[Training], device: str
+def rank_next(
+    home: Home, found: BacktestFiles, trained: Sequence[Training], device: str
 ) -> dict[str, Path]:
     """Rank it with each training, in a process of its own. Returns the files by run's id.
 
@@ -45,8 +45,6 @@ def rank_ahead(
     files = ["--sequences", str(found.snapshot.sequences), "--ahead", str(found.sequences)]
     runs = ["--run", *map(str, folders.values())]
     command = [sys.executable, "-m", "fpt_model", "evaluate", *files, *runs, "--device", device]
-    log = home.root / "logs" / "training.log"
-    log.parent.mkdir(mode=0o750, exist_ok=True)
     ranked: list[str] = []
 
     def tell(event: Event) -> None:
@@ -54,11 +52,11 @@ def rank_ahead(
             ranked.append(event["run"])
             report(f"rank what came after {found.snapshot.as_of}", len(ranked), len(folders), "")
 
-    follow(command, tell, log=log)
+    follow(command, tell, log=home.log("training"))
     return {run_id: folder / RANKS for run_id, folder in folders.items()}
 
 
 @task(task_run_name="publish what came after {found.snapshot.label}")
-def publish_ahead(home: Home, found: AheadFile, ranks: dict[str, Path]) -> None:
+def publish_next(home: Home, found: BacktestFiles, ranks: dict[str, Path]) -> None:
     """Targets and ranks enter `mart`, all of them or none."""
-    ahead.publish_next_ranks(home, found, ranks)
+    backtest.publish_next_ranks(home, found, ranks)

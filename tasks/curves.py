@@ -31,7 +31,8 @@ def _lines(rows: Sequence[Row], measure: str, models: Sequence[str]) -> list[Ser
         if row[measure] is not None:
             point = (row["epoch"], row[measure])
             courses.setdefault((row["model"], row["seed"]), []).append(point)
-    return [
-        Series(model, [x for x, _ in points], [y for _, y in points], models.index(model) + 1)
-        for (model, _), points in courses.items()
-    ]
+    lines = []
+    for (model, _), points in courses.items():
+        epochs, values = zip(*points, strict=True)
+        lines.append(Series(model, epochs, values, models.index(model) + 1))
+    return lines

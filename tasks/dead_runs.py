@@ -25,7 +25,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import AwaitingRetry, Cancelled, Crashed
 
 from tasks.findings import Finding, finding
-from tasks.flow_runs import SIGN_OF_LIFE, forget
+from tasks.flow_runs import SIGN_OF_LIFE, release
 from warehouse.database import is_held
 from warehouse.home import Home
 
@@ -57,7 +57,7 @@ def _died(client: SyncPrefectClient, home: Home) -> Iterator[Finding]:
         run = _read(client, path)
         if run is not None and run.state is not None:
             yield from _settle(client, run)
-        forget(home, path.stem)
+        release(home, path.stem)
 
 
 def _read(client: SyncPrefectClient, path: Path) -> FlowRun | None:

@@ -60,7 +60,7 @@ class Current:
 current = Current()
 
 
-def operated(function: Callable[P, R]) -> Callable[P, R]:
+def with_run_lifecycle(function: Callable[P, R]) -> Callable[P, R]:
     """A flow's function (with a parameter `home`) that shows it lives and says why it failed.
 
     A refusal ends the run in a state whose message begins with the cause, and without the
@@ -133,10 +133,10 @@ def alive(home: Home) -> Iterator[None]:
         try:
             yield
         except (Exception, InterruptedRunError):
-            forget(home, name)
+            release(home, name)
             raise
         # a signal to a worker's run is no orderly end: the file stays, and it may be resumed
-        forget(home, name)
+        release(home, name)
 
 
 def clear_up(home: Home, own: str) -> None:
@@ -159,7 +159,7 @@ def clear_up(home: Home, own: str) -> None:
     tell(lambda: servers.settle(dead))
 
 
-def forget(home: Home, name: str) -> None:
+def release(home: Home, name: str) -> None:
     """Remove a sign of life; nobody waits for it, as flow runs' ids are never used twice."""
     point("before a sign of life goes")
     locks.remove(home.locks / f"{name}.lock")

@@ -5,7 +5,6 @@ A row in the warehouse says that a training was published, not that its weights 
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from fpt_model.files.finished import BEST, EPOCHS, RECORD, checksum, problem, written_record
 from warehouse.home import Home
@@ -14,25 +13,18 @@ from warehouse.placing import put_in_place
 from warehouse.values import stated, values_sha256
 from warehouse.written import is_written
 
-if TYPE_CHECKING:
-    from tasks.training import Training
-
 RANKS = "ranks.parquet"
 LISTS = "lists.parquet"
 
 
-def lacking(home: Home, training: "Training", checkpoint: str) -> str:
+def lacking(folder: Path, checkpoint: str) -> str:
     """What of a published training is missing or damaged; empty when all is whole.
 
     Args:
-        home: where its folder is.
-        training: the training.
+        folder: of the training.
         checkpoint: checksum of the weights that were published.
     """
-    folder = home.run(training.run_id)
-    if lost := lost_weights(folder, checkpoint):
-        return lost
-    return problem(folder) or lost_ranks(folder)
+    return lost_weights(folder, checkpoint) or problem(folder) or lost_ranks(folder)
 
 
 def lost_weights(folder: Path, checkpoint: str) -> str:

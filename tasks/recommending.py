@@ -10,11 +10,11 @@ from tasks.answering import answer
 from warehouse import recommending
 from warehouse.home import Home
 from warehouse.raw_ids import User
-from warehouse.recommending import Adviser
+from warehouse.recommending import ServingRun
 
 
 @dataclass(frozen=True)
-class Advice:
+class Recommendations:
     """What was published: by which training, for how many users, how many rows."""
 
     run_id: str
@@ -25,12 +25,12 @@ class Advice:
 @task(task_run_name="recommend {top} by {of.name}")
 def recommend(
     home: Home,
-    of: Adviser,
+    of: ServingRun,
     users: Sequence[User] | None,
     top: int,
     device: str = "auto",
     output: Path | None = None,
-) -> Advice:
+) -> Recommendations:
     """Score, check, publish, and write a Parquet file too if `output` says where.
 
     Args:
@@ -41,4 +41,4 @@ def recommend(
     recommending.publish_recommendations(home, of, rows)
     if output is not None:
         rows.write_parquet(output)
-    return Advice(of.run_id, users=rows["raw_user_id"].n_unique(), rows=rows.height)
+    return Recommendations(of.run_id, users=rows["raw_user_id"].n_unique(), rows=rows.height)

@@ -7,7 +7,7 @@ Trainings are averaged and compared by their preset's name, so a changed one has
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from fpt_model.config import PRESETS, Setting
+from fpt_model.config import PRESETS, Setting, renamed
 from fpt_model.errors import ModelError
 from fpt_model.simple.settings import SimpleConfig, missing_package
 from fpt_model.variants import DISPLAY_NAMES, AnyConfig, resolve_any, settings_of
@@ -23,24 +23,29 @@ def configs(models: Sequence[str], preset: str, settings: Mapping[str, Setting])
         RefusedError: there is no such setting, or a value is not of its kind or out of range; a
             model needs a package that is not installed.
     """
-    known = list(dict.fromkeys(name for model in models for name in settings_of(model)))
-    if unknown := sorted(set(settings) - set(known)):
-        raise RefusedError(
-            f"No such setting: {', '.join(unknown)}", expected=f"one of {', '.join(known)}"
-        )
-    texts = {name: _text(value) for name, value in settings.items()}
-    for model in models:  # before anything is read
-        if package := missing_package(model):
-            raise RefusedError(
-                f"{DISPLAY_NAMES[model]} needs a package that is not installed",
-                expected=package,
-                to_do=f"Install it beside ours: `pip install {package}`",
-            )
     try:
+        settings = renamed(settings, tell=True)
+        known = list(dict.fromkeys(name for model in models for name in settings_of(model)))
+        if unknown := sorted(set(settings) - set(known)):
+            raise RefusedError(
+                f"No such setting: {', '.join(unknown)}", expected=f"one of {', '.join(known)}"
+            )
+        texts = {name: text_of(value) for name, value in settings.items()}
+        for model in models:  # before anything is read
+            _refuse_without_package(model)
         found = [_config(model, preset, texts) for model in dict.fromkeys(models)]
     except ModelError as error:
         raise RefusedError(error.found, to_do="Mend --set") from error
     return _comparable(found)
+
+
+def _refuse_without_package(model: str) -> None:
+    if package := missing_package(model):
+        raise RefusedError(
+            f"{DISPLAY_NAMES[model]} needs a package that is not installed",
+            expected=package,
+            to_do=f"Install it beside ours: `pip install {package}`",
+        )
 
 
 def _comparable(found: Sequence[AnyConfig]) -> list[AnyConfig]:
@@ -83,8 +88,9 @@ def preset_name(config: AnyConfig) -> str:
 
 def _changed(config: AnyConfig) -> list[str]:
     values, plain = config.to_dict(), resolve_any(config.model, config.preset).to_dict()
-    return [f"{name}={_text(value)}" for name, value in values.items() if value != plain[name]]
+    return [f"{name}={text_of(value)}" for name, value in values.items() if value != plain[name]]
 
 
-def _text(value: Setting) -> str:
+def text_of(value: Setting) -> str:
+    """As `--set` takes it."""
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -14,13 +14,12 @@ from prefect import task
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.context import TaskRunContext
 
-from fpt_model.config import Setting
 from fpt_model.files.finished import EPOCHS, problem, read_record
 from fpt_model.variants import AnyConfig
 from fpt_model.version import SOURCE, code_version
 from tasks import folders
 from tasks.progress import note, report, warn
-from tasks.settings import configs, preset_name, seeds_of
+from tasks.settings import preset_name
 from tasks.subprocesses import Event, follow
 from tasks.telling import try_to
 from warehouse.errors import RefusedError, StepError
@@ -79,20 +78,6 @@ def run_id(snapshot_id: str, config: AnyConfig, seed: int) -> str:
     return identify("run", snapshot_id, config.to_dict(), seed, code_version())
 
 
-def trainings(
-    snapshot: Snapshot,
-    models: Sequence[str],
-    preset: str,
-    seeds: int,
-    settings: Mapping[str, Setting] | None = None,
-) -> list[Training]:
-    """Every model with its seeds, on one snapshot; some settings changed."""
-    chosen = configs(models, preset, settings or {})
-    return [
-        Training(snapshot, config, seed) for config in chosen for seed in seeds_of(config, seeds)
-    ]
-
-
 @task(task_run_name="look for trainings")
 def missing(home: Home, asked: Sequence[Training]) -> list[Training]:
     """Those that are not published yet, or of which something is lost since; see `_is_done`."""
@@ -104,13 +89,13 @@ def _is_done(home: Home, training: Training, published: Mapping[str, str]) -> bo
     """Whether a training is published and what it left is whole, or could be mended at once."""
     if training.run_id not in published:
         return False
-    checkpoint = published[training.run_id]
-    if folders.lacking(home, training, checkpoint):
+    folder, checkpoint = home.run(training.run_id), published[training.run_id]
+    if folders.lacking(folder, checkpoint):
         data = training.snapshot
         wrong = folders.mend_record(home, training.run_id, data.sequences, data.sequences_sha256)
         if wrong:
             note(f"{training.name}: {wrong}; written again from what was published")
-    lost = folders.lacking(home, training, checkpoint)
+    lost = folders.lacking(folder, checkpoint)
     if lost:
         note(f"{training.name} was published, but {lost}: it is made and published again")
     return not lost
@@ -130,15 +115,13 @@ def train(home: Home, asked: Sequence[Training], device: str) -> dict[str, str]:
         check_file(snapshot.sequences, snapshot.sequences_sha256)
     by_folder = {home.run(one.run_id): one for one in asked}
     jobs = [job(one, one.snapshot.sequences, folder) for folder, one in by_folder.items()]
-    log = home.root / "logs" / "training.log"
-    log.parent.mkdir(mode=0o750, exist_ok=True)
     command = [sys.executable, "-m", "fpt_model", "train-all", "--device", device]
     progress = _Progress({str(folder): one for folder, one in by_folder.items()})
     with staging_folder(home, "jobs") as staged:
         write_jobs(staged / JOBS, jobs)
         try:
             point("before a training's process starts")
-            follow([*command, "--jobs", str(staged / JOBS)], progress, log=log)
+            follow([*command, "--jobs", str(staged / JOBS)], progress, log=home.log("training"))
         except RefusedError:
             if not progress.finished:
                 raise
@@ -190,8 +173,8 @@ def export(folder: Path, asked: Sequence[Training]) -> None:
     shutil.copytree(SOURCE, code, ignore=shutil.ignore_patterns("__pycache__"))
 
 
-@task(task_run_name="take in {training.name}")
-def take_in(home: Home, training: Training, failure: str | None) -> TrainedRun:
+@task(task_run_name="collect {training.name}")
+def collect_run(home: Home, training: Training, failure: str | None) -> TrainedRun:
     """Read what a finished training left in its folder, wherever it was made.
 
     Raises:

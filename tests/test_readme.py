@@ -10,7 +10,7 @@ import typer
 
 from flows.cli import app
 from warehouse.catalogue import create_schema
-from warehouse.named import sql_of
+from warehouse.saved_queries import sql_of
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -65,6 +65,9 @@ def test_it_is_this_hash_whatever_version_of_whatever_library_computes_it():
     ]
     table = TABLE.replace_schema_metadata({"n_items": "9", "made_by": "anybody"})
     assert values_sha256(table) == sha256("\n".join(lines).encode())
+    with_genres = TABLE.replace_schema_metadata({"genres": "any", "n_items": "9"})
+    lines.insert(1, "genres 'any'")
+    assert values_sha256(with_genres) == sha256("\n".join(lines).encode())
 
 
 @QUICK

@@ -7,7 +7,7 @@ import duckdb
 
 from warehouse.catalogue import create_schema
 from warehouse.database import statements
-from warehouse.named import NamedQuestion, named_questions
+from warehouse.saved_queries import SavedQuery, saved_queries
 
 Row = tuple[str, str, str, str, str, str]
 HEAD = """# Data dictionary
@@ -36,13 +36,13 @@ def _part(rows: Sequence[Row]) -> str:
 def _questions() -> str:
     lines = [
         f"| `fpt sql {one.name}` | {_cell(one.description)} | {' '.join(_quoted(one))} |"
-        for one in named_questions()
+        for one in saved_queries()
     ]
     head = ["## Named questions\n", "| question | answer | settings and their defaults |"]
     return "\n".join([*head, "|---|---|---|", *lines]) + "\n"
 
 
-def _quoted(question: NamedQuestion) -> list[str]:
+def _quoted(question: SavedQuery) -> list[str]:
     return [f"`{one.name}={one.default}`" for one in question.settings.values()]
 
 

@@ -1,7 +1,6 @@
 """From a landed load to a staged snapshot and its sequences file."""
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
@@ -11,7 +10,7 @@ import pyarrow.parquet as pq
 
 from warehouse.catalogue import reading
 from warehouse.commands import prepare_command
-from warehouse.database import literal_glob, quoted
+from warehouse.database import literal_glob, quoted, utc_now
 from warehouse.described import raw_tables_of, rules_of
 from warehouse.errors import RefusedError
 from warehouse.faults import point
@@ -23,6 +22,7 @@ from warehouse.staging import auditable, stage_frame
 from warehouse.store import has_files, stored_files
 from warehouse.stored import CORE
 from warehouse.transforms import candidates, core
+from warehouse.transforms.genres import genres
 from warehouse.transforms.options import Options
 from warehouse.transforms.sequences import sequences
 from warehouse.values import KEY, Digest
@@ -43,6 +43,19 @@ SEQUENCES_SCHEMA = pa.schema(
         pa.field("test_candidates", pa.list_(pa.int32())),
     ]
 )
+# Of the items that have some, by the metadata of the sequences file.
+_GENRES = """
+CREATE VIEW core.sequence_genres AS
+SELECT item_id, [names[number] FOR number IN numbers] AS genres
+FROM (
+    SELECT said->>'$.names[*]' AS names,
+           unnest(from_json(said->'$.items', '[["INTEGER"]]')) AS numbers,
+           generate_subscripts(from_json(said->'$.items', '[["INTEGER"]]'), 1) AS item_id
+    FROM (SELECT CAST(decode(value) AS JSON) AS said FROM parquet_kv_metadata({source})
+          WHERE decode(key) = 'genres')
+)
+WHERE len(numbers) > 0
+"""
 USERS_A_GROUP = 2048  # of the sequences file; groups are read side by side
 
 
@@ -109,6 +122,7 @@ def prepare(
         _insert_snapshot(connection, home, snapshot)
         source = quoted(literal_glob(path))
         connection.execute(f"CREATE VIEW core.sequences AS FROM read_parquet({source})")
+        connection.execute(_GENRES.format(source=source))
     return snapshot
 
 
@@ -187,6 +201,8 @@ def write_sequences(path: Path, tables: core.CoreTables, drawn: pl.DataFrame, id
     metadata = {"snapshot_id": identity, "n_items": str(tables.items.height)}
     if tables.rules.comes_again:
         metadata["repeats"] = tables.rules.repeats
+    if known := genres(tables.items):
+        metadata["genres"] = known
     rows = sequences(tables, drawn.lazy()).collect()
     schema = SEQUENCES_SCHEMA.with_metadata(metadata)
     partial = path.with_suffix(".partial")
@@ -217,7 +233,7 @@ def _insert_snapshot(connection: duckdb.DuckDBPyConnection, home: Home, snapshot
             snapshot.n_duplicates,
             str(snapshot.sequences.relative_to(home.root)),
             snapshot.sequences_sha256,
-            datetime.now(UTC).replace(tzinfo=None),
+            utc_now(),
             snapshot.as_of,
             snapshot.repeats,
         ],

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +11,18 @@ import duckdb
 import polars as pl
 
 from warehouse.catalogue import reading, writing
-from warehouse.choosing import ANY, Choice, Pick, remember, settle
+from warehouse.choosing import Pick, remember, settle
+from warehouse.cold_start import histories, written_history
 from warehouse.commands import prepare_command, train_command
-from warehouse.database import locked, statements
+from warehouse.database import locked, statements, utc_now
 from warehouse.described import numbers_of, rules_of
 from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.identity import sha256_of
 from warehouse.known import is_own
-from warehouse.newcomers import histories, written_history
 from warehouse.questions import ask
 from warehouse.raw_ids import User, user_of
+from warehouse.records import ANY, Choice
 from warehouse.staging import stage_frame, staging_folder
 from warehouse.store import list_files, place_all
 from warehouse.written import check_written
@@ -33,7 +34,7 @@ ASKED = {"asked": pl.Int32, "raw_user_id": pl.Int64, "user_id": pl.Int32}
 
 
 @dataclass(frozen=True)
-class Adviser:
+class ServingRun:
     """A published training that is asked."""
 
     run_id: str
@@ -76,13 +77,13 @@ class Adviser:
         return f"{self.name} (snapshot {self.snapshot_id})"
 
 
-def adviser(
+def serving_run(
     home: Home,
     choice: Choice = ANY,
     code_version: str = "",
     pick: Pick | None = None,
     unfit: Collection[str] = (),
-) -> Adviser:
+) -> ServingRun:
     """The training that is named, else the best on validation of the newest snapshot of a data set.
 
     Which data set, `warehouse/choosing.py` says; one that was named is remembered.
@@ -108,8 +109,10 @@ def adviser(
     return found
 
 
-def chosen(home: Home, choice: Choice, code_version: str, unfit: Collection[str] = ()) -> Adviser:
-    """The training that a settled choice means; see `adviser`. Nothing is remembered."""
+def chosen(
+    home: Home, choice: Choice, code_version: str, unfit: Collection[str] = ()
+) -> ServingRun:
+    """The training that a settled choice means; see `serving_run`. Nothing is remembered."""
     where = [choice.dataset or None, choice.retention or None, choice.model or None]
     every = ask_runs(home, choice.run_id, code_version, where)
     found = _only(sorted(every, key=lambda one: one.model in unfit), choice.run_id)
@@ -119,10 +122,10 @@ def chosen(home: Home, choice: Choice, code_version: str, unfit: Collection[str]
 
 def ask_runs(
     home: Home, beginning: str, code_version: str, where: Sequence[str | None]
-) -> list[Adviser]:
+) -> list[ServingRun]:
     """Trainings that may be meant, the one to be preferred first."""
     found = ask(home, statements("recommend/run"), [beginning, code_version, *where])
-    return [Adviser(**row) for row in found.rows(named=True)]
+    return [ServingRun(**row) for row in found.rows(named=True)]
 
 
 def _refuse_imported(home: Home, choice: Choice) -> None:
@@ -137,7 +140,7 @@ def _refuse_imported(home: Home, choice: Choice) -> None:
         )
 
 
-def _only(found: Sequence[Adviser], beginning: str) -> Adviser:
+def _only(found: Sequence[ServingRun], beginning: str) -> ServingRun:
     if not found:
         raise RefusedError("No such training", got=beginning or "none", to_do="Run `fpt run` first")
     if beginning and len(found) > 1:
@@ -149,8 +152,8 @@ def _only(found: Sequence[Adviser], beginning: str) -> Adviser:
     return found[0]
 
 
-def _refuse_lost(home: Home, of: Adviser, code_version: str) -> None:
-    """Refuse an adviser that can't answer, naming what makes whole again what it needs."""
+def _refuse_lost(home: Home, of: ServingRun, code_version: str) -> None:
+    """Refuse a training that can't answer, naming what makes whole again what it needs."""
     again = {
         home.root / of.sequences_path: prepare_command(home, of.load_id, of.retention, of.as_of),
         home.run(of.run_id) / BEST: train_command(
@@ -174,7 +177,7 @@ def _refuse_lost(home: Home, of: Adviser, code_version: str) -> None:
     )
 
 
-def request(home: Home, of: Adviser, users: Sequence[User] | None) -> list[dict[str, Any]]:
+def request(home: Home, of: ServingRun, users: Sequence[User] | None) -> list[dict[str, Any]]:
     """What is asked about users by their numbers in the archive or ids in own data, None for all.
 
     A user of the snapshot is named by id; the history of one that it left out goes along, as far
@@ -207,7 +210,7 @@ def request(home: Home, of: Adviser, users: Sequence[User] | None) -> list[dict[
     return able
 
 
-def _numbers(home: Home, of: Adviser, users: Sequence[User]) -> list[int]:
+def _numbers(home: Home, of: ServingRun, users: Sequence[User]) -> list[int]:
     """The numbers of users in the load, in order.
 
     Raises:
@@ -225,7 +228,7 @@ def _numbers(home: Home, of: Adviser, users: Sequence[User]) -> list[int]:
     return sorted(found.values())
 
 
-def _named(home: Home, of: Adviser, numbers: set[int]) -> set[User]:
+def _named(home: Home, of: ServingRun, numbers: set[int]) -> set[User]:
     """What people call users: their numbers, or ids in own data."""
     if not is_own(of.dataset):
         return set(numbers)
@@ -233,7 +236,7 @@ def _named(home: Home, of: Adviser, numbers: set[int]) -> set[User]:
     return set(keys["user_key"])
 
 
-def _refuse_unknown(home: Home, of: Adviser, missing: set[int]) -> None:
+def _refuse_unknown(home: Home, of: ServingRun, missing: set[int]) -> None:
     """Of own data: who is in the load, but only since the day that the snapshot is of."""
     if missing and is_own(of.dataset):
         raise RefusedError(
@@ -255,21 +258,23 @@ def _users(numbers: Collection[User]) -> str:
     return f"User {listed}" if len(numbers) == 1 else f"Users {listed}"
 
 
-def sample_user(home: Home, of: Adviser) -> User:
+def sample_user(home: Home, of: ServingRun) -> User:
     """A user whose history fits on a page, as people call them."""
     number = int(ask(home, statements("recommend/sample_user"), [of.snapshot_id]).item())
     return next(iter(_named(home, of, {number})))
 
 
 def history_of(
-    home: Home, of: Adviser, words: Sequence[str], whole: str | None = None
+    home: Home, of: ServingRun, words: Sequence[str], whole: str | None = None
 ) -> dict[str, Any]:
     """What is asked about somebody new, who names items; see `written_history`."""
     items = ask(home, statements("recommend/items"), [of.snapshot_id])
     return written_history(words, items, whole)
 
 
-def with_titles(home: Home, of: Adviser, asked: Sequence[dict[str, Any]], answer: Path) -> Answer:
+def with_titles(
+    home: Home, of: ServingRun, asked: Sequence[dict[str, Any]], answer: Path
+) -> Answer:
     """A model's answer with the users' numbers and the items' titles, in its order.
 
     Of own data with the ids too, as `user_key` and `item_key`; an item without a title is called by
@@ -292,20 +297,19 @@ def with_titles(home: Home, of: Adviser, asked: Sequence[dict[str, Any]], answer
     return _with_keys(home, of, found) if is_own(of.dataset) else found.drop("item_key")
 
 
-def _with_keys(home: Home, of: Adviser, rows: Answer) -> Answer:
+def _with_keys(home: Home, of: ServingRun, rows: Answer) -> Answer:
     numbers = rows["raw_user_id"].unique().drop_nulls().to_list()
     keys = ask(home, statements("recommend/user_keys"), [of.snapshot_id, numbers])
     return rows.join(keys, on="raw_user_id", how="left", validate="m:1", maintain_order="left")
 
 
-def publish_recommendations(home: Home, of: Adviser, rows: Answer) -> None:
+def publish_recommendations(home: Home, of: ServingRun, rows: Answer) -> None:
     """Check recommendations of one training and write them; a user's earlier ones go.
 
     Raises:
         RefusedError: one is in its user's history, unknown, or in the wrong place.
     """
-    now = datetime.now(UTC).replace(tzinfo=None)
-    new = rows.select(PUBLISHED).with_columns(created_at=pl.lit(now))
+    new = rows.select(PUBLISHED).with_columns(created_at=pl.lit(utc_now()))
     with locked(home, f"recommendations-{of.run_id}"), staging_folder(home, "publish") as folder:
         with reading(home) as connection:
             connection.register("frame", new.to_arrow())
@@ -318,7 +322,7 @@ def publish_recommendations(home: Home, of: Adviser, rows: Answer) -> None:
             list_files(connection, home, files)
 
 
-def _refuse_wrong(connection: duckdb.DuckDBPyConnection, of: Adviser) -> None:
+def _refuse_wrong(connection: duckdb.DuckDBPyConnection, of: ServingRun) -> None:
     wrong = connection.sql(statements("recommend/wrong"), params=[of.snapshot_id])
     if offending := wrong.fetchall():
         seen = "; ".join(

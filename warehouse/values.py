@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 KEY = "values_sha256"  # in the Parquet file's key-value metadata
-FACTS = ("n_items", "snapshot_id")  # what else that metadata says of the values
+FACTS = ("n_items", "snapshot_id", "genres")  # what else that metadata says of the values
 
 
 class Digest:

@@ -15,14 +15,14 @@ def failed_audits(home: Home, since: datetime) -> list[Row]:
     return _rows(home, "watching/failed_audits", since)
 
 
-def odd_metrics(home: Home, since: datetime) -> list[Row]:
+def outlier_metrics(home: Home, since: datetime) -> list[Row]:
     """Trainings published after `since` (naive UTC) that are far from earlier ones like them."""
-    return _rows(home, "watching/odd_metrics", since)
+    return _rows(home, "watching/outlier_metrics", since)
 
 
-def ages(home: Home) -> list[Row]:
+def freshness(home: Home) -> list[Row]:
     """For every data set, when its archive was last landed and when it was last trained on."""
-    return _rows(home, "watching/ages")
+    return _rows(home, "watching/freshness")
 
 
 def _rows(home: Home, question: str, *parameters: Any) -> list[Row]:

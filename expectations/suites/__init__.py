@@ -5,5 +5,5 @@ OWN = ("raw_user_keys", "raw_item_keys")  # of own data besides
 CORE = ("core_interactions", "core_items", "core_users", "core_candidates", "sequences")
 RANKS = ("user_ranks",)
 LISTS = ("top_lists",)
-AHEAD = ("next_targets", "next_sequences", "next_ranks")
-ALL = RAW + OWN + CORE + RANKS + LISTS + AHEAD
+NEXT = ("next_targets", "next_sequences", "next_ranks")
+ALL = RAW + OWN + CORE + RANKS + LISTS + NEXT

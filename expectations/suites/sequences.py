@@ -36,7 +36,7 @@ def _rated_interactions(facts: Facts) -> str:
 
 
 def suite(facts: Facts) -> Suite:
-    """Expectations on the sequences; reads the snapshot's tables too."""
+    """Expectations on the sequences; reads the snapshot's tables and `core.sequence_genres` too."""
     return Suite(
         TABLE,
         ("user_id",),
@@ -148,6 +148,18 @@ def _agreement(facts: Facts) -> list[Expectation]:
             reason="The table's was recomputed; the file's is used.",
         ),
         *(_candidates(split) for split in ("valid", "test")),
+        no_rows(
+            "genres as in core.items",
+            """
+            SELECT item_id, said.genres AS said, known.genres AS stored
+            FROM core.sequence_genres AS said
+            FULL JOIN (SELECT item_id, string_split(genres, '|') AS genres
+                       FROM core.items WHERE genres <> '') AS known USING (item_id)
+            WHERE list_sort(said.genres) IS DISTINCT FROM
+                  list_sort(list_filter(list_distinct(known.genres), lambda name: name <> ''))
+            """,
+            reason="A model with genre_width learns from the file's.",
+        ),
     ]
 
 

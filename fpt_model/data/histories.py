@@ -10,8 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fpt_model.data.sequences import RATINGS, WEEKS, Sequences, Windows
+from fpt_model.data.sequences import Sequences, Windows
 from fpt_model.errors import ModelError
+from fpt_model.features import RATINGS, WEEKS
 
 NOBODY = 0  # the row of the user table of those that the snapshot does not know; see `unseen`
 _LISTS = ("item_ids", "timestamps", "weeks", "ratings")
@@ -99,16 +100,16 @@ def _known(user: int, sequences: Sequences) -> History:
     )
 
 
-def windows_of(histories: Sequence[History], length: int, moment: str) -> Windows:
+def windows_of(histories: Sequence[History], length: int, time_reference: str) -> Windows:
     """The last `length` interactions of each, padded on the left.
 
     Args:
         histories: N of them.
         length: T.
-        moment: when they are looked back at, see `Config`; behind the latest interaction nothing
-            is known.
+        time_reference: from when they are looked back at, see `Config`; behind the latest
+            interaction nothing is known.
     """
-    rows = [_row(one, length, moment) for one in histories]
+    rows = [_row(one, length, time_reference) for one in histories]
     columns = (torch.stack(column) for column in zip(*rows, strict=True))
     items, times, weeks, ratings, asked = columns
     return Windows(
@@ -123,10 +124,10 @@ def windows_of(histories: Sequence[History], length: int, moment: str) -> Window
     )
 
 
-def _row(one: History, length: int, moment: str) -> list[Tensor]:
+def _row(one: History, length: int, time_reference: str) -> list[Tensor]:
     """Items, times, weeks, ratings and moments of one window, (T,) each."""
     times, place = one.times - one.times[0], torch.arange(len(one.items), device=one.items.device)
-    seen = place if moment == "last" else (place + 1).clamp(max=len(place) - 1)
+    seen = place if time_reference == "last" else (place + 1).clamp(max=len(place) - 1)
     parts = (one.items, times, one.weeks[seen], one.ratings, times[seen])
     return [F.pad(part[-length:], (max(length - len(part), 0), 0)) for part in parts]
 

@@ -3,7 +3,8 @@
 Letters: N users, T window, L all interactions.
 """
 
-from dataclasses import dataclass, replace
+import json
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,13 +14,13 @@ import torch
 from torch import Tensor
 
 from fpt_model.errors import ModelError
+from fpt_model.features import RATINGS, WEEKS
 from fpt_model.files.finished import checksum
 from fpt_model.files.written import read_written
 
 Split = Literal["valid", "test"]
-WEEKS = 52
-RATINGS = 10  # half stars up to five stars; 0 where nobody knows
 N_CANDIDATES = 100
+OF_ITEMS = ("genres",)  # what the file's metadata may say of each item
 SCHEMA = pa.schema(
     [
         ("user_id", pa.int32()),
@@ -68,29 +69,12 @@ class Windows:
 
     def rows(self, chosen: Tensor) -> "Windows":
         """The windows of some users, by row."""
-        return Windows(
-            self.items[chosen],
-            self.times[chosen],
-            self.weeks[chosen],
-            self.ratings[chosen],
-            self.users[chosen],
-            self.scales[chosen],
-            self.asked[chosen],
-            self.ends[chosen],
-        )
+        return Windows(**{name: x[chosen] for name, x in vars(self).items()})
 
     def latest(self, length: int) -> "Windows":
         """The latest `length` places of each window."""
-        return Windows(
-            self.items[:, -length:],
-            self.times[:, -length:],
-            self.weeks[:, -length:],
-            self.ratings[:, -length:],
-            self.users,
-            self.scales,
-            self.asked[:, -length:],
-            self.ends,
-        )
+        own = vars(self).items()
+        return Windows(**{name: x[:, -length:] if x.dim() > 1 else x for name, x in own})
 
 
 @dataclass(frozen=True)
@@ -110,6 +94,8 @@ class Sequences:
         asked: (L,) int64, when the next item is asked for; see `seen_at`.
         comes_again: whether an item may stand in a history more than once. Then each is a
             candidate for everybody, also for whoever has had it.
+        of_items: by name of `OF_ITEMS`, where it is known, (I + 1, G) int64: the numbers, from 1,
+            of each item's genres, filled up with 0.
     """
 
     snapshot_id: str
@@ -126,6 +112,7 @@ class Sequences:
     candidates: dict[Split, Tensor]
     asked: Tensor
     comes_again: bool = False
+    of_items: dict[str, Tensor] = field(default_factory=dict)
 
     @property
     def n_users(self) -> int:
@@ -143,19 +130,20 @@ class Sequences:
             name: value.to(device) if isinstance(value, Tensor) else value
             for name, value in vars(self).items()
         }
-        moved["candidates"] = {name: rows.to(device) for name, rows in self.candidates.items()}
+        for by_name in ("candidates", "of_items"):
+            moved[by_name] = {name: x.to(device) for name, x in moved[by_name].items()}
         return Sequences(**moved)
 
-    def seen_at(self, moment: str) -> "Sequences":
-        """The same, looked back at from another moment.
+    def seen_at(self, time_reference: str) -> "Sequences":
+        """The same, looked back at from another time.
 
         Args:
-            moment: `last`, each interaction's own time and week; `request`, those of the next
+            time_reference: `last`, each interaction's own time and week; `query`, those of the next
                 one, that is when the recommendation is asked for. Behind the latest interaction
                 nothing is known, and it is asked for at once. A rating stays with its item: the
                 next one's is not given yet.
         """
-        if moment == "last":
+        if time_reference == "last":
             return self
         later = torch.arange(1, len(self.items) + 1, device=self.items.device)
         later[self.starts[1:] - 1] -= 1  # the latest of each history
@@ -254,7 +242,27 @@ def _tensors(path: Path, table: pa.Table, values: str) -> Sequences:
             "test": _padded(table, "test_candidates"),
         },
         comes_again=metadata.get(b"repeats") == b"all",
+        of_items={
+            name: _of_items(path, name, metadata[name.encode()], n_items)
+            for name in OF_ITEMS
+            if name.encode() in metadata
+        },
     )
+
+
+def _of_items(path: Path, name: str, said: bytes, n_items: int) -> Tensor:
+    """See `Sequences.of_items`."""
+    try:
+        found = json.loads(said)
+        lists, n_names = found["items"], len(found["names"])
+        numbers = torch.zeros(n_items + 1, max(map(len, lists)), dtype=torch.int64)
+        for item, own in enumerate(lists, start=1):
+            numbers[item, : len(own)] = torch.tensor(own, dtype=torch.int64)
+    except (ValueError, TypeError, KeyError, IndexError) as error:
+        raise ModelError(f"{path.name} says no {name} of each item", got=error) from error
+    if len(lists) != n_items or _outside(numbers, 0, n_names):
+        raise ModelError(f"{path.name} says {name} that can't be", expected=f"1 to {n_names}")
+    return numbers
 
 
 def _column(table: pa.Table, name: str) -> Tensor:

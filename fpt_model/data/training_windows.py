@@ -11,6 +11,7 @@ from torch import Tensor
 from fpt_model.config import Config
 from fpt_model.data.negatives import replace_some
 from fpt_model.data.sequences import Sequences, Windows
+from fpt_model.features import FEATURES
 
 
 def examples(
@@ -33,10 +34,10 @@ def random_ends(last: Tensor, length: int, chance: Tensor) -> Tensor:
 
 def replaced(windows: Windows, config: Config, sequences: Sequences) -> Windows:
     """Windows with stochastic shared embeddings (SSE-PT)."""
-    if not (config.user_dropout or config.item_dropout):
-        return windows
-    return replace(
-        windows,
-        items=replace_some(windows.items, config.item_dropout, sequences.n_items),
-        users=replace_some(windows.users, config.user_dropout, sequences.n_users),
-    )
+    for feature in FEATURES:
+        chance = getattr(config, feature.replaced) if feature.replaced else 0
+        if chance:
+            ids, n_ids = getattr(windows, feature.name), getattr(sequences, f"n_{feature.name}")
+            others = {feature.name: replace_some(ids, chance, n_ids)}
+            windows = replace(windows, **others)
+    return windows

@@ -67,7 +67,7 @@ class Unseen:
         assert self.model.users is not None
         config, vectors = self.model.config, self.model.users.weight[self.trained + 1]
         groups = torch.zeros(len(vectors), dtype=torch.int64, device=vectors.device)
-        if config.group_weight and not config.user_dropout:
+        if config.group_weight and not config.sse_user:
             # those of a training are as good as its last refresh; these are of the weights now
             groups = cluster(vectors, config.groups, torch.Generator().manual_seed(0))
         members = torch.nn.functional.one_hot(groups).to(vectors.dtype)  # (N, G)

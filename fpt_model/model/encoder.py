@@ -3,8 +3,8 @@
 Ancestors: SASRec (Kang & McAuley, 2018), TiSASRec (Li, Wang & McAuley, WSDM 2020), SSE-PT (Wu et
 al., RecSys 2020), SAS-FPT (the paper: sections 3.2 to 3.4). What differs from a textbook decoder:
 
-- the input is a concatenation, r = concat(item, week, user, rating); a width of 0 leaves a part
-  out (the rating is ours, not the papers');
+- the input is a concatenation of vectors, one of each row of `fpt_model/features.py`; the papers
+  have item, week and user, a width of 0 leaves one out;
 - queries come from the normalised input, keys and values from the input itself, and the residual
   is added to the normalised query (TiSASRec's code);
 - with intervals, positions and time gaps are learned vectors on keys and values (TiSASRec, eq. 6
@@ -31,10 +31,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fpt_model.config import Config
-from fpt_model.data.sequences import RATINGS, WEEKS, Windows
+from fpt_model.data.sequences import Windows
+from fpt_model.features import FEATURES, Feature
 from fpt_model.model.fixed_point import bucket_sums, by_bucket, embedding
 from fpt_model.model.hstu import HstuBlock
 from fpt_model.model.intervals import interval_rows, scaled_intervals
+from fpt_model.model.layer_norm import LayerNorm
 
 Dropout = Callable[[Tensor, str], Tensor]
 """What is left of a tensor at a site. Chance says it in training, a test says it for both sides.
@@ -55,40 +57,43 @@ class Encoder(nn.Module):
         edges: (E,) ascending, see `interval_rows`; kept with the weights.
     """
 
+    items: nn.Embedding
+    users: nn.Embedding | None
+    edges: Tensor
+
     def __init__(self, config: Config, n_items: int, n_users: int, edges: Tensor) -> None:
         super().__init__()
         self.config = config
-        self.items = nn.Embedding(n_items + 1, config.item_width, padding_idx=0)
-        self.weeks = _table(WEEKS + 1, config.week_width)
-        self.users = _table(n_users + 1, config.user_width)
-        self.ratings = _table(RATINGS + 1, config.rating_width)
+        counts = {"items": n_items, "users": n_users}
+        for feature in FEATURES:
+            rows, width = counts.get(feature.name, feature.rows), getattr(config, feature.width)
+            table = nn.Embedding(rows + 1, width, padding_idx=0) if width else None
+            setattr(self, feature.name, table)
         self.register_buffer("edges", edges)
-        self.edges: Tensor
         n_buckets = config.time_span + 1 + len(edges)
         # keys and values have tables of their own; or there is one of positions, on the input
         self.positions = _parameters(2 if config.on_pairs else 1, config.max_length, config.width)
         self.intervals = _parameters(2 if config.on_pairs else 0, n_buckets, config.width)
         self.blocks = nn.ModuleList(_block(config, n_buckets) for _ in range(config.blocks))
-        self.norm = nn.LayerNorm(config.width, eps=1e-8)
+        self.norm = LayerNorm(config.width, eps=1e-8)
         self._initialise()
 
     def _initialise(self) -> None:
-        """Xavier uniform for every matrix, as in TiSASRec's code; padding stays zero.
-
-        Xavier would start the few rows of weeks and ratings many times larger than the items', and
-        they would drown them (docs/experiments.md): both tables get the items' bound.
-        """
+        """Xavier uniform for every matrix, as in TiSASRec's code, but see `Feature.as_items`."""
         for parameter in self.parameters():
             if parameter.dim() > 1:
                 nn.init.xavier_uniform_(parameter)
         with torch.no_grad():
             bound = math.sqrt(6 / sum(self.items.weight.shape))
-            for table in (self.weeks, self.ratings):
-                if table is not None:
-                    table.weight.uniform_(-bound, bound)
-            for table in (self.items, self.weeks, self.users, self.ratings):
-                if table is not None:
-                    table.weight[0] = 0
+            for feature, table in self.tables():
+                if feature.as_items:
+                    table.uniform_(-bound, bound)
+                table[0] = 0
+
+    def tables(self) -> list[tuple[Feature, Tensor]]:
+        """The inputs that there are, each with its vectors."""
+        found = [(feature, getattr(self, feature.name)) for feature in FEATURES]
+        return [(feature, table.weight) for feature, table in found if table is not None]
 
     def forward(
         self,
@@ -133,15 +138,15 @@ class Encoder(nn.Module):
         return F.dropout(x, self.config.dropout, self.training)
 
     def _embed(self, windows: Windows, users: Tensor | None) -> Tensor:
-        """r = concat(item, week, user, rating), scaled as in SASRec: (B, T, D)."""
-        parts = [embedding(self.items.weight, windows.items)]
-        if self.weeks is not None:
-            parts.append(embedding(self.weeks.weight, windows.weeks))
-        if self.users is not None:
-            users = embedding(self.users.weight, windows.users) if users is None else users
-            parts.append(users[:, None].expand(-1, windows.items.shape[1], -1))
-        if self.ratings is not None:
-            parts.append(embedding(self.ratings.weight, windows.ratings))
+        """r, the inputs side by side, scaled as in SASRec: (B, T, D)."""
+        parts = []
+        for feature, table in self.tables():
+            ids = getattr(windows, feature.name)  # (B, T), of a sequence (B,)
+            if feature.per == "sequence":
+                own = embedding(table, ids) if users is None else users  # (B, width)
+                parts.append(own[:, None].expand(-1, windows.items.shape[1], -1))
+            else:
+                parts.append(embedding(table, ids))
         return torch.cat(parts, dim=2) * math.sqrt(self.config.width)
 
     def _positions(self, table: int, real: Tensor) -> Tensor:
@@ -194,7 +199,12 @@ class Encoder(nn.Module):
 
     def regularised(self) -> list[Tensor]:
         """The tables whose norm is penalised (TiSASRec's code: item, position, interval)."""
-        return [self.items.weight, *self.positions, *self.intervals]
+        return [self.get_parameter(name) for name in self.penalised()]
+
+    def penalised(self) -> list[str]:
+        """Their names."""
+        names = ("items", "positions", "intervals")
+        return [name for name, _ in self.named_parameters() if name.startswith(names)]
 
 
 class Block(nn.Module):
@@ -204,9 +214,9 @@ class Block(nn.Module):
         super().__init__()
         width = config.width
         self.heads = config.heads
-        self.norm_attention = nn.LayerNorm(width, eps=1e-8)
+        self.norm_attention = LayerNorm(width, eps=1e-8)
         self.query, self.key, self.value = (nn.Linear(width, width) for _ in range(3))
-        self.norm_pointwise = nn.LayerNorm(width, eps=1e-8)
+        self.norm_pointwise = LayerNorm(width, eps=1e-8)
         self.pointwise_1, self.pointwise_2 = (nn.Linear(width, width) for _ in range(2))
 
     def forward(self, x: Tensor, mask: Tensor, time: "Time | None", drop: Dropout) -> Tensor:
@@ -272,10 +282,6 @@ def _block(config: Config, n_buckets: int) -> Block | HstuBlock:
 
 def _within(place: str, drop: Dropout) -> Dropout:
     return lambda x, site: drop(x, f"{place}.{site}")
-
-
-def _table(rows: int, width: int) -> nn.Embedding | None:
-    return nn.Embedding(rows, width, padding_idx=0) if width else None
 
 
 def _parameters(count: int, rows: int, width: int) -> nn.ParameterList:

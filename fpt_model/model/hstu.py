@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from fpt_model.config import Config
 from fpt_model.model.fixed_point import by_bucket
+from fpt_model.model.layer_norm import LayerNorm
 
 
 class HstuBlock(nn.Module):
@@ -38,14 +39,14 @@ class HstuBlock(nn.Module):
         super().__init__()
         width = config.width
         self.heads, self.max_length = config.heads, config.max_length
-        self.norm_input = nn.LayerNorm(width, eps=1e-6)
+        self.norm_input = LayerNorm(width, eps=1e-6)
         self.gate, self.value, self.query, self.key = (nn.Linear(width, width) for _ in range(4))
         # a row a head; flat, so that they start at zero: Xavier is for matrices
         self.distance_bias = nn.Parameter(torch.zeros(config.heads * config.max_length))
         self.interval_bias = (
             nn.Parameter(torch.zeros(config.heads * n_buckets)) if config.intervals else None
         )
-        self.norm_attended = nn.LayerNorm(width, eps=1e-6)
+        self.norm_attended = LayerNorm(width, eps=1e-6)
         self.output = nn.Linear(width, width)
 
     def forward(

@@ -12,19 +12,20 @@ import torch
 from fpt_model.config import from_dict
 from fpt_model.data.sequences import Sequences, Split, load
 from fpt_model.engines.cpu import ranking as threaded
-from fpt_model.engines.cpu.passage import fits
+from fpt_model.engines.cpu.limits import refuses
 from fpt_model.errors import ModelError
 from fpt_model.evaluation.lists import LISTS, write_lists
 from fpt_model.evaluation.ranks import PROTOCOLS, Ranks, Scorer, rank, scored
+from fpt_model.evaluation.scorer import scorer
 from fpt_model.files.checkpoints import State, load_weights, read
 from fpt_model.files.finished import BEST
 from fpt_model.files.written import read_written, write_table
 from fpt_model.model.cold_users import has_strangers
 from fpt_model.model.encoder import Encoder
-from fpt_model.simple.fitting import DEVICE, read_fitted
 from fpt_model.simple.settings import SIMPLE
+from fpt_model.training.fitting import DEVICE, read_fitted
 from fpt_model.training.run import SEARCH
-from fpt_model.training.trainer import Trainer, scorer
+from fpt_model.training.trainer import Trainer
 
 SPLITS: tuple[Split, ...] = ("valid", "test")
 
@@ -151,14 +152,14 @@ class Ranker:
         score: scores of every item.
         sequences: as it was trained on them, on the device that it scores on.
         length: of the window that it looks at; None for the whole history.
-        moment: when that is looked back at, see `Config`.
+        time_reference: when that is looked back at, see `Config`.
         encoder: the weights of a neural model.
     """
 
     score: Scorer
     sequences: Sequences
     length: int | None
-    moment: str = "last"
+    time_reference: str = "last"
     encoder: Encoder | None = None
 
     def window(self, longest: int) -> int:
@@ -172,7 +173,7 @@ class Ranker:
             split: which.
             as_trained: the sequences are those that it was trained on.
         """
-        seen = self.sequences.seen_at(self.moment)
+        seen = self.sequences.seen_at(self.time_reference)
         if self.encoder is not None and as_trained:
             return _ranks(self.encoder, seen, split)
         return rank(self.score, seen, split, self.window(int(seen.lengths.max())))
@@ -206,7 +207,9 @@ def _simple(state: State, sequences: Sequences) -> Ranker:
 
 def _neural(model: Encoder, sequences: Sequences) -> Ranker:
     config = model.config
-    return Ranker(scorer(model, sequences), sequences, config.max_length, config.moment, model)
+    return Ranker(
+        scorer(model, sequences), sequences, config.max_length, config.time_reference, model
+    )
 
 
 def load_run(run: Path, sequences: Sequences) -> tuple[Encoder, Sequences]:
@@ -269,8 +272,8 @@ def _refuse_other(sequences: Sequences, order: Mapping[str, Any]) -> None:
 
 
 def _ranks(model: Encoder, sequences: Sequences, split: Split) -> Ranks:
-    own = fits(model.config) and not has_strangers(model.config, sequences)
-    if sequences.items.device.type == "cpu" and own:
+    able = refuses(model.config, sequences.items.device) is None
+    if able and not has_strangers(model.config, sequences):
         return threaded.rank(model, sequences, split, PROTOCOLS)
     return rank(scorer(model, sequences), sequences, split, model.config.max_length)
 
@@ -291,7 +294,7 @@ def _rows(split: str, ranks: Ranks) -> pa.Table:
 
 
 def _all_scores(ranker: Ranker) -> np.ndarray:
-    sequences = ranker.sequences.seen_at(ranker.moment)
+    sequences = ranker.sequences.seen_at(ranker.time_reference)
     found = np.full((sequences.n_users, sequences.n_items + 1), np.nan, np.float32)
     rows, length = sequences.evaluated(), ranker.window(int(sequences.lengths.max()))
     for chosen, scores in scored(ranker.score, sequences, rows, "test", length):

@@ -54,12 +54,12 @@ def test_it_goes_on_where_it_was_stopped_and_pairs_the_seeds(
     assert run("--minutes", 0) == 1
     assert "the same command goes on" in capsys.readouterr().out
     ended = run()
-    assert "auto 6 of 6 epochs  plain 6 of 6 epochs" in capsys.readouterr().out
+    assert "auto 6 of 6 epochs  reference 6 of 6 epochs" in capsys.readouterr().out
     (row,) = json.loads(output.read_text())
     assert ended == int(not row["equivalent"])
-    name = "tisasrec paper item_width=8 max_length=8 batch_size=8 threaded"
+    name = "tisasrec paper item_width=8 max_length=8 batch_size=8 cpu"
     assert (row["name"], row["seeds"]) == (name, [0, 1, 2])
-    for side, where in (("fast", "auto"), ("plain", "plain")):
+    for side, where in (("fast", "auto"), ("plain", "reference")):
         for seed, value in enumerate(row[side]):
             record = json.loads((folder / f"runs/{where}-{seed}/run.json").read_text())
             assert record["seed"] == seed

@@ -117,6 +117,7 @@ def test_a_run_of_older_code_counts_with_the_defaults_of_what_it_did_not_know(
     path = next(trained.glob("runs/*/run.json"))
     record = json.loads(path.read_text())
     assert record["config"].pop("windows") == "latest"
+    record["config"]["average"] = record["config"].pop("ema_decay")  # as version 0.1.0 named it
     path.write_text(json.dumps(record))
     assert len(trials.rows_of(trials.read_table(small), trained)) == 3
     small.write_text(TABLE.replace("epochs = 2", 'epochs = 2, windows = "random"'))
@@ -187,8 +188,10 @@ def test_seeds_are_added_and_replaced(trials, tmp_path):
 def test_a_trial_of_other_settings_replaces_all_its_seeds(trials, tmp_path):
     path = tmp_path / "trials.json"
     trials.merge(path, [row("a", 0, 0.1), row("a", 1, 0.2), row("b", 0, 0.3)])
-    trials.merge(path, [row("a", 1, 0.4, settings={"heads": 2})])
+    trials.merge(path, [row("a", 1, 0.4, settings={"average": 0.5})])
     assert stored(path) == [("b", 0, 0.3), ("a", 1, 0.4)]
+    trials.merge(path, [row("a", 2, 0.5, settings={"ema_decay": 0.5})])  # the same by its new name
+    assert stored(path) == [("b", 0, 0.3), ("a", 1, 0.4), ("a", 2, 0.5)]
 
 
 def test_the_page_has_a_line_for_each_trial(trials, small, tmp_path):

@@ -48,6 +48,7 @@ SELECT user_id, list(item_id ORDER BY position) AS item_ids,
 FROM core.interactions
 JOIN (SELECT user_id, item_ids FROM core.candidates WHERE split = 'test') USING (user_id)
 GROUP BY user_id;
+CREATE TABLE core.sequence_genres AS SELECT item_id, ['Drama'] AS genres FROM core.items;
 
 INSERT INTO mart.user_ranks
 SELECT 'run', split, protocol, user_id, 1 + 0.5 * ((user_id * 7) % 40), 40 - n_interactions + 1

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from flows.asking import refuse_unasked
-from warehouse.choosing import Choice, remembered
+from warehouse.choosing import remembered
 from warehouse.errors import RefusedError
 from warehouse.home import Home
+from warehouse.records import Choice
 
 FPT = Path(sys.executable).parent / "fpt"
 
@@ -45,7 +46,7 @@ def test_whom_it_is_for_is_said_in_one_way(users, history, everybody, publish, s
 
 @pytest.mark.parametrize("heavy", ["prefect", "torch", "pandas"])
 def test_a_question_waits_for_no_library_that_it_does_not_need(heavy):
-    code = f"import sys, flows.asking, flows.advice; sys.exit({heavy!r} in sys.modules)"
+    code = f"import sys, flows.asking, flows.answers; sys.exit({heavy!r} in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
 
 

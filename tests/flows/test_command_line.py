@@ -54,7 +54,7 @@ def test_a_failure_has_its_code_and_its_parts(scripted, tmp_path, error, code):
             raise ValueError("as a library wraps it") from cause
 
     with pytest.raises(typer.Exit) as end:
-        guard.guarded(fail, tmp_path)
+        guard.exit_on_error(fail, tmp_path)
     assert end.value.exit_code == code
     assert scripted == [{"what": "a", "got": "b", "expected": "c", "to_do": "d", "code": code}]
 
@@ -73,7 +73,7 @@ def test_faults_and_interrupts_have_theirs(scripted, tmp_path, error, code, what
         raise error
 
     with pytest.raises(typer.Exit) as end:
-        guard.guarded(fail, tmp_path)
+        guard.exit_on_error(fail, tmp_path)
     assert end.value.exit_code == code
     (said,) = scripted
     assert said["what"].startswith(what)
@@ -94,7 +94,7 @@ def test_what_pydantic_refuses_is_said_without_its_own_words(scripted, tmp_path)
     ):
         scripted.clear()
         with pytest.raises(typer.Exit) as end:
-            guard.guarded(fail, tmp_path)
+            guard.exit_on_error(fail, tmp_path)
         assert end.value.exit_code == 2
         assert scripted[0]["what"] == what
         assert "x is unheard of" in scripted[0]["got"]
@@ -205,11 +205,23 @@ def test_a_model_whose_package_is_missing_is_refused_before_anything_runs(monkey
 
 
 def test_a_setting_that_only_one_variant_has_gives_two_names():
-    given = {"models": ["tisasrec", "sas_fpt"], "settings": {"user_dropout": "0.5"}}
+    given = {"models": ["tisasrec", "sas_fpt"], "settings": {"sse_user": "0.5"}}
     assert experiment(given | {"preset": "anywhere"}).preset_names() == [
-        "anywhere user_dropout=0.5",
+        "anywhere sse_user=0.5",
         "anywhere",
     ]
+
+
+def test_settings_of_before_are_taken_with_a_note(capsys):
+    given = {"models": ["sas_fpt"], "settings": {"user_dropout": 0.375, "rivals": "unseen"}}
+    for _ in range(2):
+        assert experiment(given).preset_names() == ["quick sse_user=0.375 exclude_seen=true"]
+    assert (
+        capsys.readouterr().err.splitlines().count("note: user_dropout=0.375 is sse_user=0.375 now")
+        == 1
+    )
+    with pytest.raises(RefusedError, match="sse_user is given twice"):
+        configs(["sas_fpt"], "quick", {"user_dropout": 0.5, "sse_user": 0.5})
 
 
 def test_words_of_others_keep_no_full_stop_within_a_sentence():

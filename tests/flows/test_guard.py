@@ -39,7 +39,7 @@ def fails(error: BaseException, home: Path | None) -> int:
         raise error
 
     with pytest.raises(typer.Exit) as end:
-        guard.guarded(action, home)
+        guard.exit_on_error(action, home)
     return end.value.exit_code
 
 

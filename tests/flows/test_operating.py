@@ -21,7 +21,7 @@ from flows.run import run
 from tasks import dead_runs
 from tasks.alarms import raise_alarms
 from tasks.dead_runs import MAX_ATTEMPTS, resume_dead_runs
-from tasks.flow_runs import operated
+from tasks.flow_runs import with_run_lifecycle
 from warehouse.database import is_held, locked
 from warehouse.errors import RefusedError
 from warehouse.home import Home
@@ -53,21 +53,21 @@ def home(tmp_path) -> Home:
 
 
 @flow
-@operated
+@with_run_lifecycle
 def refused(home: Path) -> None:
     """Fails as the pipeline does."""
     raise RefusedError(CAUSE, got="`x`", to_do="Ask for another")
 
 
 @flow
-@operated
+@with_run_lifecycle
 def looked_at(home: Path) -> tuple[str, bool]:
     """Its own name, and whether its sign of life is there."""
     return flow_run.id, is_held(Home.at(home), f"flow-{flow_run.id}")
 
 
 @flow
-@operated
+@with_run_lifecycle
 def fails_late(home: Path, error: Exception) -> None:
     """Keeps what an audit said, as the pipeline does, and fails after it."""
     store_outcomes(Home.at(home), [OUTCOME], load_id="l")

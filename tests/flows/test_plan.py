@@ -17,7 +17,7 @@ from tasks import progress
 from warehouse.catalogue import reading, writing
 from warehouse.errors import RefusedError
 from warehouse.home import Home
-from warehouse.lookup import newest
+from warehouse.resolve_id import newest
 
 MODELS = ("sas_fpt", "sasrec")
 PUBLISHED = {

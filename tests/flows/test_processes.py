@@ -81,7 +81,7 @@ def test_a_failed_step_is_told_in_its_own_words(ours):
 def test_a_step_does_not_wait_for_what_is_gone(ours):
     ours.start("server", python("print('port taken')"))
     with pytest.raises(RefusedError, match="server ended by itself: got port taken"):
-        ours.run("setting-up", python("import time; time.sleep(600)"))
+        ours.run("bootstrap", python("import time; time.sleep(600)"))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel of Linux does it")

@@ -127,8 +127,8 @@ def test_models_and_seeds_train_in_one_process_and_a_second_time_nothing_is_done
     assert any(note.startswith("3 trainings took ") for note in reports.notes)
     assert reports.steps["train sasrec cold-start"][:2] == (1, 1)
     assert reports.steps["train tisasrec cold-start"][:2] == (2, 2)
-    names = {f"take in {model} cold-start seed {seed}" for model, seed in ASKED - {("sasrec", 0)}}
-    assert task_states("take in") == dict.fromkeys(names, "Completed")
+    names = {f"collect {model} cold-start seed {seed}" for model, seed in ASKED - {("sasrec", 0)}}
+    assert task_states("collect") == dict.fromkeys(names, "Completed")
     for model, seed in ASKED - {("sasrec", 0)}:
         name = f"{model} cold-start seed {seed}: best epoch "
         shown = [done for text, done in progress_artifacts().items() if text.startswith(name)]
@@ -139,7 +139,7 @@ def test_models_and_seeds_train_in_one_process_and_a_second_time_nothing_is_done
     reports.notes.clear()
     assert train_here() == ids
     assert reports.notes == ["4 trainings: unchanged, published before"]
-    assert task_states("take in") == task_states("train models") == {}
+    assert task_states("collect") == task_states("train models") == {}
     assert (copy / "published.duckdb").read_bytes() == before
 
 
@@ -157,8 +157,8 @@ def test_one_that_fails_is_named_and_the_others_are_not_trained_again(
     ):
         train_here()
     assert (copy / "published.duckdb").read_bytes() == before
-    states = task_states("take in")
-    assert {name for name, state in states.items() if state == "Failed"} == {f"take in {bad.name}"}
+    states = task_states("collect")
+    assert {name for name, state in states.items() if state == "Failed"} == {f"collect {bad.name}"}
     assert len(states) == 3
 
     made = {one: path.stat().st_mtime_ns for one, path in folders(copy).items()}

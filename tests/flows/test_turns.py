@@ -13,7 +13,7 @@ from prefect.flow_engine import run_flow
 from prefect.states import State
 
 from tasks import flow_runs, progress
-from tasks.flow_runs import operated
+from tasks.flow_runs import with_run_lifecycle
 from warehouse import database
 from warehouse.database import locked
 from warehouse.home import Home
@@ -21,7 +21,7 @@ from warehouse.locks import Waiting
 
 
 @flow
-@operated
+@with_run_lifecycle
 def one(home: Path | None = None) -> str:
     with locked(Home.at(home), "train-x", wait_seconds=0.05):
         return "done"

@@ -94,7 +94,7 @@ def test_what_a_published_training_lost_is_made_again_and_published_again(prefec
 def test_sequences_in_other_bytes_are_the_same_content(copy, notes):
     """As another version of the library would write them: trained folders stay valid."""
     from fpt_model.config import resolve
-    from tasks.training import take_in
+    from tasks.training import collect_run
 
     home = Home.at(copy)
     snapshot = known_snapshot(home, snapshot_of(copy))
@@ -107,11 +107,11 @@ def test_sequences_in_other_bytes_are_the_same_content(copy, notes):
         compression="gzip",
     )
     assert is_ranked(home, one)
-    assert take_in.fn(home, one, None).run_id == one.run_id
+    assert collect_run.fn(home, one, None).run_id == one.run_id
     assert missing.fn(home, [one]) == []
     pq.write_table(table.slice(1), snapshot.sequences)
     with pytest.raises(Exception, match=r"holds another training .* another sequences_values"):
-        take_in.fn(home, one, None)
+        collect_run.fn(home, one, None)
 
 
 def test_doctor_says_what_is_lost_and_how_to_have_it_again_and_mends_what_it_can(copy):

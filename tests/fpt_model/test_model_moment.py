@@ -11,7 +11,7 @@ def test_a_request_has_the_time_and_week_of_the_next_interaction(user, make_sequ
         user([5, 6], times=[50, 90], weeks=[7, 8], ratings=[1, 9]),
     ]
     known = make_sequences(rows, 6)
-    asked = known.seen_at("request")
+    asked = known.seen_at("query")
     # seconds since the first interaction; behind the latest one nothing is known
     assert asked.asked.tolist() == [0, 60, 300, 300, 40, 40]
     assert asked.weeks.tolist() == [1, 1, 2, 2, 8, 8]
@@ -25,8 +25,8 @@ def test_a_held_out_item_is_asked_for_at_its_own_time(user, make_sequences):
     rows = [user([1, 2, 3, 4], times=[100, 110, 160, 400], time_scale=10)]
     known = make_sequences(rows, 4)
     row = torch.tensor([0])
-    for moment, expected in (("last", [0, 5, 6]), ("request", [24, 29, 30])):
-        seen = known.seen_at(moment)
+    for time_reference, expected in (("last", [0, 5, 6]), ("query", [24, 29, 30])):
+        seen = known.seen_at(time_reference)
         windows = seen.windows(row, seen.held_out(row, "test"), 4)
         assert windows.items.tolist() == [[0, 1, 2, 3]]
         intervals = scaled_intervals(windows.asked, windows.times, windows.scales)
@@ -40,7 +40,7 @@ def test_no_later_interaction_changes_a_request(user, make_sequences):
         user([1, 2, 3, 4, 5], times=times, ratings=[4, 7, 10, 2, 3]),
         user([1, 2, 3, 4, 5], **later),
     ]
-    seen = make_sequences(rows, 5).seen_at("request")
+    seen = make_sequences(rows, 5).seen_at("query")
     both = torch.tensor([0, 1])
     windows = seen.windows(both, seen.held_out(both, "valid"), 4)
     for name in ("items", "times", "weeks", "ratings", "asked"):

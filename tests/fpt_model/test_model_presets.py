@@ -35,16 +35,16 @@ def test_anywhere_is_the_paper_but_for_windows_and_users():
     for slug in VARIANTS:
         anywhere, paper = resolve(slug, "anywhere"), resolve(slug, "paper")
         changed = {k for k, v in anywhere.to_dict().items() if v != paper.to_dict()[k]}
-        assert changed - {"user_dropout"} == {"preset", "windows"}
-        assert ("user_dropout" in changed) == (slug == "sas_fpt")
+        assert changed - {"sse_user"} == {"preset", "windows"}
+        assert ("sse_user" in changed) == (slug == "sas_fpt")
 
 
 def test_a_preset_says_how_a_part_is_where_a_variant_has_it():
     best = widths("best")
     assert best["sas_fpt"][2] != widths("paper")["sas_fpt"][2]
     assert best["tisasrec_plus_plus"] == (*best["sas_fpt"][:2], 0)
-    assert resolve("sas_fpt", "best").user_dropout > 0
-    assert resolve("tisasrec_plus_plus", "best").user_dropout == 0
+    assert resolve("sas_fpt", "best").sse_user > 0
+    assert resolve("tisasrec_plus_plus", "best").sse_user == 0
 
 
 def test_no_preset_adds_or_takes_a_part(slug):

@@ -82,14 +82,14 @@ def test_the_best_are_those_of_a_stable_sort_of_everything(asked):
         assert not set(named[~real].tolist()) - set(history)
 
 
-@pytest.mark.parametrize("moment", ["last", "request"])
-def test_windows_of_known_users_are_those_of_the_sequences(moment, learnable, tmp_path):
+@pytest.mark.parametrize("time_reference", ["last", "query"])
+def test_windows_of_known_users_are_those_of_the_sequences(time_reference, learnable, tmp_path):
     sequences = load(learnable)
     asked = tmp_path / "asked.json"
     asked.write_text(json.dumps([{"user_id": user} for user in range(1, sequences.n_users + 1)]))
-    ours = windows_of(read_asked(asked, sequences), 8, moment)
+    ours = windows_of(read_asked(asked, sequences), 8, time_reference)
     rows = torch.arange(sequences.n_users)
-    theirs = sequences.seen_at(moment).windows(rows, sequences.lengths, 8)
+    theirs = sequences.seen_at(time_reference).windows(rows, sequences.lengths, 8)
     for name in ("items", "times", "weeks", "ratings", "scales", "asked", "users"):
         assert torch.equal(getattr(ours, name), getattr(theirs, name)), name
 
@@ -98,7 +98,7 @@ def test_ratings_of_a_history_by_hand_are_known_or_not(learnable, tmp_path):
     given = {"item_ids": [3, 1], "timestamps": [60, 90], "weeks": [4, 5], "time_scale": 30}
     asked = tmp_path / "asked.json"
     asked.write_text(json.dumps([given, given | {"ratings": [9, 0]}]))
-    windows = windows_of(read_asked(asked, load(learnable)), 3, "request")
+    windows = windows_of(read_asked(asked, load(learnable)), 3, "query")
     assert windows.ratings.tolist() == [[0, 0, 0], [0, 9, 0]]
     assert windows.weeks.tolist() == [[0, 5, 5], [0, 5, 5]]
 

@@ -19,7 +19,7 @@ def test_a_run_leaves_its_record_and_tells_as_it_goes(slug, learnable, train_sma
     assert kinds == ["start", "epoch", "epoch", "epoch", "done"]
     start, *epochs, done = ended.events
     known = {"event": "start", "model": slug, "seed": 3, "device": "cpu"}
-    known["engine"] = "plain" if slug == "hstu" else "threaded"
+    known["engine"] = "reference" if slug == "hstu" else "cpu"
     assert start == known
     assert all(set(event) == EPOCH for event in epochs)
     assert [(event["epoch"], event["epochs"]) for event in epochs] == [(1, 3), (2, 3), (3, 3)]

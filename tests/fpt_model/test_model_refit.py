@@ -12,15 +12,16 @@ import torch
 from fpt_model.data.negatives import NegativeSampler
 from fpt_model.data.sequences import load
 from fpt_model.evaluation.ranks import rank
+from fpt_model.evaluation.scorer import scorer
 from fpt_model.files.checkpoints import read
 from fpt_model.model.cold_users import has_strangers
 from fpt_model.training.jobs import read_jobs, run_jobs
 from fpt_model.training.ranking import load_run, rank_run
 from fpt_model.training.run import InterruptedTrainingError, train
-from fpt_model.training.trainer import Trainer, scorer
+from fpt_model.training.trainer import Trainer, trainer_of
 
 CPU = torch.device("cpu")
-SETTINGS = {"refit": True, "epochs": 6, "validate_every": 2, "average": 0.5, "windows": "random"}
+SETTINGS = {"refit": True, "epochs": 6, "validate_every": 2, "ema_decay": 0.5, "windows": "random"}
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def refitted(learnable, small_config, tmp_path):
     """A finished training of that kind: its folder and its events."""
     events: list[dict] = []
     config = small_config("sas_fpt", **SETTINGS)
-    train(learnable, {3: tmp_path / "run"}, config, CPU, events.append, "plain")
+    train(learnable, {3: tmp_path / "run"}, config, CPU, events.append, "reference")
     return tmp_path / "run", events
 
 
@@ -62,7 +63,7 @@ def test_the_weights_are_those_of_a_training_that_long_on_all_but_the_test_item(
     learnable, small_config, refitted
 ):
     folder, _ = refitted
-    alone = Trainer(small_config("sas_fpt", **SETTINGS), 3, load(learnable).with_validation())
+    alone = trainer_of(small_config("sas_fpt", **SETTINGS), 3, load(learnable).with_validation())
     for _ in range(record_of(folder / "search")["best_epoch"]):
         for _ in range(alone.steps):
             alone.step()
@@ -133,7 +134,7 @@ def test_jobs_leave_the_same_ranks_as_the_weights_give(learnable, small_config, 
     jobs = read_jobs(tmp_path / "jobs.json")
     for job in jobs:
         assert not job.is_trained
-    assert run_jobs(jobs, CPU, lambda _: None, "plain") == {}
+    assert run_jobs(jobs, CPU, lambda _: None, "reference") == {}
     for job in jobs:
         rank_run(learnable, job.output, tmp_path / "again.parquet", CPU)
         again, first = (pq.read_table(path) for path in (tmp_path / "again.parquet", job.ranks))
@@ -153,11 +154,11 @@ def test_what_a_crash_left_undone_is_done_again(lost, learnable, small_config, t
     row |= {"config": small_config("sas_fpt", **SETTINGS).to_dict()}
     (tmp_path / "jobs.json").write_text(json.dumps({"jobs": [row]}))
     (job,) = read_jobs(tmp_path / "jobs.json")
-    assert run_jobs([job], CPU, lambda _: None, "plain") == {}
+    assert run_jobs([job], CPU, lambda _: None, "reference") == {}
     before = pq.read_table(job.ranks)
     for left in {lost, "ranks.parquet"}:
         (job.output / left).unlink()
-    assert run_jobs([job], CPU, lambda _: None, "plain") == {}
+    assert run_jobs([job], CPU, lambda _: None, "reference") == {}
     assert (job.output / lost).exists()
     assert pq.read_table(job.ranks).equals(before)
 
@@ -180,8 +181,8 @@ def test_a_signal_in_either_half_costs_nothing(
     with monkeypatch.context() as patched:
         patched.setattr(Trainer, "step", step)
         with pytest.raises(InterruptedTrainingError):
-            train(learnable, {3: tmp_path / "parts"}, config, CPU, lambda _: None, "plain")
-    train(learnable, {3: tmp_path / "parts"}, config, CPU, lambda _: None, "plain")
+            train(learnable, {3: tmp_path / "parts"}, config, CPU, lambda _: None, "reference")
+    train(learnable, {3: tmp_path / "parts"}, config, CPU, lambda _: None, "reference")
     for part in ("best.safetensors", "search/best.safetensors"):
         assert (tmp_path / "parts" / part).read_bytes() == (whole / part).read_bytes()
 

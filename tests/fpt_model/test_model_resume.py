@@ -96,7 +96,10 @@ def test_a_signal_during_any_step_costs_nothing(place, train_here, signal_at, tm
     assert outcome(tmp_path / "parts") == outcome(tmp_path / "whole")
 
 
-SETTINGS = [{}, {"loss": "softmax", "windows": "random", "moment": "request", "average": 0.5}]
+SETTINGS = [
+    {},
+    {"loss": "softmax", "windows": "random", "time_reference": "query", "ema_decay": 0.5},
+]
 
 
 @pytest.mark.parametrize("settings", SETTINGS)

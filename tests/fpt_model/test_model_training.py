@@ -5,8 +5,9 @@ import torch
 
 from fpt_model.evaluation.metrics import ndcg, recall
 from fpt_model.evaluation.ranks import rank
+from fpt_model.evaluation.scorer import scorer
 from fpt_model.training import trainer as trainer_module
-from fpt_model.training.trainer import Trainer, scorer
+from fpt_model.training.trainer import Trainer
 
 
 @pytest.fixture
@@ -15,7 +16,7 @@ def trainer_of(learnable_rows, make_sequences, small_config):
     sequences = make_sequences(learnable_rows, 30)
 
     def make(model: str = "sas_fpt", seed: int = 0, **settings) -> Trainer:
-        return Trainer(small_config(model, **settings), seed, sequences)
+        return trainer_module.trainer_of(small_config(model, **settings), seed, sequences)
 
     return make
 
@@ -54,7 +55,7 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
 @pytest.mark.parametrize("loss", ["bce", "softmax"])
 def test_every_variant_learns_what_follows_what(slug, loss, trainer_of):
     # replacing nine users in ten is right for thousands of them, not for these 26
-    chances = {"user_dropout": 0.1} if slug == "sse_pt" else {}
+    chances = {"sse_user": 0.1} if slug == "sse_pt" else {}
     trainer = trainer_of(slug, loss=loss, epochs=25, validate_every=25, **chances)
     first = run_epoch(trainer)["train_loss"]
     finish(trainer)
@@ -139,7 +140,7 @@ def test_the_test_items_and_their_candidates_are_never_read(
 ):
     def trained(rows: list[dict]) -> Trainer:
         config = small_config(slug, epochs=3, rating_width=4)
-        return finish(Trainer(config, 0, make_sequences(rows, 30)))
+        return finish(trainer_module.trainer_of(config, 0, make_sequences(rows, 30)))
 
     other = []
     for row in learnable_rows:
@@ -158,7 +159,7 @@ def test_the_test_items_and_their_candidates_are_never_read(
 
 
 def test_user_and_item_replacement_is_for_training_only(trainer_of):
-    trainer = trainer_of("sse_pt", user_dropout=0.99, item_dropout=0.99)
+    trainer = trainer_of("sse_pt", sse_user=0.99, sse_item=0.99)
     first, second = (
         rank(scorer(trainer.model, trainer.sequences), trainer.sequences, "test", 8)
         for _ in range(2)

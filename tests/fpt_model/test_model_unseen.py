@@ -61,9 +61,7 @@ def test_nobody_in_particular_is_a_newcomer_too(sequences, model_of):
     assert Unseen(model_of(), sequences).vectors(some).tolist() == [[4, 0, 0, 0]]
 
 
-@pytest.mark.parametrize(
-    "settings", [{"group_weight": 0}, {"user_dropout": 0.3}, {"name": "sse_pt"}]
-)
+@pytest.mark.parametrize("settings", [{"group_weight": 0}, {"sse_user": 0.3}, {"name": "sse_pt"}])
 def test_without_groups_or_with_shared_vectors_it_is_the_mean_of_all(settings, sequences, model_of):
     found = Unseen(model_of(**settings), sequences).vectors(window(sequences, UNSEEN - 1, 1))
     assert found.tolist() == [[2, 0.75, 0, 0]]

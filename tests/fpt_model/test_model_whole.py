@@ -24,7 +24,7 @@ def run_all(learnable, small_config, tmp_path):
         row = {"sequences": str(learnable), "output": output, "seed": 0, "config": config}
         (tmp_path / "jobs.json").write_text(json.dumps({"jobs": [row]}))
         events: list[dict] = []
-        assert run_jobs(read_jobs(tmp_path / "jobs.json"), CPU, events.append, "plain") == {}
+        assert run_jobs(read_jobs(tmp_path / "jobs.json"), CPU, events.append, "reference") == {}
         return events
 
     return go

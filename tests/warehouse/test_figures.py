@@ -18,9 +18,9 @@ from warehouse import figures
 from warehouse.catalogue import reading, writing
 from warehouse.database import statements, table_files, view_files
 from warehouse.errors import RefusedError
-from warehouse.named import sql_of
 from warehouse.questions import ask
 from warehouse.run_figures import add_figures, bring_up_to_date, figure_files
+from warehouse.saved_queries import sql_of
 
 NAIVE = Path(__file__).parent / "naive"
 KEYS = {

@@ -59,7 +59,7 @@ def test_a_training_is_shown_beside_what_its_lists_are_made_of(home, listed):
 
 
 def ask_named(home, question: str) -> list[dict]:
-    from warehouse.named import sql_of
+    from warehouse.saved_queries import sql_of
 
     return ask(home, sql_of(question)).rows(named=True)
 

@@ -9,7 +9,7 @@ import pytest
 from warehouse.errors import RefusedError
 from warehouse.preparing import snapshot_id
 from warehouse.transforms.core import core_tables
-from warehouse.transforms.options import Options, known_by
+from warehouse.transforms.options import Options, known_before
 from warehouse.transforms.order import in_total_order
 from warehouse.transforms.time_features import with_week
 
@@ -75,8 +75,8 @@ def test_a_week_begins_when_it_does_in_the_zone():
 def test_nothing_of_the_day_itself_is_known():
     midnight = seconds(2001, 1, 8)
     rows = raw([(1, 1, midnight - 1), (1, 2, midnight), (1, 3, midnight + 9)])
-    assert known_by(rows, Options(date(2001, 1, 8))).collect()["raw_item_id"].to_list() == [1]
-    assert known_by(rows, Options()).collect().height == 3
+    assert known_before(rows, Options(date(2001, 1, 8))).collect()["raw_item_id"].to_list() == [1]
+    assert known_before(rows, Options()).collect().height == 3
 
 
 def test_only_what_is_not_the_default_enters_the_id():

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from warehouse.database import statements
-from warehouse.transforms.ahead import ahead_of
 from warehouse.transforms.candidates import draw_candidates
 from warehouse.transforms.core import candidates_of, core_tables
+from warehouse.transforms.next_interaction import next_interactions
 from warehouse.transforms.options import Options
 from warehouse.transforms.order import without_repeats
 from warehouse.transforms.rules import Rules
@@ -95,7 +95,7 @@ def test_next_is_the_next_new_item_unless_items_come_again(repeats, item):
     ratings, rules = pl.concat([before, after]), Rules(repeats)
     options = Options(date(2024, 1, 2))
     tables = core_tables(ratings, ITEMS, "cold-start", options, rules)
-    found = ahead_of(ratings, tables, options)
+    found = next_interactions(ratings, tables, options)
     assert found.targets.select("user_id", "raw_item_id").rows() == [(1, item)]
     drawn = {split: items for split, _, items in candidates_of(found.tables).rows()}
     assert sorted(drawn["test"]) == ([2, 3, 4] if repeats == "all" else [])

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from warehouse import faults, keeping
-from warehouse.ages import Rule, Thing, outdated
 from warehouse.catalogue import catalogues, reading
 from warehouse.database import locked
 from warehouse.errors import RefusedError
+from warehouse.expiry import Rule, Thing, outdated
 from warehouse.home import Home
 from warehouse.pruning import go_on, prune, would_go
 from warehouse.publishing import has_load, publish_runs

@@ -6,20 +6,20 @@ from datetime import UTC, datetime
 import polars as pl
 import pytest
 
-from warehouse.attended import attended
-from warehouse.choosing import Choice
+from warehouse.cold_start import DAY, written_history
 from warehouse.errors import RefusedError
-from warehouse.named import sql_of
-from warehouse.newcomers import DAY, written_history
+from warehouse.explanation import explanation
 from warehouse.questions import ask
 from warehouse.recommending import (
-    adviser,
     history_of,
     publish_recommendations,
     request,
     sample_user,
+    serving_run,
     write_request,
 )
+from warehouse.records import Choice
+from warehouse.saved_queries import sql_of
 
 ITEMS = pl.DataFrame(
     {"item_id": [1, 2, 3], "raw_item_id": [10, 20, 30], "title": ["Seven (1995)", "É (2000)", None]}
@@ -54,29 +54,29 @@ def test_the_best_on_validation_is_asked_unless_one_is_named(home, trained):
     trained("aa1", 3.0)
     trained("ab2", 2.0, seed=1)
     trained("ac3", 2.5, seed=2, code_version="newer")
-    assert adviser(home).run_id == "ab2"
-    assert adviser(home, code_version="newer").run_id == "ac3"
-    assert adviser(home, Choice(run_id="aa")).run_id == "aa1"
-    assert adviser(home).name == "SAS-FPT seed 1, quick, ml-1m 5-core"
+    assert serving_run(home).run_id == "ab2"
+    assert serving_run(home, code_version="newer").run_id == "ac3"
+    assert serving_run(home, Choice(run_id="aa")).run_id == "aa1"
+    assert serving_run(home).name == "SAS-FPT seed 1, quick, ml-1m 5-core"
     with pytest.raises(
         RefusedError,
         match="Several trainings have an id that begins so: got a, expected ab2 or ac3 or aa1",
     ):
-        adviser(home, Choice(run_id="a"))
+        serving_run(home, Choice(run_id="a"))
     with pytest.raises(RefusedError, match="No such training: got x"):
-        adviser(home, Choice(run_id="x"))
+        serving_run(home, Choice(run_id="x"))
 
 
 def test_other_weights_than_the_published_are_not_asked(home, trained):
     trained("aa1", 1.0)
     (home.run("aa1") / "best.safetensors").write_bytes(b"wrong")
     with pytest.raises(RefusedError, match=r"best\.safetensors is damaged"):
-        adviser(home)
+        serving_run(home)
 
 
 def test_known_users_are_named_and_those_left_out_bring_their_history(home, trained):
     trained("aa1", 1.0)
-    known, left_out = request(home, adviser(home), [99, 12])
+    known, left_out = request(home, serving_run(home), [99, 12])
     assert known == {"raw_user_id": 12, "user_id": 2}
     assert left_out == {
         "raw_user_id": 99,
@@ -90,16 +90,16 @@ def test_known_users_are_named_and_those_left_out_bring_their_history(home, trai
 
 def test_all_are_those_of_whom_something_is_known_and_nobody_is_a_mistake(home, trained):
     trained("aa1", 1.0)
-    everybody = [one["raw_user_id"] for one in request(home, adviser(home), None)]
+    everybody = [one["raw_user_id"] for one in request(home, serving_run(home), None)]
     assert everybody == [*range(11, 17), 99]  # 98 took nothing that the training knows
     with pytest.raises(RefusedError, match="No user is named"):
-        request(home, adviser(home), [])
-    assert sample_user(home, adviser(home)) == 11
+        request(home, serving_run(home), [])
+    assert sample_user(home, serving_run(home)) == 11
 
 
 def test_an_unknown_user_is_named(home, trained):
     trained("aa1", 1.0)
-    of = adviser(home)
+    of = serving_run(home)
     for users, who in (
         ([12345], "User 12345 is"),
         ([11, -1], "User -1 is"),
@@ -130,9 +130,9 @@ def advice(*rows: tuple[int, int | None, int, int, float]) -> pl.DataFrame:
 def test_recommendations_replace_those_of_the_same_users_only(home, trained):
     trained("aa1", 1.0)
     publish_recommendations(
-        home, adviser(home), advice((99, None, 1, 2, 3.0), (99, None, 2, 4, 1.0))
+        home, serving_run(home), advice((99, None, 1, 2, 3.0), (99, None, 2, 4, 1.0))
     )
-    publish_recommendations(home, adviser(home), advice((99, None, 1, 6, 9.0)))
+    publish_recommendations(home, serving_run(home), advice((99, None, 1, 6, 9.0)))
     columns = "run_id, raw_user_id, user_id, rank, item_id, score"
     rows = ask(home, f"SELECT {columns} FROM mart.recommendations").rows()
     assert rows == [("aa1", 99, None, 1, 6, 9.0)]
@@ -141,10 +141,10 @@ def test_recommendations_replace_those_of_the_same_users_only(home, trained):
 def test_the_newest_list_of_a_user_is_that_of_the_last_training_asked(home, trained):
     trained("aa1", 2.0)
     publish_recommendations(
-        home, adviser(home), advice((99, None, 1, 2, 3.0), (98, None, 1, 2, 3.0))
+        home, serving_run(home), advice((99, None, 1, 2, 3.0), (98, None, 1, 2, 3.0))
     )
     trained("aa2", 1.0)
-    publish_recommendations(home, adviser(home), advice((99, None, 1, 6, 9.0)))
+    publish_recommendations(home, serving_run(home), advice((99, None, 1, 6, 9.0)))
     rows = ask(home, "SELECT run_id, raw_user_id FROM recommendations WHERE newest").rows()
     assert sorted(rows) == [("aa1", 98), ("aa2", 99)]
     shown = ask(home, sql_of("recommendations user=99"))
@@ -153,7 +153,7 @@ def test_the_newest_list_of_a_user_is_that_of_the_last_training_asked(home, trai
 
 def test_a_wrong_recommendation_publishes_nothing(home, trained):
     trained("aa1", 1.0)
-    of = adviser(home)
+    of = serving_run(home)
     for rows, words in [
         ([(11, 1, 1, 5, 2.0)], "user 11, rank 1: item 5 is in the user's history"),
         ([(99, None, 1, 7, 2.0)], "item 7 is no item of the snapshot"),
@@ -211,7 +211,7 @@ def test_items_that_nobody_knows_are_named(words):
 
 def test_a_new_history_is_asked_about_by_title(home, trained, tmp_path):
     trained("aa1", 1.0)
-    asked = history_of(home, adviser(home), ["item 2", "5"])
+    asked = history_of(home, serving_run(home), ["item 2", "5"])
     assert asked["item_ids"] == [2, 5]
     write_request(tmp_path / "asked.json", [asked])
     assert (tmp_path / "asked.json").read_text().startswith('[{"item_ids": [2, 5]')
@@ -228,7 +228,7 @@ def test_attention_is_a_row_an_item_with_its_blocks():
             "weight": [0.25, 0.75, 0.5, 0.5],
         }
     )
-    first, last = attended(rows).rows(named=True)
+    first, last = explanation(rows).rows(named=True)
     assert first == {
         "position": 1,
         "title": "A",

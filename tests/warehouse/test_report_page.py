@@ -125,7 +125,7 @@ def experiment(preset: str) -> Experiment:
             for place, model in enumerate(MODELS)
             for protocol in ("uniform_100", "full")
         ],
-        rivals=[{"model": one, "other": other} | difference for one, other in pairs],
+        comparisons=[{"model": one, "other": other} | difference for one, other in pairs],
         ladder=[
             {"model": one, "baseline": other, "metric": metric} | difference
             for other, one in pairwise(MODELS)

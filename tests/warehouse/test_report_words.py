@@ -51,7 +51,7 @@ def test_what_is_ranked_among_all_items_only_has_no_best():
 
 
 @pytest.mark.parametrize(
-    ("rivals", "said"),
+    ("comparisons", "said"),
     [
         (
             [rival("A", "B", 0.02, 0.01), rival("A", "C", 0.05, 0.01)],
@@ -68,10 +68,10 @@ def test_what_is_ranked_among_all_items_only_has_no_best():
     ],
 )
 @pytest.mark.parametrize("seeds", [1, 3])
-def test_how_sure_the_order_is(rivals, said, seeds):
+def test_how_sure_the_order_is(comparisons, said, seeds):
     scores = [score("A", 0.3, seeds), score("B", 0.28, seeds), score("C", 0.25, seeds)]
     others = [rival("B", "A", -0.02, 0.01)]
-    experiment = Experiment("quick", scores, rivals=[*others, *rivals])
+    experiment = Experiment("quick", scores, comparisons=[*others, *comparisons])
     best = best_of(experiment)
     assert best
     told = " ".join(doubts(experiment, best))
@@ -82,7 +82,7 @@ def test_how_sure_the_order_is(rivals, said, seeds):
 
 def test_one_seed_of_some_models_is_said_too():
     scores = [score("A", 0.3, 5), score("B", 0.28, 1)]
-    experiment = Experiment("quick", scores, rivals=[rival("A", "B", 0.02, 0.01)])
+    experiment = Experiment("quick", scores, comparisons=[rival("A", "B", 0.02, 0.01)])
     best = best_of(experiment)
     assert best
     assert doubts(experiment, best)[-1] == (
@@ -119,11 +119,13 @@ def test_the_headline_counts_what_was_run():
 def test_of_what_has_no_seed_nothing_is_said_of_seeds():
     ridge = score("Ridge", 0.3) | {"has_no_seed": True}
     theirs = score("theirs (imported)", 0.2) | {"has_no_seed": True}
-    experiment = Experiment("quick", [ridge, theirs], rivals=[rival("Ridge", "theirs", 0.1, 0.01)])
+    experiment = Experiment(
+        "quick", [ridge, theirs], comparisons=[rival("Ridge", "theirs", 0.1, 0.01)]
+    )
     best = best_of(experiment)
     assert best
     assert not any("seed" in said for said in doubts(experiment, best))
     with_neural = Experiment(
-        "quick", [ridge, score("A", 0.2)], rivals=[rival("Ridge", "A", 0.1, 0.01)]
+        "quick", [ridge, score("A", 0.2)], comparisons=[rival("Ridge", "A", 0.1, 0.01)]
     )
     assert any("With one seed each" in said for said in doubts(with_neural, best))

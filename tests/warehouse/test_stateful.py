@@ -37,7 +37,7 @@ from warehouse.identity import sha256_of
 from warehouse.keeping import keep_whole, prune
 from warehouse.preparing import find_snapshot, prepare, snapshot_id
 from warehouse.publishing import has_load, publish_load, publish_runs, publish_snapshot
-from warehouse.recommending import Adviser, publish_recommendations
+from warehouse.recommending import ServingRun, publish_recommendations
 from warehouse.staging import staging_folder
 from warehouse.store import damaged, listed
 from warehouse.stored import CORE, RAW
@@ -197,7 +197,7 @@ class Homes(RuleBasedStateMachine):
             ["raw_user_id", "user_id", "rank", "item_id", "score"],
             orient="row",
         )
-        of = Adviser(run_id, snapshot_id(run_id[0], "cold-start"), *[""] * 10, None, "", "ml-1m")
+        of = ServingRun(run_id, snapshot_id(run_id[0], "cold-start"), *[""] * 10, None, "", "ml-1m")
         self.work(lambda: publish_recommendations(self.home, of, frame), after, fault)
 
     def is_whole(self, load: str) -> bool:

@@ -10,9 +10,9 @@ import pytest
 
 from warehouse.catalogue import publication
 from warehouse.identity import sha256_of
-from warehouse.named import sql_of
 from warehouse.publishing import publish_runs, store_outcomes
 from warehouse.questions import ask
+from warehouse.saved_queries import sql_of
 from warehouse.suspicions import accept, store_warnings
 from warehouse.watching import failed_audits
 

@@ -8,7 +8,7 @@ import pytest
 from warehouse.catalogue import writing
 from warehouse.home import Home
 from warehouse.run_figures import bring_up_to_date
-from warehouse.watching import ages, failed_audits, odd_metrics
+from warehouse.watching import failed_audits, freshness, outlier_metrics
 
 NOON = datetime(2026, 3, 1, 12)
 LONG_AGO = datetime(2020, 1, 1)
@@ -57,13 +57,13 @@ def train(home, store_frames):
 
 
 def odd(home: Home, since: datetime = LONG_AGO) -> list[str]:
-    return [row["run_id"] for row in odd_metrics(home, since)]
+    return [row["run_id"] for row in outlier_metrics(home, since)]
 
 
 def test_a_metric_far_from_its_history_is_found(home, train):
     """NDCG of rank 1 is 1, of rank 3 is 1 / 2."""
     train([1, 1, 1, 1, 1, 3])
-    (row,) = odd_metrics(home, LONG_AGO)
+    (row,) = outlier_metrics(home, LONG_AGO)
     assert row["run_id"] == "sas_fpt s 5"
     assert (row["ndcg_10"], row["usual"], row["spread"], row["n_earlier"]) == (0.5, 1.0, 0.0, 5)
     assert (row["model"], row["dataset"], row["retention"]) == ("SAS-FPT", "ml-1m", "5-core")
@@ -125,7 +125,7 @@ def test_failed_audits_of_weight_are_found(home):
 
 
 def test_ages_are_those_of_the_newest(home, train):
-    assert ages(home) == [{"dataset": "ml-1m", "landed_at": NOON, "trained_at": None}]
+    assert freshness(home) == [{"dataset": "ml-1m", "landed_at": NOON, "trained_at": None}]
     train([1, 1])
-    (row,) = ages(home)
+    (row,) = freshness(home)
     assert row["trained_at"] == NOON + timedelta(hours=1)

@@ -11,7 +11,7 @@ from warehouse.questions import ask
 from warehouse.raw_ids import User
 
 Row = dict[str, Any]
-OF_PRESETS = ("scores", "rivals", "ladder", "curves", "slices", "lists")
+OF_PRESETS = ("scores", "comparisons", "ladder", "curves", "slices", "lists")
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Experiment:
     Attributes:
         preset: name of the settings.
         scores: test metrics of each variant and protocol.
-        rivals: paired differences of each two models.
+        comparisons: paired differences of each two models.
         ladder: those to the model one rung below.
         curves: validation NDCG and training loss by epoch.
         slices: NDCG by part of the users.
@@ -30,7 +30,7 @@ class Experiment:
 
     preset: str
     scores: list[Row]
-    rivals: list[Row] = field(default_factory=list)
+    comparisons: list[Row] = field(default_factory=list)
     ladder: list[Row] = field(default_factory=list)
     curves: list[Row] = field(default_factory=list)
     slices: list[Row] = field(default_factory=list)
@@ -39,7 +39,7 @@ class Experiment:
 
 @dataclass(frozen=True)
 class Attention:
-    """Past items of a sample user; see `attended`."""
+    """Past items of a sample user; see `explanation`."""
 
     user: User
     by: str

@@ -82,12 +82,14 @@ def doubts(experiment: Experiment, best: Best) -> list[str]:
     said = []
     if best.row["warnings"]:
         said.append(f"An audit warns of this figure: {best.row['warnings']}.")
-    rivals = [row for row in experiment.rivals if row["model"] == best.row["display_name"]]
-    rivals = [row for row in rivals if row["low"] is not None]
-    if rivals:
+    comparisons = [
+        row for row in experiment.comparisons if row["model"] == best.row["display_name"]
+    ]
+    comparisons = [row for row in comparisons if row["low"] is not None]
+    if comparisons:
         rows = [row for row in experiment.scores if row["protocol"] == SAMPLED]
         seeds = {int(row["n_seeds"]) for row in rows if not row["has_no_seed"]}
-        said.append(_against(rivals, several_seeds=min(seeds, default=2) > 1))
+        said.append(_against(comparisons, several_seeds=min(seeds, default=2) > 1))
         if seeds and min(seeds) == 1:
             some = "With one seed each" if seeds == {1} else "Some models have one seed"
             said.append(f"{some}: another seed may order them otherwise.")
@@ -99,11 +101,11 @@ def _is_best(best: Best) -> str:
     return f"{name} is best of {best.others + 1} models" if best.others else f"{name} is alone here"
 
 
-def _against(rivals: Sequence[Row], several_seeds: bool) -> str:
+def _against(comparisons: Sequence[Row], several_seeds: bool) -> str:
     """Whom the best one can be told from, by paired intervals over users (and seeds)."""
-    beaten = [row for row in rivals if row["low"] > 0]
-    unclear = [str(row["other"]) for row in rivals if row["low"] <= 0]
-    nearest = min(rivals, key=lambda row: row["difference"])
+    beaten = [row for row in comparisons if row["low"] > 0]
+    unclear = [str(row["other"]) for row in comparisons if row["low"] <= 0]
+    nearest = min(comparisons, key=lambda row: row["difference"])
     first, second = nearest["model"], nearest["other"]
     lead = (
         f"{first} leads {second}, the nearest model, by {figure(nearest['difference'])} "

@@ -9,7 +9,7 @@ from warehouse.errors import RefusedError
 from warehouse.identity import code_version
 from warehouse.transforms.candidates import draw_candidates
 from warehouse.transforms.ids import with_ids
-from warehouse.transforms.options import Options, known_by
+from warehouse.transforms.options import Options, known_before
 from warehouse.transforms.order import in_total_order, without_repeats
 from warehouse.transforms.retention import k_core
 from warehouse.transforms.rules import MOVIELENS, Rules
@@ -54,7 +54,7 @@ def core_tables(
     Raises:
         RefusedError: nothing is left, or nobody has `ENOUGH` interactions.
     """
-    ratings = ratings.pipe(known_by, options)
+    ratings = ratings.pipe(known_before, options)
     ordered = ratings.pipe(in_total_order, options.ties, options.tie_seed)
     distinct = ordered.pipe(without_repeats, rules.repeats).drop("source_row").collect()
     n_duplicates = ratings.select(pl.len()).collect().item() - distinct.height

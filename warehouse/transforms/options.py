@@ -66,7 +66,7 @@ class Options:
         return changed | ({"as_of": self.as_of.isoformat()} if self.as_of else {})
 
 
-def known_by(ratings: pl.LazyFrame, options: Options) -> pl.LazyFrame:
+def known_before(ratings: pl.LazyFrame, options: Options) -> pl.LazyFrame:
     """Ratings from before `as_of`; all of them without one."""
     if options.as_of is None:
         return ratings

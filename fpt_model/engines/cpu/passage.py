@@ -11,7 +11,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from fpt_model.config import Config
 from fpt_model.data.sequences import Windows
 from fpt_model.engines.cpu.attention import Attention, attention_mask
 from fpt_model.engines.cpu.by_item import ByItem
@@ -20,19 +19,15 @@ from fpt_model.engines.cpu.layers import Affine, Dropout, Norm, Placed, by_place
 from fpt_model.engines.cpu.near import Near, NearByItem, near_pairs
 from fpt_model.engines.cpu.pairs import Pairs
 from fpt_model.engines.cpu.weights import BlockWeights, Weights
-
-
-def fits(config: Config) -> bool:
-    """Whether these passes cover the settings."""
-    return config.mask == "keys" and config.block == "attention"
+from fpt_model.features import Feature
+from fpt_model.model.encoder import Encoder
 
 
 class Passage:
     """Used once: `forward`, then `back`.
 
     Args:
-        config: settings.
-        edges: see `Encoder`.
+        model: whose settings and data count, not its weights.
         weights: what PyTorch does not follow.
         windows: of B users.
         chance: of dropout; None outside of training.
@@ -40,13 +35,14 @@ class Passage:
 
     def __init__(
         self,
-        config: Config,
-        edges: Tensor,
+        model: Encoder,
         weights: Weights,
         windows: Windows,
         chance: Chance | None,
     ) -> None:
-        self.config, self.edges, self.weights, self.windows = config, edges, weights, windows
+        config = model.config
+        self.config, self.edges, self.weights, self.windows = config, model.edges, weights, windows
+        self.features = [feature for feature, _ in model.tables()]
         self.padded = (windows.items == 0).sum(1)
         self.chance, self.dropout = chance, Dropout(chance)
         self.scale = math.sqrt(config.width) * (scale_of(config.dropout) if chance else 1.0)
@@ -63,11 +59,14 @@ class Passage:
         Args:
             by_item: of the same weights; what is known of items is not computed by token.
         """
+        # all blocks but the last one, of all positions
         *before, last = self.weights.blocks
         if before and by_item is not None:
             x = self._from_items(before.pop(0), by_item)
         else:
             x = self._inputs()
+
+        # the last block, of the latest position alone
         x = self._through(x, before)
         return self.norm.forward(self._block(last, *self._seen(1)).latest(x))
 
@@ -112,14 +111,19 @@ class Passage:
             slopes: used up.
             items: (I + 1, item_width) slopes by the scores; those by the inputs are added.
         """
+        # last norm and blocks, from the last to the first
         slopes = self.norm.back(slopes)
         for block in reversed(self.blocks):
             slopes = block.back(slopes)
+
+        # inputs: dropout, positions, tables
         slopes = self.dropout.back(slopes.view(*self.windows.items.shape, -1))  # (B, T, D)
         places = by_place(slopes, self.weights.places)
+        items, *others = self._of_tables(slopes * self.scale, items)
         norm, shift = self.norm.slopes
         return Weights(
-            *self._of_tables(slopes * self.scale, items),
+            items=items,
+            others=tuple(others),
             places=places,
             blocks=tuple(block.slopes for block in self.blocks),
             norm=norm,
@@ -128,37 +132,37 @@ class Passage:
 
     def _inputs(self) -> Tensor:
         """(B, T, D); see `Encoder`."""
-        weights, windows = self.weights, self.windows
-        shape = windows.items.shape
-        parts = [torch.embedding(weights.items, windows.items)]
-        if len(weights.weeks):
-            parts.append(torch.embedding(weights.weeks, windows.weeks))
-        if len(weights.users):
-            users = torch.embedding(weights.users, windows.users)[:, None]
-            parts.append(users.expand(-1, shape[1], -1))
-        if len(weights.ratings):
-            parts.append(torch.embedding(weights.ratings, windows.ratings))
+        weights, length = self.weights, self.windows.items.shape[1]
+        parts = [
+            self._looked_up(feature, table)
+            for feature, table in zip(self.features, self._tables(), strict=True)
+        ]
         x = torch.cat(parts, 2).mul_(self.scale)
         if not self.config.intervals:
-            x += weights.places[-shape[1] :]
+            x += weights.places[-length:]
         return self.dropout.forward(x)
 
-    def _of_tables(self, slopes: Tensor, items: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Slopes (B, T, D) of the inputs to those of items, weeks, users and ratings."""
-        weights, windows, config = self.weights, self.windows, self.config
-        of_items, of_weeks, of_users, of_ratings = slopes.split(
-            (config.item_width, config.week_width, config.user_width, config.rating_width), 2
-        )
-        others = weights.weeks, weights.users, weights.ratings
-        weeks, users, ratings = map(torch.zeros_like, others)
-        items.index_add_(0, windows.items.flatten(), of_items.flatten(0, 1))
-        if len(weeks):
-            weeks.index_add_(0, windows.weeks.flatten(), of_weeks.flatten(0, 1))
-        if len(users):
-            users.index_add_(0, windows.users, of_users.sum(1))
-        if len(ratings):
-            ratings.index_add_(0, windows.ratings.flatten(), of_ratings.flatten(0, 1))
-        return items, weeks, users, ratings
+    def _tables(self) -> tuple[Tensor, ...]:
+        return self.weights.items, *self.weights.others
+
+    def _looked_up(self, feature: Feature, table: Tensor) -> Tensor:
+        """(B, T, its width)."""
+        found = torch.embedding(table, getattr(self.windows, feature.name))
+        if feature.per == "sequence":
+            return found[:, None].expand(-1, self.windows.items.shape[1], -1)
+        return found
+
+    def _of_tables(self, slopes: Tensor, items: Tensor) -> tuple[Tensor, ...]:
+        """Slopes (B, T, D) of the inputs to those of their tables, on top of those of items."""
+        tables = [items, *map(torch.zeros_like, self.weights.others)]
+        parts = slopes.split([table.shape[1] for table in tables], 2)
+        for feature, table, own in zip(self.features, tables, parts, strict=True):
+            ids = getattr(self.windows, feature.name)
+            if feature.per == "sequence":
+                table.index_add_(0, ids, own.sum(1))
+            else:
+                table.index_add_(0, ids.flatten(), own.flatten(0, 1))
+        return tuple(tables)
 
 
 class BlockPass:
@@ -177,6 +181,8 @@ class BlockPass:
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, D) to (B, T, D)."""
         shape = x.shape[:2]
+
+        # queries come from the normed input, keys and values from the input itself
         asked = self.attention_norm.forward(x.flatten(0, 1))  # (B·T, D)
         query = self.query.forward(asked).unflatten(0, shape)
         key, value = self.key.forward(x), self.value.forward(x)
@@ -205,14 +211,18 @@ class BlockPass:
 
     def back(self, slopes: Tensor) -> Tensor:
         """Slopes (B·T, D) of all positions' outputs to those of the inputs."""
+        # pointwise layers; their input is also the residual
         inner = self.second.back(self.outer_dropout.back(slopes))
         # nothing passes where ReLU or dropout left a zero
         inner = torch.ops.aten.threshold_backward(inner, self.hidden, 0)
         slopes = self.pointwise_norm.back(self.first.back(inner, beside=slopes))
+
+        # attention, then what its queries, keys and values are made of
         query, key, value = self.attention.back(slopes)
         slopes = self.query.back(query.flatten(0, 1), beside=slopes)
         slopes = self.attention_norm.back(slopes)
         slopes = self.value.back(value, beside=self.key.back(key, beside=slopes))
+
         self.slopes = BlockWeights(
             *self.attention_norm.slopes,
             *self.query.slopes,

@@ -8,8 +8,8 @@ Letters: D width, H heads, W = D / H, R interval rows, T sequence.
 """
 
 import math
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple, cast
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -53,7 +53,8 @@ class Weights(NamedTuple):
     """Of the encoder, or their slopes.
 
     Attributes:
-        items, weeks, users, ratings: tables; empty where the model has none.
+        items: their table.
+        others: those of the other inputs that there are, in the order of `features`.
         places: (T, D), what each place adds to the input, dropout's scale included; zero with
             intervals.
         blocks: of each block.
@@ -61,9 +62,7 @@ class Weights(NamedTuple):
     """
 
     items: Tensor
-    weeks: Tensor
-    users: Tensor
-    ratings: Tensor
+    others: tuple[Tensor, ...]
     places: Tensor
     blocks: tuple[BlockWeights, ...]
     norm: Tensor
@@ -71,30 +70,35 @@ class Weights(NamedTuple):
 
     def tensors(self) -> Iterator[Tensor]:
         """All of them, in one order."""
-        for value in self:
-            yield from (
-                (x for block in value for x in block) if isinstance(value, tuple) else [value]
-            )
+        return _flat(self)
 
     def detached(self) -> "Weights":
         """The same numbers, which PyTorch does not follow."""
-        plain = {name: value.detach() for name, value in self._asdict().items() if name != "blocks"}
         blocks = tuple(BlockWeights(*(x.detach() for x in block)) for block in self.blocks)
-        return Weights(blocks=blocks, **plain)
+        others = tuple(x.detach() for x in self.others)
+        items, places, norm, shift = (
+            x.detach() for x in (self.items, self.places, self.norm, self.shift)
+        )
+        return Weights(items, others, places, blocks, norm, shift)
+
+
+def _flat(values: Iterable[Any]) -> Iterator[Tensor]:
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        else:
+            yield from _flat(value)
 
 
 def weights_of(model: Encoder, training: bool) -> Weights:
     """The weights as they are now, tables with dropout of their own for each block."""
     config = model.config
     scale = scale_of(config.dropout) if training else 1.0
-    items = model.items.weight
-    nothing = items.new_zeros(0, 0)
+    (_, items), *others = model.tables()
     shape = config.max_length, config.width
     return Weights(
         items=items,
-        weeks=nothing if model.weeks is None else model.weeks.weight,
-        users=nothing if model.users is None else model.users.weight,
-        ratings=nothing if model.ratings is None else model.ratings.weight,
+        others=tuple(table for _, table in others),
         places=items.new_zeros(shape) if config.intervals else model.positions[0] * scale,
         blocks=tuple(
             _block(cast(Block, block), time, scale)
@@ -127,6 +131,7 @@ def _times(model: Encoder, training: bool) -> list[_Time]:
         nothing = model.items.weight.new_zeros(0, config.width // heads)
         places = nothing.new_zeros(config.max_length, config.width)
         return [_Time(nothing, nothing, places, places)] * config.blocks
+
     tables = [*model.intervals, *model.positions]
     # all at once: PyTorch follows few operations then
     every = torch.cat(tables).expand(config.blocks, -1, -1)
@@ -145,6 +150,9 @@ def _time(tables: Sequence[Tensor], heads: int) -> _Time:
 def _block(block: Block, time: _Time, scale: float) -> BlockWeights:
     """Dropout's scale of the attention weights is that of the values here."""
     small = 1 / math.sqrt(block.query.out_features // block.heads)
+
+    # 1/√W falls on queries once, not on every score; second's two factors: its own dropout's and
+    # that of the hidden layer before it
     return BlockWeights(
         attention_norm=block.norm_attention.weight,
         attention_shift=block.norm_attention.bias,

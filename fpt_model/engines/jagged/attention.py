@@ -16,15 +16,24 @@ many fit on a processor side by side: windows are short, and what costs time is 
 Entries of pairs that a query may not see are zero up to the end of its last tile of keys, so tiles
 are read and written whole.
 
-Letters: N tokens, H heads, T sequence, TS its stride, W width of a head, K columns, R columns of
-by_row, C of counts.
+Letters: B sequences, N tokens, H heads, T sequence, TS its stride, W width of a head, K columns, R
+columns of by_row, C of counts; BM queries and BN keys of a tile, WC columns of a chunk.
+
+Arguments that many kernels here have:
+
+    now (4, B + 1) int32: first token, first interaction, user and time scale of each sequence, see
+        tokens.py
+    key (3,) int64: of the step's random bits
+    asked, times (N,) int32: a query's moment, and when an interaction happened
+    edges (EDGES,) int32: intervals at which rows past SPAN begin
+    INTERVALS: whether there are interval and position vectors; RATE: of dropout
 """
 
 import triton
 import triton.language as tl
 
-from fpt_model.engines.jagged.dropout import WHOLE, left
-from fpt_model.engines.jagged.tokens import SCALE, words
+from fpt_model.engines.gpu.rng import fast_bits, keep_mask
+from fpt_model.engines.jagged.tokens import SCALE, span_of, words
 
 LOG2E: tl.constexpr = tl.constexpr(1.4426950408889634)
 # Slopes of scores are small beside half precision's least number: kept so many times larger
@@ -33,12 +42,21 @@ LARGER: tl.constexpr = tl.constexpr(256.0)
 
 @triton.jit
 def _pair_rows(time_i, time_j, scale, edges, SPAN: tl.constexpr, EDGES: tl.constexpr):
-    """Rows of the interval tables for a tile of pairs; see `intervals.interval_rows`."""
+    """Rows of the interval tables for a tile of pairs, (BM, BN); see `intervals.interval_rows`.
+
+    Args:
+        time_i: (BM,) int32, moments of the queries.
+        time_j: (BN,) int32, times of the keys.
+        scale: int32, seconds of the sequence's unit of time.
+        edges: (EDGES,) int32, units at which rows past SPAN begin.
+    """
     gap = tl.maximum(time_i[:, None] - time_j[None, :], 0)
     # gap // scale by a multiplication, at most one too small
     inverse = tl.where(scale > 1, (4294967296 // scale.to(tl.int64)), 4294967295).to(tl.uint32)
     interval = tl.umulhi(gap.to(tl.uint32), inverse).to(tl.int32)
     interval += (gap - interval * scale >= scale).to(tl.int32)
+
+    # clipped at SPAN, and one row further for each edge that is passed
     row = tl.minimum(interval, SPAN)
     for edge in tl.static_range(EDGES):
         row += (interval >= tl.load(edges + edge)).to(tl.int32)
@@ -50,7 +68,16 @@ def _vectors(
     x, places, first, length, j, h, c, AT: tl.constexpr, STRIDE: tl.constexpr, T: tl.constexpr,
     W: tl.constexpr, WC: tl.constexpr, K: tl.constexpr, PLACES: tl.constexpr,
 ):  # fmt: skip
-    """Chunk c of vectors of tokens j of a sequence, with their positions', (tokens, WC)."""
+    """Chunk c of vectors of tokens j of a sequence, with their positions', (tokens, WC).
+
+    Args:
+        x: (N, STRIDE) float16; the vectors' columns begin at AT.
+        places: (T, K) float16, position vectors, the latest last.
+        first, length: the sequence's first token, and how many it has.
+        j: numbers of tokens in the sequence; past its end they are zero.
+        h, c: head, and chunk of its columns.
+        PLACES: whether positions are added.
+    """
     w = c * WC + tl.arange(0, WC)
     mask = (j < length)[:, None] & (w < W)[None, :]
     at = (first + j)[:, None] * STRIDE + AT + h * W + w[None, :]
@@ -62,13 +89,38 @@ def _vectors(
 
 
 @triton.jit
-def _gathered(by_row, times, time_i, scale, edges, first, length, t, j, h, tokens, N,
-              R: tl.constexpr, SPAN: tl.constexpr, EDGES: tl.constexpr):  # fmt: skip
-    """Entries of `by_row` (H, N, R) for a tile of pairs."""
-    time_j = tl.load(times + first + j, mask=j < length, other=0)
-    row = _pair_rows(time_i, time_j, scale, edges, SPAN, EDGES)
-    at = (h * N + t)[:, None] * R + row
-    return tl.load(by_row + at, mask=tokens, other=0.0).to(tl.float32)
+def _pair_products(
+    x, kv, places, by_row, times, time_i, scale, edges, first, length, i, j, t, h, tokens, N,
+    AT: tl.constexpr, T: tl.constexpr, W: tl.constexpr, WC: tl.constexpr, K: tl.constexpr,
+    R: tl.constexpr, SPAN: tl.constexpr, EDGES: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
+    INTERVALS: tl.constexpr,
+):  # fmt: skip
+    """x · (vector + position + interval vector) of a tile of pairs, (BM, BN) float32.
+
+    Args:
+        x: (N, K) float16, of queries.
+        kv: (N, 2·K) float16, keys (AT = 0) and values (AT = K).
+        places: (T, K) float16, their position vectors.
+        by_row: (H, N, R) float16, products of x with every row of the interval table.
+        times: (N,) int32.
+        time_i: (BM,) int32, moments of the queries.
+        scale, edges: see `_pair_rows`.
+        i, j: (BM,) and (BN,), numbers of queries and keys in the sequence.
+        t: (BM,) tokens of the queries; tokens: (BM, 1), which of them are there.
+    """
+    total = tl.zeros((BM, BN), tl.float32)
+    for c in tl.static_range((W + WC - 1) // WC):
+        own = _vectors(x, places, first, length, i, h, c, 0, K, T, W, WC, K, False)
+        theirs = _vectors(kv, places, first, length, j, h, c, AT, 2 * K, T, W, WC, K, INTERVALS)
+        total = tl.dot(own, tl.trans(theirs), total, input_precision="ieee")
+
+    # interval vectors: what the row of each pair gives
+    if INTERVALS:
+        time_j = tl.load(times + first + j, mask=j < length, other=0)
+        row = _pair_rows(time_i, time_j, scale, edges, SPAN, EDGES)
+        at = (h * N + t)[:, None] * R + row
+        total += tl.load(by_row + at, mask=tokens, other=0.0).to(tl.float32)
+    return total
 
 
 @triton.jit
@@ -77,18 +129,35 @@ def sum_rows(
     B: tl.constexpr, TS: tl.constexpr, R: tl.constexpr, C: tl.constexpr,
     BM: tl.constexpr, BR: tl.constexpr,
 ):  # fmt: skip
-    """Running sums (H, N, TS) to `factor` · sums by row, (H, N, R)."""
+    """Running sums to sums by interval row. Grid (tokens / BM, R / BR, H).
+
+    Args:
+        now: (4, B + 1) int32.
+        sums: (H, N, TS) float32, running sums along the keys of each query.
+        counts: (N, C) int16, how many keys have row r or above: they come first.
+        out: (H, N, R) float16, gets `factor` · sums by row; zero past the last token.
+        factor: of the sums.
+        N: stride between heads, in tokens.
+        LIMIT: tokens up to which `out` is read, padding included.
+    """
     t = tl.program_id(0) * BM + tl.arange(0, BM)
     r = tl.program_id(1) * BR + tl.arange(0, BR)
     h = tl.program_id(2)
+
     here = (t < tl.load(now + B))[:, None] & (r < R)[None, :]
     at = t[:, None] * C + r[None, :]
+
+    # keys of row r are those from `lower` to `upper`
     upper = tl.load(counts + at, mask=here, other=0).to(tl.int32)
     lower = tl.load(counts + at + 1, mask=here & (r + 1 < C)[None, :], other=0).to(tl.int32)
     some = here & (upper > lower)
+
+    # the difference of the running sums at both ends; none stands before the first key
     own = sums + (h * N + t)[:, None] * TS - 1
     value = tl.load(own + upper, mask=some, other=0.0)
     value -= tl.load(own + lower, mask=some & (lower > 0), other=0.0)
+
+    # write, zeros where there is no key: products read whole rows
     to = out + (h * N + t)[:, None] * R + r[None, :]
     tl.store(
         to, (value * factor).to(out.dtype.element_ty), mask=(t < LIMIT)[:, None] & (r < R)[None, :]
@@ -103,57 +172,85 @@ def weigh(
     BM: tl.constexpr, BN: tl.constexpr, FACTOR: tl.constexpr, INTERVALS: tl.constexpr,
     RATE: tl.constexpr,
 ):  # fmt: skip
-    """Attention weights of a tile of queries, (H, N, TS), negative where they were dropped.
+    """Attention weights of a tile of queries. Grid (tiles of T, B, H).
 
-    `sums` (H, N, TS) gets running sums of those that are left, and holds scores before.
+    Args:
+        now: (4, B + 1) int32.
+        key: (3,) int64, of random bits.
+        q: (N, K) float16, queries.
+        kv: (N, 2·K) float16, keys and values.
+        places: (2, T, K) float16, position vectors of keys and values.
+        by_row: (H, N, R) float16, q · E_Kᵀ.
+        asked, times: (N,) int32.
+        edges: (EDGES,) int32.
+        weights: (H, N, TS) float16, gets weights, negative where they were dropped.
+        sums: (H, N, TS) float32, gets running sums of those that are left; holds scores before.
+        site: of the dropout's random bits.
+        N: stride between heads, in tokens.
+        FACTOR: of scores, log2 e / √W, as weights are powers of two.
     """
+    # The longest tiles begin first: what is left at the end is short.
     tile, b, h = tl.num_programs(0) - 1 - tl.program_id(0), tl.program_id(1), tl.program_id(2)
-    first = tl.load(now + b)
-    length = tl.load(now + b + 1) - first
+    first, length = span_of(now, b)
     if tile * BM >= length:
         return
+
+    # the queries
     scale = tl.load(now + SCALE * (B + 1) + b)
     i = tile * BM + tl.arange(0, BM)
     tokens = (i < length)[:, None]
     t = first + i
     time_i = tl.load(asked + t, mask=i < length, other=0)
     end = tl.minimum(tile * BM + BM, length)
+
+    # First pass over the keys: scores, and the sum of their powers as softmax needs it, with the
+    # maximum so far taken off.
     top = tl.full((BM,), -1e30, tl.float32)
     total = tl.zeros((BM,), tl.float32)
     for start in range(0, end, BN):
         j = start + tl.arange(0, BN)
         seen = (j[None, :] <= i[:, None]) & (j < length)[None, :] & tokens
-        scores = tl.zeros((BM, BN), tl.float32)
-        for c in tl.static_range((W + WC - 1) // WC):
-            queries = _vectors(q, places, first, length, i, h, c, 0, K, T, W, WC, K, False)
-            keys = _vectors(kv, places, first, length, j, h, c, 0, 2 * K, T, W, WC, K, INTERVALS)
-            scores = tl.dot(queries, tl.trans(keys), scores, input_precision="ieee")
-        if INTERVALS:
-            scores += _gathered(
-                by_row, times, time_i, scale, edges, first, length, t, j, h, tokens, N,
-                R, SPAN, EDGES,
-            )  # fmt: skip
+
+        scores = _pair_products(
+            q, kv, places, by_row, times, time_i, scale, edges, first, length,
+            i, j, t, h, tokens, N, 0, T, W, WC, K, R, SPAN, EDGES, BM, BN, INTERVALS,
+        )  # fmt: skip
+
+        # mask, and keep for the second pass: there is no memory for all on the processor
         scores = tl.where(seen, scores * FACTOR, float("-inf"))
         at = (h * N + t)[:, None] * TS + j[None, :]
         tl.store(sums + at, scores, mask=tokens & (j < TS)[None, :])
+
+        # online softmax: what was summed up shrinks when a higher score comes
         higher = tl.maximum(top, tl.max(scores, 1))
         total = total * tl.exp2(top - higher) + tl.sum(tl.exp2(scores - higher[:, None]), 1)
         top = higher
+
+    # threads read scores that others wrote
     tl.debug_barrier()
+
+    # log2 of each query's sum; a query that sees nothing gets zeros
     least = top + tl.log2(tl.where(total > 0, total, 1.0))
+
+    # second pass: weights, dropout, running sums
     key1, key2 = words(key)
     half = weights.dtype.element_ty
     triangle = (tl.arange(0, BN)[:, None] <= tl.arange(0, BN)[None, :]).to(half)
     sofar = tl.zeros((BM,), tl.float32)
     for start in range(0, end, BN):
         j = start + tl.arange(0, BN)
+
         at = (h * N + t)[:, None] * TS + j[None, :]
         mask = tokens & (j < TS)[None, :]
         scores = tl.load(sums + at, mask=mask, other=float("-inf"))
+
+        # normalise; a minus says what is dropped, at no memory of its own
         weight = tl.exp2(scores - least[:, None])
         if RATE > 0:
-            weight = tl.where(left(key1, key2, site, at, RATE), weight, -weight)
+            weight = tl.where(keep_mask(fast_bits(key1, key2, site, at), RATE), weight, -weight)
         tl.store(weights + at, weight.to(half), mask=mask)
+
+        # Running sums of what stays: a product with a triangle of ones, of the weights as rounded
         stays = tl.maximum(weight, 0.0).to(half)
         if INTERVALS:
             running = tl.dot(stays, triangle, input_precision="ieee") + sofar[:, None]
@@ -169,16 +266,26 @@ def combine(
     PLACES: tl.constexpr,
     POSITIVE: tl.constexpr,
 ):  # fmt: skip
-    """A tile of `factor` · pairs · vectors, of keys (AT = 0) or values (AT = K): (N, K).
+    """Weighted sums of keys or values. Grid (tiles of T, B, H · chunks).
 
-    With POSITIVE, negative entries of `pairs` (H, N, TS) count as zero.
+    Args:
+        now: (4, B + 1) int32.
+        pairs: (H, N, TS) float16, weights or slopes of scores.
+        kv: (N, 2·K) float16, keys (AT = 0) and values (AT = K).
+        places: (T, K) float16, their position vectors.
+        out: (N, K) float16, gets `factor` · pairs · vectors.
+        factor: of the sums.
+        N: stride between heads, in tokens.
+        PLACES: whether positions are added.
+        POSITIVE: whether negative entries of `pairs`, dropped weights, count as zero.
     """
     tile, b = tl.num_programs(0) - 1 - tl.program_id(0), tl.program_id(1)
     h, c = tl.program_id(2) % H, tl.program_id(2) // H
-    first = tl.load(now + b)
-    length = tl.load(now + b + 1) - first
+    first, length = span_of(now, b)
     if tile * BM >= length:
         return
+
+    # accumulate over the keys up to the tile's last query
     i = tile * BM + tl.arange(0, BM)
     t = first + i
     total = tl.zeros((BM, WC), tl.float32)
@@ -190,6 +297,8 @@ def combine(
             own = tl.maximum(own, 0.0).to(pairs.dtype.element_ty)
         values = _vectors(kv, places, first, length, j, h, c, AT, 2 * K, T, W, WC, K, PLACES)
         total = tl.dot(own, values, total, input_precision="ieee")
+
+    # write
     w = c * WC + tl.arange(0, WC)
     to = out + t[:, None] * K + h * W + w[None, :]
     mask = (i < length)[:, None] & (w < W)[None, :]
@@ -203,51 +312,69 @@ def pair_slopes(
     WC: tl.constexpr, K: tl.constexpr, R: tl.constexpr, SPAN: tl.constexpr, EDGES: tl.constexpr,
     BM: tl.constexpr, BN: tl.constexpr, INTERVALS: tl.constexpr, RATE: tl.constexpr,
 ):  # fmt: skip
-    """Slopes of the unscaled scores of a tile of queries, `LARGER` times, and their running sums.
+    """Slopes of the unscaled scores of a tile of queries, and their running sums.
 
-    `by_row` is dout · E_Vᵀ here.
+    Grid (tiles of T, B, H).
+
+    Args:
+        now: (4, B + 1) int32.
+        kv: (N, 2·K) float16, keys and values.
+        places: (2, T, K) float16, position vectors of keys and values.
+        by_row: (H, N, R) float16, dout · E_Vᵀ here.
+        asked, times: (N,) int32.
+        edges: (EDGES,) int32.
+        out, dout: (N, K) float16, what attention gave, and its gradient.
+        weights: (H, N, TS) float16, negative where they were dropped.
+        slopes: (H, N, TS) float16, gets `LARGER` times the slopes.
+        sums: (H, N, TS) float32, gets their running sums along the keys.
+        N: stride between heads, in tokens.
     """
     tile, b, h = tl.num_programs(0) - 1 - tl.program_id(0), tl.program_id(1), tl.program_id(2)
-    first = tl.load(now + b)
-    length = tl.load(now + b + 1) - first
+    first, length = span_of(now, b)
     if tile * BM >= length:
         return
+
+    # the queries
     scale = tl.load(now + SCALE * (B + 1) + b)
     i = tile * BM + tl.arange(0, BM)
     tokens = (i < length)[:, None]
     t = first + i
+
+    # Σ weights · dweights of a query is dout · out: known before there is a tile of weights
     along = tl.zeros((BM,), tl.float32)
     for c in tl.static_range((W + WC - 1) // WC):
         slope = _vectors(dout, places, first, length, i, h, c, 0, K, T, W, WC, K, False)
         result = _vectors(out, places, first, length, i, h, c, 0, K, T, W, WC, K, False)
         along += tl.sum(slope.to(tl.float32) * result.to(tl.float32), 1)
+
     time_i = tl.load(asked + t, mask=i < length, other=0)
     half = slopes.dtype.element_ty
     triangle = (tl.arange(0, BN)[:, None] <= tl.arange(0, BN)[None, :]).to(half)
+
+    # over the keys up to the tile's last query
     sofar = tl.zeros((BM,), tl.float32)
     for start in range(0, tl.minimum(tile * BM + BM, length), BN):
         j = start + tl.arange(0, BN)
-        dweight = tl.zeros((BM, BN), tl.float32)
-        for c in tl.static_range((W + WC - 1) // WC):
-            slope = _vectors(dout, places, first, length, i, h, c, 0, K, T, W, WC, K, False)
-            values = _vectors(
-                kv, places + T * K, first, length, j, h, c, K, 2 * K, T, W, WC, K, INTERVALS
-            )
-            dweight = tl.dot(slope, tl.trans(values), dweight, input_precision="ieee")
-        if INTERVALS:
-            dweight += _gathered(
-                by_row, times, time_i, scale, edges, first, length, t, j, h, tokens, N,
-                R, SPAN, EDGES,
-            )  # fmt: skip
+
+        # gradient of the weights
+        dweight = _pair_products(
+            dout, kv, places + T * K, by_row, times, time_i, scale, edges, first, length,
+            i, j, t, h, tokens, N, K, T, W, WC, K, R, SPAN, EDGES, BM, BN, INTERVALS,
+        )  # fmt: skip
+
+        # dropout: what the sign says was dropped has no gradient, but a part in the softmax
         at = (h * N + t)[:, None] * TS + j[None, :]
         mask = tokens & (j < TS)[None, :]
         weight = tl.load(weights + at, mask=mask, other=0.0).to(tl.float32)
         if RATE > 0:
-            dweight = tl.where(weight > 0, dweight * (WHOLE / (WHOLE - RATE)), 0.0)
+            dweight = tl.where(weight > 0, dweight * (1 / (1 - RATE)), 0.0)
             weight = tl.abs(weight)
+
+        # softmax: ds = a · (da - Σ a · da); rounded after it is made larger
         dscore = (weight * (dweight - along[:, None]) * LARGER).to(half)
         tl.store(slopes + at, dscore, mask=mask)
         if INTERVALS:
+            # running sums, from which `sum_rows` takes those by interval row
             running = tl.dot(dscore, triangle, input_precision="ieee") + sofar[:, None]
             tl.store(sums + at, running, mask=mask)
             sofar += tl.sum(dscore.to(tl.float32), 1)
@@ -260,13 +387,24 @@ def gather_up(
     WC: tl.constexpr, K: tl.constexpr, AT: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
     POSITIVE: tl.constexpr,
 ):  # fmt: skip
-    """`combine` the other way: a tile of `factor` · pairsᵀ · x, into columns AT on of (N, 2K)."""
+    """`combine` the other way: gradients of keys or values. Grid (tiles of T, B, H · chunks).
+
+    Args:
+        now: (4, B + 1) int32.
+        pairs: (H, N, TS) float16, slopes of scores or weights.
+        x: (N, K) float16, queries or gradients of what attention gave.
+        out: (N, 2·K) float16, gets `factor` · pairsᵀ · x from column AT on.
+        factor: of the sums.
+        N: stride between heads, in tokens.
+        POSITIVE: whether negative entries of `pairs`, dropped weights, count as zero.
+    """
     tile, b = tl.program_id(0), tl.program_id(1)
     h, c = tl.program_id(2) % H, tl.program_id(2) // H
-    first = tl.load(now + b)
-    length = tl.load(now + b + 1) - first
+    first, length = span_of(now, b)
     if tile * BN >= length:
         return
+
+    # accumulate over the queries from the tile's first key on, in whole tiles of queries
     j = tile * BN + tl.arange(0, BN)
     total = tl.zeros((BN, WC), tl.float32)
     for start in range(tile * BN // BM * BM, length, BM):
@@ -277,6 +415,8 @@ def gather_up(
             own = tl.maximum(own, 0.0).to(pairs.dtype.element_ty)
         values = _vectors(x, x, first, length, i, h, c, 0, K, T, W, WC, K, False)
         total = tl.dot(tl.trans(own), values, total, input_precision="ieee")
+
+    # write
     w = c * WC + tl.arange(0, WC)
     to = out + (first + j)[:, None] * (2 * K) + AT + h * W + w[None, :]
     mask = (j < length)[:, None] & (w < W)[None, :]

@@ -13,21 +13,41 @@ from fpt_model.engines.jagged.tokens import BEGIN, USER
 def meet(
     now, met, all_items, starts, n_train, stride, B: tl.constexpr, BLOCK: tl.constexpr
 ):  # fmt: skip
-    """Lower met (B, stride) to where, in the data, an item first comes in a training part."""
+    """Lower `met` to where, in the data, an item first comes in a training part. Grid (B,
+    programs).
+
+    Args:
+        now: (4, B + 1) int32, see tokens.py.
+        met: (B, stride) int32, by item; the largest number where there is none.
+        all_items: (interactions,) int32.
+        starts, n_train: (users,) int32, first interaction of a user, and how many are trained on.
+        stride: elements from row to row.
+        BLOCK: interactions at a time; programs of a user take turns.
+    """
     b = tl.program_id(0)
     user = tl.load(now + USER * (B + 1) + b)
     if user == 0:  # a sequence that is not there
         return
+
     start, length = tl.load(starts + user - 1), tl.load(n_train + user - 1)
     for first in tl.range(tl.program_id(1) * BLOCK, length, tl.num_programs(1) * BLOCK):
         i = first + tl.arange(0, BLOCK)
         item = tl.load(all_items + start + i, mask=i < length, other=0)
+
+        # the least is the same in any order
         tl.atomic_min(met + b * stride + item, start + i, mask=i < length, sem="relaxed")
 
 
 @triton.jit
 def place_of(now, sequence, t, here, B: tl.constexpr):
-    """Where tokens t stand in the data, and the numbers of their sequences."""
+    """Where tokens stand in the data, and the numbers of their sequences.
+
+    Args:
+        now: (4, B + 1) int32.
+        sequence: (N,) int32, of tokens.
+        t: tokens.
+        here: which are there.
+    """
     b = tl.load(sequence + t, mask=here, other=0)
     begin = tl.load(now + BEGIN * (B + 1) + b, mask=here, other=0)
     return begin + t - tl.load(now + b, mask=here, other=0), b

@@ -1,12 +1,14 @@
 """Kernels between the products: residual sums, LayerNorm, dropout and ReLU, forwards and back.
 
-Letters: N tokens, D width, K columns.
+A program takes BM tokens, in P ≥ K columns of which D are used. Tensors (N, K) are float16.
+
+Letters: N tokens, B sequences, D width, K columns.
 """
 
 import triton
 import triton.language as tl
 
-from fpt_model.engines.jagged.dropout import WHOLE, times_left
+from fpt_model.engines.gpu.rng import dropout, fast_bits
 from fpt_model.engines.jagged.tokens import add_whole, words
 
 EPS: tl.constexpr = tl.constexpr(1e-8)
@@ -18,31 +20,47 @@ def add_and_norm(
     D: tl.constexpr, K: tl.constexpr, BM: tl.constexpr, P: tl.constexpr,
     ADD: tl.constexpr, RATE: tl.constexpr,
 ):  # fmt: skip
-    """`total` = `a` + dropped `branch`, where there is one, and `out` = LayerNorm(total): (N, K).
+    """`total` = `a` + dropped `branch`, where there is one, and `out` = LayerNorm(total).
 
-    `means` (N,) and `scales` (N,), one by the deviation, are what the way back needs.
+    Grid (tokens / BM,).
+
+    Args:
+        a: (N, K), the residual.
+        branch: (N, K), what is added to it, if ADD.
+        total: (N, K), gets the sum, if ADD.
+        out: (N, K), gets the normed sum.
+        means, scales: (N,) float32, get mean and 1 / sd of each token, for the way back.
+        flat: (P,) float32, all weights; o_weight, o_bias: where the norm's begin.
+        key, site: of the dropout's random bits.
+        RATE: of dropout.
     """
     t = tl.program_id(0) * BM + tl.arange(0, BM)
     w = tl.arange(0, P)
     mask = (w < D)[None, :] & (t >= 0)[:, None]
     at = t[:, None] * K + w[None, :]
+
+    # residual sum, rounded: the backward pass will see it so
     x = tl.load(a + at, mask=mask, other=0.0).to(tl.float32)
     if ADD:
         own = tl.load(branch + at, mask=mask, other=0.0).to(tl.float32)
         if RATE > 0:
             key1, key2 = words(key)
-            own = times_left(own, key1, key2, site, at, RATE)
+            own = dropout(own, fast_bits(key1, key2, site, at), RATE)
         rounded = (x + own).to(total.dtype.element_ty)
         tl.store(total + at, rounded, mask=mask)
-        x = rounded.to(tl.float32)  # what the backward pass will see
+        x = rounded.to(tl.float32)
+
+    # normalise
     mean = tl.sum(x, 1) / D
     centred = tl.where(mask, x - mean[:, None], 0.0)
-    scale = 1 / tl.sqrt(tl.sum(centred * centred, 1) / D + EPS)
+    rstd = 1 / tl.sqrt(tl.sum(centred * centred, 1) / D + EPS)
     tl.store(means + t, mean)
-    tl.store(scales + t, scale)
+    tl.store(scales + t, rstd)
+
+    # weight and bias; write
     weight = tl.load(flat + o_weight + w, mask=w < D, other=0.0)
     bias = tl.load(flat + o_bias + w, mask=w < D, other=0.0)
-    y = centred * scale[:, None] * weight[None, :] + bias[None, :]
+    y = centred * rstd[:, None] * weight[None, :] + bias[None, :]
     tl.store(out + at, y.to(out.dtype.element_ty), mask=mask)
 
 
@@ -54,31 +72,55 @@ def norm_slopes(
     P: tl.constexpr, MORE: tl.constexpr, PLUS: tl.constexpr, DROPPED: tl.constexpr,
     RATE: tl.constexpr,
 ):  # fmt: skip
-    """Back through LayerNorm(x): `dx` = its gradient, and `dropped` = dx by a dropout.
+    """Back through LayerNorm(x). Grid (tokens / (BM · TILES),).
 
-    With MORE, `more` is added to the result's gradient `slope`; with PLUS, `plus` to that of x.
-    Those of weight and bias are added to `scattered`. Tokens that are not there get zeros.
+    Tokens that are not there get zeros: products read them.
+
+    Args:
+        now: (4, B + 1) int32; its last column says how many tokens there are.
+        slope: (N, K), gradient of the result.
+        more: (N, K), added to it, if MORE.
+        x: (N, K), what the norm took.
+        plus: (N, K), added to the gradient of x, if PLUS.
+        dx: (N, K), gets the gradient of x.
+        dropped: (N, K), gets dx by the dropout of the branch, if DROPPED.
+        means, scales: (N,) float32, as `add_and_norm` left them.
+        flat: (P,) float32, all weights; o_weight: where the norm's weight begins.
+        scattered: (P',) int64, gets the gradients of the norm's weight and bias.
+        o_bias: where its bias begins.
+        key, site: of the dropout's random bits.
+        TILES: tiles of a program: one sum of them all is added to `scattered`.
+        RATE: of dropout.
     """
     n = tl.load(now + B)
     w = tl.arange(0, P)
     weight = tl.load(flat + o_weight + w, mask=w < D, other=0.0)
     weights, biases = tl.zeros((BM, P), tl.float32), tl.zeros((BM, P), tl.float32)
+
     for tile in range(TILES):
         t = (tl.program_id(0) * TILES + tile) * BM + tl.arange(0, BM)
         columns = (w < D)[None, :] & (t >= 0)[:, None]
         mask = columns & (t < n)[:, None]
         at = t[:, None] * K + w[None, :]
+
+        # load; x_hat is computed anew
         centred = tl.load(x + at, mask=mask, other=0.0).to(tl.float32) - tl.load(means + t)[:, None]
-        scale = tl.load(scales + t)
-        normal = tl.where(mask, centred * scale[:, None], 0.0)
+        rstd = tl.load(scales + t)
+        x_hat = tl.where(mask, centred * rstd[:, None], 0.0)
         own = tl.load(slope + at, mask=mask, other=0.0).to(tl.float32)
         if MORE:
             own += tl.load(more + at, mask=mask, other=0.0).to(tl.float32)
-        weights += own * normal
+
+        # accumulate the gradients of weight and bias
+        weights += own * x_hat
         biases += own
+
+        # dx = (dhat - mean(dhat) - x_hat · mean(dhat · x_hat)) / sd
         own *= weight[None, :]
-        mean, along = tl.sum(own, 1) / D, tl.sum(own * normal, 1) / D
-        own = scale[:, None] * (own - mean[:, None] - normal * along[:, None])
+        mean, along = tl.sum(own, 1) / D, tl.sum(own * x_hat, 1) / D
+        own = rstd[:, None] * (own - mean[:, None] - x_hat * along[:, None])
+
+        # other ways to x; write
         if PLUS:
             own += tl.load(plus + at, mask=mask, other=0.0).to(tl.float32)
         own = tl.where(mask, own, 0.0)
@@ -86,8 +128,10 @@ def norm_slopes(
         if DROPPED:
             if RATE > 0:
                 key1, key2 = words(key)
-                own = times_left(own, key1, key2, site, at, RATE)
+                own = dropout(own, fast_bits(key1, key2, site, at), RATE)
             tl.store(dropped + at, own.to(dropped.dtype.element_ty), mask=columns)
+
+    # One sum a program. Whole numbers, as programs end in any order.
     add_whole(scattered, o_weight + w, tl.sum(weights, 0), w < D)
     add_whole(scattered, o_bias + w, tl.sum(biases, 0), w < D)
 
@@ -97,15 +141,24 @@ def dropped_relu(
     u, h, key, site, D: tl.constexpr, K: tl.constexpr, BM: tl.constexpr, P: tl.constexpr,
     RATE: tl.constexpr,
 ):  # fmt: skip
-    """h = ReLU(dropout(u)), (N, K)."""
+    """h = ReLU(dropout(u)). Grid (tokens / BM,).
+
+    Args:
+        u: (N, K), what the first pointwise layer gives.
+        h: (N, K).
+        key, site: of the dropout's random bits.
+        RATE: of dropout.
+    """
     t = tl.program_id(0) * BM + tl.arange(0, BM)
     w = tl.arange(0, P)
     mask = (w < D)[None, :] & (t >= 0)[:, None]
     at = t[:, None] * K + w[None, :]
+
+    # dropout keeps a sign, so either order is the same
     x = tl.maximum(tl.load(u + at, mask=mask, other=0.0).to(tl.float32), 0.0)
     if RATE > 0:
         key1, key2 = words(key)
-        x = times_left(x, key1, key2, site, at, RATE)
+        x = dropout(x, fast_bits(key1, key2, site, at), RATE)
     tl.store(h + at, x.to(h.dtype.element_ty), mask=mask)
 
 
@@ -114,11 +167,20 @@ def relu_slopes(
     dh, h, du, D: tl.constexpr, K: tl.constexpr, BM: tl.constexpr, P: tl.constexpr,
     RATE: tl.constexpr,
 ):  # fmt: skip
-    """Back through it: what is positive was kept."""
+    """Back through it: what is positive was kept. Grid (tokens / BM,).
+
+    Args:
+        dh: (N, K), gradient of h.
+        h: (N, K).
+        du: (N, K), gets the gradient of u.
+        RATE: of dropout.
+    """
     t = tl.program_id(0) * BM + tl.arange(0, BM)
     w = tl.arange(0, P)
     mask = (w < D)[None, :] & (t >= 0)[:, None]
     at = t[:, None] * K + w[None, :]
+
+    # both masks at once: what is zero was dropped or negative
     positive = tl.load(h + at, mask=mask, other=0.0) > 0
-    slope = tl.load(dh + at, mask=mask, other=0.0).to(tl.float32) * (WHOLE / (WHOLE - RATE))
+    slope = tl.load(dh + at, mask=mask, other=0.0).to(tl.float32) * (1 / (1 - RATE))
     tl.store(du + at, tl.where(positive, slope, 0.0).to(du.dtype.element_ty), mask=mask)

@@ -85,10 +85,26 @@ def weight_slopes(
     B: tl.constexpr, BM: tl.constexpr, BT: tl.constexpr, P: tl.constexpr, FIELDS: tl.constexpr,
     ALIGNED: tl.constexpr,
 ):  # fmt: skip
-    """A tile of a weight's gradient over the program's share of tokens: `parts` (S, size)."""
+    """A tile of a weight's gradient over the program's share of tokens. Grid (tiles, S).
+
+    Args:
+        now: (4, B + 1) int32; its last column says how many tokens there are.
+        arena: float16, all that products read, see `Buffers`.
+        jobs: (tiles, FIELDS) int64, see `Job.tiles`.
+        parts: (S, size) float32, gets partial sums.
+        size: elements of a part.
+        B: sequences.
+        BM, BT: rows of the gradient, and tokens at a time.
+        P: columns, a power of two.
+        ALIGNED: elements that every place and width is a multiple of; loads are as wide as it says.
+    """
     job, split = jobs + tl.program_id(0) * FIELDS, tl.program_id(1)
+
+    # the program's share of tokens, in whole tiles
     n = tl.load(now + B)
     share = tl.cdiv(tl.cdiv(n, tl.num_programs(1)), BT) * BT
+
+    # both matrices, as the table of jobs says
     left = arena + tl.multiple_of(tl.load(job), ALIGNED)
     right = arena + tl.multiple_of(tl.load(job + 3), ALIGNED)
     left_stride = tl.multiple_of(tl.load(job + 1), ALIGNED)
@@ -96,6 +112,8 @@ def weight_slopes(
     rows = tl.multiple_of(tl.load(job + 2), ALIGNED)
     columns = tl.multiple_of(tl.load(job + 5), ALIGNED)
     m, w = tl.arange(0, BM), tl.arange(0, P)
+
+    # accumulate leftᵀ · right
     total = tl.zeros((BM, P), tl.float32)
     for start in tl.range(split * share, tl.minimum(split * share + share, n), BT):
         t = start + tl.arange(0, BT)
@@ -105,5 +123,7 @@ def weight_slopes(
         at = right + t[:, None] * right_stride + w[None, :]
         b = tl.load(at, mask=here & (w < columns)[None, :], other=0.0)
         total = tl.dot(tl.trans(a), b, total, input_precision="ieee")
+
+    # write
     to = parts + split * size + tl.load(job + 6) + m[:, None] * tl.load(job + 7) + w[None, :]
     tl.store(to, total, mask=(m < rows)[:, None] & (w < columns)[None, :])

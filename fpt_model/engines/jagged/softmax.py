@@ -5,7 +5,17 @@ token and leaves the gradient of the features; the second knows each token's sum
 gradient of the items, in partial sums over tokens. Gradients are of the sum over tokens. `UNSEEN`
 leaves out what a user had met.
 
-Letters: N tokens, I items, W width of an item's vector, K columns of features, S of items.
+Letters: B sequences, N tokens, I items, W width of an item's vector, K columns of features, S of
+items; BM tokens and BN items of a tile, WP ≥ W columns.
+
+Arguments of both:
+
+    now (4, B + 1) int32: see tokens.py
+    met (B, stride) int32: where a user first met an item, see met.py; read if UNSEEN
+    sequence (N,) int32: of tokens
+    features (N, K) float16, items (I + 1, S) float16: whose products scores are
+    targets (N,) int32: the items that came next
+    logs (N,) float32: log2 of each token's sum of powers
 """
 
 import triton
@@ -21,15 +31,28 @@ def feature_slopes(
     UNSEEN: tl.constexpr, B: tl.constexpr, W: tl.constexpr, WP: tl.constexpr, K: tl.constexpr,
     S: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
 ):  # fmt: skip
-    """A tile of tokens: gradients of features, log2 of each sum, and the sum of losses."""
+    """Gradients of features, log2 of each sum, and the sum of losses. Grid (N / BM,).
+
+    Args:
+        now, met, sequence, features, items, targets: see the top of the file.
+        dfeatures: (N, K) float16, gets the features' gradient, zero past the last token.
+        logs: (N,) float32, gets log2 of each token's sum.
+        losses: (programs,) float32, gets the sum of a program's losses.
+        n_items: I.
+        stride: elements from one row of `met` to the next.
+    """
     t = tl.program_id(0) * BM + tl.arange(0, BM)
     w = tl.arange(0, WP)
     here = t < tl.load(now + B)
     mask = here[:, None] & (w < W)[None, :]
+
+    # load the tokens
     f = tl.load(features + t[:, None] * K + w[None, :], mask=mask, other=0.0)
     target = tl.load(targets + t, mask=here, other=0)
     if UNSEEN:
         place, b = place_of(now, sequence, t, here, B)
+
+    # over tiles of items, as online softmax: what was summed up shrinks when a higher score comes
     top = tl.full((BM,), -1e30, tl.float32)
     total = tl.zeros((BM,), tl.float32)
     mean = tl.zeros((BM, WP), tl.float32)
@@ -38,6 +61,8 @@ def feature_slopes(
         real = (item > 0) & (item <= n_items)
         at = item[:, None] * S + w[None, :]
         vectors = tl.load(items + at, mask=real[:, None] & (w < W)[None, :], other=0.0)
+
+        # scores; what is no candidate gets no part
         scores = tl.dot(f, tl.trans(vectors), input_precision="ieee") * LOG2E
         counts = real[None, :]
         if UNSEEN:
@@ -46,16 +71,24 @@ def feature_slopes(
             )
             counts = counts & rival
         scores = tl.where(counts, scores, -1e30)
+
+        # softmax
         higher = tl.maximum(top, tl.max(scores, 1))
         share = tl.exp2(scores - higher[:, None])
         shrink = tl.exp2(top - higher)
         total = total * shrink + tl.sum(share, 1)
+
+        # accumulate the mean of the items' vectors by probability: the score's gradient
         mean = tl.dot(share.to(f.dtype), vectors, mean * shrink[:, None], input_precision="ieee")
         top = higher
+
+    # the target's score and vector, and the loss
     own = tl.load(items + target[:, None] * S + w[None, :], mask=mask, other=0.0).to(tl.float32)
     log = top + tl.log2(total)
     reached = tl.sum(own * f.to(tl.float32), 1)
     loss = tl.sum(tl.where(here, log / LOG2E - reached, 0.0), 0)
+
+    # df = mean - own; write
     slope = tl.where(mask, mean / total[:, None] - own, 0.0)
     to = dfeatures + t[:, None] * K + w[None, :]
     tl.store(to, slope.to(dfeatures.dtype.element_ty), mask=(t >= 0)[:, None] & (w < W)[None, :])
@@ -69,21 +102,35 @@ def item_slopes(
     UNSEEN: tl.constexpr, B: tl.constexpr, W: tl.constexpr, WP: tl.constexpr, K: tl.constexpr,
     S: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
 ):  # fmt: skip
-    """A tile of items: gradients over the program's share of tokens, `parts` (splits, I + 1, S)."""
+    """Gradients of a tile of items over the program's share of tokens. Grid (items / BN, splits).
+
+    Args:
+        now, met, sequence, features, items, targets: see the top of the file.
+        logs: (N,) float32, as `feature_slopes` left them.
+        parts: (splits, I + 1, S) float32, gets partial sums.
+        n_items: I.
+        stride: elements from one row of `met` to the next.
+    """
     split = tl.program_id(1)
     item = tl.program_id(0) * BN + tl.arange(0, BN)
     w = tl.arange(0, WP)
     n = tl.load(now + B)
+
+    # load the items; each program takes a share of the tokens in whole tiles
     share = tl.cdiv(tl.cdiv(n, tl.num_programs(1)), BM) * BM
     real = (item > 0) & (item <= n_items)
     at = item[:, None] * S + w[None, :]
     vectors = tl.load(items + at, mask=real[:, None] & (w < W)[None, :], other=0.0)
+
+    # over the share's tokens
     slope = tl.zeros((BN, WP), tl.float32)
     for start in tl.range(split * share, tl.minimum(split * share + share, n), BM):
         t = start + tl.arange(0, BM)
         f = tl.load(features + t[:, None] * K + w[None, :], mask=(w < W)[None, :], other=0.0)
         log = tl.load(logs + t)  # of a token that is not there, so large that its part is zero
         target = tl.load(targets + t, mask=t < n, other=-1)
+
+        # probabilities: the sum is known, so one pass is enough
         scores = tl.dot(vectors, tl.trans(f), input_precision="ieee") * LOG2E
         part = tl.exp2(scores - log[None, :])
         if UNSEEN:
@@ -92,8 +139,12 @@ def item_slopes(
                 met, b[None, :], place[None, :], target[None, :], item[:, None], stride
             )
             part = tl.where(rival, part, 0.0)
+
+        # the target's gradient is its probability less one; accumulate
         part = tl.where(item[:, None] == target[None, :], part - 1, part)
         slope = tl.dot(part.to(f.dtype), f, slope, input_precision="ieee")
+
+    # write
     to = parts + split * (n_items + 1) * S + at
     slope = tl.where(real[:, None], slope, 0.0)
     tl.store(to, slope, mask=(item <= n_items)[:, None] & (w < W)[None, :])

@@ -40,6 +40,7 @@ from fpt_model.engines.multiseed.tiles import (
     SECOND,
     columns,
     in_turn,
+    keep_mask,
     layer_offset,
     matrix_columns,
     matrix_rows,
@@ -47,7 +48,6 @@ from fpt_model.engines.multiseed.tiles import (
     normed_backward,
     product,
     read,
-    spared,
     tile,
     whose,
     write,
@@ -60,21 +60,39 @@ def by_keys(
     T: tl.constexpr, M: tl.constexpr, P: tl.constexpr, D: tl.constexpr,
     LAYERS: tl.constexpr, RATE: tl.constexpr,
 ):  # fmt: skip
-    """Gradient of a block's input at M positions: what `back` left in `dx`, keys and values."""
+    """Gradient of a block's input at M positions, (M, D): by its queries, keys and values.
+
+    Args:
+        dx: (G, T, D) float32, what `back` left: the part by queries.
+        halves: float16 weights of the block.
+        tiles: (13, L + 1, G, T, D) float16: DO and Q are read.
+        squares: (2, L, G, T, T) float16: A and DS are read.
+        layer: number of the block.
+    """
+    # here the positions are keys: pairs are read with all queries first, (T, M)
     half = halves.dtype.element_ty
     here = first * D + tile(M, D)
     pairs = tl.arange(0, T)[:, None] * T + first + tl.arange(0, M)[None, :]
+
+    # the part by queries
     total = read(dx + sequence.to(tl.int64) * T * D + here, first, begin, M)
+
+    # the parts by keys and values: one loop over pieces of both, with loads on their way. A value's
+    # gradient is weightsᵀ · do, a key's dsᵀ · q.
     for n in tl.range(2 * (D // P), num_stages=AHEAD):
         value, left = n // (D // P), n % (D // P) * P
         weights = tl.where(value == 1, A, DS)
         given = tl.where(value == 1, DO, Q)
         least = tl.where(value == 1, 0.0, float("-inf")).to(half)  # weights are signed
         scale = tl.where(value == 1, 1 / (1 - RATE), 1.0)
+
+        # Weights that were dropped are saved with a minus; slopes of scores may have any sign.
         square = at(squares, weights, layer, sequence, groups, LAYERS, T * T)
         square = read(square + pairs, 0, begin, T)
         vectors = at(tiles, given, layer, sequence, groups, LAYERS + 1, T * D)
         part = read(vectors + columns(left, T, D, P), 0, begin, T)
+
+        # back through the linear layer
         slope = product(tl.trans(tl.maximum(square, least)), part) * scale
         total += product(slope.to(half), matrix_rows(halves, KEY + value, left, P, D))
     return total
@@ -86,35 +104,59 @@ def pointwise_back(
     T: tl.constexpr, M: tl.constexpr, P: tl.constexpr, D: tl.constexpr,
     N: tl.constexpr, LAYERS: tl.constexpr, RATE: tl.constexpr,
 ):  # fmt: skip
-    """From the gradient of a block's output to that of what its second norm takes."""
+    """From the gradient of a block's output to that of what its second norm takes, (M, D).
+
+    Args:
+        dx: (M, D) float32, in registers.
+        model, halves: the block's weights, float32 and float16.
+        tiles: (13, L + 1, G, T, D) float16: H and HAT2 are read, DZ, DU and DN2 written.
+        rsd: (2, L, G, T) float32, 1 / sd of both norms.
+        mask: the sequence's bytes of the block's dropout, see `forward.pointwise`.
+    """
     half = halves.dtype.element_ty
     here = first * D + tile(M, D)
+
+    # dropout of the output
     dz = dx
     if RATE > 0:
-        dz = dz * spared(mask + T * T + T * D + here, first, begin, M, RATE)
+        dz = dz * keep_mask(mask + T * T + T * D + here, first, begin, M, RATE)
     dz = dz.to(half)
     write(at(tiles, DZ, layer, sequence, groups, LAYERS + 1, T * D) + here, dz, first, begin, M)
+
+    # both linear layers, by P hidden columns at a time; the residual is where the sum begins
     dn = dx
     for left in tl.range(0, D, P, num_stages=AHEAD):
         dh = product(dz, matrix_columns(halves, SECOND, left, P, D))
         place = first * D + columns(left, M, D, P)
         hidden = at(tiles, H, layer, sequence, groups, LAYERS + 1, T * D)
+
+        # What the hidden layer has above zero was neither dropped nor cut by ReLU.
         h = read(hidden + place, first, begin, M)
         du = tl.where(h > 0, dh * (1 / (1 - RATE)), 0.0).to(half)
         to = at(tiles, DU, layer, sequence, groups, LAYERS + 1, T * D)
         write(to + place, du, first, begin, M)
         dn += product(du, matrix_rows(halves, FIRST, left, P, D))
+
+    # second norm
     write(at(tiles, DN2, layer, sequence, groups, LAYERS + 1, T * D) + here, dn, first, begin, M)
-    hat = read(at(tiles, HAT2, layer, sequence, groups, LAYERS + 1, T * D) + here, first, begin, M)
+    hat_at = at(tiles, HAT2, layer, sequence, groups, LAYERS + 1, T * D)
+    x_hat = read(hat_at + here, first, begin, M)
     rows = first + tl.arange(0, M)
-    rsd2 = tl.load(at(rsd, 1, layer, sequence, groups, LAYERS, T) + rows)
+    rstd = tl.load(at(rsd, 1, layer, sequence, groups, LAYERS, T) + rows)
     weight, _ = norm(model, 1, D)
-    return normed_backward(dn, hat.to(tl.float32), rsd2, weight, N, D)
+    return normed_backward(dn, x_hat.to(tl.float32), rstd, weight, N, D)
 
 
 @triton.jit
 def score_slopes(a, da, scale, RATE: tl.constexpr):
-    """Gradient of scores from that of the weights `a`, signed as `attend` saves them."""
+    """Gradient of scores from that of the weights, (M, T).
+
+    Args:
+        a: (M, T), weights, with a minus where they were dropped.
+        da: (M, T) float32, gradient of the weights after their dropout.
+        scale: of scores, 1 / √N.
+    """
+    # softmax: ds = a · (da - Σ a · da), where da is zero for weights that were dropped
     a = a.to(tl.float32)
     weighted = tl.maximum(a, 0.0) * da * (scale / (1 - RATE))
     return weighted - tl.abs(a) * tl.sum(weighted, 1)[:, None]
@@ -132,17 +174,45 @@ def back(
 ):  # fmt: skip
     """Gradients of a block by queries, after the loss or the keys of the one above. Grid (G·T/M,).
 
-    Leaves in `dx` (G, T, D) what its input has by way of queries, and saves the gradients of what
-    norms (DN) and linear layers give, from which `sums.py` takes those of the weights. `scale`
-    of scores: 1 / √N.
+    Leaves in `dx` what the block's input has by way of queries, and saves the gradients of what
+    norms and linear layers give, from which `sums.py` takes those of the weights.
+
+    Args:
+        model: (S, size) float32, all weights.
+        halves: (S, size) float16, their copies for products.
+        o_items, o_norm, o_blocks: where items, the last norm and blocks begin.
+        scattered: (S, scattered_size) int64, gets the items' gradient by the loss, see `add_whole`.
+        x: (G, T, D) float32, the last block's output.
+        targets, negatives: (G, T) int32 items, targets 0 where there is none.
+        dx: (G, T, D) float32: the block above left its part here, this one leaves its own.
+        losses: (G, T) float32, gets the loss of each position, if LAST.
+        begins: (G,) int32, first real position.
+        chosen: (G,) int32, number of the sequence's window.
+        look_ups: (windows, T, T) int16, interval row of each pair.
+        tables: (S, L, 2, R, D) float16, interval vectors of keys and values.
+        masks: (G, mask_size) uint8, what dropout spares.
+        tiles: (13, L + 1, G, T, D) float16: Q to H are read, DO, DQ, DN, DN2, DU, DZ written.
+        squares: (2, L, G, T, T) float16: A is read, DS written.
+        rsd: (2, L, G, T) float32, 1 / sd of both norms.
+        sums: (2, L, G, T, R) float16, gets KEYS: sums of DS by interval row.
+        size, scattered_size: weights of a seed, and how many of them are looked up.
+        batch: sequences of a seed.
+        scale: of scores, 1 / √N.
+        layer: number of the block.
+        R, C: interval rows, and how many of them a loop takes at a time.
+        IW, IP: width of an item's vector, and elements from one to the next.
     """
     groups, sequence, first, begin = whose(begins, T, M)
+
+    # nothing but padding: its losses are summed up nevertheless
     if first + M <= begin:
         if LAST:
             tl.store(losses + sequence * T + first + tl.arange(0, M), tl.zeros((M,), tl.float32))
         return
     window = tl.load(chosen + sequence).to(tl.int64)
     in_turn(OVERLAP)
+
+    # where the program's part of everything lies
     seed = sequence // batch
     wide = sequence.to(tl.int64)
     model += seed.to(tl.int64) * size
@@ -150,6 +220,8 @@ def back(
     half = halves.dtype.element_ty
     here, pairs = first * D + tile(M, D), first * T + tile(M, T)
     mask = masks + wide * mask_size + T * D + layer * (T * T + 2 * T * D)
+
+    # gradient of the block's output: from the loss, or from the block above
     if LAST:
         scattered += seed.to(tl.int64) * scattered_size
         dx2 = loss_slopes(
@@ -166,13 +238,19 @@ def back(
             dx, above, tiles, squares, sequence, groups, first, begin, layer + 1,
             T, M, P, D, LAYERS, RATE,
         )  # fmt: skip
+
+    # pointwise layers and second norm
     model += o_blocks + layer_offset(layer, D)
     dx1 = pointwise_back(
         dx2, model, halves, tiles, rsd, mask, sequence, groups, first, begin, layer,
         T, M, P, D, N, LAYERS, RATE,
     )  # fmt: skip
+
+    # through attention's output: it was added to the normed query, so both have gradient dx1
     do = dx1.to(half)
     write(at(tiles, DO, layer, sequence, groups, LAYERS + 1, T * D) + here, do, first, begin, M)
+
+    # gradient of the weights: do · (v + interval vector)
     v = read(at(tiles, V, layer, sequence, groups, LAYERS + 1, T * D) + tile(T, D), 0, begin, T)
     da = product(do, tl.trans(v))
     if INTERVALS:
@@ -180,54 +258,85 @@ def back(
         tables += (seed * LAYERS + layer).to(tl.int64) * 2 * R * D
         look_up = read(look_ups + window * T * T + pairs, first, begin, M).to(tl.int32)
         da += scores_by_row(do, tables + R * D, look_up, sums, first, begin, M, D, R, C)
+
+    # softmax
     a = read(at(squares, A, layer, sequence, groups, LAYERS, T * T) + pairs, first, begin, M)
     ds = score_slopes(a, da, scale, RATE)
     write(at(squares, DS, layer, sequence, groups, LAYERS, T * T) + pairs, ds, first, begin, M)
+
+    # gradient of the query: ds · (k + interval vector)
     k = read(at(tiles, K, layer, sequence, groups, LAYERS + 1, T * D) + tile(T, D), 0, begin, T)
     dq = product(ds.to(half), k)
     if INTERVALS:
         summed_by_row(ds, look_up, sums, M, R)
         dq += values_by_row(sums, tables, first, begin, M, D, R, C)
+
+    # query's linear layer, and the residual that the normed query was
     dq = dq.to(half)
     write(at(tiles, DQ, layer, sequence, groups, LAYERS + 1, T * D) + here, dq, first, begin, M)
     dn = dx1 + product(dq, matrix_rows(halves, QUERY, 0, D, D))
     write(at(tiles, DN, layer, sequence, groups, LAYERS + 1, T * D) + here, dn, first, begin, M)
-    hat = read(at(tiles, HAT, layer, sequence, groups, LAYERS + 1, T * D) + here, first, begin, M)
+
+    # first norm; what keys and values give to the input, the next launch adds: it needs the queries
+    # of all tiles
+    hat_at = at(tiles, HAT, layer, sequence, groups, LAYERS + 1, T * D)
+    x_hat = read(hat_at + here, first, begin, M)
     rows = first + tl.arange(0, M)
-    rsd1 = tl.load(at(rsd, 0, layer, sequence, groups, LAYERS, T) + rows)
+    rstd = tl.load(at(rsd, 0, layer, sequence, groups, LAYERS, T) + rows)
     weight, _ = norm(model, 0, D)
-    out = normed_backward(dn, hat.to(tl.float32), rsd1, weight, N, D)
+    out = normed_backward(dn, x_hat.to(tl.float32), rstd, weight, N, D)
     write(dx + wide * T * D + here, out, first, begin, M)
 
 
 @triton.jit
 def leave(
-    halves, o_items, o_weeks, o_users, o_blocks, scattered, dx, items, weeks, users,
+    halves, offsets, o_blocks, scattered, dx, ids,
     begins, masks, mask_size, tiles, squares, size, scattered_size, batch, root,
-    T: tl.constexpr, M: tl.constexpr, P: tl.constexpr, D: tl.constexpr,
-    IW: tl.constexpr, WW: tl.constexpr, UW: tl.constexpr,
-    IP: tl.constexpr, WP: tl.constexpr, UP: tl.constexpr,
+    T: tl.constexpr, M: tl.constexpr, P: tl.constexpr, D: tl.constexpr, INPUTS: tl.constexpr,
     LAYERS: tl.constexpr, INTERVALS: tl.constexpr, RATE: tl.constexpr,
     OVERLAP: tl.constexpr,
 ):  # fmt: skip
-    """Gradient of the looked-up tables; of positions, if added here, into `dx`. Grid (G·T/M,)."""
+    """Gradient of the looked-up tables; of positions, if added here, into `dx`. Grid (G·T/M,).
+
+    Args:
+        halves: (S, size) float16, weights for products.
+        offsets: of each of the INPUTS the first element of its table.
+        o_blocks: where blocks begin.
+        scattered: (S, scattered_size) int64, gets the tables' gradients, see `add_whole`.
+        dx: (G, T, D) float32, what `back` left for the first block's input.
+        ids: of each of the INPUTS its numbers, (G, T) or (G,) int32; 0 is padding.
+        begins: (G,) int32, first real position.
+        masks: (G, mask_size) uint8, dropout of the input comes first.
+        tiles: (13, L + 1, G, T, D) float16: DO and Q are read.
+        squares: (2, L, G, T, T) float16: A and DS are read.
+        size, scattered_size: weights of a seed, and how many of them are looked up.
+        batch: sequences of a seed.
+        root: √N, by which looked-up vectors were multiplied.
+    """
     groups, sequence, first, begin = whose(begins, T, M)
     if first + M <= begin:
         return
     in_turn(OVERLAP)
+
+    # where the program's part of everything lies
     seed = sequence // batch
     halves += seed.to(tl.int64) * size + o_blocks
     scattered += seed.to(tl.int64) * scattered_size
     here = first * D + tile(M, D)
+
+    # gradient of the input, and its dropout
     g = by_keys(
         dx, halves, tiles, squares, sequence, groups, first, begin, 0, T, M, P, D, LAYERS, RATE
     )
     if RATE > 0:
-        g = g * spared(masks + sequence.to(tl.int64) * mask_size + here, first, begin, M, RATE)
+        g = g * keep_mask(masks + sequence.to(tl.int64) * mask_size + here, first, begin, M, RATE)
+
+    # positions: `sums.input_place_slopes` adds them up over the batch
     if not INTERVALS:
         write(dx + sequence.to(tl.int64) * T * D + here, g, first, begin, M)
+
+    # tables
     scattered_slopes(
-        g * root, scattered, o_items, o_weeks, o_users,
-        items + sequence * T + first, weeks + sequence * T + first, users + sequence,
-        halves.dtype.element_ty, M, D, IW, WW, UW, IP, WP, UP,
+        g * root, scattered, offsets, ids, sequence, first, halves.dtype.element_ty,
+        T, M, D, INPUTS,
     )  # fmt: skip

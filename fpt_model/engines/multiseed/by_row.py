@@ -23,13 +23,20 @@ def places_of_pairs(look_up, M: tl.constexpr, R: tl.constexpr):
 
     Of places that it can't foresee, Triton gives a warp those along the first dimension: here keys
     of one query, which lie in a few sectors of memory.
+
+    Args:
+        look_up: (M, T) int32, rows of pairs with their flags.
     """
     return tl.trans(tl.arange(0, M)[:, None] * R + (look_up & (FIRST - 1)))
 
 
 @triton.jit
 def vectors_at(table, row, D: tl.constexpr, R: tl.constexpr, C: tl.constexpr):
-    """C rows of a table (R, D) from `row` on, zero past its end."""
+    """C rows of a table from `row` on, zero past its end.
+
+    Args:
+        table: (R, D) float16.
+    """
     there = row + tl.arange(0, C) < R
     return tl.load(table + row * D + tile(C, D), mask=there[:, None], other=0.0)
 
@@ -46,14 +53,26 @@ def scores_by_row(
     x, table, look_up, scratch, first, begin,
     M: tl.constexpr, D: tl.constexpr, R: tl.constexpr, C: tl.constexpr,
 ):  # fmt: skip
-    """x · table[row] for all pairs, (M, T), by way of `scratch` (M, R), left empty."""
+    """x · table[row] for all pairs, (M, T) float32.
+
+    Args:
+        x: (M, D) float16, in registers.
+        table: (R, D) float16.
+        look_up: (M, T) int32, rows of pairs with their flags.
+        scratch: (M, R) float16, the program's own; left empty, as `summed_by_row` wants it.
+    """
+    # product with every row: fewer than there are pairs
     for row in tl.range(0, R, C, num_stages=AHEAD):
         found = product(x, tl.trans(vectors_at(table, row, D, R, C)))
         real = inside(row, first, begin, M, R, C)
         tl.store(scratch + columns(row, M, R, C), found.to(scratch.dtype.element_ty), mask=real)
+
+    # Gather by pair. A thread reads what others wrote: a barrier, and loads past the L1 cache.
     tl.debug_barrier()
     place = places_of_pairs(look_up, M, R)
     found = tl.trans(tl.load(scratch + place, cache_modifier=".cg")).to(tl.float32)
+
+    # empty the scratch, once all threads have read it
     tl.debug_barrier()
     for row in tl.range(0, R, C):
         empty = tl.zeros((M, C), scratch.dtype.element_ty)
@@ -64,8 +83,17 @@ def scores_by_row(
 
 @triton.jit
 def summed_by_row(weights, look_up, out, M: tl.constexpr, R: tl.constexpr):
-    """The weights' sums by row into `out` (M, R), which is empty."""
+    """Sums of weights by row.
+
+    Args:
+        weights: (M, T) float32, in registers.
+        look_up: (M, T) int32, rows of pairs with their flags.
+        out: (M, R) float16, which is empty.
+    """
+    # running sums along the keys, anew at the first key of each row
     sums, _ = tl.associative_scan((weights, look_up & FIRST), 1, from_first)
+
+    # The last key of a row has its sum. Barriers: others have emptied `out`, and will read it.
     tl.debug_barrier()
     place, is_last = places_of_pairs(look_up, M, R), tl.trans(look_up >= LAST)
     tl.store(out + place, tl.trans(sums.to(out.dtype.element_ty)), mask=is_last)
@@ -77,7 +105,12 @@ def values_by_row(
     sums, table, first, begin,
     M: tl.constexpr, D: tl.constexpr, R: tl.constexpr, C: tl.constexpr,
 ):  # fmt: skip
-    """Sums by row (M, R) times the table: (M, D)."""
+    """Sums by row times the table, (M, D) float32.
+
+    Args:
+        sums: (M, R) float16, as `summed_by_row` left them.
+        table: (R, D) float16.
+    """
     values = tl.zeros((M, D), tl.float32)
     for row in tl.range(0, R, C, num_stages=AHEAD):
         place, real = sums + columns(row, M, R, C), inside(row, first, begin, M, R, C)

@@ -10,15 +10,28 @@ A window lies at the end of its T positions: what comes before its first item is
 read, and programs that have nothing else return at once.
 
 Letters: S seeds, B batch, T sequence, M positions of a program, P rows or columns of a matrix that
-a loop takes at a time, D width, N width before padding, R interval rows, L blocks; G = S·B
-sequences.
+a loop takes at a time, D width, N width before padding, R interval rows, C of them at a time, L
+blocks (LAYERS); G = S·B sequences.
+
+Arguments that many functions here have:
+
+    model (S, size) float32, halves (S, size) float16: all weights, see `multiseed.layout`; o_… is
+        where a tensor begins in them
+    tiles (13, L + 1, G, T, D) float16, squares (2, L, G, T, T) float16, sums (2, L, G, T, R)
+        float16, rsd (2, L, G, T) float32: what is saved, see `multiseed.saved`
+    masks (G, mask_size) uint8: what dropout spares, one byte an element
+    begins (G,) int32: the first position of a sequence that is no padding
+    sequence, first, begin: the program's sequence, its first position and the sequence's first real
+        one, see `whose`; groups: G
+    INTERVALS: whether keys and values have vectors of intervals and positions; TRAIN: whether
+        dropout falls and activations are saved; RATE: of dropout; OVERLAP: see `in_turn`
 """
 
 import triton
 import triton.language as tl
 
 from fpt_model.engines.multiseed.by_row import scores_by_row, summed_by_row, values_by_row
-from fpt_model.engines.multiseed.inputs import looked_up
+from fpt_model.engines.multiseed.inputs import looked_up, numbers_of
 from fpt_model.engines.multiseed.saved import HAT, HAT2, VALUES, A, H, K, Q, V, X, at
 from fpt_model.engines.multiseed.tiles import (
     AHEAD,
@@ -28,6 +41,7 @@ from fpt_model.engines.multiseed.tiles import (
     bias_of,
     columns,
     in_turn,
+    keep_mask,
     layer_offset,
     matrix_columns,
     matrix_rows,
@@ -35,7 +49,6 @@ from fpt_model.engines.multiseed.tiles import (
     normed,
     product,
     read,
-    spared,
     tile,
     whose,
     write,
@@ -48,69 +61,105 @@ def project(
     T: tl.constexpr, M: tl.constexpr, P: tl.constexpr, D: tl.constexpr,
     N: tl.constexpr, LAYERS: tl.constexpr, INTERVALS: tl.constexpr, TRAIN: tl.constexpr,
 ):  # fmt: skip
-    """Query, key and value of a block's input x, saved; its normed query, into `x_out`.
+    """Query, key and value of a block's input, saved; its normed query, into `x_out`.
 
-    `places` (2, T, D) is added to key and value.
+    Args:
+        x: (M, D) float32, in registers: the block's input.
+        model: float32 weights of the block, for norms and biases.
+        halves: float16 weights of the block, for products.
+        places: (2, T, D) float32, position vectors that are added to key and value.
+        tiles: (13, L + 1, G, T, D), gets Q, K, V and, to train, X and HAT.
+        rsd_out: (2, L, G, T), gets the first norm's 1 / sd, to train.
+        x_out: (G, T, D) float32, gets the normed query, for the residual.
+        layer: number of the block.
     """
     half = halves.dtype.element_ty
     here = first * D + tile(M, D)
+
+    # normalise: the query alone comes from the normed input
     weight, bias = norm(model, 0, D)
-    query, hat, rsd = normed(x, weight, bias, N, D)
+    query, x_hat, rstd = normed(x, weight, bias, N, D)
     write(x_out + sequence.to(tl.int64) * T * D + here, query, first, begin, M)
     x, query = x.to(half), query.to(half)
+
+    # project: one loop over pieces of all three matrices, so that the next piece is on its way
+    # while this one is multiplied, from one matrix to the next too
     for n in tl.range(3 * (D // P), num_stages=AHEAD):
         matrix, left = n // (D // P), n % (D // P) * P
         w = matrix_rows(halves, matrix, left, P, D)
         out = product(tl.where(matrix == QUERY, query, x), tl.trans(w))
         out += bias_of(model, matrix, left, D, P)
+
+        # positions belong to keys and values
         place = first * D + columns(left, M, D, P)
         if INTERVALS:
             added = matrix != QUERY
             out += tl.load(places + (matrix - 1) * T * D + place, mask=added, other=0.0)
         to = at(tiles, matrix, layer, sequence, groups, LAYERS + 1, T * D)
         write(to + place, out, first, begin, M)
+
+    # save what the backward pass needs of the norm and of the products' operands
     if TRAIN:
         write(at(tiles, X, layer, sequence, groups, LAYERS + 1, T * D) + here, x, first, begin, M)
-        write(
-            at(tiles, HAT, layer, sequence, groups, LAYERS + 1, T * D) + here, hat, first, begin, M
-        )
+        hat_at = at(tiles, HAT, layer, sequence, groups, LAYERS + 1, T * D)
+        write(hat_at + here, x_hat, first, begin, M)
         rows = first + tl.arange(0, M)
-        tl.store(at(rsd_out, 0, layer, sequence, groups, LAYERS, T) + rows, rsd)
+        tl.store(at(rsd_out, 0, layer, sequence, groups, LAYERS, T) + rows, rstd)
 
 
 @triton.jit
 def enter(
-    model, halves, o_items, o_weeks, o_users, o_places, o_blocks, items, weeks, users, begins,
+    model, halves, offsets, o_places, o_blocks, ids, begins,
     masks, mask_size, places, tiles, rsd, x, size, batch, root,
     T: tl.constexpr, M: tl.constexpr, P: tl.constexpr, D: tl.constexpr,
-    N: tl.constexpr, IW: tl.constexpr, WW: tl.constexpr, UW: tl.constexpr,
-    IP: tl.constexpr, WP: tl.constexpr, UP: tl.constexpr,
+    N: tl.constexpr, INPUTS: tl.constexpr,
     LAYERS: tl.constexpr, INTERVALS: tl.constexpr, TRAIN: tl.constexpr, RATE: tl.constexpr,
     OVERLAP: tl.constexpr,
 ):  # fmt: skip
-    """The network's input and its projections. Grid (G·T/M,)."""
+    """The network's input and the projections of its first block. Grid (G·T/M,).
+
+    Args:
+        model: (S, size) float32, all weights.
+        halves: (S, size) float16, their copies for products.
+        offsets: of each of the INPUTS the first element of its table.
+        o_places, o_blocks: where positions and blocks begin.
+        ids: of each of the INPUTS its numbers, (G, T) or (G,) int32; 0 is padding.
+        begins: (G,) int32, first real position.
+        masks: (G, mask_size) uint8, dropout of the input comes first.
+        places: (S, L, 2, T, D) float32, position vectors of keys and values.
+        tiles: (13, L + 1, G, T, D) float16, gets the first block's Q, K, V, X and HAT.
+        rsd: (2, L, G, T) float32, gets 1 / sd of its first norm.
+        x: (G, T, D) float32, gets the normed query.
+        size: weights of a seed.
+        batch: sequences of a seed.
+        root: √N, by which looked-up vectors are multiplied.
+    """
+    # A batch is drawn a step ahead when we train, so its ids may be read before the launch before
+    # has ended: it still changes weights. To rank, that launch draws the batch.
     if not TRAIN:
-        in_turn(OVERLAP)  # the windows were chosen by the launch before
+        in_turn(OVERLAP)
     groups, sequence, first, begin = whose(begins, T, M)
-    if first + M <= begin:
+    if first + M <= begin:  # nothing but padding
         return
     here, rows = first * D + tile(M, D), first + tl.arange(0, M)
     seed, inside = sequence // batch, rows >= begin
-    item, week = tl.load(items + sequence * T + rows), tl.load(weeks + sequence * T + rows)
-    user = tl.load(users + sequence)
+
+    # load ids, then wait for the weights
+    numbers = numbers_of(ids, sequence, rows, T, INPUTS)
     if TRAIN:
         in_turn(OVERLAP)
     model += seed.to(tl.int64) * size
     halves += seed.to(tl.int64) * size + o_blocks
-    x0 = looked_up(
-        model, o_items, o_weeks, o_users, item, week, user, inside, M, D, IW, WW, UW, IP, WP, UP
-    )
-    x0 = x0 * root
+
+    # embed: look up, scale, add positions
+    x0 = looked_up(model, offsets, numbers, inside, M, D, INPUTS) * root
     if not INTERVALS:
         x0 += tl.load(model + o_places + here)
     if RATE > 0:
-        x0 = x0 * spared(masks + sequence.to(tl.int64) * mask_size + here, first, begin, M, RATE)
+        x0 = x0 * keep_mask(masks + sequence.to(tl.int64) * mask_size + here, first, begin, M, RATE)
     x0 = tl.where(inside[:, None], x0, 0.0)
+
+    # query, key and value of the first block
     places += (seed * LAYERS).to(tl.int64) * 2 * T * D
     project(
         x0, model + o_blocks, halves, places, tiles, rsd, x, sequence, groups, first, begin, 0,
@@ -120,10 +169,19 @@ def enter(
 
 @triton.jit
 def softmax(s, items, first, scale, T: tl.constexpr, M: tl.constexpr):
-    """Weights of the keys that M queries may see: real ones up to the query, and itself."""
+    """Weights of the keys that M queries may see: real ones up to the query, and itself.
+
+    Args:
+        s: (M, T) float32, scores.
+        items: (T,) int32 of the sequence; 0 is padding.
+        first: position of the first query.
+        scale: of scores, log2 e included: powers of two are what the hardware computes.
+    """
     row, key = first + tl.arange(0, M)[:, None], tl.arange(0, T)
     real = (tl.load(items + key) > 0)[None, :]
     key = key[None, :]
+
+    # A padded query sees itself: a row without any key would divide by zero.
     s = tl.where(((key <= row) & real) | (key == row), s * scale, float("-inf"))
     s = tl.exp2(s - tl.max(s, 1)[:, None])
     return s * (1 / tl.sum(s, 1))[:, None]
@@ -135,25 +193,41 @@ def pointwise(
     T: tl.constexpr, M: tl.constexpr, P: tl.constexpr, D: tl.constexpr,
     LAYERS: tl.constexpr, TRAIN: tl.constexpr, RATE: tl.constexpr,
 ):  # fmt: skip
-    """A block's two pointwise layers, onto their input y."""
+    """A block's two pointwise layers, onto their input.
+
+    Args:
+        y: (M, D) float32, in registers: what the second norm makes.
+        model, halves: the block's weights, float32 and float16.
+        tiles: (13, L + 1, G, T, D) float16, gets H, to train.
+        mask: the sequence's bytes of the block's dropout: on weights (T, T), then on the hidden
+            layer and the output, (T, D) each.
+    """
     half = halves.dtype.element_ty
     x, z = y.to(half), tl.zeros((M, D), tl.float32)
+
+    # Both layers by P hidden columns at a time: the hidden layer never needs all its registers.
     for left in tl.range(0, D, P, num_stages=AHEAD):
         w = matrix_rows(halves, FIRST, left, P, D)
         w2 = matrix_columns(halves, SECOND, left, P, D)
+
+        # hidden layer; dropout before ReLU, so that zero says dropped or negative alike
         place = first * D + columns(left, M, D, P)
         h = product(x, tl.trans(w)) + bias_of(model, FIRST, left, D, P)
         if RATE > 0:
-            h = h * spared(mask + T * T + place, first, begin, M, RATE)
+            h = h * keep_mask(mask + T * T + place, first, begin, M, RATE)
         h = tl.maximum(h, 0.0).to(half)
         if TRAIN:
             to = at(tiles, H, layer, sequence, groups, LAYERS + 1, T * D)
             write(to + place, h, first, begin, M)
+
+        # its part of the output
         z += product(h, tl.trans(w2))
+
+    # bias, dropout, residual
     z += bias_of(model, SECOND, 0, D, D)
     if RATE > 0:
         here = first * D + tile(M, D)
-        z = z * spared(mask + T * T + T * D + here, first, begin, M, RATE)
+        z = z * keep_mask(mask + T * T + T * D + here, first, begin, M, RATE)
     return y + z
 
 
@@ -168,19 +242,38 @@ def attend(
 ):  # fmt: skip
     """A block from its attention on, and the next one's projections unless LAST. Grid (G·T/M,).
 
-    `x` (G, T, D): the normed query becomes the next one's, or the block's output. `model` (S, P)
-    float32 for norms and biases, `halves` its copy for products. `masks` (G, mask_size). Weights
-    are saved with a minus where dropout takes them. `scale` of scores: log2 e / √N, as weights are
-    powers of two.
+    Args:
+        model: (S, size) float32, all weights: for norms and biases.
+        halves: (S, size) float16, their copies for products.
+        o_blocks: where blocks begin.
+        x: (G, T, D) float32, the normed query; becomes the next one's, or the block's output.
+        items: (G, T) int32, 0 is padding.
+        begins: (G,) int32, first real position.
+        chosen: (G,) int32, number of the sequence's window.
+        look_ups: (windows, T, T) int16, interval row of each pair, see `multiseed.intervals`.
+        tables: (S, L, 2, R, D) float16, interval vectors of keys and values.
+        places: (S, L, 2, T, D) float32, position vectors of keys and values.
+        masks: (G, mask_size) uint8, what dropout spares.
+        tiles: (13, L + 1, G, T, D) float16: Q, K, V are read; HAT2, H and the next block's written.
+        squares: (2, L, G, T, T) float16, gets A: weights, with a minus where dropout takes them.
+        rsd: (2, L, G, T) float32, gets 1 / sd of the second norm.
+        sums: (2, L, G, T, R) float16, gets VALUES: the weights' sums by interval row.
+        size: weights of a seed.
+        batch: sequences of a seed.
+        scale: of scores, log2 e / √N, as weights are powers of two.
+        layer: number of the block.
+        R, C: interval rows, and how many of them a loop takes at a time.
     """
     groups, sequence, first, begin = whose(begins, T, M)
-    if first + M <= begin:
+    if first + M <= begin:  # nothing but padding
         return
     if LAST and not TRAIN:  # noqa: SIM102 - decided when it is compiled; one position is ranked
         if first + M < T:
             return
     window = tl.load(chosen + sequence).to(tl.int64)
     in_turn(OVERLAP)
+
+    # where the program's part of everything lies
     seed = sequence // batch
     model += seed.to(tl.int64) * size + o_blocks + layer_offset(layer, D)
     halves += seed.to(tl.int64) * size + o_blocks + layer_offset(layer, D)
@@ -188,6 +281,8 @@ def attend(
     here, pairs = first * D + tile(M, D), first * T + tile(M, T)
     mask = masks + sequence.to(tl.int64) * mask_size + T * D + layer * (T * T + 2 * T * D)
     drawn = (seed * LAYERS + layer).to(tl.int64) * 2
+
+    # scores: q · (k + interval vector); keys have their positions already
     q = read(at(tiles, Q, layer, sequence, groups, LAYERS + 1, T * D) + here, first, begin, M)
     k = read(at(tiles, K, layer, sequence, groups, LAYERS + 1, T * D) + tile(T, D), 0, begin, T)
     s = product(q, tl.trans(k))
@@ -196,33 +291,42 @@ def attend(
         tables += drawn * R * D
         look_up = read(look_ups + window * T * T + pairs, first, begin, M).to(tl.int32)
         s += scores_by_row(q, tables, look_up, sums, first, begin, M, D, R, C)
+
+    # softmax, dropout; the sign saves the mask with the weight, at no memory of its own
     a = softmax(s, items + sequence * T, first, scale, T, M)
     if TRAIN:
         signed = a
         if RATE > 0:
-            factor = spared(mask + pairs, first, begin, M, RATE)
+            factor = keep_mask(mask + pairs, first, begin, M, RATE)
             signed = tl.where(factor > 0, a, -a)
             a = a * factor
         weights = at(squares, A, layer, sequence, groups, LAYERS, T * T)
         write(weights + pairs, signed, first, begin, M)
+
+    # accumulate: weights · (v + interval vector); values have their positions already
     v = read(at(tiles, V, layer, sequence, groups, LAYERS + 1, T * D) + tile(T, D), 0, begin, T)
     o = product(a.to(half), v)
     if INTERVALS:
         summed_by_row(a, look_up, sums, M, R)
         o += values_by_row(sums, tables + R * D, first, begin, M, D, R, C)
+
+    # residual onto the normed query, second norm
     wide = sequence.to(tl.int64) * T * D
     weight, bias = norm(model, 1, D)
-    y, hat, rsd2 = normed(read(x + wide + here, first, begin, M) + o, weight, bias, N, D)
+    y, x_hat, rstd = normed(read(x + wide + here, first, begin, M) + o, weight, bias, N, D)
     if TRAIN:
-        write(
-            at(tiles, HAT2, layer, sequence, groups, LAYERS + 1, T * D) + here, hat, first, begin, M
-        )
+        hat_at = at(tiles, HAT2, layer, sequence, groups, LAYERS + 1, T * D)
+        write(hat_at + here, x_hat, first, begin, M)
         rows = first + tl.arange(0, M)
-        tl.store(at(rsd, 1, layer, sequence, groups, LAYERS, T) + rows, rsd2)
+        tl.store(at(rsd, 1, layer, sequence, groups, LAYERS, T) + rows, rstd)
+
+    # pointwise layers
     out = pointwise(
         y, model, halves, tiles, mask, sequence, groups, first, begin, layer,
         T, M, P, D, LAYERS, TRAIN, RATE,
     )  # fmt: skip
+
+    # the block's output, or the next block's projections of it
     if LAST:
         write(x + wide + here, out, first, begin, M)
     else:

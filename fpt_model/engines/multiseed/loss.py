@@ -3,7 +3,8 @@
 import triton
 import triton.language as tl
 
-from fpt_model.engines.multiseed import layout
+from fpt_model.engines.gpu import layout
+from fpt_model.engines.gpu.losses import softplus
 from fpt_model.engines.multiseed.tiles import add_whole, normed, normed_backward, read, write
 
 BLOCK = tl.constexpr(layout.BLOCK)
@@ -17,13 +18,26 @@ def loss_slopes(
 ):  # fmt: skip
     """Gradient of what the last norm takes, (M, D), by binary cross-entropy; that of the items.
 
-    Leaves what the last norm makes (hat) and the gradient of what it gives (dn) to `sums.py`.
-    `x`, `hat_out` and `dn_out` are places of the tile.
+    Leaves what the last norm makes and the gradient of what it gives to `sums.py`.
+
+    Args:
+        model: (size,) float32, the seed's weights.
+        o_items, o_norm: where the items and the last norm begin.
+        scattered: (scattered_size,) int64 of the seed, gets the items' gradient.
+        x: places (M, D) float32, the last block's output.
+        targets, negatives: (M,) int32 items, targets 0 where there is none.
+        losses: (M,) float32, gets the loss of each position.
+        hat_out, dn_out: places (M, D) float16, get x_hat and its gradient after the weight.
+        first, begin: the program's first position, and the sequence's first real one.
+        IW, IP: width of an item's vector, and elements from one to the next.
     """
+    # normalise
     d, m = tl.arange(0, D), tl.arange(0, M)
     weight = tl.load(model + o_norm + d)
     bias = tl.load(model + o_norm + BLOCK + d)
-    f, hat, rsd = normed(read(x, first, begin, M), weight, bias, N, D)
+    f, x_hat, rstd = normed(read(x, first, begin, M), weight, bias, N, D)
+
+    # load both items' vectors
     target, negative = tl.load(targets + m), tl.load(negatives + m)
     real = target > 0
     used = real[:, None] & (d < IW)[None, :]
@@ -31,20 +45,20 @@ def loss_slopes(
     to_negative = negative[:, None] * IP + d[None, :]
     wanted = tl.load(model + o_items + to_target, mask=used, other=0.0)
     unwanted = tl.load(model + o_items + to_negative, mask=used, other=0.0)
+
+    # scores and loss
     up, down = tl.sum(f * wanted, 1), tl.sum(f * unwanted, 1)
     loss = softplus(-up) + softplus(down)
     tl.store(losses + m, tl.where(real, loss, 0.0))
+
+    # gradients of scores, of the normed vector, of the items
     slope_up = tl.where(real, tl.sigmoid(up) - 1, 0.0)
     slope_down = tl.where(real, tl.sigmoid(down), 0.0)
     df = slope_up[:, None] * wanted + slope_down[:, None] * unwanted
     add_whole(scattered + o_items + to_target, slope_up[:, None] * f, used)
     add_whole(scattered + o_items + to_negative, slope_down[:, None] * f, used)
-    write(hat_out, hat, first, begin, M)
+
+    # last norm
+    write(hat_out, x_hat, first, begin, M)
     write(dn_out, df, first, begin, M)
-    return normed_backward(df, hat, rsd, weight, N, D)
-
-
-@triton.jit
-def softplus(x):
-    """log(1 + exp(x))."""
-    return tl.maximum(x, 0.0) + tl.log(1 + tl.exp(-tl.abs(x)))
+    return normed_backward(df, x_hat, rstd, weight, N, D)

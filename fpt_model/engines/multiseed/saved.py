@@ -17,5 +17,11 @@ VALUES, KEYS = tl.constexpr(0), tl.constexpr(1)  # sums by row of these
 
 @triton.jit
 def at(saved, kind, layer, sequence, groups, LAYERS: tl.constexpr, SIZE: tl.constexpr):
-    """Where `saved` (kinds, LAYERS, G, SIZE) has that of a sequence."""
+    """Where a sequence's part of what was saved lies.
+
+    Args:
+        saved: (kinds, LAYERS, G, SIZE).
+        kind, layer, sequence: which.
+        groups: G.
+    """
     return saved + (groups * (layer + kind * LAYERS) + sequence).to(tl.int64) * SIZE

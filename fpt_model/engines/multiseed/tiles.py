@@ -7,7 +7,7 @@ import triton
 import triton.language as tl
 from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 
-from fpt_model.engines.multiseed import layout
+from fpt_model.engines.gpu import layout
 
 BLOCK = tl.constexpr(layout.BLOCK)
 QUERY, KEY, VALUE, FIRST, SECOND = (tl.constexpr(n) for n in range(5))  # matrices of a block
@@ -17,7 +17,11 @@ FIXED = tl.constexpr(float(2**40))  # one, where reals are added as whole number
 
 @triton.jit
 def in_turn(OVERLAP: tl.constexpr):
-    """Wait for the launch before to end, and let the next one take its places meanwhile."""
+    """Wait for the launch before to end, and let the next one take its places meanwhile.
+
+    This is programmatic dependent launch: what a program does before is hidden behind the launch
+    before, and must not need what that one writes.
+    """
     if OVERLAP:
         gdc_wait()
         gdc_launch_dependents()
@@ -41,6 +45,9 @@ def whose(begins, T: tl.constexpr, M: tl.constexpr):
     first row of the sequence that is no padding.
 
     May be asked before `in_turn`: a step's draws were over before the last step's Adam began.
+
+    Args:
+        begins: (G,) int32.
     """
     program = tl.program_id(0)
     sequence = program // (T // M)
@@ -62,27 +69,44 @@ def write(places, values, first, begin, M: tl.constexpr):
 
 
 @triton.jit
-def spared(masks, first, begin, M: tl.constexpr, RATE: tl.constexpr):
+def keep_mask(masks, first, begin, M: tl.constexpr, RATE: tl.constexpr):
     """Factors of a dropout at places that `multiseed.inputs.draw` has drawn, see `read`."""
     return read(masks, first, begin, M).to(tl.float32) * (1 / (1 - RATE))
 
 
 @triton.jit
 def normed(x, weight, bias, n, D: tl.constexpr):
-    """LayerNorm over the first n columns; also (x - mean) / sd, and 1 / sd."""
+    """LayerNorm over the first n columns; also (x - mean) / sd, and 1 / sd.
+
+    Args:
+        x: (M, D) float32, zero from column n on.
+        weight, bias: (D,) float32.
+    """
     inside = (tl.arange(0, D) < n)[None, :]
+
+    # Padding would join the variance once the mean is taken off: it is masked.
     mean = tl.sum(x, 1) / n
     centred = tl.where(inside, x - mean[:, None], 0.0)
-    rsd = 1 / tl.sqrt(tl.sum(centred * centred, 1) / n + 1e-8)
-    hat = centred * rsd[:, None]
-    return hat * weight[None, :] + bias[None, :], hat, rsd
+    rstd = 1 / tl.sqrt(tl.sum(centred * centred, 1) / n + 1e-8)
+    x_hat = centred * rstd[:, None]
+    return x_hat * weight[None, :] + bias[None, :], x_hat, rstd
 
 
 @triton.jit
 def normed_backward(dy, hat, rsd, weight, n, D: tl.constexpr):
-    """Gradient of the input of a LayerNorm."""
+    """Gradient of the input of a LayerNorm, (M, D).
+
+    Args:
+        dy: (M, D) float32, gradient of its output.
+        hat: (M, D) float32, (x - mean) / sd.
+        rsd: (M,) float32, 1 / sd.
+        weight: (D,) float32.
+        n: columns that are no padding.
+    """
     inside = (tl.arange(0, D) < n)[None, :]
     dhat = dy * weight[None, :]
+
+    # dx = (dhat - mean(dhat) - hat · mean(dhat · hat)) / sd
     inner = tl.sum(dhat * hat, 1) / n
     dx = (dhat - (tl.sum(dhat, 1) / n)[:, None] - hat * inner[:, None]) * rsd[:, None]
     return tl.where(inside, dx, 0.0)
@@ -146,17 +170,31 @@ def bias_of(model, matrix, begin, D: tl.constexpr, C: tl.constexpr):
 
 @triton.jit
 def from_first(sum1, first1, sum2, first2):
-    """Adds up, anew from each first one: the step of a scan."""
+    """Adds up, anew from each first one: the step of a scan.
+
+    Args:
+        sum1, first1: sum and flag of what comes before.
+        sum2, first2: of what follows.
+    """
     return tl.where(first2 > 0, sum2, sum1 + sum2), first1 | first2
 
 
 @triton.jit
 def whole(values):
-    """Reals as whole numbers, whose sum is the same in any order."""
+    """Reals as whole numbers, whose sum is the same in any order: what threads add up repeats to
+    the bit. 2^40 to one leaves room for sums up to 2^23.
+    """
     return tl.floor(values.to(tl.float64) * FIXED + 0.5).to(tl.int64)
 
 
 @triton.jit
 def add_whole(pointers, values, mask):
-    """Scatter and add."""
+    """Scatter and add.
+
+    Args:
+        pointers: int64, of any shape.
+        values: reals, of the same shape.
+        mask: which are added.
+    """
+    # relaxed: nobody reads before the launch has ended
     tl.atomic_add(pointers, whole(values), mask=mask, sem="relaxed")

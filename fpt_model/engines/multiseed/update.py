@@ -3,14 +3,22 @@
 Gradients so far are of a sum over positions, which keeps them in the range of float16; here they
 are divided by the number of positions.
 
-Letters: S seeds.
+Letters: S seeds, L blocks (LAYERS).
+
+Arguments that many kernels here have:
+
+    model (S, size) float32: all weights, see `multiseed.layout`
+    scattered (S, scattered_size) int64: gradients of looked-up tables, in units of 1 / FIXED
+    keys (S, 2), clock (S,), step: counter-based random bits, see `gpu.rng`
+    n_real (S, steps) int32: positions that have a target, by step
+    spans (tables, 2) int32: first and last block of elements of each penalised table
 """
 
 import triton
 import triton.language as tl
 
-from fpt_model.engines.multiseed.chance import step_key
-from fpt_model.engines.multiseed.groups import pair_slopes, pairs_of
+from fpt_model.engines.gpu.groups import group_pairs
+from fpt_model.engines.gpu.rng import step_key
 from fpt_model.engines.multiseed.inputs import dropped
 from fpt_model.engines.multiseed.tiles import FIXED, add_whole, in_turn, whole
 
@@ -23,25 +31,37 @@ def group_slopes(
 ):  # fmt: skip
     """Weighted group loss of random pairs, and its gradient, if grouped. Grid (S, pairs / PAIRS).
 
-    `losses` (S, pairs), padded.
+    Args:
+        model: (S, size) float32.
+        scattered: (S, scattered_size) int64, gets the users' gradient.
+        o_users: where users begin.
+        keys, clock, step: counter-based random bits.
+        n_real: (S, steps) int32.
+        groups: (S, n_users + 1) int32, of users; -1 while there are none.
+        losses: (S, pairs) float32, padded.
+        size, scattered_size: elements of a seed.
+        pairs: of users in a step.
+        margin, weight: of the group loss.
+        PAIRS: pairs of a program.
+        UP: padded width of a user's vector.
     """
     seed, part = tl.program_id(0), tl.program_id(1)
     model += seed.to(tl.int64) * size + o_users
     scattered += seed.to(tl.int64) * scattered_size + o_users
     groups += seed * (n_users + 1)
+
+    # gradients are divided by the number of positions in the end, this loss is not
     count = tl.load(n_real + seed * steps + step).to(tl.float32)
+
     key, key2 = step_key(keys, clock, seed, step)
-    p, w = part * PAIRS + tl.arange(0, PAIRS), tl.arange(0, UP)[None, :]
-    there = (p < pairs) & (tl.load(groups + 1) >= 0)
-    u, v = pairs_of(key, key2, p, n_users)
-    same = tl.load(groups + u) == tl.load(groups + v)
-    x = tl.load(model + u[:, None] * UP + w)
-    y = tl.load(model + v[:, None] * UP + w)
-    loss, dx, dy = pair_slopes(x, y, same, there, margin, weight, count)
+    p = part * PAIRS + tl.arange(0, PAIRS)
+    loss, at_x, at_y, dx, dy, mask = group_pairs(
+        model, groups, key, key2, p, n_users, pairs, margin, weight, count, UP, UP, UP
+    )
     place = seed * tl.num_programs(1) * PAIRS + p
     tl.store(losses + place, loss)
-    add_whole(scattered + u[:, None] * UP + w, dx, there[:, None])
-    add_whole(scattered + v[:, None] * UP + w, dy, there[:, None])
+    add_whole(scattered + at_x, dx, mask)
+    add_whole(scattered + at_y, dy, mask)
 
 
 @triton.jit(do_not_specialize=["step"])
@@ -53,13 +73,30 @@ def sum_up(
 ):  # fmt: skip
     """The step's loss, and the norms of the penalised tables. Grid (S,).
 
-    `record` (S, steps); `group_losses` (S, PAIRS), PAIRS may be 0; `squares` (S, blocks): sums of
-    squares as Adam left them; `spans` (tables, 2): first and last block of a table.
+    Args:
+        squares: (S, blocks) int64, sums of squares as Adam left them, in units of 1 / FIXED.
+        spans: (tables, 2) int32.
+        losses: (S, positions) float32, of positions.
+        group_losses: (S, PAIRS) float32, weighted, of pairs.
+        n_real: (S, steps) int32.
+        record: (S, steps) float32, gets the loss.
+        norms_out: (S, tables) float32, gets the norms.
+        n_blocks, positions: elements of a seed in `squares` and in `losses`.
+        l2: weight of the norms.
+        TABLES: penalised ones.
+        P: positions as a power of two.
+        PAIRS: may be 0.
+        CHUNK, CHUNKS: elements at a time, and how often for the longest table.
     """
     seed = tl.program_id(0)
     p = tl.arange(0, P)
+
+    # mean loss of the positions
     loss = tl.sum(tl.load(losses + seed * positions + p, mask=p < positions, other=0.0), 0)
     loss = loss / tl.load(n_real + seed * steps + step).to(tl.float32)
+
+    # Norm penalty. Whole numbers add up to the same in any order: a resumed training sums squares
+    # up anew.
     for table in tl.static_range(TABLES):
         low, high = tl.load(spans + 2 * table), tl.load(spans + 2 * table + 1)
         total = tl.zeros((CHUNK,), tl.int64)
@@ -69,8 +106,12 @@ def sum_up(
         norm = tl.sqrt((tl.sum(total, 0).to(tl.float64) * (1 / FIXED)).to(tl.float32))
         tl.store(norms_out + seed * TABLES + table, norm)
         loss += l2 * norm
+
+    # group loss
     if PAIRS > 0:
         loss += tl.sum(tl.load(group_losses + seed * PAIRS + tl.arange(0, PAIRS)), 0)
+
+    # write
     tl.store(record + seed * steps + step, loss)
 
 
@@ -86,43 +127,80 @@ def adam(
     """One step of Adam over all weights; empties `scattered`. Grid (blocks, S).
 
     Leaves the interval and position vectors with the dropout of the next step.
+
+    Args:
+        model: (S, size) float32, weights.
+        halves: (S, size) float16, their copies for products.
+        moments, squares_of: (S, size) float32, Adam's running means of gradients and their squares.
+        scattered: (S, scattered_size) int64, gradients of looked-up tables; left zero.
+        dense: (S, SPLIT, dense_size) float32, partial sums of all other gradients.
+        penalised: (blocks,) int32, the number of the penalised table that a block is of, or -1.
+        spans: (tables, 2) int32.
+        norms: (S, tables) float32, as `sum_up` left them.
+        squares: (S, blocks) int64, gets sums of the new weights' squares.
+        n_real: (S, steps) int32.
+        keys, clock, step: counter-based random bits.
+        tables, places: (S, L, 2, R, D) float16 and (S, L, 2, T, D) float32, see `inputs.dropped`.
+        size, scattered_size, dense_size, n_blocks: elements of a seed, or of a part of it.
+        shared: elements of tables that all blocks use: each block has sums of its own for them.
+        l2: weight of the norms.
+        rate, beta1, beta2: learning rate and decays of Adam.
+        SPLIT: partial sums.
+        TABLES: penalised tables.
+        TABLE, PLACES: elements of an interval and of a position table.
+        BLOCK: elements of a program.
+        RATE: of dropout.
     """
     in_turn(OVERLAP)
     block, seed = tl.program_id(0), tl.program_id(1)
     e = tl.arange(0, BLOCK)
     place = block * BLOCK + e
     wide = seed.to(tl.int64) * size + place
-    # all that can be on its way together
+
+    # load: all that can be on its way together
     p, m, v = tl.load(model + wide), tl.load(moments + wide), tl.load(squares_of + wide)
     positions = tl.load(n_real + seed * steps + step).to(tl.float32)
     count = (tl.load(clock + seed) + step + 1).to(tl.float32)
     table = tl.load(penalised + block)
+
+    # gradient of a looked-up table: whole numbers to reals, and zero for the next step
     if block * BLOCK < scattered_size:
         source = scattered + seed.to(tl.int64) * scattered_size + place
         g = (tl.load(source).to(tl.float64) * (1 / FIXED)).to(tl.float32)
         tl.debug_barrier()  # the thread that empties a place need not be the one that reads it
         tl.store(source, tl.zeros((BLOCK,), tl.int64))
     else:
+        # gradient of any other: sums of parts, in their order
         g = tl.zeros((BLOCK,), tl.float32)
         parts = dense + seed.to(tl.int64) * SPLIT * dense_size + place - scattered_size
         for part in tl.static_range(SPLIT):
             g += tl.load(parts + part * dense_size)
+
+        # A table that all blocks use has sums of each block; items, table 0, are looked up.
         if table > 0:
             for layer in tl.static_range(1, LAYERS if INTERVALS else 1):
                 for part in tl.static_range(SPLIT):
                     g += tl.load(parts + part * dense_size + layer * shared)
+
+    # mean over positions, norm penalty: its gradient is p / norm
     g = g / positions
     if table >= 0:
         g += l2 * p / tl.maximum(tl.load(norms + seed * TABLES + table), 1e-30)
+
+    # Adam; a power of a decay by its logarithm
     m = beta1 * m + (1 - beta1) * g
     v = beta2 * v + (1 - beta2) * g * g
     unbiased1 = 1 - tl.exp(count * tl.log(beta1))
     unbiased2 = 1 - tl.exp(count * tl.log(beta2))
     p -= rate / unbiased1 * m / (tl.sqrt(v / unbiased2) + 1e-8)
+
+    # write the weights, their copies for products and the moments
     tl.store(model + wide, p)
     tl.store(halves + wide, p.to(halves.dtype.element_ty))
     tl.store(moments + wide, m)
     tl.store(squares_of + wide, v)
+
+    # what the next step needs: squares for the norms, tables with their dropout
     if table >= 0:
         tl.store(squares + seed * n_blocks + block, tl.sum(whole(p * p), 0))
     if INTERVALS:  # noqa: SIM102 - decided when it is compiled
