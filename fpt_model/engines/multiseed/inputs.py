@@ -264,7 +264,7 @@ def looked_up(
     column = tl.zeros((M, 1), tl.int32) + tl.arange(0, D)[None, :]
     x = tl.zeros((M, D), tl.float32)
     for n in tl.static_range(len(INPUTS)):
-        x += vectors(model + offsets[n], numbers[n], inside, column, INPUTS[n])
+        x += vectors(model + offsets[n], numbers[n], inside, column, tl.constexpr(INPUTS[n]))
     return x
 
 
