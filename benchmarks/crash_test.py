@@ -34,7 +34,7 @@ import threading
 import time
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -247,7 +247,7 @@ class Typed(Place):
 
     def do(
         self,
-        scenario: Scenario,
+        scenario: Scenario,  # noqa: ARG002 - there is one
         environment: dict[str, str] | None = None,
         kill_after: float | None = None,
     ) -> tuple[int, float]:
@@ -601,6 +601,16 @@ def _side_by_side(works: Sequence[Callable[[], None]]) -> None:
         raise errors[0]
 
 
+def typed(folder: Path, faults: Callable[[Seen], Iterable[Fault]], report: Report) -> None:
+    """Let faults happen to the real command line."""
+    place = Typed(folder / "typed", folder / "small.zip")
+    scenario = Scenario("typed run", "", "", lambda _: {}, _nothing)
+    whole = undisturbed(place, scenario)
+    for fault in faults(whole):
+        disturb(place, scenario, whole, fault, report, threading.Lock())
+    place.end()
+
+
 def write_archive(path: Path) -> Path:
     """Few users go round the items, a day apart; some wander, to stay human."""
     rows = []
@@ -649,12 +659,7 @@ def main() -> None:
         )
         places = {name for one in seen.values() for name in one.places}
         if asked.typed:
-            place = Typed(folder / "typed", folder / "small.zip")
-            scenario = Scenario("typed run", "", "", lambda _: {}, _nothing)
-            whole = undisturbed(place, scenario)
-            for fault in islice(_typed(whole, rng), asked.typed):
-                disturb(place, scenario, whole, fault, report, threading.Lock())
-            place.end()
+            typed(folder, lambda whole: islice(_typed(whole, rng), asked.typed), report)
     finally:
         if asked.keep is None:
             shutil.rmtree(folder, ignore_errors=True)

@@ -17,14 +17,13 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
+from harness import ROOT, Row, job, write_jobs
 from results import Result, add_arguments, command, keep, versions
 
 from fpt_model.config import resolve
 
-ROOT = Path(__file__).parents[1]
 LADDER = ("tisasrec", "tisasrec_plus", "tisasrec_plus_plus", "sas_fpt")
 # name: preset, and models by kind of data
 LISTS: dict[str, tuple[str, Mapping[str, tuple[str, ...]]]] = {
@@ -69,7 +68,7 @@ def measure(name: str, asked: argparse.Namespace) -> int:
     return int(bool(different))
 
 
-def jobs(name: str, asked: argparse.Namespace, epochs: int | None = None) -> Iterator[Any]:
+def jobs(name: str, asked: argparse.Namespace, epochs: int | None = None) -> Iterator[Row]:
     """Rows of a jobs file."""
     preset, models = LISTS[name]
     settings = dict(pair.split("=", 1) for pair in asked.set)
@@ -77,20 +76,16 @@ def jobs(name: str, asked: argparse.Namespace, epochs: int | None = None) -> Ite
     for kind, of_kind in models.items():
         for model in of_kind:
             for seed in range(asked.seeds):
-                yield {
-                    "sequences": str(getattr(asked, kind).resolve()),
-                    "output": f"runs/{kind}-{model}-{seed}",
-                    "config": resolve(model, preset, settings).to_dict(),
-                    "seed": seed,
-                }
+                config = resolve(model, preset, settings).to_dict()
+                path, output = getattr(asked, kind).resolve(), f"runs/{kind}-{model}-{seed}"
+                yield job(path, output, config, seed)
 
 
-def train(name: str, rows: list[Any], gpus: int, folder: Path) -> float:
+def train(name: str, rows: list[Row], gpus: int, folder: Path) -> float:
     """Seconds of `train-all`. Its events go to a file, each with the second of its arrival."""
     place = folder.resolve() / name
     shutil.rmtree(place, ignore_errors=True)
-    place.mkdir(parents=True)
-    (place / "jobs.json").write_text(json.dumps({"jobs": rows}))
+    write_jobs(place / "jobs.json", rows)
     words = ["--gpus", str(gpus)] if on_gpu() else ["--device", "cpu", "--cpu-processes", str(gpus)]
     program = [sys.executable, "-m", "fpt_model", "train-all", "--jobs", str(place / "jobs.json")]
     began = time.perf_counter()
