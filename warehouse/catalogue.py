@@ -36,6 +36,7 @@ from warehouse.home import Home
 from warehouse.identity import code_version, sha256_of
 from warehouse.placing import put_in_place, put_link_in_place
 from warehouse.records import Published
+from warehouse.renamed import rename
 from warehouse.run_figures import KEPT as KEPT_FIGURES
 from warehouse.run_figures import bring_up_to_date, figure_files
 from warehouse.store import show_listed
@@ -338,6 +339,7 @@ def create_schema(connection: duckdb.DuckDBPyConnection, home: Home = NO_HOME) -
     drop_definitions(connection, KEYS)
     show_listed(connection, home, KEYS)
     connection.execute(statements("publish/import_splits"))
+    rename(connection)
     for path in view_files():
         connection.execute(path.read_text(encoding="utf-8"))
     comment_columns(connection, without=KEYS)

@@ -17,12 +17,12 @@ import torch
 
 from fpt_model.config import Config
 from fpt_model.data.sequences import Sequences, load
-from fpt_model.engines.choose import device_name, engine_of, trainers_of
+from fpt_model.engines.choose import device_name, engine_of
 from fpt_model.errors import InterruptedTrainingError, ModelError
 from fpt_model.files.checkpoints import State, read_latest, write, write_latest, write_whole
 from fpt_model.files.faults import point
 from fpt_model.files.finished import BEST, EPOCHS, RECORD, problem, read_record, written_record
-from fpt_model.training.trainer import Chosen, Trainer
+from fpt_model.training.trainer import Chosen, Trainer, trainers_of
 from fpt_model.variants import AnyConfig
 from fpt_model.version import code_version
 
@@ -155,17 +155,17 @@ def _trained(
         run.resume()
         start = {"model": config.model, "seed": run.trainer.seed, "device": device_name(device)}
         tell({"event": "start", "engine": chosen, **start})
-    with _Signals() as signals:
+    with Signals() as signals:
         _loop(runs, signals)
     return {trainer.seed: trainer for trainer in trainers}
 
 
-class _Signals:
+class Signals:
     """Notes SIGTERM and SIGINT, so that a step is finished before the training ends."""
 
     received: int | None = None
 
-    def __enter__(self) -> "_Signals":
+    def __enter__(self) -> "Signals":
         numbers = (signal.SIGTERM, signal.SIGINT)
         self._before = {number: signal.signal(number, self._note) for number in numbers}
         return self
@@ -184,7 +184,7 @@ class Run:
     def __init__(self, folder: Path, trainer: Trainer, order: Order, tell: Tell) -> None:
         self.folder, self.trainer, self.order = folder, trainer, order
         self.tell: Tell = lambda event: tell(event | {"seed": trainer.seed})
-        trainer.say = lambda text: self.tell({"event": "note", "text": text})
+        trainer.training.say = lambda text: self.tell({"event": "note", "text": text})
         self.started = ""
         self.saved = time.monotonic()
 
@@ -247,7 +247,7 @@ class Run:
         self.tell({"event": "done", "best_epoch": best.best_epoch, "valid_ndcg_10": best.best_ndcg})
 
 
-def _loop(runs: Sequence[Run], signals: _Signals) -> None:
+def _loop(runs: Sequence[Run], signals: Signals) -> None:
     """Epochs of all, until each is finished; side by side they share the time."""
     for run in runs:
         if run.trainer.finished:  # it died between its last checkpoint and its results
@@ -326,7 +326,7 @@ def _finish(folder: Path, trainer: Trainer, order: Order, started: str) -> None:
     sha256 = write(folder / BEST, State(trainer.best, kept))
     lines = "".join(json.dumps(record) + "\n" for record in progress.epochs)
     facts = {
-        "device": device_name(trainer.rows.device),
+        "device": device_name(trainer.sequences.items.device),
         "started_at": started,
         "train_seconds": progress.seconds + (chosen.seconds if chosen else 0.0),
         "best_epoch": progress.best_epoch,
@@ -352,6 +352,7 @@ def write_record(
     write_whole(folder / EPOCHS, epochs.encode())
     record = order.to_dict() | {
         "sequences_sha256": sequences.sha256,
+        "interactions": len(sequences.items),
         "versions": versions(),
         "finished_at": datetime.now(UTC).isoformat(),
     }

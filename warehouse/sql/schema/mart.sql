@@ -51,7 +51,7 @@ COMMENT ON COLUMN mart.training_runs.run_id IS 'Hash of the sequences, the confi
 COMMENT ON COLUMN mart.training_runs.model IS 'Slug of the variant, e.g. sas_fpt.';
 COMMENT ON COLUMN mart.training_runs.preset IS 'Named settings it started from, e.g. paper; with what was changed by hand, e.g. quick item_width=64.';
 COMMENT ON COLUMN mart.training_runs.seed IS 'Seed of everything random in the training.';
-COMMENT ON COLUMN mart.training_runs.config IS 'Every setting, as used.';
+COMMENT ON COLUMN mart.training_runs.config IS 'Every setting, as used, by the names of the code that trained.';
 COMMENT ON COLUMN mart.training_runs.device IS 'Device it ran on, e.g. cpu or the GPU''s name.';
 COMMENT ON COLUMN mart.training_runs.versions IS 'Versions of Python and the libraries it ran with.';
 COMMENT ON COLUMN mart.training_runs.started_at IS 'When training started (UTC).';
