@@ -8,7 +8,7 @@ from typing import Any
 
 import duckdb
 
-from warehouse.catalogue import catalogues, give_to_readers, reading, writing
+from warehouse.catalogue import catalogues, fetch_all, give_to_readers, reading, writing
 from warehouse.commands import Given, Trained, import_command, run_command
 from warehouse.database import is_held, locked, statements, utc_now
 from warehouse.errors import RefusedError
@@ -43,8 +43,7 @@ class Forgotten:
 def forgotten_users(home: Home, dataset: str) -> frozenset[User]:
     """Users who are left out of every load of a data set: numbers, of own data ids."""
     query = "SELECT user_key, raw_user_id FROM raw.forgotten WHERE dataset = ?"
-    with reading(home) as connection:
-        rows = connection.execute(query, [dataset]).fetchall()
+    rows = fetch_all(home, query, [dataset])
     return frozenset(number if key is None else key for key, number in rows)
 
 
