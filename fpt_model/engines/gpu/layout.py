@@ -84,6 +84,11 @@ class Layout:
         """First element of a tensor; 0 for one that the model lacks."""
         return self.places[name].offset if name in self.places else 0
 
+    @property
+    def tables(self) -> tuple[int, ...]:
+        """First element of the table of each input."""
+        return tuple(self.places[name].offset for name in LOOKED_UP if name in self.places)
+
     def pack(self, tensors: Mapping[str, Tensor], flat: Tensor) -> None:
         """Write a state dict into `flat`, (P,)."""
         for name, place in self.places.items():
@@ -110,11 +115,6 @@ class Layout:
             flat.zero_()
             if moments:
                 self.pack({name: moments[f"{kind}.{name}"] for name in self.places}, flat)
-
-    @property
-    def tables(self) -> tuple[int, ...]:
-        """First element of the table of each input."""
-        return tuple(self.places[name].offset for name in LOOKED_UP if name in self.places)
 
     def index_blocks(self, names: Sequence[str], device: torch.device) -> tuple[Tensor, Tensor]:
         """Of these tables: first and last block, exclusive, of each, (tables, 2) int32; and the

@@ -14,9 +14,7 @@ Arguments that many kernels here have:
     key (3,) int64: two words of the step's random bits, and the number of the step from 1
     flat (P,) float32: all weights; o_… is where a tensor begins
     scattered (P',) int64: gradients of the weights that come first, in units of 1 / `WHOLE`
-    IW, WW, UW, RW: widths of item, week, user and rating vectors, side by side in D columns
-    IS, WS, US, RS: elements from row to row of their tables
-    IP, WP, UP, RP: widths of their tiles, powers of two
+    INPUTS: of each input the numbers of gpu/features.py
     POSITIONS: whether position vectors are part of the input; RATE: of dropout
 """
 
@@ -128,8 +126,8 @@ def _embed(
     mask = here[:, None] & (w < INPUT[WIDTH])[None, :]
 
     # look up, scale
-    rows = flat + table + ids[:, None] * INPUT[STRIDE] + w[None, :]
-    values = tl.load(rows, mask=mask, other=0.0) * root
+    own = flat + table + ids[:, None] * INPUT[STRIDE] + w[None, :]
+    values = tl.load(own, mask=mask, other=0.0) * root
 
     # positions, dropout
     if POSITIONS:
@@ -138,8 +136,6 @@ def _embed(
     at = t[:, None] * K + INPUT[AT] + w[None, :]
     if RATE > 0:
         values = dropout(values, fast_bits(key1, key2, EMBEDDING, at), RATE)
-
-    # write
     tl.store(x + at, values.to(x.dtype.element_ty), mask=mask)
 
 
@@ -156,10 +152,11 @@ def lay_out(
     Args:
         now: (4, B + 1) int32.
         key: (3,) int64.
-        flat: (P,) float32; offsets, o_places: where the table of each of the INPUTS, items first,
-            and the positions begin.
-        all_numbers, all_times, all_asked: (interactions,) int32, the data; numbers of each input.
-        numbers, times, asked: (N,) int32, get those of tokens.
+        flat: (P,) float32; offsets, o_places: where the inputs' tables and the positions begin.
+        all_numbers: of each input (interactions,) int32, the data; items are the first.
+        all_times, all_asked: (interactions,) int32, the data.
+        numbers: of each input (N,) int32, get those of tokens.
+        times, asked: (N,) int32, get those of tokens.
         targets: (N,) int32, gets the items that came next, if TRAIN.
         sequence: (N,) int32, gets the number of each token's sequence, if TRAIN.
         x: (N, K) float16, gets the inputs.
@@ -195,9 +192,8 @@ def lay_out(
     # inputs: a part of the columns from each table
     _embed(
         x, flat, offsets[0], items, o_places, t, here, key1, key2, root, place,
-        INPUTS[0], K, POSITIONS, RATE,
+        tl.constexpr(INPUTS[0]), K, POSITIONS, RATE,
     )  # fmt: skip
-
     for n in tl.static_range(1, len(INPUTS)):
         if INPUTS[n][PER] == TOKEN:
             ids = tl.load(all_numbers[n] + source, mask=here, other=0)
@@ -208,7 +204,7 @@ def lay_out(
         tl.store(numbers[n] + t, ids, mask=here)
         _embed(
             x, flat, offsets[n], ids, o_places, t, here, key1, key2, root, place,
-            INPUTS[n], K, POSITIONS, RATE,
+            tl.constexpr(INPUTS[n]), K, POSITIONS, RATE,
         )  # fmt: skip
 
 
@@ -265,8 +261,8 @@ def embedding_slopes(
     Args:
         now: (4, B + 1) int32.
         key: (3,) int64.
-        scattered: (P',) int64, gets the gradients.
-        offsets, numbers: of each of the INPUTS as `lay_out` had and left them.
+        scattered: (P',) int64, gets the gradients; offsets: where the inputs' tables begin.
+        numbers: of each input (N,) int32, of tokens, as `lay_out` left them.
         dx: (N, K) float16, gradients of the inputs.
         root: √D, by which looked-up vectors were multiplied.
     """
@@ -282,41 +278,42 @@ def embedding_slopes(
 
     # items: mostly different ones
     items = tl.load(numbers[0] + t, mask=here, other=0)
-    grad = _slopes(dx, t, here, key1, key2, root, INPUTS[0], K, POSITIONS, RATE)
+    of_items = _slopes(dx, t, here, key1, key2, root, tl.constexpr(INPUTS[0]), K, POSITIONS, RATE)
     w = tl.arange(0, INPUTS[0][PADDED])
     mask = here[:, None] & (w < INPUTS[0][WIDTH])[None, :]
-    add_whole(scattered, offsets[0] + items[:, None] * INPUTS[0][STRIDE] + w[None, :], grad, mask)
+    place = offsets[0] + items[:, None] * INPUTS[0][STRIDE] + w[None, :]
+    add_whole(scattered, place, of_items, mask)
 
-    # others: tokens of a tile share them
     for n in tl.static_range(1, len(INPUTS)):
-        own = _slopes(dx, t, here, key1, key2, root, INPUTS[n], K, POSITIONS, RATE)
+        own = _slopes(dx, t, here, key1, key2, root, tl.constexpr(INPUTS[n]), K, POSITIONS, RATE)
         if INPUTS[n][PER] == TOKEN:
             ids = tl.load(numbers[n] + t, mask=here, other=0)
-            _by_number(scattered, offsets[n], ids, own, here, INPUTS[n])
-        else:  # one user for the whole tile
-            one = tl.load(numbers[n] + first)
+            _by_number(scattered, offsets[n], ids, own, here, tl.constexpr(INPUTS[n]))
+        else:
+            # one for the whole tile
             w = tl.arange(0, INPUTS[n][PADDED])
-            place = offsets[n] + one * INPUTS[n][STRIDE] + w
+            place = offsets[n] + tl.load(numbers[n] + first) * INPUTS[n][STRIDE] + w
             add_whole(scattered, place, tl.sum(own, 0), w < INPUTS[n][WIDTH])
 
 
 @triton.jit
 def _by_number(scattered, offset, ids, own, here, INPUT: tl.constexpr):
-    """Add gradients to rows that many tokens share: additions to one place wait for each other.
+    """Add gradients to rows that tokens share: many additions to one place wait for each other.
 
     Args:
-        scattered: (P',) int64, gets them; offset: where the table begins.
-        ids, here: (BM,) rows of the table, and which tokens are there.
-        own: (BM, padded width) float32, zero where there is no token.
+        scattered: (P',) int64, gets them; offset: where the input's table begins.
+        ids, here: (BM,) rows of the table, and which are there.
+        own: (BM, PADDED), gradients of the input's columns.
     """
     w = tl.arange(0, INPUT[PADDED])
-    if INPUT[ROWS] > 0 and INPUT[ROWS] <= FEW:  # each summed here
+    if INPUT[ROWS] > 0 and INPUT[ROWS] <= FEW:
         for one in tl.static_range(1, INPUT[ROWS] + 1):
             theirs = tl.sum(tl.where((ids == one)[:, None], own, 0.0), 0)
             add_whole(scattered, offset + one * INPUT[STRIDE] + w, theirs, w < INPUT[WIDTH])
     else:
+        # tokens of a tile mostly share one, as with weeks
         one = tl.max(ids, 0)
-        if tl.min(tl.where(here, ids, one), 0) == one:  # as usual with weeks
+        if tl.min(tl.where(here, ids, one), 0) == one:
             place = offset + one * INPUT[STRIDE] + w
             add_whole(scattered, place, tl.sum(own, 0), w < INPUT[WIDTH])
         else:

@@ -264,7 +264,7 @@ def looked_up(
     column = tl.zeros((M, 1), tl.int32) + tl.arange(0, D)[None, :]
     x = tl.zeros((M, D), tl.float32)
     for n in tl.static_range(len(INPUTS)):
-        x += vectors(model + offsets[n], numbers[n], inside, column, INPUTS[n])
+        x += vectors(model + offsets[n], numbers[n], inside, column, tl.constexpr(INPUTS[n]))
     return x
 
 
@@ -313,9 +313,11 @@ def scattered_slopes(
     for n in tl.static_range(1, len(INPUTS)):
         to = scattered + offsets[n]
         if INPUTS[n][PER] == TOKEN:
-            by_number(to, g, ids[n] + sequence * T + first, real, half, M, D, INPUTS[n])
+            by_number(
+                to, g, ids[n] + sequence * T + first, real, half, M, D, tl.constexpr(INPUTS[n])
+            )
         else:
-            by_sequence(to, g, tl.load(ids[n] + sequence), real, D, INPUTS[n])
+            by_sequence(to, g, tl.load(ids[n] + sequence), real, D, tl.constexpr(INPUTS[n]))
 
 
 @triton.jit
