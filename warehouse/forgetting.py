@@ -3,7 +3,6 @@
 import json
 import shutil
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from typing import Any
 
 import duckdb
@@ -204,8 +203,11 @@ def _delete(home: Home, gone: Forgotten) -> None:
     for name in gone.sequences:
         for path in (home.root / name, home.root / f"{name}.sha256"):
             path.unlink(missing_ok=True)
-    for identity in (*gone.snapshots, *gone.runs):
-        delete_beside_store(home, identity, partial(point, "before a forgotten training goes"))
+    for snapshot in gone.snapshots:
+        delete_beside_store(home, snapshot)
+    for run in gone.runs:
+        point("before a forgotten training goes")
+        delete_beside_store(home, run)
 
 
 def _ids(connection: duckdb.DuckDBPyConnection, question: str, *parameters: Any) -> list[str]:
