@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -107,6 +108,12 @@ def reading(home: Home) -> Iterator[duckdb.DuckDBPyConnection]:
         pass  # a writer brings it up to date
     with opened(home) as connection:
         yield connection
+
+
+def fetch_all(home: Home, query: str, parameters: Any = None) -> list[tuple[Any, ...]]:
+    """The rows of a query to the newest catalogue."""
+    with reading(home) as connection:
+        return connection.execute(query, parameters).fetchall()
 
 
 @contextmanager
