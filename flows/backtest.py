@@ -41,7 +41,7 @@ def backtest(days: Sequence[date], asked: Experiment) -> list[str]:
     ]
     missing = backtesting.not_backtested(place, wanted)
     ahead = _find_next(place, missing)  # a day after which nothing came is refused now
-    train_and_audit(place, wanted, device, accept)
+    train_and_audit(place, wanted, device, accept, asked.gpus)
     if len(missing) < len(wanted):
         note(f"{counted(len(wanted) - len(missing), 'training')}: what came next was ranked before")
     for found in ahead:

@@ -33,6 +33,7 @@ Days = Annotated[
     "settings",
     "seeds",
     "device",
+    "gpus",
     "max_rejects",
     "accept",
     "home",

@@ -50,7 +50,8 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-RUN = "dataset source retention models preset settings seeds device max_rejects as_of accept home"
+RUN = "dataset source retention models preset settings seeds "
+RUN += "device gpus max_rejects as_of accept home"
 MANY = RUN.replace("retention", "retentions").split()
 
 
@@ -142,7 +143,7 @@ def prepare(
 
 
 @app.command(epilog="`fpt train 9c41 --model sas_fpt --seeds 5 --device cuda`")
-@asking("models", "preset", "settings", "seeds", "device", "accept", "home")
+@asking("models", "preset", "settings", "seeds", "device", "gpus", "accept", "home")
 def train(
     given: Given,
     snapshot_id: Annotated[
@@ -176,7 +177,7 @@ def train(
 
 @app.command(epilog="`fpt plan --dataset ml-1m --source ml-1m.zip --preset paper --seeds 5`")
 @asking(
-    *(name for name in MANY if name not in ("device", "max_rejects", "accept")),
+    *(name for name in MANY if name not in ("device", "gpus", "max_rejects", "accept")),
     retentions=(Retains, ["5-core"]),
 )
 def plan(given: Given, as_json: AsJson = False) -> None:
@@ -193,7 +194,7 @@ def plan(given: Given, as_json: AsJson = False) -> None:
 
 
 @app.command(epilog="`fpt export to-gpu --dataset ml-1m --source ml-1m.zip --preset paper`")
-@asking(*(name for name in MANY if name not in ("device", "accept")), **TABLES)
+@asking(*(name for name in MANY if name not in ("device", "gpus", "accept")), **TABLES)
 def export(
     folder: Annotated[Path, typer.Argument(help="Folder to write, and to carry there.")],
     given: Given,

@@ -81,6 +81,10 @@ Changed = Annotated[
 PresetName = Annotated[Preset, typer.Option(help="Named settings of a training.")]
 SeedCount = Annotated[int, typer.Option("--seeds", min=1, max=1000, help="Seeds 0 to N - 1.")]
 DeviceName = Annotated[Device, typer.Option(help="`auto` takes a GPU where there is one.")]
+GpuCount = Annotated[
+    int | None,
+    typer.Option("--gpus", min=1, help="How many GPUs train at once. Default: all."),
+]
 MaxRejects = Annotated[int, typer.Option(min=0, help="Lines or rows that may be unreadable.")]
 AsOf = Annotated[
     datetime | None,
@@ -122,6 +126,7 @@ _OF_AN_EXPERIMENT: Mapping[str, tuple[Any, Any]] = {
     "settings": (Changed, []),
     "seeds": (SeedCount, 1),
     "device": (DeviceName, "auto"),
+    "gpus": (GpuCount, None),
     "max_rejects": (MaxRejects, 0),
     "as_of": (AsOf, None),
     "accept": (Accept, []),

@@ -52,7 +52,9 @@ def benchmark(asked: Experiment) -> Outcome:
 
 @flow(flow_run_name=names.export)
 @with_run_lifecycle
-@asked(retentions=("5-core", "cold-start"), models=None, seeds=5, without=("device", "accept"))
+@asked(
+    retentions=("5-core", "cold-start"), models=None, seeds=5, without=("device", "gpus", "accept")
+)
 def export(folder: Path, asked: Experiment) -> int:
     """Everything of `benchmark` up to training, for another machine. Returns how many trainings."""
     refuse_unmakeable(folder)
@@ -69,7 +71,7 @@ def _pipeline(asked: Experiment) -> Outcome:
     tag(asked.dataset, *asked.retentions, *asked.preset_names())
     before = publication(place)
     snapshots, wanted = prepared(place, asked)
-    run_ids = train_and_audit(place, wanted, asked.device, asked.accept)
+    run_ids = train_and_audit(place, wanted, asked.device, asked.accept, asked.gpus)
     publishing.replace_readers_copy(place)
     snapshot_ids = [snapshot.snapshot_id for snapshot in snapshots]
     changed = publication(place) != before

@@ -8,7 +8,7 @@ from prefect import flow
 
 from flows import names
 from flows.chosen import chosen_id
-from flows.parameters import HEADLINE, Device, Model, Preset, Seeds, Settings, Suspicion
+from flows.parameters import HEADLINE, Device, Gpus, Model, Preset, Seeds, Settings, Suspicion
 from flows.unfit import refuse_unfit
 from tasks import artifacts, auditing, publishing, training
 from tasks.flow_runs import tag, with_run_lifecycle
@@ -33,6 +33,7 @@ def train(
     home: Path | None = None,
     accept: Sequence[Suspicion] = (),
     settings: Settings | None = None,
+    gpus: Gpus | None = None,
 ) -> list[str]:
     """Train and rank on a published snapshot, or the newest one. Returns the trainings' ids.
 
@@ -43,7 +44,7 @@ def train(
     snapshot = known_snapshot(place, chosen_id(place, "snapshot", snapshot_id))
     asked = training.trainings(snapshot, models, preset, seeds, settings)
     refuse_unfit(place, asked)
-    run_ids = train_and_audit(place, asked, device, accept)
+    run_ids = train_and_audit(place, asked, device, accept, gpus)
     publishing.replace_readers_copy(place)
     presets = list(dict.fromkeys(one.preset for one in asked))
     artifacts.show_results(place, [snapshot.snapshot_id], presets, run_ids)
@@ -51,7 +52,11 @@ def train(
 
 
 def train_and_audit(
-    place: Home, asked: Sequence[Training], device: str, accept: Sequence[str] = ()
+    place: Home,
+    asked: Sequence[Training],
+    device: str,
+    accept: Sequence[str] = (),
+    gpus: int | None = None,
 ) -> list[str]:
     """The steps of `train`: what is missing is trained, then all of it is published together."""
     run_ids = [one.run_id for one in asked]
@@ -63,7 +68,7 @@ def train_and_audit(
             done = counted(len(asked) - len(missing), "training")
             note(f"{done}: unchanged, published before")
         if missing:
-            trained = _train_and_rank(place, missing, device)
+            trained = _train_and_rank(place, missing, device, gpus)
             auditing.audit_runs(place, trained, accept)
             publishing.publish_runs(place, trained)
     if accept:
@@ -85,11 +90,13 @@ def _alone(place: Home, missing: Sequence[Training]) -> Iterator[bool]:
         yield any(held)
 
 
-def _train_and_rank(place: Home, missing: Sequence[Training], device: str) -> list[TrainedRun]:
+def _train_and_rank(
+    place: Home, missing: Sequence[Training], device: str, gpus: int | None
+) -> list[TrainedRun]:
     unranked = [one for one in missing if not training.is_ranked(place, one)]
     if len(unranked) < len(missing):
         note(f"{counted(len(missing) - len(unranked), 'training')}: trained before")
-    failures = training.train(place, unranked, device) if unranked else {}
+    failures = training.train(place, unranked, device, gpus) if unranked else {}
     states = [
         training.collect_run(place, one, failures.get(one.run_id), return_state=True)
         for one in missing
