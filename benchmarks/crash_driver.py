@@ -194,8 +194,9 @@ def ask(home: str, output: str) -> None:
     from io import BytesIO
 
     from flows import sql_answers
-    from warehouse.choosing import Choice, remember
+    from warehouse.choosing import remember
     from warehouse.home import Home
+    from warehouse.records import Choice
 
     remember(Home.at(home), Choice("ml-1m", "cold-start"))
     sql_answers._write(BytesIO(b"n\n1\n"), Path(output))
@@ -218,9 +219,10 @@ def export_ranks(home: str, output: str) -> None:
     """Write the ranks of a training as TREC's files."""
     from warehouse import trec
     from warehouse.home import Home
+    from warehouse.records import Choice
 
     place = Home.at(home)
-    of = trec.only_one(place, ["", "", "", "", "sasrec"])
+    of = trec.only_one(place, Choice(model="sasrec"))
     trec.export_ranks(place, of, "test", "full", Path(output), 3)
 
 

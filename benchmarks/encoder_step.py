@@ -55,9 +55,9 @@ def main() -> None:
 
 def measure(model: str, changes: Changes, path: Path, epochs: int) -> str:
     """Milliseconds a step, MiB at most, and what the trainer had to say."""
-    some = Trainings(model, load(path), changes, engine="plain")
+    some = Trainings(model, load(path), changes, engine="reference")
     notes: list[str] = []
-    some.members[0].say = notes.append
+    some.members[0].training.say = notes.append
     some.seconds()  # captures
     step = median(some.seconds(epochs)) / some.steps * 1e3
     return f"{step:7.2f} ms {torch.cuda.max_memory_allocated() >> 20:6} MiB {'; '.join(notes)}"

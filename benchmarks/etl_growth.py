@@ -14,9 +14,10 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from chart import Panel, draw
 from large_archive import RATINGS, Size, write_archive
 from results import Result, command, cpu, record, versions
+
+from warehouse.charts import HEIGHT, WIDTH, Series, course, legend, picture, placed
 
 HERE = Path(__file__).parent
 PLOT = HERE.parent / "docs" / "images" / "etl_growth.svg"
@@ -71,13 +72,19 @@ def measure(millions: int, seed: int, folder: Path | None) -> Point:
 
 
 def plot(points: list[Point], path: Path) -> None:
+    """Measured points, and the line that the first would grow along in proportion."""
     places = [point.millions for point in points]
-    draw(
-        path,
-        "million ratings",
-        Panel("seconds", places, [point.seconds for point in points]),
-        Panel("GB of memory at most", places, [point.memory for point in points]),
-    )
+    parts = [legend(["measured", "in proportion to the first"], 8, 16, 110)]
+    for number, (title, name) in enumerate(
+        {"seconds": "seconds", "GB of memory at most": "memory"}.items()
+    ):
+        values = [getattr(point, name) for point in points]
+        ends = [0, places[-1]]
+        proportion = [end * values[0] / places[0] for end in ends]
+        lines = [Series("measured", places, values), Series("in proportion", ends, proportion)]
+        panel = course(lines, "million ratings", title)
+        parts.append(placed(8 + number * (WIDTH + 20), 26, panel))
+    path.write_text(picture(2 * WIDTH + 36, HEIGHT + 30, parts), encoding="utf-8")
 
 
 def keep(largest: Point) -> None:

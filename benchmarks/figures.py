@@ -5,12 +5,29 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from svg import COLOURS, FAINT, INK, Scale, dot, line, save, text, ticks
+from markupsafe import Markup
+
+from warehouse.charts import (
+    DOT,
+    HEIGHT,
+    LINE,
+    POLYLINE,
+    TEXT,
+    WIDTH,
+    Axis,
+    Series,
+    coloured,
+    course,
+    labels,
+    legend,
+    picture,
+    placed,
+    ticks,
+)  # fmt: skip
 
 Row = Mapping[str, Any]
-LABELS, PANEL, GAP, TOP, BOTTOM = 190, 230, 24, 44, 34
+LABELS, PANEL, GAP, TOP = 218, 240, 24, 44
 STEP, ROOM = 11, 8  # between the lines of a rung, and between rungs
-WIDTH, HEIGHT, LEFT, BELOW = 290, 200, 40, 34  # of a panel of curves
 SHOWN = 0.8  # curves are drawn from this share of their best value on
 
 
@@ -33,57 +50,60 @@ def forest(
     tables = list(dict.fromkeys((row["dataset"], row["retention"]) for row in rows))
     tall = STEP * len(presets) + ROOM
     bottom = TOP + tall * len(rungs)
+    x = _differences(rows)
     parts = [
-        text(LABELS, TOP + tall * place + tall / 2, f"{names[a]} over {names[b]}", "end")
+        TEXT.format(LABELS, TOP + tall * (place + 0.5) + 4, "end", f"{names[a]} over {names[b]}")
         for place, (a, b) in enumerate(rungs)
     ]
     for number, table in enumerate(tables):
-        x = _differences(rows, LABELS + GAP + number * (PANEL + GAP))
-        parts += _frame(x, " ".join(table), bottom)
+        panel = _frame(x, " ".join(table), bottom)
         for row in rows:
             if (row["dataset"], row["retention"]) == table:
-                place = rungs.index((row["variant"], row["baseline"]))
-                y = TOP + tall * place + STEP * (presets.index(row["preset"]) + 0.5) + ROOM / 2
-                parts += _interval(row, x, y, COLOURS[presets.index(row["preset"])])
-    parts += _legend(presets, LABELS + GAP, bottom + BOTTOM + 12)
-    save(path, LABELS + len(tables) * (PANEL + GAP) + GAP, bottom + BOTTOM + 22, parts)
+                preset, rung = row["preset"], rungs.index((row["variant"], row["baseline"]))
+                y = TOP + tall * rung + STEP * (presets.index(preset) + 0.5) + ROOM / 2
+                panel += _interval(row, x, y, coloured(presets.index(preset) + 1))
+        parts.append(placed(LABELS + GAP + number * (PANEL + GAP), 0, Markup("").join(panel)))
+    left, below = LABELS + GAP, bottom + 46
+    parts.append(legend([f"preset {preset}" for preset in presets], left, below, 150, "reach"))
+    at = left + 150 * len(presets) + 6
+    parts += [_diamond(at, below - 4), TEXT.format(at + 20, below, "start", "stated by the paper")]
+    width = max(left + len(tables) * (PANEL + GAP), at + 160)
+    _write(path, picture(width, below + 14, parts))
 
 
-def _differences(rows: Sequence[Row], start: float) -> Scale:
+def _differences(rows: Sequence[Row]) -> Axis:
     ends = [row[name] for row in rows for name in ("low", "high", "paper_difference")]
     known = [end for end in ends if end is not None]
     low, high = min(0, *known), max(0, *known)
     margin = 0.05 * (high - low)
-    return Scale(low - margin, high + margin, start, start + PANEL)
+    return Axis(low - margin, high + margin, 0, PANEL)
 
 
-def _frame(x: Scale, title: str, bottom: float) -> list[str]:
+def _frame(x: Axis, title: str, bottom: float) -> list[Markup]:
+    steps = [step for step in ticks(x.low, x.high) if x.low <= step <= x.high]
     return [
-        text(x.start, 16, title, more='font-weight="bold"'),
-        text(x.start, 32, "NDCG@10 gained, 95 % intervals"),
-        line([(x(0), TOP), (x(0), bottom)], FAINT),
-        line([(x.start, bottom), (x.end, bottom)]),
-        *(text(x(at), bottom + 14, f"{at:g}", "middle") for at in ticks(x.low, x.high, most=5)),
+        TEXT.format(0, 16, "start title", title),
+        TEXT.format(0, 32, "start name", "NDCG@10 gained, 95 % intervals"),
+        *(LINE.format(x(step), TOP, x(step), bottom, "grid") for step in steps),
+        LINE.format(x(0), TOP, x(0), bottom, "zero"),
+        *(
+            TEXT.format(x(step), bottom + 16, "middle", label)
+            for step, label in zip(steps, labels(steps), strict=True)
+        ),
     ]
 
 
-def _interval(row: Row, x: Scale, y: float, colour: str) -> Iterator[str]:
+def _interval(row: Row, x: Axis, y: float, colour: str) -> Iterator[Markup]:
     if row["paper_difference"] is not None and row["preset"] == "paper":
-        at = x(row["paper_difference"])
-        diamond = [(at - 4, y), (at, y - 4), (at + 4, y), (at, y + 4), (at - 4, y)]
-        yield line(diamond, INK)
+        yield _diamond(x(row["paper_difference"]), y)
     if row["low"] is not None:
-        yield line([(x(row["low"]), y), (x(row["high"]), y)], colour, 'stroke-width="2"')
-    yield dot(x(row["difference"]), y, colour)
+        yield LINE.format(x(row["low"]), y, x(row["high"]), y, f"{colour} reach")
+    yield DOT.format(x(row["difference"]), y, 3, colour.split()[1], "")
 
 
-def _legend(presets: Sequence[str], x: float, y: float) -> Iterator[str]:
-    for place, preset in enumerate(presets):
-        yield dot(x + 110 * place, y - 4, COLOURS[place])
-        yield text(x + 110 * place + 8, y, f"preset {preset}")
-    at = x + 110 * len(presets)
-    yield line([(at - 4, y - 4), (at, y - 8), (at + 4, y - 4), (at, y), (at - 4, y - 4)])
-    yield text(at + 8, y, "stated by the paper")
+def _diamond(x: float, y: float) -> Markup:
+    corners = [(x - 5, y), (x, y - 5), (x + 5, y), (x, y + 5), (x - 5, y)]
+    return POLYLINE.format(" ".join(f"{a:.1f},{b:.1f}" for a, b in corners), "mark")
 
 
 def curves(
@@ -99,45 +119,32 @@ def curves(
     """
     tables = list(dict.fromkeys((row["dataset"], row["retention"]) for row in rows))
     presets = list(dict.fromkeys(row["preset"] for row in rows))
-    parts = []
+    parts = [
+        legend([names[variant] for variant in variants], 8, 20),
+        TEXT.format(8, 40, "start name", "NDCG@10 on validation, mean over seeds"),
+    ]
     for down, table in enumerate(tables):
         for across, preset in enumerate(presets):
-            ours = [
-                row
-                for row in rows
-                if (row["dataset"], row["retention"], row["preset"]) == (*table, preset)
-            ]
+            wanted = (*table, preset)
+            ours = [r for r in rows if (r["dataset"], r["retention"], r["preset"]) == wanted]
+            title = f"{' '.join(table)}, preset {preset}"
+            panel = course(_means(ours, variants), "epoch", title, dots=False)
             if ours:
-                place = f'<g transform="translate({across * WIDTH} {down * HEIGHT})">'
-                title = f"{' '.join(table)}, preset {preset}"
-                parts += [place, *_curves(ours, title, variants), "</g>"]
-    for place, variant in enumerate(variants):
-        x, y = LEFT + 95 * place, HEIGHT * len(tables) + 14
-        parts.append(line([(x, y - 4), (x + 14, y - 4)], COLOURS[place], 'stroke-width="2"'))
-        parts.append(text(x + 18, y, names[variant]))
-    x = LEFT + 95 * len(variants)
-    parts.append(text(x, y, "NDCG@10 on validation, mean over seeds"))
-    width = max(WIDTH * len(presets), x + 230)
-    save(path, width, HEIGHT * len(tables) + 24, parts)
+                parts.append(placed(8 + across * (WIDTH + GAP), 56 + down * (HEIGHT + GAP), panel))
+    width = max(len(presets) * (WIDTH + GAP), 8 + 130 * len(variants))
+    _write(path, picture(width, 56 + len(tables) * (HEIGHT + GAP), parts))
 
 
-def _curves(rows: Sequence[Row], title: str, variants: Sequence[str]) -> Iterator[str]:
-    means = {
-        variant: of_all([row for row in rows if row["variant"] == variant]) for variant in variants
-    }
-    values = [value for points in means.values() for _, value in points]
-    right = max(epoch for points in means.values() for epoch, _ in points)
-    low, high = SHOWN * max(values), max(values)
-    x = Scale(0, right, LEFT, WIDTH - 14)
-    y = Scale(low, high, HEIGHT - BELOW, 28)
-    yield text(LEFT, 16, title, more='font-weight="bold"')
-    yield line([(LEFT, y(high)), (LEFT, y(low)), (x(right), y(low))])
-    yield from (text(x(at), y(low) + 14, f"{at:g}", "middle") for at in ticks(0, right, most=5))
-    yield from (text(LEFT - 5, y(at) + 4, f"{at:g}", "end") for at in ticks(low, high))
-    yield text(x(right / 2), y(low) + 27, "epoch", "middle")
-    for place, variant in enumerate(variants):
-        points = [(x(epoch), y(value)) for epoch, value in means[variant] if value >= low]
-        yield line(points, COLOURS[place], 'stroke-width="1.5"')
+def _means(rows: Sequence[Row], variants: Sequence[str]) -> list[Series]:
+    """Of each variant, from where its line matters on."""
+    means = [of_all([row for row in rows if row["variant"] == variant]) for variant in variants]
+    best = max((value for points in means for _, value in points), default=0.0)
+    kept = [[(at, value) for at, value in points if value >= SHOWN * best] for points in means]
+    return [
+        Series(variant, [at for at, _ in points], [value for _, value in points], number)
+        for number, (variant, points) in enumerate(zip(variants, kept, strict=True), start=1)
+        if points
+    ]
 
 
 def of_all(seeds: Sequence[Row]) -> list[tuple[int, float]]:
@@ -150,3 +157,8 @@ def of_all(seeds: Sequence[Row]) -> list[tuple[int, float]]:
     found = [dict(zip(row["epochs"], row["valid_ndcg_10"], strict=True)) for row in seeds]
     shared = sorted(set.intersection(*map(set, found))) if found else []
     return [(epoch, mean(one[epoch] for one in found)) for epoch in shared]
+
+
+def _write(path: Path, drawn: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(drawn, encoding="utf-8")

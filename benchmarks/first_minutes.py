@@ -25,15 +25,12 @@ from fcntl import ioctl
 from pathlib import Path
 
 import pyte
+from harness import ROOT, put
+from results import cpu
 
-ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "first-minutes.md"
 FPT = Path(sys.executable).parent / "fpt"
 COLUMNS, LINES, SHOWN = 100, 400, 40
-BEGIN, END = (
-    "<!-- terminal: begin, by python benchmarks/first_minutes.py -->",
-    "<!-- terminal: end -->",
-)
 CTRL_C = b"\x03"
 
 
@@ -85,25 +82,12 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["FPT_HOME"] = "demo"
         parts = [device(), *(told(step, played(step, Path(folder))) for step in STEPS)]
-    before, _, rest = asked.output.read_text(encoding="utf-8").partition(BEGIN)
-    after = rest.partition(END)[2]
-    body = "\n\n".join(parts)
-    asked.output.write_text(f"{before}{BEGIN}\n\n{body}\n\n{END}{after}", encoding="utf-8")
+    put(asked.output, "terminal", "\n\n".join(parts))
     return 0
 
 
 def device() -> str:
-    cores = os.cpu_count()
-    python, today = platform.python_version(), datetime.now(UTC).date().isoformat()
-    return f"On {cpu_name()}, {cores} cores, Python {python}, {today}."
-
-
-def cpu_name() -> str:
-    """As Linux names it; else as Python does."""
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
+    return f"On {cpu()}, Python {platform.python_version()}, {datetime.now(UTC):%Y-%m-%d}."
 
 
 def told(step: Step, shown: Shown) -> str:

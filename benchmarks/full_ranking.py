@@ -33,7 +33,8 @@ def main() -> None:
     trainings = Trainings(asked.model, sequences)
     trainings.to_the_end()
     (member,) = trainings.members
-    member.use(member.weights())  # now the plain model has them too
+    weights = member.weights()
+    member.engine.load(weights)  # now the plain model has them too
 
     def plain() -> Ranks:
         return rank(
@@ -48,7 +49,7 @@ def main() -> None:
         by_launches = fused()
         agreement(by_launches, plain())
         for number in range(asked.rounds):
-            member.engine.take_over()  # else the features would be those of the last time
+            member.engine.load(weights)  # else the features would be those of the last time
             ours += seconds(fused)
             parts += seconds(fused)
             if number % 20 == 0:

@@ -11,36 +11,38 @@ the season, which SAS-FPT sees and TiSASRec does not, SAS-FPT gains nothing.
 """
 
 import argparse
-import json
-import math
 import sys
-import tempfile
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from statistics import mean, stdev
-from typing import Any
+from statistics import mean
 
-import polars as pl
 import torch
-from tables import replaced
+from harness import (
+    RESULTS,
+    ROOT,
+    Row,
+    gains,
+    gains_of,
+    job,
+    prepare,
+    put,
+    short,
+    t_interval,
+    table,
+    write_jobs,
+    write_json,
+)
 
 from fpt_model.config import VARIANTS
 from fpt_model.data.sequences import load
 from fpt_model.evaluation.popularity import popularity
 from fpt_model.evaluation.ranks import rank
 from fpt_model.version import code_version
-from warehouse import landing, preparing, publishing
-from warehouse.datasets import find
-from warehouse.home import Home
-from warehouse.staging import staging_folder
 from warehouse.synthetic.world import SyntheticWorld
-from warehouse.synthetic.writer import write_archive
 
-ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "docs" / "results" / "quickstart.json"
 PAGE = ROOT / "docs" / "first-minutes.md"
 SEEDS = 10
-T_975 = 2.262  # Student's t of ten seeds
 LEFT_OUT = {"all signals": None, "no season": "season", "no groups": "groups"}
 MODELS = ("tisasrec", "tisasrec_plus_plus", "sas_fpt")
 PAIRS = (
@@ -49,10 +51,9 @@ PAIRS = (
     ("sas_fpt", "tisasrec"),
     ("sas_fpt", "tisasrec_plus_plus"),
 )
-NAMES = {"popularity": "Popularity"} | {
-    slug: variant.display_name for slug, variant in VARIANTS.items()
-}
-Scores = dict[tuple[str, str], list[float]]
+NAMES = {"popularity": "Popularity"} | {slug: VARIANTS[slug].display_name for slug in MODELS}
+WORLDS = [(world, seed) for world in LEFT_OUT for seed in range(SEEDS)]
+Scores = Mapping[tuple[str, str], list[float]]
 
 
 def main() -> int:
@@ -63,52 +64,34 @@ def main() -> int:
     commands.choices["show"].add_argument("--device", required=True, help="what trained them")
     asked = parser.parse_args()
     if asked.command == "prepare":
-        prepare(asked.folder)
+        make(asked.folder)
         return 0
     found = record(asked.folder, asked.device)
-    RESULTS.write_text(json.dumps(found, indent=1) + "\n")
-    text = PAGE.read_text(encoding="utf-8")
-    PAGE.write_text(replaced(text, "quickstart", table(found)), encoding="utf-8")
-    print(table(found))
+    write_json(RESULTS / "quickstart.json", found)
+    put(PAGE, "quickstart", shown(found))
+    print(shown(found))
     return 0 if found["holds"] else 1
 
 
-def prepare(folder: Path) -> None:
+def make(folder: Path) -> None:
     """Sequences of every world, and the trainings on them as jobs."""
-    (folder / "sequences").mkdir(parents=True, exist_ok=True)
-    for number, (world, seed) in enumerate(_worlds(), start=1):
-        _prepare(world, seed, folder / _file(world, seed))
-        print(f"\r{number} of {len(_worlds())} worlds", end="", file=sys.stderr)
+    for number, (name, seed) in enumerate(WORLDS, start=1):
+        signal = LEFT_OUT[name]
+        world = SyntheticWorld(seed=seed)
+        prepare(replace(world, **{signal: 0.0}) if signal else world, folder / _file(name, seed))
+        print(f"\r{number} of {len(WORLDS)} worlds", end="", file=sys.stderr)
     print(file=sys.stderr)
     jobs = [
-        {
-            "sequences": _file(world, seed),
-            "output": f"runs/{_name(world, seed)}-{model}",
-            "config": {"model": model, "preset": "quick"},
-            "seed": seed,
-        }
-        for world, seed in _worlds()
+        job(_file(*world), _run(*world, model), {"model": model, "preset": "quick"}, world[1])
+        for world in WORLDS
         for model in MODELS
     ]
-    (folder / "jobs.json").write_text(json.dumps({"code_version": code_version(), "jobs": jobs}))
+    write_jobs(folder / "jobs.json", jobs, code_version=code_version())
 
 
-def _prepare(name: str, seed: int, sequences: Path) -> None:
-    world, signal = SyntheticWorld(seed=seed), LEFT_OUT[name]
-    with tempfile.TemporaryDirectory() as kept:
-        home, archive = Home.at(Path(kept) / "home"), Path(kept) / "world.zip"
-        write_archive(replace(world, **{signal: 0.0}) if signal else world, archive)
-        with staging_folder(home, "load") as staged:
-            load_id = landing.land(find("synthetic"), archive, staged).load_id
-            publishing.publish_load(home, staged)
-        with staging_folder(home, "snapshot") as staged:
-            made = preparing.prepare(home, load_id, "5-core", staged).sequences
-            sequences.write_bytes(made.read_bytes())
-
-
-def record(folder: Path, device: str) -> dict[str, Any]:
+def record(folder: Path, device: str) -> Row:
     """What the trainings of a folder found."""
-    recall, ndcg = _scores(folder)
+    recall, ndcg = (_scores(folder, metric) for metric in ("recall_10", "ndcg_10"))
     differences = [
         {"world": world, "model": model, "over": over, **_difference(ndcg, world, model, over)}
         for world in LEFT_OUT
@@ -127,14 +110,14 @@ def record(folder: Path, device: str) -> dict[str, Any]:
                 "ndcg_10": round(mean(ndcg[world, model]), 4),
             }
             for world in LEFT_OUT
-            for model in ("popularity", *MODELS)
+            for model in NAMES
         ],
         "differences": differences,
         "holds": _holds(differences),
     }
 
 
-def _holds(differences: list[dict[str, Any]]) -> bool:
+def _holds(differences: list[Row]) -> bool:
     by = {(one["world"], one["model"], one["over"]): one for one in differences}
     above = (("tisasrec", "popularity"), ("sas_fpt", "tisasrec"))
     without_season = by["no season", "sas_fpt", "tisasrec"]
@@ -143,81 +126,46 @@ def _holds(differences: list[dict[str, Any]]) -> bool:
 
 def _difference(scores: Scores, world: str, model: str, over: str) -> dict[str, float]:
     """Of two models' NDCG@10, over worlds: the mean, and its interval."""
-    gains = [a - b for a, b in zip(scores[world, model], scores[world, over], strict=True)]
-    half = T_975 * stdev(gains) / math.sqrt(len(gains))
-    middle = mean(gains)
-    bounds = {"low": middle - half, "high": middle + half}
-    return {name: round(value, 4) for name, value in ({"difference": middle} | bounds).items()}
+    pairs = zip(scores[world, model], scores[world, over], strict=True)
+    found = zip(("difference", "low", "high"), t_interval([a - b for a, b in pairs]), strict=True)
+    return {name: round(value, 4) for name, value in found}
 
 
-def _scores(folder: Path) -> tuple[Scores, Scores]:
-    """Recall@10 and NDCG@10 on test among 100 sampled items, a figure for each world's seed."""
-    recall: Scores = {}
-    ndcg: Scores = {}
-    for world, seed in _worlds():
-        ranks = {
-            model: _ranks(folder / "runs" / f"{_name(world, seed)}-{model}" / "ranks.parquet")
-            for model in MODELS
-        }
+def _scores(folder: Path, metric: str) -> Scores:
+    """Of the test items among 100 sampled ones, a figure for each world's seed."""
+    found: dict[tuple[str, str], list[float]] = {}
+    for world, seed in WORLDS:
         sequences = load(folder / _file(world, seed))
-        by_count = rank(popularity(sequences), sequences, "test", 1)
-        ranks["popularity"] = pl.Series(by_count.ranks["uniform_100"].numpy())
-        for model, places in ranks.items():
-            recall.setdefault((world, model), []).append(_recall(places))
-            ndcg.setdefault((world, model), []).append(_ndcg(places))
-    return recall, ndcg
+        by_count = rank(popularity(sequences), sequences, "test", 1).ranks["uniform_100"]
+        of_each = {"popularity": gains_of(by_count.double().numpy())}
+        of_each |= {m: gains(folder / _run(world, seed, m) / "ranks.parquet") for m in MODELS}
+        for model, users in of_each.items():
+            found.setdefault((world, model), []).append(float(users[metric].mean()))
+    return found
 
 
-def _ranks(path: Path) -> pl.Series:
-    wanted = (pl.col("split") == "test") & (pl.col("protocol") == "uniform_100")
-    return pl.read_parquet(path).filter(wanted)["rank"]
-
-
-def _recall(places: pl.Series) -> float:
-    return float((places <= 10).sum() / len(places))
-
-
-def _ndcg(places: pl.Series) -> float:
-    """One relevant item each: 1 / log2(rank + 1) within the first ten."""
-    first = places.filter(places <= 10)
-    return float((1 / (first + 1).log(2)).sum() / len(places))
-
-
-def table(found: dict[str, Any]) -> str:
+def shown(found: Row) -> str:
     """As Markdown."""
-    models = ("popularity", *MODELS)
     figures = {(row["world"], row["model"]): row for row in found["models"]}
-    gains = {
-        row["world"]: row
-        for row in found["differences"]
-        if (row["model"], row["over"]) == ("sas_fpt", "tisasrec")
-    }
-    lines = [
-        f"| world | {' | '.join(NAMES[model] for model in models)} | SAS-FPT over TiSASRec |",
-        "|---|" + "---|" * (len(models) + 1),
-    ]
-    for world in LEFT_OUT:
-        cells = [_pair(figures[world, model]) for model in models]
-        gain = gains[world]
-        told = f"{gain['difference']:.4f} ({gain['low']:.4f} to {gain['high']:.4f})"
-        lines.append(f"| {world} | {' | '.join(cells)} | {told} |".replace("0.", "."))
-    return "\n".join(lines)
+    lines = []
+    for row in found["differences"]:
+        if (row["model"], row["over"]) == ("sas_fpt", "tisasrec"):
+            cells = [_pair(figures[row["world"], model]) for model in NAMES]
+            told = "{} ({} to {})".format(*(short(row[n]) for n in ("difference", "low", "high")))
+            lines.append([row["world"], *cells, told])
+    return table(["world", *NAMES.values(), "SAS-FPT over TiSASRec"], lines)
 
 
-def _pair(row: dict[str, Any]) -> str:
-    return f"{row['recall_10']:.4f} / {row['ndcg_10']:.4f}"
-
-
-def _worlds() -> list[tuple[str, int]]:
-    return [(world, seed) for world in LEFT_OUT for seed in range(SEEDS)]
-
-
-def _name(world: str, seed: int) -> str:
-    return f"{world.replace(' ', '-')}-{seed}"
+def _pair(row: Row) -> str:
+    return f"{short(row['recall_10'])} / {short(row['ndcg_10'])}"
 
 
 def _file(world: str, seed: int) -> str:
-    return f"sequences/{_name(world, seed)}.parquet"
+    return f"sequences/{world.replace(' ', '-')}-{seed}.parquet"
+
+
+def _run(world: str, seed: int, model: str) -> str:
+    return f"runs/{world.replace(' ', '-')}-{seed}-{model}"
 
 
 if __name__ == "__main__":

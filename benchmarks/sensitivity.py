@@ -13,7 +13,6 @@ what is known; the order stays, since it is known. Nothing of it is published.
 """
 
 import argparse
-import json
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -27,9 +26,24 @@ import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 from choose_on_test import JOBS as JOBS_ON_TEST
+from harness import (
+    RESULTS,
+    ROOT,
+    Floats,
+    Row,
+    drawn_interval,
+    gains,
+    job,
+    put,
+    read_json,
+    records,
+    short,
+    table,
+    write_jobs,
+    write_json,
+)
 from results import command
 
-from fpt_model.files.written import read_written
 from warehouse import landing
 from warehouse.datasets import find
 from warehouse.identity import identify, sha256_of
@@ -39,9 +53,7 @@ from warehouse.transforms.core import candidates_of, core_tables
 from warehouse.transforms.options import Options
 from warehouse.transforms.sequences import sequences
 
-RESULTS = Path(__file__).parents[1] / "docs" / "results" / "sensitivity.json"
-PAGE = Path(__file__).parents[1] / "docs" / "sensitivity.md"
-BEGIN, END = "<!-- table: benchmarks/sensitivity.py -->", "<!-- end of the table -->"
+PAGE = ROOT / "docs" / "sensitivity.md"
 MODELS = ("tisasrec", "sas_fpt")
 RETENTION, PRESET = "5-core", "paper"
 DRAWS = 2000  # of the bootstrap
@@ -133,10 +145,10 @@ def prepare(asked: argparse.Namespace) -> None:
         for switch in switches
         for job in jobs_of(switch, written[switch.options, switch.bracket], asked.seeds)
     ]
-    write_jobs(folder, jobs, asked.seeds)
+    write_files(folder, jobs, asked.seeds)
     facts = {"dataset": asked.dataset, "source_sha256": sha256_of(asked.source)}
     facts |= {"seeds": asked.seeds, "switches": [switch.name for switch in switches]}
-    (folder / "facts.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
+    write_json(folder / "facts.json", facts)
 
 
 def raw_tables(dataset: str, source: Path) -> tuple[pl.LazyFrame, pl.LazyFrame]:
@@ -194,37 +206,37 @@ def write_sequences(
     return path
 
 
-def jobs_of(switch: Switch, path: Path, seeds: int) -> Sequence[dict[str, Any]]:
-    """As `fpt_model/training/jobs.py` reads them, paths relative to the folder."""
+def jobs_of(switch: Switch, path: Path, seeds: int) -> list[Row]:
+    """Its trainings, paths relative to the folder."""
+    config = {"preset": PRESET, **switch.settings}
     return [
-        {
-            "sequences": f"sequences/{path.name}",
-            "output": f"runs/{switch.name}-{model}-{seed}",
-            "config": {"model": model, "preset": PRESET, **switch.settings},
-            "seed": seed,
-        }
+        job(f"sequences/{path.name}", run_of(switch, model, seed), {"model": model} | config, seed)
         for model in switch.models
         for seed in range(seeds)
     ]
 
 
-def write_jobs(folder: Path, jobs: Sequence[tuple[Switch, dict[str, Any]]], seeds: int) -> None:
+def run_of(switch: Switch, model: str, seed: int) -> str:
+    return f"runs/{switch.name}-{model}-{seed}"
+
+
+def write_files(folder: Path, jobs: Sequence[tuple[Switch, Row]], seeds: int) -> None:
     """Fast engines train in turn; the plain trainer's jobs are a file a seed, to go side by side.
 
     The code's version is left out: the checkout trains that the folder is carried to.
     """
-    files: dict[str, list[dict[str, Any]]] = {"jobs.json": [], JOBS_ON_TEST: []}
+    files: dict[str, list[Row]] = {"jobs.json": [], JOBS_ON_TEST: []}
     files |= {f"jobs-plain-{seed}.json": [] for seed in range(seeds)}
-    for switch, job in jobs:
-        own = f"jobs-plain-{job['seed']}.json" if switch.settings else "jobs.json"
-        files[JOBS_ON_TEST if switch.on_test else own].append(job)
+    for switch, one in jobs:
+        own = f"jobs-plain-{one['seed']}.json" if switch.settings else "jobs.json"
+        files[JOBS_ON_TEST if switch.on_test else own].append(one)
     for name, some in files.items():
-        (folder / name).write_text(json.dumps({"jobs": some}, indent=1), encoding="utf-8")
+        write_jobs(folder / name, some)
 
 
 def write_table(folder: Path) -> None:
     """Record and print the rows of every switch whose runs are in the folder; name the others."""
-    facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
+    facts = read_json(folder / "facts.json")
     asked = [
         (switch, model)
         for switch in SWITCHES + BRACKETS
@@ -234,94 +246,53 @@ def write_table(folder: Path) -> None:
     there = [one for one in asked if is_trained(folder, *one, facts["seeds"])]
     rows = [row_of(folder, switch, model, facts["seeds"]) for switch, model in there]
     left = [f"{switch.text} ({model})" for switch, model in asked if (switch, model) not in there]
+    made = next(iter(records(folder).values()))
     about = facts | {"retention": RETENTION, "preset": PRESET, "command": command()}
-    about |= {"date": datetime.now(UTC).date().isoformat(), "draws": DRAWS, **made_by(folder)}
+    about |= {"date": datetime.now(UTC).date().isoformat(), "draws": DRAWS}
+    about |= {"device": made["device"], "versions": made["versions"]}
     del about["switches"]
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    RESULTS.write_text(json.dumps(about | {"rows": rows}, indent=1) + "\n", encoding="utf-8")
-    text = markdown(rows)
-    if left:
-        text += f"\n\nNot trained yet: {'; '.join(left)}."
-    page = PAGE.read_text(encoding="utf-8")
-    before, _, rest = page.partition(BEGIN)
-    PAGE.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
+    write_json(RESULTS / "sensitivity.json", about | {"rows": rows})
+    text = markdown(rows) + (f"\n\nNot trained yet: {'; '.join(left)}." if left else "")
+    put(PAGE, "sensitivity", text)
     print(text)
 
 
 def is_trained(folder: Path, switch: Switch, model: str, seeds: int) -> bool:
     """Whether the ranks of every seed are there."""
-    runs = [folder / "runs" / f"{switch.name}-{model}-{seed}" for seed in range(seeds)]
+    runs = [folder / run_of(switch, model, seed) for seed in range(seeds)]
     return all((run / "ranks.parquet").exists() for run in runs)
 
 
-def row_of(folder: Path, switch: Switch, model: str, seeds: int) -> dict[str, Any]:
+def row_of(folder: Path, switch: Switch, model: str, seeds: int) -> Row:
     """Means of a switch, and what it differs from the correct form by."""
-    row: dict[str, Any] = {"switch": switch.name, "text": switch.text, "model": model}
-    gains = scores(folder, switch, model, seeds)
-    correct = scores(folder, CORRECT, model, seeds)
+    row: Row = {"switch": switch.name, "text": switch.text, "model": model}
     for name in METRICS:
-        row[name] = round(float(gains[name].mean()), 5)
+        found, correct = (scores(folder, one, model, seeds, name) for one in (switch, CORRECT))
+        row[name] = round(float(found.mean()), 5)
         if switch is not CORRECT:
-            low, high = interval(gains[name] - correct[name])
-            difference = float((gains[name] - correct[name]).mean())
+            low, high = drawn_interval(found - correct, DRAWS)
+            difference = float((found - correct).mean())
             row[f"{name}_difference"] = [round(value, 5) for value in (difference, low, high)]
     return row
 
 
-def scores(folder: Path, switch: Switch, model: str, seeds: int) -> dict[str, np.ndarray]:
-    """Metrics of every seed and user, (S, U) each: test split, uniform_100."""
-    ranks = np.stack(
-        [read_ranks(folder / "runs" / f"{switch.name}-{model}-{seed}") for seed in range(seeds)]
-    )
-    found = ranks <= 10
-    return {"recall_10": found * 1.0, "ndcg_10": np.where(found, 1 / np.log2(ranks + 1), 0.0)}
+def scores(folder: Path, switch: Switch, model: str, seeds: int, metric: str) -> Floats:
+    """Of every seed and user, (S, U), on test among 100 sampled items."""
+    runs = [folder / run_of(switch, model, seed) for seed in range(seeds)]
+    return np.stack([gains(run / "ranks.parquet")[metric] for run in runs])
 
 
-def read_ranks(run: Path) -> np.ndarray:
-    """Test ranks among 100 sampled items by user."""
-    path = run / "ranks.parquet"
-    ranks = pl.DataFrame(read_written(path)[0])
-    test = (pl.col("split") == "test") & (pl.col("protocol") == "uniform_100")
-    return ranks.filter(test).sort("user_id")["rank"].to_numpy().astype(float)
-
-
-def interval(differences: np.ndarray, draws: int = DRAWS) -> tuple[float, float]:
-    """95 % interval of the mean of (S, U) differences: seeds and users drawn anew, each with each.
-
-    Owen, The pigeonhole bootstrap, 2007: if anything, it is too wide.
-    """
-    rng = np.random.default_rng(0)
-    n_seeds, n_users = differences.shape
-    means = np.empty(draws)
-    for draw in range(draws):
-        of_users = np.bincount(rng.integers(n_users, size=n_users), minlength=n_users)
-        of_seeds = np.bincount(rng.integers(n_seeds, size=n_seeds), minlength=n_seeds)
-        means[draw] = of_seeds @ (differences @ of_users) / (n_seeds * n_users)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(low), float(high)
-
-
-def made_by(folder: Path) -> dict[str, Any]:
-    """Where the trainings ran."""
-    record = next(iter(sorted(folder.glob("runs/*/run.json"))))
-    facts = json.loads(record.read_text(encoding="utf-8"))
-    return {name: facts[name] for name in ("device", "versions")}
-
-
-def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
+def markdown(rows: Sequence[Row]) -> str:
     """The rows as a table."""
-    lines = [
-        "| | model | Recall@10 | difference | NDCG@10 | difference |",
-        "|---|---|---|---|---|---|",
-    ]
+    lines = []
     for row in rows:
         cells = [row["text"], row["model"]]
         for name in METRICS:
-            cells.append(f"{row[name]:.4f}".lstrip("0"))
             change = row.get(f"{name}_difference")
-            cells.append("{:+.4f} ({:+.4f} to {:+.4f})".format(*change) if change else "")
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+            told = "{:+.4f} ({:+.4f} to {:+.4f})".format(*change) if change else ""
+            cells += [short(row[name]), told]
+        lines.append(cells)
+    return table(["", "model", "Recall@10", "difference", "NDCG@10", "difference"], lines)
 
 
 if __name__ == "__main__":

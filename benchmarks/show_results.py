@@ -7,7 +7,6 @@ README.md gets the headline, docs/results.md every table, between two comments e
 gets the figures.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +15,10 @@ from typing import Any
 
 import duckdb
 from figures import curves, forest
-from tables import over_seeds, replaced, short, table
+from harness import RESULTS, ROOT, Row, over_seeds, put, read_json, short, signed, table
 
 from warehouse.catalogue import create_schema
 
-ROOT = Path(__file__).parents[1]
-RECORDS = ROOT / "docs" / "results"
 PRESETS = ("paper", "matched", "anywhere", "best")
 DATASETS = {"ml-1m": "MovieLens-1M", "ml-100k": "MovieLens-100K", "synthetic": "synthetic"}
 SAMPLED, EVERY = ("recall_10", "ndcg_10"), ("full_recall_10", "full_ndcg_10")
@@ -44,7 +41,6 @@ FIGURES = """
 
 ![How the models learn](images/curves.svg)
 """
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -59,15 +55,15 @@ class Known:
 def main() -> None:
     runs, comparisons, learnt = (stored(n) for n in ("runs", "comparisons", "curves"))
     known = facts()
-    put(ROOT / "README.md", headline(runs, known))
-    put(ROOT / "docs" / "results.md", whole(runs, comparisons, known))
+    put(ROOT / "README.md", "results", headline(runs, known))
+    put(ROOT / "docs" / "results.md", "results", whole(runs, comparisons, known))
     draw(ROOT / "docs" / "images", comparisons, learnt, known)
 
 
 def stored(name: str) -> list[Row]:
     """The rows of one of the records; none where nothing was recorded."""
-    path = RECORDS / f"{name}.json"
-    rows: list[Row] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    path = RESULTS / f"{name}.json"
+    rows: list[Row] = read_json(path) if path.exists() else []
     return [row for row in rows if row["preset"] in PRESETS]
 
 
@@ -86,11 +82,6 @@ def facts() -> Known:
         [(model, baseline) for model, baseline in rungs],
         {(model, retention): (recall, ndcg) for model, retention, recall, ndcg in paper},
     )
-
-
-def put(path: Path, body: str) -> None:
-    text = path.read_text(encoding="utf-8")
-    path.write_text(replaced(text, "results", body), encoding="utf-8")
 
 
 def headline(runs: Sequence[Row], known: Known) -> str:
@@ -232,10 +223,6 @@ def title(rows: Sequence[Row]) -> str:
 def both(seeds: Sequence[Row], names: Sequence[str]) -> str:
     """Recall@10 / NDCG@10 over seeds."""
     return " / ".join(over_seeds([row[name] for row in seeds]) for name in names if seeds)
-
-
-def signed(value: float) -> str:
-    return f"{'+' if value > 0 else ''}{short(value)}"
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ HOMES = {
     "resolve": ["fpt_model.config"],
     "load": ["fpt_model.data.sequences", "fpt_model.data"],
     "engine_of": ["fpt_model.engines.choose", "fpt_model.engines"],
-    "trainers_of": ["fpt_model.engines.choose", "fpt_model.engines"],
+    "trainers_of": ["fpt_model.training.trainer", "fpt_model.engines.choose", "fpt_model.engines"],
 }
 LARGE: dict[str, Any] = {  # long windows, full softmax
     "max_length": 200,
@@ -96,7 +96,8 @@ class Trainings:
         self.engine = of_model("engine_of")(engine, config, sequences.items.device)
         self.members = of_model("trainers_of")(config, range(seeds), sequences, self.engine)
         self.steps = self.members[0].steps
-        self.batches = len(self.members[0].rows) / config.batch_size
+        rows = getattr(self.members[0], "training", self.members[0]).rows
+        self.batches = len(rows) / config.batch_size
 
     def to_the_end(self) -> None:
         """The rest of an epoch of all; a step of some engines is that."""
@@ -119,7 +120,7 @@ class Trainings:
         """Of each step of an epoch, without the smaller last one, where a step is one."""
         (member,) = self.members
         with as_our_command():
-            found = seconds(member.step, self.steps - 1)
+            found = seconds(member.step, max(1, self.steps - 1))
         self.epoch()
         return found
 

@@ -39,25 +39,29 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-import pyarrow.compute as pc
-import torch
-from tables import over_seeds, replaced, table
+from harness import (
+    RESULTS,
+    ROOT,
+    Row,
+    gains,
+    job,
+    over_seeds,
+    put,
+    read_json,
+    records,
+    table,
+    write_jobs,
+    write_json,
+)
+from shortened import write_shortened
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))  # a GPU machine's checkout is not installed
-
-from shortened import write_shortened  # noqa: E402
-
-from fpt_model.config import Config, resolve  # noqa: E402
-from fpt_model.evaluation.metrics import ndcg, recall  # noqa: E402
-from fpt_model.files.written import read_written  # noqa: E402
-from fpt_model.version import code_version  # noqa: E402
+from fpt_model.config import Config, renamed, resolve
+from fpt_model.version import code_version
 
 TABLES = ROOT / "benchmarks" / "trials"
-RESULTS = ROOT / "docs" / "results" / "trials.json"
+KEPT = RESULTS / "trials.json"
 PAGE = ROOT / "docs" / "experiments.md"
 FIGURES = ("valid_recall_10", "valid_ndcg_10", "full_valid_recall_10", "full_valid_ndcg_10")
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -106,12 +110,12 @@ def main() -> None:
     write.add_argument("--sequences", type=Path, required=True, help="as `fpt prepare` wrote it")
     asked = parser.parse_args()
     if asked.command == "write":
-        write_jobs([read_table(path) for path in asked.table], asked.sequences, asked.folder)
+        write_folder([read_table(path) for path in asked.table], asked.sequences, asked.folder)
     elif asked.command == "read":
         for path in asked.table:
-            merge(RESULTS, rows_of(read_table(path), asked.folder))
+            merge(KEPT, rows_of(read_table(path), asked.folder))
     if asked.command != "write":
-        show(RESULTS, PAGE)
+        put(PAGE, "trials", shown(KEPT))
 
 
 def read_table(path: Path) -> Trials:
@@ -134,7 +138,7 @@ def _trial(name: str, own: Mapping[str, Any], shared: Mapping[str, Any]) -> Tria
     return Trial(name, words["model"], words["preset"], settings, tuple(words["seeds"]))
 
 
-def write_jobs(tables: Sequence[Trials], sequences: Path, folder: Path) -> None:
+def write_folder(tables: Sequence[Trials], sequences: Path, folder: Path) -> None:
     """A folder with sequences and jobs.json; a training that several tables ask for is one job.
 
     Raises:
@@ -153,14 +157,10 @@ def write_jobs(tables: Sequence[Trials], sequences: Path, folder: Path) -> None:
     for trial in (trial for one in tables for trial in one.trials):
         for seed in trial.seeds:
             output = f"runs/{_short_hash(trial.config)}-{seed}"
-            jobs[output] = {
-                "sequences": f"sequences/{sequences.name}",
-                "output": output,
-                "config": trial.config.to_dict(),
-                "seed": seed,
-            }
-    asked = {"code_version": code_version(), "rank": list(splits), "jobs": list(jobs.values())}
-    (folder / "jobs.json").write_text(json.dumps(asked, indent=1), encoding="utf-8")
+            config = trial.config.to_dict()
+            jobs[output] = job(f"sequences/{sequences.name}", output, config, seed)
+    facts = {"code_version": code_version(), "rank": list(splits)}
+    write_jobs(folder / "jobs.json", list(jobs.values()), **facts)
     print(f"{len(jobs)} trainings in {folder / 'jobs.json'}")
 
 
@@ -171,10 +171,7 @@ def _short_hash(config: Config) -> str:
 
 def rows_of(trials: Trials, folder: Path) -> list[Row]:
     """The figures of every training of the table that is finished in the folder."""
-    finished = {
-        path.parent: json.loads(path.read_text(encoding="utf-8"))
-        for path in sorted(folder.glob("runs/*/run.json"))
-    }
+    finished = records(folder)
     rows = []
     for trial in trials.trials:
         for seed in trial.seeds:
@@ -189,12 +186,15 @@ def rows_of(trials: Trials, folder: Path) -> list[Row]:
 def _is_of(record: Row, trial: Trial, seed: int) -> bool:
     """Whether a run is of that trial; a setting that its code did not know yet was the default."""
     defaults = Config(trial.model, trial.preset).to_dict()
-    return record["seed"] == seed and defaults | record["config"] == trial.config.to_dict()
+    settings = defaults | renamed(record["config"])
+    return record["seed"] == seed and settings == trial.config.to_dict()
 
 
 def _row(trials: Trials, trial: Trial, run: Path, record: Row) -> Row:
     lines = (run / "epochs.jsonl").read_text(encoding="utf-8").splitlines()
-    figures = _figures(run / f"ranks-{trials.split}.parquet")
+    ranks = run / f"ranks-{trials.split}.parquet"
+    users = [gains(ranks, trials.split, protocol) for protocol in ("uniform_100", "full")]
+    figures = [float(one[metric].mean()) for one in users for metric in ("recall_10", "ndcg_10")]
     return {
         "table": trials.name,
         "trial": trial.name,
@@ -204,7 +204,7 @@ def _row(trials: Trials, trial: Trial, run: Path, record: Row) -> Row:
         "data": trials.data,
         "sequences_sha256": record["sequences_sha256"],
         "seed": record["seed"],
-        **{name: round(value, 6) for name, value in figures.items()},
+        **{name: round(value, 6) for name, value in zip(FIGURES, figures, strict=True)},
         "best_epoch": record["best_epoch"],
         "epochs": len(lines),
         "train_seconds": round(record["train_seconds"], 1),
@@ -213,41 +213,23 @@ def _row(trials: Trials, trial: Trial, run: Path, record: Row) -> Row:
     }
 
 
-def _figures(path: Path) -> dict[str, float]:
-    """Of validation, by the weights that were chosen."""
-    table = read_written(path)[0]
-    found = []
-    for protocol in ("uniform_100", "full"):
-        rows = table.filter(pc.field("protocol") == protocol)
-        ranks = torch.tensor(rows["rank"].to_pylist())
-        found += [recall(ranks, 10), ndcg(ranks, 10)]
-    return dict(zip(FIGURES, found, strict=True))
-
-
 def merge(path: Path, rows: Sequence[Row]) -> None:
     """Add rows to the file; a trial's older rows go if its settings or data were others."""
-    stored = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    stored = read_json(path) if path.exists() else []
     new = {(row["table"], row["trial"]): _made_by(row) for row in rows}
     kept = [row for row in stored if new.get((row["table"], row["trial"])) in (None, _made_by(row))]
     by_key = {(row["table"], row["trial"], row["seed"]): row for row in [*kept, *rows]}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(list(by_key.values()), indent=1, ensure_ascii=False)
-    path.write_text(text + "\n", encoding="utf-8")
+    write_json(path, list(by_key.values()))
 
 
 def _made_by(row: Row) -> list[Any]:
-    return [row[name] for name in ("model", "preset", "settings", "sequences_sha256")]
-
-
-def show(results: Path, page: Path) -> None:
-    """Bring the page's tables up to date with the results."""
-    text = page.read_text(encoding="utf-8")
-    page.write_text(replaced(text, "trials", shown(results)), encoding="utf-8")
+    settings = renamed(row["settings"])
+    return [row["model"], row["preset"], settings, row["sequences_sha256"]]
 
 
 def shown(results: Path) -> str:
     """A section for each table with results, a line for each trial."""
-    stored = json.loads(results.read_text(encoding="utf-8")) if results.exists() else []
+    stored = read_json(results) if results.exists() else []
     sections = []
     for name in dict.fromkeys(row["table"] for row in stored):
         trials = read_table(TABLES / f"{name}.toml")
@@ -274,7 +256,7 @@ def _made_with(rows: Sequence[Row]) -> str:
 
 def _line(seeds: Sequence[Row]) -> list[str]:
     first = seeds[0]
-    settings = {"model": first["model"], "preset": first["preset"]} | first["settings"]
+    settings = {"model": first["model"], "preset": first["preset"]} | renamed(first["settings"])
     epochs = [row["best_epoch"] for row in seeds]
     return [
         first["trial"],

@@ -6,12 +6,13 @@ from typing import Any
 from fpt_model.simple.settings import SIMPLE
 from fpt_model.version import code_version
 from tasks.answering import answer
-from warehouse.choosing import Choice, Pick
+from warehouse.choosing import Pick
 from warehouse.errors import RefusedError
 from warehouse.explanation import explanation
 from warehouse.home import Home
 from warehouse.raw_ids import User
 from warehouse.recommending import Answer, ServingRun, history_of, request, sample_user, serving_run
+from warehouse.records import Choice
 from warehouse.report.facts import Attention
 
 Row = dict[str, Any]

@@ -13,13 +13,15 @@ from flows.parameters import Kind, Protocol, Retention, Split, TrainedOn
 
 app = typer.Typer()
 DatasetOf = Annotated[
-    str | None, typer.Option(help="Data set whose ids the file has. Default: the newest snapshot.")
+    str | None,
+    typer.Option(help="Data set that the ids are of. Default: that of the newest snapshot."),
 ]
 RetentionOf = Annotated[
-    Retention | None, typer.Option(help="Which users and items stay. Default: any, the newest.")
+    Retention | None,
+    typer.Option(help="5-core or cold-start. Default: that of the newest snapshot."),
 ]
 SnapshotOf = Annotated[
-    str | None, typer.Option("--snapshot", help="A snapshot by its id, or how that begins.")
+    str | None, typer.Option("--snapshot", help="Id of a snapshot, or how it begins.")
 ]
 
 
@@ -28,19 +30,22 @@ SnapshotOf = Annotated[
     epilog="`fpt import-scores scores.parquet --name GRU4Rec --dataset ml-1m --trained-on train`",
 )
 def import_scores(
-    file: Annotated[Path, typer.Argument(help="Parquet with user, item, score, perhaps split.")],
+    file: Annotated[
+        Path,
+        typer.Argument(help="Parquet file with user, item and score; split may be a column too."),
+    ],
     name: Annotated[str, typer.Option(help="What the model is called in tables.")],
     dataset: DatasetOf = None,
     retention: RetentionOf = None,
     snapshot: SnapshotOf = None,
     split: Annotated[
-        Split, typer.Option(help="Of the rows, if they have no column split.")
+        Split, typer.Option(help="Split of all rows, if the file has no column split.")
     ] = "test",
     kind: Annotated[
         Kind | None,
         typer.Option(
             help="Scores of all items, of the 100 sampled ones, or top lists. "
-            "Default: as the file tells.",
+            "Default: found from the file.",
         ),
     ] = None,
     trained_on: Annotated[
@@ -55,12 +60,12 @@ def import_scores(
     wait: Wait = None,
     as_json: AsJson = False,
 ) -> None:
-    """Rank by somebody else's scores, and put them beside our models, marked as imported.
+    """Rank another model's scores by our rule, and show that model beside ours.
 
-    The file has the data set's own ids. Every user's held-out item is ranked by our rule; of top
-    lists, metrics beyond the shortest list are not known and stay empty. The owner of the model
-    must promise that held-out items were not in its training, and that its settings were chosen on
-    validation; what is not promised is marked in every table.
+    It is marked as imported. The file uses the data set's own ids. If it has top lists, metrics
+    beyond the shortest list are unknown and stay empty. The model's owner must promise that
+    held-out items were not in its training, and that its settings were chosen on validation. A
+    model without that promise is marked in every table.
     """
 
     def flow() -> str:
@@ -97,11 +102,11 @@ def _show(home: Path, run_id: str, as_json: bool) -> None:
 @app.command("export-ranks", epilog="`fpt export-ranks --model SAS-FPT --output to-trec-eval`")
 def export_ranks(
     output: Annotated[Path, typer.Option(help="Folder for run.trec and qrels.trec.")],
-    run: Annotated[str, typer.Option(help="A training or import, or how its id begins.")] = "",
-    dataset: Annotated[str, typer.Option(help="Of its data set.")] = "",
+    run: Annotated[str, typer.Option(help="Id of a training or import, or how it begins.")] = "",
+    dataset: Annotated[str, typer.Option(help="Its data set.")] = "",
     retention: RetentionOf = None,
     model: Annotated[str, typer.Option(help="Its model, by either name.")] = "",
-    preset: Annotated[str, typer.Option(help="Its preset; imported, for imported ones.")] = "",
+    preset: Annotated[str, typer.Option(help="Its preset; `imported` for imported models.")] = "",
     split: Annotated[Split, typer.Option(help="Which held-out items.")] = "test",
     protocol: Annotated[
         Protocol, typer.Option(help="Among all items, or among 100 sampled items.")
@@ -113,20 +118,22 @@ def export_ranks(
     """Write ranks as a TREC run and qrels, for ir_measures, ranx, trec_eval.
 
     Users and items have the archive's own ids. Only the rank of the held-out item is stored, so
-    the other places are filled with documents called other:1, other:2 and so on. The score is made
-    from the place. Where equal scores put an item between two places, as half of the equal ones
-    count, it stands at the later one: Recall is ours, NDCG and MRR are a little lower; how many
-    users that are is printed.
+    the other places hold documents called other:1, other:2 and so on, and scores follow from
+    places. Equal scores can put an item between two places; it is then written at the later one.
+    Recall stays the same, NDCG and MRR get a little lower, and the command prints for how many
+    users.
     """
 
     def go() -> None:
         from warehouse.home import Home
+        from warehouse.records import Choice
         from warehouse.trec import export_ranks as write
         from warehouse.trec import only_one
 
         place = Home.existing(home)
         refuse_unmakeable(output)
-        of = only_one(place, [run, dataset, retention or "", preset, model], split)
+        choice = Choice(dataset=dataset, retention=retention or "", model=model, run_id=run)
+        of = only_one(place, choice, preset, split)
         row = {"folder": str(output), **write(place, of, split, protocol, output, depth)}
         console.show_rows([row], "Exported", as_json=as_json)
 

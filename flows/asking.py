@@ -10,10 +10,11 @@ import typer
 
 from flows import console
 from flows.files import history_words
-from warehouse.choosing import Choice, Offer, remember
+from warehouse.choosing import Offer, remember
 from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.raw_ids import User
+from warehouse.records import Choice
 
 if TYPE_CHECKING:
     from tasks.recommending import Recommendations

@@ -34,19 +34,18 @@ def backtest(days: Sequence[date], asked: Experiment) -> list[str]:
     What is published already is not done again. Returns the snapshots' ids.
     """
     place = Home.at(asked.home)
-    device, accept = asked.device, asked.accept
     tag(asked.dataset, *asked.retentions, *asked.preset_names())
     wanted = [
         one for day in sorted(set(days)) for one in prepared(place, replace(asked, as_of=day))[1]
     ]
     missing = backtesting.not_backtested(place, wanted)
-    ahead = _find_next(place, missing)  # a day after which nothing came is refused now
-    train_and_audit(place, wanted, device, accept, asked.gpus)
+    files = _find_next(place, missing)  # a day after which nothing came is refused now
+    train_and_audit(place, wanted, asked)
     if len(missing) < len(wanted):
         note(f"{counted(len(wanted) - len(missing), 'training')}: what came next was ranked before")
-    for found in ahead:
+    for found in files:
         trained = [one for one in missing if one.snapshot == found.snapshot]
-        _rank(place, found, trained, device, accept)
+        _rank(place, found, trained, asked)
     publishing.replace_readers_copy(place)
     return list(dict.fromkeys(one.snapshot.snapshot_id for one in wanted))
 
@@ -69,16 +68,12 @@ def _lock(snapshot: Snapshot) -> str:
 
 
 def _rank(
-    place: Home,
-    found: BacktestFiles,
-    trained: Sequence[Training],
-    device: str,
-    accept: Sequence[str],
+    place: Home, found: BacktestFiles, trained: Sequence[Training], asked: Experiment
 ) -> None:
     """Rank with all trainings of one snapshot, audit, publish."""
     with locked(place, _lock(found.snapshot)):
-        ranks = backtesting.rank_next(place, found, trained, device)
-        auditing.audit_next(place, found, ranks, accept)
+        ranks = backtesting.rank_next(place, found, trained, asked.device)
+        auditing.audit_next(place, found, ranks, asked.accept)
         backtesting.publish_next(place, found, ranks)
 
 

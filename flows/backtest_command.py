@@ -7,7 +7,7 @@ import typer
 
 from flows import console
 from flows.guard import exit_on_error, run_flow
-from flows.options import AsJson, Given, Wait, asking
+from flows.options import ONE, AsJson, Given, Wait, asking
 from flows.refusing import asked_presets
 from warehouse.errors import RefusedError
 
@@ -17,27 +17,15 @@ First = Annotated[datetime | None, typer.Option("--from", formats=FORMATS, help=
 Last = Annotated[datetime | None, typer.Option("--to", formats=FORMATS, help="Last day.")]
 Every = Annotated[int, typer.Option("--every", min=1, help="Months from one day to the next.")]
 Days = Annotated[
-    list[datetime], typer.Option("--on", formats=FORMATS, help="A day; repeatable; in place of.")
+    list[datetime],
+    typer.Option("--on", formats=FORMATS, help="One day; repeatable. Instead of --from and --to."),
 ]
 
 
 @app.command(
     epilog="`fpt backtest --dataset ml-1m --source ml-1m.zip --from 2000-08-01 --to 2000-12-01`"
 )
-@asking(
-    "dataset",
-    "source",
-    "retention",
-    "models",
-    "preset",
-    "settings",
-    "seeds",
-    "device",
-    "gpus",
-    "max_rejects",
-    "accept",
-    "home",
-)
+@asking(without=(*ONE, "as_of"))
 def backtest(
     given: Given,
     first: First = None,
@@ -49,7 +37,7 @@ def backtest(
 ) -> None:
     """Train on what was known on each of several days, and rank what really came next.
 
-    Beside it stands the leave-one-out figure of the same weights and users.
+    The leave-one-out figure of the same models and users is shown beside it.
     """
 
     def run() -> list[str]:

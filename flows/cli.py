@@ -20,6 +20,7 @@ from flows.files import refuse_unmakeable
 from flows.guard import Guarded, exit_on_error, run_flow
 from flows.options import (
     DEFAULT_HOME,
+    ONE,
     TABLES,
     AsJson,
     Dataset,
@@ -40,7 +41,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="MovieLens or your own events to sequential recommenders and metrics in SQL.",
+    help="From MovieLens or your own events to sequential recommenders and metrics in SQL.",
 )
 
 
@@ -50,25 +51,22 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-RUN = "dataset source retention models preset settings seeds "
-RUN += "device gpus max_rejects as_of accept home"
-MANY = RUN.replace("retention", "retentions").split()
-
-
 @app.callback()
 def options(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_show_version, is_eager=True, help="Show it, and end."),
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+        ),
     ] = False,
 ) -> None:
-    """MovieLens or your own events to sequential recommenders and metrics in SQL."""
+    """From MovieLens or your own events to sequential recommenders and metrics in SQL."""
 
 
 @app.command(epilog="`fpt run --dataset ml-1m --source ml-1m.zip --model sas_fpt --preset paper`")
-@asking(*RUN.split())
+@asking(without=ONE)
 def run(given: Given, wait: Wait = None, as_json: AsJson = False) -> None:
-    """Ingest, audit, prepare, audit, train, evaluate, publish; then show the metrics."""
+    """Run it all: ingest, prepare, train, evaluate, publish, with audits. Shows the metrics."""
 
     def flow() -> Any:
         from flows.run import run
@@ -82,12 +80,12 @@ def run(given: Given, wait: Wait = None, as_json: AsJson = False) -> None:
 
 
 @app.command(epilog="`fpt benchmark --dataset ml-1m --source ml-1m.zip --preset paper --seeds 5`")
-@asking(*MANY, **TABLES)
+@asking(**TABLES)
 def benchmark(given: Given, wait: Wait = None, as_json: AsJson = False) -> None:
-    """Both tables of the paper, published together.
+    """Train what both tables of the paper show, and publish it together.
 
     TiSASRec, TiSASRec+, TiSASRec++ and SAS-FPT on 5-core data, TiSASRec and SAS-FPT on cold-start
-    data, each with every seed; or the variants that are named, on both.
+    data, each with every seed. If you name models, those are trained on both kinds of data.
     """
 
     def flow() -> Any:
@@ -104,7 +102,7 @@ def benchmark(given: Given, wait: Wait = None, as_json: AsJson = False) -> None:
 @app.command(epilog="`fpt ingest --dataset ml-1m --source ml-1m.zip`")
 @asking("dataset", "source", "max_rejects", "home")
 def ingest(given: Given, wait: Wait = None, as_json: AsJson = False) -> None:
-    """Land one archive, or your own data, in `raw`, audited."""
+    """Copy one archive, or your own data, into the tables `raw`, and audit it."""
 
     def flow() -> Any:
         from flows.ingest import ingest
@@ -124,12 +122,12 @@ def prepare(
     given: Given,
     load_id: Annotated[
         str | None,
-        typer.Argument(help="A load, as `fpt ingest` names it, or how it begins; else the newest."),
+        typer.Argument(help="Id of a load, or how it begins. Default: the newest load."),
     ] = None,
     wait: Wait = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make core tables and sequences from a load, audited."""
+    """Turn a load into the tables `core` and the sequences for training, and audit them."""
 
     def flow() -> Any:
         from flows.prepare import prepare
@@ -148,14 +146,12 @@ def train(
     given: Given,
     snapshot_id: Annotated[
         str | None,
-        typer.Argument(
-            help="A snapshot, as `fpt prepare` names it, or how it begins; else the newest."
-        ),
+        typer.Argument(help="Id of a snapshot, or how it begins. Default: the newest snapshot."),
     ] = None,
     wait: Wait = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train on a snapshot, rank, audit, publish."""
+    """Train on a snapshot, rank with each training, audit the ranks and publish them."""
 
     def flow() -> Any:
         from flows.train import train
@@ -177,11 +173,14 @@ def train(
 
 @app.command(epilog="`fpt plan --dataset ml-1m --source ml-1m.zip --preset paper --seeds 5`")
 @asking(
-    *(name for name in MANY if name not in ("device", "gpus", "max_rejects", "accept")),
+    without=("retention", "device", "gpus", "max_rejects", "accept"),
     retentions=(Retains, ["5-core"]),
 )
 def plan(given: Given, as_json: AsJson = False) -> None:
-    """Show what would run, what is already there and how long it may take; changes nothing."""
+    """Show what `fpt run` would do, what is done, and how long the rest may take.
+
+    Nothing is changed.
+    """
 
     def show() -> None:
         from flows.plan import plan
@@ -194,17 +193,17 @@ def plan(given: Given, as_json: AsJson = False) -> None:
 
 
 @app.command(epilog="`fpt export to-gpu --dataset ml-1m --source ml-1m.zip --preset paper`")
-@asking(*(name for name in MANY if name not in ("device", "gpus", "accept")), **TABLES)
+@asking(without=("retention", "device", "gpus", "accept"), **TABLES)
 def export(
-    folder: Annotated[Path, typer.Argument(help="Folder to write, and to carry there.")],
+    folder: Annotated[Path, typer.Argument(help="Folder to write and to copy to that machine.")],
     given: Given,
     wait: Wait = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write what `benchmark` would train into a folder, for a machine with a GPU.
+    """Write a folder with all that `fpt benchmark` would train, for a machine with a GPU.
 
-    There: `python -m fpt_model train-all --jobs jobs.json`. Then copy what is in its `runs` into
-    `runs` of the home, and run `fpt benchmark`.
+    Copy the folder there and run `python -m fpt_model train-all --jobs jobs.json` in it. Then copy
+    what is in its folder `runs` into `runs` of the home, and run `fpt benchmark`.
     """
 
     def flow() -> int:
@@ -226,15 +225,18 @@ def up(
         int | None, typer.Option(min=1, max=65535, help="Default: 4200, or a free one.")
     ] = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Ask each part of a running `fpt up`, and end.")
+        bool,
+        typer.Option(
+            "--check", help="Ask whether each part of a running `fpt up` answers, and exit."
+        ),
     ] = False,
     home: HomeDir = DEFAULT_HOME,
     as_json: AsJson = False,
 ) -> None:
-    """Serve the schedules of prefect.yaml: Prefect's server and UI, deployments, workers.
+    """Start Prefect's server, UI and workers, and run the schedules of prefect.yaml.
 
-    A line tells of each run that starts and ends; with --json, a JSON object. Ctrl-C ends all of
-    it; `--check` is for another terminal.
+    It prints a line for each run that starts or ends; with `--json`, an object. Ctrl-C ends
+    everything. `--check` is for another terminal.
     """
 
     def announce(served: Any) -> None:
@@ -275,15 +277,17 @@ def up(
 
 @app.command(epilog="`fpt records docs/results --dataset ml-1m --preset paper`")
 def records(
-    folder: Annotated[Path, typer.Argument(help="Folder of runs.json and its companions.")],
+    folder: Annotated[
+        Path, typer.Argument(help="Folder for runs.json, curves.json and comparisons.json.")
+    ],
     dataset: Dataset = "synthetic",
     preset: PresetName = "quick",
     home: HomeDir = DEFAULT_HOME,
     as_json: AsJson = False,
 ) -> None:
-    """Keep the figures of published trainings as JSON, without any user's data.
+    """Write the figures of published trainings to JSON files, without any user's data.
 
-    What the folder has of other data sets and presets stays.
+    Figures of other data sets and presets that the folder has stay there.
     """
 
     def keep() -> None:
@@ -301,7 +305,10 @@ def records(
 @app.command()
 def doctor(
     mend: Annotated[
-        bool, typer.Option("--mend", help="Remove what dead runs left; write lost records again.")
+        bool,
+        typer.Option(
+            "--mend", help="Remove what runs that died left, and write lost records again."
+        ),
     ] = False,
     home: HomeDir = DEFAULT_HOME,
     as_json: AsJson = False,

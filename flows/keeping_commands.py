@@ -40,7 +40,7 @@ def backup(
     home: HomeDir = DEFAULT_HOME,
     as_json: AsJson = False,
 ) -> None:
-    """Keep all that is published, with the trained weights, in one file; runs may go on."""
+    """Write all that is published, with the trained weights, into one file. Runs may go on."""
 
     def go() -> None:
         from warehouse.backup import backup as keep
@@ -54,11 +54,11 @@ def backup(
 
 @app.command(epilog="`fpt restore /mnt/backups/monday.tar --home new-home`")
 def restore(
-    backup_file: Annotated[Path, typer.Argument(help="What `fpt backup` wrote.")],
+    backup_file: Annotated[Path, typer.Argument(help="Tar file that `fpt backup` wrote.")],
     home: HomeDir = DEFAULT_HOME,
     as_json: AsJson = False,
 ) -> None:
-    """Bring a backup into an empty home, or into one whose catalogues are all damaged."""
+    """Restore a backup into an empty home, or into one whose catalogues are all damaged."""
 
     def go() -> None:
         from warehouse.backup import restore as bring
@@ -72,10 +72,10 @@ def restore(
 
 @app.command(epilog="`fpt upgrade --home .fpt`")
 def upgrade(home: HomeDir = DEFAULT_HOME, as_json: AsJson = False) -> None:
-    """Bring a home of the version with one `warehouse.duckdb` up to date; nothing is lost.
+    """Convert a home of the version that had one `warehouse.duckdb`. Nothing is lost.
 
-    Its trainings stay in all tables. The next `fpt run` trains anew all the same, because the
-    code that reads archives and that of the models are not what they were.
+    Its trainings stay in all tables. The next `fpt run` trains again all the same, because the
+    code has changed since.
     """
 
     def go() -> None:
@@ -95,16 +95,16 @@ def forget(
         str, typer.Option(help="The user's number in the archive, or id in your own data.")
     ],
     yes: Annotated[
-        bool, typer.Option("--yes", help="Of own data: the source is at hand; don't ask.")
+        bool, typer.Option("--yes", help="For your own data: you still have the source; don't ask.")
     ] = False,
     home: HomeDir = DEFAULT_HOME,
     as_json: AsJson = False,
 ) -> None:
-    """Take one person's data out of everything published, and out of every later load.
+    """Remove one person's data from everything published, and from every later load.
 
-    What was made from it goes at once: loads with all others' rows, snapshots, trainings, ranks,
-    recommendations. It then tells what must be made again, from the source. The source itself,
-    backups and exported folders are yours to see to.
+    Everything that was made from it goes at once: loads with the rows of others, snapshots,
+    trainings, ranks, recommendations. The command then prints how to make them again from the
+    source. The source, backups and exported folders are not touched: see to these yourself.
     """
 
     def go() -> None:
@@ -162,10 +162,15 @@ def _ask(question: str, unasked: "RefusedError", *, ask: bool) -> None:
 def prune(
     keep: Annotated[
         int | None,
-        typer.Option(min=0, help="Newest of each to keep. Default, with --older-than: 1."),
+        typer.Option(min=0, help="How many of the newest to keep. Default with --older-than: 1."),
     ] = None,
     older_than: Annotated[
-        Any, typer.Option(parser=_age, metavar="AGE", help="Only what is older: 90d, 12w, 2y.")
+        Any,
+        typer.Option(
+            parser=_age,
+            metavar="AGE",
+            help="Remove only what is older than this, such as 90d, 12w or 2y.",
+        ),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would go; change nothing.")
@@ -173,19 +178,17 @@ def prune(
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
     at_once: Annotated[
         bool,
-        typer.Option(
-            "--at-once", help="Free all of the disk now, though readers may have files open."
-        ),
+        typer.Option("--at-once", help="Delete all files now, even if readers have them open."),
     ] = False,
     home: HomeDir = DEFAULT_HOME,
     as_json: AsJson = False,
 ) -> None:
     """Remove loads, snapshots and trainings that newer ones have replaced, with their figures.
 
-    The newest of each stay: of a data set's loads, of the snapshots of a data set with a retention
-    (and a day), of the trainings of a model with a preset and a seed on such data. So does whatever
-    one that stays was made from. Archives in `sources/` stay; `fpt run` makes again what is asked
-    for. Files of tables go a day later, when no reader can have them open.
+    It compares loads of one data set, snapshots of one data set and retention (and day), and
+    trainings of one model, preset and seed on such data. The newest of each stay, and so does all
+    that they were made from. Archives in `sources/` stay, so `fpt run` can make the rest again.
+    Files of tables are deleted a day later, when no reader can have them open.
     """
 
     def go() -> None:

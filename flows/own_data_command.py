@@ -23,23 +23,23 @@ def describe(
         typer.Argument(help="CSV, Parquet, DuckDB or SQLite; or a folder of Parquet files."),
     ],
     table: Annotated[
-        str | None, typer.Option(help="Table of a DuckDB or SQLite file with several.")
+        str | None, typer.Option(help="Which table, if a DuckDB or SQLite file has several.")
     ] = None,
     items: Annotated[
         Path | None, typer.Option(help="File of items, with titles and categories.")
     ] = None,
     name: Annotated[
-        str | None, typer.Option(help="Of the data set. Default: as the file is called.")
+        str | None, typer.Option(help="Name of the data set. Default: the file's name.")
     ] = None,
     write: Annotated[
         bool, typer.Option("--write", help="Write the description beside the file.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Look at a file of your own, and propose the description by which it can be run.
+    """Look at a file of your own, and propose the description that `fpt run` needs.
 
-    What isn't plain is left as a comment to fill in. Nothing is written without `--write`, and
-    never over another description.
+    What the file does not tell is left as a comment, for you to fill in. Nothing is written without
+    `--write`, and another description is never overwritten.
     """
 
     def look() -> None:

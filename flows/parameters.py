@@ -10,8 +10,8 @@ from pydantic import BeforeValidator, Field
 
 from flows.signatures import Parameter, expanded, parameter
 from fpt_model.config import Setting
-from fpt_model.variants import DISPLAY_NAMES
-from tasks.settings import configs, preset_name
+from fpt_model.variants import DISPLAY_NAMES, AnyConfig
+from tasks.settings import configs, preset_name, seeds_of
 
 R = TypeVar("R")
 
@@ -97,6 +97,15 @@ class Experiment:
     def models_on(self, retention: Retention) -> Sequence[Model]:
         """Variants to train where these users and items stay."""
         return PAPER[retention] if self.models is None else self.models
+
+    def trainings_on(self, retention: Retention) -> list[tuple[AnyConfig, int]]:
+        """Settings and seed of each training where these users and items stay.
+
+        Raises:
+            RefusedError: there is no such setting, or it can't be so.
+        """
+        chosen = configs(self.models_on(retention), self.preset, self.settings)
+        return [(config, seed) for config in chosen for seed in seeds_of(config, self.seeds)]
 
     def preset_names(self) -> list[str]:
         """What the preset is called in tables; with changed settings, which a variant may not

@@ -8,7 +8,7 @@ from typing import Any
 
 from flows.parameters import Experiment
 from fpt_model.variants import AnyConfig
-from tasks.settings import configs, preset_name, seeds_of
+from tasks.settings import preset_name
 from tasks.training import DONE, PUBLISH, TO_DO, run_id, state_of
 from warehouse.archive import open_archive
 from warehouse.database import IN_MEMORY, connected
@@ -87,7 +87,7 @@ def _before_fetching(asked: Experiment, known: Standing) -> list[Row]:
     ]
     for retention in asked.retentions:
         rows.append(_row("prepare", _snapshot(asked, retention), "", state))
-        for config, seed in _trainings(asked, retention):
+        for config, seed in asked.trainings_on(retention):
             rows.append(_row("train", _training(config, seed), "", state, _seconds(known, config)))
     return rows
 
@@ -102,16 +102,11 @@ def _after_landing(
         snapshot = snapshot_id(load_id, retention, Options(asked.as_of))
         prepared = DONE if snapshot in known.snapshots else TO_DO
         yield _row("prepare", _snapshot(asked, retention), snapshot, prepared)
-        for config, seed in _trainings(asked, retention):
+        for config, seed in asked.trainings_on(retention):
             identity = run_id(snapshot, config, seed)
             state = state_of(place, identity, known.checkpoints.get(identity))
             seconds = None if state in (DONE, PUBLISH) else _seconds(known, config)
             yield _row("train", _training(config, seed), identity, state, seconds)
-
-
-def _trainings(asked: Experiment, retention: Any) -> list[tuple[AnyConfig, int]]:
-    chosen = configs(asked.models_on(retention), asked.preset, asked.settings)
-    return [(config, seed) for config in chosen for seed in seeds_of(config, asked.seeds)]
 
 
 def _total(rows: list[Row]) -> Row:

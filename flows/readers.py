@@ -9,7 +9,8 @@ import typer
 from flows import console, first_word
 from flows.files import refuse_unwritable
 from flows.guard import exit_on_error, run_flow
-from flows.options import DEFAULT_HOME, AsJson, HomeDir
+from flows.options import DEFAULT_HOME, AsJson, HomeDir, choosing
+from warehouse.records import ANY, Choice
 
 if TYPE_CHECKING:
     from flows.asking import Asked
@@ -18,16 +19,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 Format = Literal["table", "json", "csv"]
-RunId = Annotated[
-    str, typer.Option("--run", help="A training's id, or how it begins; else the best.")
-]
-AskedData = Annotated[
-    str, typer.Option("--dataset", help="Data set; else the only one, or the one named last.")
-]
-AskedRetention = Annotated[str, typer.Option("--retention", help="5-core or cold-start.")]
-AskedModel = Annotated[
-    str, typer.Option("--model", help="Such as SAS-FPT; else the best on validation.")
-]
 Top = Annotated[int, typer.Option(min=1, max=1000, help="Items for each user.")]
 
 
@@ -35,28 +26,33 @@ Top = Annotated[int, typer.Option(min=1, max=1000, help="Items for each user.")]
 def sql(
     question: Annotated[
         str | None,
-        typer.Argument(help="One SQL query on the published tables, or a question's name."),
+        typer.Argument(help="A SQL query on the published tables, or the name of a question."),
     ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME=VALUE]...", help="Settings of a question with a name."),
+        typer.Argument(metavar="[NAME=VALUE]...", help="Settings of a question that has a name."),
     ] = None,
-    format: Annotated[Format, typer.Option()] = "table",
+    format: Annotated[Format, typer.Option(help="How to print the answer.")] = "table",
     output: Annotated[
         Path | None, typer.Option(help="File to write: .parquet, .csv, .xlsx or .json.")
     ] = None,
-    names: Annotated[bool, typer.Option("--list", help="Show the questions with a name.")] = False,
+    names: Annotated[
+        bool, typer.Option("--list", help="List the questions that have a name.")
+    ] = False,
     dictionary: Annotated[
         bool, typer.Option("--dictionary", help="Print the data dictionary as Markdown.")
     ] = False,
     pager: Annotated[
-        bool, typer.Option("--pager/--no-pager", help="For what is longer than the screen.")
+        bool,
+        typer.Option("--pager/--no-pager", help="Use a pager for answers longer than the screen."),
     ] = True,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds for a question.")] = 60.0,
+    timeout: Annotated[
+        float, typer.Option(min=0.1, help="Seconds that a question may take.")
+    ] = 60.0,
     home: HomeDir = DEFAULT_HOME,
     as_json: AsJson = False,
 ) -> None:
-    """Ask the published tables; read-only. Without a question: a prompt, or SQL from stdin."""
+    """Ask the published tables a question. Without one: a prompt, or SQL from stdin."""
 
     def answer() -> None:
         from flows.sql_answers import Shown, ask, show_names
@@ -71,6 +67,7 @@ def sql(
 
 
 @app.command(epilog="`fpt recommend --user 7 --user 9`, `fpt recommend --history 1,50`, `… --all`")
+@choosing
 def recommend(
     users: Annotated[
         list[str],
@@ -79,41 +76,40 @@ def recommend(
         ),
     ] = [],  # noqa: B006 - Typer copies it
     everybody: Annotated[
-        bool, typer.Option("--all", help="All users of the archive, into the table.")
+        bool, typer.Option("--all", help="All users; the answers are published.")
     ] = False,
     history: Annotated[
         str | None,
         typer.Option(
-            help="Somebody new: movie numbers 1,50,181 or your own data's ids, or a file with a "
-            "title a line."
+            help="Somebody new, by past items: numbers such as 1,50,181, ids of your own data, "
+            "or a file with one title a line."
         ),
     ] = None,
-    dataset: AskedData = "",
-    retention: AskedRetention = "",
-    model: AskedModel = "",
-    run_id: RunId = "",
+    choice: Choice = ANY,
     top: Top = 10,
     publish: Annotated[
-        bool, typer.Option("--publish", help="Keep it in mart.recommendations as well.")
+        bool, typer.Option("--publish", help="Store the answer in mart.recommendations too.")
     ] = False,
-    output: Annotated[Path | None, typer.Option(help="Parquet file to write as well.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Write the answer to this Parquet file too.")
+    ] = None,
     home: HomeDir = DEFAULT_HOME,
     as_json: AsJson = False,
 ) -> None:
-    """The best items for users, those they know left out.
+    """Show the best items for users.
 
-    Users whom the training did not see are served as well. For named users and for somebody new
-    the answer is shown and not kept; `--publish` and `--all` write it into `mart.recommendations`.
+    Items that a user has had are left out, unless they can come again. Users whom the training did
+    not see are served as well. The answer for named users or for somebody new is only shown;
+    `--publish` and `--all` write it into `mart.recommendations`.
     """
     wanted = None if everybody else users
 
     def begin() -> "tuple[Asked, ServingRun | None]":
         from flows.asking import Asked, checked, refuse_unasked, show_recommendations
-        from warehouse.choosing import Choice
 
         refuse_unwritable(output)
         refuse_unasked(users, history, everybody=everybody, publish=publish)
-        asked = Asked(home, Choice(dataset, retention, model, run_id), top, output, as_json)
+        asked = Asked(home, choice, top, output, as_json)
         if everybody or publish:
             return asked, checked(asked, wanted)
         show_recommendations(asked, users, history)
@@ -133,25 +129,24 @@ def recommend(
 
 
 @app.command(epilog="`fpt explain 7`")
+@choosing
 def explain(
     user: Annotated[
         str, typer.Argument(help="A user's number in the archive, or id in your own data.")
     ],
-    dataset: AskedData = "",
-    retention: AskedRetention = "",
-    model: AskedModel = "",
-    run_id: RunId = "",
-    top: Annotated[int, typer.Option(min=1, help="Past items, the most attended first.")] = 10,
+    choice: Choice = ANY,
+    top: Annotated[
+        int, typer.Option(min=1, help="How many past items to show, the most attended first.")
+    ] = 10,
     home: HomeDir = DEFAULT_HOME,
     as_json: AsJson = False,
 ) -> None:
-    """Which past items the model attends to when it recommends, and how long ago they were."""
+    """Show which past items the model attends to when it recommends, and how old they are."""
 
     def answer() -> None:
         from flows.asking import Asked, explain_to
-        from warehouse.choosing import Choice
 
-        explain_to(Asked(home, Choice(dataset, retention, model, run_id), top, None, as_json), user)
+        explain_to(Asked(home, choice, top, None, as_json), user)
 
     exit_on_error(answer, home)
 
@@ -160,7 +155,7 @@ def explain(
 def report(
     output: Annotated[Path, typer.Option(help="File to write.")] = Path("report.html"),
     user: Annotated[
-        str | None, typer.Option(help="Whose history the model is asked about; else a typical one.")
+        str | None, typer.Option(help="User of the example. Default: a typical one.")
     ] = None,
     home: HomeDir = DEFAULT_HOME,
     as_json: AsJson = False,

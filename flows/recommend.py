@@ -13,9 +13,9 @@ from fpt_model.version import code_version
 from tasks import publishing, recommending
 from tasks.flow_runs import with_run_lifecycle
 from tasks.recommending import Recommendations
-from warehouse.choosing import Choice
 from warehouse.home import Home
 from warehouse.recommending import serving_run
+from warehouse.records import Choice
 
 Top = Annotated[int, Field(ge=1, le=1000)]
 

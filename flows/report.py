@@ -5,13 +5,13 @@ from pathlib import Path
 from flows.answers import refuse_simple
 from fpt_model.version import code_version
 from tasks.answering import answer
-from warehouse.choosing import Choice
 from warehouse.errors import RefusedError
 from warehouse.explanation import explanation, item_column
 from warehouse.home import Home
 from warehouse.placing import put_in_place
 from warehouse.raw_ids import User
 from warehouse.recommending import chosen, request, sample_user
+from warehouse.records import Choice
 from warehouse.report.facts import Attention, Example, asked, gather
 from warehouse.report.page import page
 

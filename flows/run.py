@@ -71,7 +71,7 @@ def _pipeline(asked: Experiment) -> Outcome:
     tag(asked.dataset, *asked.retentions, *asked.preset_names())
     before = publication(place)
     snapshots, wanted = prepared(place, asked)
-    run_ids = train_and_audit(place, wanted, asked.device, asked.accept, asked.gpus)
+    run_ids = train_and_audit(place, wanted, asked)
     publishing.replace_readers_copy(place)
     snapshot_ids = [snapshot.snapshot_id for snapshot in snapshots]
     changed = publication(place) != before
@@ -87,11 +87,9 @@ def prepared(place: Home, asked: Experiment) -> tuple[list[Snapshot], list[Train
     options = Options(asked.as_of)
     snapshots = [transform_and_audit(place, load_id, kind, options) for kind in asked.retentions]
     wanted = [
-        one
+        Training(snapshot, config, seed)
         for kind, snapshot in zip(asked.retentions, snapshots, strict=True)
-        for one in training.trainings(
-            snapshot, asked.models_on(kind), asked.preset, asked.seeds, asked.settings
-        )
+        for config, seed in asked.trainings_on(kind)
     ]
     refuse_unfit(place, wanted)
     return snapshots, wanted

@@ -10,8 +10,7 @@ from flows import server
 from tasks.ends import ends
 from tasks.flow_runs import current
 from tasks.last_words import INTERRUPTED
-from warehouse.database import is_held
-from warehouse.garbage import SIGNS_OF_LIFE
+from warehouse.garbage import others_live
 from warehouse.home import Home
 
 _CLOCKS = 2.0  # by how much a file's time may differ from ours
@@ -42,18 +41,11 @@ def _tell_cancelled() -> None:
 
 def _sweeper(home: Home, since: float) -> Callable[[], None]:
     def remove() -> None:
-        if not _others(home):
+        if not others_live(home, str(current.id or "")):
             for path in _unfinished(home):
                 _remove(path, since)
 
     return remove
-
-
-def _others(home: Home) -> bool:
-    """Whether another run is at work in this home; what lies there may be its own."""
-    signs = {path.stem for sign in SIGNS_OF_LIFE for path in home.locks.glob(f"{sign}*.lock")}
-    ours = {f"{sign}{current.id}" for sign in SIGNS_OF_LIFE}
-    return any(is_held(home, name) for name in signs - ours)
 
 
 def _unfinished(home: Home) -> Iterator[Path]:

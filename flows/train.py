@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from typing import Any
 
 from prefect import flow
 
 from flows import names
 from flows.chosen import chosen_id
-from flows.parameters import HEADLINE, Device, Gpus, Model, Preset, Seeds, Settings, Suspicion
+from flows.parameters import Experiment, asked
 from flows.unfit import refuse_unfit
 from tasks import artifacts, auditing, publishing, training
 from tasks.flow_runs import tag, with_run_lifecycle
@@ -24,55 +24,37 @@ from warehouse.visible import counted
 
 @flow(flow_run_name=names.training)
 @with_run_lifecycle
-def train(
-    snapshot_id: str | None = None,
-    models: Sequence[Model] = HEADLINE,
-    preset: Preset = "quick",
-    seeds: Seeds = 1,
-    device: Device = "auto",
-    home: Path | None = None,
-    accept: Sequence[Suspicion] = (),
-    settings: Settings | None = None,
-    gpus: Gpus | None = None,
-) -> list[str]:
-    """Train and rank on a published snapshot, or the newest one. Returns the trainings' ids.
-
-    What audits may suspect is named in `accept`, as in `Experiment`.
-    """
-    place = Home.at(home)
-    tag(preset)
+@asked(without=("dataset", "source", "retentions", "max_rejects", "as_of"))
+def train(snapshot_id: str | None = None, *, asked: Experiment) -> list[str]:
+    """Train and rank on a published snapshot, or the newest one. Returns the trainings' ids."""
+    place = Home.at(asked.home)
+    tag(asked.preset)
     snapshot = known_snapshot(place, chosen_id(place, "snapshot", snapshot_id))
-    asked = training.trainings(snapshot, models, preset, seeds, settings)
-    refuse_unfit(place, asked)
-    run_ids = train_and_audit(place, asked, device, accept, gpus)
+    kind: Any = snapshot.retention
+    wanted = [Training(snapshot, config, seed) for config, seed in asked.trainings_on(kind)]
+    refuse_unfit(place, wanted)
+    run_ids = train_and_audit(place, wanted, asked)
     publishing.replace_readers_copy(place)
-    presets = list(dict.fromkeys(one.preset for one in asked))
-    artifacts.show_results(place, [snapshot.snapshot_id], presets, run_ids)
+    artifacts.show_results(place, [snapshot.snapshot_id], asked.preset_names(), run_ids)
     return run_ids
 
 
-def train_and_audit(
-    place: Home,
-    asked: Sequence[Training],
-    device: str,
-    accept: Sequence[str] = (),
-    gpus: int | None = None,
-) -> list[str]:
+def train_and_audit(place: Home, wanted: Sequence[Training], asked: Experiment) -> list[str]:
     """The steps of `train`: what is missing is trained, then all of it is published together."""
-    run_ids = [one.run_id for one in asked]
-    missing = training.missing(place, asked)
+    run_ids = [one.run_id for one in wanted]
+    missing = training.missing(place, wanted)
     with _alone(place, missing) as waited:
         if waited:  # what the other run trained it has published
             missing = training.missing(place, missing)
-        if len(missing) < len(asked):
-            done = counted(len(asked) - len(missing), "training")
+        if len(missing) < len(wanted):
+            done = counted(len(wanted) - len(missing), "training")
             note(f"{done}: unchanged, published before")
         if missing:
-            trained = _train_and_rank(place, missing, device, gpus)
-            auditing.audit_runs(place, trained, accept)
+            trained = _train_and_rank(place, missing, asked)
+            auditing.audit_runs(place, trained, asked.accept)
             publishing.publish_runs(place, trained)
-    if accept:
-        auditing.accept_warnings(place, run_ids, accept)
+    if asked.accept:
+        auditing.accept_warnings(place, run_ids, asked.accept)
     return run_ids
 
 
@@ -91,12 +73,14 @@ def _alone(place: Home, missing: Sequence[Training]) -> Iterator[bool]:
 
 
 def _train_and_rank(
-    place: Home, missing: Sequence[Training], device: str, gpus: int | None
+    place: Home, missing: Sequence[Training], asked: Experiment
 ) -> list[TrainedRun]:
     unranked = [one for one in missing if not training.is_ranked(place, one)]
     if len(unranked) < len(missing):
         note(f"{counted(len(missing) - len(unranked), 'training')}: trained before")
-    failures = training.train(place, unranked, device, gpus) if unranked else {}
+    failures = {}
+    if unranked:
+        failures = training.train(place, unranked, asked.device, asked.gpus)
     states = [
         training.collect_run(place, one, failures.get(one.run_id), return_state=True)
         for one in missing

@@ -86,10 +86,7 @@ def _forget_signs(home: Home) -> list[str]:
     """Signs of life of dead runs, which are never started again where no `fpt up` is up."""
     if is_held(home, SERVED):
         return []
-    signs = [
-        path for prefix in garbage.SIGNS_OF_LIFE for path in home.locks.glob(f"{prefix}*.lock")
-    ]
-    dead = [path for path in sorted(signs) if not is_held(home, path.stem)]
+    dead = [path for path in garbage.signs_of_life(home) if not is_held(home, path.stem)]
     for path in dead:
         locks.remove(path)
     return [f"locks/{path.name}" for path in dead]

@@ -119,7 +119,7 @@ def _train(asked: argparse.Namespace) -> int:
     device = device_of(asked.device)
     if isinstance(config, SimpleConfig):
         from fpt_model.data.sequences import load
-        from fpt_model.simple.fitting import fit
+        from fpt_model.training.fitting import fit
 
         fit(load(asked.sequences), _folders(asked), config, _tell)
         return 0

@@ -52,6 +52,11 @@ FEATURES = (
 )
 
 
+def token_inputs(config: Any) -> list[str]:
+    """Names of the inputs that a `Config` has and that have a number of each token."""
+    return [feature.name for feature, _ in widths(config) if feature.per == "token"]
+
+
 def widths(config: Any) -> Iterator[tuple[Feature, int]]:
     """The inputs that a `Config` has, each with its width."""
     for feature in FEATURES:

@@ -27,8 +27,6 @@ def answer(
         command: of `python -m fpt_model`: `recommend` or `explain`, and its own options.
         device: to compute on.
     """
-    log = home.root / "logs" / "scoring.log"
-    log.parent.mkdir(mode=0o750, exist_ok=True)
     with staging_folder(home, "answer") as folder:
         request, output = folder / "asked.json", folder / "answer.parquet"
         recommending.write_request(request, asked)
@@ -41,5 +39,5 @@ def answer(
         }
         words = [str(word) for pair in places.items() for word in pair]
         program = [sys.executable, "-m", "fpt_model", *command, *words]
-        follow(program, lambda _: None, log=log)
+        follow(program, lambda _: None, log=home.log("scoring"))
         return recommending.with_titles(home, of, asked, output)

@@ -45,8 +45,6 @@ def rank_next(
     files = ["--sequences", str(found.snapshot.sequences), "--ahead", str(found.sequences)]
     runs = ["--run", *map(str, folders.values())]
     command = [sys.executable, "-m", "fpt_model", "evaluate", *files, *runs, "--device", device]
-    log = home.root / "logs" / "training.log"
-    log.parent.mkdir(mode=0o750, exist_ok=True)
     ranked: list[str] = []
 
     def tell(event: Event) -> None:
@@ -54,7 +52,7 @@ def rank_next(
             ranked.append(event["run"])
             report(f"rank what came after {found.snapshot.as_of}", len(ranked), len(folders), "")
 
-    follow(command, tell, log=log)
+    follow(command, tell, log=home.log("training"))
     return {run_id: folder / RANKS for run_id, folder in folders.items()}
 
 

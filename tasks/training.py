@@ -14,13 +14,12 @@ from prefect import task
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.context import TaskRunContext
 
-from fpt_model.config import Setting
 from fpt_model.files.finished import EPOCHS, problem, read_record
 from fpt_model.variants import AnyConfig
 from fpt_model.version import SOURCE, code_version
 from tasks import folders
 from tasks.progress import note, report, warn
-from tasks.settings import configs, preset_name, seeds_of
+from tasks.settings import preset_name
 from tasks.subprocesses import Event, follow
 from tasks.telling import try_to
 from warehouse.errors import RefusedError, StepError
@@ -79,20 +78,6 @@ def run_id(snapshot_id: str, config: AnyConfig, seed: int) -> str:
     return identify("run", snapshot_id, config.to_dict(), seed, code_version())
 
 
-def trainings(
-    snapshot: Snapshot,
-    models: Sequence[str],
-    preset: str,
-    seeds: int,
-    settings: Mapping[str, Setting] | None = None,
-) -> list[Training]:
-    """Every model with its seeds, on one snapshot; some settings changed."""
-    chosen = configs(models, preset, settings or {})
-    return [
-        Training(snapshot, config, seed) for config in chosen for seed in seeds_of(config, seeds)
-    ]
-
-
 @task(task_run_name="look for trainings")
 def missing(home: Home, asked: Sequence[Training]) -> list[Training]:
     """Those that are not published yet, or of which something is lost since; see `_is_done`."""
@@ -134,8 +119,6 @@ def train(
         check_file(snapshot.sequences, snapshot.sequences_sha256)
     by_folder = {home.run(one.run_id): one for one in asked}
     jobs = [job(one, one.snapshot.sequences, folder) for folder, one in by_folder.items()]
-    log = home.root / "logs" / "training.log"
-    log.parent.mkdir(mode=0o750, exist_ok=True)
     command = [sys.executable, "-m", "fpt_model", "train-all", "--device", device]
     command += ["--gpus", str(gpus)] if gpus else []
     progress = _Progress({str(folder): one for folder, one in by_folder.items()})
@@ -143,7 +126,7 @@ def train(
         write_jobs(staged / JOBS, jobs)
         try:
             point("before a training's process starts")
-            follow([*command, "--jobs", str(staged / JOBS)], progress, log=log)
+            follow([*command, "--jobs", str(staged / JOBS)], progress, log=home.log("training"))
         except RefusedError:
             if not progress.finished:
                 raise

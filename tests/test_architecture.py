@@ -41,6 +41,16 @@ def imports(path: Path) -> set[str]:
     return found
 
 
+def modules(path: Path) -> set[str]:
+    """What a file imports, a module that is imported from its package under its own name."""
+    nodes = [n for n in ast.walk(ast.parse(path.read_text("utf-8"))) if type(n) is ast.ImportFrom]
+    members = {f"{node.module}.{alias.name}" for node in nodes for alias in node.names}
+    return imports(path) | members
+
+
+ENGINES = {"cpu", "gpu", "jagged", "multiseed"}
+
+
 def files(room: str) -> list[Path]:
     return sorted((ROOT / room).rglob("*.py"))
 
@@ -64,6 +74,37 @@ def test_only_light_parts_of_the_science_and_the_audits_are_called(room):
         assert far <= LIGHT | LATE, f"{path.relative_to(ROOT)} imports {far - LIGHT - LATE}"
 
 
+def rooms_called(folder: Path) -> dict[str, set[str]]:
+    """Of each folder in a package, the others that its files import, for types only too."""
+    package = ".".join(folder.relative_to(ROOT).parts)
+    found = {}
+    for room in (path for path in folder.iterdir() if path.is_dir() and any(path.glob("*.py"))):
+        names = set().union(*(modules(path) for path in room.rglob("*.py")))
+        inside = {name.removeprefix(f"{package}.") for name in names if name.startswith(package)}
+        found[room.name] = {name.split(".")[0] for name in inside} - {room.name}
+    return found
+
+
+def test_rooms_of_the_science_make_no_circle():
+    """Each names those that it needs, and none of them, however far down, names it."""
+    called = rooms_called(ROOT / "fpt_model")
+    assert len(called) >= 8
+    while called:
+        free = {room for room, others in called.items() if not others & called.keys()}
+        assert free, f"there is a circle among {sorted(called)}"
+        called = {room: others for room, others in called.items() if room not in free}
+
+
+def test_no_engine_imports_another():
+    """What several need is in gpu/, which imports none of them."""
+    called = rooms_called(ROOT / "fpt_model" / "engines")
+    assert called.keys() == ENGINES
+    for engine, others in called.items():
+        own = others & ENGINES - {"gpu"}
+        assert not own, f"{engine} imports {own}"
+    assert "gpu" not in called["cpu"]
+
+
 def test_light_parts_are_light():
     """Config, version, facts and outcomes import neither torch nor great_expectations."""
     import subprocess
@@ -76,7 +117,7 @@ def test_light_parts_are_light():
     assert not {"torch", "great_expectations", "sqlalchemy"} & set(answer.stdout.split())
 
 
-@pytest.mark.parametrize("room", ["flows", "tasks", "warehouse", "expectations"])
+@pytest.mark.parametrize("room", sorted(ROOMS))
 def test_no_two_files_need_each_other(room):
     """Also where an import stands inside a function or is for types alone."""
     within = {
@@ -88,13 +129,6 @@ def test_no_two_files_need_each_other(room):
         for name in leaves:
             del needs[name]
     assert not needs, f"in a circle, or need one: {sorted(needs)}"
-
-
-def modules(path: Path) -> set[str]:
-    """What a file imports, a module that is imported from its package under its own name."""
-    nodes = [n for n in ast.walk(ast.parse(path.read_text("utf-8"))) if type(n) is ast.ImportFrom]
-    members = {f"{node.module}.{alias.name}" for node in nodes for alias in node.names}
-    return imports(path) | members
 
 
 def commands() -> list[tuple[str, ast.FunctionDef]]:

@@ -21,6 +21,7 @@ from warehouse import stored
 from warehouse.database import (
     BLOCK_BYTES,
     IN_MEMORY,
+    SQL,
     STORAGE_VERSION,
     connected,
     locked,
@@ -35,10 +36,11 @@ from warehouse.home import Home
 from warehouse.identity import code_version, sha256_of
 from warehouse.placing import put_in_place, put_link_in_place
 from warehouse.records import Published
+from warehouse.renamed import rename
 from warehouse.run_figures import KEPT as KEPT_FIGURES
 from warehouse.run_figures import bring_up_to_date, figure_files
 from warehouse.store import show_listed
-from warehouse.stored import KEYS, columns_of, drop_definitions, kept_tables
+from warehouse.stored import KEYS, columns_of, comment_columns, drop_definitions, kept_tables
 
 KEPT = 3  # catalogues: the newest, and two to go back to
 NUMBER_DIGITS = 10
@@ -337,8 +339,10 @@ def create_schema(connection: duckdb.DuckDBPyConnection, home: Home = NO_HOME) -
     drop_definitions(connection, KEYS)
     show_listed(connection, home, KEYS)
     connection.execute(statements("publish/import_splits"))
+    rename(connection)
     for path in view_files():
         connection.execute(path.read_text(encoding="utf-8"))
+    comment_columns(connection, without=KEYS)
     connection.execute(
         "INSERT INTO mart.catalogue SELECT 0, '', '' WHERE NOT EXISTS (FROM mart.catalogue)"
     )
@@ -378,4 +382,5 @@ def _views(connection: duckdb.DuckDBPyConnection) -> list[str]:
 
 @cache
 def _wanted_version() -> str:
-    return code_version([*table_files(), *view_files(), *figure_files(), Path(stored.__file__)])
+    ours = [SQL / "columns.sql", Path(stored.__file__)]
+    return code_version([*table_files(), *view_files(), *figure_files(), *ours])

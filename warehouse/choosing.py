@@ -15,23 +15,7 @@ from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.placing import put_in_place
 from warehouse.questions import ask
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What is asked, as far as a command names it.
-
-    Attributes:
-        dataset: its name, or with its archive as tables write it: `ml-1m (unverified: small.zip)`.
-        retention: 5-core or cold-start.
-        model: `SAS-FPT`, or `sas_fpt`.
-        run_id: of a training, or how it begins.
-    """
-
-    dataset: str = ""
-    retention: str = ""
-    model: str = ""
-    run_id: str = ""
+from warehouse.records import ANY, Choice
 
 
 @dataclass(frozen=True)
@@ -58,7 +42,6 @@ class Offer:
         )
 
 
-ANY = Choice()
 Pick = Callable[[Sequence[Offer]], Offer]
 
 
@@ -76,10 +59,7 @@ def settle(home: Home, choice: Choice, pick: Pick | None = None) -> Choice:
     named = any(asdict(choice).values())
     before = ANY if named else remembered(home)
     model = choice.model or before.model
-    offers = [
-        Offer(*row) for row in ask(home, statements("recommend/choices"), [model or None]).rows()
-    ]
-    fitting = [offer for offer in offers if offer.fits(choice)]
+    fitting = [offer for offer in _offers(home, model) if offer.fits(choice)]
     if not fitting or (before.dataset and not _among(before, fitting)):
         raise _nothing_fits(home, choice if named else before, named)
     if len(fitting) == 1:

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +167,27 @@ def not_opened(path: Path, error: duckdb.Error) -> RefusedError:
             return RefusedError(f"{path.name} {what}", got=said, to_do=to_do)
     to_do = "`fpt doctor --mend` goes back to the last good one"
     return RefusedError(f"{path.name} is damaged", got=said, to_do=to_do)
+
+
+@contextmanager
+def registered(
+    connection: duckdb.DuckDBPyConnection, rows: Any, name: str = "frame"
+) -> Iterator[None]:
+    """Queries of the block find these rows under a name."""
+    connection.register(name, rows)
+    yield
+    connection.unregister(name)
+
+
+def insert(connection: duckdb.DuckDBPyConnection, table: str, rows: Any) -> None:
+    """Rows enter a table, by the names of its columns."""
+    with registered(connection, rows):
+        connection.execute(f"INSERT INTO {table} BY NAME FROM frame")
+
+
+def utc_now() -> datetime:
+    """The moment as tables keep it: of UTC, without saying so."""
+    return datetime.now(UTC).replace(tzinfo=None)
 
 
 def table_files() -> list[Path]:

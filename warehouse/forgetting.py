@@ -1,32 +1,25 @@
 """Taking one person's data out of everything that is published, and out of every later load."""
 
 import json
-import secrets
 import shutil
-import time
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import duckdb
-import pyarrow as pa
 
 from warehouse.catalogue import catalogues, give_to_readers, reading, writing
 from warehouse.commands import Given, Trained, import_command, run_command
-from warehouse.database import is_held, locked, statements
-from warehouse.errors import InUseError, RefusedError
+from warehouse.database import is_held, locked, statements, utc_now
+from warehouse.errors import RefusedError
 from warehouse.faults import point
-from warehouse.garbage import collect, others_live
+from warehouse.garbage import collect, refuse_at_work
 from warehouse.home import Home
-from warehouse.placing import put_in_place
 from warehouse.raw_ids import User
-from warehouse.store import show_listed
-from warehouse.stored import KEYS
+from warehouse.withdrawing import delete_beside_store, notes, withdraw, write_note
 
 LOCK = "forgetting"
-SHORT_SECONDS = 10.0
-LOOK_SECONDS = 0.1
+SHORT_SECONDS = 10.0  # for flows such as that which looks after the pipeline
 
 
 @dataclass(frozen=True)
@@ -71,7 +64,7 @@ def forget(home: Home, dataset: str, user: User) -> Forgotten:
     """
     with locked(home, LOCK):
         collect(home)
-        _refuse_busy(home)
+        refuse_at_work(home, "It may hold the person's data: wait for its end", SHORT_SECONDS)
         resumed = _go_on(home)
         asked = _asked(home, dataset, user)
         if not asked.loads:
@@ -81,7 +74,7 @@ def forget(home: Home, dataset: str, user: User) -> Forgotten:
             if user in forgotten_users(home, dataset):
                 return asked  # done before, and nothing of it has come back
             raise _unknown(dataset, user)
-        note = _write_note(home, Order(dataset, user, asked))
+        note = write_note(home, LOCK, asdict(Withdrawal(dataset, user, asked)))
         _withdraw(home, dataset, user, asked)
         point("a person is out of the catalogue")
         _delete(home, asked)
@@ -122,29 +115,16 @@ def wait_for_forgetting(home: Home) -> None:
         pass
 
 
-def _refuse_busy(home: Home) -> None:
-    """Short flows, such as that which looks after the pipeline, are waited for."""
-    deadline = time.monotonic() + SHORT_SECONDS
-    while others_live(home):
-        if time.monotonic() > deadline:
-            raise InUseError(
-                f"{home.root} is in use by a run at work",
-                got=f"not done within {SHORT_SECONDS:.0f} s",
-                to_do="It may hold the person's data: wait for its end, or end it, and try again",
-            )
-        time.sleep(LOOK_SECONDS)
-
-
 def go_on(home: Home) -> list[str]:
     """Delete what somebody who died in `forget` has left; says so, in a line each."""
-    if not _notes(home) or is_held(home, LOCK):
+    if not notes(home, LOCK) or is_held(home, LOCK):
         return []
     with locked(home, LOCK):
         return [f"forgot user {one.user} of {one.dataset} to the end" for one in _go_on(home)]
 
 
 @dataclass(frozen=True)
-class Order:
+class Withdrawal:
     """What has to go with whom, kept in a file until all of it is gone."""
 
     dataset: str
@@ -152,23 +132,12 @@ class Order:
     gone: Forgotten
 
 
-def _notes(home: Home) -> list[Path]:
-    return sorted(home.root.glob("forgetting-*.json"))
-
-
-def _write_note(home: Home, order: Order) -> Path:
-    path = home.root / f"forgetting-{secrets.token_hex(4)}.json"
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(asdict(order)), encoding="utf-8")
-    return put_in_place(partial, path)
-
-
-def _go_on(home: Home) -> list[Order]:
+def _go_on(home: Home) -> list[Withdrawal]:
     """Those that had left the catalogue; of the others nothing was done."""
     done = []
-    for note in _notes(home):
+    for note in notes(home, LOCK):
         said = json.loads(note.read_text(encoding="utf-8"))
-        order = Order(said["dataset"], said["user"], Forgotten(**said["gone"]))
+        order = Withdrawal(said["dataset"], said["user"], Forgotten(**said["gone"]))
         if order.user in forgotten_users(home, order.dataset):
             _delete(home, order.gone)
             done.append(order)
@@ -213,15 +182,11 @@ def _unknown(dataset: str, user: User) -> RefusedError:
 def _withdraw(home: Home, dataset: str, user: User, asked: Forgotten) -> None:
     """Publish a catalogue without it, of which not even free places hold it."""
     with writing(home, anew=True) as connection:
-        now = datetime.now(UTC).replace(tzinfo=None)
         number, key = (None, user) if isinstance(user, str) else (user, None)
-        row = [dataset, number, now, key]
+        row = [dataset, number, utc_now(), key]
         connection.execute("INSERT INTO raw.forgotten VALUES (?, ?, ?, ?)", row)
         gone = [*asked.loads, *asked.snapshots, *asked.runs, *asked.imports]
-        connection.register("gone", pa.table({"id": gone}))
-        connection.execute(statements("publish/withdraw"))
-        connection.unregister("gone")
-        show_listed(connection, home, KEYS)
+        withdraw(connection, home, gone)
 
 
 def _delete(home: Home, gone: Forgotten) -> None:
@@ -238,18 +203,10 @@ def _delete(home: Home, gone: Forgotten) -> None:
             point("before a file with a forgotten person goes")
             shutil.rmtree(folder)
     for name in gone.sequences:
-        _unlink_with_checksum(home.root / name)
-    for snapshot in gone.snapshots:
-        for path in home.sequences.glob(f"*-{snapshot}.parquet"):
-            _unlink_with_checksum(path)
-    for run in gone.runs:
-        point("before a forgotten training goes")
-        shutil.rmtree(home.run(run), ignore_errors=True)
-
-
-def _unlink_with_checksum(path: Path) -> None:
-    for one in (path, Path(f"{path}.sha256")):
-        one.unlink(missing_ok=True)
+        for path in (home.root / name, home.root / f"{name}.sha256"):
+            path.unlink(missing_ok=True)
+    for identity in (*gone.snapshots, *gone.runs):
+        delete_beside_store(home, identity, partial(point, "before a forgotten training goes"))
 
 
 def _ids(connection: duckdb.DuckDBPyConnection, question: str, *parameters: Any) -> list[str]:

@@ -19,12 +19,13 @@ from pathlib import Path
 
 from warehouse import locks
 from warehouse.database import is_held, locked
-from warehouse.errors import RefusedError
+from warehouse.errors import InUseError, RefusedError
 from warehouse.home import Home
 from warehouse.staging import LOCK
 
 SIGNS_OF_LIFE = ("flow-", "alone-")  # locks of flow runs: of a server's, of a command of its own
 SETTLED_SECONDS = 60.0  # a lock's file is there for a moment before it is held
+LOOK_SECONDS = 0.1
 OLD_SECONDS = 24 * 3600.0  # readers hold no lock
 
 
@@ -74,9 +75,28 @@ def find(home: Home, own: str = "") -> list[Garbage]:
 
 
 def others_live(home: Home, own: str = "") -> bool:
-    """Whether a flow other than the caller's own is at work in a home."""
-    signs = [path.stem for prefix in SIGNS_OF_LIFE for path in home.locks.glob(f"{prefix}*.lock")]
-    return any(is_held(home, sign) for sign in signs if sign != own)
+    """Whether a flow is at work in a home, but the one whose lock ends with `own`."""
+    others = (path.stem for path in signs_of_life(home) if not own or not path.stem.endswith(own))
+    return any(is_held(home, sign) for sign in others)
+
+
+def signs_of_life(home: Home) -> list[Path]:
+    """The locks of flow runs, of dead ones too."""
+    return _sorted(home.locks.glob(f"{prefix}*.lock") for prefix in SIGNS_OF_LIFE)
+
+
+def refuse_at_work(home: Home, to_do: str, seconds: float = 0.0) -> None:
+    """Refuse what no flow may be at work beside, after waiting so long for its end.
+
+    Raises:
+        InUseError: one is.
+    """
+    deadline = time.monotonic() + seconds
+    while others_live(home):
+        if time.monotonic() >= deadline:
+            waited = f"not done within {seconds:.0f} s" if seconds else None
+            raise InUseError("A run is at work in this home", got=waited, to_do=to_do)
+        time.sleep(LOOK_SECONDS)
 
 
 def _staged(home: Home) -> Iterator[Garbage]:

@@ -109,6 +109,12 @@ class Home:
         """Ends of flow runs that Prefect's server was not there to hear; made when needed."""
         return self.root / "untold"
 
+    def log(self, name: str) -> Path:
+        """A file of logs, whose folder is there."""
+        path = self.root / "logs" / f"{name}.log"
+        path.parent.mkdir(mode=0o750, exist_ok=True)
+        return path
+
     def sequences_file(self, snapshot_id: str) -> Path:
         """Sequences file of a snapshot."""
         return self.sequences / f"sequences-{snapshot_id}.parquet"

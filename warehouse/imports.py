@@ -1,10 +1,9 @@
 """Models of somebody else, of which scores were imported: what is published of them."""
 
-from datetime import UTC, datetime
 from pathlib import Path
 
 from warehouse.catalogue import reading, writing
-from warehouse.database import statements
+from warehouse.database import statements, utc_now
 from warehouse.home import Home
 from warehouse.importing.ranking import Imported
 from warehouse.ranks import core_files
@@ -54,7 +53,6 @@ def publish_import(home: Home, imported: Imported, folder: Path) -> None:
     files = place_all(home, folder)
     row = [getattr(imported, name) for name in _COLUMNS]
     with writing(home) as connection:
-        now = datetime.now(UTC).replace(tzinfo=None)
-        connection.execute(statements("publish/import"), [*row, now, list(imported.splits)])
+        connection.execute(statements("publish/import"), [*row, utc_now(), list(imported.splits)])
         list_files(connection, home, files)
         add_figures(connection, [imported.run_id])

@@ -10,7 +10,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from warehouse.database import literal_glob, quoted, statements
+from warehouse.database import insert, literal_glob, quoted, statements
 
 LISTS = "mart.top_lists"
 
@@ -67,9 +67,7 @@ def keep(
     these = "run_id IN (SELECT unnest($1::VARCHAR[]))"
     connection.execute(f"DELETE FROM mart.run_lists WHERE {these}", [list(run_ids)])
     if rows is not None:
-        connection.register("frame", rows)
-        connection.execute("INSERT INTO mart.run_lists BY NAME FROM frame")
-        connection.unregister("frame")
+        insert(connection, "mart.run_lists", rows)
 
 
 def _figures(

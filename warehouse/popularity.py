@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from warehouse import figures
-from warehouse.database import statements
+from warehouse.database import insert, statements
 
 PARTS = tuple(product(("valid", "test"), ("uniform_100", "full")))
 NAME = "popularity"
@@ -40,9 +40,7 @@ def keep_popularity(
     query = "DELETE FROM mart.popularity_metrics WHERE snapshot_id = ?"
     connection.execute(query, [snapshot_id])
     if rows is not None:
-        connection.register("frame", rows)
-        connection.execute("INSERT INTO mart.popularity_metrics BY NAME FROM frame")
-        connection.unregister("frame")
+        insert(connection, "mart.popularity_metrics", rows)
 
 
 def _metrics(rows: pa.Table, split: str, protocol: str) -> pa.Table:

@@ -1,7 +1,6 @@
 """From a landed load to a staged snapshot and its sequences file."""
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
@@ -11,7 +10,7 @@ import pyarrow.parquet as pq
 
 from warehouse.catalogue import reading
 from warehouse.commands import prepare_command
-from warehouse.database import literal_glob, quoted
+from warehouse.database import literal_glob, quoted, utc_now
 from warehouse.described import raw_tables_of, rules_of
 from warehouse.errors import RefusedError
 from warehouse.faults import point
@@ -234,7 +233,7 @@ def _insert_snapshot(connection: duckdb.DuckDBPyConnection, home: Home, snapshot
             snapshot.n_duplicates,
             str(snapshot.sequences.relative_to(home.root)),
             snapshot.sequences_sha256,
-            datetime.now(UTC).replace(tzinfo=None),
+            utc_now(),
             snapshot.as_of,
             snapshot.repeats,
         ],

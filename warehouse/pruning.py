@@ -7,28 +7,23 @@ and sequences, which no reader opens, at once.
 
 import json
 import os
-import secrets
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
-from pathlib import Path
+from functools import partial
 
 import duckdb
-import pyarrow as pa
 
 from warehouse.catalogue import KEPT, reading, writing
-from warehouse.database import locked, statements
-from warehouse.errors import InUseError
+from warehouse.database import locked, statements, utc_now
 from warehouse.expiry import Rule, Thing, outdated
 from warehouse.faults import point
-from warehouse.garbage import collect, others_live
+from warehouse.garbage import collect, others_live, refuse_at_work
 from warehouse.home import Home
-from warehouse.placing import put_in_place
 from warehouse.run_figures import bring_up_to_date
-from warehouse.store import listed, show_listed
-from warehouse.stored import KEYS
+from warehouse.store import listed
+from warehouse.withdrawing import beside_store, delete_beside_store, notes, withdraw, write_note
 
 LOCK = "pruning"
 
@@ -36,7 +31,7 @@ LOCK = "pruning"
 def would_go(home: Home, rule: Rule) -> list[Thing]:
     """What a rule removes now, with all of its bytes."""
     with reading(home) as connection:
-        found = outdated(_things(connection), rule, _now())
+        found = outdated(_things(connection), rule, utc_now())
     return [replace(one, bytes=one.bytes + _beside(home, one.id)) for one in found]
 
 
@@ -55,12 +50,13 @@ def prune(home: Home, rule: Rule, agreed: Sequence[Thing], *, at_once: bool = Fa
     Raises:
         RefusedError: a run is at work, which may be about to use some of it.
     """
-    _refuse_at_work(home)
+    refuse_at_work(home, "It may be about to use what would go: prune when it has ended")
     with locked(home, LOCK):
         with writing(home) as connection:
-            ids = {thing.id for thing in outdated(_things(connection), rule, _now())}
+            ids = {thing.id for thing in outdated(_things(connection), rule, utc_now())}
             gone = [thing for thing in agreed if thing.id in ids]
-            note = _write_note(home, gone, at_once=at_once)
+            said = {"ids": [thing.id for thing in gone], "at_once": at_once}
+            note = write_note(home, LOCK, said)
             _withdraw(connection, home, gone)
         point("what is pruned is out of the catalogue")
         _to_the_end(home, [thing.id for thing in gone], at_once=at_once)
@@ -81,12 +77,12 @@ def go_on(home: Home, own: str = "") -> list[str]:
         home: of the pipeline.
         own: the lock that the caller's own flow holds; others may be making the same anew.
     """
-    notes = sorted(home.root.glob(f"{LOCK}-*.json"))
-    if not notes or others_live(home, own):
+    left = notes(home, LOCK)
+    if not left or others_live(home, own):
         return []
     done = []
     with locked(home, LOCK):
-        for note in notes:
+        for note in left:
             with suppress(FileNotFoundError):  # its writer came to an end meanwhile
                 said = json.loads(note.read_text(encoding="utf-8"))
                 gone = _not_published(home, said["ids"])
@@ -94,10 +90,6 @@ def go_on(home: Home, own: str = "") -> list[str]:
                 note.unlink()
                 done += [f"pruned {len(gone)} to the end"] if gone else []
     return done
-
-
-def _now() -> datetime:
-    return datetime.now(UTC).replace(tzinfo=None)
 
 
 def _things(connection: duckdb.DuckDBPyConnection) -> list[Thing]:
@@ -111,34 +103,13 @@ def _not_published(home: Home, ids: Sequence[str]) -> list[str]:
     return [one for one in ids if one not in known]
 
 
-def _refuse_at_work(home: Home) -> None:
-    if others_live(home):
-        raise InUseError(
-            "A run is at work in this home",
-            expected="none: it may be about to use what would go",
-            to_do="Prune when it has ended",
-        )
-
-
-def _write_note(home: Home, gone: Sequence[Thing], *, at_once: bool) -> Path:
-    """Word of what must go, for whoever comes after a death in between."""
-    path = home.root / f"{LOCK}-{secrets.token_hex(4)}.json"
-    partial = path.with_suffix(".partial")
-    said = {"ids": [thing.id for thing in gone], "at_once": at_once}
-    partial.write_text(json.dumps(said), encoding="utf-8")
-    return put_in_place(partial, path)
-
-
 def _withdraw(connection: duckdb.DuckDBPyConnection, home: Home, gone: Sequence[Thing]) -> None:
     ids = {thing.id for thing in gone}
     for file in listed(connection):
         if file.identity in ids:
             with suppress(FileNotFoundError):
                 os.utime(home.root / file.path)  # readers' grace begins now
-    connection.register("gone", pa.table({"id": pa.array(sorted(ids), pa.string())}))
-    connection.execute(statements("publish/withdraw"))
-    connection.unregister("gone")
-    show_listed(connection, home, KEYS)
+    withdraw(connection, home, ids)
     bring_up_to_date(connection)
 
 
@@ -152,23 +123,12 @@ def _to_the_end(home: Home, ids: Sequence[str], *, at_once: bool) -> None:
 
 def _delete(home: Home, ids: Sequence[str], *, at_once: bool) -> None:
     for identity in ids:
-        point("before what is pruned goes")
-        for path in _paths_beside(home, identity):
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
+        delete_beside_store(home, identity, partial(point, "before what is pruned goes"))
         for folder in home.store.glob(f"*/*={identity}") if at_once else ():
             shutil.rmtree(folder)
 
 
-def _paths_beside(home: Home, identity: str) -> list[Path]:
-    """What is kept of it outside of the store."""
-    files = sorted(home.sequences.glob(f"*-{identity}.parquet*"))
-    return [*files, home.run(identity)] if home.run(identity).exists() else files
-
-
 def _beside(home: Home, identity: str) -> int:
     """Bytes of it outside of the store."""
-    within = (file for path in _paths_beside(home, identity) for file in (path, *path.rglob("*")))
+    within = (file for path in beside_store(home, identity) for file in (path, *path.rglob("*")))
     return sum(file.stat().st_size for file in within if file.is_file())

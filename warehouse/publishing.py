@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import duckdb
 import pyarrow as pa
 
 from warehouse.catalogue import reading, writing
-from warehouse.database import connected, quoted, statements
+from warehouse.database import connected, quoted, registered, statements, utc_now
 from warehouse.described import raw_tables_of
 from warehouse.errors import RefusedError
 from warehouse.home import Home
@@ -98,9 +98,8 @@ def publish_runs(home: Home, runs: Sequence[TrainedRun]) -> None:
         for run in runs:
             connection.execute("DELETE FROM mart.epochs WHERE run_id = ?", [run.run_id])
             connection.execute(statements("publish/training_run"), _row(run))
-            connection.register("frame", _epochs(run))
-            connection.execute(statements("publish/epochs"), [run.run_id])
-            connection.unregister("frame")
+            with registered(connection, _epochs(run)):
+                connection.execute(statements("publish/epochs"), [run.run_id])
         list_files(connection, home, files)
         add_figures(connection, [run.run_id for run in runs])
         keep(connection, [run.run_id for run in runs], made)
@@ -142,15 +141,14 @@ def stage_whole(source: Path, target: Path) -> None:
 
 def store_outcomes(home: Home, outcomes: Sequence[dict[str, Any]], **ids: str | None) -> str:
     """Keep an audit's outcomes (`load_id`, `snapshot_id`, `run_id` say of what); return its id."""
-    now = datetime.now(UTC).replace(tzinfo=None)
+    now = utc_now()
     scope = {name: ids.get(name) for name in ("load_id", "snapshot_id", "run_id")}
     audit = {"audit_id": identify("audit", ids, now.isoformat()), **scope, "checked_at": now}
     rows = [outcome | {"sample": json.dumps(outcome["sample"])} | audit for outcome in outcomes]
-    with writing(home) as connection:
-        # one statement: one for each row takes twice as long as the whole rest
-        connection.register("frame", pa.Table.from_pylist(rows, OUTCOMES))
+    frame = pa.Table.from_pylist(rows, OUTCOMES)
+    # one statement: one for each row takes twice as long as the whole rest
+    with writing(home) as connection, registered(connection, frame):
         connection.execute(statements("publish/validation_results"))
-        connection.unregister("frame")
     return str(audit["audit_id"])
 
 

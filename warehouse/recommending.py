@@ -3,7 +3,7 @@
 import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,10 @@ import duckdb
 import polars as pl
 
 from warehouse.catalogue import reading, writing
-from warehouse.choosing import ANY, Choice, Pick, remember, settle
+from warehouse.choosing import Pick, remember, settle
 from warehouse.cold_start import histories, written_history
 from warehouse.commands import prepare_command, train_command
-from warehouse.database import locked, statements
+from warehouse.database import locked, statements, utc_now
 from warehouse.described import numbers_of, rules_of
 from warehouse.errors import RefusedError
 from warehouse.home import Home
@@ -22,6 +22,7 @@ from warehouse.identity import sha256_of
 from warehouse.known import is_own
 from warehouse.questions import ask
 from warehouse.raw_ids import User, user_of
+from warehouse.records import ANY, Choice
 from warehouse.staging import stage_frame, staging_folder
 from warehouse.store import list_files, place_all
 from warehouse.written import check_written
@@ -308,8 +309,7 @@ def publish_recommendations(home: Home, of: ServingRun, rows: Answer) -> None:
     Raises:
         RefusedError: one is in its user's history, unknown, or in the wrong place.
     """
-    now = datetime.now(UTC).replace(tzinfo=None)
-    new = rows.select(PUBLISHED).with_columns(created_at=pl.lit(now))
+    new = rows.select(PUBLISHED).with_columns(created_at=pl.lit(utc_now()))
     with locked(home, f"recommendations-{of.run_id}"), staging_folder(home, "publish") as folder:
         with reading(home) as connection:
             connection.register("frame", new.to_arrow())

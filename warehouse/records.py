@@ -38,3 +38,23 @@ class Published:
 
     changed: bool
     size: int
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is asked, as far as a command names it.
+
+    Attributes:
+        dataset: its name, or with its archive as tables write it: `ml-1m (unverified: small.zip)`.
+        retention: 5-core or cold-start.
+        model: `SAS-FPT`, or `sas_fpt`.
+        run_id: of a training, or how it begins.
+    """
+
+    dataset: str = ""
+    retention: str = ""
+    model: str = ""
+    run_id: str = ""
+
+
+ANY = Choice()

@@ -7,7 +7,7 @@ eight rows for each other training that it is compared with.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, groupby, product
+from itertools import chain, groupby
 from operator import itemgetter
 from pathlib import Path
 
@@ -16,11 +16,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from warehouse import figures, list_figures, popularity
-from warehouse.database import SQL, statements
+from warehouse.database import SQL, insert, statements
 from warehouse.identity import code_version
-from warehouse.popularity import keep_popularity, popularity_metrics
+from warehouse.popularity import PARTS, keep_popularity, popularity_metrics
 
-PARTS = tuple(product(("valid", "test"), ("uniform_100", "full")))
 FEW = 64  # trainings: the ranks of more are read a split and protocol at a time, to spare memory
 KEPT = ("run_metrics", "run_slices", "run_pairs", "run_lists", "popularity_metrics")
 
@@ -116,9 +115,7 @@ def _add(
             made[name].append(_labelled(table, split=split, protocol=protocol))
     for name, tables in made.items():
         if tables:
-            connection.register("frame", pa.concat_tables(tables))
-            connection.execute(f"INSERT INTO mart.run_{name} BY NAME FROM frame")
-            connection.unregister("frame")
+            insert(connection, f"mart.run_{name}", pa.concat_tables(tables))
 
 
 def _missing(connection: duckdb.DuckDBPyConnection, snapshot_id: str) -> _Missing:

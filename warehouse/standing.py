@@ -10,6 +10,7 @@ from warehouse.database import statements
 from warehouse.home import Home
 from warehouse.identity import sha256_of
 from warehouse.list_figures import LISTS, lost_lists
+from warehouse.renamed import preset_of_now
 from warehouse.store import damaged, listed
 from warehouse.stored import CORE, OWN, RAW
 
@@ -83,4 +84,4 @@ def _checkpoints(connection: duckdb.DuckDBPyConnection, ranked: set[str]) -> dic
 
 def _seconds(connection: duckdb.DuckDBPyConnection, dataset: str) -> dict[tuple[str, str], float]:
     rows = connection.execute(statements("questions/seconds"), [dataset]).fetchall()
-    return {(model, preset): seconds for model, preset, seconds in rows}
+    return {(model, preset_of_now(preset)): seconds for model, preset, seconds in rows}

@@ -2,11 +2,10 @@
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from warehouse.catalogue import reading, writing
-from warehouse.database import statements
+from warehouse.database import statements, utc_now
 from warehouse.home import Home
 
 Row = dict[str, Any]
@@ -30,7 +29,7 @@ def store_warnings(
         found: by the suspicion's name its rows: `run_id`, `split`, `protocol`, maybe `k`, figures.
         accepted: names of those that are right.
     """
-    now = _now()
+    now = utc_now()
     with writing(home) as connection:
         connection.execute(
             "DELETE FROM mart.run_warnings "
@@ -64,10 +63,6 @@ def accept(home: Home, run_ids: Sequence[str], names: Sequence[str]) -> list[str
         with writing(home) as connection:
             connection.execute(
                 f"UPDATE mart.run_warnings SET accepted_at = $3 {these[these.index('WHERE') :]}",
-                [list(run_ids), list(names), _now()],
+                [list(run_ids), list(names), utc_now()],
             )
     return [name for (name,) in found]
-
-
-def _now() -> datetime:
-    return datetime.now(UTC).replace(tzinfo=None)

@@ -18,6 +18,7 @@ from warehouse.database import quoted, statements
 from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.placing import put_in_place
+from warehouse.records import Choice
 
 RUN, QRELS = "run.trec", "qrels.trec"
 LINES = "FORMAT csv, DELIMITER ' ', HEADER false"
@@ -52,21 +53,22 @@ class Ranked:
         return f"{self.display_name}{seed}, {self.preset}, {self.dataset} {self.retention}"
 
 
-def only_one(home: Home, words: Sequence[str], split: str = "test") -> Ranked:
+def only_one(home: Home, choice: Choice, preset: str = "", split: str = "test") -> Ranked:
     """The one that is meant.
 
     Args:
         home: where it is published.
-        words: how its id begins, data set, retention, preset, model; empty for any.
+        choice: what is named of it.
+        preset: its preset; empty for any.
         split: of several those are meant that count in it.
 
     Raises:
         RefusedError: there is none, or there are several.
     """
+    words = [choice.run_id, choice.dataset, choice.retention, preset, choice.model]
     with reading(home) as connection:
-        query = statements("questions/board_runs")
-        found = [Ranked(*row) for row in connection.execute(query, [*words, False]).fetchall()]
-        older = [] if found else _older(connection, words)
+        found = _ranked(connection, words, older=False)
+        older = [] if found else _ranked(connection, words, older=True)
     found = [one for one in found if split in one.splits] or found
     if len(found) == 1:
         return found[0]
@@ -89,10 +91,12 @@ def only_one(home: Home, words: Sequence[str], split: str = "test") -> Ranked:
     )
 
 
-def _older(connection: duckdb.DuckDBPyConnection, words: Sequence[str]) -> list[Ranked]:
-    """What is meant by its names, though it does not count any more."""
+def _ranked(
+    connection: duckdb.DuckDBPyConnection, words: Sequence[str], *, older: bool
+) -> list[Ranked]:
+    """What these words name; with `older`, though it does not count any more."""
     query = statements("questions/board_runs")
-    return [Ranked(*row) for row in connection.execute(query, [*words, True]).fetchall()]
+    return [Ranked(*row) for row in connection.execute(query, [*words, older]).fetchall()]
 
 
 def _shown(found: Sequence[Ranked]) -> str:

@@ -11,6 +11,7 @@ from warehouse.errors import RefusedError
 from warehouse.faults import point
 from warehouse.garbage import collect
 from warehouse.home import Home
+from warehouse.renamed import rename
 from warehouse.run_figures import bring_up_to_date
 from warehouse.staging import stage_rows, staging_folder
 from warehouse.store import StoredFile, list_files, place_all
@@ -94,6 +95,7 @@ def _fill(home: Home, files: list[StoredFile], wanted: dict[str, int]) -> None:
             "UNION ALL SELECT publication FROM mart.training_runs UNION ALL SELECT 1))"
         )
         list_files(connection, home, files)
+        rename(connection)
         bring_up_to_date(connection)
         for name, count in wanted.items():
             if (there := _count(connection, name)) != count:

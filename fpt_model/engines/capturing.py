@@ -12,12 +12,13 @@ of a large step. What is ranked is computed in float32.
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from fpt_model.engines.gpu.graphs import recorded
+from fpt_model.engines.gpu.graphs import captured
 
 Work = Callable[[Tensor], object]
 
@@ -66,15 +67,9 @@ class CapturedSteps:
         return self.steps[size]
 
     def _captured(self, users: Tensor) -> Work:
-        """The first run sets libraries up; it works on a state that is put back."""
         slot = users.clone()
-        kept = [value.clone() for value in self.state()]
-        try:
-            _rehearse(lambda: self.work(slot))
-            graph, _ = recorded(lambda: self.work(slot), self.pool)
-        finally:
-            for value, before in zip(self.state(), kept, strict=True):
-                value.copy_(before)
+        work = partial(self.work, slot)
+        graph = captured(work, self.state(), partial(_rehearse, work), self.pool)
         self.pool = self.pool or graph.pool()
 
         def replay(users: Tensor) -> None:
@@ -93,4 +88,3 @@ def _rehearse(work: Callable[[], object]) -> None:
         warnings.filterwarnings("ignore", message=".*capturable.*")
         work()
     torch.cuda.current_stream().wait_stream(stream)
-    torch.cuda.synchronize()

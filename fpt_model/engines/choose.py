@@ -1,108 +1,94 @@
 """Which engine trains what, and on which device.
 
-Engines that need a GPU, or Triton, are imported when they are asked for.
+Engines that need a GPU, or Triton, are imported when they train.
 """
 
-from collections.abc import Sequence
-from importlib.util import find_spec
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 
 from fpt_model.config import Config, engine_name
-from fpt_model.data.sequences import Sequences
-from fpt_model.engines.cpu.passage import fits as fits_threaded
-from fpt_model.engines.cpu.trainer import ThreadedTrainer
+from fpt_model.engines import reference
+from fpt_model.engines.contract import Engine, Refusal
+from fpt_model.engines.cpu import limits as cpu
+from fpt_model.engines.jagged import limits as jagged
+from fpt_model.engines.multiseed import limits as multiseed
+from fpt_model.engines.shared import Training
 from fpt_model.errors import ModelError
-from fpt_model.training.trainer import Trainer
 
 
-def engine_of(engine: str, config: Config, device: torch.device) -> str:
-    """The engine that trains this: `multiseed`, `jagged`, `cpu` or `reference`.
+class Kind(NamedTuple):
+    """An engine that can be asked for.
+
+    Attributes:
+        refuses: why it can't train settings on a device; None if it can.
+        build: an engine for each training; all have the same settings.
+        together: how many trainings share launches.
+        compiles: whether it has kernels that are worth compiling ahead.
+    """
+
+    refuses: Callable[[Config, torch.device], Refusal | None]
+    build: Callable[[Sequence[Training]], Sequence[Engine]]
+    together: int = 1
+    compiles: bool = False
+
+
+def _multiseed(trainings: Sequence[Training]) -> Sequence[Engine]:
+    from fpt_model.engines.multiseed.training import Group
+
+    return Group(trainings).members
+
+
+def _jagged(trainings: Sequence[Training]) -> Sequence[Engine]:
+    from fpt_model.engines.jagged.training import JaggedEngine
+
+    return [JaggedEngine(training) for training in trainings]
+
+
+def _cpu(trainings: Sequence[Training]) -> Sequence[Engine]:
+    from fpt_model.engines.cpu.training import CpuEngine
+
+    return [CpuEngine(training) for training in trainings]
+
+
+def _reference(trainings: Sequence[Training]) -> Sequence[Engine]:
+    return [reference.Reference(training) for training in trainings]
+
+
+# The fastest first. More seeds than eight side by side only take more of a GPU's memory.
+ENGINES = {
+    "multiseed": Kind(multiseed.refuses, _multiseed, together=8, compiles=True),
+    "jagged": Kind(jagged.refuses, _jagged, compiles=True),
+    "cpu": Kind(cpu.refuses, _cpu),
+    "reference": Kind(reference.refuses, _reference),
+}
+
+
+def engine_of(name: str, config: Config, device: torch.device) -> str:
+    """The engine that trains this, a key of `ENGINES`: the one asked for, with `auto` the fastest.
 
     Raises:
         ModelError: the engine that was asked for can't.
     """
-    engine = engine_name(engine)
-    if uses_fused(engine, config, device):
-        return "multiseed"
-    if engine == "reference":
-        return "reference"
-    if engine in ("auto", "cpu") and device.type == "cpu" and fits_threaded(config):
-        return "cpu"
-    if engine == "cpu":
+    name = engine_name(name)
+    able = [key for key, kind in ENGINES.items() if kind.refuses(config, device) is None]
+    if name == "auto":
+        return able[0]
+    refusal = ENGINES[name].refuses(config, device)
+    if refusal is not None:
         raise ModelError(
-            "The cpu engine can't train this",
-            got=f"device {device.type}, mask {config.mask}, block {config.block}",
-            expected="a CPU, mask keys, block attention",
-            to_do="Use --engine reference",
+            f"The {name} engine can't train this",
+            got=refusal.got,
+            expected=refusal.expected,
+            to_do=f"Use --engine {' or '.join(able)}",
         )
-    able = _has_triton(device) and _fits_graphed(config)
-    if engine == "jagged" and not able:
-        raise ModelError(
-            "The jagged engine can't train this",
-            got=f"device {device.type}, mask {config.mask}, block {config.block}, "
-            f"batch_size {config.batch_size}, heads {config.heads}, "
-            f"max_length {config.max_length}",
-            expected="a GPU with Triton, mask keys, block attention, "
-            "batch_size x heads x max_length² below 2^31",
-            to_do="Use --engine reference",
-        )
-    return "jagged" if able else "reference"
+    return name
 
 
-def uses_fused(engine: str, config: Config, device: torch.device) -> bool:
-    """Whether the fused kernels train this.
-
-    Raises:
-        ModelError: they were asked for and can't.
-    """
-    engine = engine_name(engine)
-    if engine not in ("auto", "multiseed"):
-        return False
-    able = _has_triton(device) and _fits_fused(config)
-    if engine == "multiseed" and not able:
-        raise ModelError(
-            "The multiseed engine can't train this",
-            got=f"device {device.type}, mask {config.mask}, block {config.block}, "
-            f"heads {config.heads}, loss {config.loss}, width {config.width}, "
-            f"rating_width {config.rating_width}, max_length {config.max_length}",
-            expected="a GPU with Triton, mask keys, block attention, one head, bce, width to 128, "
-            "no ratings, max_length to 64",
-            to_do=f"Use --engine {'jagged or reference' if _fits_graphed(config) else 'reference'}",
-        )
-    return able
-
-
-def _has_triton(device: torch.device) -> bool:
-    return device.type == "cuda" and find_spec("triton") is not None
-
-
-def _fits_fused(config: Config) -> bool:
-    from fpt_model.engines.multiseed.engine import fits
-
-    return fits(config)
-
-
-def _fits_graphed(config: Config) -> bool:
-    from fpt_model.engines.jagged.engine import fits
-
-    return fits(config)
-
-
-def trainers_of(
-    config: Config, seeds: Sequence[int], sequences: Sequences, engine: str
-) -> Sequence[Trainer]:
-    """A trainer for each seed; `engine` as `engine_of` says."""
-    if engine == "multiseed":
-        from fpt_model.engines.multiseed.trainer import FusedGroup
-
-        return FusedGroup(config, seeds, sequences).members
-    if engine == "jagged":
-        from fpt_model.engines.jagged.trainer import GraphedTrainer
-
-        return [GraphedTrainer(config, seed, sequences) for seed in seeds]
-    kind = ThreadedTrainer if engine == "cpu" else Trainer
-    return [kind(config, seed, sequences) for seed in seeds]
+def engines_of(name: str, trainings: Sequence[Training]) -> Sequence[Engine]:
+    """An engine for each training; all have the same settings, which it does not refuse."""
+    return ENGINES[name].build(trainings)
 
 
 def device_of(name: str) -> torch.device:

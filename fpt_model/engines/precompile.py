@@ -15,11 +15,10 @@ from typing import Any
 
 from fpt_model.config import Config
 from fpt_model.data.sequences import Sequences
-from fpt_model.engines.choose import engine_of, trainers_of
+from fpt_model.engines.choose import ENGINES, engine_of, engines_of
+from fpt_model.engines.contract import Engine
+from fpt_model.engines.shared import Training
 from fpt_model.errors import ModelError
-from fpt_model.training.trainer import Trainer
-
-COMPILED = ("multiseed", "jagged")  # engines of kernels
 
 Missing = dict[tuple[str, str], Callable[[str], object]]
 """What compiles a kernel, by its name and by what it is to be specialised to."""
@@ -36,23 +35,23 @@ def compile_ahead(configs: Iterable[Config], sequences: Sequences, engine: str) 
     missing: Missing = {}
     for config in configs:
         chosen = engine_of(engine, config, sequences.items.device)
-        if chosen not in COMPILED:
+        if not ENGINES[chosen].compiles:
             continue
         try:
-            (trainer,) = trainers_of(config, [0], sequences, chosen)
-            missing |= rehearsed(trainer)
+            (one,) = engines_of(chosen, [Training(config, 0, sequences)])
+            missing |= rehearsed(one)
         except Exception:  # it will fail again when it is trained, and be named
             traceback.print_exc()
     compile_all(missing)
 
 
-def rehearsed(trainer: Trainer) -> Missing:
-    """Kernels that a training would have to compile. It is of no use afterwards."""
+def rehearsed(engine: Engine) -> Missing:
+    """Kernels that an engine would have to compile. It is of no use afterwards."""
     with warnings.catch_warnings(), _noted() as missing:
         warnings.filterwarnings("ignore", message="The CUDA Graph is empty")
-        trainer.step()
+        engine.train()
         with suppress(ModelError):  # nothing is launched: scores are whatever lay in memory
-            trainer.ranked("valid", ("uniform_100",))
+            engine.rank("valid", ("uniform_100",))
     return missing
 
 

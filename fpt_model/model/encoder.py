@@ -199,7 +199,12 @@ class Encoder(nn.Module):
 
     def regularised(self) -> list[Tensor]:
         """The tables whose norm is penalised (TiSASRec's code: item, position, interval)."""
-        return [self.items.weight, *self.positions, *self.intervals]
+        return [self.get_parameter(name) for name in self.penalised()]
+
+    def penalised(self) -> list[str]:
+        """Their names."""
+        names = ("items", "positions", "intervals")
+        return [name for name, _ in self.named_parameters() if name.startswith(names)]
 
 
 class Block(nn.Module):

@@ -14,21 +14,19 @@ import torch
 
 from fpt_model.config import Config
 from fpt_model.data.sequences import Sequences, Split, load
-from fpt_model.engines.choose import uses_fused
+from fpt_model.engines.choose import ENGINES, engine_of
 from fpt_model.engines.precompile import compile_ahead
 from fpt_model.errors import InterruptedTrainingError, ModelError
 from fpt_model.evaluation.lists import LISTS
 from fpt_model.files.finished import problem
 from fpt_model.files.written import read_written
-from fpt_model.simple.fitting import fit
 from fpt_model.simple.settings import SimpleConfig
+from fpt_model.training.fitting import fit
 from fpt_model.training.ranking import SPLITS, list_loaded, rank_loaded, rank_trained
 from fpt_model.training.run import SEARCH, Tell, search, train_loaded
 from fpt_model.training.trainer import Trainer
 from fpt_model.variants import AnyConfig, resolve_any
 from fpt_model.version import code_version
-
-SEEDS_TOGETHER = 8  # more of them side by side only take more of the GPU's memory
 
 
 @dataclass(frozen=True)
@@ -200,14 +198,15 @@ def _to_compile(job: Job) -> Iterator[Config]:
 
 
 def groups_of(jobs: Sequence[Job], device: torch.device, engine: str) -> list[list[Job]]:
-    """Jobs that train side by side: seeds of the same settings, where the kernels fit them."""
+    """Jobs that train side by side: seeds of the same settings, where the engine can."""
     alike: dict[tuple[Path, AnyConfig], list[Job]] = {}
     for job in jobs:
         alike.setdefault((job.sequences, job.config), []).append(job)
     groups = []
     for (_, config), seeds in alike.items():
-        fused = isinstance(config, Config) and uses_fused(engine, config, device)
-        together = SEEDS_TOGETHER if fused else 1
+        together = 1
+        if isinstance(config, Config):
+            together = ENGINES[engine_of(engine, config, device)].together
         groups += [seeds[at : at + together] for at in range(0, len(seeds), together)]
     return groups
 

@@ -12,19 +12,20 @@ import torch
 from fpt_model.config import from_dict
 from fpt_model.data.sequences import Sequences, Split, load
 from fpt_model.engines.cpu import ranking as threaded
-from fpt_model.engines.cpu.passage import fits
+from fpt_model.engines.cpu.limits import refuses
 from fpt_model.errors import ModelError
 from fpt_model.evaluation.lists import LISTS, write_lists
 from fpt_model.evaluation.ranks import PROTOCOLS, Ranks, Scorer, rank, scored
+from fpt_model.evaluation.scorer import scorer
 from fpt_model.files.checkpoints import State, load_weights, read
 from fpt_model.files.finished import BEST
 from fpt_model.files.written import read_written, write_table
 from fpt_model.model.cold_users import has_strangers
 from fpt_model.model.encoder import Encoder
-from fpt_model.simple.fitting import DEVICE, read_fitted
 from fpt_model.simple.settings import SIMPLE
+from fpt_model.training.fitting import DEVICE, read_fitted
 from fpt_model.training.run import SEARCH
-from fpt_model.training.trainer import Trainer, scorer
+from fpt_model.training.trainer import Trainer
 
 SPLITS: tuple[Split, ...] = ("valid", "test")
 
@@ -271,8 +272,8 @@ def _refuse_other(sequences: Sequences, order: Mapping[str, Any]) -> None:
 
 
 def _ranks(model: Encoder, sequences: Sequences, split: Split) -> Ranks:
-    own = fits(model.config) and not has_strangers(model.config, sequences)
-    if sequences.items.device.type == "cpu" and own:
+    able = refuses(model.config, sequences.items.device) is None
+    if able and not has_strangers(model.config, sequences):
         return threaded.rank(model, sequences, split, PROTOCOLS)
     return rank(scorer(model, sequences), sequences, split, model.config.max_length)
 

@@ -17,12 +17,12 @@ import torch
 
 from fpt_model.config import Config
 from fpt_model.data.sequences import Sequences, load
-from fpt_model.engines.choose import device_name, engine_of, trainers_of
+from fpt_model.engines.choose import device_name, engine_of
 from fpt_model.errors import InterruptedTrainingError, ModelError
 from fpt_model.files.checkpoints import State, read_latest, write, write_latest, write_whole
 from fpt_model.files.faults import point
 from fpt_model.files.finished import BEST, EPOCHS, RECORD, problem, read_record, written_record
-from fpt_model.training.trainer import Chosen, Trainer
+from fpt_model.training.trainer import Chosen, Trainer, trainers_of
 from fpt_model.variants import AnyConfig
 from fpt_model.version import code_version
 
@@ -184,7 +184,7 @@ class Run:
     def __init__(self, folder: Path, trainer: Trainer, order: Order, tell: Tell) -> None:
         self.folder, self.trainer, self.order = folder, trainer, order
         self.tell: Tell = lambda event: tell(event | {"seed": trainer.seed})
-        trainer.say = lambda text: self.tell({"event": "note", "text": text})
+        trainer.training.say = lambda text: self.tell({"event": "note", "text": text})
         self.started = ""
         self.saved = time.monotonic()
 
@@ -326,7 +326,7 @@ def _finish(folder: Path, trainer: Trainer, order: Order, started: str) -> None:
     sha256 = write(folder / BEST, State(trainer.best, kept))
     lines = "".join(json.dumps(record) + "\n" for record in progress.epochs)
     facts = {
-        "device": device_name(trainer.rows.device),
+        "device": device_name(trainer.sequences.items.device),
         "started_at": started,
         "train_seconds": progress.seconds + (chosen.seconds if chosen else 0.0),
         "best_epoch": progress.best_epoch,

@@ -425,6 +425,7 @@ SEQUENCES = [
 ONE_RANK = "WHERE user_id = 1 AND split = 'test' AND protocol = '{}'"
 ONE_FULL = ONE_RANK.format("full")
 ALL_RANKS = "WHERE split = 'test' AND protocol = 'full'"
+COMPLETE = "a rank for each run, protocol and target, and no other"
 COPY_RANK = "INSERT INTO mart.user_ranks SELECT * {} FROM mart.user_ranks " + ONE_FULL
 USER_RANKS = [
     Broken(
@@ -437,15 +438,13 @@ USER_RANKS = [
             "split in valid, test": COPY_RANK.format("REPLACE ('train' AS split)"),
             "protocol in uniform_100, full": COPY_RANK.format("REPLACE ('half' AS protocol)"),
             "(run_id, split, protocol, user_id) unique": COPY_RANK.format(""),
-            "a rank for each run, split, protocol and user with a held-out item, and no other": (
-                f"DELETE FROM mart.user_ranks {ONE_FULL}"
-            ),
+            COMPLETE: (f"DELETE FROM mart.user_ranks {ONE_FULL}"),
             "rank at least 1": f"UPDATE mart.user_ranks SET rank = 0.5 {ONE_FULL}",
             "rank at most n_candidates": (
                 f"UPDATE mart.user_ranks SET rank = n_candidates + 1 {ONE_FULL}"
             ),
             "rank a multiple of 0.5": f"UPDATE mart.user_ranks SET rank = 3.25 {ONE_FULL}",
-            "n_candidates of uniform_100 = stored candidates + 1": (
+            "n_candidates of uniform_100 = candidates + 1": (
                 "UPDATE mart.user_ranks SET n_candidates = n_candidates + 1 "
                 + ONE_RANK.format("uniform_100")
             ),
@@ -531,7 +530,6 @@ NEXT_TARGETS = [
 ]
 ONE_NEXT = "WHERE user_id = 7 AND protocol = 'full'"
 COPY_NEXT = f"INSERT INTO mart.next_ranks SELECT * {{}} FROM mart.next_ranks {ONE_NEXT}"
-COMPLETE = "a rank for each run, protocol and known target, and no other"
 NEXT_RANKS = [
     Broken(
         "next_ranks", "row count at least 1", "DELETE FROM mart.next_ranks", (), {"run_ids": ()}
@@ -540,7 +538,6 @@ NEXT_RANKS = [
         "next_ranks",
         "protocol in uniform_100, full",
         COPY_NEXT.format("REPLACE ('half' AS protocol)"),
-        (COMPLETE,),
     ),
     *(
         Broken("next_ranks", words, sql)
@@ -549,13 +546,14 @@ NEXT_RANKS = [
             "(run_id, protocol, user_id) unique": COPY_NEXT.format(""),
             COMPLETE: f"DELETE FROM mart.next_ranks {ONE_NEXT}",
             "rank at least 1": f"UPDATE mart.next_ranks SET rank = 0.5 {ONE_NEXT}",
+            "rank a multiple of 0.5": f"UPDATE mart.next_ranks SET rank = 3.25 {ONE_NEXT}",
             "rank at most n_candidates": (
                 f"UPDATE mart.next_ranks SET rank = n_candidates + 1 {ONE_NEXT}"
             ),
             "n_candidates of full = items - history": (
                 f"UPDATE mart.next_ranks SET n_candidates = n_candidates + 1 {ONE_NEXT}"
             ),
-            "n_candidates of uniform_100 = drawn candidates + 1": (
+            "n_candidates of uniform_100 = candidates + 1": (
                 "UPDATE mart.next_ranks SET n_candidates = n_candidates + 1"
                 " WHERE user_id = 7 AND protocol = 'uniform_100'"
             ),
@@ -569,7 +567,7 @@ NEXT_RANKS = [
         "UPDATE mart.next_ranks SET n_candidates = 20, rank = 1 + user_id % 20",
         (
             "n_candidates of full = items - history",
-            "n_candidates of uniform_100 = drawn candidates + 1",
+            "n_candidates of uniform_100 = candidates + 1",
         ),
     ),
 ]

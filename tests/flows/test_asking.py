@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from flows.asking import refuse_unasked
-from warehouse.choosing import Choice, remembered
+from warehouse.choosing import remembered
 from warehouse.errors import RefusedError
 from warehouse.home import Home
+from warehouse.records import Choice
 
 FPT = Path(sys.executable).parent / "fpt"
 

@@ -212,6 +212,18 @@ def test_a_setting_that_only_one_variant_has_gives_two_names():
     ]
 
 
+def test_settings_of_before_are_taken_with_a_note(capsys):
+    given = {"models": ["sas_fpt"], "settings": {"user_dropout": 0.375, "rivals": "unseen"}}
+    for _ in range(2):
+        assert experiment(given).preset_names() == ["quick sse_user=0.375 exclude_seen=true"]
+    assert (
+        capsys.readouterr().err.splitlines().count("note: user_dropout=0.375 is sse_user=0.375 now")
+        == 1
+    )
+    with pytest.raises(RefusedError, match="sse_user is given twice"):
+        configs(["sas_fpt"], "quick", {"user_dropout": 0.5, "sse_user": 0.5})
+
+
 def test_words_of_others_keep_no_full_stop_within_a_sentence():
     error = RefusedError("The question was refused", got="No such table.", to_do="Look again.")
     assert str(error) == "The question was refused: got No such table. Look again."

@@ -42,7 +42,7 @@ def test_forgetting_does_not_begin_while_a_run_is_at_work(copy, fpt):
     with locked(Home.at(copy), "alone-somebody"):
         said = fpt("forget", "--dataset", "ml-1m", "--user", 7, home=copy)
     assert said.code == 3
-    assert "in use by a run at work" in " ".join(said.err.split())
+    assert "A run is at work in this home" in " ".join(said.err.split())
     assert fpt("sql", USERS, "--format", "json", home=copy).rows == [{"n": 60}]
 
 

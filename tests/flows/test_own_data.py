@@ -16,11 +16,11 @@ import polars as pl
 import pytest
 import torch
 
-from flows.parameters import experiment
+from flows.parameters import Experiment, experiment
 from flows.plan import plan
 from flows.unfit import refuse_unfit
 from fpt_model.training.ranking import rank_run
-from tasks.training import trainings
+from tasks.training import Training
 from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.preparing import known_snapshot
@@ -297,7 +297,8 @@ def test_settings_that_the_data_can_not_have_are_refused(settings, says, landed)
     place = Home.existing(landed[0])
     query = "SELECT snapshot_id FROM core.snapshots WHERE repeats = 'all'"
     snapshot = known_snapshot(place, asked(landed[0], query)[0][0])
-    wanted = trainings(snapshot, ["sasrec"], "best", 1, settings)
+    asked_for = Experiment(models=["sasrec"], preset="best", settings=settings)
+    wanted = [Training(snapshot, *one) for one in asked_for.trainings_on(snapshot.retention)]
     with pytest.raises(RefusedError, match=says) if says else nullcontext():
         refuse_unfit(place, wanted)
 

@@ -17,12 +17,11 @@ from fpt_model.config import resolve
 from fpt_model.data.seen import met_before
 from fpt_model.data.sequences import Windows, load
 from fpt_model.data.training_windows import examples
-from fpt_model.engines.jagged import engine, shapes
-from fpt_model.engines.jagged.dropout import torch_left
+from fpt_model.engines.gpu import rng
+from fpt_model.engines.gpu.layout import aligned
+from fpt_model.engines.jagged import engine, shapes, state
 from fpt_model.engines.jagged.plan import Histories
 from fpt_model.engines.jagged.sums import group_slopes
-from fpt_model.engines.jagged.weights import aligned
-from fpt_model.engines.multiseed import chance
 from fpt_model.model.encoder import Encoder
 from fpt_model.model.intervals import overflow_edges
 from fpt_model.model.losses import bce_loss, group_loss, softmax_loss
@@ -53,10 +52,10 @@ def slow(*values):
 @pytest.fixture(autouse=True)
 def exact(monkeypatch):
     """Products in float32, and tiles that have neighbours at sizes the interpreter can do."""
-    monkeypatch.setattr(engine, "HALF", torch.float32)
+    monkeypatch.setattr(state, "HALF", torch.float32)
     monkeypatch.setattr(shapes, "KEYS", 16)
-    monkeypatch.setattr(engine, "ROUNDED", 128)
-    monkeypatch.setattr(engine, "SPLITS", 2)
+    monkeypatch.setattr(state, "ROUNDED", 128)
+    monkeypatch.setattr(state, "SPLITS", 2)
 
 
 class Step:
@@ -90,7 +89,7 @@ class Step:
         self.engine.start_epoch(plan, 1, BEFORE)
         chosen = slice(batch, 2 * batch)
         self.inputs, self.targets = examples(self.sequences, rows[chosen], ends[chosen], length)
-        self.tokens = engine._rounded(plan.tokens[1])
+        self.tokens = state.rounded(plan.tokens[1])
 
     @property
     def at(self):
@@ -133,7 +132,8 @@ class Drawn:
         rate = self.config.dropout if rate is None else rate
         if not rate:
             return torch.ones(place.shape, dtype=torch.float64, device=DEVICE)
-        stays = torch_left(KEY, BEFORE, site, place.cpu(), rate).to(DEVICE)
+        drawn = rng.torch_fast_bits(rng.torch_step_key(KEY, BEFORE), site, place.cpu()).to(DEVICE)
+        stays = drawn >= round(rate * 2**32)
         return stays.double() / (1 - rate)
 
     def __call__(self, x: torch.Tensor, site: str) -> torch.Tensor:
@@ -141,15 +141,17 @@ class Drawn:
         columns = torch.arange(x.shape[-1], device=DEVICE)
         tokens = self.token[..., None] * self.columns + columns  # (B, T, D)
         if site == "inputs":
-            return x * self.kept(chance.EMBEDDING, tokens)
+            return x * self.kept(rng.EMBEDDING.value, tokens)
         block, part = site.removeprefix("blocks.").split(".")
-        at = chance.LAYER + chance.LAYER_SITES * int(block)
+        at = rng.LAYER.value + rng.LAYER_SITES.value * int(block)
         if part == "attention":
-            return x * self.kept(at + chance.WEIGHTS, self._pairs())
+            return x * self.kept(at + rng.WEIGHTS.value, self._pairs())
         if part in TABLES:
             rows = torch.arange(len(x), device=DEVICE)[:, None] * self.columns
             return x * self.kept(at + TABLES.index(part), rows + columns)
-        return x * self.kept(at + {"hidden": chance.HIDDEN, "output": chance.OUT}[part], tokens)
+        return x * self.kept(
+            at + {"hidden": rng.HIDDEN.value, "output": rng.OUT.value}[part], tokens
+        )
 
     def _pairs(self) -> torch.Tensor:
         """(B, H, T, T)."""
@@ -161,14 +163,14 @@ class Drawn:
         """Some ids are others."""
         config, sizes = self.config, self.sequences
         row = torch.arange(len(w.users), device=DEVICE)
-        of_items = chance.ITEM, chance.ITEM_ID, self.token, config.sse_item, sizes.n_items
-        of_users = chance.USER, chance.USER_ID, row, config.sse_user, sizes.n_users
+        of_items = rng.ITEM.value, rng.ITEM_ID.value, self.token, config.sse_item, sizes.n_items
+        of_users = rng.USER.value, rng.USER_ID.value, row, config.sse_user, sizes.n_users
         return replace(
             w, items=self._replaced(w.items, *of_items), users=self._replaced(w.users, *of_users)
         )
 
     def _replaced(self, ids, site: int, site_id: int, place, rate: float, n: int):
-        drawn = chance.torch_bits(KEY, BEFORE, site_id, place.cpu()).to(DEVICE)
+        drawn = rng.torch_bits(rng.torch_step_key(KEY, BEFORE), site_id, place.cpu()).to(DEVICE)
         stays = self.kept(site, place, rate) > 0
         return torch.where(stays | (ids == 0), ids, 1 + (drawn * n >> 32))
 
@@ -228,10 +230,10 @@ def test_the_group_loss_is_the_plain_models(long_histories):
     at.key.copy_(torch.tensor([11, 12, 1]))
     at.now[0, -1] = 5  # tokens, by which gradients are divided in the end
     group_slopes(at)
-    place = torch.arange(config.group_pairs)
+    place, words = torch.arange(config.group_pairs), (torch.tensor(11), torch.tensor(12))
     first, second = (
-        (1 + (_bits(11, 12, site, place) * n_users >> 32)).to(DEVICE)
-        for site in (chance.FIRST, chance.SECOND)
+        (1 + (rng.torch_bits(words, site, place) * n_users >> 32)).to(DEVICE)
+        for site in (rng.FIRST.value, rng.SECOND.value)
     )
     same = step.groups[first] == step.groups[second]
     users = step.plain.users.weight
@@ -240,8 +242,3 @@ def test_the_group_loss_is_the_plain_models(long_histories):
     assert at.group_losses.sum().item() == pytest.approx(pulled.item(), rel=1e-5)
     found = at.weights.places["users.weight"].view(at.scattered.double() / 2**32 / 5)
     assert torch.allclose(found, users.grad, atol=1e-6)
-
-
-def _bits(key1: int, key2: int, site: int, place: torch.Tensor) -> torch.Tensor:
-    own = chance.torch_mix(torch.tensor(key1 + site))
-    return chance.torch_mix(chance.torch_mix((place + own) & 0xFFFFFFFF) ^ key2)

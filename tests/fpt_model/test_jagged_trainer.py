@@ -12,11 +12,11 @@ pytest.importorskip("triton", reason="Triton has no build for this platform")
 
 from fpt_model.data.sequences import load
 from fpt_model.engines import choose as engines
-from fpt_model.engines.jagged import engine
-from fpt_model.engines.jagged.trainer import GraphedTrainer
+from fpt_model.engines import contract
+from fpt_model.engines.jagged import state
 from fpt_model.errors import ModelError
 from fpt_model.files.checkpoints import read, write
-from fpt_model.training.trainer import Trainer
+from fpt_model.training.trainer import Trainer, trainer_of
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
@@ -24,15 +24,15 @@ DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 @pytest.fixture
 def trainer(learnable_rows, write_sequences, small_config, monkeypatch):
     """A training on eight users."""
-    monkeypatch.setattr(engine, "HALF", torch.float32)
-    monkeypatch.setattr(engine, "ROUNDED", 128)
-    monkeypatch.setattr(engine, "SPLITS", 2)
+    monkeypatch.setattr(state, "HALF", torch.float32)
+    monkeypatch.setattr(state, "ROUNDED", 128)
+    monkeypatch.setattr(state, "SPLITS", 2)
     sequences = load(write_sequences(learnable_rows[:8], 30)).to(DEVICE)
 
-    def make(kind=GraphedTrainer, **settings):
+    def make(engine="jagged", **settings):
         fixed = {"epochs": 9, "validate_every": 9, "batch_size": 4, "group_refresh": 1}
         config = small_config("sas_fpt", **fixed | {"heads": 2, "loss": "softmax"} | settings)
-        return kind(config, 3, sequences)
+        return trainer_of(config, 3, sequences, engine)
 
     return make
 
@@ -52,7 +52,7 @@ def same(first: dict, second: dict) -> bool:
 
 
 def test_a_gpu_trains_ratings_by_captured_steps(small_config, monkeypatch):
-    monkeypatch.setattr(engines, "find_spec", lambda _: True)
+    monkeypatch.setattr(contract, "find_spec", lambda _: True)
     gpu = torch.device("cuda")
     assert engines.engine_of("auto", small_config("sas_fpt"), gpu) == "multiseed"
     rated = small_config("sas_fpt", rating_width=4)
@@ -70,7 +70,7 @@ def test_it_learns_and_repeats_itself_to_the_bit(trainer, windows):
     assert losses[-1] < losses[0]
     run(again, 3 * first.steps)
     assert same(first.weights(), again.weights())
-    assert int(first.groups.max()) > 0  # the groups are there
+    assert int(first.training.groups.max()) > 0  # the groups are there
 
 
 @pytest.mark.slow
@@ -89,7 +89,7 @@ def test_a_checkpoint_goes_on_to_the_same_weights(trainer, tmp_path, steps):
 
 @pytest.mark.slow
 def test_its_checkpoints_are_the_plain_trainers(trainer):
-    captured, plain, back = trainer(), trainer(Trainer), trainer()
+    captured, plain, back = trainer(), trainer("reference"), trainer()
     run(captured, 2)
     plain.restore(captured.state())
     assert same(plain.weights(), captured.weights())
@@ -101,7 +101,7 @@ def test_its_checkpoints_are_the_plain_trainers(trainer):
 
 @pytest.mark.slow
 def test_both_start_from_the_same_weights_and_validate_alike(trainer):
-    captured, plain = trainer(rating_width=2), trainer(Trainer, rating_width=2)
+    captured, plain = trainer(rating_width=2), trainer("reference", rating_width=2)
     assert same(plain.weights(), captured.weights())
     assert captured._validate() == pytest.approx(plain._validate())
 
@@ -113,13 +113,15 @@ ALL_ITEMS = {"loss": "softmax", "exclude_seen": True, "time_reference": "query",
 def test_a_step_without_chance_is_the_plain_trainers(trainer, other):
     """Norm penalty, Adam and order of users; a sampled negative is chance."""
     settings = {"dropout": 0.0, "l2": 0.01, "group_weight": 0.0} | other
-    captured, plain = trainer(**settings), trainer(Trainer, **settings)
+    captured, plain = trainer(**settings), trainer("reference", **settings)
     if other["loss"] == "bce":
-        plain.negatives.draw = lambda users, shape: _as_drawn(captured, plain, shape)
+        plain.engine.negatives.draw = lambda users, shape: _as_drawn(captured, plain, shape)
     for one in (captured, plain):
         one.step()
-    assert captured.loss_sum.item() == pytest.approx(plain.loss_sum.item(), rel=1e-5)
-    first, second = captured._moments(), plain._moments()
+    assert captured.training.loss_sum.item() == pytest.approx(
+        plain.training.loss_sum.item(), rel=1e-5
+    )
+    first, second = captured.state().tensors, plain.state().tensors
     for name, value in plain.model.named_parameters():
         slope = second[f"adam.exp_avg.{name}"]
         for moment in ("exp_avg", "exp_avg_sq", "step"):
@@ -129,9 +131,9 @@ def test_a_step_without_chance_is_the_plain_trainers(trainer, other):
         assert torch.allclose(captured.weights()[name][sure], value[sure], atol=1e-5), name
 
 
-def _as_drawn(captured: GraphedTrainer, plain: Trainer, shape) -> torch.Tensor:
-    chosen = plain.order_of(plain.progress.epoch)[: shape[0]].to(DEVICE)
-    real = plain.latest[1][chosen] > 0
+def _as_drawn(captured: Trainer, plain: Trainer, shape) -> torch.Tensor:
+    chosen = plain.training.order_of(plain.progress.epoch)[: shape[0]].to(DEVICE)
+    real = plain.training.latest[1][chosen] > 0
     drawn = torch.zeros(shape, dtype=torch.int64, device=DEVICE)
-    drawn[real] = captured.engine.buffers.negatives.flatten()[: int(real.sum())].long()
+    drawn[real] = captured.engine.kernels.buffers.negatives.flatten()[: int(real.sum())].long()
     return drawn

@@ -3,7 +3,7 @@
 import torch
 
 from fpt_model.data.sequences import load
-from fpt_model.training.trainer import Trainer
+from fpt_model.training.trainer import Trainer, trainer_of
 
 
 def run_epochs(trainer: Trainer, count: int) -> list[dict[str, torch.Tensor]]:
@@ -18,7 +18,7 @@ def run_epochs(trainer: Trainer, count: int) -> list[dict[str, torch.Tensor]]:
 
 
 def test_the_average_is_that_of_the_epochs_weights(learnable, small_config):
-    trainer = Trainer(small_config("sas_fpt", ema_decay=0.75, epochs=9), 0, load(learnable))
+    trainer = trainer_of(small_config("sas_fpt", ema_decay=0.75, epochs=9), 0, load(learnable))
     one, two, three = run_epochs(trainer, 3)
     for name, mean in trainer.averaged.items():
         if mean.is_floating_point():
@@ -28,7 +28,7 @@ def test_the_average_is_that_of_the_epochs_weights(learnable, small_config):
 
 def test_steps_do_not_depend_on_the_average(learnable, small_config):
     plain, averaged = (
-        run_epochs(Trainer(small_config("tisasrec", ema_decay=share), 0, load(learnable)), 2)[-1]
+        run_epochs(trainer_of(small_config("tisasrec", ema_decay=share), 0, load(learnable)), 2)[-1]
         for share in (0.0, 0.9)
     )
     assert all(torch.equal(value, averaged[name]) for name, value in plain.items())
@@ -36,7 +36,7 @@ def test_steps_do_not_depend_on_the_average(learnable, small_config):
 
 def test_ranks_are_those_of_the_averaged_weights(learnable, small_config):
     config = small_config("sas_fpt", ema_decay=0.9, validate_every=1)
-    trainer = Trainer(config, 0, load(learnable))
+    trainer = trainer_of(config, 0, load(learnable))
     run_epochs(trainer, 2)
     by_average = trainer.ranked("valid").ranks["full"]
     trainer.model.load_state_dict(trainer.averaged)

@@ -11,7 +11,8 @@ import torch
 from fpt_model.data.sequences import load
 from fpt_model.engines import capturing
 from fpt_model.engines.capturing import CapturedSteps
-from fpt_model.training.trainer import Trainer
+from fpt_model.engines.gpu import graphs
+from fpt_model.training.trainer import Trainer, trainer_of
 
 ON_GPU = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if ON_GPU else "cpu")
@@ -43,15 +44,16 @@ class StandIn:
 def recordings(monkeypatch):
     """How often a step was recorded."""
     found: list[object] = []
-    real = capturing.recorded
+    real = graphs.recorded
 
     def recorded(work, pool=None):
         found.append(pool)
         return real(work, pool) if ON_GPU else (StandIn(work), None)
 
-    monkeypatch.setattr(capturing, "recorded", recorded)
+    monkeypatch.setattr(graphs, "recorded", recorded)
     if not ON_GPU:
         monkeypatch.setattr(capturing, "_rehearse", lambda work: work())
+        monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
     return found
 
 
@@ -62,8 +64,9 @@ def trainer(learnable, small_config, recordings):
 
     def make(slug="sas_fpt", *, captured=True, **settings):
         config = small_config(slug, **{"batch_size": 8, "epochs": 9} | settings)
-        one = Trainer(config, 3, sequences)
-        one.captured = CapturedSteps(one._train_on, one._changing) if captured else None
+        one = trainer_of(config, 3, sequences)
+        own = one.engine
+        own.captured = CapturedSteps(own.step_on, own._changing) if captured else None
         return one
 
     return make
@@ -88,9 +91,12 @@ def test_a_captured_training_is_the_eager_one_to_the_bit(slug, trainer, recordin
     steps = 8
     captured, eager = trainer(slug, **EVERYTHING), trainer(slug, captured=False, **EVERYTHING)
     assert captured.steps == 3
-    assert len(captured.rows) % 8
+    assert len(captured.training.rows) % 8
     assert same(run(captured, steps), run(eager, steps))
-    assert recordings == [None, captured.captured.pool]  # full steps, and the last of an epoch
+    assert recordings == [
+        None,
+        captured.engine.captured.pool,
+    ]  # full steps, and the last of an epoch
 
 
 @pytest.mark.parametrize("settings", [{}, EVERYTHING])
@@ -107,8 +113,7 @@ def test_the_first_run_leaves_no_trace(trainer, monkeypatch):
     """Weights, moments and the sum of losses are those from before the recording."""
     one = trainer(captured=True)
     before = {name: value.clone() for name, value in one.state().tensors.items()}
-    one._begin_epoch()
-    one.captured.of(one._chosen(), pytest.fail)
+    one.engine.captured.of(one.engine.users_of_step(), pytest.fail)
     after = one.state().tensors
     assert all(torch.equal(after[name], value) for name, value in before.items())
     moments = [value for name, value in after.items() if name.startswith("adam.")]
@@ -122,9 +127,9 @@ def test_what_no_graph_can_hold_is_said_once_and_trained_eagerly(trainer, monkey
         raise RuntimeError("operation not permitted when stream is capturing\nmore")
 
     eager = run(trainer(captured=False), 5)
-    monkeypatch.setattr(capturing, "recorded", fail)
+    monkeypatch.setattr(graphs, "recorded", fail)
     one, said = trainer(), []
-    one.say = said.append
+    one.training.say = said.append
     assert same(run(one, 5), eager)
     assert said == [
         "Steps can't be captured, and launch one by one, more slowly: "

@@ -35,20 +35,20 @@ def fill(out, value, BLOCK: tl.constexpr):
 def double(out, BLOCK: tl.constexpr):
     tl.store(out + tl.arange(0, BLOCK), 2 * tl.load(out + tl.arange(0, BLOCK)))
 
-class Trainer:
+class Engine:
     out = torch.zeros(16)
 
-    def step(self):
+    def train(self):
         for value in (0.5, 1.5):
             fill[(1,)](self.out, value, BLOCK=16)
         fill[(1,)](self.out, 1.0, BLOCK=16, num_warps=1)
 
-    def ranked(self, split, protocols):
+    def rank(self, split, protocols):
         double[(1,)](self.out, BLOCK=16)
         raise ModelError("What was not computed may be anything")
 
-missing = rehearsed(Trainer())
-print(sorted(name.rpartition(".")[2] for name, _ in missing), float(Trainer.out.sum()))
+missing = rehearsed(Engine())
+print(sorted(name.rpartition(".")[2] for name, _ in missing), float(Engine.out.sum()))
 compile_all(missing)
 """
 
@@ -88,7 +88,7 @@ def test_what_failed_beside_others_is_tried_again_alone(capsys):
 
 @pytest.mark.parametrize("engine", ["auto", "cpu", "reference"])
 def test_where_there_are_no_kernels_nothing_is_done(engine, learnable, small_config, monkeypatch):
-    monkeypatch.setattr(compiling, "trainers_of", lambda *_: pytest.fail("a training was begun"))
+    monkeypatch.setattr(compiling, "engines_of", lambda *_: pytest.fail("a training was begun"))
     compile_ahead([small_config("sas_fpt")], load(learnable), engine)
 
 
@@ -97,12 +97,12 @@ def test_settings_that_cannot_be_tried_do_not_disturb_the_others(
 ):
     tried = []
 
-    def trainers_of(config, *_):
-        tried.append(config.model)
+    def engines_of(_, trainings):
+        tried.append(trainings[0].config.model)
         raise RuntimeError("out of memory")
 
     monkeypatch.setattr(compiling, "engine_of", lambda *_: "multiseed")
-    monkeypatch.setattr(compiling, "trainers_of", trainers_of)
+    monkeypatch.setattr(compiling, "engines_of", engines_of)
     compile_ahead([small_config("sasrec"), small_config("sas_fpt")], load(learnable), "auto")
     assert tried == ["sasrec", "sas_fpt"]
     assert capsys.readouterr().err.count("RuntimeError: out of memory") == 2

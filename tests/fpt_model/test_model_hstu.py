@@ -11,13 +11,14 @@ import torch.nn.functional as F
 from fpt_model.config import resolve
 from fpt_model.data.sequences import load
 from fpt_model.engines import choose as engines
+from fpt_model.engines import contract
 from fpt_model.errors import ModelError
 from fpt_model.files.checkpoints import read, write
 from fpt_model.files.finished import BEST
 from fpt_model.model.intervals import interval_rows
 from fpt_model.serving.explain import attention_of
 from fpt_model.training.ranking import load_model
-from fpt_model.training.trainer import Trainer
+from fpt_model.training.trainer import trainer_of
 
 SEEDS = range(4)
 
@@ -159,7 +160,7 @@ def test_it_has_as_many_weights_as_sasrec_but_for_its_biases(encoder):
 
 
 def test_biases_start_at_zero_and_learn(learnable, make_sequences, learnable_rows, small_config):
-    trainer = Trainer(small_config("hstu", heads=2), 0, make_sequences(learnable_rows, 30))
+    trainer = trainer_of(small_config("hstu", heads=2), 0, make_sequences(learnable_rows, 30))
     biases = [p for name, p in trainer.model.named_parameters() if name.endswith("l_bias")]
     assert len(biases) == 2
     assert not any(bias.any() for bias in biases)
@@ -168,7 +169,7 @@ def test_biases_start_at_zero_and_learn(learnable, make_sequences, learnable_row
 
 
 def test_auto_takes_the_reference_trainer_wherever_it_is(small_config, monkeypatch):
-    monkeypatch.setattr(engines, "find_spec", lambda _: True)
+    monkeypatch.setattr(contract, "find_spec", lambda _: True)
     config = small_config("hstu")
     for device in ("cpu", "cuda"):
         for engine in ("auto", "reference"):
@@ -179,7 +180,7 @@ def test_auto_takes_the_reference_trainer_wherever_it_is(small_config, monkeypat
     ("engine", "device"), [("cpu", "cpu"), ("jagged", "cuda"), ("multiseed", "cuda")]
 )
 def test_fast_engines_refuse_it_in_words(engine, device, small_config, monkeypatch):
-    monkeypatch.setattr(engines, "find_spec", lambda _: True)
+    monkeypatch.setattr(contract, "find_spec", lambda _: True)
     says = rf"The {engine} engine can't train this: got .*block hstu.*attention.*engine reference"
     with pytest.raises(ModelError, match=says):
         engines.engine_of(engine, small_config("hstu"), torch.device(device))
@@ -233,5 +234,5 @@ def test_a_fast_engine_that_was_asked_for_says_so_in_the_command(
     words = train_words(learnable, tmp_path / "run", "hstu")
     ended = run_command(*words, "--engine", "cpu")
     assert ended.code == 2
-    assert "got device cpu, mask keys, block hstu" in ended.stderr
+    assert "got block hstu, expected block attention" in ended.stderr
     assert "Use --engine reference" in ended.stderr

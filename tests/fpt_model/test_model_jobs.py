@@ -132,7 +132,8 @@ def test_a_group_that_fails_is_halved_until_the_culprit_is_alone(
             raise RuntimeError("out of luck\nand more")
         return original(sequences, folders, *others)
 
-    monkeypatch.setattr(jobs_module, "uses_fused", lambda *_: True)
+    eight = jobs_module.ENGINES["cpu"]._replace(together=8)
+    monkeypatch.setitem(jobs_module.ENGINES, "cpu", eight)
     monkeypatch.setattr(jobs_module, "train_loaded", train_loaded)
     first = rows()[0]
     seeds = (5, 6, 7, 8)

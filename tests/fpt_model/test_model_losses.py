@@ -9,7 +9,7 @@ import torch
 from fpt_model.config import resolve
 from fpt_model.model.encoder import Encoder
 from fpt_model.model.losses import bce_loss, group_loss, softmax_loss
-from fpt_model.training.trainer import Trainer
+from fpt_model.training.trainer import Trainer, trainer_of
 
 ITEMS = [[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]
 USERS = torch.tensor([[9.0, 9.0], [1.0, 0.0], [0.0, 2.0], [3.0, 3.0], [-1.0, 0.0]])
@@ -127,7 +127,7 @@ def first_losses(learnable_rows, make_sequences, small_config):
 
     def train(epochs: int, model: str = "sas_fpt", **overrides) -> tuple[Trainer, list[float]]:
         settings = {"dropout": 0.0, "batch_size": 100, "l2": 0.0, "group_refresh": 1} | overrides
-        trainer = Trainer(small_config(model, epochs=max(epochs, 1), **settings), 3, sequences)
+        trainer = trainer_of(small_config(model, epochs=max(epochs, 1), **settings), 3, sequences)
         losses = []
         for _ in range(epochs):
             trainer.step()
@@ -152,8 +152,8 @@ def test_the_group_loss_starts_with_the_first_groups(first_losses):
     extra = with_groups[1] - without[1]
     # 100 pairs, each between 0 and 2
     assert 0 < extra < 0.5 * 100 * 2
-    assert set(grouped.groups[1:].tolist()) <= {0, 1, 2, 3}
-    assert len(set(grouped.groups[1:].tolist())) > 1
+    assert set(grouped.training.groups[1:].tolist()) <= {0, 1, 2, 3}
+    assert len(set(grouped.training.groups[1:].tolist())) > 1
     _, later = first_losses(2, group_weight=0.5, group_refresh=2)
     assert later == without
 
@@ -174,7 +174,7 @@ def test_an_epochs_loss_is_the_mean_over_its_steps(first_losses, learnable_rows,
     sums = [0.0]
     for _ in range(3):
         trainer.step()
-        sums.append(trainer.loss_sum.item())
+        sums.append(trainer.training.loss_sum.item())
     assert all(0.5 < b - a < 3 for a, b in itertools.pairwise(sums))
     assert trainer.end_epoch()["train_loss"] == pytest.approx(sums[-1] / 3)
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from fpt_model.data.seen import met_before
 from fpt_model.data.sequences import load
 from fpt_model.data.training_windows import examples
-from fpt_model.engines.cpu.trainer import ThreadedTrainer
+from fpt_model.training.trainer import trainer_of
 
 N_ITEMS = 6
 
@@ -54,15 +54,15 @@ def test_negatives_and_rivals_are_those_of_the_windows_owner(
 ):
     """Whoever lends a window their vector (`sse_user`) lends nothing else."""
     config = small_config("sse_pt", sse_user=0.9)
-    trainer = ThreadedTrainer(config, 0, make_sequences(learnable_rows, 30))
+    trainer = trainer_of(config, 0, make_sequences(learnable_rows, 30), "cpu")
     asked: list[int] = []
-    draw = trainer.negatives.draw
+    draw = trainer.engine.negatives.draw
 
     def remember(users, shape, chance=None):
         asked.extend(users.tolist())
         return draw(users, shape, chance)
 
-    monkeypatch.setattr(trainer.negatives, "draw", remember)
+    monkeypatch.setattr(trainer.engine.negatives, "draw", remember)
     trainer.step()
-    chosen = trainer.order_of(trainer.progress.epoch)[: config.batch_size]
-    assert sorted(asked) == sorted((trainer.rows[chosen] + 1).tolist())
+    chosen = trainer.training.order_of(trainer.progress.epoch)[: config.batch_size]
+    assert sorted(asked) == sorted((trainer.training.rows[chosen] + 1).tolist())

@@ -12,12 +12,13 @@ import torch
 from fpt_model.data.negatives import NegativeSampler
 from fpt_model.data.sequences import load
 from fpt_model.evaluation.ranks import rank
+from fpt_model.evaluation.scorer import scorer
 from fpt_model.files.checkpoints import read
 from fpt_model.model.cold_users import has_strangers
 from fpt_model.training.jobs import read_jobs, run_jobs
 from fpt_model.training.ranking import load_run, rank_run
 from fpt_model.training.run import InterruptedTrainingError, train
-from fpt_model.training.trainer import Trainer, scorer
+from fpt_model.training.trainer import Trainer, trainer_of
 
 CPU = torch.device("cpu")
 SETTINGS = {"refit": True, "epochs": 6, "validate_every": 2, "ema_decay": 0.5, "windows": "random"}
@@ -62,7 +63,7 @@ def test_the_weights_are_those_of_a_training_that_long_on_all_but_the_test_item(
     learnable, small_config, refitted
 ):
     folder, _ = refitted
-    alone = Trainer(small_config("sas_fpt", **SETTINGS), 3, load(learnable).with_validation())
+    alone = trainer_of(small_config("sas_fpt", **SETTINGS), 3, load(learnable).with_validation())
     for _ in range(record_of(folder / "search")["best_epoch"]):
         for _ in range(alone.steps):
             alone.step()

@@ -11,7 +11,7 @@ from fpt_model.errors import ModelError
 from fpt_model.evaluation.ranks import compare
 from fpt_model.serving.recommend import best
 from fpt_model.simple.past import past_of
-from fpt_model.training.trainer import Trainer
+from fpt_model.training.trainer import trainer_of
 
 N_ITEMS = 5
 SCORES = torch.tensor([[9.0, 4.0, 3.0, 2.0, 1.0, 1.0]])  # of padding and items 1 to 5
@@ -65,15 +65,15 @@ def test_ratings_that_nobody_gave_are_not_learnt_from(user, write_sequences, sma
     rows = [user([1, 2, 3, 4, 5], ratings=[0] * 5)]
     sequences = load(write_sequences(rows, N_ITEMS))
     with pytest.raises(ModelError, match="no ratings to learn from: got rating_width=4"):
-        Trainer(small_config("sasrec", rating_width=4), 0, sequences)
-    Trainer(small_config("sasrec", rating_width=0), 0, sequences)
+        trainer_of(small_config("sasrec", rating_width=4), 0, sequences)
+    trainer_of(small_config("sasrec", rating_width=0), 0, sequences)
     rated = load(write_sequences([user([1, 2, 3, 4, 5], ratings=[1, 1, 7, 1, 1])], N_ITEMS))
-    Trainer(small_config("sasrec", rating_width=4), 0, rated)
+    trainer_of(small_config("sasrec", rating_width=4), 0, rated)
 
 
 def test_rivals_that_are_new_alone_are_refused_where_items_come_again(sequences, small_config):
     with pytest.raises(ModelError, match="got exclude_seen=true, expected exclude_seen=false"):
-        Trainer(small_config("sasrec", loss="softmax", exclude_seen=True), 0, sequences)
+        trainer_of(small_config("sasrec", loss="softmax", exclude_seen=True), 0, sequences)
 
 
 def test_a_training_on_repeats_is_ranked_among_all(

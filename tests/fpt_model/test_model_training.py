@@ -5,8 +5,9 @@ import torch
 
 from fpt_model.evaluation.metrics import ndcg, recall
 from fpt_model.evaluation.ranks import rank
+from fpt_model.evaluation.scorer import scorer
 from fpt_model.training import trainer as trainer_module
-from fpt_model.training.trainer import Trainer, scorer
+from fpt_model.training.trainer import Trainer
 
 
 @pytest.fixture
@@ -15,7 +16,7 @@ def trainer_of(learnable_rows, make_sequences, small_config):
     sequences = make_sequences(learnable_rows, 30)
 
     def make(model: str = "sas_fpt", seed: int = 0, **settings) -> Trainer:
-        return Trainer(small_config(model, **settings), seed, sequences)
+        return trainer_module.trainer_of(small_config(model, **settings), seed, sequences)
 
     return make
 
@@ -139,7 +140,7 @@ def test_the_test_items_and_their_candidates_are_never_read(
 ):
     def trained(rows: list[dict]) -> Trainer:
         config = small_config(slug, epochs=3, rating_width=4)
-        return finish(Trainer(config, 0, make_sequences(rows, 30)))
+        return finish(trainer_module.trainer_of(config, 0, make_sequences(rows, 30)))
 
     other = []
     for row in learnable_rows:

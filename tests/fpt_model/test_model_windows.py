@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from fpt_model.engines import reference
 from fpt_model.errors import ModelError
-from fpt_model.training import trainer as trainer_module
-from fpt_model.training.trainer import Trainer
+from fpt_model.training.trainer import trainer_of
 
 LONG = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]  # the last two are held out
 
@@ -17,7 +17,7 @@ def shown(monkeypatch, make_sequences, small_config):
     def train(rows: list[dict], epochs: int = 1, seed: int = 0, **settings) -> list[dict]:
         given = {"max_length": 3, "batch_size": 100, "epochs": 1000, "validate_every": 1000}
         config = small_config("sasrec", **given | settings)
-        trainer = Trainer(config, seed, make_sequences(rows, 10))
+        trainer = trainer_of(config, seed, make_sequences(rows, 10))
         seen = []
 
         def loss(model, features, targets, negatives):
@@ -29,7 +29,7 @@ def shown(monkeypatch, make_sequences, small_config):
         monkeypatch.setattr(
             trainer.model, "forward", lambda given: windows.append(given) or forward(given)
         )
-        monkeypatch.setattr(trainer_module, "bce_loss", loss)
+        monkeypatch.setattr(reference, "bce_loss", loss)
         found = []
         for _ in range(epochs):
             seen.clear()
@@ -102,4 +102,4 @@ def test_a_world_without_two_training_items_of_anyone_is_refused(
     user, make_sequences, small_config
 ):
     with pytest.raises(ModelError, match=r"nobody to train on: got 3 .* somebody with 4"):
-        Trainer(small_config("sasrec"), 0, make_sequences([user([1, 2, 3])] * 3, 5))
+        trainer_of(small_config("sasrec"), 0, make_sequences([user([1, 2, 3])] * 3, 5))

@@ -14,7 +14,8 @@ pytest.importorskip("triton", reason="Triton has no build for this platform")
 
 from fpt_model.config import resolve
 from fpt_model.data.sequences import Windows, load
-from fpt_model.engines.multiseed import chain, chance, engine, scratch, summing
+from fpt_model.engines.gpu import rng
+from fpt_model.engines.multiseed import chain, engine, scratch, state, summing
 from fpt_model.engines.multiseed.step import drop_tables, gradients, start, train_step
 from fpt_model.model.encoder import Encoder
 from fpt_model.model.intervals import overflow_edges
@@ -34,7 +35,7 @@ def slow(*values):
 @pytest.fixture(autouse=True)
 def exact(monkeypatch):
     monkeypatch.setattr(scratch, "OPERANDS", torch.float32)
-    monkeypatch.setattr(engine, "SPLITS", 2)
+    monkeypatch.setattr(state, "SPLITS", 2)
     monkeypatch.setattr(chain, "PIECE", 16)  # several to a matrix of the widest model here
     monkeypatch.setattr(summing, "COLUMNS_AT_ONCE", 16)
 
@@ -128,13 +129,16 @@ class Drawn:
 
     def __init__(self, step: Step, seed: int) -> None:
         self.config, self.sequences = step.config, step.sequences
-        self.key, self.layout = step.keys[seed], step.engine.layout
+        self.words = rng.torch_step_key(step.keys[seed], BEFORE + STEP)
+        self.layout = step.engine.layout
         self.masks = self._masks(step.engine.scratch.mask_size)
 
     def _masks(self, size: int) -> list[torch.Tensor]:
         """Of the input, then of each layer's weights, hidden layer and output: (B, T, ·) each."""
         length, width, rate = self.layout.length, self.layout.width, self.config.dropout
-        kept = chance.torch_chosen(self.key, BEFORE + STEP, self.config.batch_size, size, rate)
+        place = torch.arange(self.config.batch_size * size // 2).view(-1, size // 2)
+        drawn = rng.torch_bits(self.words, rng.DROPOUT.value, place)
+        kept = torch.cat([drawn & 0xFFFF, drawn >> 16], 1) >= rate * 65536
         widths = [width] + [length, width, width] * self.config.blocks
         parts = kept.double().to(DEVICE).div(1 - rate).split([length * w for w in widths], 1)
         return [part.unflatten(1, (length, -1)) for part in parts]
@@ -143,8 +147,9 @@ class Drawn:
         rate = self.config.dropout if rate is None else rate
         if not rate:
             return torch.ones(shape, dtype=torch.float64, device=DEVICE)
-        drawn = chance.torch_kept(self.key, BEFORE + STEP, site, shape, rate)
-        return drawn.double().to(DEVICE)
+        place = torch.arange(torch.Size(shape).numel()).view(shape)
+        stays = rng.torch_bits(self.words, site, place) >= round(rate * 2**32)
+        return stays.double().to(DEVICE) / (1 - rate)
 
     def __call__(self, x: torch.Tensor, site: str) -> torch.Tensor:
         """See `fpt_model.model.encoder.Dropout`."""
@@ -154,7 +159,7 @@ class Drawn:
         if part in OF_TOKENS:
             return self._of_tokens(x, 1 + len(OF_TOKENS) * int(block) + OF_TOKENS.index(part))
         number = TABLES.index(part)
-        at = chance.LAYER + chance.LAYER_SITES * int(block) + number
+        at = rng.LAYER.value + rng.LAYER_SITES.value * int(block) + number
         if part.endswith("intervals"):
             return x * self.kept(at, self.layout.rows, self.layout.width)[: len(x), : x.shape[1]]
         places = self.kept(at, self.layout.length, self.layout.width)
@@ -169,7 +174,7 @@ class Drawn:
     def windows(self, w: Windows) -> Windows:
         """Some ids are others."""
         tile = (self.config.batch_size, self.layout.length)
-        sites = (chance.ITEM, chance.ITEM_ID), (chance.USER, chance.USER_ID)
+        sites = (rng.ITEM.value, rng.ITEM_ID.value), (rng.USER.value, rng.USER_ID.value)
         rates, sizes = self.config, self.sequences
         return replace(
             w,
@@ -179,7 +184,7 @@ class Drawn:
 
     def _replaced(self, ids, sites: tuple[int, int], shape: tuple[int, ...], rate: float, n: int):
         place = torch.arange(torch.Size(shape).numel()).view(shape)
-        other = 1 + (chance.torch_bits(self.key, BEFORE + STEP, sites[1], place) * n >> 32)
+        other = 1 + (rng.torch_bits(self.words, sites[1], place) * n >> 32)
         stays = self.kept(sites[0], *shape, rate=rate) > 0
         n_windows, *length = ids.shape
         cut = slice(n_windows), *(slice(-size, None) for size in length)  # windows are at the end
@@ -278,8 +283,8 @@ def test_a_step_is_adams_with_norm_penalty_and_group_loss(histories):
         loss = loss + config.l2 * sum(table.norm() for table in model.regularised())
         place, n_users = torch.arange(config.group_pairs), step.sequences.n_users
         bits = [
-            chance.torch_bits(step.keys[seed], 0, site, place)
-            for site in (chance.FIRST, chance.SECOND)
+            rng.torch_bits(rng.torch_step_key(step.keys[seed], 0), site, place)
+            for site in (rng.FIRST.value, rng.SECOND.value)
         ]
         first, second = ((1 + (drawn_bits * n_users >> 32)).to(DEVICE) for drawn_bits in bits)
         same = groups[first] == groups[second]

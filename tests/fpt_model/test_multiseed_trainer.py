@@ -11,10 +11,9 @@ if not torch.cuda.is_available():
 pytest.importorskip("triton", reason="Triton has no build for this platform")
 
 from fpt_model.data.sequences import load
-from fpt_model.engines.multiseed import engine
-from fpt_model.engines.multiseed.trainer import FusedGroup
+from fpt_model.engines.multiseed import state
 from fpt_model.files.checkpoints import read, write
-from fpt_model.training.trainer import Trainer
+from fpt_model.training.trainer import Trainer, trainer_of, trainers_of
 
 pytestmark = pytest.mark.slow  # the interpreter takes seconds a step
 
@@ -24,22 +23,22 @@ DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 @pytest.fixture
 def group(learnable_rows, write_sequences, small_config, monkeypatch):
     """Trainings on eight users, of the seeds that are asked for."""
-    monkeypatch.setattr(engine, "SPLITS", 2)
+    monkeypatch.setattr(state, "SPLITS", 2)
     sequences = load(write_sequences(learnable_rows[:8], 30)).to(DEVICE)
 
-    def make(seeds, **settings) -> FusedGroup:
+    def make(seeds, **settings) -> list[Trainer]:
         rare = {"epochs": 9, "validate_every": 9}  # the interpreter takes seconds to validate
         config = small_config("sas_fpt", **rare | {"batch_size": 4, "group_refresh": 1} | settings)
-        return FusedGroup(config, seeds, sequences)
+        return trainers_of(config, seeds, sequences, "multiseed")
 
     return make
 
 
-def run(group: FusedGroup, epochs: int) -> list[dict]:
+def run(group: list[Trainer], epochs: int) -> list[dict]:
     records = []
     for _ in range(epochs):
-        group.members[0].step()
-        records += [member.end_epoch() for member in group.members]
+        group[0].step()
+        records += [member.end_epoch() for member in group]
     return records
 
 
@@ -55,54 +54,54 @@ def test_it_learns_and_repeats_itself_to_the_bit(group, windows):
     losses = [record["train_loss"] for record in run(first, 3)]
     assert losses[-1] < losses[0]
     run(again, 3)
-    assert same(first.members[0].weights(), again.members[0].weights())
-    assert int(first.members[0].groups.max()) > 0  # the groups are there
+    assert same(first[0].weights(), again[0].weights())
+    assert int(first[0].training.groups.max()) > 0  # the groups are there
 
 
 def test_a_checkpoint_goes_on_to_the_same_weights(group, tmp_path):
     whole, part, resumed = group([3]), group([3]), group([3])
     run(whole, 2)
     run(part, 1)
-    write(tmp_path / "state.safetensors", part.members[0].state())
-    resumed.members[0].restore(read(tmp_path / "state.safetensors"))
+    write(tmp_path / "state.safetensors", part[0].state())
+    resumed[0].restore(read(tmp_path / "state.safetensors"))
     run(resumed, 1)
-    assert same(whole.members[0].weights(), resumed.members[0].weights())
+    assert same(whole[0].weights(), resumed[0].weights())
 
 
 def test_a_checkpoint_brings_its_groups(group):
     """They are made every few epochs, and the loss of every step asks for them."""
-    (saved,), resumed = group([3]).members, group([3])
-    saved.groups[1:] = torch.arange(len(saved.groups) - 1) % 3
-    resumed.members[0].restore(saved.state())
-    assert torch.equal(resumed.engine.groups[0].long(), saved.groups)
+    (saved,), resumed = group([3]), group([3])
+    saved.training.groups[1:] = torch.arange(len(saved.training.groups) - 1) % 3
+    resumed[0].restore(saved.state())
+    assert torch.equal(resumed[0].engine.kernels.groups[0].long(), saved.training.groups)
 
 
 def test_its_checkpoints_are_the_plain_trainers(group):
     fused = group([3])
     run(fused, 1)
-    plain = Trainer(fused.config, 3, fused.sequences)
-    plain.restore(fused.members[0].state())
-    assert same(plain.weights(), fused.members[0].weights())
+    plain = trainer_of(fused[0].config, 3, fused[0].sequences)
+    plain.restore(fused[0].state())
+    assert same(plain.weights(), fused[0].weights())
     plain.step()
     back = group([3])
     plain.progress.step = plain.steps
     plain.end_epoch()
-    back.members[0].restore(plain.state())
-    assert same(plain.weights(), back.members[0].weights())
+    back[0].restore(plain.state())
+    assert same(plain.weights(), back[0].weights())
 
 
 def test_both_start_from_the_same_weights_and_validate_alike(group):
     fused = group([3])
-    plain = Trainer(fused.config, 3, fused.sequences)
-    assert same(plain.weights(), fused.members[0].weights())
-    assert fused.members[0]._validate() == pytest.approx(plain._validate())
+    plain = trainer_of(fused[0].config, 3, fused[0].sequences)
+    assert same(plain.weights(), fused[0].weights())
+    assert fused[0]._validate() == pytest.approx(plain._validate())
 
 
 def test_chosen_weights_rank_as_when_they_were_chosen(group):
-    (member,) = group([3]).members
+    (member,) = group([3])
     chosen = member.ranked("valid")
     member.best = member.weights()
-    member.engine.params.mul_(-2)  # what other epochs did to them
+    member.engine.kernels.params.mul_(-2)  # what other epochs did to them
     member.use_best()
     assert same(member.weights(), member.best)
     assert same(member.ranked("valid").ranks, chosen.ranks)
@@ -112,22 +111,21 @@ def test_one_that_was_saved_after_its_epoch_waits_for_the_others(group):
     """A kill can fall between the checkpoints of two seeds."""
     whole, part, resumed = group([3, 4]), group([3, 4]), group([3, 4])
     run(whole, 1)
-    part.run_epoch()
-    resumed.members[0].restore(part.members[0].state())
-    resumed.members[1].step()
-    for ready, expected in zip(resumed.members, whole.members, strict=True):
+    part[0].step()
+    resumed[0].restore(part[0].state())
+    resumed[1].step()
+    for ready, expected in zip(resumed, whole, strict=True):
         ready.end_epoch()
         assert same(ready.weights(), expected.weights())
         assert ready.progress.epochs == expected.progress.epochs
 
 
 def test_nothing_is_kept_for_one_that_is_finished(group, monkeypatch):
-    fused = group([3, 4])
-    done, going = fused.members
-    done.progress.epoch, done.progress.step = fused.config.epochs, done.steps
-    for name in ("state", "restore", "refresh_groups"):
-        monkeypatch.setattr(done, name, lambda *_: pytest.fail("that is in vain"))
+    done, going = group([3, 4])
+    done.training.over = True
+    for name in ("kept", "begin", "ended"):
+        monkeypatch.setattr(done.engine, name, lambda *_: pytest.fail("that is in vain"))
     for name in ("prepare", "run"):
-        monkeypatch.setattr(fused.engine, name, lambda *_: None)
-    fused.run_epoch()
+        monkeypatch.setattr(going.engine.kernels, name, lambda *_: None)
+    going.step()
     assert going.progress.step == going.steps

@@ -13,9 +13,9 @@ from fpt_model.evaluation.metrics import ndcg
 from fpt_model.evaluation.ranks import rank
 from fpt_model.files.checkpoints import read
 from fpt_model.files.finished import problem, read_record
-from fpt_model.simple import fitting
-from fpt_model.simple.fitting import read_fitted
 from fpt_model.simple.settings import SIMPLE, resolve_simple
+from fpt_model.training import fitting
+from fpt_model.training.fitting import read_fitted
 from fpt_model.variants import any_from_dict
 
 

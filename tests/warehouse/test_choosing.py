@@ -4,10 +4,11 @@ import hashlib
 
 import pytest
 
-from warehouse.choosing import Choice, remembered, settle
+from warehouse.choosing import remembered, settle
 from warehouse.errors import RefusedError
 from warehouse.publishing import publish_runs
 from warehouse.recommending import serving_run
+from warehouse.records import Choice
 
 WEIGHTS_SHA256 = hashlib.sha256(b"weights").hexdigest()
 

@@ -85,7 +85,10 @@ def test_readers_have_a_copy_without_the_person_though_the_first_try_died_before
 def test_a_run_at_work_may_hold_the_persons_rows(home, publish_rows, monkeypatch):
     monkeypatch.setattr(forgetting, "SHORT_SECONDS", 0.0)
     publish_rows("with", ROWS)
-    with locked(home, "alone-1"), pytest.raises(RefusedError, match="in use by a run at work"):
+    with (
+        locked(home, "alone-1"),
+        pytest.raises(RefusedError, match="A run is at work"),
+    ):
         forget(home, "ml-1m", 1)
     assert has_load(home, "with")
     assert forget(home, "ml-1m", 1).loads == ["with"]

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 import polars as pl
 import pytest
 
-from warehouse.choosing import Choice
 from warehouse.cold_start import DAY, written_history
 from warehouse.errors import RefusedError
 from warehouse.explanation import explanation
@@ -19,6 +18,7 @@ from warehouse.recommending import (
     serving_run,
     write_request,
 )
+from warehouse.records import Choice
 from warehouse.saved_queries import sql_of
 
 ITEMS = pl.DataFrame(

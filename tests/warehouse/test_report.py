@@ -9,9 +9,9 @@ from statistics import stdev
 import pytest
 from markupsafe import Markup
 
+from warehouse import charts
+from warehouse.charts import Column, Interval, Series
 from warehouse.publishing import publish_runs, store_outcomes
-from warehouse.report import charts
-from warehouse.report.charts import Column, Interval, Series
 from warehouse.report.facts import Attention, DataSet, Example, Experiment, Facts, asked, gather
 from warehouse.report.page import highest_of, page
 

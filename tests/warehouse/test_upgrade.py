@@ -14,6 +14,7 @@ from warehouse.upgrade import upgrade
 
 OLDER = (Path(__file__).parent / "older" / "one_database.sql").read_text(encoding="utf-8")
 MOMENT = datetime(2026, 1, 1)
+CHANGED = "quick average=0.5 rivals=unseen"
 
 
 @pytest.fixture
@@ -54,9 +55,9 @@ def old(tmp_path) -> Home:
         for place, run in enumerate(("later", "earlier")):
             connection.execute(
                 "INSERT INTO mart.training_runs VALUES "
-                "(?, 's', 'sas_fpt', 'quick', 0, '{}', 'cpu', 'c0de', '{}', ?, ?, 1, 1, 'abc', "
-                "'published', NULL)",
-                [run, MOMENT, datetime(2026, 1, 3 - place)],
+                "(?, 's', 'sas_fpt', ?, 0, '{\"average\": 0.5}', 'cpu', 'c0de', '{}', ?, ?, 1, 1, "
+                "'abc', 'published', NULL)",
+                [run, CHANGED, MOMENT, datetime(2026, 1, 3 - place)],
             )
             connection.execute(
                 "INSERT INTO mart.user_ranks SELECT ?, s, p, range, range * ?, 101 "
@@ -101,6 +102,13 @@ def test_the_order_of_publications_is_that_of_the_clock_of_then(old):
     ).rows()
     assert rows == [("earlier", 1), ("later", 2)]
     assert publication(old) >= 2
+
+
+def test_changed_settings_have_the_names_of_now(old):
+    upgrade(old)
+    rows = ask(old, "SELECT preset, config FROM mart.training_runs ORDER BY publication").rows()
+    as_its_files_have_it = '{"average": 0.5}'
+    assert rows == [("quick ema_decay=0.5 exclude_seen=true", as_its_files_have_it)] * 2
 
 
 def test_a_second_time_there_is_nothing_to_do(old, tmp_path):

@@ -7,7 +7,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from warehouse.report import charts, words
+from warehouse import charts
+from warehouse.report import words
 from warehouse.report.facts import DataSet, Experiment, Facts, Row
 from warehouse.report.numbers import figure, margin
 from warehouse.visible import counted

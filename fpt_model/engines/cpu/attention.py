@@ -46,11 +46,17 @@ class Attention:
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Queries (B, N, D), scaled by 1/√W, keys and values (B, T, D) to (B, N, D)."""
         self.q, self.k, self.v = (self._split(x) for x in (q, k, v))
+
+        # scores, masked by what is added to; near pairs have interval vectors beside
         scores = torch.baddbmm(self.mask, self.q, self.k.transpose(1, 2))
         if self.near is not None:
             self.near.add_products(scores, _rows(self.q), self.keys)
+
+        # softmax, dropout
         self.weights = scores.softmax(2)
         self.kept = self.dropout.copied(self.weights)
+
+        # weighted sums of values, and of interval vectors over near pairs
         if self.near is None:
             return self._join(self.kept @ self.v)
         self.kept_near = self.near.by_group(self.kept)
@@ -69,14 +75,20 @@ class Attention:
             key, value: by these.
         """
         (batch, length, _), heads = x.shape, (self.heads, -1)
+
+        # weights and position vectors by head
         q = q.unflatten(1, heads)  # (B, H, W)
         k, v = (layer.weight.unflatten(0, heads) for layer in (key, value))  # (H, W, D)
         of_k, of_v = (layer.places[-length:].unflatten(1, heads) for layer in (key, value))
+
+        # scores of every key
         scores = torch.einsum("bhw,hwd->bhd", q, k) @ x.transpose(1, 2)  # (B, H, T)
         scores += torch.einsum("bhw,thw->bht", q, of_k)
         scores = scores.view(self.mask.shape).add_(self.mask)
         if self.near is not None:
             self.near.add_products(scores, _rows(q), self.keys)
+
+        # softmax, weighted sums
         weights = scores.softmax(2).view(batch, self.heads, length)
         out = torch.einsum("bhd,hwd->bhw", weights @ x, v)
         out += torch.einsum("bht,thw->bhw", weights, of_v)
@@ -87,13 +99,19 @@ class Attention:
     def back(self, slopes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Slopes (B·T, D) of the output to those of q, k and v, (B, T, D) each."""
         near = self.near
+
+        # gradients of values and of weights
         above = self._split(slopes.view(-1, self.mask.shape[1], slopes.shape[1]))
         of_v = self.kept.transpose(1, 2) @ above
         inner = above @ self.v.transpose(1, 2)
         if near is not None:
             near.add_products(inner, _rows(above), self.values)
+
+        # back through dropout and softmax
         inner = self.dropout.back(inner)
         inner = torch.ops.aten._softmax_backward_data(inner, self.weights, 2, inner.dtype)
+
+        # gradients of keys and queries, and of the interval tables over near pairs
         of_k = inner.transpose(1, 2) @ self.q
         if near is None:
             of_q = inner @ self.k
@@ -142,6 +160,8 @@ def attention_mask(
     ahead = torch.full((length, length), float("-inf"), dtype=dtype).triu(1)  # (T, T)
     if not padded.any():
         return ahead[-latest:].expand(len(padded) * heads, -1, -1)
+
+    # padded keys are hidden, but each place sees itself: a row without any key has no softmax
     padding = torch.zeros(len(padded), length, dtype=dtype)
     padding.masked_fill_(place < padded[:, None], float("-inf"))  # (B, T)
     mask = ahead[-latest:] + padding[:, None]  # (B, N, T)

@@ -42,10 +42,14 @@ def by_item(config: Config, weights: Weights) -> ByItem | None:
     alone = config.intervals and items.shape[1] == config.width
     if not alone or len(items) * len(first.keys) > PRODUCTS:
         return None
+
+    # the first block's own layers, of every item's vector
     x = items * math.sqrt(config.width)
     asked = Norm(first.attention_norm, first.attention_shift).forward(x)
     query = Affine(first.query, first.query_bias).forward(asked)
     key, value = (Product(weight).forward(x) for weight in (first.key, first.value))
+
+    # products with every interval row
     keys = first.keys.unflatten(0, (heads, -1))  # (H, R - 1, W)
     near = torch.einsum("ihw,hrw->ihr", query.unflatten(1, (heads, -1)), keys)
     return ByItem(asked, query, key, value, near.flatten(1).contiguous())

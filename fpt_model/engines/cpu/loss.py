@@ -25,13 +25,19 @@ def bce(
     """
     tokens, width = features.shape
     used = features[:, : items.shape[1]].contiguous()
+
+    # each token has two pairs, with its target and its negative
     chosen = torch.stack([targets, negatives], 1).flatten()  # (2·N,)
     query = torch.arange(tokens + 1, dtype=torch.int32)
     pairs = Pairs(chosen.int(), 2 * query, query[:-1].repeat_interleave(2), len(items))
+
+    # the loss of a score x is softplus(x), of the target's softplus(-x)
     sign = torch.tensor([-1.0, 1.0], dtype=features.dtype)
     scores = products(pairs, used, items).view(tokens, 2).mul_(sign)
     share = (targets > 0).to(features.dtype).div_(count)[:, None]
     total = F.softplus(scores).mul_(share).sum()
+
+    # slopes of scores, of items, of features
     of_scores = scores.sigmoid_().mul_(share).mul_(sign)  # (N, 2)
     of_items = torch.zeros_like(items)
     for ids, slopes in ((targets, of_scores[:, :1]), (negatives, of_scores[:, 1:])):

@@ -29,13 +29,18 @@ class Near:
 
     def __init__(self, pairs: Pairs, places: Tensor) -> None:
         rows, starts = pairs.rows, pairs.starts
+
+        # where groups begin: at another row, and at each query
         first = torch.ones(len(rows), dtype=torch.bool)  # (P,) of its group
         torch.ne(rows[1:], rows[:-1], out=first[1:])
         begun = starts[starts < len(rows)]  # of queries without pairs the next one's
         first.index_fill_(0, begun.long(), True)
+
+        # the group of each pair, and the first pair of each group
         group = first.cumsum(0, dtype=torch.int32)
         of = torch.from_numpy(first.numpy().nonzero()[0])  # (G,) pairs; PyTorch's takes long
         self.places, self.group = places, group.long() - 1  # (P,), `scatter_add_` takes long
+
         self.groups = Pairs(
             rows.index_select(0, of),
             F.pad(group, (1, 0)).index_select(0, starts),
@@ -112,12 +117,16 @@ def near_pairs(
     place, every = torch.arange(length), (batch, heads, latest)
     seconds, scales = windows.times.double(), windows.scales.double()
     real = place >= padded[:, None]
+
+    # the first key that is near to each query: times ascend, so a search finds it
     hidden = seconds.masked_fill(~real, float("-inf"))
     place, real, asked = place[-latest:], real[:, -latest:], windows.asked[:, -latest:].double()
     limit = (edges[-1] if len(edges) else time_span) * scales
     until = torch.sub(asked, limit[:, None]).masked_fill_(~real, float("-inf"))
     first = torch.searchsorted(hidden, until, right=True)  # (B, N)
     first = first.maximum(padded[:, None]).minimum(place + real)[:, None]  # (B, 1, N)
+
+    # pairs: from that key up to the query itself
     counts = (place + 1 - first).int().expand(every).flatten()  # (Q,)
     starts = F.pad(counts.cumsum(0, dtype=torch.int32), (1, 0))
     queries = torch.repeat_interleave(counts, output_size=int(starts[-1]))  # (P,)
@@ -131,11 +140,14 @@ def near_pairs(
     user = torch.arange(batch, dtype=torch.int32)[:, None, None]
     query = torch.arange(len(counts), dtype=torch.int32).view(every)
     keys = of_query(shift + length * user).add_(pair)  # in (B·T)
+
+    # rows of pairs, by head
     later, units = asked.add(0.5).div_(scales[:, None]), seconds.div_(scales[:, None])
     gaps = of_query(later[:, None]).sub_(units.flatten().index_select(0, keys))
     n_rows = time_span + len(edges)  # of a head
     rows = interval_rows(gaps.long(), time_span, edges).int() if len(edges) else gaps.int()
     if heads > 1:
         rows += of_query(n_rows * torch.arange(heads, dtype=torch.int32)[:, None])
+
     places = of_query(shift + length * query).add_(pair).long()
     return Pairs(rows, starts, queries, heads * n_rows), places

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from fpt_model.config import Config
 from fpt_model.data.sequences import Windows
 from fpt_model.engines.cpu.attention import Attention, attention_mask
 from fpt_model.engines.cpu.by_item import ByItem
@@ -22,11 +21,6 @@ from fpt_model.engines.cpu.pairs import Pairs
 from fpt_model.engines.cpu.weights import BlockWeights, Weights
 from fpt_model.features import Feature
 from fpt_model.model.encoder import Encoder
-
-
-def fits(config: Config) -> bool:
-    """Whether these passes cover the settings."""
-    return config.mask == "keys" and config.block == "attention"
 
 
 class Passage:
@@ -65,11 +59,14 @@ class Passage:
         Args:
             by_item: of the same weights; what is known of items is not computed by token.
         """
+        # all blocks but the last one, of all positions
         *before, last = self.weights.blocks
         if before and by_item is not None:
             x = self._from_items(before.pop(0), by_item)
         else:
             x = self._inputs()
+
+        # the last block, of the latest position alone
         x = self._through(x, before)
         return self.norm.forward(self._block(last, *self._seen(1)).latest(x))
 
@@ -114,9 +111,12 @@ class Passage:
             slopes: used up.
             items: (I + 1, item_width) slopes by the scores; those by the inputs are added.
         """
+        # last norm and blocks, from the last to the first
         slopes = self.norm.back(slopes)
         for block in reversed(self.blocks):
             slopes = block.back(slopes)
+
+        # inputs: dropout, positions, tables
         slopes = self.dropout.back(slopes.view(*self.windows.items.shape, -1))  # (B, T, D)
         places = by_place(slopes, self.weights.places)
         items, *others = self._of_tables(slopes * self.scale, items)
@@ -181,6 +181,8 @@ class BlockPass:
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, D) to (B, T, D)."""
         shape = x.shape[:2]
+
+        # queries come from the normed input, keys and values from the input itself
         asked = self.attention_norm.forward(x.flatten(0, 1))  # (B·T, D)
         query = self.query.forward(asked).unflatten(0, shape)
         key, value = self.key.forward(x), self.value.forward(x)
@@ -209,14 +211,18 @@ class BlockPass:
 
     def back(self, slopes: Tensor) -> Tensor:
         """Slopes (B·T, D) of all positions' outputs to those of the inputs."""
+        # pointwise layers; their input is also the residual
         inner = self.second.back(self.outer_dropout.back(slopes))
         # nothing passes where ReLU or dropout left a zero
         inner = torch.ops.aten.threshold_backward(inner, self.hidden, 0)
         slopes = self.pointwise_norm.back(self.first.back(inner, beside=slopes))
+
+        # attention, then what its queries, keys and values are made of
         query, key, value = self.attention.back(slopes)
         slopes = self.query.back(query.flatten(0, 1), beside=slopes)
         slopes = self.attention_norm.back(slopes)
         slopes = self.value.back(value, beside=self.key.back(key, beside=slopes))
+
         self.slopes = BlockWeights(
             *self.attention_norm.slopes,
             *self.query.slopes,

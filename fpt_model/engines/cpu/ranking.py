@@ -38,10 +38,13 @@ def rank(
 
     @torch.no_grad()
     def ranks(chosen: Tensor) -> Ranks:
+        # features of the latest position; the last batch is filled up, so that all are of one size
         rows = filled(chosen, size)
         windows = sequences.windows(rows, sequences.held_out(rows, split), length)
         passage = Passage(model, weights, windows, None)
         features = passage.latest(known)[: len(chosen)]
+
+        # candidates alone, or every item
         if protocols == ("uniform_100",):
             used = features[:, : model.config.item_width].contiguous()
             return compare_drawn(

@@ -131,6 +131,7 @@ def _times(model: Encoder, training: bool) -> list[_Time]:
         nothing = model.items.weight.new_zeros(0, config.width // heads)
         places = nothing.new_zeros(config.max_length, config.width)
         return [_Time(nothing, nothing, places, places)] * config.blocks
+
     tables = [*model.intervals, *model.positions]
     # all at once: PyTorch follows few operations then
     every = torch.cat(tables).expand(config.blocks, -1, -1)
@@ -149,6 +150,9 @@ def _time(tables: Sequence[Tensor], heads: int) -> _Time:
 def _block(block: Block, time: _Time, scale: float) -> BlockWeights:
     """Dropout's scale of the attention weights is that of the values here."""
     small = 1 / math.sqrt(block.query.out_features // block.heads)
+
+    # 1/√W falls on queries once, not on every score; second's two factors: its own dropout's and
+    # that of the hidden layer before it
     return BlockWeights(
         attention_norm=block.norm_attention.weight,
         attention_shift=block.norm_attention.bias,

@@ -1,10 +1,11 @@
 """What a GPU is to do again and again, as a graph."""
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
 
 def recorded(work: Callable[[], object], pool: Any = None) -> tuple[Any, Any]:
@@ -24,3 +25,27 @@ def recorded(work: Callable[[], object], pool: Any = None) -> tuple[Any, Any]:
         if collecting:
             gc.enable()
     return graph, found
+
+
+def captured(
+    work: Callable[[], object],
+    state: Sequence[Tensor],
+    first: Callable[[], object] | None = None,
+    pool: Any = None,
+) -> Any:
+    """A graph of what `work` launches, run once before: that compiles, and sets libraries up.
+
+    Args:
+        work: what to record.
+        state: what it changes, which is put back.
+        first: what runs before, where that is not the work itself.
+        pool: see `recorded`.
+    """
+    kept = [value.clone() for value in state]
+    try:
+        (first or work)()
+        torch.cuda.synchronize()
+        return recorded(work, pool)[0]
+    finally:
+        for value, before in zip(state, kept, strict=True):
+            value.copy_(before)

@@ -6,12 +6,17 @@ Letters: P elements, S splits of the items' gradient.
 import triton
 import triton.language as tl
 
-from fpt_model.engines.jagged.dropout import WHOLE
+from fpt_model.engines.jagged.tokens import WHOLE
 
 
 @triton.jit
 def sum_squares(flat, squares, BLOCK: tl.constexpr):
-    """Sums of squares by block, (P / BLOCK,): of the weights a step begins with, resumed or not."""
+    """Sums of squares by block: of the weights a step begins with, resumed or not. Grid (blocks,).
+
+    Args:
+        flat: (P,) float32.
+        squares: (P / BLOCK,) float32.
+    """
     block = tl.program_id(0)
     own = tl.load(flat + block * BLOCK + tl.arange(0, BLOCK))
     tl.store(squares + block, tl.sum(own * own, 0))
@@ -22,12 +27,22 @@ def sum_up(
     now, squares, spans, losses, group_losses, norms, record, count, l2,
     B: tl.constexpr, TABLES: tl.constexpr, GROUPED: tl.constexpr, CHUNK: tl.constexpr,
 ):  # fmt: skip
-    """Norms of the penalised tables, and the step's loss added to `record` (1,) float64.
+    """Norms of the penalised tables, and the step's loss added to `record`. Grid (1,).
 
-    `squares` (P / BLOCK,) sums of squares by block; `spans` (TABLES, 2) the tables' blocks;
-    `losses` (count,) and `group_losses` (GROUPED,) sums by program.
+    Args:
+        now: (4, B + 1) int32; its last column says how many tokens there are.
+        squares: (P / BLOCK,) float32, sums of squares by block.
+        spans: (TABLES, 2) int32, first and last block of each table.
+        losses: (count,) float32, sums by program.
+        group_losses: (GROUPED,) float32, likewise.
+        norms: (TABLES,) float32, gets the norms.
+        record: (1,) float64, to which the loss is added.
+        l2: weight of the norms.
+        CHUNK: elements at a time.
     """
     at = tl.arange(0, CHUNK)
+
+    # norm penalty
     penalty = 0.0
     for table in tl.static_range(TABLES):
         end = tl.load(spans + 2 * table + 1)
@@ -37,13 +52,18 @@ def sum_up(
         norm = tl.sqrt(tl.sum(total, 0))
         tl.store(norms + table, norm)
         penalty += norm
+
+    # mean loss of the tokens
     total = tl.zeros((CHUNK,), tl.float32)
     for start in range(0, count, CHUNK):
         total += tl.load(losses + start + at, mask=start + at < count, other=0.0)
     loss = tl.sum(total, 0) / tl.load(now + B).to(tl.float32) + l2 * penalty
+
+    # group loss
     for start in range(0, GROUPED, CHUNK):
         there = start + at < GROUPED
         loss += tl.sum(tl.load(group_losses + start + at, mask=there, other=0.0), 0)
+
     tl.store(record, tl.load(record) + loss.to(tl.float64))
 
 
@@ -54,40 +74,63 @@ def adam(
     l2, rate, log_beta1, log_beta2, beta1, beta2,
     B: tl.constexpr, ITEM_SPLITS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """One block: its gradient, Adam, and the rounded copy.
+    """One block: its gradient, Adam, and the rounded copy. Grid (P / BLOCK,).
 
-    Gradients are sums over tokens. Those before `o_tables` come from `scattered` (zeroed again),
-    for items with `item_parts` (ITEM_SPLITS, item_size); those from `o_products` on are sums of
-    `product_parts` (splits, product_size); those between stand in `grads`.
+    Gradients are sums over tokens.
+
+    Args:
+        now: (4, B + 1) int32; its last column says how many tokens there are.
+        key: (3,) int64; the last is the number of the step from 1.
+        flat: (P,) float32, weights.
+        rounded: (P,) float16, their copies for products.
+        moments, second: (P,) float32, Adam's running means of gradients and their squares.
+        grads: (P,) float32, gradients of what begins between `o_tables` and `o_products`.
+        scattered: (o_tables,) int64, gradients of what comes before; left zero.
+        item_parts: (ITEM_SPLITS, item_size) float32, partial sums that belong to the items, too.
+        product_parts: (splits, product_size) float32, those of what begins at `o_products`.
+        table_of: (P / BLOCK,) int32, the number of a block's penalised table, or -1.
+        norms: (tables,) float32, as `sum_up` left them.
+        l2: weight of the norms.
+        rate, beta1, beta2: learning rate and decays of Adam; log_beta1, log_beta2: natural
+            logarithms.
+        BLOCK: elements of a program.
     """
     block = tl.program_id(0)
     at = block * BLOCK + tl.arange(0, BLOCK)
     old = tl.load(flat + at)
+
+    # gradient: where it stands depends on the block
     if block * BLOCK < o_tables:
-        slope = tl.load(scattered + at).to(tl.float32) / WHOLE
+        grad = tl.load(scattered + at).to(tl.float32) / WHOLE
         tl.debug_barrier()  # another thread may zero what this one reads
         tl.store(scattered + at, tl.zeros((BLOCK,), tl.int64))
         for split in tl.static_range(ITEM_SPLITS):
             own = item_parts + split * item_size + at
-            slope += tl.load(own, mask=at < item_size, other=0.0)
+            grad += tl.load(own, mask=at < item_size, other=0.0)
     elif block * BLOCK < o_products:
-        slope = tl.load(grads + at)
+        grad = tl.load(grads + at)
     else:
-        slope = tl.zeros((BLOCK,), tl.float32)
+        grad = tl.zeros((BLOCK,), tl.float32)
         for split in range(splits):
-            slope += tl.load(product_parts + split * product_size + at - o_products)
-    slope /= tl.load(now + B).to(tl.float32)
+            grad += tl.load(product_parts + split * product_size + at - o_products)
+
+    # mean over tokens, norm penalty: its gradient is weight / norm
+    grad /= tl.load(now + B).to(tl.float32)
     table = tl.load(table_of + block)
     if table >= 0:
         norm = tl.load(norms + table)
-        slope += tl.where(norm > 0, l2 / norm, 0.0) * old
+        grad += tl.where(norm > 0, l2 / norm, 0.0) * old
+
+    # Adam; a power of a decay by its logarithm
     count = tl.load(key + 2).to(tl.float32)
-    first = tl.load(moments + at) * beta1 + (1 - beta1) * slope
-    square = tl.load(second + at) * beta2 + (1 - beta2) * slope * slope
-    unbiased = first / (1 - tl.exp(count * log_beta1))
-    deviation = tl.sqrt(square / (1 - tl.exp(count * log_beta2))) + 1e-8
+    exp_avg = tl.load(moments + at) * beta1 + (1 - beta1) * grad
+    exp_avg_sq = tl.load(second + at) * beta2 + (1 - beta2) * grad * grad
+    unbiased = exp_avg / (1 - tl.exp(count * log_beta1))
+    deviation = tl.sqrt(exp_avg_sq / (1 - tl.exp(count * log_beta2))) + 1e-8
     new = old - rate * unbiased / deviation
-    tl.store(moments + at, first)
-    tl.store(second + at, square)
+
+    # write
+    tl.store(moments + at, exp_avg)
+    tl.store(second + at, exp_avg_sq)
     tl.store(flat + at, new)
     tl.store(rounded + at, new.to(rounded.dtype.element_ty))

@@ -32,8 +32,8 @@ Arguments that many kernels here have:
 import triton
 import triton.language as tl
 
-from fpt_model.engines.jagged.dropout import WHOLE, left
-from fpt_model.engines.jagged.tokens import SCALE, words
+from fpt_model.engines.gpu.rng import fast_bits, keep_mask
+from fpt_model.engines.jagged.tokens import SCALE, span_of, words
 
 LOG2E: tl.constexpr = tl.constexpr(1.4426950408889634)
 # Slopes of scores are small beside half precision's least number: kept so many times larger
@@ -89,21 +89,38 @@ def _vectors(
 
 
 @triton.jit
-def _gathered(by_row, times, time_i, scale, edges, first, length, t, j, h, tokens, N,
-              R: tl.constexpr, SPAN: tl.constexpr, EDGES: tl.constexpr):  # fmt: skip
-    """Entries of `by_row` for a tile of pairs, (BM, BN) float32.
+def _pair_products(
+    x, kv, places, by_row, times, time_i, scale, edges, first, length, i, j, t, h, tokens, N,
+    AT: tl.constexpr, T: tl.constexpr, W: tl.constexpr, WC: tl.constexpr, K: tl.constexpr,
+    R: tl.constexpr, SPAN: tl.constexpr, EDGES: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
+    INTERVALS: tl.constexpr,
+):  # fmt: skip
+    """x · (vector + position + interval vector) of a tile of pairs, (BM, BN) float32.
 
     Args:
-        by_row: (H, N, R) float16, products of queries with every row of a table.
+        x: (N, K) float16, of queries.
+        kv: (N, 2·K) float16, keys (AT = 0) and values (AT = K).
+        places: (T, K) float16, their position vectors.
+        by_row: (H, N, R) float16, products of x with every row of the interval table.
         times: (N,) int32.
         time_i: (BM,) int32, moments of the queries.
-        t, j: (BM,) tokens of the queries, (BN,) numbers of the keys in the sequence.
-        tokens: (BM, 1), whether a query is there.
+        scale, edges: see `_pair_rows`.
+        i, j: (BM,) and (BN,), numbers of queries and keys in the sequence.
+        t: (BM,) tokens of the queries; tokens: (BM, 1), which of them are there.
     """
-    time_j = tl.load(times + first + j, mask=j < length, other=0)
-    row = _pair_rows(time_i, time_j, scale, edges, SPAN, EDGES)
-    at = (h * N + t)[:, None] * R + row
-    return tl.load(by_row + at, mask=tokens, other=0.0).to(tl.float32)
+    total = tl.zeros((BM, BN), tl.float32)
+    for c in tl.static_range((W + WC - 1) // WC):
+        own = _vectors(x, places, first, length, i, h, c, 0, K, T, W, WC, K, False)
+        theirs = _vectors(kv, places, first, length, j, h, c, AT, 2 * K, T, W, WC, K, INTERVALS)
+        total = tl.dot(own, tl.trans(theirs), total, input_precision="ieee")
+
+    # interval vectors: what the row of each pair gives
+    if INTERVALS:
+        time_j = tl.load(times + first + j, mask=j < length, other=0)
+        row = _pair_rows(time_i, time_j, scale, edges, SPAN, EDGES)
+        at = (h * N + t)[:, None] * R + row
+        total += tl.load(by_row + at, mask=tokens, other=0.0).to(tl.float32)
+    return total
 
 
 @triton.jit
@@ -174,8 +191,7 @@ def weigh(
     """
     # The longest tiles begin first: what is left at the end is short.
     tile, b, h = tl.num_programs(0) - 1 - tl.program_id(0), tl.program_id(1), tl.program_id(2)
-    first = tl.load(now + b)
-    length = tl.load(now + b + 1) - first
+    first, length = span_of(now, b)
     if tile * BM >= length:
         return
 
@@ -195,17 +211,10 @@ def weigh(
         j = start + tl.arange(0, BN)
         seen = (j[None, :] <= i[:, None]) & (j < length)[None, :] & tokens
 
-        # scores: q · (k + position + interval vector)
-        scores = tl.zeros((BM, BN), tl.float32)
-        for c in tl.static_range((W + WC - 1) // WC):
-            queries = _vectors(q, places, first, length, i, h, c, 0, K, T, W, WC, K, False)
-            keys = _vectors(kv, places, first, length, j, h, c, 0, 2 * K, T, W, WC, K, INTERVALS)
-            scores = tl.dot(queries, tl.trans(keys), scores, input_precision="ieee")
-        if INTERVALS:
-            scores += _gathered(
-                by_row, times, time_i, scale, edges, first, length, t, j, h, tokens, N,
-                R, SPAN, EDGES,
-            )  # fmt: skip
+        scores = _pair_products(
+            q, kv, places, by_row, times, time_i, scale, edges, first, length,
+            i, j, t, h, tokens, N, 0, T, W, WC, K, R, SPAN, EDGES, BM, BN, INTERVALS,
+        )  # fmt: skip
 
         # mask, and keep for the second pass: there is no memory for all on the processor
         scores = tl.where(seen, scores * FACTOR, float("-inf"))
@@ -238,7 +247,7 @@ def weigh(
         # normalise; a minus says what is dropped, at no memory of its own
         weight = tl.exp2(scores - least[:, None])
         if RATE > 0:
-            weight = tl.where(left(key1, key2, site, at, RATE), weight, -weight)
+            weight = tl.where(keep_mask(fast_bits(key1, key2, site, at), RATE), weight, -weight)
         tl.store(weights + at, weight.to(half), mask=mask)
 
         # Running sums of what stays: a product with a triangle of ones, of the weights as rounded
@@ -272,8 +281,7 @@ def combine(
     """
     tile, b = tl.num_programs(0) - 1 - tl.program_id(0), tl.program_id(1)
     h, c = tl.program_id(2) % H, tl.program_id(2) // H
-    first = tl.load(now + b)
-    length = tl.load(now + b + 1) - first
+    first, length = span_of(now, b)
     if tile * BM >= length:
         return
 
@@ -322,8 +330,7 @@ def pair_slopes(
         N: stride between heads, in tokens.
     """
     tile, b, h = tl.num_programs(0) - 1 - tl.program_id(0), tl.program_id(1), tl.program_id(2)
-    first = tl.load(now + b)
-    length = tl.load(now + b + 1) - first
+    first, length = span_of(now, b)
     if tile * BM >= length:
         return
 
@@ -349,26 +356,18 @@ def pair_slopes(
     for start in range(0, tl.minimum(tile * BM + BM, length), BN):
         j = start + tl.arange(0, BN)
 
-        # gradient of weights: dout · (v + position + interval vector)
-        dweight = tl.zeros((BM, BN), tl.float32)
-        for c in tl.static_range((W + WC - 1) // WC):
-            slope = _vectors(dout, places, first, length, i, h, c, 0, K, T, W, WC, K, False)
-            values = _vectors(
-                kv, places + T * K, first, length, j, h, c, K, 2 * K, T, W, WC, K, INTERVALS
-            )
-            dweight = tl.dot(slope, tl.trans(values), dweight, input_precision="ieee")
-        if INTERVALS:
-            dweight += _gathered(
-                by_row, times, time_i, scale, edges, first, length, t, j, h, tokens, N,
-                R, SPAN, EDGES,
-            )  # fmt: skip
+        # gradient of the weights
+        dweight = _pair_products(
+            dout, kv, places + T * K, by_row, times, time_i, scale, edges, first, length,
+            i, j, t, h, tokens, N, K, T, W, WC, K, R, SPAN, EDGES, BM, BN, INTERVALS,
+        )  # fmt: skip
 
         # dropout: what the sign says was dropped has no gradient, but a part in the softmax
         at = (h * N + t)[:, None] * TS + j[None, :]
         mask = tokens & (j < TS)[None, :]
         weight = tl.load(weights + at, mask=mask, other=0.0).to(tl.float32)
         if RATE > 0:
-            dweight = tl.where(weight > 0, dweight * (WHOLE / (WHOLE - RATE)), 0.0)
+            dweight = tl.where(weight > 0, dweight * (1 / (1 - RATE)), 0.0)
             weight = tl.abs(weight)
 
         # softmax: ds = a · (da - Σ a · da); rounded after it is made larger
@@ -401,8 +400,7 @@ def gather_up(
     """
     tile, b = tl.program_id(0), tl.program_id(1)
     h, c = tl.program_id(2) % H, tl.program_id(2) // H
-    first = tl.load(now + b)
-    length = tl.load(now + b + 1) - first
+    first, length = span_of(now, b)
     if tile * BN >= length:
         return
 

@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 
 from fpt_model.config import Config
-from fpt_model.engines.jagged.weights import aligned
+from fpt_model.engines.gpu.layout import aligned
+from fpt_model.engines.jagged.weights import columns_of
+from fpt_model.features import widths
 
 WITH_ONES = ("x", "normal", "y", "hidden")
 
@@ -74,7 +76,7 @@ class Buffers:
             for name in (*WITH_ONES, "q", "kv", "attended", "summed", "weights", "on_rows"):
                 shared = getattr(self, name)
                 setattr(self, name, shared.expand(config.blocks + 1, *shared.shape[1:]))
-        self.items, self.weeks, self.users, self.ratings = (self._ints(N) for _ in range(4))
+        self.numbers = tuple(self._ints(N) for _ in widths(config))  # of each input
         self.times, self.asked = (self._ints(N) for _ in range(2))
         self.targets, self.sequence, self.negatives = (self._ints(N) for _ in range(3))
         self.counts = self._ints(N if rows else 1, R, torch.int16)
@@ -86,7 +88,7 @@ class Buffers:
     def _forward_shapes(
         self, config: Config, rows: int, *, kept: bool
     ) -> dict[str, tuple[int, ...]]:
-        N, K, H, T = self.n_tokens, aligned(config.width + 1), config.heads, config.max_length
+        N, K, H, T = self.n_tokens, columns_of(config), config.heads, config.max_length
         L, R = config.blocks if kept else 1, max(rows, 8)
         by_row = (H, N if rows else 1, R)
         names = ("normal", "y", "hidden", "q", "attended", "summed")
@@ -104,7 +106,7 @@ class Buffers:
         }
 
     def _backward_shapes(self, config: Config, rows: int) -> dict[str, tuple[int, ...]]:
-        N, K, H, T = self.n_tokens, aligned(config.width + 1), config.heads, config.max_length
+        N, K, H, T = self.n_tokens, columns_of(config), config.heads, config.max_length
         L, R = config.blocks, max(rows, 8)
         shapes: dict[str, tuple[int, ...]] = dict.fromkeys(("dfeatures", "dx", "two"), (N, K))
         # of all blocks, since the gradients of all weights are summed at once

@@ -2,203 +2,55 @@
 
 Tokens lie one after the other without padding (see tokens.py), so a step costs what its windows
 hold: on MovieLens-1M half of T = 200. A graph has fixed shapes, hence one graph for each multiple
-of `ROUNDED` tokens that occurs.
+of `state.ROUNDED` tokens that occurs.
 
 Letters: B batch, N tokens, T sequence, D width, K columns, H heads, R interval rows, L blocks.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from fpt_model.config import Config
-from fpt_model.data.negatives import NegativeSampler
 from fpt_model.data.sequences import Sequences, Windows
-from fpt_model.engines.gpu.graphs import recorded
+from fpt_model.engines.gpu.graphs import captured
+from fpt_model.engines.gpu.layout import power_of_two
 from fpt_model.engines.jagged import tokens
-from fpt_model.engines.jagged.back import ITEMS_AT_ONCE, backward, loss_slopes
-from fpt_model.engines.jagged.buffers import Buffers
+from fpt_model.engines.jagged.back import backward, loss_slopes
 from fpt_model.engines.jagged.forward import forward, inputs
-from fpt_model.engines.jagged.plan import LARGEST, ROWS, Plan, Source
-from fpt_model.engines.jagged.products import Job, Jobs
-from fpt_model.engines.jagged.shapes import by_head, head_width, power_of_two
+from fpt_model.engines.jagged.plan import LARGEST, Plan, Source
+from fpt_model.engines.jagged.state import EngineState, rounded
 from fpt_model.engines.jagged.sums import update, weight_sums
-from fpt_model.engines.jagged.weights import BLOCK, PRODUCTS, Weights, aligned
-from fpt_model.engines.multiseed.groups import PAIRS_AT_ONCE
 from fpt_model.model.encoder import Encoder
 
-MAX_PAIRS = 2**31  # pairs of tokens are counted in int32
-HALF = torch.float16  # of products: as many digits as TF32; sums are float32
-ROUNDED = 1024
-SPLITS = 8  # partial sums of the items' gradient
-PROGRAMS = 264  # two for each of a GPU's processors: what gradients of weights are split into
 
-
-def fits(config: Config) -> bool:
-    """Whether the kernels cover these settings."""
-    pairs = config.batch_size * config.heads * config.max_length**2
-    return config.mask == "keys" and config.block == "attention" and pairs < MAX_PAIRS
-
-
-class Engine:
-    """A model with its optimizer, and the launches that train and apply it.
-
-    Args:
-        model: on the device; its parameters become views of `weights`.
-        key: (2,) int64, 32 bits each: of everything random.
-        sequences: on the device.
-        groups: (n_users + 1,) int64, -1 while there are none; read at every step.
-        record: (1,) float64, to which every step adds its loss.
-    """
+class Engine(EngineState):
+    """The launches that train and apply a model; see `EngineState`."""
 
     def __init__(
         self, model: Encoder, key: Tensor, sequences: Sequences, groups: Tensor, record: Tensor
     ) -> None:
-        self.model, self.config, self.sequences = model, model.config, sequences
-        self.groups, self.record = groups, record
-        self.device = sequences.items.device
-        self.weights = Weights(model, HALF)
-        self.edges = model.edges.clamp(max=LARGEST).int()
-        self.n_rows = self.config.time_span + 1 + len(self.edges) if self.config.intervals else 0
-        flat = (sequences.items, sequences.weeks, sequences.ratings)
-        self.source = Source(*flat, sequences.times, sequences.asked)
-        self.keys = key[None].to(self.device)
-        batch = self.config.batch_size
-        self.clock, self.key = self._ints(2), self._ints(3)
-        self.now = self._ints(ROWS, batch + 1).int()
-        self.plan = self.now[None]
-        self.tokens: list[int] = []
-        self.buffers: Buffers | None = None
-        self.ranking: Buffers | None = None
+        super().__init__(model, key, sequences, groups, record)
         self.graphs: dict[int, Any] = {}
-        self._index_weights()
-        self._index_negatives()
-        self._index_met()
-        if self.device.type == "cuda":
-            self.side = torch.cuda.Stream()
-            torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
-
-    def _ints(self, *shape: int) -> Tensor:
-        return torch.zeros(shape, dtype=torch.int64, device=self.device)
-
-    def _index_weights(self) -> None:
-        weights = self.weights
-        spans = weights.penalised(self.model)
-        n_blocks = weights.size // BLOCK
-        table_of = torch.full((n_blocks,), -1, dtype=torch.int32)
-        for number, (first, last) in enumerate(spans):
-            table_of[first:last] = number
-        self.spans = torch.tensor(spans, dtype=torch.int32, device=self.device)
-        self.table_of = table_of.to(self.device)
-        self.norms = torch.zeros(len(spans), device=self.device)
-        self.block_squares = torch.zeros(n_blocks, device=self.device)
-        parts = -(-self.config.group_pairs // PAIRS_AT_ONCE) if self.config.grouped else 0
-        self.group_losses = torch.zeros(parts, device=self.device)
-        self.scattered = self._ints(weights.scattered)
-
-    def _index_negatives(self) -> None:
-        self.negative_search = 0
-        if self.config.loss != "bce":
-            return
-        sampler = NegativeSampler(self.sequences)
-        users = torch.arange(len(sampler.counts), device=self.device)
-        owners = torch.repeat_interleave(users, sampler.counts)
-        self.gaps = (sampler.keys - owners * sampler.stride).int()
-        self.firsts, self.counts = sampler.firsts.int(), sampler.counts.int()
-        largest = int(sampler.counts.max()) if len(sampler.counts) else 0
-        self.negative_search = largest.bit_length()
-
-    def _index_met(self) -> None:
-        self.unseen = self.config.exclude_seen and self.config.loss == "softmax"
-        if not self.unseen:
-            self.met = self._ints(1, 1).int()
-            return
-        self.starts, self.n_train = self.sequences.starts.int(), self.sequences.n_train.int()
-        room = -(-(self.sequences.n_items + 1) // ITEMS_AT_ONCE) * ITEMS_AT_ONCE
-        self.met = self._ints(self.config.batch_size, room).int()
-
-    def start_epoch(self, plan: Plan, step: int, before: int) -> None:
-        """Set what steps read: the epoch's plan, its next step, and the steps before that one."""
-        if self.buffers is None or self.buffers.n_tokens < max(plan.tokens):
-            self._allocate(plan)
-        self.plan.copy_(plan.steps)
-        self.tokens = plan.tokens
-        self.clock.copy_(torch.tensor([before, step]))
 
     def _allocate(self, plan: Plan) -> None:
-        """Memory for the longest step; graphs know its addresses, so they go with it."""
-        capacity = _rounded(max(plan.tokens) * 17 // 16)  # other epochs have longer steps
-        capacity = min(capacity, _rounded(self.config.batch_size * self.config.max_length))
+        """Graphs know the addresses of the memory before, so they go with it."""
         self.graphs.clear()
-        self.buffers = self._new_buffers(capacity, train=True)
-        self.plan = torch.zeros_like(plan.steps, device=self.device)
-        self.jobs = Jobs(self._jobs(self.buffers))
-        raw = self.buffers.tables.numel()
-        self.splits = max(1, PROGRAMS // len(self.jobs.table))
-        self.product_size = self.weights.size - self.weights.o_products + raw
-        self.product_parts = torch.zeros(self.splits, self.product_size, device=self.device)
-
-    def _new_buffers(self, capacity: int, *, train: bool) -> Buffers:
-        items, width = self.sequences.n_items + 1, aligned(self.config.item_width)
-        return Buffers(
-            *(self.config, capacity, aligned(self.n_rows), HALF, self.device),
-            train=train,
-            item_parts=(SPLITS, items, width) if self.config.loss == "softmax" else (1, 1),
-        )
-
-    def _jobs(self, at: Buffers) -> list[Job]:
-        """The gradients of weights that are products over tokens."""
-        config, weights, columns = self.config, self.weights, self.weights.columns
-        jobs = []
-        for layer in range(config.blocks):
-            dk, dv = at.dkv[layer].split(columns, 1)
-            pairs = (
-                *((at.dq[layer], at.normal[layer]), (dk, at.x[layer]), (dv, at.x[layer])),
-                *((at.du[layer], at.y[layer]), (at.dz[layer], at.hidden[layer])),
-            )
-            for part, (left, right) in zip(PRODUCTS, pairs, strict=True):
-                offset = weights.o_product(layer, part) - weights.o_products
-                jobs.append(Job(left[:, : config.width], right, offset, columns))
-            if config.intervals:
-                jobs += self._table_jobs(at, layer)
-        return jobs
-
-    def _table_jobs(self, at: Buffers, layer: int) -> list[Job]:
-        """Gradients of the interval tables as a block saw them; they follow those of matrices."""
-        first = self.weights.size - self.weights.o_products + at.tables[:layer].numel()
-        table, width = at.tables[0, 0].numel(), head_width(self)
-        pairs = (at.row_slopes[layer], at.q[layer]), (at.on_rows[layer], at.dsum[layer])
-        return [
-            Job(left, right, first + kind * table + head * width, self.weights.columns)
-            for kind, (lefts, rights) in enumerate(pairs)
-            for head, (left, right) in enumerate(zip(lefts, by_head(self, rights), strict=True))
-        ]
+        super()._allocate(plan)
 
     def run(self, step: int) -> None:
         """One step; on a GPU it is a graph."""
-        n = _rounded(self.tokens[step])
+        n = rounded(self.tokens[step])
         if self.device.type != "cuda":
             self.step(n)
             return
         if n not in self.graphs:
-            self._capture(n)
+            self.graphs[n] = captured(lambda: self.step(n), self._state())
         self.graphs[n].replay()
-
-    def _capture(self, n: int) -> None:
-        """Record a step. Its first run compiles, hence works on a state that is put back."""
-        kept = [value.clone() for value in self._state()]
-        self.step(n)
-        torch.cuda.synchronize()
-        for value, before in zip(self._state(), kept, strict=True):
-            value.copy_(before)
-        self.graphs[n], _ = recorded(lambda: self.step(n))
 
     def _state(self) -> list[Tensor]:
         weights = self.weights
-        flat = [weights.params, weights.rounded, weights.moments, weights.squares]
+        flat = [weights.params, weights.rounded, weights.exp_avg, weights.exp_avg_sq]
         return [*flat, self.clock, self.record]
 
     def step(self, n: int) -> None:
@@ -209,58 +61,45 @@ class Engine:
     def differentiate(self, n: int) -> int:
         """The next step's gradients; returns how many partial sums its loss has."""
         at = self.buffers_in_use()
+
+        # which sequences, and the step's random key
         tokens.begin_step[(1,)](
             *(self.plan, self.now, self.keys, self.clock, self.key),
             PLAN=self.now.numel(),
             P=power_of_two(self.now.numel()),
         )
+
+        # forward
         inputs(self, at, self.now, self.source, train=True)
         forward(self, at, self.now, n, train=True)
+
+        # loss, then back to every activation
         count = loss_slopes(self, at, n)
         backward(self, at, n)
+
+        # gradients of weights; Adam needs those that were put aside, too
         weight_sums(self, at)
-        self.together()
+        self.streams.join_streams()
         return count
-
-    @contextmanager
-    def aside(self) -> Iterator[None]:
-        """Launches that may run beside those after them, up to the next `together`."""
-        if self.device.type != "cuda":
-            yield
-            return
-        self.side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(self.side):
-            yield
-
-    def together(self) -> None:
-        """What follows waits for what was put aside."""
-        if self.device.type == "cuda":
-            torch.cuda.current_stream().wait_stream(self.side)
 
     @torch.no_grad()
     def features(self, windows: Windows) -> Tensor:
         """Of every window's last position, (B, D): what scores are products with."""
         real = windows.items > 0
         batch, length = real.shape
-        n = _rounded(batch * length)
+        n = rounded(batch * length)
         if self.ranking is None or self.ranking.n_tokens < n:
             self.ranking = self._new_buffers(n, train=False)
+
+        # windows as a step's sequences, without their padding
         lengths = real.sum(1)
         first = torch.nn.functional.pad(lengths.cumsum(0), (1, 0))
         scales = windows.scales.clamp(max=LARGEST)
         others = [torch.nn.functional.pad(row, (0, 1)) for row in (windows.users, scales)]
         now = torch.stack([first, first, *others]).int()
-        flat = (windows.items, windows.weeks, windows.ratings, windows.times, windows.asked)
-        source = Source(*(x[real] for x in flat))
+
+        # forward; a window's last token is where the next one begins, less one
+        source = Source(self.config, windows, real)
         inputs(self, self.ranking, now, source, train=False)
         forward(self, self.ranking, now, n, train=False)
         return self.ranking.features[first[1:] - 1, : self.config.width].float()
-
-    def buffers_in_use(self) -> Buffers:
-        """What the epoch's steps write to."""
-        assert self.buffers is not None
-        return self.buffers
-
-
-def _rounded(n: int) -> int:
-    return -(-n // ROUNDED) * ROUNDED

@@ -8,7 +8,7 @@ Letters: N tokens, B sequences, D width, K columns.
 import triton
 import triton.language as tl
 
-from fpt_model.engines.jagged.dropout import WHOLE, times_left
+from fpt_model.engines.gpu.rng import dropout, fast_bits
 from fpt_model.engines.jagged.tokens import add_whole, words
 
 EPS: tl.constexpr = tl.constexpr(1e-8)
@@ -45,7 +45,7 @@ def add_and_norm(
         own = tl.load(branch + at, mask=mask, other=0.0).to(tl.float32)
         if RATE > 0:
             key1, key2 = words(key)
-            own = times_left(own, key1, key2, site, at, RATE)
+            own = dropout(own, fast_bits(key1, key2, site, at), RATE)
         rounded = (x + own).to(total.dtype.element_ty)
         tl.store(total + at, rounded, mask=mask)
         x = rounded.to(tl.float32)
@@ -128,7 +128,7 @@ def norm_slopes(
         if DROPPED:
             if RATE > 0:
                 key1, key2 = words(key)
-                own = times_left(own, key1, key2, site, at, RATE)
+                own = dropout(own, fast_bits(key1, key2, site, at), RATE)
             tl.store(dropped + at, own.to(dropped.dtype.element_ty), mask=columns)
 
     # One sum a program. Whole numbers, as programs end in any order.
@@ -158,7 +158,7 @@ def dropped_relu(
     x = tl.maximum(tl.load(u + at, mask=mask, other=0.0).to(tl.float32), 0.0)
     if RATE > 0:
         key1, key2 = words(key)
-        x = times_left(x, key1, key2, site, at, RATE)
+        x = dropout(x, fast_bits(key1, key2, site, at), RATE)
     tl.store(h + at, x.to(h.dtype.element_ty), mask=mask)
 
 
@@ -182,5 +182,5 @@ def relu_slopes(
 
     # both masks at once: what is zero was dropped or negative
     positive = tl.load(h + at, mask=mask, other=0.0) > 0
-    slope = tl.load(dh + at, mask=mask, other=0.0).to(tl.float32) * (WHOLE / (WHOLE - RATE))
+    slope = tl.load(dh + at, mask=mask, other=0.0).to(tl.float32) * (1 / (1 - RATE))
     tl.store(du + at, tl.where(positive, slope, 0.0).to(du.dtype.element_ty), mask=mask)

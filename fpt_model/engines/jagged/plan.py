@@ -8,20 +8,37 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fpt_model.data.sequences import Sequences
+from fpt_model.config import Config
+from fpt_model.data.sequences import Sequences, Windows
+from fpt_model.features import token_inputs, widths
 
 LARGEST = 2**31 - 1
 ROWS = 4  # of `now`: first token, first interaction, user, time scale
 
 
 class Source:
-    """Interactions that windows are cut from: int32 on the device, one after the other."""
+    """Interactions that windows are cut from: int32 on the device, one after the other.
+
+    Args:
+        config: settings.
+        data: whose interactions.
+        real: which of its places are some; all when not said.
+
+    Attributes:
+        numbers: of each input; of one with a number of each sequence those of the items.
+    """
 
     def __init__(
-        self, items: Tensor, weeks: Tensor, ratings: Tensor, times: Tensor, asked: Tensor
+        self, config: Config, data: Sequences | Windows, real: Tensor | None = None
     ) -> None:
-        self.items, self.weeks, self.ratings = items.int(), weeks.int(), ratings.int()
-        self.times, self.asked = (x.clamp(max=LARGEST).int() for x in (times, asked))
+        def column(name: str) -> Tensor:
+            whole: Tensor = getattr(data, name)
+            return (whole if real is None else whole[real]).clamp(max=LARGEST).int()
+
+        tokens = {name: column(name) for name in token_inputs(config)}
+        self.items = tokens["items"]
+        self.numbers = tuple(tokens.get(one.name, self.items) for one, _ in widths(config))
+        self.times, self.asked = column("times"), column("asked")
 
 
 @dataclass(frozen=True)

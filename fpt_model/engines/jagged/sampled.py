@@ -6,31 +6,11 @@ Gradients are of sums over tokens. Letters: N tokens, W width, K columns, S of i
 import triton
 import triton.language as tl
 
+from fpt_model.engines.gpu.groups import group_pairs
+from fpt_model.engines.gpu.losses import softplus
+from fpt_model.engines.gpu.negatives import draw_negatives
+from fpt_model.engines.gpu.rng import NEGATIVE, bits
 from fpt_model.engines.jagged.tokens import USER, add_whole, words
-from fpt_model.engines.multiseed.chance import below, bits
-from fpt_model.engines.multiseed.groups import pair_slopes, pairs_of
-
-
-@triton.jit
-def _negatives(owner, t, here, gaps, firsts, counts, n_items, key1, key2, SITE: tl.constexpr,
-               SEARCH: tl.constexpr):  # fmt: skip
-    """Items new to each token's user; see `sampling.NegativeSampler`."""
-    first = tl.load(firsts + owner - 1, mask=here, other=0)
-    count = tl.load(counts + owner - 1, mask=here, other=0)
-    place = below(bits(key1, key2, SITE, t), n_items - count)
-    low, high = tl.zeros_like(count), count
-    for _ in tl.static_range(SEARCH):
-        middle = (low + high) // 2
-        open_ = low < high
-        gap = tl.load(gaps + first + middle, mask=open_ & here, other=0)
-        low = tl.where(open_ & (gap <= place), middle + 1, low)
-        high = tl.where(open_ & (gap > place), middle, high)
-    return place + 1 + low
-
-
-@triton.jit
-def _softplus(x):
-    return tl.maximum(x, 0.0) + tl.log(1 + tl.exp(-tl.abs(x)))
 
 
 @triton.jit
@@ -38,27 +18,54 @@ def sampled_slopes(
     now, key, features, flat, o_items, targets, sequence, negatives, gaps, firsts, counts,
     dfeatures, scattered, losses, n_items,
     B: tl.constexpr, W: tl.constexpr, WP: tl.constexpr, K: tl.constexpr, S: tl.constexpr,
-    BM: tl.constexpr, SITE: tl.constexpr, SEARCH: tl.constexpr,
+    BM: tl.constexpr, SEARCH: tl.constexpr,
 ):  # fmt: skip
-    """A tile of tokens: negatives, the sum of losses, gradients of features and items."""
+    """Negatives, losses, and gradients of features and items. Grid (N / BM,).
+
+    Args:
+        now: (4, B + 1) int32, see tokens.py.
+        key: (3,) int64, of random bits.
+        features: (N, K) float16.
+        flat: (P,) float32, all weights; o_items: where the items begin.
+        targets: (N,) int32, the items that came next.
+        sequence: (N,) int32, of tokens.
+        negatives: (N,) int32, gets the items that were drawn.
+        gaps, firsts, counts: see `gpu.negatives.NegativeIndex`.
+        dfeatures: (N, K) float16, gets the features' gradient, zero past the last token.
+        scattered: (P',) int64, gets the items' gradient.
+        losses: (programs,) float32, gets the sum of a program's losses.
+        n_items: items are 1 to this.
+        SEARCH: steps of a search in `gaps`.
+    """
     t = tl.program_id(0) * BM + tl.arange(0, BM)
     w = tl.arange(0, WP)
     here = t < tl.load(now + B)
     mask = here[:, None] & (w < W)[None, :]
+
+    # draw an item that is new to each token's user
     key1, key2 = words(key)
     number = tl.load(sequence + t, mask=here, other=0)
     owner = tl.load(now + USER * (B + 1) + number, mask=here, other=1)
-    drawn = _negatives(owner, t, here, gaps, firsts, counts, n_items, key1, key2, SITE, SEARCH)
+    first = tl.load(firsts + owner - 1, mask=here, other=0)
+    count = tl.load(counts + owner - 1, mask=here, other=0)
+    drawn = bits(key1, key2, NEGATIVE, t)
+    drawn = draw_negatives(drawn, gaps, first, count, n_items, SEARCH)
     tl.store(negatives + t, drawn, mask=here)
+
+    # load features and both items' vectors
     target = tl.load(targets + t, mask=here, other=0)
     f = tl.load(features + t[:, None] * K + w[None, :], mask=mask, other=0.0).to(tl.float32)
     good = o_items + target[:, None] * S + w[None, :]
     bad = o_items + drawn[:, None] * S + w[None, :]
     right, wrong = (tl.load(flat + good, mask=mask, other=0.0),
                     tl.load(flat + bad, mask=mask, other=0.0))  # fmt: skip
+
+    # scores and losses
     wins, fails = tl.sum(f * right, 1), tl.sum(f * wrong, 1)
-    loss = tl.where(here, _softplus(-wins) + _softplus(fails), 0.0)
+    loss = tl.where(here, softplus(-wins) + softplus(fails), 0.0)
     tl.store(losses + tl.program_id(0), tl.sum(loss, 0))
+
+    # gradients of scores, of features, of items
     up, down = -1 / (1 + tl.exp(wins)), 1 / (1 + tl.exp(-fails))
     slope = tl.where(mask, up[:, None] * right + down[:, None] * wrong, 0.0)
     to = dfeatures + t[:, None] * K + w[None, :]
@@ -72,22 +79,26 @@ def group_slopes(
     now, key, flat, scattered, o_users, groups, losses, n_users, pairs, margin, weight,
     B: tl.constexpr, W: tl.constexpr, WP: tl.constexpr, S: tl.constexpr, PAIRS: tl.constexpr,
 ):  # fmt: skip
-    """The group loss of some random pairs, once there are groups, a sum by program in `losses`.
+    """The group loss of some random pairs, once there are groups. Grid (pairs / PAIRS,).
 
     Slopes are times the number of tokens, by which all gradients are divided in the end.
+
+    Args:
+        now: (4, B + 1) int32; its last column says how many tokens there are.
+        key: (3,) int64, of random bits.
+        flat: (P,) float32, all weights; o_users: where the users begin.
+        scattered: (P',) int64, gets the users' gradient.
+        groups: (n_users + 1,) int64, of users; -1 while there are none.
+        losses: (programs,) float32, gets the sum of a program's weighted losses.
+        n_users, pairs: users are 1 to this, and pairs of a step.
+        margin, weight: of the group loss.
     """
     pair = tl.program_id(0) * PAIRS + tl.arange(0, PAIRS)
-    there = (pair < pairs) & (tl.load(groups + 1) >= 0)
     key1, key2 = words(key)
-    one, two = pairs_of(key1, key2, pair, n_users)
-    same = tl.load(groups + one) == tl.load(groups + two)
-    w = tl.arange(0, WP)[None, :]
-    mask = there[:, None] & (w < W)
-    at_one, at_two = o_users + one[:, None] * S + w, o_users + two[:, None] * S + w
-    a = tl.load(flat + at_one, mask=mask, other=0.0)
-    b = tl.load(flat + at_two, mask=mask, other=0.0)
     count = tl.load(now + B).to(tl.float32)
-    loss, da, db = pair_slopes(a, b, same, there, margin, weight, count)
-    add_whole(scattered, at_one, da, mask)
-    add_whole(scattered, at_two, db, mask)
+    loss, at_x, at_y, dx, dy, mask = group_pairs(
+        flat + o_users, groups, key1, key2, pair, n_users, pairs, margin, weight, count, W, WP, S
+    )
+    add_whole(scattered + o_users, at_x, dx, mask)
+    add_whole(scattered + o_users, at_y, dy, mask)
     tl.store(losses + tl.program_id(0), tl.sum(loss, 0))

@@ -3,27 +3,31 @@
 Letters: B batch, N tokens, T sequence, D width, K columns, H heads, R interval rows, L blocks.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import triton.language as tl
 from torch import Tensor
 
+from fpt_model.config import Config
+from fpt_model.engines.gpu import rng
+from fpt_model.engines.gpu.layout import aligned, power_of_two
 from fpt_model.engines.jagged.buffers import Buffers
-from fpt_model.engines.jagged.weights import LOOKED_UP, aligned
-from fpt_model.engines.multiseed import chance
-
-if TYPE_CHECKING:
-    from fpt_model.engines.jagged.engine import Engine
+from fpt_model.engines.jagged.weights import Weights, columns_of
 
 QUERIES, KEYS, CHUNK = 32, 64, 64  # of an attention tile
 ATTENTION = {"num_warps": 4, "num_stages": 2}
 ROWS_AT_ONCE = 16
-SITES = {"LAYER": chance.LAYER, "SITES": chance.LAYER_SITES}
+# tokens and items of a tile of scores, for gradients of tokens and of items
+SOFTMAX = (
+    {"BM": 64, "BN": 128, "num_warps": 4, "num_stages": 3},
+    {"BM": 128, "BN": 64, "num_warps": 4, "num_stages": 2},
+)
+# the same where shared memory holds when items were met, too; and beside vectors wider than 128
+UNSEEN = SOFTMAX[0] | {"num_stages": 2}, SOFTMAX[1]
+UNSEEN_WIDE = SOFTMAX[0] | {"BN": 64, "num_stages": 2}, SOFTMAX[1] | {"BM": 64}
+# of the largest tile of items, of which a row of `EngineState.met` holds whole ones
+ITEMS_AT_ONCE = max(tile["BN"] for tiles in (UNSEEN, UNSEEN_WIDE) for tile in tiles)
 _NORMS = ("norm_attention", "norm_pointwise")
-
-
-def power_of_two(n: int) -> int:
-    """The least one that is at least n and at least 16."""
-    return max(16, 1 << (n - 1).bit_length())
 
 
 def norm_name(layer: int, which: int) -> str:
@@ -31,92 +35,82 @@ def norm_name(layer: int, which: int) -> str:
     return f"blocks.{layer}.{_NORMS[which]}"
 
 
-def by_head(engine: "Engine", x: Tensor) -> Tensor:
+def by_head(config: Config, x: Tensor) -> Tensor:
     """(N, K) by head, (H, N, W); one head keeps its columns of padding, which are zero."""
-    if engine.config.heads == 1:
+    if config.heads == 1:
         return x[None]
-    return x[:, : engine.config.width].unflatten(1, (engine.config.heads, -1)).transpose(0, 1)
+    return x[:, : config.width].unflatten(1, (config.heads, -1)).transpose(0, 1)
 
 
-def head_width(engine: "Engine") -> int:
+def head_width(config: Config) -> int:
     """W, width of a head."""
-    return engine.config.width // engine.config.heads
+    return config.width // config.heads
 
 
-def site_of(layer: int, purpose: int) -> int:
+def site_of(layer: int, purpose: tl.constexpr) -> int:
     """Where chance is drawn in a block, for one purpose."""
-    return chance.LAYER + chance.LAYER_SITES * layer + purpose
+    return int(rng.LAYER.value + rng.LAYER_SITES.value * layer + purpose.value)
 
 
-def statistics(engine: "Engine", at: Buffers, name: str) -> tuple[Tensor, Tensor]:
+def statistics(config: Config, at: Buffers, name: str) -> tuple[Tensor, Tensor]:
     """Where a LayerNorm keeps means and scales of its rows."""
-    names = [norm_name(layer, which) for layer in range(engine.config.blocks) for which in (0, 1)]
+    names = [norm_name(layer, which) for layer in range(config.blocks) for which in (0, 1)]
     number = [*names, "norm"].index(name)
     return at.means[number], at.scales[number]
 
 
-def tables(engine: "Engine") -> tuple[int, ...]:
-    """First elements of the tables that are looked up: of items, weeks, users and ratings."""
-    return tuple(engine.weights.offset(name) for name in LOOKED_UP)
-
-
-def pair_tables(engine: "Engine") -> tuple[int, int, int, int]:
+def pair_tables(weights: Weights) -> tuple[int, int, int, int]:
     """First elements of interval and position tables, of keys and values each."""
-    offset = engine.weights.offset
+    offset = weights.offset
     intervals = offset("intervals.0"), offset("intervals.1")
     return *intervals, offset("positions.0"), offset("positions.1")
 
 
-def attention_grid(
-    engine: "Engine", now: Tensor, tile: int, chunk: int = 0
-) -> tuple[int, int, int]:
+def attention_grid(config: Config, now: Tensor, tile: int, chunk: int = 0) -> tuple[int, int, int]:
     """Programs: tiles of a sequence, sequences, and heads, or chunks of heads."""
-    chunks = -(-head_width(engine) // chunk) if chunk else 1
-    return -(-engine.config.max_length // tile), now.shape[1] - 1, engine.config.heads * chunks
+    chunks = -(-head_width(config) // chunk) if chunk else 1
+    return -(-config.max_length // tile), now.shape[1] - 1, config.heads * chunks
 
 
-def attention_shape(engine: "Engine", now: Tensor) -> dict[str, Any]:
+def attention_shape(config: Config, now: Tensor) -> dict[str, Any]:
     """Sizes of kernels over pairs, and of their tiles."""
     return {
         "B": now.shape[1] - 1,
-        "H": engine.config.heads,
-        "T": engine.config.max_length,
-        "TS": aligned(engine.config.max_length),
-        "W": head_width(engine),
-        "WC": min(CHUNK, power_of_two(head_width(engine))),
-        "K": engine.weights.columns,
-        "BM": min(QUERIES, power_of_two(engine.config.max_length)),
-        "BN": min(KEYS, power_of_two(engine.config.max_length)),
+        "H": config.heads,
+        "T": config.max_length,
+        "TS": aligned(config.max_length),
+        "W": head_width(config),
+        "WC": min(CHUNK, power_of_two(head_width(config))),
+        "K": columns_of(config),
+        "BM": min(QUERIES, power_of_two(config.max_length)),
+        "BN": min(KEYS, power_of_two(config.max_length)),
         **ATTENTION,
     }
 
 
-def interval_shape(engine: "Engine", at: Buffers) -> dict[str, Any]:
+def interval_shape(config: Config, at: Buffers, edges: Tensor) -> dict[str, Any]:
     """How intervals are divided into rows."""
     return {
         "R": at.on_rows.shape[3],
-        "SPAN": engine.config.time_span,
-        "EDGES": len(engine.edges),
-        "INTERVALS": engine.config.intervals,
+        "SPAN": config.time_span,
+        "EDGES": len(edges),
+        "INTERVALS": config.intervals,
     }
 
 
-def row_shape(engine: "Engine") -> dict[str, Any]:
+def row_shape(config: Config) -> dict[str, Any]:
     """Shapes of a tile of whole rows."""
-    columns = engine.weights.columns
+    columns = columns_of(config)
     return {
-        "D": engine.config.width,
+        "D": config.width,
         "K": columns,
         "BM": ROWS_AT_ONCE,
         "P": power_of_two(columns),
     }
 
 
-def widths(engine: "Engine") -> dict[str, int]:
-    """Widths of item, week, user and rating: their own, padded, and from row to row."""
-    config = engine.config
-    own = {"IW": config.item_width, "WW": config.week_width, "UW": config.user_width}
-    own["RW"] = config.rating_width
-    padded = {f"{name[0]}P": power_of_two(width) for name, width in own.items()}
-    strides = {f"{name[0]}S": aligned(width) for name, width in own.items()}
-    return own | padded | strides | {"K": engine.weights.columns}
+def softmax_tiles(unseen: bool, width: int) -> tuple[dict[str, int], dict[str, int]]:
+    """For gradients of tokens and of items, of so wide vectors."""
+    if not unseen:
+        return SOFTMAX
+    return UNSEEN if width <= 128 else UNSEEN_WIDE

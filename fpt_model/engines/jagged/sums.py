@@ -4,58 +4,52 @@ Letters: B batch, N tokens, T sequence, D width, K columns, H heads, R interval 
 """
 
 import math
-from typing import TYPE_CHECKING
 
+from fpt_model.engines.gpu.groups import PAIRS_AT_ONCE
+from fpt_model.engines.gpu.layout import BLOCK, aligned, power_of_two
 from fpt_model.engines.jagged import adam, attention, sampled, tokens
 from fpt_model.engines.jagged.buffers import Buffers
-from fpt_model.engines.jagged.dropout import in_parts
 from fpt_model.engines.jagged.products import FIELDS, TILE, weight_slopes
 from fpt_model.engines.jagged.shapes import (
-    SITES,
     head_width,
     pair_tables,
-    power_of_two,
-    tables,
-    widths,
 )
-from fpt_model.engines.jagged.weights import BLOCK, aligned
-from fpt_model.engines.multiseed import chance
-from fpt_model.engines.multiseed.groups import PAIRS_AT_ONCE
-
-if TYPE_CHECKING:
-    from fpt_model.engines.jagged.engine import Engine
+from fpt_model.engines.jagged.state import EngineState
 
 
-def weight_sums(engine: "Engine", at: Buffers) -> None:
+def weight_sums(engine: EngineState, at: Buffers) -> None:
     """From gradients of activations to those of weights."""
     config, weights, batch = engine.config, engine.weights, engine.config.batch_size
     width = power_of_two(min(weights.columns, 64))
     across = -(-config.width // width)
-    with engine.aside():
+
+    # looked-up tables, then positions: beside the products, as they add to other places
+    with engine.streams.on_side_stream():
         tokens.embedding_slopes[(batch, -(-config.max_length // 32))](
-            *(engine.now, engine.key, engine.scattered, *tables(engine)),
-            *(at.items, at.weeks, at.users, at.ratings, at.dx, math.sqrt(config.width)),
+            *(engine.now, engine.key, engine.scattered, weights.tables, at.numbers),
+            *(at.dx, math.sqrt(config.width)),
             BM=32,
-            **widths(engine),
-            INPUT=chance.EMBEDDING,
+            K=weights.columns,
+            INPUTS=weights.inputs,
             POSITIONS=not config.intervals,
-            RATE=in_parts(config.dropout),
+            RATE=config.dropout,
         )
         kinds = 2 if config.intervals else 1
         tokens.place_slopes[(config.max_length, kinds, across)](
             *(engine.now, weights.grads, engine.key, at.dkv if config.intervals else at.dx),
-            *(*pair_tables(engine)[2:], at.n_tokens),
+            *(*pair_tables(engine.weights)[2:], at.n_tokens),
             B=batch,
             T=config.max_length,
             D=config.width,
             K=weights.columns,
             KINDS=kinds,
             LAYERS=config.blocks if config.intervals else 1,
-            **SITES,
             BB=power_of_two(min(batch, 64)),
             BW=width,
-            RATE=in_parts(config.dropout) if config.intervals else 0,
+            RATE=config.dropout if config.intervals else 0,
         )
+
+    # matrices, and the interval tables as blocks saw them, in one launch
     jobs = engine.jobs
     weight_slopes[(len(jobs.table), engine.splits)](
         *(engine.now, at.arena, jobs.table, engine.product_parts, engine.product_size),
@@ -67,22 +61,23 @@ def weight_sums(engine: "Engine", at: Buffers) -> None:
         ALIGNED=jobs.aligned,
         num_warps=8,
     )
+
+    # interval tables: what blocks saw, by their dropout
     if config.intervals:
         table = at.tables[0, 0].numel()
-        factor = 1 / math.sqrt(head_width(engine)) / attention.LARGER.value
+        factor = 1 / math.sqrt(head_width(engine.config)) / attention.LARGER.value
         raw = engine.product_parts[0, weights.size - weights.o_products :]
         tokens.table_slopes[(-(-table // BLOCK), 2)](
-            *(weights.grads, engine.key, raw, *pair_tables(engine)[:2], factor),
+            *(weights.grads, engine.key, raw, *pair_tables(engine.weights)[:2], factor),
             *(engine.splits, engine.product_size),
             TABLE=table,
             LAYERS=config.blocks,
-            **SITES,
             BLOCK=BLOCK,
-            RATE=in_parts(config.dropout),
+            RATE=config.dropout,
         )
 
 
-def group_slopes(engine: "Engine") -> None:
+def group_slopes(engine: EngineState) -> None:
     """The group loss and its gradients."""
     config = engine.config
     if not len(engine.group_losses):
@@ -100,29 +95,34 @@ def group_slopes(engine: "Engine") -> None:
     )
 
 
-def update(engine: "Engine", at: Buffers, count: int) -> None:
+def update(engine: EngineState, at: Buffers, count: int) -> None:
     """The step's loss, of `count` partial sums, and Adam."""
     config, weights, batch = engine.config, engine.weights, engine.config.batch_size
+
+    # norms and loss
     adam.sum_up[(1,)](
-        *(
-            engine.now,
-            engine.block_squares,
-            engine.spans,
-            at.losses,
-            engine.group_losses,
-            engine.norms,
-        ),
-        *(engine.record, count, config.l2),
+        *(engine.now, engine.block_squares, engine.spans, at.losses, engine.group_losses),
+        *(engine.norms, engine.record, count, config.l2),
         B=batch,
         TABLES=len(engine.spans),
         GROUPED=len(engine.group_losses),
         CHUNK=BLOCK,
     )
+
+    # Adam
     adam.adam[(weights.size // BLOCK,)](
-        *(engine.now, engine.key, weights.params, weights.rounded, weights.moments),
-        *(weights.squares, weights.grads, engine.scattered, at.item_parts, engine.product_parts),
-        *(engine.table_of, engine.norms, weights.scattered),
-        *(weights.o_products, at.item_parts[0].numel(), engine.product_size, engine.splits),
+        # the step's tokens and number
+        *(engine.now, engine.key),
+        # weights and moments
+        *(weights.params, weights.rounded, weights.exp_avg, weights.exp_avg_sq),
+        # gradients
+        *(weights.grads, engine.scattered, at.item_parts, engine.product_parts),
+        # norm penalty
+        *(engine.table_of, engine.norms),
+        # sizes
+        *(weights.scattered, weights.o_products),
+        *(at.item_parts[0].numel(), engine.product_size, engine.splits),
+        # rates
         *(config.l2, config.learning_rate, _log(config.beta1), _log(config.beta2)),
         *(config.beta1, config.beta2),
         B=batch,

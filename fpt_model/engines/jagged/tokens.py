@@ -5,38 +5,71 @@ token first[b] + i. What a step needs of its sequences is `now`, (4, B + 1) int3
 first interaction in the data, user, and time scale; column B holds the number of tokens n. Tokens n
 to N are there to keep shapes fixed: their gradients are zero.
 
-Letters: B sequences, N tokens, T sequence, D width, K columns, R interval rows, L blocks.
+Letters: B sequences, N tokens, T sequence, D width, K columns, R interval rows, L blocks; BM tokens
+of a tile.
+
+Arguments that many kernels here have:
+
+    now (4, B + 1) int32: see above
+    key (3,) int64: two words of the step's random bits, and the number of the step from 1
+    flat (P,) float32: all weights; o_… is where a tensor begins
+    scattered (P',) int64: gradients of the weights that come first, in units of 1 / `WHOLE`
+    INPUTS: of each input the numbers of gpu/features.py
+    POSITIONS: whether position vectors are part of the input; RATE: of dropout
 """
 
 import triton
 import triton.language as tl
 
-from fpt_model import features
-from fpt_model.engines.jagged.dropout import WHOLE, left, times_left
-from fpt_model.engines.multiseed.chance import below, bits, step_key
+from fpt_model.engines.gpu.features import AT, PADDED, PER, ROWS, STRIDE, TOKEN, WIDTH
+from fpt_model.engines.gpu.rng import (
+    EMBEDDING,
+    ITEM,
+    ITEM_ID,
+    LAYER,
+    LAYER_SITES,
+    USER_ID,
+    below,
+    bits,
+    dropout,
+    fast_bits,
+    keep_mask,
+    step_key,
+)
+from fpt_model.engines.gpu.rng import USER as USER_SITE
 
 FIRST: tl.constexpr = tl.constexpr(0)
 BEGIN: tl.constexpr = tl.constexpr(1)
 USER: tl.constexpr = tl.constexpr(2)
 SCALE: tl.constexpr = tl.constexpr(3)
-RATINGS: tl.constexpr = tl.constexpr(features.RATINGS)
+WHOLE: tl.constexpr = tl.constexpr(4294967296.0)  # one, where reals are added as whole numbers
+FEW: tl.constexpr = tl.constexpr(16)  # rows of a table
 
 
 @triton.jit
 def begin_step(plan, now, keys, clock, key, PLAN: tl.constexpr, P: tl.constexpr):
-    """Take the step's row of the epoch's plan (steps, PLAN), draw its key, advance the clock.
+    """Take the step's row of the epoch's plan, draw its key, advance the clock. Grid (1,).
 
-    `clock` (2,) int64: steps before, of all epochs and of this one. `key` (3,) int64: two words
-    for `chance`, and the number of the step from 1.
+    Args:
+        plan: (steps, PLAN) int32, `now` of every step.
+        now: (PLAN,) int32, gets this step's.
+        keys: (1, 2) int64, of everything random.
+        clock: (2,) int64, steps before: of all epochs, and of this one.
+        key: (3,) int64, gets two words for `chance`, and the number of the step from 1.
+        P: PLAN as a power of two.
     """
     total, step = tl.load(clock), tl.load(clock + 1)
     at = tl.arange(0, P)
     values = tl.load(plan + step * PLAN + at, mask=at < PLAN, other=0)
     tl.store(now + at, values, mask=at < PLAN)
+
+    # the step's key
     first, second = step_key(keys, clock, 0, 0)
     tl.store(key, first.to(tl.int64))
     tl.store(key + 1, second.to(tl.int64))
     tl.store(key + 2, total + 1)
+
+    # advance, once every thread has read the clock
     tl.debug_barrier()
     tl.store(clock, total + 1)
     tl.store(clock + 1, step + 1)
@@ -49,10 +82,26 @@ def words(key):
 
 
 @triton.jit
+def span_of(now, b):
+    """Sequence b's first token, and how many it has."""
+    first = tl.load(now + b)
+    return first, tl.load(now + b + 1) - first
+
+
+@triton.jit
 def _replaced(ids, key1, key2, site, site_id, place, n, RATE: tl.constexpr):
-    """Stochastic shared embeddings: some ids become others."""
+    """Stochastic shared embeddings: some ids become others.
+
+    Args:
+        ids: int32, 0 is padding and stays.
+        key1, key2: words of the step's key.
+        site, site_id: of random bits, whether and by what.
+        place: int32 like `ids`, counts the bits.
+        n: ids are 1 to n.
+        RATE: of being replaced.
+    """
     if RATE > 0:
-        stays = left(key1, key2, site, place, RATE)
+        stays = keep_mask(fast_bits(key1, key2, site, place), RATE)
         other = 1 + below(bits(key1, key2, site_id, place), n)
         ids = tl.where(stays | (ids == 0), ids, other)
     return ids
@@ -60,107 +109,139 @@ def _replaced(ids, key1, key2, site, site_id, place, n, RATE: tl.constexpr):
 
 @triton.jit
 def _embed(
-    x, flat, table, ids, places, t, here, key1, key2, site, root, length,
-    place, WIDTH: tl.constexpr, STRIDE: tl.constexpr, AT: tl.constexpr, P: tl.constexpr,
-    K: tl.constexpr, POSITIONS: tl.constexpr, RATE: tl.constexpr,
+    x, flat, table, ids, places, t, here, key1, key2, root, place,
+    INPUT: tl.constexpr, K: tl.constexpr, POSITIONS: tl.constexpr, RATE: tl.constexpr,
 ):  # fmt: skip
-    """Columns AT to AT + WIDTH of a tile of inputs."""
-    w = tl.arange(0, P)
-    mask = here[:, None] & (w < WIDTH)[None, :]
-    values = tl.load(flat + table + ids[:, None] * STRIDE + w[None, :], mask=mask, other=0.0)
-    values = values * root
+    """One input's columns of a tile.
+
+    Args:
+        x: (N, K) float16, gets them.
+        flat: (P,) float32; table, places: where the table and the positions begin.
+        ids: (BM,) int32, rows of the table.
+        t, here: (BM,) tokens, and which are there.
+        place: (BM,) int32, rows of the positions.
+        root: √D, by which looked-up vectors are multiplied.
+    """
+    w = tl.arange(0, INPUT[PADDED])
+    mask = here[:, None] & (w < INPUT[WIDTH])[None, :]
+
+    # look up, scale
+    own = flat + table + ids[:, None] * INPUT[STRIDE] + w[None, :]
+    values = tl.load(own, mask=mask, other=0.0) * root
+
+    # positions, dropout
     if POSITIONS:
-        own = places + place[:, None] * K + AT + w[None, :]
+        own = places + place[:, None] * K + INPUT[AT] + w[None, :]
         values += tl.load(flat + own, mask=mask, other=0.0)
+    at = t[:, None] * K + INPUT[AT] + w[None, :]
     if RATE > 0:
-        at = t[:, None] * K + AT + w[None, :]
-        values = times_left(values, key1, key2, site, at, RATE)
-    values = values.to(x.dtype.element_ty)
-    tl.store(x + t[:, None] * K + AT + w[None, :], values, mask=mask)
+        values = dropout(values, fast_bits(key1, key2, EMBEDDING, at), RATE)
+    tl.store(x + at, values.to(x.dtype.element_ty), mask=mask)
 
 
 @triton.jit
 def lay_out(
-    now, key, flat, o_items, o_weeks, o_users, o_ratings, o_places,
-    all_items, all_weeks, all_ratings, all_times, all_asked,
-    items, weeks, users, ratings, times, asked, targets, sequence, x,
-    root, n_items, n_users,
+    now, key, flat, offsets, o_places, all_numbers, all_times, all_asked,
+    numbers, times, asked, targets, sequence, x, root, n_items, n_users,
     B: tl.constexpr, T: tl.constexpr, BM: tl.constexpr, K: tl.constexpr,
-    IW: tl.constexpr, WW: tl.constexpr, UW: tl.constexpr, RW: tl.constexpr,
-    IS: tl.constexpr, WS: tl.constexpr, US: tl.constexpr, RS: tl.constexpr,
-    IP: tl.constexpr, WP: tl.constexpr, UP: tl.constexpr, RP: tl.constexpr,
-    INPUT: tl.constexpr, ITEM: tl.constexpr, ITEM_ID: tl.constexpr,
-    USER_SITE: tl.constexpr, USER_ID: tl.constexpr,
-    POSITIONS: tl.constexpr, TRAIN: tl.constexpr,
+    INPUTS: tl.constexpr, POSITIONS: tl.constexpr, TRAIN: tl.constexpr,
     RATE: tl.constexpr, ITEM_RATE: tl.constexpr, USER_RATE: tl.constexpr,
 ):  # fmt: skip
-    """Ids, targets and inputs of a tile of a sequence's tokens."""
+    """Numbers, targets and inputs of a tile of a sequence's tokens. Grid (B, tiles of T).
+
+    Args:
+        now: (4, B + 1) int32.
+        key: (3,) int64.
+        flat: (P,) float32; offsets, o_places: where the inputs' tables and the positions begin.
+        all_numbers: of each input (interactions,) int32, the data; items are the first.
+        all_times, all_asked: (interactions,) int32, the data.
+        numbers: of each input (N,) int32, get those of tokens.
+        times, asked: (N,) int32, get those of tokens.
+        targets: (N,) int32, gets the items that came next, if TRAIN.
+        sequence: (N,) int32, gets the number of each token's sequence, if TRAIN.
+        x: (N, K) float16, gets the inputs.
+        root: √D, by which looked-up vectors are multiplied.
+        n_items, n_users: ids are 1 to these.
+        RATE, ITEM_RATE, USER_RATE: of dropout, and of items and users that become others.
+    """
+    # which tokens: programs past the sequence's end have none
     b, tile = tl.program_id(0), tl.program_id(1)
-    first = tl.load(now + b)
-    length = tl.load(now + b + 1) - first
+    first, length = span_of(now, b)
     i = tile * BM + tl.arange(0, BM)
     if tile * BM >= length:
         return
     here = i < length
     t = first + i
     key1, key2 = words(key)
+
+    # items, some of them replaced; what came next is not
     source = tl.load(now + BEGIN * (B + 1) + b) + i
     user = tl.load(now + USER * (B + 1) + b)
-    ids = tl.load(all_items + source, mask=here, other=0)
-    ids = _replaced(ids, key1, key2, ITEM, ITEM_ID, t, n_items, ITEM_RATE)
-    tl.store(items + t, ids, mask=here)
+    items = tl.load(all_numbers[0] + source, mask=here, other=0)
+    items = _replaced(items, key1, key2, ITEM, ITEM_ID, t, n_items, ITEM_RATE)
+    tl.store(numbers[0] + t, items, mask=here)
     place = T - length + i
     if TRAIN:
-        tl.store(targets + t, tl.load(all_items + source + 1, mask=here, other=0), mask=here)
+        tl.store(targets + t, tl.load(all_numbers[0] + source + 1, mask=here, other=0), mask=here)
         tl.store(sequence + t, tl.zeros((BM,), tl.int32) + b, mask=here)
+
+    # times, for attention
     tl.store(times + t, tl.load(all_times + source, mask=here, other=0), mask=here)
     tl.store(asked + t, tl.load(all_asked + source, mask=here, other=0), mask=here)
+
+    # inputs: a part of the columns from each table
     _embed(
-        x, flat, o_items, ids, o_places, t, here, key1, key2, INPUT, root, length, place,
-        IW, IS, 0, IP, K, POSITIONS, RATE,
+        x, flat, offsets[0], items, o_places, t, here, key1, key2, root, place,
+        INPUTS[0], K, POSITIONS, RATE,
     )  # fmt: skip
-    if WW > 0:
-        week = tl.load(all_weeks + source, mask=here, other=0)
-        tl.store(weeks + t, week, mask=here)
+    for n in tl.static_range(1, len(INPUTS)):
+        if INPUTS[n][PER] == TOKEN:
+            ids = tl.load(all_numbers[n] + source, mask=here, other=0)
+        else:
+            # A user is replaced for a whole window: the draw counts by sequence.
+            one = tl.zeros((BM,), tl.int32)
+            ids = _replaced(one + user, key1, key2, USER_SITE, USER_ID, one + b, n_users, USER_RATE)
+        tl.store(numbers[n] + t, ids, mask=here)
         _embed(
-            x, flat, o_weeks, week, o_places, t, here, key1, key2, INPUT, root, length, place,
-            WW, WS, IW, WP, K, POSITIONS, RATE,
-        )  # fmt: skip
-    if UW > 0:
-        one = tl.zeros((BM,), tl.int32)
-        owner = _replaced(one + user, key1, key2, USER_SITE, USER_ID, one + b, n_users, USER_RATE)
-        tl.store(users + t, owner, mask=here)
-        _embed(
-            x, flat, o_users, owner, o_places, t, here, key1, key2, INPUT, root, length, place,
-            UW, US, IW + WW, UP, K, POSITIONS, RATE,
-        )  # fmt: skip
-    if RW > 0:
-        rating = tl.load(all_ratings + source, mask=here, other=0)
-        tl.store(ratings + t, rating, mask=here)
-        _embed(
-            x, flat, o_ratings, rating, o_places, t, here, key1, key2, INPUT, root, length, place,
-            RW, RS, IW + WW + UW, RP, K, POSITIONS, RATE,
+            x, flat, offsets[n], ids, o_places, t, here, key1, key2, root, place,
+            INPUTS[n], K, POSITIONS, RATE,
         )  # fmt: skip
 
 
 @triton.jit
 def add_whole(to, place, values, mask):
-    """Scatter, `WHOLE` to one: floating-point sums depend on their order, whole ones do not."""
+    """Scatter, `WHOLE` to one: floating-point sums depend on their order, whole ones do not.
+
+    Args:
+        to: (P',) int64.
+        place: int32, elements of it.
+        values: reals of the same shape.
+        mask: which are added.
+    """
     tl.atomic_add(to + place, (values * WHOLE).to(tl.int64), mask=mask, sem="relaxed")
 
 
 @triton.jit
 def _slopes(
-    dx, t, here, key1, key2, site, root, WIDTH: tl.constexpr, AT: tl.constexpr, P: tl.constexpr,
+    dx, t, here, key1, key2, root, INPUT: tl.constexpr,
     K: tl.constexpr, POSITIONS: tl.constexpr, RATE: tl.constexpr,
 ):  # fmt: skip
-    """Gradients of columns AT to AT + WIDTH of a tile of inputs, before their dropout."""
-    w = tl.arange(0, P)
-    mask = here[:, None] & (w < WIDTH)[None, :]
-    at = t[:, None] * K + AT + w[None, :]
+    """Gradients of one input's columns of a tile, before their dropout.
+
+    Args:
+        dx: (N, K) float16, gradients of the inputs; with POSITIONS it gets these.
+        t, here: (BM,) tokens, and which are there.
+        root: √D, by which looked-up vectors were multiplied.
+    """
+    w = tl.arange(0, INPUT[PADDED])
+    mask = here[:, None] & (w < INPUT[WIDTH])[None, :]
+    at = t[:, None] * K + INPUT[AT] + w[None, :]
+
     slope = tl.load(dx + at, mask=mask, other=0.0).to(tl.float32)
     if RATE > 0:
-        slope = times_left(slope, key1, key2, site, at, RATE)
+        slope = dropout(slope, fast_bits(key1, key2, EMBEDDING, at), RATE)
+
+    # `place_slopes` sums these up
     if POSITIONS:
         tl.store(dx + at, slope.to(dx.dtype.element_ty), mask=mask)
     return slope * root
@@ -168,56 +249,76 @@ def _slopes(
 
 @triton.jit
 def embedding_slopes(
-    now, key, scattered, o_items, o_weeks, o_users, o_ratings,
-    items, weeks, users, ratings, dx, root,
-    BM: tl.constexpr, K: tl.constexpr,
-    IW: tl.constexpr, WW: tl.constexpr, UW: tl.constexpr, RW: tl.constexpr,
-    IS: tl.constexpr, WS: tl.constexpr, US: tl.constexpr, RS: tl.constexpr,
-    IP: tl.constexpr, WP: tl.constexpr, UP: tl.constexpr, RP: tl.constexpr,
-    INPUT: tl.constexpr, POSITIONS: tl.constexpr, RATE: tl.constexpr,
+    now, key, scattered, offsets, numbers, dx, root,
+    BM: tl.constexpr, K: tl.constexpr, INPUTS: tl.constexpr,
+    POSITIONS: tl.constexpr, RATE: tl.constexpr,
 ):  # fmt: skip
     """Gradients of a tile of a sequence's inputs to those of the tables that were looked up.
 
-    Where positions are part of the input, `dx` becomes the gradient before the dropout.
+    Where positions are part of the input, `dx` becomes the gradient before the dropout. Grid (B,
+    tiles of T).
+
+    Args:
+        now: (4, B + 1) int32.
+        key: (3,) int64.
+        scattered: (P',) int64, gets the gradients; offsets: where the inputs' tables begin.
+        numbers: of each input (N,) int32, of tokens, as `lay_out` left them.
+        dx: (N, K) float16, gradients of the inputs.
+        root: √D, by which looked-up vectors were multiplied.
     """
+    # which tokens
     b, tile = tl.program_id(0), tl.program_id(1)
-    first = tl.load(now + b)
-    length = tl.load(now + b + 1) - first
+    first, length = span_of(now, b)
     if tile * BM >= length:
         return
     i = tile * BM + tl.arange(0, BM)
     here = i < length
     t = first + i
     key1, key2 = words(key)
-    ids = tl.load(items + t, mask=here, other=0)
-    own = _slopes(dx, t, here, key1, key2, INPUT, root, IW, 0, IP, K, POSITIONS, RATE)
-    w = tl.arange(0, IP)
-    mask = here[:, None] & (w < IW)[None, :]
-    add_whole(scattered, o_items + ids[:, None] * IS + w[None, :], own, mask)
-    if WW > 0:
-        ids = tl.load(weeks + t, mask=here, other=0)
-        own = _slopes(dx, t, here, key1, key2, INPUT, root, WW, IW, WP, K, POSITIONS, RATE)
-        column = tl.arange(0, WP)
-        one = tl.max(ids, 0)
-        if tl.min(tl.where(here, ids, one), 0) == one:  # as usual: many additions to one place wait
-            add_whole(scattered, o_weeks + one * WS + column, tl.sum(own, 0), column < WW)
+
+    # items: mostly different ones
+    items = tl.load(numbers[0] + t, mask=here, other=0)
+    of_items = _slopes(dx, t, here, key1, key2, root, INPUTS[0], K, POSITIONS, RATE)
+    w = tl.arange(0, INPUTS[0][PADDED])
+    mask = here[:, None] & (w < INPUTS[0][WIDTH])[None, :]
+    place = offsets[0] + items[:, None] * INPUTS[0][STRIDE] + w[None, :]
+    add_whole(scattered, place, of_items, mask)
+
+    for n in tl.static_range(1, len(INPUTS)):
+        own = _slopes(dx, t, here, key1, key2, root, INPUTS[n], K, POSITIONS, RATE)
+        if INPUTS[n][PER] == TOKEN:
+            ids = tl.load(numbers[n] + t, mask=here, other=0)
+            _by_number(scattered, offsets[n], ids, own, here, INPUTS[n])
         else:
-            some = here[:, None] & (column < WW)[None, :]
-            add_whole(scattered, o_weeks + ids[:, None] * WS + column[None, :], own, some)
-    if UW > 0:
-        one = tl.load(users + first)
-        own = _slopes(dx, t, here, key1, key2, INPUT, root, UW, IW + WW, UP, K, POSITIONS, RATE)
-        w = tl.arange(0, UP)
-        add_whole(scattered, o_users + one * US + w, tl.sum(own, 0), w < UW)
-    if RW > 0:
-        ids = tl.load(ratings + t, mask=here, other=0)
-        own = _slopes(
-            dx, t, here, key1, key2, INPUT, root, RW, IW + WW + UW, RP, K, POSITIONS, RATE
-        )  # fmt: skip
-        w = tl.arange(0, RP)
-        for one in tl.static_range(1, RATINGS + 1):  # few rows: summed here, additions wait less
+            # one for the whole tile
+            w = tl.arange(0, INPUTS[n][PADDED])
+            place = offsets[n] + tl.load(numbers[n] + first) * INPUTS[n][STRIDE] + w
+            add_whole(scattered, place, tl.sum(own, 0), w < INPUTS[n][WIDTH])
+
+
+@triton.jit
+def _by_number(scattered, offset, ids, own, here, INPUT: tl.constexpr):
+    """Add gradients to rows that tokens share: many additions to one place wait for each other.
+
+    Args:
+        scattered: (P',) int64, gets them; offset: where the input's table begins.
+        ids, here: (BM,) rows of the table, and which are there.
+        own: (BM, PADDED), gradients of the input's columns.
+    """
+    w = tl.arange(0, INPUT[PADDED])
+    if INPUT[ROWS] > 0 and INPUT[ROWS] <= FEW:
+        for one in tl.static_range(1, INPUT[ROWS] + 1):
             theirs = tl.sum(tl.where((ids == one)[:, None], own, 0.0), 0)
-            add_whole(scattered, o_ratings + one * RS + w, theirs, w < RW)
+            add_whole(scattered, offset + one * INPUT[STRIDE] + w, theirs, w < INPUT[WIDTH])
+    else:
+        # tokens of a tile mostly share one, as with weeks
+        one = tl.max(ids, 0)
+        if tl.min(tl.where(here, ids, one), 0) == one:
+            place = offset + one * INPUT[STRIDE] + w
+            add_whole(scattered, place, tl.sum(own, 0), w < INPUT[WIDTH])
+        else:
+            some = here[:, None] & (w < INPUT[WIDTH])[None, :]
+            add_whole(scattered, offset + ids[:, None] * INPUT[STRIDE] + w[None, :], own, some)
 
 
 @triton.jit
@@ -226,32 +327,46 @@ def row_counts(
     B: tl.constexpr, SPAN: tl.constexpr, EDGES: tl.constexpr, C: tl.constexpr,
     BM: tl.constexpr, BR: tl.constexpr, SEARCH: tl.constexpr,
 ):  # fmt: skip
-    """counts[t, r], (N, C) int16: tokens up to t, from the sequence's first, of row r or above.
+    """How many tokens a query sees of each interval row or above. Grid (B, tiles of T).
 
     Times ascend, so rows descend along the keys of a query, and these tokens come first.
+
+    Args:
+        now: (4, B + 1) int32.
+        asked, times: (N,) int32, a query's moment, and when an interaction happened.
+        edges: (EDGES,) int32, units of time at which rows past SPAN begin.
+        counts: (N, C) int16, gets for token t and row r: tokens up to t, from the sequence's first.
+        SPAN, EDGES: rows 0 to SPAN are single units, EDGES more follow.
+        BR: rows at a time.
+        SEARCH: bits of the longest sequence's length.
     """
     b, tile = tl.program_id(0), tl.program_id(1)
-    first = tl.load(now + b)
-    length = tl.load(now + b + 1) - first
+    first, length = span_of(now, b)
     if tile * BM >= length:
         return
     i = tile * BM + tl.arange(0, BM)
     here = i < length
+
     time = tl.load(asked + first + i, mask=here, other=0).to(tl.int64)
     scale = tl.load(now + SCALE * (B + 1) + b).to(tl.int64)
     for start in tl.range(0, C, BR):
+        # the latest time that a token of row r or above may have
         r = start + tl.arange(0, BR)
         beyond = (r > SPAN) & (r <= SPAN + EDGES)
         edge = tl.load(edges + r - SPAN - 1, mask=beyond, other=0).to(tl.int64)
         least = tl.where(r <= SPAN, r.to(tl.int64), edge)  # the row's shortest interval
         latest = tl.maximum(time[:, None] - (least * scale)[None, :], -1).to(tl.int32)
         latest = tl.where((r <= SPAN + EDGES)[None, :], latest, -1)
+
+        # Binary search in the times, from the highest bit on: all pairs at once, no branch.
         count = tl.zeros((BM, BR), tl.int32)
         for bit in tl.static_range(SEARCH):
             more = count + (1 << (SEARCH - 1 - bit))
             known = more <= (i + 1)[:, None]
             there = tl.load(times + first + more - 1, mask=known & here[:, None], other=0)
             count = tl.where(known & (there <= latest), more, count)
+
+        # write
         at = (first + i)[:, None] * C + r[None, :]
         tl.store(counts + at, count.to(tl.int16), mask=here[:, None] & (r < C)[None, :])
 
@@ -259,41 +374,65 @@ def row_counts(
 @triton.jit
 def drop_tables(
     flat, key, tables, places, o_table, o_table_2, o_places, o_places_2,
-    TABLE: tl.constexpr, PLACES: tl.constexpr, LAYER: tl.constexpr, SITES: tl.constexpr,
+    TABLE: tl.constexpr, PLACES: tl.constexpr,
     BLOCK: tl.constexpr, RATE: tl.constexpr,
 ):  # fmt: skip
-    """Interval and position vectors as each block sees them, (L, 2, R · K) and (L, 2, T · K)."""
+    """Interval and position vectors as each block sees them. Grid (blocks of elements, 2, L).
+
+    Args:
+        flat: (P,) float32.
+        key: (3,) int64.
+        tables: (L, 2, R · K) float16, gets interval vectors of keys and values.
+        places: (L, 2, T · K) float16, gets position vectors.
+        o_table, o_table_2, o_places, o_places_2: where those of keys and values begin.
+        TABLE, PLACES: R · K and T · K.
+        BLOCK: elements of a program.
+    """
     at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     kind, layer = tl.program_id(1), tl.program_id(2)
     key1, key2 = words(key)
-    site = LAYER + SITES * layer + kind
+    site = LAYER + LAYER_SITES * layer + kind
     own = 2 * layer + kind
+
+    # intervals
     mask = at < TABLE
     vectors = tl.load(flat + tl.where(kind == 0, o_table, o_table_2) + at, mask=mask, other=0.0)
     if RATE > 0:
-        vectors = times_left(vectors, key1, key2, site, at, RATE)
+        vectors = dropout(vectors, fast_bits(key1, key2, site, at), RATE)
     tl.store(tables + own * TABLE + at, vectors.to(tables.dtype.element_ty), mask=mask)
+
+    # positions
     mask = at < PLACES
     vectors = tl.load(flat + tl.where(kind == 0, o_places, o_places_2) + at, mask=mask, other=0.0)
     if RATE > 0:
-        vectors = times_left(vectors, key1, key2, site + 2, at, RATE)
+        vectors = dropout(vectors, fast_bits(key1, key2, site + 2, at), RATE)
     tl.store(places + own * PLACES + at, vectors.to(places.dtype.element_ty), mask=mask)
 
 
 @triton.jit
 def table_slopes(
     grads, key, raw, o_table, o_table_2, factor, splits, size,
-    TABLE: tl.constexpr, LAYERS: tl.constexpr, LAYER: tl.constexpr, SITES: tl.constexpr,
+    TABLE: tl.constexpr, LAYERS: tl.constexpr,
     BLOCK: tl.constexpr, RATE: tl.constexpr,
 ):  # fmt: skip
-    """Gradients of the interval tables, from those of what each block saw (L, 2, R · K).
+    """Gradients of the interval tables, from those of what each block saw. Grid (blocks, 2).
 
-    These come as `splits` partial sums, `size` elements apart.
+    Args:
+        grads: (P,) float32, gets them.
+        key: (3,) int64.
+        raw: (splits, L, 2, R · K) float32, partial sums, `size` elements from one to the next.
+        o_table, o_table_2: where the tables of keys and values begin.
+        factor: of the keys' table, by which slopes of scores are true.
+        TABLE: R · K.
+        LAYERS: L.
+        BLOCK: elements of a program.
     """
     at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     kind = tl.program_id(1)
     key1, key2 = words(key)
     mask = at < TABLE
+
+    # add up parts, then blocks, each by the dropout that it saw the table with
     total = tl.zeros((BLOCK,), tl.float32)
     for layer in tl.static_range(LAYERS):
         own = raw + (2 * layer + kind) * TABLE + at
@@ -301,8 +440,12 @@ def table_slopes(
         for split in range(splits):
             slope += tl.load(own + split * size, mask=mask, other=0.0)
         if RATE > 0:
-            slope = times_left(slope, key1, key2, LAYER + SITES * layer + kind, at, RATE)
+            slope = dropout(
+                slope, fast_bits(key1, key2, LAYER + LAYER_SITES * layer + kind, at), RATE
+            )
         total += slope
+
+    # write
     total *= tl.where(kind == 0, factor, 1.0)
     tl.store(grads + tl.where(kind == 0, o_table, o_table_2) + at, total, mask=mask)
 
@@ -311,13 +454,27 @@ def table_slopes(
 def place_slopes(
     now, grads, key, slopes, o_places, o_places_2, N,
     B: tl.constexpr, T: tl.constexpr, D: tl.constexpr, K: tl.constexpr, KINDS: tl.constexpr,
-    LAYERS: tl.constexpr, LAYER: tl.constexpr, SITES: tl.constexpr,
+    LAYERS: tl.constexpr,
     BB: tl.constexpr, BW: tl.constexpr, RATE: tl.constexpr,
 ):  # fmt: skip
-    """Gradients of a position's vector: sums over sequences of `slopes` (L, N, KINDS · K)."""
+    """Gradients of a position's vector: sums over sequences. Grid (T, KINDS, chunks of BW columns).
+
+    Args:
+        now: (4, B + 1) int32.
+        grads: (P,) float32, gets them.
+        key: (3,) int64.
+        slopes: (L, N, KINDS · K) float16, of keys and values, or of the inputs.
+        o_places, o_places_2: where the tables begin.
+        N: stride between blocks, in tokens.
+        KINDS: 2 tables, of keys and values, or 1.
+        LAYERS: L, or 1 where positions are part of the input.
+        BB, BW: sequences at a time, and columns.
+    """
     place, kind = tl.program_id(0), tl.program_id(1)
     w = tl.program_id(2) * BW + tl.arange(0, BW)
     key1, key2 = words(key)
+
+    # add up sequences in a fixed order, then blocks
     total = tl.zeros((BW,), tl.float32)
     for layer in tl.static_range(LAYERS):
         partial = tl.zeros((BB, BW), tl.float32)
@@ -325,14 +482,18 @@ def place_slopes(
             b = start + tl.arange(0, BB)
             first = tl.load(now + b, mask=b < B, other=0)
             end = tl.load(now + b + 1, mask=b < B, other=0)
+
+            # Windows end at the last position: short ones do not reach the first.
             t = end - (T - place)
             mask = ((b < B) & (t >= first))[:, None] & (w < D)[None, :]
             at = (layer * N + t)[:, None] * (KINDS * K) + kind * K + w[None, :]
             partial += tl.load(slopes + at, mask=mask, other=0.0).to(tl.float32)
         own = tl.sum(partial, 0)
         if RATE > 0:
-            site = LAYER + SITES * layer + kind + 2
-            own = times_left(own, key1, key2, site, place * K + w, RATE)
+            site = LAYER + LAYER_SITES * layer + kind + 2
+            own = dropout(own, fast_bits(key1, key2, site, place * K + w), RATE)
         total += own
+
+    # write
     to = grads + tl.where(kind == 0, o_places, o_places_2)
     tl.store(to + place * K + w, total, mask=w < D)

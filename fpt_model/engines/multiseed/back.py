@@ -40,6 +40,7 @@ from fpt_model.engines.multiseed.tiles import (
     SECOND,
     columns,
     in_turn,
+    keep_mask,
     layer_offset,
     matrix_columns,
     matrix_rows,
@@ -47,7 +48,6 @@ from fpt_model.engines.multiseed.tiles import (
     normed_backward,
     product,
     read,
-    spared,
     tile,
     whose,
     write,
@@ -119,7 +119,7 @@ def pointwise_back(
     # dropout of the output
     dz = dx
     if RATE > 0:
-        dz = dz * spared(mask + T * T + T * D + here, first, begin, M, RATE)
+        dz = dz * keep_mask(mask + T * T + T * D + here, first, begin, M, RATE)
     dz = dz.to(half)
     write(at(tiles, DZ, layer, sequence, groups, LAYERS + 1, T * D) + here, dz, first, begin, M)
 
@@ -290,11 +290,9 @@ def back(
 
 @triton.jit
 def leave(
-    halves, o_items, o_weeks, o_users, o_blocks, scattered, dx, items, weeks, users,
+    halves, offsets, o_blocks, scattered, dx, ids,
     begins, masks, mask_size, tiles, squares, size, scattered_size, batch, root,
-    T: tl.constexpr, M: tl.constexpr, P: tl.constexpr, D: tl.constexpr,
-    IW: tl.constexpr, WW: tl.constexpr, UW: tl.constexpr,
-    IP: tl.constexpr, WP: tl.constexpr, UP: tl.constexpr,
+    T: tl.constexpr, M: tl.constexpr, P: tl.constexpr, D: tl.constexpr, INPUTS: tl.constexpr,
     LAYERS: tl.constexpr, INTERVALS: tl.constexpr, RATE: tl.constexpr,
     OVERLAP: tl.constexpr,
 ):  # fmt: skip
@@ -302,11 +300,11 @@ def leave(
 
     Args:
         halves: (S, size) float16, weights for products.
-        o_items, o_weeks, o_users, o_blocks: where tables and blocks begin.
+        offsets: of each of the INPUTS the first element of its table.
+        o_blocks: where blocks begin.
         scattered: (S, scattered_size) int64, gets the tables' gradients, see `add_whole`.
         dx: (G, T, D) float32, what `back` left for the first block's input.
-        items, weeks: (G, T) int32; items are 0 where there is padding.
-        users: (G,) int32.
+        ids: of each of the INPUTS its numbers, (G, T) or (G,) int32; 0 is padding.
         begins: (G,) int32, first real position.
         masks: (G, mask_size) uint8, dropout of the input comes first.
         tiles: (13, L + 1, G, T, D) float16: DO and Q are read.
@@ -314,8 +312,6 @@ def leave(
         size, scattered_size: weights of a seed, and how many of them are looked up.
         batch: sequences of a seed.
         root: √N, by which looked-up vectors were multiplied.
-        IW, WW, UW: widths of item, week and user vectors, side by side in N columns.
-        IP, WP, UP: the same padded, elements from row to row.
     """
     groups, sequence, first, begin = whose(begins, T, M)
     if first + M <= begin:
@@ -333,7 +329,7 @@ def leave(
         dx, halves, tiles, squares, sequence, groups, first, begin, 0, T, M, P, D, LAYERS, RATE
     )
     if RATE > 0:
-        g = g * spared(masks + sequence.to(tl.int64) * mask_size + here, first, begin, M, RATE)
+        g = g * keep_mask(masks + sequence.to(tl.int64) * mask_size + here, first, begin, M, RATE)
 
     # positions: `sums.input_place_slopes` adds them up over the batch
     if not INTERVALS:
@@ -341,7 +337,6 @@ def leave(
 
     # tables
     scattered_slopes(
-        g * root, scattered, o_items, o_weeks, o_users,
-        items + sequence * T + first, weeks + sequence * T + first, users + sequence,
-        halves.dtype.element_ty, M, D, IW, WW, UW, IP, WP, UP,
+        g * root, scattered, offsets, ids, sequence, first, halves.dtype.element_ty,
+        T, M, D, INPUTS,
     )  # fmt: skip

@@ -5,15 +5,13 @@ Each may begin while the one before it ends. See the kernels of the same names,
 """
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from fpt_model.engines.gpu.layout import power_of_two
 from fpt_model.engines.multiseed import back as backward
 from fpt_model.engines.multiseed import forward as network
-from fpt_model.engines.multiseed.layout import power_of_two
 from fpt_model.engines.multiseed.scratch import Batch, Scratch
-
-if TYPE_CHECKING:
-    from fpt_model.engines.multiseed.engine import Engine
+from fpt_model.engines.multiseed.state import EngineState
 
 # A tile's rows, warps of a program, and registers of a thread at most.
 NARROW = (16, 4, 128)  # up to 64 columns: four programs fit on a processor
@@ -21,17 +19,22 @@ WIDE = (32, 8, 128)  # two programs
 PIECE = 64  # rows or columns of a matrix that a program takes at a time
 
 
-def enter(engine: "Engine", at: Scratch, step: int, *, train: bool) -> None:
+def enter(engine: EngineState, at: Scratch, step: int, *, train: bool) -> None:
     """What was drawn for a step becomes the first block's input."""
     config, layout, drawn = engine.config, engine.layout, at.drawn[step % 2]
     network.enter[_grid(engine, at)](
-        *(engine.params, engine.halves, *_embeddings(engine), layout.offset("positions.0")),
-        *(layout.blocks, drawn.items, drawn.weeks, drawn.users, drawn.begins),
-        *(drawn.masks, at.mask_size, engine.places, at.tiles, at.rsd if train else at.x, at.x),
+        # weights, and where they begin
+        *(engine.params, engine.halves),
+        *(layout.tables, layout.offset("positions.0"), layout.blocks),
+        # what was drawn for the step
+        *(drawn.ids, drawn.begins, drawn.masks, at.mask_size, engine.places),
+        # what is saved, and the normed query
+        *(at.tiles, at.rsd if train else at.x, at.x),
+        # sizes, and the inputs' scale
         *(layout.size, len(at.x) // engine.seeds, math.sqrt(config.width)),
         **_shape(engine),
         N=config.width,
-        **_widths(engine),
+        INPUTS=layout.inputs,
         INTERVALS=config.intervals,
         TRAIN=train,
         RATE=config.dropout if train else 0.0,
@@ -40,15 +43,20 @@ def enter(engine: "Engine", at: Scratch, step: int, *, train: bool) -> None:
 
 
 def attend(
-    engine: "Engine", at: Scratch, batch: Batch, layer: int, step: int, *, train: bool
+    engine: EngineState, at: Scratch, batch: Batch, layer: int, step: int, *, train: bool
 ) -> None:
     """A block from its attention on."""
     config, drawn = engine.config, at.drawn[step % 2]
     network.attend[_grid(engine, at)](
+        # weights, and the normed query
         *(engine.params, engine.halves, engine.layout.blocks, at.x),
-        *(drawn.items, drawn.begins, drawn.chosen, batch.look_ups, engine.tables, engine.places),
-        *(drawn.masks, at.mask_size, at.tiles, at.squares if train else at.x),
-        *(at.rsd if train else at.x, at.sums, engine.layout.size, len(at.x) // engine.seeds),
+        # what was drawn for the step
+        *(drawn.tokens[0], drawn.begins, drawn.chosen, batch.look_ups),
+        *(engine.tables, engine.places, drawn.masks, at.mask_size),
+        # what is saved
+        *(at.tiles, at.squares if train else at.x, at.rsd if train else at.x, at.sums),
+        # sizes, and the scores' scale: weights are powers of two
+        *(engine.layout.size, len(at.x) // engine.seeds),
         *(math.log2(math.e) / math.sqrt(config.width), layer),
         **_shape(engine),
         **_block(engine, layer),
@@ -58,15 +66,21 @@ def attend(
     )
 
 
-def back(engine: "Engine", at: Scratch, batch: Batch, layer: int, step: int) -> None:
+def back(engine: EngineState, at: Scratch, batch: Batch, layer: int, step: int) -> None:
     """A block's way back, after the loss or the block above."""
     layout, config, drawn = engine.layout, engine.config, at.drawn[step % 2]
     backward.back[_grid(engine, at)](
-        *(engine.params, engine.halves, layout.offset("items.weight")),
-        *(layout.offset("norm.weight"), layout.blocks, engine.scattered, at.x),
-        *(drawn.targets, drawn.negatives, at.dx, at.losses),
+        # weights, where they begin, and the items' gradient
+        *(engine.params, engine.halves),
+        *(layout.offset("items.weight"), layout.offset("norm.weight"), layout.blocks),
+        engine.scattered,
+        # the loss, and the gradient that goes from block to block
+        *(at.x, drawn.targets, drawn.negatives, at.dx, at.losses),
+        # what was drawn for the step
         *(drawn.begins, drawn.chosen, batch.look_ups, engine.tables, drawn.masks, at.mask_size),
+        # what is saved
         *(at.tiles, at.squares, at.rsd, at.sums),
+        # sizes, and the scores' scale
         *(layout.size, layout.looked_up, config.batch_size, 1 / math.sqrt(config.width), layer),
         **_shape(engine),
         **_block(engine, layer),
@@ -77,40 +91,44 @@ def back(engine: "Engine", at: Scratch, batch: Batch, layer: int, step: int) -> 
     )
 
 
-def leave(engine: "Engine", at: Scratch, step: int) -> None:
+def leave(engine: EngineState, at: Scratch, step: int) -> None:
     """The first block's keys, and what was looked up."""
     layout, config, drawn = engine.layout, engine.config, at.drawn[step % 2]
     backward.leave[_grid(engine, at)](
-        *(engine.halves, *_embeddings(engine), layout.blocks, engine.scattered, at.dx),
-        *(drawn.items, drawn.weeks, drawn.users, drawn.begins, drawn.masks, at.mask_size),
-        *(at.tiles, at.squares, layout.size, layout.looked_up, config.batch_size),
-        math.sqrt(config.width),
+        # weights, where they begin, and the tables' gradients
+        *(engine.halves, layout.tables, layout.blocks, engine.scattered, at.dx),
+        # what was drawn for the step
+        *(drawn.ids, drawn.begins, drawn.masks, at.mask_size),
+        # what is saved
+        *(at.tiles, at.squares),
+        # sizes, and the inputs' scale
+        *(layout.size, layout.looked_up, config.batch_size, math.sqrt(config.width)),
         **_shape(engine),
-        **_widths(engine),
+        INPUTS=layout.inputs,
         INTERVALS=config.intervals,
         RATE=config.dropout,
         **_options(engine),
     )
 
 
-def is_narrow(engine: "Engine") -> bool:
+def is_narrow(engine: EngineState) -> bool:
     """Whether four programs fit on a processor."""
     return engine.layout.width <= 64
 
 
-def _tile(engine: "Engine") -> tuple[int, int, int]:
+def _tile(engine: EngineState) -> tuple[int, int, int]:
     return NARROW if is_narrow(engine) else WIDE
 
 
-def _rows(engine: "Engine") -> int:
+def _rows(engine: EngineState) -> int:
     return min(_tile(engine)[0], engine.layout.length)
 
 
-def _grid(engine: "Engine", at: Scratch) -> tuple[int]:
+def _grid(engine: EngineState, at: Scratch) -> tuple[int]:
     return (len(at.x) * engine.layout.length // _rows(engine),)
 
 
-def _options(engine: "Engine") -> dict[str, int]:
+def _options(engine: EngineState) -> dict[str, int]:
     """Of launches that wait for the one before and no other."""
     _, warps, registers = _tile(engine)
     options = {"num_warps": warps, "num_stages": 1, "maxnreg": registers}
@@ -118,25 +136,14 @@ def _options(engine: "Engine") -> dict[str, int]:
     return options | overlap | {"OVERLAP": engine.overlaps}
 
 
-def _shape(engine: "Engine") -> dict[str, int]:
+def _shape(engine: EngineState) -> dict[str, int]:
     layout = engine.layout
     lengths = {"T": layout.length, "M": _rows(engine)}
     lengths |= {"P": min(PIECE, layout.width), "D": layout.width}
     return lengths | {"LAYERS": engine.config.blocks}
 
 
-def _embeddings(engine: "Engine") -> tuple[int, ...]:
-    tables = ("items", "weeks", "users")
-    return tuple(engine.layout.offset(f"{table}.weight") for table in tables)
-
-
-def _widths(engine: "Engine") -> dict[str, int]:
-    config = engine.config
-    widths = {"IW": config.item_width, "WW": config.week_width, "UW": config.user_width}
-    return widths | {f"{name[0]}P": power_of_two(width) for name, width in widths.items()}
-
-
-def _block(engine: "Engine", layer: int) -> dict[str, Any]:
+def _block(engine: EngineState, layer: int) -> dict[str, Any]:
     return {
         "N": engine.config.width,
         "R": engine.layout.rows,

@@ -31,7 +31,7 @@ import triton
 import triton.language as tl
 
 from fpt_model.engines.multiseed.by_row import scores_by_row, summed_by_row, values_by_row
-from fpt_model.engines.multiseed.inputs import looked_up
+from fpt_model.engines.multiseed.inputs import looked_up, numbers_of
 from fpt_model.engines.multiseed.saved import HAT, HAT2, VALUES, A, H, K, Q, V, X, at
 from fpt_model.engines.multiseed.tiles import (
     AHEAD,
@@ -41,6 +41,7 @@ from fpt_model.engines.multiseed.tiles import (
     bias_of,
     columns,
     in_turn,
+    keep_mask,
     layer_offset,
     matrix_columns,
     matrix_rows,
@@ -48,7 +49,6 @@ from fpt_model.engines.multiseed.tiles import (
     normed,
     product,
     read,
-    spared,
     tile,
     whose,
     write,
@@ -109,11 +109,10 @@ def project(
 
 @triton.jit
 def enter(
-    model, halves, o_items, o_weeks, o_users, o_places, o_blocks, items, weeks, users, begins,
+    model, halves, offsets, o_places, o_blocks, ids, begins,
     masks, mask_size, places, tiles, rsd, x, size, batch, root,
     T: tl.constexpr, M: tl.constexpr, P: tl.constexpr, D: tl.constexpr,
-    N: tl.constexpr, IW: tl.constexpr, WW: tl.constexpr, UW: tl.constexpr,
-    IP: tl.constexpr, WP: tl.constexpr, UP: tl.constexpr,
+    N: tl.constexpr, INPUTS: tl.constexpr,
     LAYERS: tl.constexpr, INTERVALS: tl.constexpr, TRAIN: tl.constexpr, RATE: tl.constexpr,
     OVERLAP: tl.constexpr,
 ):  # fmt: skip
@@ -122,10 +121,9 @@ def enter(
     Args:
         model: (S, size) float32, all weights.
         halves: (S, size) float16, their copies for products.
-        o_items, o_weeks, o_users, o_places, o_blocks: where tables, positions and blocks begin.
-        items: (G, T) int32, 0 is padding.
-        weeks: (G, T) int32.
-        users: (G,) int32.
+        offsets: of each of the INPUTS the first element of its table.
+        o_places, o_blocks: where positions and blocks begin.
+        ids: of each of the INPUTS its numbers, (G, T) or (G,) int32; 0 is padding.
         begins: (G,) int32, first real position.
         masks: (G, mask_size) uint8, dropout of the input comes first.
         places: (S, L, 2, T, D) float32, position vectors of keys and values.
@@ -135,8 +133,6 @@ def enter(
         size: weights of a seed.
         batch: sequences of a seed.
         root: √N, by which looked-up vectors are multiplied.
-        IW, WW, UW: widths of item, week and user vectors, side by side in N columns.
-        IP, WP, UP: the same padded, elements from row to row.
     """
     # A batch is drawn a step ahead when we train, so its ids may be read before the launch before
     # has ended: it still changes weights. To rank, that launch draws the batch.
@@ -149,22 +145,18 @@ def enter(
     seed, inside = sequence // batch, rows >= begin
 
     # load ids, then wait for the weights
-    item, week = tl.load(items + sequence * T + rows), tl.load(weeks + sequence * T + rows)
-    user = tl.load(users + sequence)
+    numbers = numbers_of(ids, sequence, rows, T, INPUTS)
     if TRAIN:
         in_turn(OVERLAP)
     model += seed.to(tl.int64) * size
     halves += seed.to(tl.int64) * size + o_blocks
 
     # embed: look up, scale, add positions
-    x0 = looked_up(
-        model, o_items, o_weeks, o_users, item, week, user, inside, M, D, IW, WW, UW, IP, WP, UP
-    )
-    x0 = x0 * root
+    x0 = looked_up(model, offsets, numbers, inside, M, D, INPUTS) * root
     if not INTERVALS:
         x0 += tl.load(model + o_places + here)
     if RATE > 0:
-        x0 = x0 * spared(masks + sequence.to(tl.int64) * mask_size + here, first, begin, M, RATE)
+        x0 = x0 * keep_mask(masks + sequence.to(tl.int64) * mask_size + here, first, begin, M, RATE)
     x0 = tl.where(inside[:, None], x0, 0.0)
 
     # query, key and value of the first block
@@ -222,7 +214,7 @@ def pointwise(
         place = first * D + columns(left, M, D, P)
         h = product(x, tl.trans(w)) + bias_of(model, FIRST, left, D, P)
         if RATE > 0:
-            h = h * spared(mask + T * T + place, first, begin, M, RATE)
+            h = h * keep_mask(mask + T * T + place, first, begin, M, RATE)
         h = tl.maximum(h, 0.0).to(half)
         if TRAIN:
             to = at(tiles, H, layer, sequence, groups, LAYERS + 1, T * D)
@@ -235,7 +227,7 @@ def pointwise(
     z += bias_of(model, SECOND, 0, D, D)
     if RATE > 0:
         here = first * D + tile(M, D)
-        z = z * spared(mask + T * T + T * D + here, first, begin, M, RATE)
+        z = z * keep_mask(mask + T * T + T * D + here, first, begin, M, RATE)
     return y + z
 
 
@@ -305,7 +297,7 @@ def attend(
     if TRAIN:
         signed = a
         if RATE > 0:
-            factor = spared(mask + pairs, first, begin, M, RATE)
+            factor = keep_mask(mask + pairs, first, begin, M, RATE)
             signed = tl.where(factor > 0, a, -a)
             a = a * factor
         weights = at(squares, A, layer, sequence, groups, LAYERS, T * T)

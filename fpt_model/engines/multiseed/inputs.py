@@ -1,34 +1,56 @@
 """What a step begins with, and the gradient of what it looks up: windows, negatives, dropout.
 
-Letters: S seeds, B batch, T sequence, D width, R interval rows, L blocks; G = S·B programs.
+Letters: S seeds, B batch, T sequence, M positions of a program, D width, R interval rows, L blocks
+(LAYERS); G = S·B sequences.
+
+Arguments that many functions here have:
+
+    keys (S, 2), clock (S,), step: counter-based random bits, see `gpu.rng`
+    INPUTS: see `gpu.features`; offsets: where the table of each begins among a seed's weights; ids:
+        the numbers of each, (G, T) or (G,) int32
 """
 
 import triton
 import triton.language as tl
 
-from fpt_model.engines.multiseed import chance
-from fpt_model.engines.multiseed.chance import below, bits, chosen, kept, step_key
+from fpt_model.engines.gpu.features import AT, PER, STRIDE, TOKEN, WIDTH
+from fpt_model.engines.gpu.negatives import draw_negatives
+from fpt_model.engines.gpu.rng import (
+    DROPOUT,
+    ITEM,
+    ITEM_ID,
+    KEY_PLACE,
+    KEY_TABLE,
+    LAYER,
+    LAYER_SITES,
+    NEGATIVE,
+    USER,
+    USER_ID,
+    below,
+    bits,
+    dropout,
+    keep_mask,
+    step_key,
+)
 from fpt_model.engines.multiseed.tiles import add_whole, product
-
-DROPOUT = tl.constexpr(chance.DROPOUT)
-NEGATIVE = tl.constexpr(chance.NEGATIVE)
-ITEM = tl.constexpr(chance.ITEM)
-ITEM_ID = tl.constexpr(chance.ITEM_ID)
-USER = tl.constexpr(chance.USER)
-USER_ID = tl.constexpr(chance.USER_ID)
-LAYER = tl.constexpr(chance.LAYER)
-LAYER_SITES = tl.constexpr(chance.LAYER_SITES)
-KEY_TABLE = tl.constexpr(chance.KEY_TABLE)
-KEY_PLACE = tl.constexpr(chance.KEY_PLACE)
 
 
 @triton.jit
 def count_targets(real, windows, order, n_order, out, batch, B: tl.constexpr):
-    """How many positions have a target, by step. Grid (S, steps). `windows`: see `enter`."""
+    """How many positions have a target, by step. Grid (S, steps).
+
+    Args:
+        real: (windows,) int32, positions of a window that are no padding.
+        windows: of a seed, or 0 where all share them.
+        order: (S, n_order) int32, the users of an epoch.
+        out: (S, steps) int32, gets the counts.
+        batch: sequences of a step; B: the same as a power of two.
+    """
     seed, step = tl.program_id(0), tl.program_id(1)
     b = tl.arange(0, B)
     place = step * batch + b
     there = (b < batch) & (place < n_order)
+
     row = tl.load(order + seed * n_order + place, mask=there, other=0)
     counts = tl.load(real + seed * windows + row, mask=there, other=0)
     tl.store(out + seed * tl.num_programs(1) + step, tl.sum(counts, 0))
@@ -39,17 +61,27 @@ def draw(
     keys, clock, step, masks, batch, pairs,
     PAIRS: tl.constexpr, RATE: tl.constexpr,
 ):  # fmt: skip
-    """What dropout spares, two elements by 32 bits. Grid (G, pairs / PAIRS).
+    """What dropout keeps, two elements by 32 bits. Grid (G, pairs / PAIRS).
 
-    `masks` (G, 2·pairs): 0 or 1.
+    Args:
+        keys, clock, step: counter-based random bits.
+        masks: (G, 2·pairs) uint8, gets 1 where an element is kept, else 0.
+        batch: sequences of a seed.
+        pairs: of elements of a sequence.
+        PAIRS: of a program.
+        RATE: of dropout.
     """
     program = tl.program_id(0)
     seed, b = program // batch, program % batch
     first, second = step_key(keys, clock, seed, step)
+
+    # Half of 32 bits decides on an element. Both halves lie far apart, so that stores are whole.
     place = tl.program_id(1) * PAIRS + tl.arange(0, PAIRS)
     drawn = bits(first, second, DROPOUT, b * pairs + place)
-    low = chosen(drawn & 0xFFFF, RATE).to(tl.uint8)
-    high = chosen(drawn >> 16, RATE).to(tl.uint8)
+    low = keep_mask(drawn << 16, RATE).to(tl.uint8)
+    high = keep_mask(drawn & 0xFFFF0000, RATE).to(tl.uint8)
+
+    # write
     masks += program.to(tl.int64) * 2 * pairs
     tl.store(masks + place, low, mask=place < pairs)
     tl.store(masks + pairs + place, high, mask=place < pairs)
@@ -57,63 +89,80 @@ def draw(
 
 @triton.jit(do_not_specialize=["step"])
 def choose(
-    keys, clock, step, w_items, w_weeks, w_targets, w_users, real, windows, order, n_order,
+    keys, clock, step, w_tokens, w_targets, w_users, real, windows, order, n_order,
     gaps, firsts, counts, n_items, n_users,
-    items_out, weeks_out, targets_out, negatives_out, users_out, chosen_out, begins_out,
+    tokens_out, targets_out, negatives_out, users_out, chosen_out, begins_out,
     batch, length,
     T: tl.constexpr, SEARCH: tl.constexpr, TRAIN: tl.constexpr,
     ITEM_RATE: tl.constexpr, USER_RATE: tl.constexpr,
 ):  # fmt: skip
     """Windows of a step, some of their ids replaced, and items that users have not met. Grid (G,).
 
-    A window lies at the end of T places; `begins_out` (G,): the first that is real, T past the last
-    user. `windows`: how many lie between those of one seed and the next; 0 where they share them.
+    A window lies at the end of T places.
+
+    Args:
+        keys, clock, step: counter-based random bits.
+        w_tokens: of each input that has a number of each token (windows, length) int32; items are
+            the
+            first.
+        w_targets: (windows, length) int32.
+        w_users: (windows,) int32.
+        real: (windows,) int32, positions of a window that are no padding.
+        windows: how many lie between those of one seed and the next; 0 where they share them.
+        order: (S, n_order) int32, the users of an epoch.
+        gaps, firsts, counts: see `gpu.negatives.NegativeIndex`.
+        n_items, n_users: ids are 1 to these.
+        tokens_out: of each input that has a number of each token (G, T) int32, gets them.
+        targets_out, negatives_out: (G, T) int32, get items, if TRAIN.
+        users_out, chosen_out: (G,) int32, get users and the numbers of windows.
+        begins_out: (G,) int32, gets the first position that is real, T past the last user.
+        batch, length: sequences of a seed, positions of a window.
+        SEARCH: steps of a search in `gaps`.
+        ITEM_RATE, USER_RATE: of items and users that become others.
     """
     program = tl.program_id(0)
     seed, b = program // batch, program % batch
     key, key2 = step_key(keys, clock, seed, step)
+
+    # which window; past the epoch's last user there is none
     place = step * batch + b
     there = place < n_order
     user_row = tl.load(order + seed * n_order + place, mask=there, other=0)
     window = seed * windows + user_row
     begin = T - tl.load(real + window, mask=there, other=0)
     user = tl.load(w_users + window)
+
+    # load items; places of random bits are those of a seed alone, whatever seeds lie beside it
     t = tl.arange(0, T)
     own, to = b * T + t, program * T + t
     from_window = window.to(tl.int64) * length + t - (T - length)
     inside = t >= begin
-    items = tl.load(w_items + from_window, mask=inside, other=0)
+    items = tl.load(w_tokens[0] + from_window, mask=inside, other=0)
+
+    # targets, and negatives of the window's own user
     if TRAIN:
         tl.store(targets_out + to, tl.load(w_targets + from_window, mask=inside, other=0))
         drawn = bits(key, key2, NEGATIVE, own)
-        tl.store(negatives_out + to, unmet(drawn, gaps, firsts, counts, user, n_items, SEARCH))
+        first, count = tl.load(firsts + user - 1), tl.load(counts + user - 1)
+        negatives = draw_negatives(drawn, gaps, first, count, n_items, SEARCH)
+        tl.store(negatives_out + to, negatives)
+
+    # stochastic shared embeddings: some ids become others
     if ITEM_RATE > 0:
         other = 1 + below(bits(key, key2, ITEM_ID, own), n_items)
-        stays = kept(key, key2, ITEM, own, ITEM_RATE) > 0
+        stays = keep_mask(bits(key, key2, ITEM, own), ITEM_RATE)
         items = tl.where(stays | (items == 0), items, other)
     if USER_RATE > 0:
         other_user = 1 + below(bits(key, key2, USER_ID, b), n_users)
-        user = tl.where(kept(key, key2, USER, b, USER_RATE) > 0, user, other_user)
-    tl.store(items_out + to, items)
-    tl.store(weeks_out + to, tl.load(w_weeks + from_window, mask=inside, other=0))
+        user = tl.where(keep_mask(bits(key, key2, USER, b), USER_RATE), user, other_user)
+
+    # write
+    tl.store(tokens_out[0] + to, items)
+    for n in tl.static_range(1, len(w_tokens)):
+        tl.store(tokens_out[n] + to, tl.load(w_tokens[n] + from_window, mask=inside, other=0))
     tl.store(users_out + program, user)
     tl.store(chosen_out + program, window)
     tl.store(begins_out + program, begin)
-
-
-@triton.jit
-def unmet(drawn, gaps, firsts, counts, user, n_items, SEARCH: tl.constexpr):
-    """By random bits, items that the user has not met: see `fpt_model.data.negatives`."""
-    begin, count = tl.load(firsts + user - 1), tl.load(counts + user - 1)
-    nth = below(drawn, n_items - count)
-    low, high = tl.zeros_like(nth), tl.zeros_like(nth) + count
-    for _ in range(SEARCH):
-        middle = (low + high) // 2
-        going = low < high
-        gap = tl.load(gaps + begin + middle, mask=going, other=0)
-        low = tl.where(going & (gap <= nth), middle + 1, low)
-        high = tl.where(going & (gap > nth), middle, high)
-    return nth + 1 + low
 
 
 @triton.jit
@@ -122,24 +171,37 @@ def dropped(
     TABLE: tl.constexpr, PLACES: tl.constexpr, BLOCK: tl.constexpr,
     LAYERS: tl.constexpr, RATE: tl.constexpr,
 ):  # fmt: skip
-    """Write a block x of interval or position vectors with the dropout of each layer.
+    """Write a block of interval or position vectors with the dropout of each layer.
 
-    Of the penalised tables, 1 and 2 are positions of keys and values, 3 and 4 intervals. Out:
-    `tables` (S, L, 2, R, D) and `places` (S, L, 2, T, D).
+    Of the penalised tables, 1 and 2 are positions of keys and values, 3 and 4 intervals.
+
+    Args:
+        x: (BLOCK,) float32, the vectors.
+        block, table: which elements, and of which penalised table.
+        spans: (tables, 2) int32, first and last block of each table.
+        keys, clock, seed, step: counter-based random bits.
+        tables: (S, L, 2, R, D) float16, gets intervals.
+        places: (S, L, 2, T, D) float32, gets positions.
+        TABLE, PLACES: R·D and T·D.
+        RATE: of dropout.
     """
     first, second = step_key(keys, clock, seed, step)
     place = (block - tl.load(spans + 2 * table)) * BLOCK + tl.arange(0, BLOCK)
+
+    # each layer has a dropout of its own, and its copy of the table
     for layer in tl.static_range(LAYERS):
         site, out = LAYER + LAYER_SITES * layer, (seed * LAYERS + layer).to(tl.int64) * 2
         if table < 3:
             y = x
             if RATE > 0:
-                y = x * kept(first, second, site + KEY_PLACE + table - 1, place, RATE)
+                drawn = bits(first, second, site + KEY_PLACE + table - 1, place)
+                y = dropout(x, drawn, RATE)
             tl.store(places + (out + table - 1) * PLACES + place, y, mask=place < PLACES)
         else:
             z = x
             if RATE > 0:
-                z = x * kept(first, second, site + KEY_TABLE + table - 3, place, RATE)
+                drawn = bits(first, second, site + KEY_TABLE + table - 3, place)
+                z = dropout(x, drawn, RATE)
             z = z.to(tables.dtype.element_ty)
             tl.store(tables + (out + table - 3) * TABLE + place, z, mask=place < TABLE)
 
@@ -150,7 +212,15 @@ def drop_tables(
     TABLE: tl.constexpr, PLACES: tl.constexpr, BLOCK: tl.constexpr,
     LAYERS: tl.constexpr, RATE: tl.constexpr,
 ):  # fmt: skip
-    """What Adam leaves to the next step, where there was none before. Grid (blocks, S)."""
+    """What Adam leaves to the next step, where there was none before. Grid (blocks, S).
+
+    Args:
+        model: (S, size) float32.
+        penalised: (blocks,) int32, the number of the penalised table that a block is of, or -1.
+        spans, keys, clock, step, tables, places, TABLE, PLACES, RATE: see `dropped`.
+        size: weights of a seed.
+        BLOCK: elements of a program.
+    """
     block, seed = tl.program_id(0), tl.program_id(1)
     table = tl.load(penalised + block)
     if table > 0:
@@ -162,50 +232,132 @@ def drop_tables(
 
 
 @triton.jit
+def numbers_of(ids, sequence, rows, T: tl.constexpr, INPUTS: tl.constexpr):
+    """Of each input the numbers of some positions, (M,), or the sequence's own.
+
+    Args:
+        ids: of each input, (G, T) or (G,) int32.
+        sequence: which.
+        rows: (M,) positions.
+    """
+    found = ()
+    for n in tl.static_range(len(INPUTS)):
+        if INPUTS[n][PER] == TOKEN:
+            found += (tl.load(ids[n] + sequence * T + rows),)  # type: ignore[assignment]
+        else:
+            found += (tl.load(ids[n] + sequence),)  # type: ignore[assignment]
+    return found
+
+
+@triton.jit
 def looked_up(
-    model, o_items, o_weeks, o_users, items, weeks, user, inside,
-    M: tl.constexpr, D: tl.constexpr,
-    IW: tl.constexpr, WW: tl.constexpr, UW: tl.constexpr,
-    IP: tl.constexpr, WP: tl.constexpr, UP: tl.constexpr,
-):  # fmt: skip
-    """Embeddings (M, D) of M positions: of their items (M,), weeks (M,) and user."""
-    d = tl.arange(0, D)[None, :]
-    column = tl.zeros((M, 1), tl.int32) + d
-    x = tl.load(model + o_items + items[:, None] * IP + d, mask=column < IW, other=0.0)
-    if WW > 0:
-        theirs = (column >= IW) & (column < IW + WW)
-        x += tl.load(model + o_weeks + weeks[:, None] * WP + d - IW, mask=theirs, other=0.0)
-    if UW > 0:
-        theirs = (column >= IW + WW) & (column < IW + WW + UW) & inside[:, None]
-        x += tl.load(model + o_users + user * UP + column - IW - WW, mask=theirs, other=0.0)
+    model, offsets, numbers, inside, M: tl.constexpr, D: tl.constexpr, INPUTS: tl.constexpr
+):
+    """Embeddings (M, D) of M positions, parts side by side.
+
+    Args:
+        model: (size,) float32, the seed's weights.
+        offsets: of each input, where its table begins.
+        numbers: of each input, as `numbers_of` gives them.
+        inside: (M,), which positions are no padding.
+    """
+    column = tl.zeros((M, 1), tl.int32) + tl.arange(0, D)[None, :]
+    x = tl.zeros((M, D), tl.float32)
+    for n in tl.static_range(len(INPUTS)):
+        x += vectors(model + offsets[n], numbers[n], inside, column, tl.constexpr(INPUTS[n]))
     return x
 
 
 @triton.jit
-def scattered_slopes(
-    g, scattered, o_items, o_weeks, o_users, items, weeks, user, half: tl.constexpr,
-    M: tl.constexpr, D: tl.constexpr,
-    IW: tl.constexpr, WW: tl.constexpr, UW: tl.constexpr,
-    IP: tl.constexpr, WP: tl.constexpr, UP: tl.constexpr,
-):  # fmt: skip
-    """Add the slopes g (M, D) of M positions' embeddings to those of the tables.
+def vectors(table, numbers, inside, column, INPUT: tl.constexpr):
+    """One input's part of the embeddings, zero in all columns but its own.
 
-    `half`: what products take.
+    Args:
+        table: (numbers, STRIDE) float32.
+        numbers: (M,) or one.
+        inside: (M,), which positions are no padding.
+        column: (M, D), numbers of columns.
+        INPUT: see `gpu.features`.
     """
-    m, d = tl.arange(0, M), tl.arange(0, D)
-    item = tl.load(items + m)
+    theirs = (column >= INPUT[AT]) & (column < INPUT[AT] + INPUT[WIDTH])
+    rows = numbers
+    if INPUT[PER] == TOKEN:
+        rows = numbers[:, None]
+    else:
+        theirs &= inside[:, None]
+    return tl.load(table + rows * INPUT[STRIDE] + column - INPUT[AT], mask=theirs, other=0.0)
+
+
+@triton.jit
+def scattered_slopes(
+    g, scattered, offsets, ids, sequence, first, half: tl.constexpr,
+    T: tl.constexpr, M: tl.constexpr, D: tl.constexpr, INPUTS: tl.constexpr,
+):  # fmt: skip
+    """Add the slopes of M positions' embeddings to those of the tables.
+
+    Args:
+        g: (M, D) float32, the slopes.
+        scattered: (scattered_size,) int64 of the seed.
+        offsets, ids: of each input, see the top of the file.
+        sequence, first: which, and its first position of the program.
+        half: the type of what products take.
+    """
+    # items: mostly different ones; padding adds nothing anywhere
+    item = tl.load(ids[0] + sequence * T + first + tl.arange(0, M))
     real = (item > 0)[:, None]
-    column = tl.zeros((M, 1), tl.int32) + d[None, :]
-    add_whole(scattered + o_items + item[:, None] * IP + d[None, :], g, real & (column < IW))
-    if WW > 0:  # positions share their weeks, so the last of each week adds for all of them
-        week = tl.load(weeks + m)
-        same = week[:, None] == week[None, :]
-        later = same & (m[None, :] > m[:, None])
-        theirs = (tl.sum(later.to(tl.int32), 1) == 0)[:, None]
-        theirs = theirs & (column >= IW) & (column < IW + WW)
-        sums = product(same.to(half), tl.where(real, g, 0.0).to(half))
-        add_whole(scattered + o_weeks + week[:, None] * WP + d[None, :] - IW, sums, theirs)
-    if UW > 0:
-        theirs = (d >= IW + WW) & (d < IW + WW + UW)
-        total = tl.sum(tl.where(real, g, 0.0), 0)
-        add_whole(scattered + o_users + tl.load(user) * UP + d - IW - WW, total, theirs)
+    column = tl.zeros((M, 1), tl.int32) + tl.arange(0, D)[None, :]
+    own = scattered + offsets[0] + item[:, None] * INPUTS[0][STRIDE] + column
+    add_whole(own, g, real & (column < INPUTS[0][WIDTH]))
+
+    # all other inputs: few additions to one place, since those wait for each other
+    for n in tl.static_range(1, len(INPUTS)):
+        to = scattered + offsets[n]
+        if INPUTS[n][PER] == TOKEN:
+            by_number(to, g, ids[n] + sequence * T + first, real, half, M, D, INPUTS[n])
+        else:
+            by_sequence(to, g, tl.load(ids[n] + sequence), real, D, INPUTS[n])
+
+
+@triton.jit
+def by_number(
+    to, g, ids, real, half: tl.constexpr, M: tl.constexpr, D: tl.constexpr, INPUT: tl.constexpr
+):
+    """Positions share their numbers, so the last of each number adds for all of them.
+
+    Args:
+        to: int64, the gradient of the input's table.
+        g: (M, D) float32, slopes.
+        ids: (M,) int32.
+        real: (M, 1), which positions are no padding.
+        half: the type of what products take.
+        INPUT: see `gpu.features`.
+    """
+    m, d = tl.arange(0, M), tl.arange(0, D)[None, :]
+    number = tl.load(ids + m)
+
+    # which positions have one number, and which is its last
+    same = number[:, None] == number[None, :]
+    later = same & (m[None, :] > m[:, None])
+    theirs = (tl.sum(later.to(tl.int32), 1) == 0)[:, None]
+    theirs = theirs & (d >= INPUT[AT]) & (d < INPUT[AT] + INPUT[WIDTH])
+
+    # sums over positions of one number, as a product
+    sums = product(same.to(half), tl.where(real, g, 0.0).to(half))
+    add_whole(to + number[:, None] * INPUT[STRIDE] + d - INPUT[AT], sums, theirs)
+
+
+@triton.jit
+def by_sequence(to, g, number, real, D: tl.constexpr, INPUT: tl.constexpr):
+    """All positions have the sequence's number.
+
+    Args:
+        to: int64, the gradient of the input's table.
+        g: (M, D) float32, slopes.
+        number: int32.
+        real: (M, 1), which positions are no padding.
+        INPUT: see `gpu.features`.
+    """
+    d = tl.arange(0, D)
+    theirs = (d >= INPUT[AT]) & (d < INPUT[AT] + INPUT[WIDTH])
+    total = tl.sum(tl.where(real, g, 0.0), 0)
+    add_whole(to + number * INPUT[STRIDE] + d - INPUT[AT], total, theirs)

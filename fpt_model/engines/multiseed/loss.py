@@ -3,7 +3,8 @@
 import triton
 import triton.language as tl
 
-from fpt_model.engines.multiseed import layout
+from fpt_model.engines.gpu import layout
+from fpt_model.engines.gpu.losses import softplus
 from fpt_model.engines.multiseed.tiles import add_whole, normed, normed_backward, read, write
 
 BLOCK = tl.constexpr(layout.BLOCK)
@@ -61,9 +62,3 @@ def loss_slopes(
     write(hat_out, x_hat, first, begin, M)
     write(dn_out, df, first, begin, M)
     return normed_backward(df, x_hat, rstd, weight, N, D)
-
-
-@triton.jit
-def softplus(x):
-    """log(1 + exp(x)), whose exponential can't overflow."""
-    return tl.maximum(x, 0.0) + tl.log(1 + tl.exp(-tl.abs(x)))

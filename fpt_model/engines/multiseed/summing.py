@@ -3,20 +3,16 @@
 See the kernels of the same names, `fpt_model.engines.multiseed.sums`.
 """
 
-from typing import TYPE_CHECKING
-
 from fpt_model.engines.multiseed import sums
 from fpt_model.engines.multiseed.scratch import Scratch
-
-if TYPE_CHECKING:
-    from fpt_model.engines.multiseed.engine import Engine
+from fpt_model.engines.multiseed.state import EngineState
 
 COLUMNS_AT_ONCE = 64  # of gradients, by a program
 ROWS_AT_ONCE, PLACES_AT_ONCE = 64, 16  # of a table
 STAGES = 3  # loads in flight
 
 
-def weight_slopes(engine: "Engine", at: Scratch, step: int) -> None:
+def weight_slopes(engine: EngineState, at: Scratch, step: int) -> None:
     """Of linear layers but keys' and values', and of norms."""
     layout, config = engine.layout, engine.config
     columns = min(COLUMNS_AT_ONCE, layout.width)
@@ -30,7 +26,7 @@ def weight_slopes(engine: "Engine", at: Scratch, step: int) -> None:
     )
 
 
-def key_slopes(engine: "Engine", at: Scratch, step: int) -> None:
+def key_slopes(engine: EngineState, at: Scratch, step: int) -> None:
     """Of keys' and values' layers and positions."""
     layout, config = engine.layout, engine.config
     columns = min(COLUMNS_AT_ONCE, layout.width)
@@ -47,7 +43,7 @@ def key_slopes(engine: "Engine", at: Scratch, step: int) -> None:
     )
 
 
-def interval_slopes(engine: "Engine", at: Scratch, step: int) -> None:
+def interval_slopes(engine: EngineState, at: Scratch, step: int) -> None:
     """Of the interval tables."""
     layout, config = engine.layout, engine.config
     kinds = 2 * config.blocks * -(-layout.rows // ROWS_AT_ONCE)
@@ -62,7 +58,7 @@ def interval_slopes(engine: "Engine", at: Scratch, step: int) -> None:
     )
 
 
-def input_place_slopes(engine: "Engine", at: Scratch, step: int) -> None:
+def input_place_slopes(engine: EngineState, at: Scratch, step: int) -> None:
     """Of positions that are added to the input."""
     layout, config = engine.layout, engine.config
     sums.input_place_slopes[(engine.seeds, layout.length // PLACES_AT_ONCE, engine.splits)](
@@ -75,16 +71,16 @@ def input_place_slopes(engine: "Engine", at: Scratch, step: int) -> None:
     )
 
 
-def _shape(engine: "Engine") -> dict[str, int]:
+def _shape(engine: EngineState) -> dict[str, int]:
     """Of sums over a part of the batch, from what tiles saved."""
     lengths = {"T": engine.layout.length, "D": engine.layout.width, "LAYERS": engine.config.blocks}
     return lengths | {"PER_SPLIT": _per_split(engine), "STAGES": STAGES}
 
 
-def _dense(engine: "Engine") -> tuple[int, int]:
+def _dense(engine: EngineState) -> tuple[int, int]:
     return engine.dense.shape[2], engine.layout.looked_up
 
 
-def _per_split(engine: "Engine") -> int:
+def _per_split(engine: EngineState) -> int:
     """Sequences of a part of the batch, a power of two."""
     return 1 << (-(-engine.config.batch_size // engine.splits) - 1).bit_length()

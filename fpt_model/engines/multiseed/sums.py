@@ -13,7 +13,7 @@ Arguments that many kernels here have:
 
     dense (S, splits, dense_size) float32: gets partial sums; o_… is where a tensor begins among all
         weights, of which `dense` leaves out the first `looked_up`
-    keys (S, 2), clock (S,), step: counter-based random bits, see `multiseed.chance`
+    keys (S, 2), clock (S,), step: counter-based random bits, see `gpu.rng`
     begins (G,) int32: the first position of a sequence that is no padding
     tiles (13, L + 1, G, T, D), squares (2, L, G, T, T), sums (2, L, G, T, R), all float16: what the
         chain saved, see `multiseed.saved`
@@ -24,8 +24,16 @@ Arguments that many kernels here have:
 import triton
 import triton.language as tl
 
-from fpt_model.engines.multiseed import chance, layout
-from fpt_model.engines.multiseed.chance import kept, step_key
+from fpt_model.engines.gpu import layout
+from fpt_model.engines.gpu.rng import (
+    KEY_PLACE,
+    KEY_TABLE,
+    LAYER,
+    LAYER_SITES,
+    bits,
+    dropout,
+    step_key,
+)
 from fpt_model.engines.multiseed.saved import (
     DN,
     DN2,
@@ -58,10 +66,6 @@ from fpt_model.engines.multiseed.tiles import (
 )
 
 BLOCK = tl.constexpr(layout.BLOCK)
-LAYER = tl.constexpr(chance.LAYER)
-LAYER_SITES = tl.constexpr(chance.LAYER_SITES)
-KEY_TABLE = tl.constexpr(chance.KEY_TABLE)
-KEY_PLACE = tl.constexpr(chance.KEY_PLACE)
 
 
 @triton.jit
@@ -248,7 +252,7 @@ def key_slopes(
         if RATE > 0:
             first, second = step_key(keys, clock, seed, step)
             site = LAYER + LAYER_SITES * layer + value + KEY_PLACE
-            slopes = slopes * kept(first, second, site, mine, RATE)
+            slopes = dropout(slopes, bits(first, second, site, mine), RATE)
         tl.store(out + layer * shared + tl.where(value == 1, o_places_v, o_places_k) + mine, slopes)
 
 
@@ -299,7 +303,7 @@ def interval_slopes(
     if RATE > 0:
         first, second = step_key(keys, clock, seed, step)
         site = LAYER + LAYER_SITES * layer + value + KEY_TABLE
-        total = total * kept(first, second, site, on_table, RATE)
+        total = dropout(total, bits(first, second, site, on_table), RATE)
     place = tl.where(value == 1, o_intervals_v, o_intervals_k) - looked_up + layer * shared
     out = dense + (seed * tl.num_programs(2) + part).to(tl.int64) * dense_size + place + on_table
     tl.store(out, total, mask=(r < R)[:, None])

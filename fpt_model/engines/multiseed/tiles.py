@@ -7,7 +7,7 @@ import triton
 import triton.language as tl
 from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 
-from fpt_model.engines.multiseed import layout
+from fpt_model.engines.gpu import layout
 
 BLOCK = tl.constexpr(layout.BLOCK)
 QUERY, KEY, VALUE, FIRST, SECOND = (tl.constexpr(n) for n in range(5))  # matrices of a block
@@ -69,7 +69,7 @@ def write(places, values, first, begin, M: tl.constexpr):
 
 
 @triton.jit
-def spared(masks, first, begin, M: tl.constexpr, RATE: tl.constexpr):
+def keep_mask(masks, first, begin, M: tl.constexpr, RATE: tl.constexpr):
     """Factors of a dropout at places that `multiseed.inputs.draw` has drawn, see `read`."""
     return read(masks, first, begin, M).to(tl.float32) * (1 / (1 - RATE))
 

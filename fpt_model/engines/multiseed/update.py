@@ -9,7 +9,7 @@ Arguments that many kernels here have:
 
     model (S, size) float32: all weights, see `multiseed.layout`
     scattered (S, scattered_size) int64: gradients of looked-up tables, in units of 1 / FIXED
-    keys (S, 2), clock (S,), step: counter-based random bits, see `multiseed.chance`
+    keys (S, 2), clock (S,), step: counter-based random bits, see `gpu.rng`
     n_real (S, steps) int32: positions that have a target, by step
     spans (tables, 2) int32: first and last block of elements of each penalised table
 """
@@ -17,8 +17,8 @@ Arguments that many kernels here have:
 import triton
 import triton.language as tl
 
-from fpt_model.engines.multiseed.chance import step_key
-from fpt_model.engines.multiseed.groups import pair_slopes, pairs_of
+from fpt_model.engines.gpu.groups import group_pairs
+from fpt_model.engines.gpu.rng import step_key
 from fpt_model.engines.multiseed.inputs import dropped
 from fpt_model.engines.multiseed.tiles import FIXED, add_whole, in_turn, whole
 
@@ -53,23 +53,15 @@ def group_slopes(
     # gradients are divided by the number of positions in the end, this loss is not
     count = tl.load(n_real + seed * steps + step).to(tl.float32)
 
-    # draw pairs, load their groups and vectors
     key, key2 = step_key(keys, clock, seed, step)
-    p, w = part * PAIRS + tl.arange(0, PAIRS), tl.arange(0, UP)[None, :]
-    there = (p < pairs) & (tl.load(groups + 1) >= 0)
-    u, v = pairs_of(key, key2, p, n_users)
-    same = tl.load(groups + u) == tl.load(groups + v)
-    x = tl.load(model + u[:, None] * UP + w)
-    y = tl.load(model + v[:, None] * UP + w)
-
-    # loss and gradients
-    loss, dx, dy = pair_slopes(x, y, same, there, margin, weight, count)
-
-    # write
+    p = part * PAIRS + tl.arange(0, PAIRS)
+    loss, at_x, at_y, dx, dy, mask = group_pairs(
+        model, groups, key, key2, p, n_users, pairs, margin, weight, count, UP, UP, UP
+    )
     place = seed * tl.num_programs(1) * PAIRS + p
     tl.store(losses + place, loss)
-    add_whole(scattered + u[:, None] * UP + w, dx, there[:, None])
-    add_whole(scattered + v[:, None] * UP + w, dy, there[:, None])
+    add_whole(scattered + at_x, dx, mask)
+    add_whole(scattered + at_y, dy, mask)
 
 
 @triton.jit(do_not_specialize=["step"])

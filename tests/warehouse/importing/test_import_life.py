@@ -9,7 +9,6 @@ import pytest
 from fpt_model.files.written import write_table
 from warehouse.backup import backup, restore
 from warehouse.catalogue import reading, writing
-from warehouse.choosing import Choice
 from warehouse.database import statements
 from warehouse.errors import RefusedError
 from warehouse.expiry import Rule
@@ -21,6 +20,7 @@ from warehouse.pruning import prune, would_go
 from warehouse.publishing import publish_runs
 from warehouse.questions import ask
 from warehouse.recommending import serving_run
+from warehouse.records import Choice
 from warehouse.report.facts import gather
 from warehouse.report.page import page
 from warehouse.saved_queries import sql_of
@@ -197,12 +197,12 @@ def test_ranks_of_an_older_snapshot_are_told_by_their_ids(own, train, publish_sc
         connection.execute(of.format("core.snapshots", "'later' AS snapshot_id"))
         changed = "'later' AS snapshot_id, 'another' AS run_id, 'newer' AS name"
         connection.execute(of.format("mart.imports", changed))
-    assert only_one(own.home, ["", "", "", "", "newer"]).run_id == "another"
+    assert only_one(own.home, Choice(model="newer")).run_id == "another"
     with pytest.raises(
         RefusedError, match=f"of an older snapshot.*Name one by --run: {old.run_id}"
     ):
-        only_one(own.home, ["", "", "", "", "theirs"])
-    assert only_one(own.home, [old.run_id, "", "", "", ""]).run_id == old.run_id
+        only_one(own.home, Choice(model="theirs"))
+    assert only_one(own.home, Choice(run_id=old.run_id)).run_id == old.run_id
 
 
 def test_imports_of_an_earlier_version_know_their_splits(own, publish_scores):
@@ -267,8 +267,8 @@ def test_scores_of_validation_leave_those_of_test_on_the_board(own, train, publi
     assert replaced_by(own.home, replace(first, run_id="new")) == [
         *sorted([(first.run_id, ["test"]), (later.run_id, ["valid"])])
     ]
-    assert only_one(own.home, ["", "", "", "", "theirs"], "test").run_id == first.run_id
-    assert only_one(own.home, ["", "", "", "", "theirs"], "valid").run_id == later.run_id
+    assert only_one(own.home, Choice(model="theirs"), split="test").run_id == first.run_id
+    assert only_one(own.home, Choice(model="theirs"), split="valid").run_id == later.run_id
     with reading(own.home) as connection:
         missing = connection.execute(statements("figures/pairs"), [own.snapshot.snapshot_id])
         assert missing.fetchall() == []

@@ -10,6 +10,7 @@ import pytest
 
 from warehouse.errors import RefusedError
 from warehouse.questions import ask
+from warehouse.records import Choice
 from warehouse.trec import QRELS, RUN, export_ranks, only_one
 
 RANX = """
@@ -22,7 +23,7 @@ print(json.dumps({name: float(value) for name, value in found.items()}))
 
 
 def exported(world, made, folder, protocol="full", depth=1000):
-    of = only_one(world.home, [made.run_id, "", "", "", ""])
+    of = only_one(world.home, Choice(run_id=made.run_id))
     return export_ranks(world.home, of, "test", protocol, folder, depth)
 
 
@@ -147,11 +148,11 @@ def test_what_is_not_there_is_refused(world, give, tmp_path):
     with pytest.raises(RefusedError, match="under uniform_100: expected test under full"):
         exported(world, made, tmp_path, "uniform_100")
     with pytest.raises(RefusedError, match="There are no such ranks: got zzz"):
-        only_one(world.home, ["zzz", "", "", "", ""])
+        only_one(world.home, Choice(run_id="zzz"))
     give(world.lists(world.scores(ties=10**6), 6), "six")
     with pytest.raises(RefusedError, match=r"There are ranks of \d+ that fit.*Name it by --run"):
-        only_one(world.home, ["", "ml-1m", "", "", ""])
-    assert only_one(world.home, ["", "ml-1m", "cold-start", "imported", "SIX"]).model == "six"
+        only_one(world.home, Choice("ml-1m"))
+    assert only_one(world.home, Choice("ml-1m", "cold-start", "SIX"), "imported").model == "six"
 
 
 def test_the_files_take_the_place_of_those_before(world, untied, tmp_path):

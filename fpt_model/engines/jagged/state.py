@@ -1,0 +1,149 @@
+"""All that steps of one training read and write: weights, memory, and where the epoch is.
+
+Letters: B batch, N tokens, T sequence, D width, K columns, H heads, R interval rows, L blocks.
+"""
+
+import torch
+from torch import Tensor
+
+from fpt_model.data.sequences import Sequences
+from fpt_model.engines.gpu.groups import PAIRS_AT_ONCE
+from fpt_model.engines.gpu.layout import aligned
+from fpt_model.engines.gpu.negatives import NegativeIndex
+from fpt_model.engines.gpu.streams import SideStreams
+from fpt_model.engines.jagged.buffers import Buffers
+from fpt_model.engines.jagged.plan import LARGEST, ROWS, Plan, Source
+from fpt_model.engines.jagged.products import Job, Jobs
+from fpt_model.engines.jagged.shapes import ITEMS_AT_ONCE, by_head, head_width
+from fpt_model.engines.jagged.weights import PRODUCTS, Weights
+from fpt_model.model.encoder import Encoder
+
+HALF = torch.float16  # of products: as many digits as TF32; sums are float32
+ROUNDED = 1024
+SPLITS = 8  # partial sums of the items' gradient
+PROGRAMS = 264  # two for each of a GPU's processors: what gradients of weights are split into
+
+
+def rounded(n: int) -> int:
+    """So many tokens, with those that fill up a step."""
+    return aligned(n, ROUNDED)
+
+
+class EngineState:
+    """A model with its optimizer, and all that launches read and write.
+
+    Args:
+        model: on the device; its parameters become views of `weights`.
+        key: (2,) int64, 32 bits each: of everything random.
+        sequences: on the device.
+        groups: (n_users + 1,) int64, -1 while there are none; read at every step.
+        record: (1,) float64, to which every step adds its loss.
+    """
+
+    def __init__(
+        self, model: Encoder, key: Tensor, sequences: Sequences, groups: Tensor, record: Tensor
+    ) -> None:
+        self.model, self.config, self.sequences = model, model.config, sequences
+        self.groups, self.record = groups, record
+        self.device = sequences.items.device
+        self.weights = Weights(model, HALF)
+        self.edges = model.edges.clamp(max=LARGEST).int()
+        self.n_rows = self.config.time_span + 1 + len(self.edges) if self.config.intervals else 0
+        self.source = Source(self.config, sequences)
+        self.keys = key[None].to(self.device)
+        batch = self.config.batch_size
+        self.clock, self.key = self._ints(2), self._ints(3)
+        self.now = self._ints(ROWS, batch + 1).int()
+        self.plan = self.now[None]
+        self.tokens: list[int] = []
+        self.buffers: Buffers | None = None
+        self.ranking: Buffers | None = None
+        self._index_weights()
+        self.negatives = NegativeIndex(sequences) if self.config.loss == "bce" else None
+        self._index_met()
+        self.streams = SideStreams(1, self.device)
+        if self.device.type == "cuda":
+            torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
+
+    def _ints(self, *shape: int) -> Tensor:
+        return torch.zeros(shape, dtype=torch.int64, device=self.device)
+
+    def _index_weights(self) -> None:
+        weights = self.weights
+        self.spans, self.table_of = weights.index_blocks(self.model.penalised(), self.device)
+        self.norms = torch.zeros(len(self.spans), device=self.device)
+        self.block_squares = torch.zeros(len(self.table_of), device=self.device)
+        parts = -(-self.config.group_pairs // PAIRS_AT_ONCE) if self.config.grouped else 0
+        self.group_losses = torch.zeros(parts, device=self.device)
+        self.scattered = self._ints(weights.scattered)
+
+    def _index_met(self) -> None:
+        self.unseen = self.config.exclude_seen and self.config.loss == "softmax"
+        if not self.unseen:
+            self.met = self._ints(1, 1).int()
+            return
+        self.starts, self.n_train = self.sequences.starts.int(), self.sequences.n_train.int()
+        room = aligned(self.sequences.n_items + 1, ITEMS_AT_ONCE)
+        self.met = self._ints(self.config.batch_size, room).int()
+
+    def start_epoch(self, plan: Plan, step: int, before: int) -> None:
+        """Set what steps read: the epoch's plan, its next step, and the steps before that one."""
+        if self.buffers is None or self.buffers.n_tokens < max(plan.tokens):
+            self._allocate(plan)
+        self.plan.copy_(plan.steps)
+        self.tokens = plan.tokens
+        self.clock.copy_(torch.tensor([before, step]))
+
+    def _allocate(self, plan: Plan) -> None:
+        """Memory for the longest step."""
+        capacity = rounded(max(plan.tokens) * 17 // 16)  # other epochs have longer steps
+        capacity = min(capacity, rounded(self.config.batch_size * self.config.max_length))
+        self.buffers = self._new_buffers(capacity, train=True)
+        self.plan = torch.zeros_like(plan.steps, device=self.device)
+        self.jobs = Jobs(self._jobs(self.buffers))
+        raw = self.buffers.tables.numel()
+        self.splits = max(1, PROGRAMS // len(self.jobs.table))
+        self.product_size = self.weights.size - self.weights.o_products + raw
+        self.product_parts = torch.zeros(self.splits, self.product_size, device=self.device)
+
+    def _new_buffers(self, capacity: int, *, train: bool) -> Buffers:
+        items, width = self.sequences.n_items + 1, aligned(self.config.item_width)
+        return Buffers(
+            *(self.config, capacity, aligned(self.n_rows), HALF, self.device),
+            train=train,
+            item_parts=(SPLITS, items, width) if self.config.loss == "softmax" else (1, 1),
+        )
+
+    def _jobs(self, at: Buffers) -> list[Job]:
+        """The gradients of weights that are products over tokens."""
+        config, weights, columns = self.config, self.weights, self.weights.columns
+        jobs = []
+        for layer in range(config.blocks):
+            dk, dv = at.dkv[layer].split(columns, 1)
+            pairs = (
+                *((at.dq[layer], at.normal[layer]), (dk, at.x[layer]), (dv, at.x[layer])),
+                *((at.du[layer], at.y[layer]), (at.dz[layer], at.hidden[layer])),
+            )
+            for part, (left, right) in zip(PRODUCTS, pairs, strict=True):
+                offset = weights.o_product(layer, part) - weights.o_products
+                jobs.append(Job(left[:, : config.width], right, offset, columns))
+            if config.intervals:
+                jobs += self._table_jobs(at, layer)
+        return jobs
+
+    def _table_jobs(self, at: Buffers, layer: int) -> list[Job]:
+        """Gradients of the interval tables as a block saw them; they follow those of matrices."""
+        first = self.weights.size - self.weights.o_products + at.tables[:layer].numel()
+        config = self.config
+        table, width = at.tables[0, 0].numel(), head_width(config)
+        pairs = (at.row_slopes[layer], at.q[layer]), (at.on_rows[layer], at.dsum[layer])
+        return [
+            Job(left, right, first + kind * table + head * width, self.weights.columns)
+            for kind, (lefts, rights) in enumerate(pairs)
+            for head, (left, right) in enumerate(zip(lefts, by_head(config, rights), strict=True))
+        ]
+
+    def buffers_in_use(self) -> Buffers:
+        """What the epoch's steps write to."""
+        assert self.buffers is not None
+        return self.buffers

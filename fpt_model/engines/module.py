@@ -1,0 +1,134 @@
+"""Steps of PyTorch's Adam on the encoder's own parameters, by PyTorch's generators.
+
+Letters: B users of a step, T sequence, I items.
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from fpt_model.data.negatives import NegativeSampler, seed_step
+from fpt_model.data.seen import met_before
+from fpt_model.data.sequences import Windows
+from fpt_model.data.training_windows import examples, random_ends
+from fpt_model.engines.contract import Engine, Moments
+from fpt_model.engines.shared import Training
+from fpt_model.model.losses import group_loss
+
+
+class ModuleEngine(Engine):
+    """How a step's gradients come about is left open."""
+
+    def __init__(self, training: Training) -> None:
+        super().__init__(training)
+        config = self.config
+        self.optimizer = torch.optim.Adam(
+            self.model.parameters(),
+            lr=config.learning_rate,
+            betas=(config.beta1, config.beta2),
+            fused=True,  # one pass
+            capturable=training.rows.device.type == "cuda",
+        )
+        self.order: tuple[int, Tensor] | None = None  # an epoch's, on the device
+
+    @abstractmethod
+    def differentiate(self, windows: Windows, targets: Tensor) -> Tensor:
+        """Leave each parameter's gradient where Adam looks for it; returns the loss.
+
+        Args:
+            windows: of B users, before ids are replaced.
+            targets: (B, T).
+        """
+
+    def train(self) -> None:
+        """See `Engine`: one step."""
+        training = self.training
+        if training.progress.step == 0:
+            training.loss_sum.zero_()
+            training.refresh_groups(lambda: self.weights()["users.weight"])
+        users = self.users_of_step()
+        self.model.train()
+        work = self.work(users)
+        seed_step(training.seed, training.steps_before)
+        work(users)
+        training.progress.step += 1
+
+    def users_of_step(self) -> Tensor:
+        """(B,) places in `training.rows`; an epoch's order goes to the device once."""
+        training, size = self.training, self.config.batch_size
+        epoch = training.progress.epoch
+        if self.order is None or self.order[0] != epoch:
+            self.order = epoch, training.order_of(epoch).to(training.rows.device)
+        first = training.progress.step * size
+        return self.order[1][first : first + size]
+
+    def work(self, _: Tensor, /) -> Callable[[Tensor], object]:
+        """What makes a step for so many users, by what generators are seeded with when it runs."""
+        return self.step_on
+
+    def step_on(self, users: Tensor) -> None:
+        """A step on users (B,), who decide all shapes: nothing here waits for a GPU."""
+        self.training.loss_sum += self.differentiate(*self._windows(users))
+        self.optimizer.step()
+
+    def _windows(self, users: Tensor) -> tuple[Windows, Tensor]:
+        training, length = self.training, self.config.max_length
+        if self.config.windows == "latest":
+            inputs, targets = training.latest
+            return inputs.rows(users), targets[users]
+        last = training.last[users]
+        chance = torch.rand(last.shape, device=last.device, dtype=torch.float64)
+        ends = random_ends(last, length, chance)
+        return examples(self.sequences, training.rows[users], ends, length)
+
+    @cached_property
+    def negatives(self) -> NegativeSampler:
+        """Draws items that are new to a user."""
+        return NegativeSampler(self.sequences)
+
+    @cached_property
+    def longest(self) -> int:
+        """Of all training parts."""
+        return int(self.sequences.n_train.max())
+
+    def met(self, windows: Windows, owners: Tensor, longest: int | None = None) -> Tensor | None:
+        """What a softmax leaves out, of `owners` (B,), whoever else is the user of a window now.
+
+        Returns:
+            (B, T, I + 1) bool, see `met_before`, also for `longest`; None where nothing is.
+        """
+        if not self.config.exclude_seen:
+            return None
+        return met_before(self.sequences, owners, windows.next_places, longest)
+
+    def group_penalty(self) -> Tensor | None:
+        """0 while nobody has a group, None where the loss knows of none."""
+        config, users, groups = self.config, self.model.users, self.training.groups
+        if not (config.group_weight and users is not None):
+            return None
+        pairs = torch.randint(1, len(groups), (2, config.group_pairs), device=groups.device)
+        same = groups[pairs[0]] == groups[pairs[1]]
+        loss = group_loss(users.weight, pairs[0], pairs[1], same, config.group_margin)
+        return torch.where(groups[1] >= 0, config.group_weight * loss, 0.0)
+
+    def moments(self) -> Moments:
+        """See `Engine`."""
+        return {
+            f"{kind}.{name}": value
+            for name, parameter in self.model.named_parameters()
+            for kind, value in self.optimizer.state[parameter].items()
+        }
+
+    def restore(self, moments: Moments) -> None:
+        """See `Engine`."""
+        for name, parameter in self.model.named_parameters():
+            own = self.optimizer.state[parameter]
+            for kind in ("step", "exp_avg", "exp_avg_sq"):
+                value = moments.get(f"{kind}.{name}")
+                if kind in own:  # captured steps know its address
+                    own[kind].copy_(torch.zeros(()) if value is None else value)
+                elif value is not None:
+                    own[kind] = value.to(parameter.device, copy=True)

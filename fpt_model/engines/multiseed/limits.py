@@ -1,0 +1,24 @@
+"""What the kernels on tiles in registers cover; nothing here needs Triton."""
+
+import torch
+
+from fpt_model.config import Config
+from fpt_model.engines.contract import Refusal, needs_of_kernels, refused
+
+MAX_WIDTH, MAX_LENGTH = 128, 64
+
+
+def refuses(config: Config, device: torch.device) -> Refusal | None:
+    """Why this engine can't train that; None if it can."""
+    return refused(
+        *needs_of_kernels(config, device),
+        (config.heads == 1, f"heads {config.heads}", "one head"),
+        (config.loss == "bce", f"loss {config.loss}", "loss bce"),
+        (config.rating_width == 0, f"rating_width {config.rating_width}", "no ratings"),
+        (config.width <= MAX_WIDTH, f"width {config.width}", f"width to {MAX_WIDTH}"),
+        (
+            config.max_length <= MAX_LENGTH,
+            f"max_length {config.max_length}",
+            f"max_length to {MAX_LENGTH}",
+        ),
+    )

@@ -1,0 +1,83 @@
+"""The encoder as it is, differentiated by PyTorch; on a GPU its steps are captured.
+
+Letters: B users of a step, T sequence.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from fpt_model.config import Config
+from fpt_model.data.sequences import Split, Windows
+from fpt_model.data.training_windows import replaced
+from fpt_model.engines.capturing import CapturedSteps, rounded_products
+from fpt_model.engines.contract import Refusal
+from fpt_model.engines.module import ModuleEngine
+from fpt_model.engines.shared import Training
+from fpt_model.evaluation.ranks import Protocol, Ranks, rank
+from fpt_model.evaluation.scorer import scorer
+from fpt_model.model.losses import bce_loss, softmax_loss
+
+
+class Reference(ModuleEngine):
+    """What the other engines are held to."""
+
+    own_passes = False
+
+    def __init__(self, training: Training) -> None:
+        super().__init__(training)
+        on_gpu = training.rows.device.type == "cuda"
+        self.captured = CapturedSteps(self.step_on, self._changing) if on_gpu else None
+
+    def work(self, users: Tensor, /) -> Callable[[Tensor], object]:
+        """See `ModuleEngine`."""
+        if self.captured is None:
+            return self.step_on
+        return self.captured.of(users, self.training.say)
+
+    def _changing(self) -> list[Tensor]:
+        """All that a step changes; Adam's part is there from the first call on."""
+        for parameter in self.model.parameters():
+            moments = self.optimizer.state[parameter]
+            if not moments:
+                moments["step"] = torch.zeros((), device=parameter.device)
+                moments["exp_avg"] = torch.zeros_like(parameter, requires_grad=False)
+                moments["exp_avg_sq"] = torch.zeros_like(parameter, requires_grad=False)
+        moments = [value for own in self.optimizer.state.values() for value in own.values()]
+        parameters = [value.detach() for value in self.model.parameters()]
+        return [*parameters, *moments, self.training.loss_sum]
+
+    def differentiate(self, windows: Windows, targets: Tensor) -> Tensor:
+        """See `ModuleEngine`."""
+        with rounded_products(targets.device):
+            loss = self._loss(windows, targets) + self._penalties()
+            self.optimizer.zero_grad()
+            loss.backward()
+        return loss.detach()
+
+    def _loss(self, windows: Windows, targets: Tensor) -> Tensor:
+        config, model = self.config, self.model
+        features = model(replaced(windows, config, self.sequences))
+        if config.loss == "softmax":
+            met = self.met(windows, windows.users, self.longest)
+            return softmax_loss(model, features, targets, met)
+        negatives = self.negatives.draw(windows.users, tuple(targets.shape))
+        return bce_loss(model, features, targets, negatives)
+
+    def _penalties(self) -> Tensor:
+        """What the loss has besides that of the next items."""
+        norms = torch._foreach_norm(self.model.regularised())
+        loss = self.config.l2 * torch.stack(norms).sum()
+        groups = self.group_penalty()
+        return loss if groups is None else loss + groups
+
+    def rank(self, split: Split, protocols: tuple[Protocol, ...]) -> Ranks:
+        """See `Engine`."""
+        score = scorer(self.model, self.sequences)
+        return rank(score, self.sequences, split, self.config.max_length, protocols)
+
+
+def refuses(_config: Config, _device: torch.device) -> Refusal | None:
+    """It trains all that there is."""
+    return None

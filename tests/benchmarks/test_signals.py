@@ -1,0 +1,35 @@
+"""The models see what was planted and nothing else: the claim that the default world stands for.
+
+Three seeds show differences that are ten times as wide as their intervals; the benchmark has five.
+"""
+
+import importlib
+
+import pytest
+
+from fpt_model.config import VARIANTS
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+SEEDS = range(3)
+SOON = {"patience": 4}  # where nothing is as slow to show as groups are
+
+
+@pytest.fixture
+def signals():
+    return importlib.import_module("signals")
+
+
+@pytest.mark.parametrize(
+    ("planted", "settings"), [("groups", {}), ("gaps", SOON), ("season", SOON)]
+)
+def test_who_sees_the_signal_wins(signals, planted, settings):
+    truths = [truth for truth in signals.TRUTHS if truth.name == planted]
+    rows = signals.measure(truths, SEEDS, "test", signals.SMALL | settings, processes=1)
+    assert [row["holds"] for row in rows] == [True], rows
+
+
+@pytest.mark.parametrize("model", VARIANTS)
+def test_without_a_signal_nobody_beats_popularity(signals, model):
+    truths = [one for one in signals.TRUTHS if (one.name, one.loser) == ("nothing", model)]
+    rows = signals.measure(truths, SEEDS, "test", signals.SMALL | SOON, processes=1)
+    assert [row["holds"] for row in rows] == [True], rows
