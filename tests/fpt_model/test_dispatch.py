@@ -223,7 +223,7 @@ def test_trainings_that_kill_each_process_fail_and_nothing_hangs(jobs_file, star
 @pytest.mark.parametrize("everybody", [False, True])
 def test_a_signal_ends_all_in_time_and_the_same_command_goes_on(everybody, jobs_file, alone, start):
     """SIGTERM to the first process alone, and a Ctrl-C, which reaches every one."""
-    long = {"epochs": 300, "validate_every": 300}
+    long = {"epochs": 100, "validate_every": 100}
     jobs = jobs_file(**long)
     process = start(jobs, 2)
     until_epoch(process, NAMES[0], 3)
@@ -249,7 +249,7 @@ def test_a_signal_ends_all_in_time_and_the_same_command_goes_on(everybody, jobs_
 
 @pytest.mark.slow
 def test_nothing_is_left_of_a_command_that_is_killed(jobs_file, start):
-    process = start(jobs_file(epochs=300, validate_every=300), 2)
+    process = start(jobs_file(epochs=100, validate_every=100), 2)
     until_epoch(process, NAMES[0], 2)
     process.kill()
     assert gone(process.pid)
