@@ -123,13 +123,8 @@ def update(engine: EngineState, at: Buffers, count: int) -> None:
         *(weights.scattered, weights.o_products),
         *(at.item_parts[0].numel(), engine.product_size, engine.splits),
         # rates
-        *(config.l2, config.learning_rate, _log(config.beta1), _log(config.beta2)),
-        *(config.beta1, config.beta2),
+        *(config.l2, config.learning_rate, config.beta1, config.beta2),
         B=batch,
         ITEM_SPLITS=len(at.item_parts) if config.loss == "softmax" else 0,
         BLOCK=BLOCK,
     )
-
-
-def _log(beta: float) -> float:
-    return math.log(beta) if beta else -1e4

@@ -192,7 +192,7 @@ def lay_out(
     # inputs: a part of the columns from each table
     _embed(
         x, flat, offsets[0], items, o_places, t, here, key1, key2, root, place,
-        INPUTS[0], K, POSITIONS, RATE,
+        tl.constexpr(INPUTS[0]), K, POSITIONS, RATE,
     )  # fmt: skip
     for n in tl.static_range(1, len(INPUTS)):
         if INPUTS[n][PER] == TOKEN:
@@ -204,7 +204,7 @@ def lay_out(
         tl.store(numbers[n] + t, ids, mask=here)
         _embed(
             x, flat, offsets[n], ids, o_places, t, here, key1, key2, root, place,
-            INPUTS[n], K, POSITIONS, RATE,
+            tl.constexpr(INPUTS[n]), K, POSITIONS, RATE,
         )  # fmt: skip
 
 
@@ -278,17 +278,17 @@ def embedding_slopes(
 
     # items: mostly different ones
     items = tl.load(numbers[0] + t, mask=here, other=0)
-    of_items = _slopes(dx, t, here, key1, key2, root, INPUTS[0], K, POSITIONS, RATE)
+    of_items = _slopes(dx, t, here, key1, key2, root, tl.constexpr(INPUTS[0]), K, POSITIONS, RATE)
     w = tl.arange(0, INPUTS[0][PADDED])
     mask = here[:, None] & (w < INPUTS[0][WIDTH])[None, :]
     place = offsets[0] + items[:, None] * INPUTS[0][STRIDE] + w[None, :]
     add_whole(scattered, place, of_items, mask)
 
     for n in tl.static_range(1, len(INPUTS)):
-        own = _slopes(dx, t, here, key1, key2, root, INPUTS[n], K, POSITIONS, RATE)
+        own = _slopes(dx, t, here, key1, key2, root, tl.constexpr(INPUTS[n]), K, POSITIONS, RATE)
         if INPUTS[n][PER] == TOKEN:
             ids = tl.load(numbers[n] + t, mask=here, other=0)
-            _by_number(scattered, offsets[n], ids, own, here, INPUTS[n])
+            _by_number(scattered, offsets[n], ids, own, here, tl.constexpr(INPUTS[n]))
         else:
             # one for the whole tile
             w = tl.arange(0, INPUTS[n][PADDED])

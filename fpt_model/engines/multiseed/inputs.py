@@ -313,9 +313,11 @@ def scattered_slopes(
     for n in tl.static_range(1, len(INPUTS)):
         to = scattered + offsets[n]
         if INPUTS[n][PER] == TOKEN:
-            by_number(to, g, ids[n] + sequence * T + first, real, half, M, D, INPUTS[n])
+            by_number(
+                to, g, ids[n] + sequence * T + first, real, half, M, D, tl.constexpr(INPUTS[n])
+            )
         else:
-            by_sequence(to, g, tl.load(ids[n] + sequence), real, D, INPUTS[n])
+            by_sequence(to, g, tl.load(ids[n] + sequence), real, D, tl.constexpr(INPUTS[n]))
 
 
 @triton.jit

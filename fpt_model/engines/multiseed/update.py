@@ -17,6 +17,7 @@ Arguments that many kernels here have:
 import triton
 import triton.language as tl
 
+from fpt_model.engines.gpu.adam import adam_update
 from fpt_model.engines.gpu.groups import group_pairs
 from fpt_model.engines.gpu.rng import step_key
 from fpt_model.engines.multiseed.inputs import dropped
@@ -187,12 +188,7 @@ def adam(
     if table >= 0:
         g += l2 * p / tl.maximum(tl.load(norms + seed * TABLES + table), 1e-30)
 
-    # Adam; a power of a decay by its logarithm
-    m = beta1 * m + (1 - beta1) * g
-    v = beta2 * v + (1 - beta2) * g * g
-    unbiased1 = 1 - tl.exp(count * tl.log(beta1))
-    unbiased2 = 1 - tl.exp(count * tl.log(beta2))
-    p -= rate / unbiased1 * m / (tl.sqrt(v / unbiased2) + 1e-8)
+    p, m, v = adam_update(p, m, v, g, count, rate, beta1, beta2)
 
     # write the weights, their copies for products and the moments
     tl.store(model + wide, p)
