@@ -252,4 +252,4 @@ def test_nothing_is_left_of_a_command_that_is_killed(jobs_file, start):
     process = start(jobs_file(epochs=100, validate_every=100), 2)
     until_epoch(process, NAMES[0], 2)
     process.kill()
-    assert gone(process.pid)
+    assert gone(process.pid, 30.0)
