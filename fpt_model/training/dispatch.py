@@ -22,7 +22,7 @@ from fpt_model.files.finished import RECORD
 from fpt_model.training.expected import expected
 from fpt_model.training.jobs import Job, groups_of
 from fpt_model.training.places import Place
-from fpt_model.training.processes import CONTEXT, start_server
+from fpt_model.training.processes import CONTEXT, start_server, stop_server
 from fpt_model.training.run import Signals, Tell
 from fpt_model.training.sharing import Work, in_line
 from fpt_model.training.worker import ASIDE, BROKEN, ENDED, EVENT, READY, work
@@ -109,6 +109,7 @@ class _Crew:
         self.waiting: list[Work] | None = None  # until the first place is ready
         self.ends: dict[str, float] = {}
         self.broken: list[str] = []
+        self.server: int | None = None
         self.seen: dict[str, tuple[str, int]] = {}  # device and memory by the place's name
 
     @property
@@ -141,6 +142,8 @@ class _Crew:
         for member in self.members:
             member.process.kill()
             member.process.join()
+        if self.server:
+            stop_server(self.server)
 
     def _is_through(self, pipe: Any) -> bool:
         """Hear the last words of one that was told to stop; whether it has."""
@@ -196,7 +199,8 @@ class _Crew:
         assert self.waiting is not None
         return self.waiting
 
-    def _ready(self, member: _Member, device: str, memory: int) -> None:
+    def _ready(self, member: _Member, device: str, memory: int, server: int) -> None:
+        self.server = server
         member.device, member.memory = device, memory
         self.seen[member.place.name] = device, memory
         if self.waiting is None:

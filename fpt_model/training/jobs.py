@@ -166,7 +166,7 @@ class Bench:
     def __init__(self, device: torch.device, tell: Tell, engine: str) -> None:
         self.device, self.tell, self.engine = device, tell, engine
         self._compiled: set[Config] = set()  # other sequences are trained on by the same kernels
-        self._loaded: tuple[Path, Sequences] | None = None
+        self._loaded: dict[Path, Sequences] = {}
 
     def compile(self, path: Path, jobs: Iterable[Job]) -> None:
         """Compile what jobs on a file may need and earlier ones did not."""
@@ -185,10 +185,12 @@ class Bench:
         return _train_and_rank(sequences, group, self.tell, self.engine)
 
     def _sequences(self, path: Path) -> Sequences:
-        if self._loaded is None or self._loaded[0] != path:
-            self._loaded = None
-            self._loaded = path, load(path).to(self.device)
-        return self._loaded[1]
+        """Two files at most are held: groups on either may come in turn."""
+        if path not in self._loaded:
+            for other in list(self._loaded)[:-1]:
+                del self._loaded[other]
+            self._loaded[path] = load(path).to(self.device)
+        return self._loaded[path]
 
 
 def _to_compile(job: Job) -> Iterator[Config]:

@@ -25,7 +25,8 @@ FREE = 0.1  # of a GPU's memory; where others leave less, it is busy
 def work(place: Place, pipe: Connection, engine: str, threads: int | None) -> None:
     """What the process does.
 
-    It says `READY` with the device's name and memory, or `BROKEN` and why. Then it gets jobs, the
+    It says `READY` with the device's name and memory and the server that forked it, or `BROKEN` and
+    why. Then it gets jobs, the
     share of their epochs after which to put them aside, and jobs to compile for. It says `EVENT`
     with each event, and last `ENDED` with what failed, or `ASIDE` with checkpoints kept. SIGTERM
     puts aside what it is at. A Ctrl-C at the terminal is its parent's to pass on.
@@ -43,7 +44,7 @@ def work(place: Place, pipe: Connection, engine: str, threads: int | None) -> No
         except (RuntimeError, ModelError) as error:
             pipe.send((BROKEN, str(error).partition("\n")[0]))
             return
-        pipe.send((READY, name, memory))
+        pipe.send((READY, name, memory, os.getppid()))
         _Worker(pipe, device, engine).work()
 
 
