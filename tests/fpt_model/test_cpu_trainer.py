@@ -1,8 +1,5 @@
 """The hand-written step against the plain one, and its promises: seeds, threads, resuming."""
 
-import copy
-from dataclasses import replace
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -11,7 +8,6 @@ from fpt_model.config import VARIANTS, resolve
 from fpt_model.data.sequences import Windows
 from fpt_model.engines.choose import engine_of
 from fpt_model.engines.cpu import by_item as by_item_module
-from fpt_model.engines.cpu import ranking
 from fpt_model.engines.cpu import training as threaded_module
 from fpt_model.engines.cpu.attention import attention_mask
 from fpt_model.engines.cpu.by_item import by_item
@@ -24,50 +20,12 @@ from fpt_model.engines.cpu.passage import Passage
 from fpt_model.engines.cpu.training import divided
 from fpt_model.engines.cpu.weights import weights_of
 from fpt_model.errors import ModelError
-from fpt_model.evaluation.ranks import rank
-from fpt_model.features import FEATURES
 from fpt_model.model.intervals import interval_rows, scaled_intervals
 from fpt_model.model.losses import bce_loss, softmax_loss
 from fpt_model.training.trainer import trainer_of
 
 CPU = torch.device("cpu")
 SLUGS = [slug for slug in VARIANTS if not refuses(resolve(slug, "paper"), CPU)]
-
-
-def slopes_by_hand(model, windows, upstream, chance=None):
-    """Features and, by name, the slopes of parameters, of one part."""
-    model.zero_grad()
-    weights = weights_of(model, training=chance is not None)
-    with torch.no_grad():
-        passage = Passage(model, weights.detached(), windows, chance)
-        features = passage.forward()
-        slopes = passage.back(upstream.flatten(0, 1).clone(), torch.zeros_like(model.items.weight))
-    pairs = zip(weights.tensors(), slopes.tensors(), strict=True)
-    followed = [pair for pair in pairs if pair[0].requires_grad]
-    torch.autograd.backward(*map(list, zip(*followed, strict=True)))
-    return features.view_as(upstream), {n: p.grad.clone() for n, p in model.named_parameters()}
-
-
-@pytest.mark.parametrize(("heads", "rating_width"), [(1, 0), (2, 6)])
-def test_features_and_slopes_are_those_of_the_plain_model(
-    slug, heads, rating_width, encoder, small_config, random_windows
-):
-    genre_width = 4 * (heads > 1)
-    config = small_config(slug, heads=heads, rating_width=rating_width, genre_width=genre_width)
-    model = encoder(config)
-    windows = random_windows(3, batch=5)
-    if heads > 1:  # looked back at from a later moment
-        windows = replace(windows, asked=windows.times + 9 * (windows.items > 0))
-    features = model(windows)
-    upstream = torch.randn_like(features) * (windows.items > 0)[..., None]
-    model.zero_grad()
-    features.backward(upstream)
-    plain = {name: p.grad.clone() for name, p in model.named_parameters()}
-    found, slopes = slopes_by_hand(model, windows, upstream)
-    real = windows.items > 0
-    torch.testing.assert_close(found[real], features[real].detach())
-    for name, expected in plain.items():
-        torch.testing.assert_close(slopes[name], expected, msg=name)
 
 
 @pytest.mark.parametrize("heads", [1, 2])
@@ -103,33 +61,6 @@ def test_full_windows_have_the_mask_that_others_have(heads):
     full = attention_mask(padded[:1], 5, 3, heads, torch.float32)
     assert full.equal(some[:heads])
     assert not some[heads:].equal(some[:heads])
-
-
-def test_slopes_with_dropout_are_those_of_differences(slug, encoder, small_config, random_windows):
-    model = encoder(small_config(slug, dropout=0.3, heads=2, rating_width=2)).train()
-    windows = random_windows(1, batch=4)
-    upstream = torch.randn(4, 6, model.config.width, dtype=torch.float64)
-    upstream *= (windows.items > 0)[..., None]
-
-    def run():
-        torch.manual_seed(7)  # of the tables' dropout
-        return slopes_by_hand(model, windows, upstream, Chance(0.3, 1, 2))
-
-    _, slopes = run()
-    for number, (name, parameter) in enumerate(model.named_parameters()):
-        torch.manual_seed(number)
-        way = torch.randn_like(parameter)
-        if name in {feature.table for feature in FEATURES}:
-            way[0] = 0
-        sums = []
-        for side in (1e-6, -1e-6):
-            with torch.no_grad():
-                parameter.add_(way, alpha=side)
-            sums.append((run()[0] * upstream).sum())
-            with torch.no_grad():
-                parameter.sub_(way, alpha=side)
-        change = (sums[0] - sums[1]) / 2e-6
-        torch.testing.assert_close((slopes[name] * way).sum(), change, rtol=1e-4, atol=1e-6)
 
 
 def test_chance_keeps_the_share_asked_for_by_its_key():
@@ -320,47 +251,10 @@ def same(one, other) -> bool:
     return all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
-@pytest.mark.parametrize(("loss", "exclude_seen"), [("bce", False), ("softmax", True)])
-def test_a_training_without_dropout_is_that_of_the_plain_trainer(
-    slug, loss, exclude_seen, training_of, monkeypatch
-):
-    """Negatives apart, whose draws differ: every draw is made the first new item."""
-    settings = {"dropout": 0.0, "loss": loss, "exclude_seen": exclude_seen, "rating_width": 4}
-    settings |= {"sse_user": 0.0, "sse_item": 0.0}
-    plain = training_of(slug, "reference", **settings)
-    threaded = training_of(slug, **settings)
-    for trainer in (plain, threaded):
-        trainer.model.double()
-        sampler, draw = trainer.engine.negatives, trainer.engine.negatives.draw
-        monkeypatch.setattr(
-            sampler,
-            "draw",
-            lambda users, shape, chance=None, draw=draw: draw(
-                users, shape, torch.zeros(shape, dtype=torch.float64)
-            ),
-        )
-        finish(trainer)
-    assert plain.progress.epochs[-1]["train_loss"] == pytest.approx(
-        threaded.progress.epochs[-1]["train_loss"], rel=1e-9
-    )
-    for name, expected in plain.weights().items():
-        torch.testing.assert_close(threaded.weights()[name], expected, msg=name)
-
-
 def test_the_number_of_threads_changes_no_bit(slug, training_of):
     alone, beside = training_of(slug), training_of(slug)
     beside.engine.threads = 3
     assert same(finish(alone), finish(beside))
-
-
-def test_a_training_goes_on_to_the_same_bits(slug, training_of):
-    whole, first, second = (training_of(slug, epochs=3, rating_width=3) for _ in range(3))
-    for _ in range(whole.steps):
-        first.step()
-    first.end_epoch()
-    first.step()
-    second.restore(copy.deepcopy(first.state()))
-    assert same(finish(whole), finish(second))
 
 
 def test_seeds_differ(slug, training_of):
@@ -385,24 +279,6 @@ def test_parts_are_of_like_length_and_have_everybody_once(random_windows, small_
     assert sorted(shown) == sorted(expected)
     assert all((part.targets == part.windows.items + 1).all() for part in parts)
     assert all((part.owners == part.windows.users + 100).all() for part in parts)
-
-
-@pytest.mark.parametrize("protocols", [("uniform_100",), ("uniform_100", "full")])
-@pytest.mark.parametrize("batch", [5, 64])
-def test_ranks_are_the_plain_ones(slug, protocols, batch, training_of, monkeypatch):
-    monkeypatch.setattr(ranking, "USERS", batch)
-    trainer = training_of(slug)
-    model, sequences = trainer.model.double().eval(), trainer.sequences
-
-    def score(windows):  # users without training included, who are ranked by others otherwise
-        return model.score_all(model(windows, latest=1)[:, -1])
-
-    found = ranking.rank(model, sequences, "valid", protocols)
-    plain = rank(score, sequences, "valid", 8, protocols)
-    assert found.users.equal(plain.users)
-    for protocol in protocols:
-        assert found.ranks[protocol].equal(plain.ranks[protocol])
-        assert found.n_candidates[protocol].equal(plain.n_candidates[protocol])
 
 
 def test_a_score_that_is_no_number_is_refused(training_of):

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -89,6 +89,21 @@ SWITCHES: dict[str, tuple[Any, ...]] = {
     "beta2": (0.98, 0.9),
     "l2": (0.01, 0.0),
 }
+EVERYTHING = {  # at once; a head is no power of two wide
+    "item_width": 10,
+    "overflow_rows": 3,
+    "week_width": 4,
+    "rating_width": 2,
+    "blocks": 2,
+    "heads": 2,
+    "max_length": 20,
+    "sse_user": 0.6,
+    "sse_item": 0.4,
+    "time_reference": "query",
+    "windows": "random",
+    "loss": "softmax",
+    "exclude_seen": True,
+}
 IRRELEVANT = {
     "model": "a name of settings, which are drawn one by one",
     "preset": "likewise",
@@ -120,6 +135,18 @@ def configs(name: str) -> st.SearchStrategy[Config]:
     drawn |= {switch: st.just(value) for switch, value in FIXED.get(name, {}).items()}
     book = dict.fromkeys(BOOK, 99)
     return st.fixed_dictionaries(drawn).map(lambda own: Config("drawn", "drawn", **own, **book))
+
+
+def usual(name: str, **changes: Any) -> Config:
+    """The first value of each switch, some of them changed."""
+    first = {switch: values[0] for switch, values in SWITCHES.items()}
+    own = first | FIXED.get(name, {}) | changes
+    return Config("drawn", "drawn", **own, **dict.fromkeys(BOOK, 99))
+
+
+def everything(name: str) -> Config:
+    """All that an engine has, at once."""
+    return usual(name, **EVERYTHING | FIXED.get(name, {}))
 
 
 def profile(examples: int) -> Callable:
@@ -643,7 +670,8 @@ def compare(engine: Engine, shadow: Shadow) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_step_is_the_encoders(name, sequences):
-    @profile({"multiseed": 2, "jagged": 3}.get(name, 8))
+    @profile(2 if name in KERNELS else 8)
+    @example(config=everything(name))
     @given(config=configs(name))
     def hold(config: Config) -> None:
         check_gradients(name, config, sequences)
@@ -736,7 +764,9 @@ def test_it_goes_on_from_a_state_to_the_same_bits(name, sequences):
 def test_it_is_held_to_many_settings(check, name, sequences):
     more = {"steps": st.integers(1, 3)} if check is check_resumption else {}
 
-    @profile(8 if name in KERNELS else 60)
+    few = 1 if check is check_resumption else 4
+
+    @profile(few if name in KERNELS else 40)
     @given(config=configs(name), **more)
     def hold(config: Config, **more: int) -> None:
         check(name, config, sequences, **more)
@@ -791,13 +821,6 @@ def test_an_engine_covers_all_but_what_is_fixed_here(name, monkeypatch):
             fixed = FIXED.get(name, {}).get(switch, value)
             assert (refusal is None) == (value == fixed), f"{switch} {value}: {refusal}"
             assert refusal is None or str(value) in refusal.got
-
-
-def usual(name: str, **changes: Any) -> Config:
-    """The first value of each switch, some of them changed."""
-    first = {switch: values[0] for switch, values in SWITCHES.items()}
-    own = first | FIXED.get(name, {}) | changes
-    return Config("drawn", "drawn", **own, **dict.fromkeys(BOOK, 99))
 
 
 @pytest.mark.slow

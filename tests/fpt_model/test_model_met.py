@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from fpt_model.data.seen import met_before
 from fpt_model.data.sequences import load
 from fpt_model.data.training_windows import examples
-from fpt_model.training.trainer import trainer_of
 
 N_ITEMS = 6
 
@@ -47,22 +46,3 @@ def test_a_window_knows_what_its_targets_follow(history, length, end, user, writ
             number = end - length + place + 1  # of the target in the history
             assert history[number] == target
             assert set(torch.nonzero(met[place]).flatten().tolist()) == set(history[:number])
-
-
-def test_negatives_and_rivals_are_those_of_the_windows_owner(
-    learnable_rows, make_sequences, small_config, monkeypatch
-):
-    """Whoever lends a window their vector (`sse_user`) lends nothing else."""
-    config = small_config("sse_pt", sse_user=0.9)
-    trainer = trainer_of(config, 0, make_sequences(learnable_rows, 30), "cpu")
-    asked: list[int] = []
-    draw = trainer.engine.negatives.draw
-
-    def remember(users, shape, chance=None):
-        asked.extend(users.tolist())
-        return draw(users, shape, chance)
-
-    monkeypatch.setattr(trainer.engine.negatives, "draw", remember)
-    trainer.step()
-    chosen = trainer.training.order_of(trainer.progress.epoch)[: config.batch_size]
-    assert sorted(asked) == sorted((trainer.training.rows[chosen] + 1).tolist())

@@ -12,8 +12,7 @@ pytest.importorskip("triton", reason="Triton has no build for this platform")
 
 from fpt_model.data.sequences import load
 from fpt_model.engines.multiseed import state
-from fpt_model.files.checkpoints import read, write
-from fpt_model.training.trainer import Trainer, trainer_of, trainers_of
+from fpt_model.training.trainer import Trainer, trainers_of
 
 pytestmark = pytest.mark.slow  # the interpreter takes seconds a step
 
@@ -58,43 +57,12 @@ def test_it_learns_and_repeats_itself_to_the_bit(group, windows):
     assert int(first[0].training.groups.max()) > 0  # the groups are there
 
 
-def test_a_checkpoint_goes_on_to_the_same_weights(group, tmp_path):
-    whole, part, resumed = group([3]), group([3]), group([3])
-    run(whole, 2)
-    run(part, 1)
-    write(tmp_path / "state.safetensors", part[0].state())
-    resumed[0].restore(read(tmp_path / "state.safetensors"))
-    run(resumed, 1)
-    assert same(whole[0].weights(), resumed[0].weights())
-
-
 def test_a_checkpoint_brings_its_groups(group):
     """They are made every few epochs, and the loss of every step asks for them."""
     (saved,), resumed = group([3]), group([3])
     saved.training.groups[1:] = torch.arange(len(saved.training.groups) - 1) % 3
     resumed[0].restore(saved.state())
     assert torch.equal(resumed[0].engine.kernels.groups[0].long(), saved.training.groups)
-
-
-def test_its_checkpoints_are_the_plain_trainers(group):
-    fused = group([3])
-    run(fused, 1)
-    plain = trainer_of(fused[0].config, 3, fused[0].sequences)
-    plain.restore(fused[0].state())
-    assert same(plain.weights(), fused[0].weights())
-    plain.step()
-    back = group([3])
-    plain.progress.step = plain.steps
-    plain.end_epoch()
-    back[0].restore(plain.state())
-    assert same(plain.weights(), back[0].weights())
-
-
-def test_both_start_from_the_same_weights_and_validate_alike(group):
-    fused = group([3])
-    plain = trainer_of(fused[0].config, 3, fused[0].sequences)
-    assert same(plain.weights(), fused[0].weights())
-    assert fused[0]._validate() == pytest.approx(plain._validate())
 
 
 def test_chosen_weights_rank_as_when_they_were_chosen(group):
