@@ -25,9 +25,10 @@ def refuse_unfit(place: Home, wanted: Sequence[Training]) -> None:
         if rules.comes_again:
             what = 'With `repeats = "all"`, items that a user has had must stay candidates'
             _refuse(ours, "exclude_seen", False, what)
-    for one in wanted:
-        if one.config.genre_width and not names_genres(one.snapshot.sequences):
-            _refuse([one.config.to_dict()], "genre_width", 0, "There are no genres to learn from")
+    for snapshot in {one.snapshot.snapshot_id: one.snapshot for one in wanted}.values():
+        ours = [one.config.to_dict() for one in wanted if one.snapshot is snapshot]
+        if not names_genres(snapshot.sequences):
+            _refuse(ours, "genre_width", 0, "There are no genres to learn from")
 
 
 def _refuse(asked: Sequence[dict[str, Setting]], name: str, fitting: Setting, what: str) -> None:
