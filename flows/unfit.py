@@ -25,9 +25,9 @@ def refuse_unfit(place: Home, wanted: Sequence[Training]) -> None:
         if rules.comes_again:
             what = 'With `repeats = "all"`, items that a user has had must stay candidates'
             _refuse(ours, "exclude_seen", False, what)
-    for snapshot in {one.snapshot.snapshot_id: one.snapshot for one in wanted}.values():
-        ours = [one.config.to_dict() for one in wanted if one.snapshot is snapshot]
-        if not names_genres(snapshot.sequences):
+    for one in wanted:
+        ours = [one.config.to_dict()]
+        if ours[0].get("genre_width") and not names_genres(one.snapshot.sequences):
             _refuse(ours, "genre_width", 0, "There are no genres to learn from")
 
 
