@@ -47,7 +47,11 @@ def main() -> int:
         return 0
     if asked.before is None:
         parser.error("--before: a checkout to compare with")
-    slower = [name for name in chosen(asked.only) if not holds(name, asked)]
+    here = Path(__file__).parents[1]
+    sides = {name: Side(root, asked) for name, root in (("before", asked.before), ("now", here))}
+    slower = [name for name in chosen(asked.only) if not holds(name, sides, asked)]
+    for side in sides.values():
+        side.process.communicate()
     print("slower: " + ", ".join(slower) if slower else "none is slower")
     return int(bool(slower))
 
@@ -58,18 +62,15 @@ def chosen(part: str) -> list[str]:
     return [name for name, case in CASES.items() if part in name and case[3] in there]
 
 
-def holds(name: str, asked: argparse.Namespace) -> bool:
+def holds(name: str, sides: "dict[str, Side]", asked: argparse.Namespace) -> bool:
     """Whether a case takes no longer than before, within the margin."""
-    here = Path(__file__).parents[1]
-    sides = {side: Side(root, asked) for side, root in (("before", asked.before), ("now", here))}
     for side in sides.values():
-        side.ask(name)
-    took: dict[str, list[float]] = {side: [] for side in sides}
+        side.tell(name)
+    took = {word: side.answer() for word, side in sides.items()}
     for number in range(asked.rounds):
-        for side in list(sides)[:: 1 if number % 2 else -1]:
-            took[side] += sides[side].ask("go")
-    for side in sides.values():
-        side.process.communicate()
+        for word in list(sides)[:: 1 if number % 2 else -1]:
+            sides[word].tell("go")
+            took[word] += sides[word].answer()
     before, now = (quantiles(took[side], n=4)[0] * 1e6 for side in ("before", "now"))
     print(f"{name:24} before {before:9.1f} µs a step, now {now:9.1f}, {now / before - 1:+.1%}")
     return now <= before * (1 + asked.margin)
@@ -86,11 +87,14 @@ class Side:
             env=os.environ | {"PYTHONPATH": str(root.resolve())},
         )  # fmt: skip
 
-    def ask(self, words: str) -> list[float]:
+    def tell(self, words: str) -> None:
         """A case is made ready, or timed."""
         assert self.process.stdin is not None
-        assert self.process.stdout is not None
         print(words, file=self.process.stdin, flush=True)
+
+    def answer(self) -> list[float]:
+        """Seconds of steps; none when a case is ready."""
+        assert self.process.stdout is not None
         answer = self.process.stdout.readline()
         if not answer:
             raise SystemExit(f"The process of {self.root} ended")
@@ -98,16 +102,19 @@ class Side:
 
 
 def work(sequences: Path) -> None:
-    """Time the case that the first line names, whenever another line comes."""
+    """Make the case ready that a line names; time it when a line says so."""
     import fpt_model
 
     assert Path(fpt_model.__path__[0]).parent == Path.cwd(), "not the checkout's own code"
-    model, settings, seeds, device, epochs = CASES[input()]
-    trainings = Trainings(model, load(sequences, device), settings, seeds)
-    trainings.seconds(WARM if device == "cuda" else 1)
-    print([], flush=True)
-    for _ in sys.stdin:
-        if device == "cuda":
+    trainings, epochs, found = None, 0, list[float]()
+    for line in sys.stdin:
+        if line.strip() in CASES:
+            del trainings  # its memory is the next one's
+            model, settings, seeds, device, epochs = CASES[line.strip()]
+            trainings = Trainings(model, load(sequences, device), settings, seeds)
+            trainings.seconds(WARM if device == "cuda" else 1)
+            found = []
+        elif device == "cuda":
             found = [one / trainings.steps for one in trainings.seconds(epochs)]
         else:
             found = trainings.seconds_of_steps()

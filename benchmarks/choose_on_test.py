@@ -10,21 +10,20 @@ there already is not done again.
 """
 
 import argparse
-import hashlib
-import json
-import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
+from harness import write_json
+from timing import as_our_command
 
 from fpt_model.data.sequences import load
 from fpt_model.engines.choose import device_of, engine_of
 from fpt_model.evaluation.metrics import ndcg
 from fpt_model.evaluation.ranks import Ranks
+from fpt_model.files.written import write_table
 from fpt_model.training.jobs import Job, read_jobs
 from fpt_model.training.trainer import Trainer, trainers_of
 
@@ -61,13 +60,9 @@ class Watched:
             }
         )
         self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / "ranks.parquet"
-        pq.write_table(table, path, compression="zstd")
-        checksum = hashlib.sha256(path.read_bytes()).hexdigest()
-        (self.folder / f"{path.name}.sha256").write_text(f"{checksum}  {path.name}\n")
-        progress = self.trainer.progress
-        chosen = {"on_test": self.epoch, "on_validation": progress.best_epoch}
-        (self.folder / "chosen.json").write_text(json.dumps(chosen | {"test_ndcg_10": self.best}))
+        write_table(self.folder / "ranks.parquet", table)
+        chosen = {"on_test": self.epoch, "on_validation": self.trainer.progress.best_epoch}
+        write_json(self.folder / "chosen.json", chosen | {"test_ndcg_10": self.best})
 
 
 def main() -> None:
@@ -75,13 +70,11 @@ def main() -> None:
     parser.add_argument("--jobs", type=Path, required=True)
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     asked = parser.parse_args()
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True)
-    torch.utils.deterministic.fill_uninitialized_memory = False
     missing = [one for one in read_jobs(asked.jobs) if not (one.output / "chosen.json").exists()]
     device = device_of(asked.device)
-    for config in dict.fromkeys(job.config for job in missing):
-        train([job for job in missing if job.config == config], device)
+    with as_our_command():
+        for config in dict.fromkeys(job.config for job in missing):
+            train([job for job in missing if job.config == config], device)
 
 
 def train(jobs: Sequence[Job], device: torch.device) -> None:

@@ -34,8 +34,9 @@ import threading
 import time
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -239,6 +240,33 @@ class Place:
         """End what it started."""
         for served in (*self.drivers.values(), self.reader):
             served.end()
+
+
+class Typed(Place):
+    """The same with the real command line, Prefect and all."""
+
+    def do(
+        self,
+        scenario: Scenario,  # noqa: ARG002 - there is one
+        environment: dict[str, str] | None = None,
+        kill_after: float | None = None,
+    ) -> tuple[int, float]:
+        """Run `fpt run`, whatever the scenario; exit status and seconds."""
+        words = ("--dataset", "ml-1m", "--source", self.archive, "--retention", "cold-start")
+        command = [FPT, "run", *words, "--model", "sasrec", "--home", self.home]
+        there = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "FPT_"))}
+        there |= {"PREFECT_HOME": str(self.folder / "prefect"), "PYTHONPATH": str(HERE.parent)}
+        began = time.monotonic()
+        with self.log.open("a") as log:
+            process = subprocess.Popen(
+                list(map(str, command)), stdout=log, stderr=log, env=there | (environment or {})
+            )
+            try:
+                process.wait(HANG_SECONDS if kill_after is None else kill_after)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        return process.returncode, time.monotonic() - began
 
 
 def scenarios(archive: Path, models: Sequence[str]) -> list[Scenario]:
@@ -573,50 +601,13 @@ def _side_by_side(works: Sequence[Callable[[], None]]) -> None:
         raise errors[0]
 
 
-def typed(folder: Path, faults: Iterator[Fault], count: int, report: Report) -> None:
-    """The same with the real command line, Prefect and all."""
-    place = Place(folder / "typed", folder / "small.zip")
-    options = ("run", "--dataset", "ml-1m", "--source", place.archive, "--retention", "cold-start")
-    command = [FPT, *options, "--model", "sasrec", "--home", place.home]
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "FPT_"))}
-    environment |= {"PREFECT_HOME": str(place.folder / "prefect"), "PYTHONPATH": str(HERE.parent)}
-
-    def run(more: dict[str, str], kill_after: float | None = None) -> tuple[int, float]:
-        began = time.monotonic()
-        with place.log.open("a") as log:
-            process = subprocess.Popen(
-                list(map(str, command)), stdout=log, stderr=log, env=environment | more
-            )
-            try:
-                process.wait(HANG_SECONDS if kill_after is None else kill_after)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-        return process.returncode, time.monotonic() - began
-
-    status, seconds = run({})
-    if status:
-        raise RuntimeError(place.log.read_text()[-3000:])
-    wanted = content_of(place.home)
-    for _, fault in zip(range(count), faults, strict=False):
-        place.fresh("nothing")
-        place.read()
-        if fault.place:
-            run({"FPT_FAULT": f"{fault.place}:{fault.kind}:{fault.number}"})
-        else:
-            run({}, fault.share * seconds)
-        again, _ = run({})
-        place.reader.tell("")
-        read = place.reader.answer()
-        report.faults += 1
-        report.kills += not fault.place
-        report.reads += read["reads"]
-        found = difference(wanted, content_of(place.home))
-        report.add(f"typed {fault}", "torn", read["torn"])
-        if again:
-            report.add(f"typed {fault}", "failed reruns", [place.log.read_text()[-700:]])
-        for kind in ("lost", "double", "other", "garbage"):
-            report.add(f"typed {fault}", kind, getattr(found, kind))
+def typed(folder: Path, faults: Callable[[Seen], Iterable[Fault]], report: Report) -> None:
+    """Let faults happen to the real command line."""
+    place = Typed(folder / "typed", folder / "small.zip")
+    scenario = Scenario("typed run", "", "", lambda _: {}, _nothing)
+    whole = undisturbed(place, scenario)
+    for fault in faults(whole):
+        disturb(place, scenario, whole, fault, report, threading.Lock())
     place.end()
 
 
@@ -668,7 +659,7 @@ def main() -> None:
         )
         places = {name for one in seen.values() for name in one.places}
         if asked.typed:
-            typed(folder, _typed(seen["run"], rng), asked.typed, report)
+            typed(folder, lambda whole: islice(_typed(whole, rng), asked.typed), report)
     finally:
         if asked.keep is None:
             shutil.rmtree(folder, ignore_errors=True)
@@ -687,9 +678,9 @@ def _those(faults: list[Fault], only: Sequence[str]) -> list[Fault]:
 def _typed(seen: Seen, rng: random.Random) -> Iterator[Fault]:
     """By turns a kill at some instant, and a place."""
     while True:
-        yield Fault("run", share=rng.uniform(0, EVEN_LATER))
+        yield Fault("typed run", share=rng.uniform(0, EVEN_LATER))
         place = rng.choice(sorted(seen.places))
-        yield Fault("run", place, rng.choice(KINDS), rng.randint(1, seen.places[place]))
+        yield Fault("typed run", place, rng.choice(KINDS), rng.randint(1, seen.places[place]))
 
 
 if __name__ == "__main__":

@@ -87,8 +87,8 @@ def settings(asked: argparse.Namespace) -> Config:
 def shares(asked: argparse.Namespace) -> dict[str, range]:
     """Seeds of each process: all of an engine, a share of them for each worker of the reference."""
     workers = min(asked.workers, asked.seeds)
-    plain = {f"{REFERENCE}-{n}": range(n, asked.seeds, workers) for n in range(workers)}
-    return {engine: range(asked.seeds) for engine in asked.engine} | plain
+    slow = {f"{REFERENCE}-{n}": range(n, asked.seeds, workers) for n in range(workers)}
+    return {engine: range(asked.seeds) for engine in asked.engine} | slow
 
 
 def output(side: str, seed: int) -> str:
@@ -161,13 +161,13 @@ def events(asked: argparse.Namespace, side: str) -> list[Row]:
 
 def judged(asked: argparse.Namespace, config: Config, engine: str) -> Row:
     """A row of the results."""
-    ours, plain = (
+    ours, reference = (
         [record(asked.folder / output(side, seed)) for seed in range(asked.seeds)]
         for side in (engine, REFERENCE)
     )
     best = {
         side: [round(one["valid_ndcg_10"], 6) for one in found]
-        for side, found in (("fast", ours), ("plain", plain))
+        for side, found in (("fast", ours), (REFERENCE, reference))
     }
     (used,) = {e["engine"] for e in events(asked, engine) if e["event"] == "start"}
     sizes = "large" if asked.large else "paper"
@@ -177,7 +177,7 @@ def judged(asked: argparse.Namespace, config: Config, engine: str) -> Row:
         "settings": config.to_dict(),
         "seeds": list(range(asked.seeds)),
         **best,
-        **equivalence([a - b for a, b in zip(best["fast"], best["plain"], strict=True)]),
+        **equivalence([a - b for a, b in zip(best["fast"], best[REFERENCE], strict=True)]),
         **{name: ours[0][name] for name in ("snapshot_id", "code_version", "device", "versions")},
         "date": datetime.now(UTC).date().isoformat(),
         "command": command(),
@@ -197,8 +197,8 @@ def equivalence(differences: Sequence[float], margin: float = MARGIN) -> Row:
 
 def show(row: Row) -> None:
     print(f"{row['name']} beside the reference, {row['device']}: validation NDCG@10")
-    for seed, fast, plain in zip(row["seeds"], row["fast"], row["plain"], strict=True):
-        print(f"seed {seed:2}  {fast:.4f}  {plain:.4f}  {fast - plain:+.4f}")
+    for seed, fast, other in zip(row["seeds"], row["fast"], row[REFERENCE], strict=True):
+        print(f"seed {seed:2}  {fast:.4f}  {other:.4f}  {fast - other:+.4f}")
     low, high = row["interval_90"]
     verdict = "equivalent" if row["equivalent"] else "not shown to be equivalent"
     print(f"mean difference {row['difference']:+.4f}, 90 % interval {low:+.4f} to {high:+.4f}")

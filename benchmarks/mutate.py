@@ -94,29 +94,18 @@ def _short(text: str) -> str:
 
 # Python
 
+# how it is written, and what comes in its place
 COMPARISONS: dict[type[ast.cmpop], tuple[str, ...]] = {
-    ast.Lt: ("<=", ">="),
-    ast.LtE: ("<", ">"),
-    ast.Gt: (">=", "<="),
-    ast.GtE: (">", "<"),
-    ast.Eq: ("!=",),
-    ast.NotEq: ("==",),
-    ast.In: ("not in",),
-    ast.NotIn: ("in",),
-    ast.Is: ("is not",),
-    ast.IsNot: ("is",),
-}
-SIGNS: dict[type[ast.cmpop], str] = {
-    ast.Lt: "<",
-    ast.LtE: "<=",
-    ast.Gt: ">",
-    ast.GtE: ">=",
-    ast.Eq: "==",
-    ast.NotEq: "!=",
-    ast.In: "in",
-    ast.NotIn: "not in",
-    ast.Is: "is",
-    ast.IsNot: "is not",
+    ast.Lt: ("<", "<=", ">="),
+    ast.LtE: ("<=", "<", ">"),
+    ast.Gt: (">", ">=", "<="),
+    ast.GtE: (">=", ">", "<"),
+    ast.Eq: ("==", "!="),
+    ast.NotEq: ("!=", "=="),
+    ast.In: ("in", "not in"),
+    ast.NotIn: ("not in", "in"),
+    ast.Is: ("is", "is not"),
+    ast.IsNot: ("is not", "is"),
 }
 ARITHMETIC: dict[type[ast.operator], tuple[str, str]] = {
     ast.Add: ("+", "-"),
@@ -232,8 +221,9 @@ def _of_expression(node: ast.AST, places: _Places) -> Iterator[Change]:  # noqa:
     match node:
         case ast.Compare(left=left, ops=ops, comparators=comparators):
             for (one, other), op in zip(pairwise([left, *comparators]), ops, strict=True):
-                for new in COMPARISONS[type(op)]:
-                    yield places.between(one, other, SIGNS[type(op)], new)
+                old, *others = COMPARISONS[type(op)]
+                for new in others:
+                    yield places.between(one, other, old, new)
         case ast.BoolOp(op=op, values=values):
             old, new = ("and", "or") if isinstance(op, ast.And) else ("or", "and")
             yield places.between(values[0], values[1], old, new)
@@ -322,66 +312,18 @@ TOKEN = re.compile(
     r"""|<>|<=|>=|::|!=|==|\*\*|//|\|\||[^\s\w]""",
     re.DOTALL,
 )
-SIGN = {
-    "<": ("<=", ">="),
-    "<=": ("<", ">"),
-    ">": (">=", "<="),
-    ">=": (">", "<"),
-    "=": ("<>",),
-    "<>": ("=",),
-    "+": ("-",),
-    "-": ("+",),
-    "*": ("/",),
-    "/": ("*",),
-    "//": ("/",),
-    "**": ("*",),
-    "||": ("-",),
-}
-WORD = {
-    "AND": ("OR",),
-    "OR": ("AND",),
-    "NOT": ("",),
-    "DESC": ("",),
-    "DISTINCT": ("",),
-    "LEFT": ("",),
-    "JOIN": ("LEFT JOIN",),
-    "ANTI": ("SEMI",),
-    "SEMI": ("ANTI",),
-    "ALL": (),
-    "CROSS": (),
-    "sum": ("avg", "max"),
-    "avg": ("sum", "max"),
-    "count": (),
-    "min": ("max",),
-    "max": ("min",),
-    "bool_and": ("bool_or",),
-    "bool_or": ("bool_and",),
-    "stddev_samp": ("stddev_pop",),
-    "var_samp": ("var_pop",),
-    "least": ("greatest",),
-    "greatest": ("least",),
-    "sqrt": ("",),
-    "abs": ("",),
-    "nullif": ("coalesce",),
-    "row_number": ("rank",),
-    "log2": ("ln",),
-    "recall": ("ndcg",),
-    "ndcg": ("recall",),
-    "mrr": ("ndcg",),
-    "recall_10": ("ndcg_10",),
-    "ndcg_10": ("recall_10",),
-    "valid": ("test",),
-    "user_id": ("item_id",),
-    "item_id": ("user_id",),
-    "model": ("baseline",),
-    "baseline": ("model",),
-    "a": ("b",),
-    "b": ("a",),
-    "above": ("below",),
-    "below": ("above",),
-    "lowest": ("highest",),
-    "highest": ("lowest",),
-}
+SIGN = {"=": ("<>",), "<>": ("=",), "+": ("-",), "-": ("+",), "*": ("/",), "/": ("*",)}
+SIGN |= {"<": ("<=", ">="), "<=": ("<", ">"), ">": (">=", "<="), ">=": (">", "<")}
+SIGN |= {"//": ("/",), "**": ("*",), "||": ("-",)}
+PAIRS = "AND OR, ANTI SEMI, min max, bool_and bool_or, least greatest, recall ndcg, above below"
+PAIRS += ", recall_10 ndcg_10, user_id item_id, model baseline, a b, lowest highest"
+ONE_WAY = "stddev_samp stddev_pop, var_samp var_pop, nullif coalesce, row_number rank, log2 ln"
+ONE_WAY += ", mrr ndcg, valid test"
+WORD: dict[str, tuple[str, ...]] = {"sum": ("avg", "max"), "avg": ("sum", "max")}
+WORD |= {"JOIN": ("LEFT JOIN",)}
+WORD |= dict.fromkeys(("NOT", "DESC", "DISTINCT", "LEFT", "sqrt", "abs"), ("",))
+WORD |= {old: (new,) for old, new in map(str.split, f"{PAIRS}, {ONE_WAY}".split(","))}
+WORD |= {old: (new,) for new, old in map(str.split, PAIRS.split(","))}
 NAMES = {"valid", "user_id", "item_id", "model", "baseline", "lowest", "highest", "mrr"}
 NAMES |= {"recall", "ndcg", "recall_10", "ndcg_10"}
 CLAUSE = {"WHERE", "QUALIFY", "HAVING", "FILTER"}

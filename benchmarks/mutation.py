@@ -185,8 +185,6 @@ def _preload(chosen: Sequence[Mutant]) -> None:
     import polars as pl  # noqa: F401
     import pytest  # noqa: F401
 
-    if any(one.path.startswith("expectations") for one in chosen):
-        pass
     if any(one.path.startswith("fpt_model") for one in chosen):
         import torch  # noqa: F401
     phases = (hypothesis.Phase.explicit, hypothesis.Phase.generate)  # nothing is made smaller

@@ -7,8 +7,9 @@ from expectations.vocabulary import (
     Suite,
     between,
     contract,
-    in_set,
+    in_order_of,
     no_rows,
+    of_load,
     row_count,
     unique,
 )
@@ -31,24 +32,11 @@ def keys(facts: Facts, table: str, columns: Mapping[str, str]) -> Suite:
         [
             row_count(None, reason="Every load has some."),
             *contract(table, columns),
-            in_set(
-                "load_id",
-                [facts.load_id],
-                reason="Staging holds one load; rows of another are a mix.",
-            ),
+            of_load(facts),
             between(number, 1, MAX_ID, reason="Prepared tables hold them in 32 bits."),
             unique(number, reason="A number of two ids would make one of them."),
             unique(key, reason="An id of two numbers would cut a history in two."),
-            no_rows(
-                f"{number} in the order of {key}",
-                f"""
-                SELECT * FROM (
-                    SELECT {number}, {key}, lag({key}) OVER (ORDER BY {number}, {key}) AS before
-                    FROM batch
-                ) WHERE {key} < before
-                """,
-                reason="Numbers follow from the data alone, so that a rerun gives the same.",
-            ),
+            in_order_of(number, key),
             no_rows(
                 f"{number} of raw.ratings known",
                 f"""

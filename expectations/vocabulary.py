@@ -13,6 +13,7 @@ import great_expectations.expectations as gxe
 from great_expectations.compatibility.pydantic import PrivateAttr
 from great_expectations.expectations.expectation import BatchExpectation, Expectation
 
+from expectations.facts import Facts
 from expectations.outcome import Severity
 from expectations.prefetch import Rows, prefetched
 
@@ -249,6 +250,42 @@ def on_step(column: str, step: float, *, low: float = 0, reason: str) -> Expecta
         "FROM batch",
         where=f"abs({steps} - round({steps})) > {1e-6 if not low else 1e-4}",
         reason=reason,
+    )
+
+
+def of_load(facts: Facts) -> Expectation:
+    """Rows of the load under audit alone."""
+    reason = "Staging holds one load; rows of another are a mix."
+    return in_set("load_id", [facts.load_id], reason=reason)
+
+
+def of_snapshot(facts: Facts) -> Expectation:
+    """Rows of the snapshot under audit alone."""
+    reason = "Staging holds one snapshot; rows of another are a mix."
+    return in_set("snapshot_id", [facts.snapshot_id], reason=reason)
+
+
+def on_scale(facts: Facts, *, reason: str, step_reason: str) -> list[Expectation]:
+    """Ratings within their scale, and on its steps where it has some."""
+    low, high, step = facts.rating_min, facts.rating_max, facts.rating_step
+    steps = [] if step is None else [(step, low if facts.own else 0)]
+    return [
+        between("rating", low, high, reason=reason),
+        *(on_step("rating", one, low=start, reason=step_reason) for one, start in steps),
+    ]
+
+
+def in_order_of(number: str, key: str) -> Expectation:
+    """Numbers ascend as what they stand for does."""
+    return no_rows(
+        f"{number} in the order of {key}",
+        f"""
+        SELECT * FROM (
+            SELECT {number}, {key}, lag({key}) OVER (ORDER BY {number}, {key}) AS before
+            FROM batch
+        ) WHERE {key} < before
+        """,
+        reason="Ids follow from the data alone, so that a rerun gives the same.",
     )
 
 

@@ -68,15 +68,13 @@ def import_scores(
     model without that promise is marked in every table.
     """
 
-    def flow() -> str:
-        from flows.importing import import_scores as run
-
-        return run(
-            file, name, dataset, retention, snapshot, split, kind, trained_on, promise, accept, home
-        )
-
+    given = {
+        **{"file": file, "name": name, "split": split, "kind": kind, "home": home},
+        **{"dataset": dataset, "retention": retention, "snapshot_id": snapshot},
+        **{"trained_on": trained_on, "promise": promise, "accept": accept},
+    }
     exit_on_error(lambda: _refuse(file, name), home)
-    run_id = run_flow(flow, home, wait=wait)
+    run_id = run_flow("flows.importing:import_scores", given, wait=wait)
     exit_on_error(lambda: _show(home, run_id, as_json), home)
 
 

@@ -1,6 +1,5 @@
 """Walk forward over days: train on what was known, then rank what really came next."""
 
-from calendar import monthrange
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
@@ -17,12 +16,9 @@ from tasks.progress import note
 from tasks.training import Training
 from warehouse.backtest import BacktestFiles
 from warehouse.database import locked
-from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.records import Snapshot
 from warehouse.visible import counted
-
-MONTHS = 12
 
 
 @flow(flow_run_name=names.backtest)
@@ -75,32 +71,3 @@ def _rank(
         ranks = backtesting.rank_next(place, found, trained, asked.device)
         auditing.audit_next(place, found, ranks, asked.accept)
         backtesting.publish_next(place, found, ranks)
-
-
-def days_between(first: date, last: date, months: int) -> list[date]:
-    """Days `months` apart from `first` to `last`, both included where they fit.
-
-    The day of the month is that of `first`, or the month's last where it has fewer.
-
-    >>> [str(day) for day in days_between(date(2000, 10, 31), date(2001, 3, 1), 2)]
-    ['2000-10-31', '2000-12-31', '2001-02-28']
-
-    Raises:
-        RefusedError: there is none, or months are not positive.
-    """
-    if months < 1 or first > last:
-        raise RefusedError(
-            "No day to look back from",
-            got=f"from {first} to {last}, every {months} months",
-            expected="a first day that is not after the last, and a positive step",
-        )
-    found: list[date] = []
-    while (day := _later(first, len(found) * months)) <= last:
-        found.append(day)
-    return found
-
-
-def _later(first: date, months: int) -> date:
-    years, month = divmod(first.month - 1 + months, MONTHS)
-    year, month = first.year + years, month + 1
-    return date(year, month, min(first.day, monthrange(year, month)[1]))

@@ -68,14 +68,9 @@ def options(
 def run(given: Given, wait: Wait = None, as_json: AsJson = False) -> None:
     """Run it all: ingest, prepare, train, evaluate, publish, with audits. Shows the metrics."""
 
-    def flow() -> Any:
-        from flows.run import run
-
-        return run(**given)
-
     home = given["home"]
     presets = exit_on_error(lambda: asked_presets(given), home)
-    outcome = run_flow(flow, home, wait=wait)
+    outcome = run_flow("flows.run:run", given, wait=wait)
     exit_on_error(lambda: _show_metrics(outcome, presets, home, as_json), home)
 
 
@@ -88,14 +83,9 @@ def benchmark(given: Given, wait: Wait = None, as_json: AsJson = False) -> None:
     data, each with every seed. If you name models, those are trained on both kinds of data.
     """
 
-    def flow() -> Any:
-        from flows.run import benchmark
-
-        return benchmark(**given)
-
     home = given["home"]
     presets = exit_on_error(lambda: asked_presets(given), home)
-    outcome = run_flow(flow, home, wait=wait)
+    outcome = run_flow("flows.run:benchmark", given, wait=wait)
     exit_on_error(lambda: _show_metrics(outcome, presets, home, as_json), home)
 
 
@@ -104,14 +94,9 @@ def benchmark(given: Given, wait: Wait = None, as_json: AsJson = False) -> None:
 def ingest(given: Given, wait: Wait = None, as_json: AsJson = False) -> None:
     """Copy one archive, or your own data, into the tables `raw`, and audit it."""
 
-    def flow() -> Any:
-        from flows.ingest import ingest
-
-        return ingest(**given)
-
     home = given["home"]
     exit_on_error(lambda: refuse_unknown(given), home)
-    load_id = run_flow(flow, home, wait=wait)
+    load_id = run_flow("flows.ingest:ingest", given, wait=wait)
     question = "SELECT * FROM raw.loads WHERE load_id = ?"
     exit_on_error(lambda: _show_answer(home, question, [load_id], "Landed", as_json), home)
 
@@ -129,19 +114,14 @@ def prepare(
 ) -> None:
     """Turn a load into the tables `core` and the sequences for training, and audit them."""
 
-    def flow() -> Any:
-        from flows.prepare import prepare
-
-        return prepare(load_id, **given)
-
     home = given["home"]
-    snapshot_id = run_flow(flow, home, wait=wait)
+    snapshot_id = run_flow("flows.prepare:prepare", {"load_id": load_id, **given}, wait=wait)
     question = "SELECT * FROM core.snapshots WHERE snapshot_id = ?"
     exit_on_error(lambda: _show_answer(home, question, [snapshot_id], "Prepared", as_json), home)
 
 
 @app.command(epilog="`fpt train 9c41 --model sas_fpt --seeds 5 --device cuda`")
-@asking("models", "preset", "settings", "seeds", "device", "accept", "home")
+@asking("models", "preset", "settings", "seeds", "device", "gpus", "accept", "home")
 def train(
     given: Given,
     snapshot_id: Annotated[
@@ -153,14 +133,9 @@ def train(
 ) -> None:
     """Train on a snapshot, rank with each training, audit the ranks and publish them."""
 
-    def flow() -> Any:
-        from flows.train import train
-
-        return train(snapshot_id, **given)
-
     home = given["home"]
     exit_on_error(lambda: asked_presets(given), home)
-    run_ids = run_flow(flow, home, wait=wait)
+    run_ids = run_flow("flows.train:train", {"snapshot_id": snapshot_id, **given}, wait=wait)
     question = (
         "SELECT display_name AS model, seed, run_id, protocol, recall, ndcg, mrr, warnings "
         "FROM mart.metrics WHERE list_contains(?, run_id) AND split = 'test' AND k = 10 "
@@ -172,7 +147,10 @@ def train(
 
 
 @app.command(epilog="`fpt plan --dataset ml-1m --source ml-1m.zip --preset paper --seeds 5`")
-@asking(without=("retention", "device", "max_rejects", "accept"), retentions=(Retains, ["5-core"]))
+@asking(
+    without=("retention", "device", "gpus", "max_rejects", "accept"),
+    retentions=(Retains, ["5-core"]),
+)
 def plan(given: Given, as_json: AsJson = False) -> None:
     """Show what `fpt run` would do, what is done, and how long the rest may take.
 
@@ -190,7 +168,7 @@ def plan(given: Given, as_json: AsJson = False) -> None:
 
 
 @app.command(epilog="`fpt export to-gpu --dataset ml-1m --source ml-1m.zip --preset paper`")
-@asking(without=("retention", "device", "accept"), **TABLES)
+@asking(without=("retention", "device", "gpus", "accept"), **TABLES)
 def export(
     folder: Annotated[Path, typer.Argument(help="Folder to write and to copy to that machine.")],
     given: Given,
@@ -203,15 +181,11 @@ def export(
     what is in its folder `runs` into `runs` of the home, and run `fpt benchmark`.
     """
 
-    def flow() -> int:
-        from flows.run import export
-
-        return export(folder, **given)
-
     home = given["home"]
     exit_on_error(lambda: refuse_unmakeable(folder), home)
     exit_on_error(lambda: asked_presets(given), home)
-    row = {"folder": str(folder), "trainings": run_flow(flow, home, wait=wait)}
+    many = run_flow("flows.run:export", {"folder": folder, **given}, wait=wait)
+    row = {"folder": str(folder), "trainings": many}
     exit_on_error(lambda: console.show_rows([row], "Exported", as_json=as_json), home)
 
 

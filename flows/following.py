@@ -1,13 +1,14 @@
 """What `fpt up` says of runs: each that starts and each that ends, as its server knows them."""
 
 import json
-from base64 import b64encode
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.request import Request, urlopen
+
+from flows.serving import authorization
 
 Row = dict[str, Any]
 LOOK_SECONDS = 1.0  # between two looks
@@ -64,10 +65,7 @@ class Following:
 
     def __init__(self, api: str, password: str | None, tell: Callable[[News], None]) -> None:
         self._api = api
-        self._headers = {"Content-Type": "application/json"}
-        if password:
-            encoded = b64encode(password.encode()).decode()
-            self._headers["Authorization"] = f"Basic {encoded}"
+        self._headers = {"Content-Type": "application/json"} | authorization(password)
         self._tell = tell
         self._since = datetime.now(UTC)
         self._seen: set[str] = set()

@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -50,16 +51,18 @@ class Guarded(TyperGroup):
             raise typer.Exit(MISTYPED) from error
 
 
-def run_flow(flow: Callable[[], T], home: Path, *, wait: bool | None = None) -> T:
+def run_flow(flow: str, given: Mapping[str, Any], *, wait: bool | None = None) -> Any:
     """Run a flow with its progress shown; its log, tracebacks included, goes to `logs/fpt.log`.
 
     Args:
-        flow: imports and calls it.
-        home: of the pipeline.
+        flow: where it is, as `flows.run:run`; imported when all else is ready, as it is heavy.
+        given: its parameters, `home` among them.
         wait: whether it waits for another run in the same home; None: at a terminal.
     """
 
-    def logged(place: Home, reporter: shown.Shown) -> T:
+    home: Path = given["home"]
+
+    def logged(place: Home, reporter: shown.Shown) -> Any:
         import prefect.flow_engine
 
         from flows import server
@@ -74,9 +77,11 @@ def run_flow(flow: Callable[[], T], home: Path, *, wait: bool | None = None) -> 
         prefect.flow_engine.capture_sigterm = nullcontext  # type: ignore
         use(reporter)
         with swept(home):
-            return _whole(flow, place)
+            return _whole(lambda: getattr(import_module(module), name)(**given), place)
 
-    def watched() -> T:
+    module, _, name = flow.partition(":")
+
+    def watched() -> Any:
         place = Home.at(home)  # refused before anything heavy is imported
         with shown.progress() as reporter:
             if wait is not None or sys.stderr.isatty():

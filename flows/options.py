@@ -92,6 +92,9 @@ SeedCount = Annotated[
 DeviceName = Annotated[
     Device, typer.Option(help="Where to train; `auto` takes a GPU if there is one.")
 ]
+GpuCount = Annotated[
+    int | None, typer.Option("--gpus", min=1, help="How many GPUs to train on. Default: all.")
+]
 MaxRejects = Annotated[int, typer.Option(min=0, help="How many lines or rows may be unreadable.")]
 AsOf = Annotated[
     datetime | None,
@@ -139,6 +142,7 @@ _OF_AN_EXPERIMENT: Mapping[str, tuple[Any, Any]] = {
     "settings": (Changed, []),
     "seeds": (SeedCount, 1),
     "device": (DeviceName, "auto"),
+    "gpus": (GpuCount, None),
     "max_rejects": (MaxRejects, 0),
     "as_of": (AsOf, None),
     "accept": (Accept, []),

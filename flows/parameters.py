@@ -30,6 +30,7 @@ Kind = Literal["all", "candidates", "top"]  # warehouse/importing/kinds.py
 TrainedOn = Literal["train", "train+valid"]
 Settings = Mapping[str, Setting]
 Seeds = Annotated[int, Field(ge=1, le=1000)]
+Gpus = Annotated[int, Field(ge=1)]
 Rejects = Annotated[int, Field(ge=0)]
 
 
@@ -72,6 +73,7 @@ class Experiment:
         settings: settings of the preset that are changed, by their names.
         seeds: seeds 0 to n - 1 of each variant.
         device: `auto` takes a GPU where there is one.
+        gpus: how many GPUs train at once; all of this machine without it.
         max_rejects: how many lines may be unreadable before the run stops.
         home: folder of the pipeline.
         as_of: only ratings before this day (UTC) are known; all of them without one.
@@ -89,6 +91,7 @@ class Experiment:
     home: Path | None = None
     as_of: date | None = None
     accept: Sequence[Suspicion] = ()
+    gpus: Gpus | None = None
     settings: Settings = field(default_factory=dict)
 
     def models_on(self, retention: Retention) -> Sequence[Model]:

@@ -14,7 +14,6 @@ from warehouse.records import ANY, Choice
 
 if TYPE_CHECKING:
     from flows.asking import Asked
-    from tasks.recommending import Recommendations
     from warehouse.recommending import ServingRun
 
 app = typer.Typer()
@@ -119,12 +118,8 @@ def recommend(
     if of is None:
         return
 
-    def flow() -> "Recommendations":
-        from flows.recommend import recommend
-
-        return recommend(wanted, of.run_id, top, output, home=home)
-
-    done = run_flow(flow, home)
+    given = {"users": wanted, "run_id": of.run_id, "top": top, "output": output, "home": home}
+    done = run_flow("flows.recommend:recommend", given)
     exit_on_error(lambda: asked.show_published(of, done), home)
 
 

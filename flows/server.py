@@ -11,7 +11,6 @@ import subprocess
 import sys
 import threading
 import time
-from base64 import b64encode
 from contextlib import ExitStack, suppress
 from http import HTTPStatus
 from pathlib import Path
@@ -159,14 +158,21 @@ def _status(
         OSError: nothing, in time.
     """
     _resolve(address)
-    request = Request(address, body, {"Content-Type": "application/json"} if body else {})
-    if password:
-        request.add_header("Authorization", f"Basic {b64encode(password.encode()).decode()}")
+    kind = {"Content-Type": "application/json"} if body else {}
+    request = Request(address, body, kind | serving.authorization(password))
     try:
         with urlopen(request, timeout=seconds) as answer:
             return int(answer.status)
     except HTTPError as error:
         return error.code
+
+
+def is_well(api: str, seconds: float) -> bool:
+    """Whether a server answers within so much time that it is well."""
+    try:
+        return _status(f"{api}/health", None, seconds) == HTTPStatus.OK
+    except OSError:
+        return False
 
 
 def _resolve(address: str) -> None:
@@ -209,7 +215,7 @@ class TemporaryServer:
         self._process = self._launch()
         left = STARTS  # several at once that make a new database get into each other's way
         deadline = time.monotonic() + seconds
-        while not self._answers():
+        while not is_well(self.api, 0.5):
             if self._process.poll() is not None and left and not damaged():
                 close(self._process)
                 time.sleep(random.random())
@@ -230,12 +236,6 @@ class TemporaryServer:
             self._process.terminate()
             self._process.wait(STOP_SECONDS)
         close(self._process)
-
-    def _answers(self) -> bool:
-        try:
-            return _status(f"{self.api}/health", None, seconds=0.5) == HTTPStatus.OK
-        except OSError:
-            return False
 
     def _launch(self) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:

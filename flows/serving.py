@@ -5,6 +5,7 @@ import json
 import os
 import secrets
 import socket
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -97,6 +98,13 @@ def password(home: Home) -> str:
         partial.unlink()
     _refuse_readable(path)
     return path.read_text(encoding="utf-8").strip()
+
+
+def authorization(secret: str | None) -> dict[str, str]:
+    """The header by which a client of the API shows its password, if it has one."""
+    if not secret:
+        return {}
+    return {"Authorization": f"Basic {b64encode(secret.encode()).decode()}"}
 
 
 def password_file(home: Home) -> Path:

@@ -50,7 +50,7 @@ def train_and_audit(place: Home, wanted: Sequence[Training], asked: Experiment) 
             done = counted(len(wanted) - len(missing), "training")
             note(f"{done}: unchanged, published before")
         if missing:
-            trained = _train_and_rank(place, missing, asked.device)
+            trained = _train_and_rank(place, missing, asked)
             auditing.audit_runs(place, trained, asked.accept)
             publishing.publish_runs(place, trained)
     if asked.accept:
@@ -72,11 +72,15 @@ def _alone(place: Home, missing: Sequence[Training]) -> Iterator[bool]:
         yield any(held)
 
 
-def _train_and_rank(place: Home, missing: Sequence[Training], device: str) -> list[TrainedRun]:
+def _train_and_rank(
+    place: Home, missing: Sequence[Training], asked: Experiment
+) -> list[TrainedRun]:
     unranked = [one for one in missing if not training.is_ranked(place, one)]
     if len(unranked) < len(missing):
         note(f"{counted(len(missing) - len(unranked), 'training')}: trained before")
-    failures = training.train(place, unranked, device) if unranked else {}
+    failures = {}
+    if unranked:
+        failures = training.train(place, unranked, asked.device, asked.gpus)
     states = [
         training.collect_run(place, one, failures.get(one.run_id), return_state=True)
         for one in missing

@@ -9,14 +9,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from http import HTTPStatus
 from pathlib import Path
 from types import FrameType
-from urllib.request import urlopen
 
 from flows.following import LOOK_SECONDS, Following, News
 from flows.processes import Processes
-from flows.server import damage_of
+from flows.server import damage_of, is_well
 from flows.serving import (
     AUTH,
     GPU,
@@ -104,20 +102,12 @@ def _start_server(processes: Processes, host: str, port: int) -> None:
 
 def _wait_for_server(processes: Processes, served: Served) -> None:
     deadline = time.monotonic() + START_SECONDS
-    while not _answers(f"{served.api}/health"):
+    while not is_well(served.api, 5):
         if processes.dead() or time.monotonic() > deadline:
             said = processes.last_words(SERVER)
             damage = damage_of(Path(os.environ["PREFECT_HOME"], "prefect.db"))
             raise damage or StepError("The Prefect server did not start", got=said)
         time.sleep(0.1)
-
-
-def _answers(address: str) -> bool:
-    try:
-        with urlopen(address, timeout=5) as answer:
-            return bool(answer.status == HTTPStatus.OK)
-    except OSError:
-        return False
 
 
 def _watch(processes: Processes, restart: Callable[[], None], look: Callable[[], None]) -> None:

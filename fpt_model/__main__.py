@@ -73,6 +73,12 @@ def _parser() -> argparse.ArgumentParser:
     train_all.add_argument(
         "--jobs", type=Path, required=True, help="see fpt_model/training/jobs.py"
     )
+    train_all.add_argument(
+        "--gpus", type=_count, metavar="N", help="GPUs to train on, a process each; default: all"
+    )
+    train_all.add_argument(  # what tests have in place of several GPUs
+        "--cpu-processes", type=_count, default=1, help=argparse.SUPPRESS
+    )
     recommend = commands.add_parser("recommend", help="what comes after whole histories")
     recommend.add_argument("--top", type=int, default=10, help="items for each")
     explain = commands.add_parser("explain", help="which past items the model looks at")
@@ -105,10 +111,11 @@ def _train(asked: argparse.Namespace) -> int:
     config = resolve_any(asked.model, asked.preset, overrides)
     import torch
 
+    from fpt_model.deterministic import prepare
     from fpt_model.engines.choose import device_of
     from fpt_model.training.run import train
 
-    _prepare(asked)
+    prepare(asked.threads)
     device = device_of(asked.device)
     if isinstance(config, SimpleConfig):
         from fpt_model.data.sequences import load
@@ -137,10 +144,11 @@ def _folders(asked: argparse.Namespace) -> dict[int, Path]:
 
 
 def _evaluate(asked: argparse.Namespace) -> int:
+    from fpt_model.deterministic import prepare
     from fpt_model.engines.choose import device_of
     from fpt_model.training.ranking import rank_ahead, rank_run
 
-    _prepare(asked)
+    prepare(asked.threads)
     if len(asked.run) > 1 and (asked.output or asked.scores):
         raise ModelError("--output and --scores are of one run", got=f"{len(asked.run)} runs")
     device = device_of(asked.device)
@@ -157,15 +165,26 @@ def _evaluate(asked: argparse.Namespace) -> int:
 
 def _train_all(asked: argparse.Namespace) -> int:
     began = time.monotonic()
-    from fpt_model.engines.choose import device_name, device_of
-    from fpt_model.training.jobs import read_jobs, run_jobs
+    from fpt_model.training.processes import sees_several_gpus, start_server
 
-    _prepare(asked)
+    if asked.device != "cpu" and asked.gpus != 1 and sees_several_gpus():
+        start_server()
+    from fpt_model.deterministic import prepare
+    from fpt_model.engines.choose import device_name, device_of
+    from fpt_model.training.dispatch import run_at
+    from fpt_model.training.jobs import read_jobs, run_jobs
+    from fpt_model.training.places import places_of
+
+    prepare(asked.threads)
     jobs, device = read_jobs(asked.jobs), device_of(asked.device)
-    failures = run_jobs(jobs, device, _tell, asked.engine)
+    places = places_of(device, asked.gpus, asked.cpu_processes)
+    if len(places) > 1 and len(jobs) > 1:
+        failures, used = run_at(places, jobs, _tell, asked.engine, asked.threads)
+    else:
+        failures, used = run_jobs(jobs, device, _tell, asked.engine), device_name(device)
     seconds = time.monotonic() - began
     counts = {"trainings": len(jobs) - len(failures), "failed": len(failures)}
-    _tell({"event": "finished", "device": device_name(device), "seconds": seconds} | counts)
+    _tell({"event": "finished", "device": used, "seconds": seconds} | counts)
     if failures:
         raise ModelError(
             f"{len(failures)} of {len(jobs)} trainings failed; the others are finished",
@@ -175,10 +194,11 @@ def _train_all(asked: argparse.Namespace) -> int:
 
 
 def _recommend(asked: argparse.Namespace) -> int:
+    from fpt_model.deterministic import prepare
     from fpt_model.engines.choose import device_of
     from fpt_model.serving.recommend import recommend_run
 
-    _prepare(asked)
+    prepare(asked.threads)
     device = device_of(asked.device)
     rows = recommend_run(asked.sequences, asked.run, asked.asked, asked.top, asked.output, device)
     _tell({"event": "done", "run": str(asked.run), "rows": rows})
@@ -186,10 +206,11 @@ def _recommend(asked: argparse.Namespace) -> int:
 
 
 def _explain(asked: argparse.Namespace) -> int:
+    from fpt_model.deterministic import prepare
     from fpt_model.engines.choose import device_of
     from fpt_model.serving.recommend import explain_run
 
-    _prepare(asked)
+    prepare(asked.threads)
     device = device_of(asked.device)
     rows = explain_run(asked.sequences, asked.run, asked.asked, asked.output, device)
     _tell({"event": "done", "run": str(asked.run), "rows": rows})
@@ -204,15 +225,11 @@ def _import(asked: argparse.Namespace) -> int:
     return 0
 
 
-def _prepare(asked: argparse.Namespace) -> None:
-    import torch
-
-    # not `use_deterministic_algorithms`: it imports the compiler, half the time of a short command
-    torch.set_deterministic_debug_mode("error")
-    # it would fill every new tensor with NaN first; every one is written before it is read
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    if asked.threads:
-        torch.set_num_threads(asked.threads)
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is less than 1")
+    return number
 
 
 def _pair(text: str) -> tuple[str, str]:

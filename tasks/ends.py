@@ -51,11 +51,6 @@ class Ends:
         return 128 + (self.received or signal.SIGINT)
 
     @property
-    def watching(self) -> bool:
-        """Whether this process is a command of ours, and not another's, such as a worker's."""
-        return self._watching
-
-    @property
     def told(self) -> bool:
         """Whether this command was told to end."""
         return self._watching and self.received is not None

@@ -102,8 +102,12 @@ def _is_done(home: Home, training: Training, published: Mapping[str, str]) -> bo
 
 
 @task(task_run_name="train models")
-def train(home: Home, asked: Sequence[Training], device: str) -> dict[str, str]:
-    """Train and rank all in one process, or go on where it was; each tells its own progress.
+def train(
+    home: Home, asked: Sequence[Training], device: str, gpus: int | None = None
+) -> dict[str, str]:
+    """Train and rank all, or go on where it was; each tells its own progress.
+
+    `gpus` is how many GPUs train at once; all of this machine without it.
 
     Returns:
         What each training that failed died of, by its run's id; the others are finished.
@@ -116,6 +120,7 @@ def train(home: Home, asked: Sequence[Training], device: str) -> dict[str, str]:
     by_folder = {home.run(one.run_id): one for one in asked}
     jobs = [job(one, one.snapshot.sequences, folder) for folder, one in by_folder.items()]
     command = [sys.executable, "-m", "fpt_model", "train-all", "--device", device]
+    command += ["--gpus", str(gpus)] if gpus else []
     progress = _Progress({str(folder): one for folder, one in by_folder.items()})
     with staging_folder(home, "jobs") as staged:
         write_jobs(staged / JOBS, jobs)
@@ -294,6 +299,8 @@ class _Progress:
             self.finished = True
             many = counted(event["trainings"], "training")
             note(f"{many} took {event['seconds']:.1f} s, {event['device']}")
+        elif kind == "place":
+            warn(event["text"])
         elif kind == "note":
             warn(f"{self._asked[event['run']].name}: {event['text']}")
         elif kind == "lost":

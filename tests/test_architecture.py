@@ -1,6 +1,7 @@
 """Who may call whom: the table of docs/architecture.md."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,7 @@ LIGHT = {"fpt_model.config", "fpt_model.version", "expectations.facts", "expecta
 LIGHT |= {"expectations.suites", "fpt_model.files.finished", "fpt_model.errors"}
 LIGHT |= {"fpt_model.variants", "fpt_model.simple.settings"}
 LATE = {"expectations.runner"}  # imported inside the function that needs it
+FLOW = re.compile(r'"flows\.(\w+):(\w+)"')
 STANDARD = __import__("sys").stdlib_module_names
 
 
@@ -159,6 +161,14 @@ def test_a_command_does_nothing_outside_its_guard():
                 }, said
             if not isinstance(node, ast.FunctionDef | ast.Lambda):
                 outside += ast.iter_child_nodes(node)
+
+
+def test_the_flows_that_commands_run_are_there():
+    called = {found for path in files("flows") for found in FLOW.findall(path.read_text("utf-8"))}
+    assert len(called) >= 9
+    for file, name in called:
+        body = ast.parse((ROOT / "flows" / f"{file}.py").read_text("utf-8")).body
+        assert name in {node.name for node in body if isinstance(node, ast.FunctionDef)}
 
 
 def test_no_file_in_flows_is_called_like_a_package():

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from warehouse.catalogue import reading, writing
+from warehouse.catalogue import fetch_all, writing
 from warehouse.database import literal_glob, quoted
 from warehouse.described import rules_of
 from warehouse.errors import RefusedError
@@ -70,8 +70,7 @@ def find_next(home: Home, snapshot: Snapshot) -> BacktestFiles:
 
 def backtested(home: Home) -> set[str]:
     """Trainings whose ranks of what came next are published."""
-    with reading(home) as connection:
-        rows = connection.execute("SELECT DISTINCT run_id FROM mart.next_ranks").fetchall()
+    rows = fetch_all(home, "SELECT DISTINCT run_id FROM mart.next_ranks")
     return {run_id for (run_id,) in rows}
 
 

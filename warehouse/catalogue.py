@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -21,6 +22,7 @@ from warehouse import stored
 from warehouse.database import (
     BLOCK_BYTES,
     IN_MEMORY,
+    SQL,
     STORAGE_VERSION,
     connected,
     locked,
@@ -39,7 +41,7 @@ from warehouse.renamed import rename
 from warehouse.run_figures import KEPT as KEPT_FIGURES
 from warehouse.run_figures import bring_up_to_date, figure_files
 from warehouse.store import show_listed
-from warehouse.stored import KEYS, columns_of, drop_definitions, kept_tables
+from warehouse.stored import KEYS, columns_of, comment_columns, drop_definitions, kept_tables
 
 KEPT = 3  # catalogues: the newest, and two to go back to
 NUMBER_DIGITS = 10
@@ -106,6 +108,12 @@ def reading(home: Home) -> Iterator[duckdb.DuckDBPyConnection]:
         pass  # a writer brings it up to date
     with opened(home) as connection:
         yield connection
+
+
+def fetch_all(home: Home, query: str, parameters: Any = None) -> list[tuple[Any, ...]]:
+    """The rows of a query to the newest catalogue."""
+    with reading(home) as connection:
+        return connection.execute(query, parameters).fetchall()
 
 
 @contextmanager
@@ -341,6 +349,7 @@ def create_schema(connection: duckdb.DuckDBPyConnection, home: Home = NO_HOME) -
     rename(connection)
     for path in view_files():
         connection.execute(path.read_text(encoding="utf-8"))
+    comment_columns(connection, without=KEYS)
     connection.execute(
         "INSERT INTO mart.catalogue SELECT 0, '', '' WHERE NOT EXISTS (FROM mart.catalogue)"
     )
@@ -380,4 +389,5 @@ def _views(connection: duckdb.DuckDBPyConnection) -> list[str]:
 
 @cache
 def _wanted_version() -> str:
-    return code_version([*table_files(), *view_files(), *figure_files(), Path(stored.__file__)])
+    ours = [SQL / "columns.sql", Path(stored.__file__)]
+    return code_version([*table_files(), *view_files(), *figure_files(), *ours])

@@ -6,7 +6,7 @@ from typing import Any
 
 import duckdb
 
-from warehouse.catalogue import reading
+from warehouse.catalogue import fetch_all
 from warehouse.home import Home
 from warehouse.stored import OWN, RAW
 from warehouse.transforms.rules import MOVIELENS, Rules
@@ -26,17 +26,15 @@ def raw_tables_of(connection: duckdb.DuckDBPyConnection, load_id: str) -> Sequen
 def rules_of(home: Home, load_id: str) -> Rules:
     """What a load says of its own preparation."""
     query = "SELECT description FROM raw.descriptions WHERE load_id = ?"
-    with reading(home) as connection:
-        row = connection.execute(query, [load_id]).fetchone()
-    return MOVIELENS if row is None else rules_in(row[0])
+    rows = fetch_all(home, query, [load_id])
+    return rules_in(rows[0][0]) if rows else MOVIELENS
 
 
 def repeats_of(home: Home, snapshot_id: str) -> str:
     """Which of a user's interactions with the same item a snapshot has."""
     query = "SELECT repeats FROM core.snapshots WHERE snapshot_id = ?"
-    with reading(home) as connection:
-        row = connection.execute(query, [snapshot_id]).fetchone()
-    return (row and row[0]) or "first"
+    rows = fetch_all(home, query, [snapshot_id])
+    return (rows and rows[0][0]) or "first"
 
 
 def rules_in(description: str) -> Rules:
@@ -53,15 +51,13 @@ def rules_in(description: str) -> Rules:
     )
 
 
-def newest_description(home: Home, dataset: str) -> tuple[str, str, str] | None:
+def newest_description(home: Home, dataset: str) -> tuple[Any, ...] | None:
     """Of the newest load of a data set its id, its source's name and its description as JSON."""
     query = """
         SELECT load_id, source, description FROM raw.descriptions JOIN raw.loads USING (load_id)
         WHERE dataset = ? ORDER BY publication DESC, load_id LIMIT 1
     """
-    with reading(home) as connection:
-        found: Any = connection.execute(query, [dataset]).fetchone()
-    return found
+    return next(iter(fetch_all(home, query, [dataset])), None)
 
 
 def described_names(home: Home) -> list[str]:
@@ -69,8 +65,7 @@ def described_names(home: Home) -> list[str]:
     query = """
         SELECT DISTINCT dataset FROM raw.descriptions JOIN raw.loads USING (load_id) ORDER BY ALL
     """
-    with reading(home) as connection:
-        return [name for (name,) in connection.execute(query).fetchall()]
+    return [name for (name,) in fetch_all(home, query)]
 
 
 def numbers_of(home: Home, load_id: str, keys: Collection[str]) -> dict[str, int]:
@@ -79,5 +74,4 @@ def numbers_of(home: Home, load_id: str, keys: Collection[str]) -> dict[str, int
         SELECT user_key, raw_user_id FROM raw.user_keys
         WHERE load_id = ? AND list_contains(?::VARCHAR[], user_key)
     """
-    with reading(home) as connection:
-        return dict(connection.execute(query, [load_id, list(keys)]).fetchall())
+    return dict(fetch_all(home, query, [load_id, list(keys)]))

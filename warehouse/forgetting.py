@@ -3,12 +3,11 @@
 import json
 import shutil
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from typing import Any
 
 import duckdb
 
-from warehouse.catalogue import catalogues, give_to_readers, reading, writing
+from warehouse.catalogue import catalogues, fetch_all, give_to_readers, reading, writing
 from warehouse.commands import Given, Trained, import_command, run_command
 from warehouse.database import is_held, locked, statements, utc_now
 from warehouse.errors import RefusedError
@@ -43,8 +42,7 @@ class Forgotten:
 def forgotten_users(home: Home, dataset: str) -> frozenset[User]:
     """Users who are left out of every load of a data set: numbers, of own data ids."""
     query = "SELECT user_key, raw_user_id FROM raw.forgotten WHERE dataset = ?"
-    with reading(home) as connection:
-        rows = connection.execute(query, [dataset]).fetchall()
+    rows = fetch_all(home, query, [dataset])
     return frozenset(number if key is None else key for key, number in rows)
 
 
@@ -205,8 +203,11 @@ def _delete(home: Home, gone: Forgotten) -> None:
     for name in gone.sequences:
         for path in (home.root / name, home.root / f"{name}.sha256"):
             path.unlink(missing_ok=True)
-    for identity in (*gone.snapshots, *gone.runs):
-        delete_beside_store(home, identity, partial(point, "before a forgotten training goes"))
+    for snapshot in gone.snapshots:
+        delete_beside_store(home, snapshot)
+    for run in gone.runs:
+        point("before a forgotten training goes")
+        delete_beside_store(home, run)
 
 
 def _ids(connection: duckdb.DuckDBPyConnection, question: str, *parameters: Any) -> list[str]:

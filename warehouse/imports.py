@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from warehouse.catalogue import reading, writing
+from warehouse.catalogue import fetch_all, reading, writing
 from warehouse.database import statements, utc_now
 from warehouse.home import Home
 from warehouse.importing.ranking import Imported
@@ -37,8 +37,7 @@ def replaced_by(home: Home, imported: Imported) -> list[tuple[str, list[str]]]:
     )
     facts = {"splits": list(imported.splits), "run_id": imported.run_id}
     facts |= {"snapshot_id": imported.snapshot_id, "name": imported.name}
-    with reading(home) as connection:
-        rows = connection.execute(query, facts).fetchall()
+    rows = fetch_all(home, query, facts)
     return [(run_id, sorted(splits, reverse=True)) for run_id, splits in rows]
 
 

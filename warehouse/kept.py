@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime
 from typing import Any
 
-from warehouse.catalogue import reading
+from warehouse.catalogue import fetch_all, reading
 from warehouse.home import Home
 from warehouse.list_figures import lost_lists
 
@@ -49,8 +49,7 @@ def needed(home: Home) -> list[Needed]:
         f"SELECT {columns} FROM mart.training_runs "
         "JOIN core.snapshots USING (snapshot_id) WHERE status = 'published' ORDER BY run_id"
     )
-    with reading(home) as connection:
-        return [Needed(*row) for row in connection.execute(query).fetchall()]
+    return [Needed(*row) for row in fetch_all(home, query)]
 
 
 def published_checkpoints(home: Home) -> dict[str, str]:

@@ -11,7 +11,6 @@ import shutil
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 
 import duckdb
 
@@ -123,7 +122,8 @@ def _to_the_end(home: Home, ids: Sequence[str], *, at_once: bool) -> None:
 
 def _delete(home: Home, ids: Sequence[str], *, at_once: bool) -> None:
     for identity in ids:
-        delete_beside_store(home, identity, partial(point, "before what is pruned goes"))
+        point("before what is pruned goes")
+        delete_beside_store(home, identity)
         for folder in home.store.glob(f"*/*={identity}") if at_once else ():
             shutil.rmtree(folder)
 

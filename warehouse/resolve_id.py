@@ -1,6 +1,6 @@
 """A published id from its first digits, as people type it."""
 
-from warehouse.catalogue import reading
+from warehouse.catalogue import fetch_all
 from warehouse.database import statements
 from warehouse.errors import RefusedError
 from warehouse.home import Home
@@ -17,11 +17,10 @@ def newest(home: Home, kind: str) -> tuple[str, str]:
     Raises:
         RefusedError: there is none.
     """
-    with reading(home) as connection:
-        found = connection.execute(statements(f"questions/newest_{kind}")).fetchone()
-    if found is None:
+    found = fetch_all(home, statements(f"questions/newest_{kind}"))
+    if not found:
         raise RefusedError(f"There is no {kind} yet", to_do=f"Run `{_PLACES[kind][2]}` first")
-    return str(found[0]), str(found[1])
+    return str(found[0][0]), str(found[0][1])
 
 
 def newest_of(home: Home, dataset: str | None, retention: str | None) -> tuple[str, str]:
@@ -36,16 +35,14 @@ def newest_of(home: Home, dataset: str | None, retention: str | None) -> tuple[s
     Raises:
         RefusedError: there is none.
     """
-    with reading(home) as connection:
-        query = statements("questions/newest_snapshot_of")
-        found = connection.execute(query, [dataset, retention]).fetchone()
-    if found is None:
+    found = fetch_all(home, statements("questions/newest_snapshot_of"), [dataset, retention])
+    if not found:
         asked = " ".join(word for word in (dataset, retention) if word)
         raise RefusedError(
             f"There is no snapshot{f' of {asked}' if asked else ''} yet",
             to_do="`fpt run` or `fpt prepare` makes it; `fpt sql data-sets` lists those there are",
         )
-    return str(found[0]), str(found[1])
+    return str(found[0][0]), str(found[0][1])
 
 
 def resolve_id(home: Home, kind: str, beginning: str) -> str:
@@ -61,8 +58,7 @@ def resolve_id(home: Home, kind: str, beginning: str) -> str:
     """
     table, column, command = _PLACES[kind]
     query = f"SELECT {column} FROM {table} WHERE starts_with({column}, ?) ORDER BY ALL"
-    with reading(home) as connection:
-        found = [row[0] for row in connection.execute(query, [beginning]).fetchall()]
+    found = [identity for (identity,) in fetch_all(home, query, [beginning])]
     if len(found) == 1:
         return str(found[0])
     if found:

@@ -4,6 +4,7 @@ A file holds the rows of one load, snapshot or training. Its id is not in the fi
 of the file's folder (`run_id=3f2a…`), so a question about one training opens that file alone.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import duckdb
 
-from warehouse.database import literal_glob, quoted, table_files
+from warehouse.database import literal_glob, quoted, statements, table_files, view_files
 
 KEYS: Mapping[str, str] = {
     "raw.ratings": "load_id",
@@ -120,11 +121,32 @@ def columns_of(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str
     return found
 
 
+def comment_columns(connection: duckdb.DuckDBPyConnection, without: Iterable[str] = ()) -> None:
+    """Say of columns what `sql/columns.sql` says of their names, where nothing more is said.
+
+    Args:
+        connection: has the tables, and perhaps the views.
+        without: names of tables that are left alone.
+    """
+    left = {*_commented(), *without}
+    for name, column, says in connection.execute(statements("columns")).fetchall():
+        if not {name, f"{name}.{column}"} & left:
+            connection.execute(f'COMMENT ON COLUMN {name}."{column}" IS {quoted(says)}')
+
+
+@cache
+def _commented() -> set[str]:
+    """Columns of which a table's or view's own file says something."""
+    files = [path.read_text(encoding="utf-8") for path in (*table_files(), *view_files())]
+    return {name for text in files for name in re.findall(r"(?m)^COMMENT ON COLUMN (\S+) IS", text)}
+
+
 @contextmanager
 def _defined() -> Iterator[duckdb.DuckDBPyConnection]:
     with duckdb.connect() as connection:
         for path in table_files():
             connection.execute(path.read_text(encoding="utf-8"))
+        comment_columns(connection)
         yield connection
 
 

@@ -6,7 +6,7 @@ A note is written before anything goes. Whoever dies in between leaves it to the
 import json
 import secrets
 import shutil
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -47,11 +47,10 @@ def beside_store(home: Home, identity: str) -> list[Path]:
     return [*files, home.run(identity)] if home.run(identity).exists() else files
 
 
-def delete_beside_store(home: Home, identity: str, before: Callable[[], None]) -> None:
-    """Delete that; `before` is called before each."""
+def delete_beside_store(home: Home, identity: str) -> None:
+    """Delete that."""
     for path in beside_store(home, identity):
-        before()
         if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
+            shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)

@@ -7,6 +7,7 @@ from expectations.vocabulary import (
     contract,
     in_set,
     no_rows,
+    of_snapshot,
     row_count,
     unique,
 )
@@ -28,11 +29,7 @@ def suite(facts: Facts) -> Suite:
         [
             row_count(None, reason="Without candidates nobody is evaluated."),
             *contract(TABLE, COLUMNS),
-            in_set(
-                "snapshot_id",
-                [facts.snapshot_id],
-                reason="Staging holds one snapshot; rows of another are a mix.",
-            ),
+            of_snapshot(facts),
             in_set("split", ["valid", "test"], reason="Nothing is ranked for training rows."),
             unique("split", "user_id", reason="One draw a user, the same for every model."),
             _users_with_a_held_out_item(),

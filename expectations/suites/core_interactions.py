@@ -8,7 +8,8 @@ from expectations.vocabulary import (
     contract,
     in_set,
     no_rows,
-    on_step,
+    of_snapshot,
+    on_scale,
     row_count,
     unique,
 )
@@ -44,6 +45,8 @@ SELECT user_id, count(*) AS interactions, min(position) AS lowest, max(position)
        max(position) FILTER (split = 'test') AS test_position
 FROM batch GROUP BY user_id
 """
+_STARS = "The preparation does not touch stars: they are still on the scale."
+_STEPS = "No cast has rounded a half star."
 _ITEMS = "SELECT item_id, count(*) AS interactions FROM batch GROUP BY item_id"
 
 
@@ -69,40 +72,15 @@ def suite(facts: Facts) -> Suite:
 
 def _values(facts: Facts) -> list[Expectation]:
     return [
-        in_set(
-            "snapshot_id",
-            [facts.snapshot_id],
-            reason="Staging holds one snapshot; rows of another are a mix.",
-        ),
+        of_snapshot(facts),
         _known("user_id", "core.users", "known_user"),
         _known("item_id", "core.items", "known_item"),
-        *(_stars(facts) if facts.rated else []),
+        *(on_scale(facts, reason=_STARS, step_reason=_STEPS) if facts.rated else []),
         between(
             "timestamp",
             facts.timestamp_min,
             facts.timestamp_max,
             reason="Still seconds since 1970, after every join and cast.",
-        ),
-    ]
-
-
-def _stars(facts: Facts) -> list[Expectation]:
-    step = [] if facts.rating_step is None else [facts.rating_step]
-    return [
-        between(
-            "rating",
-            facts.rating_min,
-            facts.rating_max,
-            reason="The preparation does not touch stars: they are still on the scale.",
-        ),
-        *(
-            on_step(
-                "rating",
-                one,
-                low=facts.rating_min if facts.own else 0,
-                reason="No cast has rounded a half star.",
-            )
-            for one in step
         ),
     ]
 

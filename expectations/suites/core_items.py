@@ -6,8 +6,9 @@ from expectations.vocabulary import (
     Suite,
     contiguous,
     contract,
-    in_set,
+    in_order_of,
     no_rows,
+    of_snapshot,
     row_count,
     unique,
 )
@@ -37,25 +38,11 @@ def suite(facts: Facts) -> Suite:
         [
             row_count(facts.n_kept_items, reason="As many rows as the preparation counted."),
             *contract(TABLE, COLUMNS, optional=("title", "genres")),
-            in_set(
-                "snapshot_id",
-                [facts.snapshot_id],
-                reason="Staging holds one snapshot; rows of another are a mix.",
-            ),
+            of_snapshot(facts),
             unique("item_id", reason="One row for each item."),
             contiguous("item_id"),
             unique("raw_item_id", reason="Two ids of one movie would split its ratings."),
-            no_rows(
-                "item_id in the order of raw_item_id",
-                """
-                SELECT * FROM (
-                    SELECT item_id, raw_item_id,
-                           lag(raw_item_id) OVER (ORDER BY item_id, raw_item_id) AS before
-                    FROM batch
-                ) WHERE raw_item_id < before
-                """,
-                reason="Ids follow from the data alone, so that a rerun gives the same.",
-            ),
+            in_order_of("item_id", "raw_item_id"),
             *_counts(),
             *([_titled()] if facts.named else []),
         ],

@@ -7,8 +7,9 @@ from expectations.vocabulary import (
     between,
     contiguous,
     contract,
-    in_set,
+    in_order_of,
     no_rows,
+    of_snapshot,
     row_count,
     unique,
 )
@@ -39,25 +40,11 @@ def suite(facts: Facts) -> Suite:
         [
             row_count(facts.n_kept_users, reason="As many rows as the preparation counted."),
             *contract(TABLE, COLUMNS),
-            in_set(
-                "snapshot_id",
-                [facts.snapshot_id],
-                reason="Staging holds one snapshot; rows of another are a mix.",
-            ),
+            of_snapshot(facts),
             unique("user_id", reason="One row for each user."),
             contiguous("user_id"),
             unique("raw_user_id", reason="Two ids of one user would cut the history in two."),
-            no_rows(
-                "user_id in the order of raw_user_id",
-                """
-                SELECT * FROM (
-                    SELECT user_id, raw_user_id,
-                           lag(raw_user_id) OVER (ORDER BY user_id, raw_user_id) AS before
-                    FROM batch
-                ) WHERE raw_user_id < before
-                """,
-                reason="Ids follow from the data alone, so that a rerun gives the same.",
-            ),
+            in_order_of("user_id", "raw_user_id"),
             *_counts(),
             *_time_scale(),
         ],

@@ -5,8 +5,8 @@ from expectations.vocabulary import (
     Suite,
     between,
     contract,
-    in_set,
     no_rows,
+    of_snapshot,
     row_count,
     unique,
 )
@@ -30,7 +30,7 @@ def suite(facts: Facts) -> Suite:
         [
             row_count(None, reason="Without anybody who came back there is nothing to rank."),
             *contract(TABLE, COLUMNS, optional=("item_id",)),
-            in_set("snapshot_id", [facts.snapshot_id], reason="Targets of one snapshot."),
+            of_snapshot(facts),
             unique("user_id", reason="Each user comes back once: the next time."),
             between(
                 "timestamp",

@@ -6,8 +6,8 @@ from expectations.vocabulary import (
     Suite,
     between,
     contract,
-    in_set,
     no_rows,
+    of_load,
     row_count,
     unique,
 )
@@ -29,11 +29,7 @@ def suite(facts: Facts) -> Suite:
         [
             *([_some()] if facts.named else []),
             *contract(TABLE, COLUMNS, optional=("title",) if facts.own else ()),
-            in_set(
-                "load_id",
-                [facts.load_id],
-                reason="Staging holds one load; rows of another are a mix.",
-            ),
+            of_load(facts),
             between(
                 "raw_item_id",
                 1,

@@ -7,9 +7,9 @@ from expectations.vocabulary import (
     between,
     contract,
     distinct_count,
-    in_set,
     no_rows,
-    on_step,
+    of_load,
+    on_scale,
     row_count,
     unique,
 )
@@ -61,9 +61,7 @@ def _known_counts(facts: Facts) -> list[Expectation]:
 
 def _ids(facts: Facts) -> list[Expectation]:
     return [
-        in_set(
-            "load_id", [facts.load_id], reason="Staging holds one load; rows of another are a mix."
-        ),
+        of_load(facts),
         between("source_row", 1, None, reason="Lines are counted from 1."),
         unique("source_row", reason="It decides the order of rows with the same time."),
         between(
@@ -82,28 +80,12 @@ def _ids(facts: Facts) -> list[Expectation]:
 
 
 def _values(facts: Facts) -> list[Expectation]:
-    return [*(_on_scale(facts) if facts.rated else _unrated()), *_times(facts)]
-
-
-def _on_scale(facts: Facts) -> list[Expectation]:
-    step = [] if facts.rating_step is None else [facts.rating_step]
-    return [
-        between(
-            "rating",
-            facts.rating_min,
-            facts.rating_max,
-            reason="Stars outside the scale come from a shifted column or a damaged line.",
-        ),
-        *(
-            on_step(
-                "rating",
-                one,
-                low=facts.rating_min if facts.own else 0,
-                reason="Values between the steps belong to another data set.",
-            )
-            for one in step
-        ),
-    ]
+    rated = on_scale(
+        facts,
+        reason="Stars outside the scale come from a shifted column or a damaged line.",
+        step_reason="Values between the steps belong to another data set.",
+    )
+    return [*(rated if facts.rated else _unrated()), *_times(facts)]
 
 
 def _unrated() -> list[Expectation]:

@@ -1,7 +1,7 @@
 """What must be true of `raw.rejects`, the lines that could not be taken. It may be empty."""
 
 from expectations.facts import Facts
-from expectations.vocabulary import Suite, between, contract, in_set, no_rows
+from expectations.vocabulary import Suite, between, contract, no_rows, of_load
 
 TABLE = "raw.rejects"
 COLUMNS = {
@@ -27,11 +27,7 @@ def suite(facts: Facts) -> Suite:
                 reason="More lines than --max-rejects allows could not be taken.",
             ),
             *contract(TABLE, COLUMNS),
-            in_set(
-                "load_id",
-                [facts.load_id],
-                reason="Staging holds one load; rows of another are a mix.",
-            ),
+            of_load(facts),
             between("source_row", 1, None, reason="Lines are counted from 1."),
             no_rows(
                 "no line rejected",

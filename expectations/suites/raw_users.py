@@ -1,7 +1,16 @@
 """What must be true of `raw.users`, the archive's users."""
 
 from expectations.facts import Facts
-from expectations.vocabulary import Suite, between, contract, in_set, no_rows, row_count, unique
+from expectations.vocabulary import (
+    Suite,
+    between,
+    contract,
+    in_set,
+    no_rows,
+    of_load,
+    row_count,
+    unique,
+)
 
 TABLE = "raw.users"
 COLUMNS = {
@@ -21,11 +30,7 @@ def suite(facts: Facts) -> Suite:
         [
             row_count(None, reason="Every archive has users, if only their numbers."),
             *contract(TABLE, COLUMNS, optional=("gender", "age", "occupation")),
-            in_set(
-                "load_id",
-                [facts.load_id],
-                reason="Staging holds one load; rows of another are a mix.",
-            ),
+            of_load(facts),
             between(
                 "raw_user_id",
                 1,

@@ -38,7 +38,13 @@ class Engine(ABC):
 
     Args:
         training: its own.
+
+    Attributes:
+        own_passes: whether its forward and backward passes are its own. Then it never asks the
+            encoder, neither in a step nor to rank: what is measured is what was trained.
     """
+
+    own_passes = True
 
     def __init__(self, training: Training) -> None:
         self.training, self.config = training, training.config

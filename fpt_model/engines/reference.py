@@ -23,6 +23,8 @@ from fpt_model.model.losses import bce_loss, softmax_loss
 class Reference(ModuleEngine):
     """What the other engines are held to."""
 
+    own_passes = False
+
     def __init__(self, training: Training) -> None:
         super().__init__(training)
         on_gpu = training.rows.device.type == "cuda"
@@ -49,12 +51,13 @@ class Reference(ModuleEngine):
     def differentiate(self, windows: Windows, targets: Tensor) -> Tensor:
         """See `ModuleEngine`."""
         with rounded_products(targets.device):
-            loss = self._loss(windows, targets) + self._penalties()
+            loss = self.loss(windows, targets) + self.penalties()
             self.optimizer.zero_grad()
             loss.backward()
         return loss.detach()
 
-    def _loss(self, windows: Windows, targets: Tensor) -> Tensor:
+    def loss(self, windows: Windows, targets: Tensor) -> Tensor:
+        """Mean over the positions of some users that have a target."""
         config, model = self.config, self.model
         features = model(replaced(windows, config, self.sequences))
         if config.loss == "softmax":
@@ -63,7 +66,7 @@ class Reference(ModuleEngine):
         negatives = self.negatives.draw(windows.users, tuple(targets.shape))
         return bce_loss(model, features, targets, negatives)
 
-    def _penalties(self) -> Tensor:
+    def penalties(self) -> Tensor:
         """What the loss has besides that of the next items."""
         norms = torch._foreach_norm(self.model.regularised())
         loss = self.config.l2 * torch.stack(norms).sum()

@@ -4,7 +4,8 @@ import gc
 import json
 import traceback
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -143,23 +144,53 @@ def run_jobs(
         InterruptedTrainingError: see `train`.
     """
     failures: dict[str, str] = {}
-    compiled: set[Config] = set()  # other sequences are trained on by the same kernels
-    groups = list(_groups(jobs, device, engine))
+    bench = Bench(device, tell, engine)
+    groups = groups_of(jobs, device, engine)
     for path in dict.fromkeys(job.sequences for job in jobs):
         ours = [group for group in groups if group[0].sequences == path]
-        try:
-            sequences = load(path).to(device)
-        except ModelError as error:
-            failures |= _failed([job for group in ours for job in group], str(error), tell)
-            continue
-        jobs_here = [job for group in ours for job in group]
-        new = {one for job in jobs_here for one in _to_compile(job)} - compiled
-        compile_ahead(new, sequences, engine)
-        _free_memory()
-        compiled |= new
+        bench.compile(path, [job for group in ours for job in group])
         for group in ours:
-            failures |= _train_and_rank(sequences, group, tell, engine)
+            failures |= bench.train(group)
     return failures
+
+
+class Bench:
+    """Trains groups of jobs on one device, one after the other.
+
+    Args:
+        device: to compute on.
+        tell: see `run_jobs`.
+        engine: as in `train`.
+    """
+
+    def __init__(self, device: torch.device, tell: Tell, engine: str) -> None:
+        self.device, self.tell, self.engine = device, tell, engine
+        self._compiled: set[Config] = set()  # other sequences are trained on by the same kernels
+        self._loaded: dict[Path, Sequences] = {}
+
+    def compile(self, path: Path, jobs: Iterable[Job]) -> None:
+        """Compile what jobs on a file may need and earlier ones did not."""
+        with suppress(ModelError):  # each training says that it can't be read
+            new = {one for job in jobs for one in _to_compile(job)} - self._compiled
+            compile_ahead(new, self._sequences(path), self.engine)
+            self._compiled |= new
+        _free_memory()
+
+    def train(self, group: Sequence[Job]) -> dict[str, str]:
+        """Train jobs side by side and rank them; see `run_jobs`."""
+        try:
+            sequences = self._sequences(group[0].sequences)
+        except ModelError as error:
+            return _failed(group, str(error), self.tell)
+        return _train_and_rank(sequences, group, self.tell, self.engine)
+
+    def _sequences(self, path: Path) -> Sequences:
+        """Two files at most are held: groups on either may come in turn."""
+        if path not in self._loaded:
+            for other in list(self._loaded)[:-1]:
+                del self._loaded[other]
+            self._loaded[path] = load(path).to(self.device)
+        return self._loaded[path]
 
 
 def _to_compile(job: Job) -> Iterator[Config]:
@@ -168,16 +199,18 @@ def _to_compile(job: Job) -> Iterator[Config]:
         yield job.config
 
 
-def _groups(jobs: Sequence[Job], device: torch.device, engine: str) -> Iterator[list[Job]]:
+def groups_of(jobs: Sequence[Job], device: torch.device, engine: str) -> list[list[Job]]:
     """Jobs that train side by side: seeds of the same settings, where the engine can."""
     alike: dict[tuple[Path, AnyConfig], list[Job]] = {}
     for job in jobs:
         alike.setdefault((job.sequences, job.config), []).append(job)
+    groups = []
     for (_, config), seeds in alike.items():
         together = 1
         if isinstance(config, Config):
             together = ENGINES[engine_of(engine, config, device)].together
-        yield from (seeds[at : at + together] for at in range(0, len(seeds), together))
+        groups += [seeds[at : at + together] for at in range(0, len(seeds), together)]
+    return groups
 
 
 def _train_and_rank(

@@ -155,17 +155,17 @@ def _trained(
         run.resume()
         start = {"model": config.model, "seed": run.trainer.seed, "device": device_name(device)}
         tell({"event": "start", "engine": chosen, **start})
-    with _Signals() as signals:
+    with Signals() as signals:
         _loop(runs, signals)
     return {trainer.seed: trainer for trainer in trainers}
 
 
-class _Signals:
+class Signals:
     """Notes SIGTERM and SIGINT, so that a step is finished before the training ends."""
 
     received: int | None = None
 
-    def __enter__(self) -> "_Signals":
+    def __enter__(self) -> "Signals":
         numbers = (signal.SIGTERM, signal.SIGINT)
         self._before = {number: signal.signal(number, self._note) for number in numbers}
         return self
@@ -247,7 +247,7 @@ class Run:
         self.tell({"event": "done", "best_epoch": best.best_epoch, "valid_ndcg_10": best.best_ndcg})
 
 
-def _loop(runs: Sequence[Run], signals: _Signals) -> None:
+def _loop(runs: Sequence[Run], signals: Signals) -> None:
     """Epochs of all, until each is finished; side by side they share the time."""
     for run in runs:
         if run.trainer.finished:  # it died between its last checkpoint and its results
@@ -352,6 +352,7 @@ def write_record(
     write_whole(folder / EPOCHS, epochs.encode())
     record = order.to_dict() | {
         "sequences_sha256": sequences.sha256,
+        "interactions": len(sequences.items),
         "versions": versions(),
         "finished_at": datetime.now(UTC).isoformat(),
     }

@@ -96,7 +96,7 @@ def test_the_real_command_killed_and_typed_again(crash_test, tmp_path):
         crash_test.Fault("run", "after the rename to *-*.duckdb", "kill", 2),
         crash_test.Fault("run", share=0.7),
     ]
-    crash_test.typed(tmp_path, iter(faults), len(faults), report)
+    crash_test.typed(tmp_path, lambda _: faults, report)
     assert (report.faults, report.lines) == (2, [])
 
 

@@ -6,7 +6,8 @@ from datetime import date
 import duckdb
 import pytest
 
-from flows.backtest import backtest, days_between
+from flows.backtest import backtest
+from flows.backtest_command import days_between
 from warehouse.errors import RefusedError
 
 FIRST = 960_000_000  # 2000-06-03; everybody rates one item every 25 hours

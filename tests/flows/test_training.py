@@ -18,7 +18,7 @@ from fpt_model.config import resolve
 from tasks import progress
 from tasks.training import Training
 from warehouse.catalogue import writing
-from warehouse.errors import RefusedError
+from warehouse.errors import RefusedError, StepError
 from warehouse.home import Home
 from warehouse.preparing import known_snapshot
 
@@ -227,6 +227,13 @@ def test_a_folder_under_a_wrong_name_is_refused(train_here, copy, snapshot_id):
     shutil.copytree(made["tisasrec", 0], made["tisasrec", 1])
     with pytest.raises(RefusedError, match=r"another training than tisasrec .* seed 1"):
         train_here()
+
+
+def test_more_gpus_than_there_are_are_refused_in_one_line(prefect, copy, snapshot_id):
+    with pytest.raises(
+        StepError, match=r"^Fewer GPUs .+: got 0 on device cpu, [^\n]+$"
+    ):
+        train(snapshot_id, ("sasrec",), seeds=2, device="cpu", gpus=2, home=copy)
 
 
 def test_a_folder_with_other_things_in_it_is_not_written_to(prefect, copy, archive, tmp_path):

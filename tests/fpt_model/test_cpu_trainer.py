@@ -134,13 +134,13 @@ def test_slopes_with_dropout_are_those_of_differences(slug, encoder, small_confi
 
 def test_chance_keeps_the_share_asked_for_by_its_key():
     like = torch.empty(300, 700)
-    kept = Chance(0.2, 1, 2, 3).kept(like)
+    kept = Chance(0.2, 1, 2, 3).keep_mask(like)
     assert set(kept.unique().tolist()) == {0.0, 1.0}
     # five standard deviations of a share
     assert kept.mean().item() == pytest.approx(0.8, abs=5 * (0.16 / like.numel()) ** 0.5)
-    assert kept.equal(Chance(0.2, 1, 2, 3).kept(like))
+    assert kept.equal(Chance(0.2, 1, 2, 3).keep_mask(like))
     for key in ((1, 2, 4), (2, 1, 3), (1, 2)):
-        agree = (kept == Chance(0.2, *key).kept(like)).float().mean().item()
+        agree = (kept == Chance(0.2, *key).keep_mask(like)).float().mean().item()
         assert agree == pytest.approx(0.8**2 + 0.2**2, abs=0.01)
     drawn = Chance(0.0, 5).uniform((200, 500))
     assert 0 <= drawn.min() < 0.001

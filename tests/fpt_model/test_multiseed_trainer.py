@@ -129,3 +129,16 @@ def test_nothing_is_kept_for_one_that_is_finished(group, monkeypatch):
         monkeypatch.setattr(going.engine.kernels, name, lambda *_: None)
     going.step()
     assert going.progress.step == going.steps
+
+
+def test_a_seed_has_the_same_weights_whichever_seeds_are_beside_it(group):
+    """So groups may be spread over GPUs in any way."""
+    settings = {"windows": "random", "group_weight": 0.01, "group_pairs": 100}
+    together = group([3, 4], **settings)
+    apart = [group([seed], **settings) for seed in (4, 3)]
+    records = run(together, 2)
+    alone = {one[0].seed: (one[0], run(one, 2)) for one in apart}
+    for number, member in enumerate(together):
+        own, of_own = alone[member.seed]
+        assert same(member.weights(), own.weights())
+        assert records[number::2] == of_own

@@ -276,7 +276,7 @@ def test_a_tool_that_speaks_sqlalchemy_sees_tables_and_descriptions(world):
     look = sqlalchemy.inspect(engine)
     assert "leaderboard" in look.get_view_names(schema="mart")
     columns = {column["name"]: column["comment"] for column in look.get_columns("metrics", "mart")}
-    assert columns["k"] == "Cut-off."
+    assert columns["k"] == "Cut-off: 1, 5, 10 or 20."
     engine.dispose()
 
 

@@ -66,7 +66,7 @@ class Layout:
     items_end_whole: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Dataset:
     """A data set: where it comes from and what it must look like.
 
@@ -85,11 +85,11 @@ class Dataset:
     name: str
     title: str
     url: str | None
-    size: int | None
-    md5: str | None
-    sha256: str | None
-    counts: Counts | None
-    scale: Scale
+    size: int | None = None
+    md5: str | None = None
+    sha256: str | None = None
+    counts: Counts | None = None
+    scale: Scale = Scale(0.5, 5.0, 0.5)
     layout: Layout
 
     def archive(self, sources: Path) -> Path:

@@ -7,10 +7,6 @@ DATASET = Dataset(
     name="synthetic",
     title="Synthetic world",
     url=None,
-    size=None,
-    md5=None,
-    sha256=None,
-    counts=None,
     scale=Scale(1.0, 5.0, 1.0),
     layout=DOUBLE_COLON,
 )

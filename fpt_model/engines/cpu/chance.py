@@ -18,7 +18,7 @@ class Chance:
         # its 64 bits take half the time of PyTorch's
         self._bits = np.random.SFC64(key)
 
-    def kept(self, like: Tensor) -> Tensor:
+    def keep_mask(self, like: Tensor) -> Tensor:
         """Ones where an element stays, zeros where it is dropped."""
         words = self._bits.random_raw(-(-like.numel() // 4))
         bits = torch.from_numpy(words.view(np.int16))[: like.numel()].view(like.shape)

@@ -122,7 +122,7 @@ class Dropout:
         """What `forward` gives, x being kept; x itself when nothing is dropped."""
         if self.chance is None:
             return x
-        self.kept = self.chance.kept(x)
+        self.kept = self.chance.keep_mask(x)
         return torch.mul(x, self.kept, out=out)
 
     def back(self, slopes: Tensor) -> Tensor:

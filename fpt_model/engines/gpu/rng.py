@@ -43,6 +43,8 @@ def step_key(keys, clock, seed, step):
     """
     moment = (tl.load(clock + seed) + step).to(tl.uint32)
     first = mix(tl.load(keys + 2 * seed).to(tl.uint32) + mix(moment))
+
+    # the second word depends on the first, so that two steps share neither
     return first, mix(tl.load(keys + 2 * seed + 1).to(tl.uint32) ^ first)
 
 
@@ -55,6 +57,7 @@ def bits(first, second, site, place):
         site: what the draw is for.
         place: int32, any shape.
     """
+    # one key a site, so that sites draw apart
     key = mix(first + site)
     return mix(mix(place.to(tl.uint32) + key) ^ second)
 

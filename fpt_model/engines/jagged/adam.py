@@ -6,6 +6,7 @@ Letters: P elements, S splits of the items' gradient.
 import triton
 import triton.language as tl
 
+from fpt_model.engines.gpu.adam import adam_update
 from fpt_model.engines.jagged.tokens import WHOLE
 
 
@@ -71,7 +72,7 @@ def sum_up(
 def adam(
     now, key, flat, rounded, moments, second, grads, scattered, item_parts, product_parts,
     table_of, norms, o_tables, o_products, item_size, product_size, splits,
-    l2, rate, log_beta1, log_beta2, beta1, beta2,
+    l2, rate, beta1, beta2,
     B: tl.constexpr, ITEM_SPLITS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """One block: its gradient, Adam, and the rounded copy. Grid (P / BLOCK,).
@@ -91,8 +92,7 @@ def adam(
         table_of: (P / BLOCK,) int32, the number of a block's penalised table, or -1.
         norms: (tables,) float32, as `sum_up` left them.
         l2: weight of the norms.
-        rate, beta1, beta2: learning rate and decays of Adam; log_beta1, log_beta2: natural
-            logarithms.
+        rate, beta1, beta2: learning rate and decays of Adam.
         BLOCK: elements of a program.
     """
     block = tl.program_id(0)
@@ -121,13 +121,12 @@ def adam(
         norm = tl.load(norms + table)
         grad += tl.where(norm > 0, l2 / norm, 0.0) * old
 
-    # Adam; a power of a decay by its logarithm
+    # Adam
     count = tl.load(key + 2).to(tl.float32)
-    exp_avg = tl.load(moments + at) * beta1 + (1 - beta1) * grad
-    exp_avg_sq = tl.load(second + at) * beta2 + (1 - beta2) * grad * grad
-    unbiased = exp_avg / (1 - tl.exp(count * log_beta1))
-    deviation = tl.sqrt(exp_avg_sq / (1 - tl.exp(count * log_beta2))) + 1e-8
-    new = old - rate * unbiased / deviation
+    exp_avg, exp_avg_sq = tl.load(moments + at), tl.load(second + at)
+    new, exp_avg, exp_avg_sq = adam_update(
+        old, exp_avg, exp_avg_sq, grad, count, rate, beta1, beta2
+    )
 
     # write
     tl.store(moments + at, exp_avg)

@@ -33,31 +33,31 @@ class Buffers:
         arena: all that products read, one after the other.
     """
 
-    x: Tensor
-    normal: Tensor
-    y: Tensor
-    hidden: Tensor
-    q: Tensor
-    kv: Tensor
-    attended: Tensor
-    summed: Tensor
-    weights: Tensor
-    on_rows: Tensor
-    by_row: Tensor
-    one: Tensor
-    features: Tensor
-    tables: Tensor
-    places: Tensor
-    dfeatures: Tensor
-    dx: Tensor
-    two: Tensor
-    du: Tensor
-    dz: Tensor
-    dsum: Tensor
-    dq: Tensor
-    dkv: Tensor
-    row_slopes: Tensor
-    slopes: Tensor
+    x: Tensor  # inputs of blocks, the last one's output
+    normal: Tensor  # the first norm's output
+    y: Tensor  # the second norm's output
+    hidden: Tensor  # behind dropout and ReLU
+    q: Tensor  # queries
+    kv: Tensor  # keys and values, side by side
+    attended: Tensor  # what attention gives
+    summed: Tensor  # with the residual, what the second norm takes
+    weights: Tensor  # of attention, negative where dropped
+    on_rows: Tensor  # weights summed by interval row
+    by_row: Tensor  # products of queries with interval rows
+    one: Tensor  # what is needed up to the next launch
+    features: Tensor  # the last norm's output
+    tables: Tensor  # interval vectors by block, keys and values
+    places: Tensor  # position vectors likewise
+    dfeatures: Tensor  # gradient of the features
+    dx: Tensor  # gradient of a block's output
+    two: Tensor  # as `one`, on the way back
+    du: Tensor  # gradient of the first pointwise layer's output
+    dz: Tensor  # of the second one's
+    dsum: Tensor  # of `summed`
+    dq: Tensor  # of queries
+    dkv: Tensor  # of keys and values
+    row_slopes: Tensor  # slopes of scores summed by interval row
+    slopes: Tensor  # of scores, `attention.LARGER` times
 
     def __init__(
         self, config: Config, n_tokens: int, rows: int, half: torch.dtype,
@@ -66,19 +66,27 @@ class Buffers:
         self.n_tokens = N = n_tokens
         self.device = device
         H, T, R = config.heads, config.max_length, max(rows, 8)
+
+        # what products read
         shapes = self._forward_shapes(config, rows, kept=train)
         if train:
             shapes |= self._backward_shapes(config, rows)
         self._carve(shapes, half)
         for name in WITH_ONES:
             getattr(self, name)[..., config.width] = 1
+
+        # nothing is kept to rank: all blocks write to one place
         if not train:
             for name in (*WITH_ONES, "q", "kv", "attended", "summed", "weights", "on_rows"):
                 shared = getattr(self, name)
                 setattr(self, name, shared.expand(config.blocks + 1, *shared.shape[1:]))
+
+        # tokens
         self.numbers = tuple(self._ints(N) for _ in widths(config))  # of each input
         self.times, self.asked = (self._ints(N) for _ in range(2))
         self.targets, self.sequence, self.negatives = (self._ints(N) for _ in range(3))
+
+        # intervals, norms, losses
         self.counts = self._ints(N if rows else 1, R, torch.int16)
         self.sums = self._floats(H, N, aligned(T))
         self.means, self.scales = (self._floats(2 * config.blocks + 1, N) for _ in range(2))

@@ -7,36 +7,22 @@ of `state.ROUNDED` tokens that occurs.
 Letters: B batch, N tokens, T sequence, D width, K columns, H heads, R interval rows, L blocks.
 """
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
-from fpt_model.data.sequences import Sequences, Windows
+from fpt_model.data.sequences import Windows
 from fpt_model.engines.gpu.graphs import captured
 from fpt_model.engines.gpu.layout import power_of_two
 from fpt_model.engines.jagged import tokens
 from fpt_model.engines.jagged.back import backward, loss_slopes
 from fpt_model.engines.jagged.forward import forward, inputs
-from fpt_model.engines.jagged.plan import LARGEST, Plan, Source
+from fpt_model.engines.jagged.plan import LARGEST, Source
 from fpt_model.engines.jagged.state import EngineState, rounded
 from fpt_model.engines.jagged.sums import update, weight_sums
-from fpt_model.model.encoder import Encoder
 
 
 class Engine(EngineState):
     """The launches that train and apply a model; see `EngineState`."""
-
-    def __init__(
-        self, model: Encoder, key: Tensor, sequences: Sequences, groups: Tensor, record: Tensor
-    ) -> None:
-        super().__init__(model, key, sequences, groups, record)
-        self.graphs: dict[int, Any] = {}
-
-    def _allocate(self, plan: Plan) -> None:
-        """Graphs know the addresses of the memory before, so they go with it."""
-        self.graphs.clear()
-        super()._allocate(plan)
 
     def run(self, step: int) -> None:
         """One step; on a GPU it is a graph."""

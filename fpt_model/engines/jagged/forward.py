@@ -155,9 +155,11 @@ def _attend(engine: EngineState, at: Buffers, now: Tensor, n: int, layer: int, r
     # weights
     shape = attention_shape(engine.config, now)
     attention.weigh[attention_grid(engine.config, now, shape["BM"])](
+        # queries, keys and values, and what intervals and positions add
         *(now, engine.key, at.q[layer], at.kv[layer], at.places[layer], at.by_row),
-        *(at.asked, at.times, engine.edges, at.weights[layer], at.sums),
-        *(site_of(layer, rng.WEIGHTS), at.n_tokens),
+        *(at.asked, at.times, engine.edges),
+        # weights and their running sums
+        *(at.weights[layer], at.sums, site_of(layer, rng.WEIGHTS), at.n_tokens),
         **shape,
         **interval_shape(engine.config, at, engine.edges),
         FACTOR=attention.LOG2E.value / math.sqrt(head_width(engine.config)),

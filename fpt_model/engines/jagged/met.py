@@ -29,6 +29,7 @@ def meet(
     if user == 0:  # a sequence that is not there
         return
 
+    # programs of a user take turns in the training part of the history
     start, length = tl.load(starts + user - 1), tl.load(n_train + user - 1)
     for first in tl.range(tl.program_id(1) * BLOCK, length, tl.num_programs(1) * BLOCK):
         i = first + tl.arange(0, BLOCK)
@@ -49,6 +50,8 @@ def place_of(now, sequence, t, here, B: tl.constexpr):
         here: which are there.
     """
     b = tl.load(sequence + t, mask=here, other=0)
+
+    # a token's place in its sequence, from where the sequence begins in the data
     begin = tl.load(now + BEGIN * (B + 1) + b, mask=here, other=0)
     return begin + t - tl.load(now + b, mask=here, other=0), b
 
@@ -60,5 +63,6 @@ def is_rival(met, b, place, target, item, stride):
     `b`, `place` and `target` are of tokens, (T, 1) or (1, T); `item` lies across. A row of `met`
     has room for whole tiles of items: a load that needs no mask takes four of them at once.
     """
+    # first met after the token's own place: new by then
     first = tl.load(met + b * stride + item)
     return (first > place) | (item == target)

@@ -15,6 +15,15 @@ EPS: tl.constexpr = tl.constexpr(1e-8)
 
 
 @triton.jit
+def _tile(D: tl.constexpr, K: tl.constexpr, BM: tl.constexpr, P: tl.constexpr):
+    """The program's tokens (BM,), columns (P,), their places in (N, K), and which are used."""
+    t = tl.program_id(0) * BM + tl.arange(0, BM)
+    w = tl.arange(0, P)
+    mask = (w < D)[None, :] & (t >= 0)[:, None]
+    return t, w, t[:, None] * K + w[None, :], mask
+
+
+@triton.jit
 def add_and_norm(
     a, branch, total, out, means, scales, flat, o_weight, o_bias, key, site,
     D: tl.constexpr, K: tl.constexpr, BM: tl.constexpr, P: tl.constexpr,
@@ -34,10 +43,7 @@ def add_and_norm(
         key, site: of the dropout's random bits.
         RATE: of dropout.
     """
-    t = tl.program_id(0) * BM + tl.arange(0, BM)
-    w = tl.arange(0, P)
-    mask = (w < D)[None, :] & (t >= 0)[:, None]
-    at = t[:, None] * K + w[None, :]
+    t, w, at, mask = _tile(D, K, BM, P)
 
     # residual sum, rounded: the backward pass will see it so
     x = tl.load(a + at, mask=mask, other=0.0).to(tl.float32)
@@ -149,10 +155,7 @@ def dropped_relu(
         key, site: of the dropout's random bits.
         RATE: of dropout.
     """
-    t = tl.program_id(0) * BM + tl.arange(0, BM)
-    w = tl.arange(0, P)
-    mask = (w < D)[None, :] & (t >= 0)[:, None]
-    at = t[:, None] * K + w[None, :]
+    _, _, at, mask = _tile(D, K, BM, P)
 
     # dropout keeps a sign, so either order is the same
     x = tl.maximum(tl.load(u + at, mask=mask, other=0.0).to(tl.float32), 0.0)
@@ -175,10 +178,7 @@ def relu_slopes(
         du: (N, K), gets the gradient of u.
         RATE: of dropout.
     """
-    t = tl.program_id(0) * BM + tl.arange(0, BM)
-    w = tl.arange(0, P)
-    mask = (w < D)[None, :] & (t >= 0)[:, None]
-    at = t[:, None] * K + w[None, :]
+    _, _, at, mask = _tile(D, K, BM, P)
 
     # both masks at once: what is zero was dropped or negative
     positive = tl.load(h + at, mask=mask, other=0.0) > 0

@@ -7,7 +7,7 @@ import triton
 import triton.language as tl
 
 from fpt_model.engines.gpu.groups import group_pairs
-from fpt_model.engines.gpu.losses import softplus
+from fpt_model.engines.gpu.losses import bce
 from fpt_model.engines.gpu.negatives import draw_negatives
 from fpt_model.engines.gpu.rng import NEGATIVE, bits
 from fpt_model.engines.jagged.tokens import USER, add_whole, words
@@ -60,13 +60,13 @@ def sampled_slopes(
     right, wrong = (tl.load(flat + good, mask=mask, other=0.0),
                     tl.load(flat + bad, mask=mask, other=0.0))  # fmt: skip
 
-    # scores and losses
+    # scores, their gradients and losses
     wins, fails = tl.sum(f * right, 1), tl.sum(f * wrong, 1)
-    loss = tl.where(here, softplus(-wins) + softplus(fails), 0.0)
+    loss, up, down = bce(wins, fails)
+    loss = tl.where(here, loss, 0.0)
     tl.store(losses + tl.program_id(0), tl.sum(loss, 0))
 
-    # gradients of scores, of features, of items
-    up, down = -1 / (1 + tl.exp(wins)), 1 / (1 + tl.exp(-fails))
+    # gradients of features, of items
     slope = tl.where(mask, up[:, None] * right + down[:, None] * wrong, 0.0)
     to = dfeatures + t[:, None] * K + w[None, :]
     tl.store(to, slope.to(dfeatures.dtype.element_ty), mask=(t >= 0)[:, None] & (w < W)[None, :])

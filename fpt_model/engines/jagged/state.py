@@ -3,6 +3,8 @@
 Letters: B batch, N tokens, T sequence, D width, K columns, H heads, R interval rows, L blocks.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -58,6 +60,7 @@ class EngineState:
         self.tokens: list[int] = []
         self.buffers: Buffers | None = None
         self.ranking: Buffers | None = None
+        self.graphs: dict[int, Any] = {}
         self._index_weights()
         self.negatives = NegativeIndex(sequences) if self.config.loss == "bce" else None
         self._index_met()
@@ -95,9 +98,10 @@ class EngineState:
         self.clock.copy_(torch.tensor([before, step]))
 
     def _allocate(self, plan: Plan) -> None:
-        """Memory for the longest step."""
+        """Memory for the longest step; graphs know its addresses, so they go with it."""
         capacity = rounded(max(plan.tokens) * 17 // 16)  # other epochs have longer steps
         capacity = min(capacity, rounded(self.config.batch_size * self.config.max_length))
+        self.graphs.clear()
         self.buffers = self._new_buffers(capacity, train=True)
         self.plan = torch.zeros_like(plan.steps, device=self.device)
         self.jobs = Jobs(self._jobs(self.buffers))

@@ -102,15 +102,8 @@ def update(engine: EngineState, at: Buffers, count: int) -> None:
 
     # norms and loss
     adam.sum_up[(1,)](
-        *(
-            engine.now,
-            engine.block_squares,
-            engine.spans,
-            at.losses,
-            engine.group_losses,
-            engine.norms,
-        ),
-        *(engine.record, count, config.l2),
+        *(engine.now, engine.block_squares, engine.spans, at.losses, engine.group_losses),
+        *(engine.norms, engine.record, count, config.l2),
         B=batch,
         TABLES=len(engine.spans),
         GROUPED=len(engine.group_losses),
@@ -119,17 +112,20 @@ def update(engine: EngineState, at: Buffers, count: int) -> None:
 
     # Adam
     adam.adam[(weights.size // BLOCK,)](
-        *(engine.now, engine.key, weights.params, weights.rounded, weights.exp_avg),
-        *(weights.exp_avg_sq, weights.grads, engine.scattered, at.item_parts, engine.product_parts),
-        *(engine.table_of, engine.norms, weights.scattered),
-        *(weights.o_products, at.item_parts[0].numel(), engine.product_size, engine.splits),
-        *(config.l2, config.learning_rate, _log(config.beta1), _log(config.beta2)),
-        *(config.beta1, config.beta2),
+        # the step's tokens and number
+        *(engine.now, engine.key),
+        # weights and moments
+        *(weights.params, weights.rounded, weights.exp_avg, weights.exp_avg_sq),
+        # gradients
+        *(weights.grads, engine.scattered, at.item_parts, engine.product_parts),
+        # norm penalty
+        *(engine.table_of, engine.norms),
+        # sizes
+        *(weights.scattered, weights.o_products),
+        *(at.item_parts[0].numel(), engine.product_size, engine.splits),
+        # rates
+        *(config.l2, config.learning_rate, config.beta1, config.beta2),
         B=batch,
         ITEM_SPLITS=len(at.item_parts) if config.loss == "softmax" else 0,
         BLOCK=BLOCK,
     )
-
-
-def _log(beta: float) -> float:
-    return math.log(beta) if beta else -1e4

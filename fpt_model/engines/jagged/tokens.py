@@ -67,9 +67,10 @@ def begin_step(plan, now, keys, clock, key, PLAN: tl.constexpr, P: tl.constexpr)
         now: (PLAN,) int32, gets this step's.
         keys: (1, 2) int64, of everything random.
         clock: (2,) int64, steps before: of all epochs, and of this one.
-        key: (3,) int64, gets two words for `chance`, and the number of the step from 1.
+        key: (3,) int64, gets two words for `gpu.rng`, and the number of the step from 1.
         P: PLAN as a power of two.
     """
+    # copy the step's row: later launches find it where every graph looks
     total, step = tl.load(clock), tl.load(clock + 1)
     at = tl.arange(0, P)
     values = tl.load(plan + step * PLAN + at, mask=at < PLAN, other=0)
@@ -208,7 +209,7 @@ def lay_out(
     # inputs: a part of the columns from each table
     _embed(
         x, flat, offsets[0], items, items, o_places, t, here, key1, key2, root, place,
-        INPUTS[0], K, POSITIONS, RATE,
+        tl.constexpr(INPUTS[0]), K, POSITIONS, RATE,
     )  # fmt: skip
     for n in tl.static_range(1, len(INPUTS)):
         if INPUTS[n][PER] == TOKEN:
@@ -223,7 +224,7 @@ def lay_out(
             tl.store(numbers[n] + t, ids, mask=here)
         _embed(
             x, flat, offsets[n], ids, all_numbers[n], o_places, t, here, key1, key2, root, place,
-            INPUTS[n], K, POSITIONS, RATE,
+            tl.constexpr(INPUTS[n]), K, POSITIONS, RATE,
         )  # fmt: skip
 
 
@@ -298,19 +299,19 @@ def embedding_slopes(
 
     # items: mostly different ones
     items = tl.load(numbers[0] + t, mask=here, other=0)
-    of_items = _slopes(dx, t, here, key1, key2, root, INPUTS[0], K, POSITIONS, RATE)
+    of_items = _slopes(dx, t, here, key1, key2, root, tl.constexpr(INPUTS[0]), K, POSITIONS, RATE)
     w = tl.arange(0, INPUTS[0][PADDED])
     mask = here[:, None] & (w < INPUTS[0][WIDTH])[None, :]
     place = offsets[0] + items[:, None] * INPUTS[0][STRIDE] + w[None, :]
     add_whole(scattered, place, of_items, mask)
 
     for n in tl.static_range(1, len(INPUTS)):
-        own = _slopes(dx, t, here, key1, key2, root, INPUTS[n], K, POSITIONS, RATE)
+        own = _slopes(dx, t, here, key1, key2, root, tl.constexpr(INPUTS[n]), K, POSITIONS, RATE)
         if INPUTS[n][PER] == TOKEN:
             ids = tl.load(numbers[n] + t, mask=here, other=0)
-            _by_number(scattered, offsets[n], ids, own, here, INPUTS[n])
+            _by_number(scattered, offsets[n], ids, own, here, tl.constexpr(INPUTS[n]))
         elif INPUTS[n][PER] == PER_ITEM:
-            _by_item(scattered, offsets[n], items, all_numbers[n], own, INPUTS[n])
+            _by_item(scattered, offsets[n], items, all_numbers[n], own, tl.constexpr(INPUTS[n]))
         else:
             # one for the whole tile
             w = tl.arange(0, INPUTS[n][PADDED])
@@ -381,6 +382,7 @@ def row_counts(
         BR: rows at a time.
         SEARCH: bits of the longest sequence's length.
     """
+    # which tokens
     b, tile = tl.program_id(0), tl.program_id(1)
     first, length = span_of(now, b)
     if tile * BM >= length:
@@ -388,6 +390,7 @@ def row_counts(
     i = tile * BM + tl.arange(0, BM)
     here = i < length
 
+    # the queries' moments
     time = tl.load(asked + first + i, mask=here, other=0).to(tl.int64)
     scale = tl.load(now + SCALE * (B + 1) + b).to(tl.int64)
     for start in tl.range(0, C, BR):
@@ -429,6 +432,7 @@ def drop_tables(
         TABLE, PLACES: R · K and T · K.
         BLOCK: elements of a program.
     """
+    # which elements, of keys' or values' table, as which block sees them
     at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     kind, layer = tl.program_id(1), tl.program_id(2)
     key1, key2 = words(key)
@@ -468,6 +472,7 @@ def table_slopes(
         LAYERS: L.
         BLOCK: elements of a program.
     """
+    # which elements of which table
     at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     kind = tl.program_id(1)
     key1, key2 = words(key)
@@ -511,6 +516,7 @@ def place_slopes(
         LAYERS: L, or 1 where positions are part of the input.
         BB, BW: sequences at a time, and columns.
     """
+    # which position's vector, of which table, and which of its columns
     place, kind = tl.program_id(0), tl.program_id(1)
     w = tl.program_id(2) * BW + tl.arange(0, BW)
     key1, key2 = words(key)

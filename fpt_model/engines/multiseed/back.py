@@ -162,6 +162,62 @@ def score_slopes(a, da, scale, RATE: tl.constexpr):
     return weighted - tl.abs(a) * tl.sum(weighted, 1)[:, None]
 
 
+@triton.jit
+def attention_back(
+    dx, halves, look_ups, window, tables, seed, tiles, squares, sums, scale, pairs,
+    sequence, groups, first, begin, layer,
+    T: tl.constexpr, M: tl.constexpr, D: tl.constexpr, R: tl.constexpr, C: tl.constexpr,
+    LAYERS: tl.constexpr, INTERVALS: tl.constexpr, RATE: tl.constexpr,
+):  # fmt: skip
+    """From the gradient of what the second norm takes to that of the normed input, by queries.
+
+    Args:
+        dx: (M, D) float32, in registers.
+        halves: the block's weights, float16.
+        look_ups: (windows, T, T) int16, interval row of each pair; window: which is the sequence's.
+        tables: (S, L, 2, R, D) float16, interval vectors of keys and values.
+        tiles: (13, L + 1, G, T, D) float16: K and V are read, DO, DQ and DN written.
+        squares: (2, L, G, T, T) float16: A is read, DS written.
+        sums: (2, L, G, T, R) float16, gets KEYS.
+        scale: of scores, 1 / √N.
+        pairs: (M, T), places of the queries' rows in a matrix (T, T).
+    """
+    half = halves.dtype.element_ty
+    here = first * D + tile(M, D)
+
+    # through attention's output: it was added to the normed query, so both have gradient dx
+    do = dx.to(half)
+    write(at(tiles, DO, layer, sequence, groups, LAYERS + 1, T * D) + here, do, first, begin, M)
+
+    # gradient of the weights: do · (v + interval vector)
+    v = read(at(tiles, V, layer, sequence, groups, LAYERS + 1, T * D) + tile(T, D), 0, begin, T)
+    da = product(do, tl.trans(v))
+    if INTERVALS:
+        sums = at(sums, KEYS, layer, sequence, groups, LAYERS, T * R) + first * R
+        tables += (seed * LAYERS + layer).to(tl.int64) * 2 * R * D
+        look_up = read(look_ups + window * T * T + pairs, first, begin, M).to(tl.int32)
+        da += scores_by_row(do, tables + R * D, look_up, sums, first, begin, M, D, R, C)
+
+    # softmax
+    a = read(at(squares, A, layer, sequence, groups, LAYERS, T * T) + pairs, first, begin, M)
+    ds = score_slopes(a, da, scale, RATE)
+    write(at(squares, DS, layer, sequence, groups, LAYERS, T * T) + pairs, ds, first, begin, M)
+
+    # gradient of the query: ds · (k + interval vector)
+    k = read(at(tiles, K, layer, sequence, groups, LAYERS + 1, T * D) + tile(T, D), 0, begin, T)
+    dq = product(ds.to(half), k)
+    if INTERVALS:
+        summed_by_row(ds, look_up, sums, M, R)
+        dq += values_by_row(sums, tables, first, begin, M, D, R, C)
+
+    # query's linear layer, and the residual that the normed query was
+    dq = dq.to(half)
+    write(at(tiles, DQ, layer, sequence, groups, LAYERS + 1, T * D) + here, dq, first, begin, M)
+    dn = dx + product(dq, matrix_rows(halves, QUERY, 0, D, D))
+    write(at(tiles, DN, layer, sequence, groups, LAYERS + 1, T * D) + here, dn, first, begin, M)
+    return dn
+
+
 @triton.jit(do_not_specialize=["layer"])
 def back(
     model, halves, o_items, o_norm, o_blocks, scattered, x, targets, negatives, dx, losses,
@@ -217,7 +273,6 @@ def back(
     wide = sequence.to(tl.int64)
     model += seed.to(tl.int64) * size
     halves += seed.to(tl.int64) * size + o_blocks + layer_offset(layer, D)
-    half = halves.dtype.element_ty
     here, pairs = first * D + tile(M, D), first * T + tile(M, T)
     mask = masks + wide * mask_size + T * D + layer * (T * T + 2 * T * D)
 
@@ -246,36 +301,12 @@ def back(
         T, M, P, D, N, LAYERS, RATE,
     )  # fmt: skip
 
-    # through attention's output: it was added to the normed query, so both have gradient dx1
-    do = dx1.to(half)
-    write(at(tiles, DO, layer, sequence, groups, LAYERS + 1, T * D) + here, do, first, begin, M)
-
-    # gradient of the weights: do · (v + interval vector)
-    v = read(at(tiles, V, layer, sequence, groups, LAYERS + 1, T * D) + tile(T, D), 0, begin, T)
-    da = product(do, tl.trans(v))
-    if INTERVALS:
-        sums = at(sums, KEYS, layer, sequence, groups, LAYERS, T * R) + first * R
-        tables += (seed * LAYERS + layer).to(tl.int64) * 2 * R * D
-        look_up = read(look_ups + window * T * T + pairs, first, begin, M).to(tl.int32)
-        da += scores_by_row(do, tables + R * D, look_up, sums, first, begin, M, D, R, C)
-
-    # softmax
-    a = read(at(squares, A, layer, sequence, groups, LAYERS, T * T) + pairs, first, begin, M)
-    ds = score_slopes(a, da, scale, RATE)
-    write(at(squares, DS, layer, sequence, groups, LAYERS, T * T) + pairs, ds, first, begin, M)
-
-    # gradient of the query: ds · (k + interval vector)
-    k = read(at(tiles, K, layer, sequence, groups, LAYERS + 1, T * D) + tile(T, D), 0, begin, T)
-    dq = product(ds.to(half), k)
-    if INTERVALS:
-        summed_by_row(ds, look_up, sums, M, R)
-        dq += values_by_row(sums, tables, first, begin, M, D, R, C)
-
-    # query's linear layer, and the residual that the normed query was
-    dq = dq.to(half)
-    write(at(tiles, DQ, layer, sequence, groups, LAYERS + 1, T * D) + here, dq, first, begin, M)
-    dn = dx1 + product(dq, matrix_rows(halves, QUERY, 0, D, D))
-    write(at(tiles, DN, layer, sequence, groups, LAYERS + 1, T * D) + here, dn, first, begin, M)
+    # attention
+    dn = attention_back(
+        dx1, halves, look_ups, window, tables, seed, tiles, squares, sums, scale, pairs,
+        sequence, groups, first, begin, layer,
+        T, M, D, R, C, LAYERS, INTERVALS, RATE,
+    )  # fmt: skip
 
     # first norm; what keys and values give to the input, the next launch adds: it needs the queries
     # of all tiles

@@ -37,6 +37,7 @@ def vectors_at(table, row, D: tl.constexpr, R: tl.constexpr, C: tl.constexpr):
     Args:
         table: (R, D) float16.
     """
+    # the last chunk may reach past the table
     there = row + tl.arange(0, C) < R
     return tl.load(table + row * D + tile(C, D), mask=there[:, None], other=0.0)
 
@@ -95,6 +96,7 @@ def summed_by_row(weights, look_up, out, M: tl.constexpr, R: tl.constexpr):
 
     # The last key of a row has its sum. Barriers: others have emptied `out`, and will read it.
     tl.debug_barrier()
+
     place, is_last = places_of_pairs(look_up, M, R), tl.trans(look_up >= LAST)
     tl.store(out + place, tl.trans(sums.to(out.dtype.element_ty)), mask=is_last)
     tl.debug_barrier()
@@ -113,6 +115,7 @@ def values_by_row(
     """
     values = tl.zeros((M, D), tl.float32)
     for row in tl.range(0, R, C, num_stages=AHEAD):
+        # others wrote them: past the L1 cache
         place, real = sums + columns(row, M, R, C), inside(row, first, begin, M, R, C)
         part = tl.load(place, mask=real, other=0.0, cache_modifier=".cg")
         values += product(part, vectors_at(table, row, D, R, C))

@@ -23,9 +23,14 @@ def enter(engine: EngineState, at: Scratch, step: int, *, train: bool) -> None:
     """What was drawn for a step becomes the first block's input."""
     config, layout, drawn = engine.config, engine.layout, at.drawn[step % 2]
     network.enter[_grid(engine, at)](
-        *(engine.params, engine.halves, layout.tables, layout.offset("positions.0")),
-        *(layout.blocks, drawn.ids, drawn.begins),
-        *(drawn.masks, at.mask_size, engine.places, at.tiles, at.rsd if train else at.x, at.x),
+        # weights, and where they begin
+        *(engine.params, engine.halves),
+        *(layout.tables, layout.offset("positions.0"), layout.blocks),
+        # what was drawn for the step
+        *(drawn.ids, drawn.begins, drawn.masks, at.mask_size, engine.places),
+        # what is saved, and the normed query
+        *(at.tiles, at.rsd if train else at.x, at.x),
+        # sizes, and the inputs' scale
         *(layout.size, len(at.x) // engine.seeds, math.sqrt(config.width)),
         **_shape(engine),
         N=config.width,
@@ -43,11 +48,15 @@ def attend(
     """A block from its attention on."""
     config, drawn = engine.config, at.drawn[step % 2]
     network.attend[_grid(engine, at)](
+        # weights, and the normed query
         *(engine.params, engine.halves, engine.layout.blocks, at.x),
+        # what was drawn for the step
         *(drawn.tokens[0], drawn.begins, drawn.chosen, batch.look_ups),
-        *(engine.tables, engine.places),
-        *(drawn.masks, at.mask_size, at.tiles, at.squares if train else at.x),
-        *(at.rsd if train else at.x, at.sums, engine.layout.size, len(at.x) // engine.seeds),
+        *(engine.tables, engine.places, drawn.masks, at.mask_size),
+        # what is saved
+        *(at.tiles, at.squares if train else at.x, at.rsd if train else at.x, at.sums),
+        # sizes, and the scores' scale: weights are powers of two
+        *(engine.layout.size, len(at.x) // engine.seeds),
         *(math.log2(math.e) / math.sqrt(config.width), layer),
         **_shape(engine),
         **_block(engine, layer),
@@ -61,11 +70,17 @@ def back(engine: EngineState, at: Scratch, batch: Batch, layer: int, step: int) 
     """A block's way back, after the loss or the block above."""
     layout, config, drawn = engine.layout, engine.config, at.drawn[step % 2]
     backward.back[_grid(engine, at)](
-        *(engine.params, engine.halves, layout.offset("items.weight")),
-        *(layout.offset("norm.weight"), layout.blocks, engine.scattered, at.x),
-        *(drawn.targets, drawn.negatives, at.dx, at.losses),
+        # weights, where they begin, and the items' gradient
+        *(engine.params, engine.halves),
+        *(layout.offset("items.weight"), layout.offset("norm.weight"), layout.blocks),
+        engine.scattered,
+        # the loss, and the gradient that goes from block to block
+        *(at.x, drawn.targets, drawn.negatives, at.dx, at.losses),
+        # what was drawn for the step
         *(drawn.begins, drawn.chosen, batch.look_ups, engine.tables, drawn.masks, at.mask_size),
+        # what is saved
         *(at.tiles, at.squares, at.rsd, at.sums),
+        # sizes, and the scores' scale
         *(layout.size, layout.looked_up, config.batch_size, 1 / math.sqrt(config.width), layer),
         **_shape(engine),
         **_block(engine, layer),
@@ -80,10 +95,14 @@ def leave(engine: EngineState, at: Scratch, step: int) -> None:
     """The first block's keys, and what was looked up."""
     layout, config, drawn = engine.layout, engine.config, at.drawn[step % 2]
     backward.leave[_grid(engine, at)](
+        # weights, where they begin, and the tables' gradients
         *(engine.halves, layout.tables, layout.blocks, engine.scattered, at.dx),
+        # what was drawn for the step
         *(drawn.ids, drawn.begins, drawn.masks, at.mask_size),
-        *(at.tiles, at.squares, layout.size, layout.looked_up, config.batch_size),
-        math.sqrt(config.width),
+        # what is saved
+        *(at.tiles, at.squares),
+        # sizes, and the inputs' scale
+        *(layout.size, layout.looked_up, config.batch_size, math.sqrt(config.width)),
         **_shape(engine),
         INPUTS=layout.inputs,
         INTERVALS=config.intervals,

@@ -3,37 +3,20 @@
 Letters: S seeds, P weights, T sequence, D width, R interval rows, L blocks, N users.
 """
 
-from collections.abc import Sequence
-from typing import Any
-
 import torch
 from torch import Tensor
 
-from fpt_model.data.sequences import Sequences
 from fpt_model.engines.gpu.graphs import captured, recorded
 from fpt_model.engines.multiseed.scratch import Batch, Scratch
 from fpt_model.engines.multiseed.state import EngineState
 from fpt_model.engines.multiseed.step import choose, drop_tables, forward, start, train_step
-from fpt_model.model.encoder import Encoder
 
 AT_ONCE = 1024  # windows that are ranked at a time
 IN_A_GRAPH = 2**15  # at most: a graph keeps what it allocates
 
 
 class Engine(EngineState):
-    """The steps that train and apply S models; see `EngineState`.
-
-    Attributes:
-        ranked: windows that were ranked; twice, their graph, what it gives, what it writes to.
-    """
-
-    def __init__(
-        self, models: Sequence[Encoder], keys: Tensor, sequences: Sequences, n_rows: int
-    ) -> None:
-        super().__init__(models, keys, sequences, n_rows)
-        self.ranking: Scratch | None = None
-        self.ranked: dict[Batch, tuple[Any, Tensor, Scratch | None] | None] = {}
-        self.graph: Any = None
+    """The steps that train and apply S models; see `EngineState`."""
 
     def run(self, batch: Batch) -> None:
         """All steps of the epoch that was prepared; on a GPU they are one graph."""

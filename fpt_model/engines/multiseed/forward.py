@@ -188,6 +188,57 @@ def softmax(s, items, first, scale, T: tl.constexpr, M: tl.constexpr):
 
 
 @triton.jit
+def attention(
+    items, look_ups, window, tables, drawn, mask, tiles, squares, sums, scale,
+    sequence, groups, first, begin, layer,
+    T: tl.constexpr, M: tl.constexpr, D: tl.constexpr, R: tl.constexpr, C: tl.constexpr,
+    LAYERS: tl.constexpr, INTERVALS: tl.constexpr, TRAIN: tl.constexpr, RATE: tl.constexpr,
+):  # fmt: skip
+    """What M queries get of the values, (M, D) float32.
+
+    Args:
+        items: (G, T) int32, 0 is padding.
+        look_ups: (windows, T, T) int16, interval row of each pair; window: which is the sequence's.
+        tables: (S · L · 2, R, D) float16, interval vectors; drawn: which are the keys'.
+        mask: the sequence's bytes of the block's dropout, those on weights come first.
+        tiles: (13, L + 1, G, T, D) float16: Q, K, V are read.
+        squares: (2, L, G, T, T) float16, gets A, to train.
+        sums: (2, L, G, T, R) float16, gets VALUES.
+        scale: of scores, log2 e included.
+    """
+    here, pairs = first * D + tile(M, D), first * T + tile(M, T)
+
+    # scores: q · (k + interval vector); keys have their positions already
+    q = read(at(tiles, Q, layer, sequence, groups, LAYERS + 1, T * D) + here, first, begin, M)
+    k = read(at(tiles, K, layer, sequence, groups, LAYERS + 1, T * D) + tile(T, D), 0, begin, T)
+    s = product(q, tl.trans(k))
+    if INTERVALS:
+        sums = at(sums, VALUES, layer if TRAIN else 0, sequence, groups, LAYERS, T * R) + first * R
+        tables += drawn * R * D
+        look_up = read(look_ups + window * T * T + pairs, first, begin, M).to(tl.int32)
+        s += scores_by_row(q, tables, look_up, sums, first, begin, M, D, R, C)
+
+    # softmax, dropout; the sign saves the mask with the weight, at no memory of its own
+    a = softmax(s, items + sequence * T, first, scale, T, M)
+    if TRAIN:
+        signed = a
+        if RATE > 0:
+            factor = keep_mask(mask + pairs, first, begin, M, RATE)
+            signed = tl.where(factor > 0, a, -a)
+            a = a * factor
+        weights = at(squares, A, layer, sequence, groups, LAYERS, T * T)
+        write(weights + pairs, signed, first, begin, M)
+
+    # accumulate: weights · (v + interval vector); values have their positions already
+    v = read(at(tiles, V, layer, sequence, groups, LAYERS + 1, T * D) + tile(T, D), 0, begin, T)
+    o = product(a.to(v.dtype), v)
+    if INTERVALS:
+        summed_by_row(a, look_up, sums, M, R)
+        o += values_by_row(sums, tables + R * D, first, begin, M, D, R, C)
+    return o
+
+
+@triton.jit
 def pointwise(
     y, model, halves, tiles, mask, sequence, groups, first, begin, layer,
     T: tl.constexpr, M: tl.constexpr, P: tl.constexpr, D: tl.constexpr,
@@ -277,38 +328,16 @@ def attend(
     seed = sequence // batch
     model += seed.to(tl.int64) * size + o_blocks + layer_offset(layer, D)
     halves += seed.to(tl.int64) * size + o_blocks + layer_offset(layer, D)
-    half = halves.dtype.element_ty
-    here, pairs = first * D + tile(M, D), first * T + tile(M, T)
+    here = first * D + tile(M, D)
     mask = masks + sequence.to(tl.int64) * mask_size + T * D + layer * (T * T + 2 * T * D)
     drawn = (seed * LAYERS + layer).to(tl.int64) * 2
 
-    # scores: q · (k + interval vector); keys have their positions already
-    q = read(at(tiles, Q, layer, sequence, groups, LAYERS + 1, T * D) + here, first, begin, M)
-    k = read(at(tiles, K, layer, sequence, groups, LAYERS + 1, T * D) + tile(T, D), 0, begin, T)
-    s = product(q, tl.trans(k))
-    if INTERVALS:
-        sums = at(sums, VALUES, layer if TRAIN else 0, sequence, groups, LAYERS, T * R) + first * R
-        tables += drawn * R * D
-        look_up = read(look_ups + window * T * T + pairs, first, begin, M).to(tl.int32)
-        s += scores_by_row(q, tables, look_up, sums, first, begin, M, D, R, C)
-
-    # softmax, dropout; the sign saves the mask with the weight, at no memory of its own
-    a = softmax(s, items + sequence * T, first, scale, T, M)
-    if TRAIN:
-        signed = a
-        if RATE > 0:
-            factor = keep_mask(mask + pairs, first, begin, M, RATE)
-            signed = tl.where(factor > 0, a, -a)
-            a = a * factor
-        weights = at(squares, A, layer, sequence, groups, LAYERS, T * T)
-        write(weights + pairs, signed, first, begin, M)
-
-    # accumulate: weights · (v + interval vector); values have their positions already
-    v = read(at(tiles, V, layer, sequence, groups, LAYERS + 1, T * D) + tile(T, D), 0, begin, T)
-    o = product(a.to(half), v)
-    if INTERVALS:
-        summed_by_row(a, look_up, sums, M, R)
-        o += values_by_row(sums, tables + R * D, first, begin, M, D, R, C)
+    # attention
+    o = attention(
+        items, look_ups, window, tables, drawn, mask, tiles, squares, sums, scale,
+        sequence, groups, first, begin, layer,
+        T, M, D, R, C, LAYERS, INTERVALS, TRAIN, RATE,
+    )  # fmt: skip
 
     # residual onto the normed query, second norm
     wide = sequence.to(tl.int64) * T * D

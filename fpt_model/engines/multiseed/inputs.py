@@ -60,10 +60,13 @@ def count_targets(real, windows, order, n_order, out, batch, B: tl.constexpr):
         batch: sequences of a step; B: the same as a power of two.
     """
     seed, step = tl.program_id(0), tl.program_id(1)
+
+    # the users of the step
     b = tl.arange(0, B)
     place = step * batch + b
     there = (b < batch) & (place < n_order)
 
+    # their windows: every real position has a target
     row = tl.load(order + seed * n_order + place, mask=there, other=0)
     counts = tl.load(real + seed * windows + row, mask=there, other=0)
     tl.store(out + seed * tl.num_programs(1) + step, tl.sum(counts, 0))
@@ -88,7 +91,8 @@ def draw(
     seed, b = program // batch, program % batch
     first, second = step_key(keys, clock, seed, step)
 
-    # Half of 32 bits decides on an element. Both halves lie far apart, so that stores are whole.
+    # Half of 32 bits decides on an element. The two elements lie `pairs` apart, so that each store
+    # is of neighbours.
     place = tl.program_id(1) * PAIRS + tl.arange(0, PAIRS)
     drawn = bits(first, second, DROPOUT, b * pairs + place)
     low = keep_mask(drawn << 16, RATE).to(tl.uint8)
@@ -199,6 +203,8 @@ def dropped(
         RATE: of dropout.
     """
     first, second = step_key(keys, clock, seed, step)
+
+    # place within the table: what the dropout's bits are counted by
     place = (block - tl.load(spans + 2 * table)) * BLOCK + tl.arange(0, BLOCK)
 
     # each layer has a dropout of its own, and its copy of the table
@@ -236,6 +242,8 @@ def drop_tables(
     """
     block, seed = tl.program_id(0), tl.program_id(1)
     table = tl.load(penalised + block)
+
+    # items, table 0, have no dropout of their own
     if table > 0:
         x = tl.load(model + seed.to(tl.int64) * size + block * BLOCK + tl.arange(0, BLOCK))
         dropped(
@@ -253,6 +261,7 @@ def numbers_of(ids, sequence, rows, T: tl.constexpr, INPUTS: tl.constexpr):
         sequence: which.
         rows: (M,) positions.
     """
+    # A tuple that grows: the loop is unrolled when it is compiled.
     found = ()
     for n in tl.static_range(len(INPUTS)):
         if INPUTS[n][PER] == TOKEN:
@@ -276,11 +285,12 @@ def looked_up(
         numbers: of each input, as `numbers_of` gives them.
         inside: (M,), which positions are no padding.
     """
+    # Each input fills its own columns of the tile, so a sum puts them side by side.
     column = tl.zeros((M, 1), tl.int32) + tl.arange(0, D)[None, :]
     items = numbers[0]
-    x = vectors(model + offsets[0], items, items, inside, column, INPUTS[0])
+    x = vectors(model + offsets[0], items, items, inside, column, tl.constexpr(INPUTS[0]))
     for n in tl.static_range(1, len(INPUTS)):
-        x += vectors(model + offsets[n], numbers[n], items, inside, column, INPUTS[n])
+        x += vectors(model + offsets[n], numbers[n], items, inside, column, tl.constexpr(INPUTS[n]))
     return x
 
 
@@ -296,6 +306,7 @@ def vectors(table, numbers, items, inside, column, INPUT: tl.constexpr):
         column: (M, D), numbers of columns.
         INPUT: see `gpu.features`.
     """
+    # an input's own columns
     theirs = (column >= INPUT[AT]) & (column < INPUT[AT] + INPUT[WIDTH])
     if INPUT[PER] == PER_ITEM:
         return summed_rows(table, numbers, items, column - INPUT[AT], theirs, INPUT)
@@ -332,11 +343,13 @@ def scattered_slopes(
     for n in tl.static_range(1, len(INPUTS)):
         to = scattered + offsets[n]
         if INPUTS[n][PER] == TOKEN:
-            by_number(to, g, ids[n] + sequence * T + first, real, half, M, D, INPUTS[n])
+            by_number(
+                to, g, ids[n] + sequence * T + first, real, half, M, D, tl.constexpr(INPUTS[n])
+            )
         elif INPUTS[n][PER] == PER_ITEM:
-            by_item(to, g, item, ids[n], real, half, M, D, INPUTS[n])
+            by_item(to, g, item, ids[n], real, half, M, D, tl.constexpr(INPUTS[n]))
         else:
-            by_sequence(to, g, tl.load(ids[n] + sequence), real, D, INPUTS[n])
+            by_sequence(to, g, tl.load(ids[n] + sequence), real, D, tl.constexpr(INPUTS[n]))
 
 
 @triton.jit
@@ -412,5 +425,7 @@ def by_sequence(to, g, number, real, D: tl.constexpr, INPUT: tl.constexpr):
     """
     d = tl.arange(0, D)
     theirs = (d >= INPUT[AT]) & (d < INPUT[AT] + INPUT[WIDTH])
+
+    # one addition a tile instead of one a position
     total = tl.sum(tl.where(real, g, 0.0), 0)
     add_whole(to + number * INPUT[STRIDE] + d - INPUT[AT], total, theirs)

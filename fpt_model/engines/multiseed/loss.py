@@ -4,7 +4,7 @@ import triton
 import triton.language as tl
 
 from fpt_model.engines.gpu import layout
-from fpt_model.engines.gpu.losses import softplus
+from fpt_model.engines.gpu.losses import bce
 from fpt_model.engines.multiseed.tiles import add_whole, normed, normed_backward, read, write
 
 BLOCK = tl.constexpr(layout.BLOCK)
@@ -46,14 +46,13 @@ def loss_slopes(
     wanted = tl.load(model + o_items + to_target, mask=used, other=0.0)
     unwanted = tl.load(model + o_items + to_negative, mask=used, other=0.0)
 
-    # scores and loss
+    # scores, their gradients and loss
     up, down = tl.sum(f * wanted, 1), tl.sum(f * unwanted, 1)
-    loss = softplus(-up) + softplus(down)
+    loss, slope_up, slope_down = bce(up, down)
     tl.store(losses + m, tl.where(real, loss, 0.0))
 
-    # gradients of scores, of the normed vector, of the items
-    slope_up = tl.where(real, tl.sigmoid(up) - 1, 0.0)
-    slope_down = tl.where(real, tl.sigmoid(down), 0.0)
+    # gradients of the normed vector, of the items
+    slope_up, slope_down = tl.where(real, slope_up, 0.0), tl.where(real, slope_down, 0.0)
     df = slope_up[:, None] * wanted + slope_down[:, None] * unwanted
     add_whole(scattered + o_items + to_target, slope_up[:, None] * f, used)
     add_whole(scattered + o_items + to_negative, slope_down[:, None] * f, used)

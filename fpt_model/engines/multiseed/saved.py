@@ -6,9 +6,13 @@ Letters: S seeds, B batch, T sequence, D width, R interval rows, L blocks; G = S
 import triton
 import triton.language as tl
 
-# Tiles: those that every pass needs, in the order of their matrices, then those of training. `X` is
-# a block's input, `HAT` what its first norm makes of it before its weight, `HAT2` the second one's,
-# `H` the hidden layer.
+# Tiles: those that every pass needs, in the order of their matrices, then those of training.
+#   Q, K, V    query, key, value, with their positions
+#   HAT, HAT2  what the first and second norm make of their input before their weight
+#   X, H       a block's input, and its hidden layer behind dropout and ReLU
+#   DN, DN2    gradients of what the norms give
+#   DQ, DO     gradients of the query and of what attention gives
+#   DU, DZ     gradients of what the first and second pointwise layer give
 Q, K, V, HAT, X, HAT2, H, DN, DQ, DN2, DO, DU, DZ = (tl.constexpr(n) for n in range(13))
 TO_RANK, TO_TRAIN = 3, 13
 A, DS = tl.constexpr(0), tl.constexpr(1)  # squares: weights and the slopes of scores

@@ -4,6 +4,7 @@ Letters: S seeds, P weights, T sequence, D width, R interval rows, L blocks, N u
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -42,6 +43,7 @@ class EngineState:
         group_losses: (S, pairs of users), of a step; no pairs where there is no such loss.
         record: (S, steps), losses of the epoch's steps.
         version: of the weights; another one after each change.
+        ranked: windows that were ranked; twice, their graph, what it gives, what it writes to.
         n_real: (S, steps) int32, positions that have a target.
         scattered: gradients of the tables that are looked up, as whole numbers.
         dense: (S, splits, …), partial sums of the other gradients.
@@ -69,6 +71,9 @@ class EngineState:
         for model, flat in zip(models, self.params, strict=True):
             self.layout.pack(model.state_dict(), flat)
         self.batch: Batch | None = None
+        self.ranking: Scratch | None = None
+        self.ranked: dict[Batch, tuple[Any, Tensor, Scratch | None] | None] = {}
+        self.graph: Any = None
         self.version = 0
         self.streams = SideStreams(SIDES, self.device)
         self.take_over()

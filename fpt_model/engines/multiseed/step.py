@@ -68,12 +68,17 @@ def choose(
     """Batch `step` of the windows in `order` (S, N), with negatives to train."""
     config, drawn, negatives = engine.config, at.drawn[step % 2], engine.negatives
     inputs.choose[(len(at.x),)](
-        *(engine.keys, engine.clock, step, batch.tokens, batch.targets, batch.users),
-        *(batch.real, 0 if batch.shared else engine.n_rows, order, order.shape[1]),
+        # random bits
+        *(engine.keys, engine.clock, step),
+        # windows, which of them, and what their users have not met
+        *(batch.tokens, batch.targets, batch.users, batch.real),
+        *(0 if batch.shared else engine.n_rows, order, order.shape[1]),
         *(negatives.gaps, negatives.firsts, negatives.counts),
         *(engine.sequences.n_items, engine.sequences.n_users),
+        # what comes of it
         *(drawn.tokens, drawn.targets, drawn.negatives),
         *(drawn.users, drawn.chosen, drawn.begins),
+        # sizes
         *(len(at.x) // engine.seeds, config.max_length),
         T=engine.layout.length,
         SEARCH=negatives.search,
@@ -145,8 +150,11 @@ def _losses(engine: EngineState, at: Scratch, step: int) -> None:
 def _groups(engine: EngineState, step: int) -> None:
     layout, config = engine.layout, engine.config
     update.group_slopes[(engine.seeds, engine.group_losses.shape[1] // PAIRS_AT_ONCE)](
+        # weights and their gradient
         *(engine.params, engine.scattered, layout.offset("users.weight")),
+        # random bits, and positions of the step
         *(engine.keys, engine.clock, step, engine.n_real, engine.steps),
+        # groups and their loss
         *(engine.groups, engine.group_losses, layout.size, layout.looked_up),
         *(engine.sequences.n_users, config.group_pairs, config.group_margin, config.group_weight),
         PAIRS=PAIRS_AT_ONCE,
@@ -172,11 +180,17 @@ def _adam(engine: EngineState, step: int) -> None:
     layout, config = engine.layout, engine.config
     n_blocks = layout.size // BLOCK
     update.adam[(n_blocks, engine.seeds)](
+        # weights, moments, gradients
         *(engine.params, engine.halves, engine.moments, engine.squares),
-        *(engine.scattered, engine.dense, engine.penalised, engine.spans, engine.norms),
-        *(engine.block_squares, engine.n_real, engine.keys, engine.clock, step, engine.steps),
-        *(engine.tables, engine.places, layout.size, layout.looked_up),
-        *(engine.dense.shape[2], layout.shared, n_blocks),
+        *(engine.scattered, engine.dense),
+        # norm penalty
+        *(engine.penalised, engine.spans, engine.norms, engine.block_squares),
+        # positions of the step, random bits, the next step's tables
+        *(engine.n_real, engine.keys, engine.clock, step, engine.steps),
+        *(engine.tables, engine.places),
+        # sizes
+        *(layout.size, layout.looked_up, engine.dense.shape[2], layout.shared, n_blocks),
+        # rates
         *(config.l2, config.learning_rate, config.beta1, config.beta2),
         SPLIT=engine.splits,
         TABLES=len(engine.spans),

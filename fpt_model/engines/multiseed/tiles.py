@@ -49,6 +49,8 @@ def whose(begins, T: tl.constexpr, M: tl.constexpr):
     Args:
         begins: (G,) int32.
     """
+    # Tiles of one sequence are neighbours: they read the same keys and values while those are in
+    # the cache.
     program = tl.program_id(0)
     sequence = program // (T // M)
     groups, first = tl.num_programs(0) // (T // M), program % (T // M) * M
@@ -58,6 +60,7 @@ def whose(begins, T: tl.constexpr, M: tl.constexpr):
 @triton.jit
 def read(places, first, begin, M: tl.constexpr):
     """M rows of a tile from row `first` of a sequence; those before `begin` are zero, unread."""
+    # A row before the first real one is never written: its memory holds what another step left.
     return tl.load(places, mask=(first + tl.arange(0, M) >= begin)[:, None], other=0.0)
 
 
@@ -115,30 +118,36 @@ def normed_backward(dy, hat, rsd, weight, n, D: tl.constexpr):
 @triton.jit
 def product(a, b):
     """Matrix product of the operands as they are, summed in float32."""
+    # ieee: where tests have float32 operands, they are not rounded to TF32
     return tl.dot(a, b, input_precision="ieee")
 
 
 @triton.jit
 def bias_offset(D: tl.constexpr):
     """From a matrix to its bias."""
+    # the matrix takes whole blocks
     return D * D if D * D > BLOCK else BLOCK
 
 
 @triton.jit
 def matrix_offset(matrix, D: tl.constexpr):
     """From a block's first weight to a matrix: see `multiseed.layout.Layout`."""
+    # one norm, of two tensors, lies before query, key and value, and another before the pointwise
+    # layers
     return (2 + 2 * (matrix // FIRST)) * BLOCK + matrix * (bias_offset(D) + BLOCK)
 
 
 @triton.jit
 def norm_offset(second, D: tl.constexpr):
     """From a block's first weight to that of its first or second norm."""
+    # the second lies behind the first and three matrices
     return second * (2 * BLOCK + 3 * (bias_offset(D) + BLOCK))
 
 
 @triton.jit
 def layer_offset(layer, D: tl.constexpr):
     """From the first block's weights to a later one's."""
+    # two norms and five matrices
     return layer * (4 * BLOCK + 5 * (bias_offset(D) + BLOCK))
 
 
@@ -184,6 +193,7 @@ def whole(values):
     """Reals as whole numbers, whose sum is the same in any order: what threads add up repeats to
     the bit. 2^40 to one leaves room for sums up to 2^23.
     """
+    # in float64: float32 would lose the half that rounds
     return tl.floor(values.to(tl.float64) * FIXED + 0.5).to(tl.int64)
 
 

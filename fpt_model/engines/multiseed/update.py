@@ -17,6 +17,7 @@ Arguments that many kernels here have:
 import triton
 import triton.language as tl
 
+from fpt_model.engines.gpu.adam import adam_update
 from fpt_model.engines.gpu.groups import group_pairs
 from fpt_model.engines.gpu.rng import step_key
 from fpt_model.engines.multiseed.inputs import dropped
@@ -115,6 +116,33 @@ def sum_up(
     tl.store(record + seed * steps + step, loss)
 
 
+@triton.jit
+def gradient_of(
+    scattered, dense, seed, block, place, table, scattered_size, dense_size, shared,
+    SPLIT: tl.constexpr, BLOCK: tl.constexpr, LAYERS: tl.constexpr, INTERVALS: tl.constexpr,
+):  # fmt: skip
+    """The gradient of a block of elements, a sum over positions. Arguments: see `adam`."""
+    # a looked-up table: whole numbers to reals, and zero for the next step
+    if block * BLOCK < scattered_size:
+        source = scattered + seed.to(tl.int64) * scattered_size + place
+        grad = (tl.load(source).to(tl.float64) * (1 / FIXED)).to(tl.float32)
+        tl.debug_barrier()  # the thread that empties a place need not be the one that reads it
+        tl.store(source, tl.zeros((BLOCK,), tl.int64))
+    else:
+        # any other: sums of parts, in their order
+        grad = tl.zeros((BLOCK,), tl.float32)
+        parts = dense + seed.to(tl.int64) * SPLIT * dense_size + place - scattered_size
+        for part in tl.static_range(SPLIT):
+            grad += tl.load(parts + part * dense_size)
+
+        # A table that all blocks use has sums of each block; items, table 0, are looked up.
+        if table > 0:
+            for layer in tl.static_range(1, LAYERS if INTERVALS else 1):
+                for part in tl.static_range(SPLIT):
+                    grad += tl.load(parts + part * dense_size + layer * shared)
+    return grad
+
+
 @triton.jit(do_not_specialize=["step"])
 def adam(
     model, halves, moments, squares_of, scattered, dense, penalised, spans, norms, squares, n_real,
@@ -158,47 +186,29 @@ def adam(
     wide = seed.to(tl.int64) * size + place
 
     # load: all that can be on its way together
-    p, m, v = tl.load(model + wide), tl.load(moments + wide), tl.load(squares_of + wide)
+    p = tl.load(model + wide)
+    exp_avg, exp_avg_sq = tl.load(moments + wide), tl.load(squares_of + wide)
     positions = tl.load(n_real + seed * steps + step).to(tl.float32)
     count = (tl.load(clock + seed) + step + 1).to(tl.float32)
     table = tl.load(penalised + block)
 
-    # gradient of a looked-up table: whole numbers to reals, and zero for the next step
-    if block * BLOCK < scattered_size:
-        source = scattered + seed.to(tl.int64) * scattered_size + place
-        g = (tl.load(source).to(tl.float64) * (1 / FIXED)).to(tl.float32)
-        tl.debug_barrier()  # the thread that empties a place need not be the one that reads it
-        tl.store(source, tl.zeros((BLOCK,), tl.int64))
-    else:
-        # gradient of any other: sums of parts, in their order
-        g = tl.zeros((BLOCK,), tl.float32)
-        parts = dense + seed.to(tl.int64) * SPLIT * dense_size + place - scattered_size
-        for part in tl.static_range(SPLIT):
-            g += tl.load(parts + part * dense_size)
-
-        # A table that all blocks use has sums of each block; items, table 0, are looked up.
-        if table > 0:
-            for layer in tl.static_range(1, LAYERS if INTERVALS else 1):
-                for part in tl.static_range(SPLIT):
-                    g += tl.load(parts + part * dense_size + layer * shared)
-
-    # mean over positions, norm penalty: its gradient is p / norm
-    g = g / positions
+    # gradient: the mean over positions, and that of the norm penalty, p / norm
+    grad = gradient_of(
+        scattered, dense, seed, block, place, table, scattered_size, dense_size, shared,
+        SPLIT, BLOCK, LAYERS, INTERVALS,
+    )  # fmt: skip
+    grad = grad / positions
     if table >= 0:
-        g += l2 * p / tl.maximum(tl.load(norms + seed * TABLES + table), 1e-30)
+        grad += l2 * p / tl.maximum(tl.load(norms + seed * TABLES + table), 1e-30)
 
-    # Adam; a power of a decay by its logarithm
-    m = beta1 * m + (1 - beta1) * g
-    v = beta2 * v + (1 - beta2) * g * g
-    unbiased1 = 1 - tl.exp(count * tl.log(beta1))
-    unbiased2 = 1 - tl.exp(count * tl.log(beta2))
-    p -= rate / unbiased1 * m / (tl.sqrt(v / unbiased2) + 1e-8)
+    # Adam
+    p, exp_avg, exp_avg_sq = adam_update(p, exp_avg, exp_avg_sq, grad, count, rate, beta1, beta2)
 
     # write the weights, their copies for products and the moments
     tl.store(model + wide, p)
     tl.store(halves + wide, p.to(halves.dtype.element_ty))
-    tl.store(moments + wide, m)
-    tl.store(squares_of + wide, v)
+    tl.store(moments + wide, exp_avg)
+    tl.store(squares_of + wide, exp_avg_sq)
 
     # what the next step needs: squares for the norms, tables with their dropout
     if table >= 0:

@@ -18,7 +18,6 @@ CREATE TABLE IF NOT EXISTS core.snapshots (
 );
 COMMENT ON TABLE core.snapshots IS 'One row for each snapshot: a load prepared with one retention, which models are trained on.';
 COMMENT ON COLUMN core.snapshots.snapshot_id IS 'Hash of the load, the settings of the preparation and its code.';
-COMMENT ON COLUMN core.snapshots.load_id IS 'The load it was made from (raw.loads).';
 COMMENT ON COLUMN core.snapshots.retention IS '5-core: users and items with fewer than five interactions removed until none is left; cold-start: nothing removed.';
 COMMENT ON COLUMN core.snapshots.n_users IS 'Users kept; their ids are 1 to n_users.';
 COMMENT ON COLUMN core.snapshots.n_items IS 'Items kept; their ids are 1 to n_items (0 is padding).';
@@ -28,7 +27,6 @@ COMMENT ON COLUMN core.snapshots.sequences_path IS 'The sequences file handed to
 COMMENT ON COLUMN core.snapshots.sequences_sha256 IS 'SHA-256 of the sequences file.';
 COMMENT ON COLUMN core.snapshots.created_at IS 'When it was prepared (UTC).';
 COMMENT ON COLUMN core.snapshots.as_of IS 'Only ratings before this day (UTC) are in it; null: all of them.';
-COMMENT ON COLUMN core.snapshots.publication IS 'Number of the publication that brought it (mart.catalogue): the greater, the later.';
 COMMENT ON COLUMN core.snapshots.repeats IS 'Which of a user''s interactions with the same item are in it: first, last or all; null, of earlier versions: first.';
 
 CREATE TABLE IF NOT EXISTS core.interactions (
@@ -43,11 +41,8 @@ CREATE TABLE IF NOT EXISTS core.interactions (
     week TINYINT NOT NULL
 );
 COMMENT ON TABLE core.interactions IS 'Every kept interaction in its user''s order, with its split and time features.';
-COMMENT ON COLUMN core.interactions.snapshot_id IS 'The snapshot it belongs to (core.snapshots).';
-COMMENT ON COLUMN core.interactions.user_id IS 'User id in the snapshot, from 1.';
 COMMENT ON COLUMN core.interactions.item_id IS 'Item id in the snapshot, from 1.';
 COMMENT ON COLUMN core.interactions.rating IS 'Stars, or own data''s rating, null where there is none; the sequences file has them in half stars, 1 to 10, own scales stretched to that.';
-COMMENT ON COLUMN core.interactions.timestamp IS 'Seconds since 1970-01-01 00:00 UTC.';
 COMMENT ON COLUMN core.interactions.position IS 'Place in the user''s history, from 1, ordered by timestamp, then source row.';
 COMMENT ON COLUMN core.interactions.split IS 'train, valid (last but one) or test (last); users with fewer than three interactions only train.';
 COMMENT ON COLUMN core.interactions.scaled_interval IS 'Whole multiples of the user''s time scale since the interaction before; null for the first.';
@@ -62,9 +57,7 @@ CREATE TABLE IF NOT EXISTS core.items (
     n_train BIGINT NOT NULL
 );
 COMMENT ON TABLE core.items IS 'Items of a snapshot.';
-COMMENT ON COLUMN core.items.snapshot_id IS 'The snapshot it belongs to (core.snapshots).';
 COMMENT ON COLUMN core.items.item_id IS 'Item id in the snapshot, from 1, in the order of raw_item_id.';
-COMMENT ON COLUMN core.items.raw_item_id IS 'Movie number of the archive; of own data, see raw.item_keys.';
 COMMENT ON COLUMN core.items.title IS 'Title; null where the archive names none.';
 COMMENT ON COLUMN core.items.genres IS 'Genres joined by |; null where the archive names none.';
 COMMENT ON COLUMN core.items.n_train IS 'Interactions in the training part: its popularity.';
@@ -78,9 +71,7 @@ CREATE TABLE IF NOT EXISTS core.users (
     time_scale BIGINT NOT NULL
 );
 COMMENT ON TABLE core.users IS 'Users of a snapshot.';
-COMMENT ON COLUMN core.users.snapshot_id IS 'The snapshot it belongs to (core.snapshots).';
 COMMENT ON COLUMN core.users.user_id IS 'User id in the snapshot, from 1, in the order of raw_user_id.';
-COMMENT ON COLUMN core.users.raw_user_id IS 'User number of the archive; of own data, see raw.user_keys.';
 COMMENT ON COLUMN core.users.n_interactions IS 'Length of the whole history.';
 COMMENT ON COLUMN core.users.n_train IS 'Interactions in the training part.';
 COMMENT ON COLUMN core.users.time_scale IS 'Shortest non-zero gap in seconds between neighbours of the training part; 1 when there is none.';
@@ -92,7 +83,4 @@ CREATE TABLE IF NOT EXISTS core.candidates (
     item_ids INTEGER[] NOT NULL
 );
 COMMENT ON TABLE core.candidates IS 'The 100 sampled items that each held-out item is ranked among (protocol uniform_100), drawn once for a snapshot.';
-COMMENT ON COLUMN core.candidates.snapshot_id IS 'The snapshot it belongs to (core.snapshots).';
-COMMENT ON COLUMN core.candidates.split IS 'valid or test.';
-COMMENT ON COLUMN core.candidates.user_id IS 'User id in the snapshot.';
 COMMENT ON COLUMN core.candidates.item_ids IS 'Up to 100 distinct items outside the user''s whole history; the held-out item is not among them. Where own data keeps all repeats: any items but the held-out one.';

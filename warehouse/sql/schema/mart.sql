@@ -48,13 +48,11 @@ CREATE TABLE IF NOT EXISTS mart.training_runs (
 );
 COMMENT ON TABLE mart.training_runs IS 'One row for each training; published ones have ranks.';
 COMMENT ON COLUMN mart.training_runs.run_id IS 'Hash of the sequences, the configuration, the seed and the model''s code.';
-COMMENT ON COLUMN mart.training_runs.snapshot_id IS 'What it was trained on (core.snapshots).';
 COMMENT ON COLUMN mart.training_runs.model IS 'Slug of the variant, e.g. sas_fpt.';
 COMMENT ON COLUMN mart.training_runs.preset IS 'Named settings it started from, e.g. paper; with what was changed by hand, e.g. quick item_width=64.';
 COMMENT ON COLUMN mart.training_runs.seed IS 'Seed of everything random in the training.';
 COMMENT ON COLUMN mart.training_runs.config IS 'Every setting, as used, by the names of the code that trained.';
 COMMENT ON COLUMN mart.training_runs.device IS 'Device it ran on, e.g. cpu or the GPU''s name.';
-COMMENT ON COLUMN mart.training_runs.code_version IS 'Hash of the model package''s source.';
 COMMENT ON COLUMN mart.training_runs.versions IS 'Versions of Python and the libraries it ran with.';
 COMMENT ON COLUMN mart.training_runs.started_at IS 'When training started (UTC).';
 COMMENT ON COLUMN mart.training_runs.finished_at IS 'When it ended (UTC).';
@@ -86,8 +84,6 @@ CREATE TABLE IF NOT EXISTS mart.imports (
 );
 COMMENT ON TABLE mart.imports IS 'Models of somebody else, of which scores were imported (`fpt import-scores`): a row a file. Nothing here was trained by us: there is no seed, no configuration and no weights.';
 COMMENT ON COLUMN mart.imports.run_id IS 'Hash of the file''s bytes, the snapshot, what its owner says of it, and the code that ranks it: its ranks are in mart.user_ranks.';
-COMMENT ON COLUMN mart.imports.snapshot_id IS 'What it is ranked on (core.snapshots).';
-COMMENT ON COLUMN mart.imports.name IS 'The model, as its owner calls it.';
 COMMENT ON COLUMN mart.imports.kind IS 'all: scores of all items; candidates: of the 100 sampled items; top: lists of the best items.';
 COMMENT ON COLUMN mart.imports.known_to IS 'Of top lists: the place up to which ranks are known, the length of the shortest list without its held-out item; null: all ranks are known.';
 COMMENT ON COLUMN mart.imports.trained_on IS 'What its owner says that it was trained on: train, or train+valid; null: not said.';
@@ -129,10 +125,7 @@ CREATE TABLE IF NOT EXISTS mart.user_ranks (
     n_candidates INTEGER NOT NULL
 );
 COMMENT ON TABLE mart.user_ranks IS 'Rank of each user''s held-out item: every metric is computed from these.';
-COMMENT ON COLUMN mart.user_ranks.run_id IS 'The training (mart.training_runs), or the imported model (mart.imports).';
-COMMENT ON COLUMN mart.user_ranks.split IS 'valid or test.';
 COMMENT ON COLUMN mart.user_ranks.protocol IS 'uniform_100: among 100 sampled items; full: among all items outside the user''s history, or all where own data keeps all repeats.';
-COMMENT ON COLUMN mart.user_ranks.user_id IS 'User id in the snapshot.';
 COMMENT ON COLUMN mart.user_ranks.rank IS '1 + candidates scored higher + half of those scored equal; infinity: outside of an imported top list, a miss up to mart.imports.known_to and unknown beyond.';
 COMMENT ON COLUMN mart.user_ranks.n_candidates IS 'Items ranked, the held-out one included.';
 
@@ -144,7 +137,6 @@ CREATE TABLE IF NOT EXISTS mart.top_lists (
 );
 COMMENT ON TABLE mart.top_lists IS 'What a training puts first for each test user, after the history before the test item: the first 20 of what the rank of protocol full is among. Not what fpt recommend publishes (mart.recommendations), which is made from the whole history.';
 COMMENT ON COLUMN mart.top_lists.run_id IS 'The training (mart.training_runs).';
-COMMENT ON COLUMN mart.top_lists.user_id IS 'User id in the snapshot.';
 COMMENT ON COLUMN mart.top_lists.rank IS 'Place, from 1 to 20; equal scores in the order of their items.';
 COMMENT ON COLUMN mart.top_lists.item_id IS 'Item id in the snapshot (core.items): none of the user''s other items, perhaps the held-out one.';
 
@@ -196,7 +188,6 @@ COMMENT ON TABLE mart.run_warnings IS 'What audits suspected of trainings: stati
 COMMENT ON COLUMN mart.run_warnings.run_id IS 'The training (mart.training_runs).';
 COMMENT ON COLUMN mart.run_warnings.name IS 'too-good: everybody''s target among the first; below-chance: worse than chance and popularity; few-candidates: Recall@k holds mostly whatever the model.';
 COMMENT ON COLUMN mart.run_warnings.split IS 'valid, test, or next: what really came next (mart.next_ranks).';
-COMMENT ON COLUMN mart.run_warnings.protocol IS 'uniform_100: among 100 sampled items; full: among all items.';
 COMMENT ON COLUMN mart.run_warnings.k IS 'The cut-off in question; null: the whole training is suspected.';
 COMMENT ON COLUMN mart.run_warnings.seen IS 'The figures behind it.';
 COMMENT ON COLUMN mart.run_warnings.audit_id IS 'The audit that found it (mart.validation_results).';
@@ -214,12 +205,9 @@ CREATE TABLE IF NOT EXISTS mart.recommendations (
 );
 COMMENT ON TABLE mart.recommendations IS 'What a training recommends next, after a user''s whole history: the latest answer of fpt recommend for each.';
 COMMENT ON COLUMN mart.recommendations.run_id IS 'The training that scored (mart.training_runs).';
-COMMENT ON COLUMN mart.recommendations.raw_user_id IS 'User number of the archive; of own data, see raw.user_keys.';
 COMMENT ON COLUMN mart.recommendations.user_id IS 'User id in the training''s snapshot; null for a user that the snapshot left out.';
 COMMENT ON COLUMN mart.recommendations.rank IS 'Place, from 1; items of the user''s history are left out, but where own data keeps all repeats.';
 COMMENT ON COLUMN mart.recommendations.item_id IS 'Item id in the training''s snapshot (core.items).';
-COMMENT ON COLUMN mart.recommendations.score IS 'The model''s score; comparable within one user and training only.';
-COMMENT ON COLUMN mart.recommendations.created_at IS 'When it was scored (UTC).';
 
 CREATE TABLE IF NOT EXISTS mart.next_targets (
     snapshot_id VARCHAR NOT NULL,
@@ -231,8 +219,6 @@ CREATE TABLE IF NOT EXISTS mart.next_targets (
 );
 COMMENT ON TABLE mart.next_targets IS 'What really came next after a snapshot as of some day: one row for each user who came back.';
 COMMENT ON COLUMN mart.next_targets.snapshot_id IS 'The snapshot, which knows nothing of it (core.snapshots).';
-COMMENT ON COLUMN mart.next_targets.user_id IS 'User id in the snapshot.';
-COMMENT ON COLUMN mart.next_targets.raw_item_id IS 'Movie number of the archive; of own data, see raw.item_keys.';
 COMMENT ON COLUMN mart.next_targets.item_id IS 'Item id in the snapshot; null where it does not know the item, so that no model of it can name it.';
 COMMENT ON COLUMN mart.next_targets.timestamp IS 'When it came, seconds since 1970-01-01 00:00 UTC.';
 COMMENT ON COLUMN mart.next_targets.waited_seconds IS 'Seconds since the user''s last interaction in the snapshot.';
@@ -247,6 +233,5 @@ CREATE TABLE IF NOT EXISTS mart.next_ranks (
 COMMENT ON TABLE mart.next_ranks IS 'Rank of what really came next (mart.next_targets), where the snapshot knows the item.';
 COMMENT ON COLUMN mart.next_ranks.run_id IS 'The training (mart.training_runs), of a snapshot as of some day.';
 COMMENT ON COLUMN mart.next_ranks.protocol IS 'uniform_100: among 100 sampled items; full: among all items outside the user''s history, or all where own data keeps all repeats.';
-COMMENT ON COLUMN mart.next_ranks.user_id IS 'User id in the snapshot.';
 COMMENT ON COLUMN mart.next_ranks.rank IS '1 + candidates scored higher + half of those scored equal.';
 COMMENT ON COLUMN mart.next_ranks.n_candidates IS 'Items ranked, the one that came included.';

@@ -24,7 +24,6 @@ COMMENT ON COLUMN raw.loads.loaded_at IS 'When it was landed (UTC).';
 COMMENT ON COLUMN raw.loads.n_ratings IS 'Rows in raw.ratings.';
 COMMENT ON COLUMN raw.loads.n_users IS 'Distinct users among the ratings.';
 COMMENT ON COLUMN raw.loads.n_items IS 'Distinct items among the ratings.';
-COMMENT ON COLUMN raw.loads.publication IS 'Number of the publication that brought it (mart.catalogue): the greater, the later.';
 
 CREATE TABLE IF NOT EXISTS raw.ratings (
     load_id VARCHAR NOT NULL,
@@ -35,12 +34,8 @@ CREATE TABLE IF NOT EXISTS raw.ratings (
     timestamp BIGINT NOT NULL
 );
 COMMENT ON TABLE raw.ratings IS 'The ratings file, or the events of own data, row by row.';
-COMMENT ON COLUMN raw.ratings.load_id IS 'The load it belongs to (raw.loads).';
 COMMENT ON COLUMN raw.ratings.source_row IS 'Line in the ratings file, from 1 (a header line is line 1), or row of own data; breaks ties of equal timestamps.';
-COMMENT ON COLUMN raw.ratings.raw_user_id IS 'User number of the archive; of own data, see raw.user_keys.';
-COMMENT ON COLUMN raw.ratings.raw_item_id IS 'Movie number of the archive; of own data, see raw.item_keys.';
 COMMENT ON COLUMN raw.ratings.rating IS 'Stars; of own data as the source has it, null where it has none.';
-COMMENT ON COLUMN raw.ratings.timestamp IS 'Seconds since 1970-01-01 00:00 UTC.';
 
 CREATE TABLE IF NOT EXISTS raw.items (
     load_id VARCHAR NOT NULL,
@@ -49,8 +44,6 @@ CREATE TABLE IF NOT EXISTS raw.items (
     genres VARCHAR NOT NULL
 );
 COMMENT ON TABLE raw.items IS 'The movies file, or the items file of own data; empty without one.';
-COMMENT ON COLUMN raw.items.load_id IS 'The load it belongs to (raw.loads).';
-COMMENT ON COLUMN raw.items.raw_item_id IS 'Movie number of the archive; of own data, see raw.item_keys.';
 COMMENT ON COLUMN raw.items.title IS 'Title as the source writes it, in MovieLens with its year; null where own data has none.';
 COMMENT ON COLUMN raw.items.genres IS 'Genres, or categories, joined by |; empty when none is known.';
 
@@ -62,8 +55,6 @@ CREATE TABLE IF NOT EXISTS raw.users (
     occupation VARCHAR
 );
 COMMENT ON TABLE raw.users IS 'The users file; without one (CSV layouts, own data), the user numbers among the ratings.';
-COMMENT ON COLUMN raw.users.load_id IS 'The load it belongs to (raw.loads).';
-COMMENT ON COLUMN raw.users.raw_user_id IS 'User number of the archive; of own data, see raw.user_keys.';
 COMMENT ON COLUMN raw.users.gender IS 'As the archive writes it; null where it has none.';
 COMMENT ON COLUMN raw.users.age IS 'Age or age bracket as the archive writes it; null where it has none.';
 COMMENT ON COLUMN raw.users.occupation IS 'Occupation or its code as the archive writes it; null where it has none.';
@@ -76,7 +67,6 @@ CREATE TABLE IF NOT EXISTS raw.rejects (
     reason VARCHAR NOT NULL
 );
 COMMENT ON TABLE raw.rejects IS 'Lines of the archive, or rows of own data, that could not be taken, quarantined.';
-COMMENT ON COLUMN raw.rejects.load_id IS 'The load it belongs to (raw.loads).';
 COMMENT ON COLUMN raw.rejects.member IS 'File within the archive, or of own data.';
 COMMENT ON COLUMN raw.rejects.source_row IS 'Line in that file, or row of it, from 1.';
 COMMENT ON COLUMN raw.rejects.line IS 'The line itself, at most 200 characters of it; a row of own data as its user, item, time and rating.';
@@ -88,7 +78,6 @@ CREATE TABLE IF NOT EXISTS raw.user_keys (
     user_key VARCHAR NOT NULL
 );
 COMMENT ON TABLE raw.user_keys IS 'Users of own data: the number that stands for each id of the source. MovieLens needs none.';
-COMMENT ON COLUMN raw.user_keys.load_id IS 'The load it belongs to (raw.loads).';
 COMMENT ON COLUMN raw.user_keys.raw_user_id IS 'The number, from 1 in the order of the ids; another load may give another.';
 COMMENT ON COLUMN raw.user_keys.user_key IS 'The id, as the source writes it.';
 
@@ -98,7 +87,6 @@ CREATE TABLE IF NOT EXISTS raw.item_keys (
     item_key VARCHAR NOT NULL
 );
 COMMENT ON TABLE raw.item_keys IS 'Items of own data: the number that stands for each id of the source. MovieLens needs none.';
-COMMENT ON COLUMN raw.item_keys.load_id IS 'The load it belongs to (raw.loads).';
 COMMENT ON COLUMN raw.item_keys.raw_item_id IS 'The number, from 1 in the order of the ids; another load may give another.';
 COMMENT ON COLUMN raw.item_keys.item_key IS 'The id, as the source writes it.';
 
@@ -110,7 +98,6 @@ CREATE TABLE IF NOT EXISTS raw.descriptions (
     description VARCHAR NOT NULL
 );
 COMMENT ON TABLE raw.descriptions IS 'One row for each load of own data: how it was described. MovieLens needs none.';
-COMMENT ON COLUMN raw.descriptions.load_id IS 'The load (raw.loads).';
 COMMENT ON COLUMN raw.descriptions.repeats IS 'Which of a user''s interactions with the same item count: first, last or all.';
 COMMENT ON COLUMN raw.descriptions.rating_low IS 'The least rating that can be given; null without ratings.';
 COMMENT ON COLUMN raw.descriptions.rating_high IS 'The greatest rating that can be given; null without ratings.';
@@ -123,7 +110,6 @@ CREATE TABLE IF NOT EXISTS raw.forgotten (
     user_key VARCHAR
 );
 COMMENT ON TABLE raw.forgotten IS 'Users who are left out of every load of a data set from now on (`fpt forget`).';
-COMMENT ON COLUMN raw.forgotten.dataset IS 'Name of the data set.';
 COMMENT ON COLUMN raw.forgotten.raw_user_id IS 'User number of the archive: all that is kept of them; null for own data, whose numbers differ between loads.';
 COMMENT ON COLUMN raw.forgotten.forgotten_at IS 'When (UTC).';
 COMMENT ON COLUMN raw.forgotten.user_key IS 'Of own data the user''s id, as the source writes it: all that is kept of them.';

@@ -35,4 +35,3 @@ SELECT * FROM (VALUES
 ) AS rungs (model, baseline);
 COMMENT ON VIEW mart.rungs IS 'The claims of the ladder: each variant against the one below, and SAS-FPT against TiSASRec.';
 COMMENT ON COLUMN mart.rungs.model IS 'Slug of the variant that is claimed to be better.';
-COMMENT ON COLUMN mart.rungs.baseline IS 'Slug of the one that it is compared with.';

@@ -8,7 +8,3 @@ QUALIFY row_number() OVER (
 ) = 1;
 COMMENT ON VIEW mart.latest_runs IS 'Of each snapshot, preset, model and seed the training that was published last: what is averaged and compared.';
 COMMENT ON COLUMN mart.latest_runs.run_id IS 'The training (mart.training_runs).';
-COMMENT ON COLUMN mart.latest_runs.snapshot_id IS 'What it was trained on (core.snapshots).';
-COMMENT ON COLUMN mart.latest_runs.preset IS 'Named settings it started from.';
-COMMENT ON COLUMN mart.latest_runs.model IS 'Slug of the variant.';
-COMMENT ON COLUMN mart.latest_runs.seed IS 'Its seed.';

@@ -16,9 +16,6 @@ FROM (
 GROUP BY run_id, snapshot_id, name, known_to;
 COMMENT ON VIEW mart.latest_imports IS 'Of each snapshot, name and split the import that was published last: what is compared with ours.';
 COMMENT ON COLUMN mart.latest_imports.run_id IS 'The import (mart.imports).';
-COMMENT ON COLUMN mart.latest_imports.snapshot_id IS 'What it is ranked on (core.snapshots).';
-COMMENT ON COLUMN mart.latest_imports.name IS 'The model, as its owner calls it.';
-COMMENT ON COLUMN mart.latest_imports.known_to IS 'The place up to which its ranks are known; null: all of them.';
 COMMENT ON COLUMN mart.latest_imports.splits IS 'The splits in which no later one of its name has taken its place.';
 
 -- An imported model has none of our presets, so it stands beside the trainings of each.
@@ -31,13 +28,8 @@ SELECT run_id, snapshot_id, coalesce(preset, 'imported'), name, NULL, true, know
 FROM mart.latest_imports
 LEFT JOIN (SELECT DISTINCT snapshot_id, preset FROM mart.latest_runs) USING (snapshot_id);
 COMMENT ON VIEW mart.board_runs IS 'What stands beside each other: of each snapshot and preset the trainings that count, and the imported models, which stand beside those of every preset.';
-COMMENT ON COLUMN mart.board_runs.run_id IS 'The training (mart.training_runs) or the import (mart.imports).';
-COMMENT ON COLUMN mart.board_runs.snapshot_id IS 'The snapshot (core.snapshots).';
 COMMENT ON COLUMN mart.board_runs.preset IS 'Named settings of the trainings; imported, where there are none.';
 COMMENT ON COLUMN mart.board_runs.model IS 'Slug of the variant; of an imported model its name.';
-COMMENT ON COLUMN mart.board_runs.seed IS 'Its seed; null of an imported model.';
-COMMENT ON COLUMN mart.board_runs.imported IS 'Whether it is an imported model.';
-COMMENT ON COLUMN mart.board_runs.known_to IS 'The place up to which its ranks are known; null: all of them.';
 COMMENT ON COLUMN mart.board_runs.splits IS 'The splits whose figures count: of an import those in which no later one of its name has taken its place.';
 
 CREATE OR REPLACE VIEW mart.ranked_runs AS
@@ -47,9 +39,5 @@ WHERE status = 'published'
 UNION ALL
 SELECT run_id, snapshot_id, name, 'imported', NULL, true FROM mart.imports;
 COMMENT ON VIEW mart.ranked_runs IS 'All that has ranks and figures: published trainings and imported models.';
-COMMENT ON COLUMN mart.ranked_runs.run_id IS 'The training (mart.training_runs) or the import (mart.imports).';
-COMMENT ON COLUMN mart.ranked_runs.snapshot_id IS 'The snapshot (core.snapshots).';
 COMMENT ON COLUMN mart.ranked_runs.model IS 'Slug of the variant; of an imported model its name.';
 COMMENT ON COLUMN mart.ranked_runs.preset IS 'Named settings it started from; imported, where there are none.';
-COMMENT ON COLUMN mart.ranked_runs.seed IS 'Its seed; null of an imported model.';
-COMMENT ON COLUMN mart.ranked_runs.imported IS 'Whether it is an imported model.';

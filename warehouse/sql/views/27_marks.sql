@@ -26,9 +26,6 @@ FROM figures, (
 )
 WHERE (split = 'valid' OR split = 'test' AND of_test) AND k > known_to;
 COMMENT ON VIEW mart.marks IS 'The suspicions of mart.run_warnings at each figure that they concern: those without a cut-off at every one of the training. Of imported models also: training-unknown, where their owner says nothing of it, trained-on-valid, at figures of items that it has seen, and known-to-5 and the like, at more places than its lists are known to.';
-COMMENT ON COLUMN mart.marks.run_id IS 'The training (mart.training_runs) or the import (mart.imports).';
 COMMENT ON COLUMN mart.marks.split IS 'valid, test or next.';
-COMMENT ON COLUMN mart.marks.protocol IS 'uniform_100: among 100 sampled items; full: among all items.';
-COMMENT ON COLUMN mart.marks.k IS 'Cut-off.';
 COMMENT ON COLUMN mart.marks.name IS 'Its name.';
 COMMENT ON COLUMN mart.marks.accepted IS 'Whether somebody accepted it.';

@@ -28,17 +28,7 @@ LEFT JOIN (
     AND marks.split = metrics.split AND marks.protocol = metrics.protocol AND marks.k = metrics.k
 GROUP BY ALL;
 COMMENT ON VIEW mart.leaderboard IS 'Mean and standard deviation over seeds of every published variant, each seed as it was trained last, and of every imported model, which stands beside the trainings of each preset.';
-COMMENT ON COLUMN mart.leaderboard.dataset IS 'Name of the data set.';
-COMMENT ON COLUMN mart.leaderboard.data IS 'The data set, marked where its archive is unverified.';
-COMMENT ON COLUMN mart.leaderboard.verified IS 'Whether the archive has the publisher''s checksum, or is the synthetic one, made here from a seed.';
-COMMENT ON COLUMN mart.leaderboard.snapshot_id IS 'What the models were trained on (core.snapshots).';
-COMMENT ON COLUMN mart.leaderboard.retention IS '5-core or cold-start.';
 COMMENT ON COLUMN mart.leaderboard.preset IS 'Named settings of the trainings, with what was changed by hand.';
-COMMENT ON COLUMN mart.leaderboard.model IS 'Slug of the variant.';
-COMMENT ON COLUMN mart.leaderboard.display_name IS 'Name of the variant in tables.';
-COMMENT ON COLUMN mart.leaderboard.split IS 'valid or test.';
-COMMENT ON COLUMN mart.leaderboard.protocol IS 'uniform_100: among 100 sampled items; full: among all items.';
-COMMENT ON COLUMN mart.leaderboard.k IS 'Cut-off.';
 COMMENT ON COLUMN mart.leaderboard.recall IS 'Mean recall over seeds.';
 COMMENT ON COLUMN mart.leaderboard.recall_sd IS 'Sample standard deviation of recall over seeds; null for one seed.';
 COMMENT ON COLUMN mart.leaderboard.ndcg IS 'Mean NDCG over seeds.';
@@ -49,8 +39,5 @@ COMMENT ON COLUMN mart.leaderboard.precision IS 'Mean precision over seeds: reca
 COMMENT ON COLUMN mart.leaderboard.precision_sd IS 'Sample standard deviation of precision over seeds; null for one seed.';
 COMMENT ON COLUMN mart.leaderboard.n_seeds IS 'Seeds averaged over; null of an imported model.';
 COMMENT ON COLUMN mart.leaderboard.n_users IS 'Users in each.';
-COMMENT ON COLUMN mart.leaderboard.as_of IS 'Only ratings before this day (UTC) were known; null: all of them.';
-COMMENT ON COLUMN mart.leaderboard.least_recall IS 'Recall that holds whatever the model: the share of users with no more than k candidates.';
 COMMENT ON COLUMN mart.leaderboard.least_ndcg IS 'NDCG that holds whatever the model.';
 COMMENT ON COLUMN mart.leaderboard.warnings IS 'What audits suspected of any seed, marked as accepted where it was for all that have it (mart.marks); null: nothing.';
-COMMENT ON COLUMN mart.leaderboard.imported IS 'Whether it is an imported model (mart.imports).';

@@ -8,7 +8,6 @@ SELECT model, retention, recall_10::DOUBLE AS recall_10, ndcg_10::DOUBLE AS ndcg
     ('sas_fpt', 'cold-start', 0.8030, 0.5778)
 ) AS paper (model, retention, recall_10, ndcg_10);
 COMMENT ON VIEW mart.paper_results IS 'Tables 2 and 3 of the paper: MovieLens-1M, 100 uniform negatives, one run.';
-COMMENT ON COLUMN mart.paper_results.model IS 'Slug of the variant.';
 COMMENT ON COLUMN mart.paper_results.retention IS '5-core (table 2) or cold-start (table 3).';
 COMMENT ON COLUMN mart.paper_results.recall_10 IS 'Recall@10 as printed.';
 COMMENT ON COLUMN mart.paper_results.ndcg_10 IS 'NDCG@10 as printed.';
@@ -27,11 +26,6 @@ JOIN mart.leaderboard AS ours
     AND ours.dataset = 'ml-1m' AND ours.split = 'test'
     AND ours.protocol = 'uniform_100' AND ours.k = 10 AND ours.as_of IS NULL;
 COMMENT ON VIEW mart.paper_gap IS 'Ours beside the paper: MovieLens-1M, test, uniform_100, k = 10.';
-COMMENT ON COLUMN mart.paper_gap.retention IS '5-core or cold-start.';
-COMMENT ON COLUMN mart.paper_gap.model IS 'Slug of the variant.';
-COMMENT ON COLUMN mart.paper_gap.display_name IS 'Name of the variant in tables.';
-COMMENT ON COLUMN mart.paper_gap.preset IS 'Named settings of our trainings.';
-COMMENT ON COLUMN mart.paper_gap.data IS 'The data set, marked where its archive is unverified.';
 COMMENT ON COLUMN mart.paper_gap.n_seeds IS 'Our trainings averaged over.';
 COMMENT ON COLUMN mart.paper_gap.paper_recall_10 IS 'Recall@10 of the paper.';
 COMMENT ON COLUMN mart.paper_gap.recall_10 IS 'Our mean Recall@10.';

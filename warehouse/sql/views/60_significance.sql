@@ -96,17 +96,7 @@ SELECT
 FROM intervals
 LEFT JOIN best_simple USING (snapshot_id, preset, baseline);
 COMMENT ON VIEW mart.significance IS 'Does one model beat another, and by how much? Paired over users, averaged over seeds, with 95 % intervals that cover the choice of users and, from two seeds on, of seeds.';
-COMMENT ON COLUMN mart.significance.snapshot_id IS 'What both were trained on (core.snapshots).';
-COMMENT ON COLUMN mart.significance.preset IS 'Named settings of both.';
 COMMENT ON COLUMN mart.significance.model IS 'Slug of the variant in question.';
-COMMENT ON COLUMN mart.significance.baseline IS 'Slug of the variant it is compared with.';
-COMMENT ON COLUMN mart.significance.split IS 'valid or test.';
-COMMENT ON COLUMN mart.significance.protocol IS 'uniform_100: among 100 sampled items; full: among all items.';
-COMMENT ON COLUMN mart.significance.metric IS 'recall_10, ndcg_10 or mrr_10.';
-COMMENT ON COLUMN mart.significance.difference IS 'Mean over users of model minus baseline.';
-COMMENT ON COLUMN mart.significance.low IS 'Lower end of the 95 % interval of the difference.';
-COMMENT ON COLUMN mart.significance.high IS 'Upper end of the 95 % interval of the difference.';
-COMMENT ON COLUMN mart.significance.verdict IS 'better or worse when the interval leaves out zero, else undecided.';
 COMMENT ON COLUMN mart.significance.standard_error IS 'Standard error of the difference, over users and seeds.';
 COMMENT ON COLUMN mart.significance.user_error IS 'The part of it that comes from the choice of users, and from each user''s ups and downs between seeds.';
 COMMENT ON COLUMN mart.significance.seed_error IS 'The part of it that comes from whole trainings'' being better or worse, beyond that; null when a neural model has one seed, and then not covered.';

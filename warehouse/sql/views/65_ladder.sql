@@ -16,19 +16,7 @@ LEFT JOIN mart.paper_results AS above
 LEFT JOIN mart.paper_results AS below
     ON below.model = compared.baseline AND below.retention = snapshots.retention;
 COMMENT ON VIEW mart.ladder IS 'Does each rung of the ladder help? The comparisons of mart.significance that the paper makes, beside its own differences.';
-COMMENT ON COLUMN mart.ladder.snapshot_id IS 'What both were trained on (core.snapshots).';
-COMMENT ON COLUMN mart.ladder.dataset IS 'Name of the data set.';
-COMMENT ON COLUMN mart.ladder.retention IS '5-core or cold-start.';
-COMMENT ON COLUMN mart.ladder.preset IS 'Named settings of both.';
 COMMENT ON COLUMN mart.ladder.model IS 'Slug of the variant that is claimed to be better.';
-COMMENT ON COLUMN mart.ladder.baseline IS 'Slug of the one that it is compared with.';
-COMMENT ON COLUMN mart.ladder.split IS 'valid or test.';
-COMMENT ON COLUMN mart.ladder.protocol IS 'uniform_100: among 100 sampled items; full: among all items.';
-COMMENT ON COLUMN mart.ladder.metric IS 'recall_10, ndcg_10 or mrr_10.';
-COMMENT ON COLUMN mart.ladder.difference IS 'Mean over users of model minus baseline.';
-COMMENT ON COLUMN mart.ladder.low IS 'Lower end of its 95 % interval.';
-COMMENT ON COLUMN mart.ladder.high IS 'Upper end of its 95 % interval.';
-COMMENT ON COLUMN mart.ladder.verdict IS 'better or worse when the interval leaves out zero, else undecided.';
 COMMENT ON COLUMN mart.ladder.n_users IS 'Users paired.';
 COMMENT ON COLUMN mart.ladder.n_seeds IS 'Seeds of the model that has fewer.';
 COMMENT ON COLUMN mart.ladder.paper_difference IS 'The difference that the paper prints (MovieLens-1M, uniform_100, one run); null where it prints none.';

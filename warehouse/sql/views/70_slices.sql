@@ -6,16 +6,8 @@ FROM mart.run_slices
 JOIN mart.ranked_runs USING (run_id)
 WHERE slice IN ('history', 'popularity', 'season');
 COMMENT ON VIEW mart.slices IS 'Metrics at 10 by the length of the user''s training history, by how often training saw the held-out item, and by the season it was watched in (UTC). Users with fewer than three interactions have no held-out item and are in no slice.';
-COMMENT ON COLUMN mart.slices.run_id IS 'The training (mart.training_runs) or the import (mart.imports).';
 COMMENT ON COLUMN mart.slices.model IS 'Slug of the variant; of an imported model its name.';
 COMMENT ON COLUMN mart.slices.preset IS 'Named settings it started from; imported, where there are none.';
-COMMENT ON COLUMN mart.slices.seed IS 'Its seed; null of an imported model.';
-COMMENT ON COLUMN mart.slices.snapshot_id IS 'What it was trained on (core.snapshots).';
-COMMENT ON COLUMN mart.slices.split IS 'valid or test.';
-COMMENT ON COLUMN mart.slices.protocol IS 'uniform_100: among 100 sampled items; full: among all items.';
 COMMENT ON COLUMN mart.slices.slice IS 'history, popularity or season.';
 COMMENT ON COLUMN mart.slices.bucket IS 'The part of it, numbered in order. History and popularity count interactions of the training part.';
-COMMENT ON COLUMN mart.slices.recall_10 IS 'Recall@10 of the users in it.';
-COMMENT ON COLUMN mart.slices.ndcg_10 IS 'NDCG@10 of the users in it.';
-COMMENT ON COLUMN mart.slices.mrr_10 IS 'MRR@10 of the users in it.';
 COMMENT ON COLUMN mart.slices.n_users IS 'Users in it.';

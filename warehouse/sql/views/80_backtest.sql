@@ -55,14 +55,7 @@ LEFT JOIN mart.models USING (model)
 LEFT JOIN suspected USING (snapshot_id, preset, model, protocol)
 GROUP BY ALL;
 COMMENT ON VIEW mart.backtest IS 'How each variant, trained on what was known on a day, ranked what really came next; beside it the leave-one-out figure of the same weights and users. Their gap is what leave-one-out owes to other users'' later interactions in its training, and to targets that lie nearer to the history: rows by waiting time tell the two apart.';
-COMMENT ON COLUMN mart.backtest.dataset IS 'Name of the data set.';
-COMMENT ON COLUMN mart.backtest.retention IS '5-core or cold-start.';
 COMMENT ON COLUMN mart.backtest.as_of IS 'The day: only ratings before it (UTC) were known.';
-COMMENT ON COLUMN mart.backtest.snapshot_id IS 'What the models were trained on (core.snapshots).';
-COMMENT ON COLUMN mart.backtest.preset IS 'Named settings of the trainings.';
-COMMENT ON COLUMN mart.backtest.model IS 'Slug of the variant.';
-COMMENT ON COLUMN mart.backtest.display_name IS 'Name of the variant in tables.';
-COMMENT ON COLUMN mart.backtest.protocol IS 'uniform_100: among 100 sampled items; full: among all items.';
 COMMENT ON COLUMN mart.backtest.waited IS 'all, or those who came back under a day, or a day and more, after their last interaction before.';
 COMMENT ON COLUMN mart.backtest.recall_10 IS 'Recall@10 of what came next.';
 COMMENT ON COLUMN mart.backtest.ndcg_10 IS 'NDCG@10 of what came next.';

@@ -10,11 +10,7 @@ JOIN (SELECT snapshot_id, load_id, retention, publication FROM core.snapshots WH
 JOIN (SELECT load_id, dataset, verified FROM raw.loads) USING (load_id)
 QUALIFY row_number() OVER (PARTITION BY dataset, retention, preset ORDER BY publication DESC, snapshot_id) = 1;
 COMMENT ON VIEW mart.boards IS 'The snapshot that counts for each data set, retention and preset: the newest with a training, or with an import where there is none (preset imported).';
-COMMENT ON COLUMN mart.boards.snapshot_id IS 'The snapshot (core.snapshots).';
-COMMENT ON COLUMN mart.boards.dataset IS 'Name of the data set.';
 COMMENT ON COLUMN mart.boards.verified IS 'Whether the archive is the publisher''s, or made by us, or it is own data.';
-COMMENT ON COLUMN mart.boards.retention IS '5-core or cold-start.';
-COMMENT ON COLUMN mart.boards.preset IS 'Named settings of the trainings.';
 
 CREATE OR REPLACE VIEW main.leaderboard AS
 WITH figures AS (
@@ -54,16 +50,10 @@ FROM mart.boards
 JOIN figures USING (snapshot_id, preset)
 GROUP BY ALL;
 COMMENT ON VIEW main.leaderboard IS 'One row for each data set, retention, preset and model, and one for popularity, which every model must beat; imported models stand beside those of each preset: test metrics at 10, mean over seeds, on the newest snapshot.';
-COMMENT ON COLUMN main.leaderboard.dataset IS 'Name of the data set.';
-COMMENT ON COLUMN main.leaderboard.retention IS '5-core or cold-start.';
-COMMENT ON COLUMN main.leaderboard.preset IS 'Named settings of the trainings.';
 COMMENT ON COLUMN main.leaderboard.model IS 'Name of the variant, e.g. SAS-FPT; popularity: items by how often training saw them; imported models are marked so.';
 COMMENT ON COLUMN main.leaderboard.recall_10 IS 'Recall@10 among 100 sampled items.';
 COMMENT ON COLUMN main.leaderboard.ndcg_10 IS 'NDCG@10 among 100 sampled items.';
 COMMENT ON COLUMN main.leaderboard.mrr_10 IS 'MRR@10 among 100 sampled items.';
-COMMENT ON COLUMN main.leaderboard.full_recall_10 IS 'Recall@10 among all items outside the user''s history, or all where own data keeps all repeats.';
-COMMENT ON COLUMN main.leaderboard.full_ndcg_10 IS 'NDCG@10 among all items outside the user''s history, or all where own data keeps all repeats.';
-COMMENT ON COLUMN main.leaderboard.full_mrr_10 IS 'MRR@10 among all items outside the user''s history, or all where own data keeps all repeats.';
 COMMENT ON COLUMN main.leaderboard.seeds IS 'Trainings averaged over, one a seed; null for popularity, which is not trained, and for imported models.';
 COMMENT ON COLUMN main.leaderboard.recall_10_sd IS 'Standard deviation of recall_10 over seeds; null with one seed.';
 COMMENT ON COLUMN main.leaderboard.ndcg_10_sd IS 'Standard deviation of ndcg_10 over seeds; null with one seed.';
@@ -74,8 +64,6 @@ COMMENT ON COLUMN main.leaderboard.full_mrr_10_sd IS 'Standard deviation of full
 COMMENT ON COLUMN main.leaderboard.users IS 'Users averaged over.';
 COMMENT ON COLUMN main.leaderboard.warnings IS 'What audits suspected of these figures, or the owner of an imported model does not say (mart.marks); what differs among all items after full. Null: nothing.';
 COMMENT ON COLUMN main.leaderboard.verified IS 'Whether the archive is the publisher''s, or made by us, or it is own data.';
-COMMENT ON COLUMN main.leaderboard.imported IS 'Whether it is somebody else''s model, of which scores were imported (mart.imports).';
-COMMENT ON COLUMN main.leaderboard.snapshot_id IS 'The snapshot (core.snapshots).';
 
 CREATE OR REPLACE VIEW main.runs AS
 WITH figures AS (
@@ -109,26 +97,16 @@ JOIN (SELECT snapshot_id, load_id, retention, as_of FROM core.snapshots) USING (
 JOIN (SELECT load_id, dataset FROM raw.loads) USING (load_id)
 LEFT JOIN (SELECT model, display_name FROM mart.models) AS models ON models.model = runs.model;
 COMMENT ON VIEW main.runs IS 'One row for each published training, and each imported model: test metrics at 10, and what it took.';
-COMMENT ON COLUMN main.runs.run_id IS 'The training (mart.training_runs) or the import (mart.imports).';
-COMMENT ON COLUMN main.runs.dataset IS 'Name of the data set.';
-COMMENT ON COLUMN main.runs.retention IS '5-core or cold-start.';
 COMMENT ON COLUMN main.runs.preset IS 'Named settings it started from; imported, where there are none.';
 COMMENT ON COLUMN main.runs.model IS 'Name of the variant, e.g. SAS-FPT.';
 COMMENT ON COLUMN main.runs.seed IS 'Its seed; null of an imported model, as is what its training took.';
 COMMENT ON COLUMN main.runs.recall_10 IS 'Recall@10 among 100 sampled items.';
 COMMENT ON COLUMN main.runs.ndcg_10 IS 'NDCG@10 among 100 sampled items.';
 COMMENT ON COLUMN main.runs.mrr_10 IS 'MRR@10 among 100 sampled items.';
-COMMENT ON COLUMN main.runs.full_recall_10 IS 'Recall@10 among all items outside the user''s history, or all where own data keeps all repeats.';
-COMMENT ON COLUMN main.runs.full_ndcg_10 IS 'NDCG@10 among all items outside the user''s history, or all where own data keeps all repeats.';
-COMMENT ON COLUMN main.runs.full_mrr_10 IS 'MRR@10 among all items outside the user''s history, or all where own data keeps all repeats.';
 COMMENT ON COLUMN main.runs.best_epoch IS 'The epoch that was evaluated: the best on validation.';
 COMMENT ON COLUMN main.runs.train_seconds IS 'Seconds spent training and validating.';
-COMMENT ON COLUMN main.runs.device IS 'Device it ran on.';
 COMMENT ON COLUMN main.runs.finished_at IS 'When it ended, or was imported (UTC).';
-COMMENT ON COLUMN main.runs.as_of IS 'Only ratings before this day (UTC) were known; null: all of them.';
 COMMENT ON COLUMN main.runs.counts IS 'Whether leaderboard averages it: of the newest snapshot, and trained last with its seed.';
-COMMENT ON COLUMN main.runs.imported IS 'Whether it is somebody else''s model, of which scores were imported (mart.imports).';
-COMMENT ON COLUMN main.runs.snapshot_id IS 'What it was trained on (core.snapshots).';
 
 CREATE OR REPLACE VIEW main.slices AS
 SELECT
@@ -149,9 +127,6 @@ LEFT JOIN mart.models AS models ON models.model = slices.model
 WHERE split = 'test' AND list_contains(board.splits, 'test')
 GROUP BY boards.dataset, boards.retention, boards.preset, display_name, slices.model, slice, bucket, board.imported, boards.snapshot_id;
 COMMENT ON VIEW main.slices IS 'Test metrics at 10, mean over seeds, by the length of the user''s training history, by how often training saw the held-out item, and by the season it was watched in (UTC).';
-COMMENT ON COLUMN main.slices.dataset IS 'Name of the data set.';
-COMMENT ON COLUMN main.slices.retention IS '5-core or cold-start.';
-COMMENT ON COLUMN main.slices.preset IS 'Named settings of the trainings.';
 COMMENT ON COLUMN main.slices.model IS 'Name of the variant, e.g. SAS-FPT.';
 COMMENT ON COLUMN main.slices.slice IS 'history, popularity or season.';
 COMMENT ON COLUMN main.slices.bucket IS 'The part of it, numbered in order. History and popularity count interactions of the training part.';
@@ -162,8 +137,6 @@ COMMENT ON COLUMN main.slices.full_recall_10 IS 'Recall@10 among all items outsi
 COMMENT ON COLUMN main.slices.full_ndcg_10 IS 'NDCG@10 among all items outside the user''s history, or all where own data keeps all repeats, of the users in it.';
 COMMENT ON COLUMN main.slices.full_mrr_10 IS 'MRR@10 among all items outside the user''s history, or all where own data keeps all repeats, of the users in it.';
 COMMENT ON COLUMN main.slices.seeds IS 'Trainings averaged over, one a seed; null of an imported model.';
-COMMENT ON COLUMN main.slices.users IS 'Users in it.';
-COMMENT ON COLUMN main.slices.snapshot_id IS 'The snapshot (core.snapshots).';
 
 CREATE OR REPLACE VIEW main.recommendations AS
 SELECT
@@ -180,20 +153,13 @@ JOIN core.items USING (snapshot_id, item_id)
 LEFT JOIN raw.user_keys USING (load_id, raw_user_id)
 LEFT JOIN raw.item_keys USING (load_id, raw_item_id);
 COMMENT ON VIEW main.recommendations IS 'What `fpt recommend` published, with titles: the latest of each training and user.';
-COMMENT ON COLUMN main.recommendations.dataset IS 'Name of the data set.';
-COMMENT ON COLUMN main.recommendations.retention IS '5-core or cold-start.';
-COMMENT ON COLUMN main.recommendations.preset IS 'Named settings of the training.';
 COMMENT ON COLUMN main.recommendations.model IS 'Name of the variant, e.g. SAS-FPT.';
-COMMENT ON COLUMN main.recommendations.seed IS 'Seed of the training.';
 COMMENT ON COLUMN main.recommendations.raw_user_id IS 'User number of the archive; of own data, see user_key.';
 COMMENT ON COLUMN main.recommendations.rank IS 'Place, from 1.';
 COMMENT ON COLUMN main.recommendations.title IS 'Title of the item; the id of one of own data that has none.';
 COMMENT ON COLUMN main.recommendations.genres IS 'Its genres, or categories.';
 COMMENT ON COLUMN main.recommendations.raw_item_id IS 'Movie number of the archive; of own data, see item_key.';
-COMMENT ON COLUMN main.recommendations.score IS 'The model''s score; comparable within one user and training only.';
-COMMENT ON COLUMN main.recommendations.created_at IS 'When it was scored (UTC).';
 COMMENT ON COLUMN main.recommendations.run_id IS 'The training that scored (mart.training_runs).';
-COMMENT ON COLUMN main.recommendations.snapshot_id IS 'What it was trained on (core.snapshots).';
 COMMENT ON COLUMN main.recommendations.user_key IS 'Of own data the user''s id, as the source writes it.';
 COMMENT ON COLUMN main.recommendations.item_key IS 'Of own data the item''s id, as the source writes it.';
 COMMENT ON COLUMN main.recommendations.newest IS 'Whether it is of the latest list for this user of the data set and retention, whatever training made it.';
@@ -211,19 +177,6 @@ SEMI JOIN mart.latest_runs AS latest USING (run_id)
 WHERE k = 10
 GROUP BY ALL;
 COMMENT ON VIEW main.beyond_accuracy IS 'What models recommend to test users in the first 10, whether right or not, mean over seeds: one row for each model and part of the users, and everybody. Trainings published by earlier versions have none.';
-COMMENT ON COLUMN main.beyond_accuracy.dataset IS 'Name of the data set.';
-COMMENT ON COLUMN main.beyond_accuracy.retention IS '5-core or cold-start.';
-COMMENT ON COLUMN main.beyond_accuracy.preset IS 'Named settings of the trainings.';
 COMMENT ON COLUMN main.beyond_accuracy.model IS 'Name of the variant, e.g. SAS-FPT.';
 COMMENT ON COLUMN main.beyond_accuracy.slice IS 'everybody; or history, popularity or season, as in slices.';
-COMMENT ON COLUMN main.beyond_accuracy.bucket IS 'The part of it, numbered in order. Lists of fewer users cover less: compare models within a part, not parts.';
-COMMENT ON COLUMN main.beyond_accuracy.coverage IS 'Catalogue coverage: share of the snapshot''s items that stand in somebody''s list.';
-COMMENT ON COLUMN main.beyond_accuracy.gini IS 'Gini index of how often each item of the snapshot is listed, those never listed included: 0, all as often; 1 - 1 / items, one item alone.';
-COMMENT ON COLUMN main.beyond_accuracy.novelty IS 'Mean self-information of what is listed, in bits: -log2 of the share of training users who have the item; an item that training never saw counts as had by one.';
-COMMENT ON COLUMN main.beyond_accuracy.popularity IS 'Average recommendation popularity (ARP): mean share of training users who have what is listed.';
-COMMENT ON COLUMN main.beyond_accuracy.profile_popularity IS 'Mean over the same users of the mean share of training users who have what they took themselves in training; null where none of them trained.';
-COMMENT ON COLUMN main.beyond_accuracy.popularity_lift IS 'popularity / profile_popularity - 1: above 0, the model shows users more popular items than they take.';
-COMMENT ON COLUMN main.beyond_accuracy.diversity IS 'Intra-list diversity: mean over the pairs of a list of 1 - genres shared / genres of either (Jaccard); pairs without genres are left out; null where there is no pair.';
 COMMENT ON COLUMN main.beyond_accuracy.seeds IS 'Trainings averaged over, one a seed.';
-COMMENT ON COLUMN main.beyond_accuracy.users IS 'Users in it.';
-COMMENT ON COLUMN main.beyond_accuracy.snapshot_id IS 'The snapshot (core.snapshots).';

@@ -1,0 +1,255 @@
+"""Trainings in several processes: the same results as in one, whoever dies or is told to stop."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from fpt_model.errors import ModelError
+from fpt_model.training import dispatch
+from fpt_model.training.dispatch import run_at
+from fpt_model.training.jobs import read_jobs
+from fpt_model.training.places import Place
+from fpt_model.training.sharing import Work
+
+CPU = Place("CPU process 0", "cpu")
+NO_GPU = Place("GPU 7", "cuda", "7")
+NAMES = [f"runs/{seed}" for seed in range(3)]
+PROMISED_SECONDS = 5.0
+
+
+@pytest.fixture
+def jobs_file(learnable, small_config):
+    """Three seeds of a small training; in a folder of its own if it is named."""
+
+    def make(folder: str = ".", **settings) -> Path:
+        config = small_config("sasrec", **{"epochs": 6} | settings).to_dict()
+        rows = [
+            {"sequences": str(learnable), "output": name, "config": config, "seed": seed}
+            for seed, name in enumerate(NAMES)
+        ]
+        path = learnable.parent / folder / "jobs.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps({"jobs": rows}))
+        return path
+
+    return make
+
+
+@pytest.fixture
+def start():
+    """Start `train-all` in processes; whatever is left of it is killed at the end."""
+    started = []
+
+    def go(jobs: Path, processes: int, **environment: str) -> subprocess.Popen:
+        words = ["--jobs", str(jobs), "--device", "cpu", "--threads", "1"]
+        words += ["--cpu-processes", str(processes)]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "fpt_model", "train-all", *words],
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | environment,
+            start_new_session=True,
+        )
+        started.append(process)
+        return process
+
+    yield go
+    for process in started:
+        if family(process.pid):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def family(session: int) -> set[int]:
+    """Processes of a session that live."""
+    found = set()
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (path / "stat").read_text().rsplit(")", 1)[1].split()
+        except OSError:
+            continue
+        if int(fields[3]) == session and fields[0] != "Z":
+            found.add(int(path.name))
+    return found
+
+
+def gone(session: int, seconds: float = PROMISED_SECONDS) -> bool:
+    deadline = time.monotonic() + seconds
+    while family(session) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not family(session)
+
+
+def events_of(process: subprocess.Popen) -> list[dict]:
+    out, _ = process.communicate(timeout=120)
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def until_epoch(process: subprocess.Popen, run: str, epoch: int) -> None:
+    for line in process.stdout:
+        event = json.loads(line)
+        if (event.get("run"), event.get("epoch")) == (run, epoch):
+            return
+
+
+def outcome(folder: Path) -> dict[str, bytes]:
+    """Weights, ranks and lists of all, to the bit."""
+    names = ("best.safetensors", "ranks.parquet", "lists.parquet")
+    return {f"{run}/{name}": (folder / run / name).read_bytes() for run in NAMES for name in names}
+
+
+def texts(events: list[dict]) -> list[str]:
+    return [event["text"] for event in events if event["event"] == "place"]
+
+
+@pytest.fixture
+def alone(jobs_file, run_command):
+    """What one process makes of the same jobs."""
+
+    def train(**settings) -> dict[str, bytes]:
+        jobs = jobs_file("alone", **settings)
+        words = ("--jobs", jobs, "--device", "cpu", "--threads", 1)
+        assert run_command("train-all", *words).code == 0
+        return outcome(jobs.parent)
+
+    return train
+
+
+def test_two_processes_leave_what_one_leaves_and_tell_it_in_order(jobs_file, alone, start):
+    """Of three equal trainings one is put aside by one process and ended by the other."""
+    jobs = jobs_file()
+    process = start(jobs, 2)
+    events = events_of(process)
+    assert process.returncode == 0, events
+    told = {name: [e["event"] for e in events if e.get("run") == name] for name in NAMES}
+    aside = [name for name in NAMES if "resumed" in told[name]]
+    assert len(aside) == 1
+    for name in NAMES:
+        epochs = [e["epoch"] for e in events if e.get("run") == name and e["event"] == "epoch"]
+        assert epochs == [1, 2, 3, 4, 5, 6]
+        assert told[name][0] == "start"
+        assert told[name][-2:] == ["done", "ranked"]
+    assert events[-1]["event"] == "finished"
+    assert (events[-1]["trainings"], events[-1]["failed"]) == (3, 0)
+    assert outcome(jobs.parent) == alone()
+    assert gone(process.pid)
+
+
+def test_a_gpu_that_does_not_start_is_left_out_and_a_training_that_fails_is_named(jobs_file):
+    jobs, events = read_jobs(jobs_file(epochs=1)), []
+    jobs[1].output.mkdir(parents=True)
+    (jobs[1].output / "order.json").write_text("{}")  # somebody else's
+    failures, devices = run_at([CPU, NO_GPU], jobs, events.append, threads=1)
+    assert devices == "cpu"
+    (text,) = texts(events)
+    assert text.startswith("GPU 7 is not used: ")
+    assert "\n" not in text
+    assert list(failures) == [NAMES[1]]
+    assert "belongs to another training" in failures[NAMES[1]]
+    assert [e["run"] for e in events if e["event"] == "failed"] == [NAMES[1]]
+    assert jobs[0].ranks.exists()
+    assert jobs[2].ranks.exists()
+
+
+def test_if_no_place_works_that_is_an_error_in_one_line(jobs_file):
+    with pytest.raises(ModelError, match=r"^No place to train at works: got GPU 7: .+; GPU 7: "):
+        run_at([NO_GPU, NO_GPU], read_jobs(jobs_file()), lambda _: None, "reference", 1)
+
+
+@pytest.fixture
+def crew(jobs_file):
+    """A crew of two GPUs of unlike memory, without processes; and what it tells."""
+    events: list[dict] = []
+    made = dispatch._Crew([read_jobs(jobs_file())], events.append, ("auto", 1))
+    made.waiting = []
+    for number, memory in enumerate((80, 141)):
+        member = dispatch._Member(Place(f"GPU {number}", "cuda"), None, None, 2, "H", memory)
+        made.members.append(member)
+    return made, events
+
+
+def test_what_does_not_fit_a_gpu_goes_to_a_larger_one_and_fails_there(crew):
+    made, events = crew
+    small, large = made.members
+    (jobs,) = made.groups
+    full = dict.fromkeys([jobs[0].name], "OutOfMemoryError: CUDA out of memory")
+    small.work = Work(tuple(jobs[:2]))
+    made._ended(small, full)
+    assert made.waiting == [Work((jobs[0],), above=80)]
+    assert texts(events) == ["A training does not fit GPU 0: it goes to a larger GPU"]
+    large.work = made.waiting.pop()
+    made._ended(large, full)
+    assert made.failures == full
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_at_every_second_end_is_taken_over(jobs_file, alone, start):
+    """By SIGKILL, before the weights are in their place; each process ends one training first."""
+    jobs = jobs_file()
+    process = start(jobs, 2, FPT_FAULT="before the rename to best.safetensors:kill:2")
+    events = events_of(process)
+    assert process.returncode == 0, events
+    lines = texts(events)
+    assert lines
+    assert lines[0].startswith("The process of CPU process ")
+    assert lines[0].endswith(
+        " died (SIGKILL): 1 training goes on in another one, from the last checkpoint"
+    )
+    assert outcome(jobs.parent) == alone()
+    assert gone(process.pid)
+
+
+@pytest.mark.slow
+def test_trainings_that_kill_each_process_fail_and_nothing_hangs(jobs_file, start):
+    process = start(jobs_file(epochs=1), 2, FPT_FAULT="before the rename to best.safetensors:kill")
+    events = events_of(process)
+    assert process.returncode == 2
+    assert events[-1]["message"].startswith("3 of 3 trainings failed")
+    causes = {event["message"].partition(":")[0] for event in events if event["event"] == "failed"}
+    assert causes <= {
+        "3 processes died of it, the last one by SIGKILL",
+        "no process was left to train it",
+    }
+    assert gone(process.pid)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("everybody", [False, True])
+def test_a_signal_ends_all_in_time_and_the_same_command_goes_on(everybody, jobs_file, alone, start):
+    """SIGTERM to the first process alone, and a Ctrl-C, which reaches every one."""
+    long = {"epochs": 100, "validate_every": 100}
+    jobs = jobs_file(**long)
+    process = start(jobs, 2)
+    until_epoch(process, NAMES[0], 3)
+    began = time.monotonic()
+    number = signal.SIGINT if everybody else signal.SIGTERM
+    (os.killpg if everybody else os.kill)(process.pid, number)
+    for line in process.stdout:
+        if "interrupted" in line:
+            assert time.monotonic() - began < PROMISED_SECONDS
+    assert json.loads(line) == {
+        "event": "interrupted",
+        "message": f"interrupted by {number.name}",
+    }
+    assert process.wait() == 128 + number
+    assert gone(process.pid)
+    begun = [name for name in NAMES if list((jobs.parent / name).glob("checkpoint-*"))]
+    assert NAMES[0] in begun
+    again = start(jobs, 2)
+    resumed = {event["run"] for event in events_of(again) if event["event"] == "resumed"}
+    assert set(begun) <= resumed
+    assert outcome(jobs.parent) == alone(**long)
+
+
+@pytest.mark.slow
+def test_nothing_is_left_of_a_command_that_is_killed(jobs_file, start):
+    process = start(jobs_file(epochs=100, validate_every=100), 2)
+    until_epoch(process, NAMES[0], 2)
+    process.kill()
+    assert gone(process.pid, 30.0)
