@@ -230,9 +230,7 @@ def test_a_folder_under_a_wrong_name_is_refused(train_here, copy, snapshot_id):
 
 
 def test_more_gpus_than_there_are_are_refused_in_one_line(prefect, copy, snapshot_id):
-    with pytest.raises(
-        StepError, match=r"^Fewer GPUs .+: got 0 on device cpu, [^\n]+$"
-    ):
+    with pytest.raises(StepError, match=r"^Fewer GPUs .+: got 0 on device cpu, [^\n]+$"):
         train(snapshot_id, ("sasrec",), seeds=2, device="cpu", gpus=2, home=copy)
 
 
