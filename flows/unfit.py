@@ -26,8 +26,9 @@ def refuse_unfit(place: Home, wanted: Sequence[Training]) -> None:
             what = 'With `repeats = "all"`, items that a user has had must stay candidates'
             _refuse(ours, "exclude_seen", False, what)
     for one in wanted:
-        if one.config.genre_width and not names_genres(one.snapshot.sequences):
-            _refuse([one.config.to_dict()], "genre_width", 0, "There are no genres to learn from")
+        ours = [one.config.to_dict()]
+        if ours[0].get("genre_width") and not names_genres(one.snapshot.sequences):
+            _refuse(ours, "genre_width", 0, "There are no genres to learn from")
 
 
 def _refuse(asked: Sequence[dict[str, Setting]], name: str, fitting: Setting, what: str) -> None:

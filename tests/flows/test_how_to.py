@@ -87,6 +87,7 @@ EXPECTED = {
     "add-a-data-set": ("film-club", "6"),
     "add-a-variant": ("tisasrec_week",),
     "add-an-engine": (" passed", '"engine": "halves"'),
+    "add-an-input": ("Prepared", "SASRec"),
     "add-a-block": ("block attention", "HSTU seed 0, quick epochs=2 validate_every=1"),
     "command-line": ("sas_fpt item_width=64 epochs=20 seed 0", "unknown how long"),
     "prune": (),

@@ -292,7 +292,7 @@ def test_one_is_forgotten_by_ones_own_id_and_stays_out(copy, landed, fpt):
         ({"rating_width": 0, "exclude_seen": False}, ""),
         (
             {"rating_width": 0, "exclude_seen": False, "genre_width": 8},
-            "There are no genres to learn from: got genre_width=8, expected genre_width=0. Add `--set",
+            "There are no genres to learn from: got genre_width=8, expected genre_width=0",
         ),
     ],
 )

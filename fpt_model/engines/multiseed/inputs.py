@@ -309,13 +309,16 @@ def vectors(table, numbers, items, inside, column, INPUT: tl.constexpr):
     # an input's own columns
     theirs = (column >= INPUT[AT]) & (column < INPUT[AT] + INPUT[WIDTH])
     if INPUT[PER] == PER_ITEM:
-        return summed_rows(table, numbers, items, column - INPUT[AT], theirs, INPUT)
-    rows = numbers
-    if INPUT[PER] == TOKEN:
-        rows = numbers[:, None]
+        found = summed_rows(table, numbers, items, column - INPUT[AT], theirs, INPUT)
     else:
-        theirs &= inside[:, None]
-    return tl.load(table + rows * INPUT[STRIDE] + column - INPUT[AT], mask=theirs, other=0.0)
+        rows = numbers
+        if INPUT[PER] == TOKEN:
+            rows = numbers[:, None]
+        else:
+            theirs &= inside[:, None]
+        own = table + rows * INPUT[STRIDE] + column - INPUT[AT]
+        found = tl.load(own, mask=theirs, other=0.0)
+    return found
 
 
 @triton.jit
