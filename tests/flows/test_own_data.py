@@ -288,7 +288,7 @@ def test_one_is_forgotten_by_ones_own_id_and_stays_out(copy, landed, fpt):
     ("settings", "says"),
     [
         ({}, "There are no ratings to learn from"),
-        ({"rating_width": 0}, "items that a user has had are rivals too"),
+        ({"rating_width": 0}, "items that a user has had must stay candidates"),
         ({"rating_width": 0, "exclude_seen": False}, ""),
         (
             {"rating_width": 0, "exclude_seen": False, "genre_width": 8},

@@ -185,7 +185,7 @@ def make_sequences(write_sequences):
     """The tensors of rows, by way of the file."""
 
     def make(rows: list[dict], n_items: int) -> Sequences:
-        return load(write_sequences(rows, n_items))
+        return load(write_sequences(rows, n_items, genres=True))
 
     return make
 

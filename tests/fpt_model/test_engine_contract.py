@@ -65,6 +65,7 @@ SWITCHES: dict[str, tuple[Any, ...]] = {
     "week_width": (0, 4),
     "user_width": (4, 0, 2),
     "rating_width": (0, 2),
+    "genre_width": (0, 4),
     "block": ("attention", "hstu"),
     "blocks": (1, 2),
     "heads": (1, 2),
@@ -117,7 +118,7 @@ OWN_PASSES = {"mask": "keys", "block": "attention"}
 FIXED: dict[str, dict[str, Any]] = {
     "cpu": OWN_PASSES,
     "jagged": OWN_PASSES,
-    "multiseed": OWN_PASSES | {"heads": 1, "loss": "bce", "rating_width": 0},
+    "multiseed": OWN_PASSES | {"heads": 1, "loss": "bce"},
 }
 NAMES = [
     pytest.param(
@@ -519,7 +520,8 @@ class Shadow:
         self.trainer, config = trainer, trainer.config
         self.sequences = sequences.seen_at(config.time_reference)
         edges = overflow_edges(self.sequences, config).cpu()
-        model = Encoder(config, sequences.n_items, sequences.n_users, edges)
+        sizes = sequences.n_items, sequences.n_users
+        model = Encoder(config, *sizes, edges, sequences.of_items)
         self.model = model.to(sequences.items.device).double().train()
         betas = config.beta1, config.beta2
         self.adam = torch.optim.Adam(model.parameters(), lr=config.learning_rate, betas=betas)
