@@ -1,7 +1,5 @@
 """What a worker of a pool does for a publisher on another machine: one group of trainings."""
 
-from typing import Any
-
 from prefect import flow
 from prefect.runtime import flow_run
 
@@ -15,18 +13,14 @@ from warehouse.shared_store import open_store
 from warehouse.visible import counted
 
 
-def _title() -> Any:
-    return flow_run.parameters["title"]
-
-
-@flow(name="train-group", flow_run_name=_title)
+@flow(name="train-group")
 @with_run_lifecycle
 def train_group(
     store: str,
     order: str,
-    title: str = "",
     device: Device = "auto",
     gpus: Gpus | None = None,
+    pulse: float = 10.0,
     home: str | None = None,
 ) -> None:
     """Train and rank what an order in a store asks for, and put what comes of it there.
@@ -36,9 +30,9 @@ def train_group(
     Args:
         store: URL of the store.
         order: name of the order in it.
-        title: what the run is called.
         device: where to train.
         gpus: how many GPUs to use; all without it.
+        pulse: seconds between two signs of life.
         home: of this worker; FPT_HOME without it.
 
     Raises:
@@ -53,7 +47,7 @@ def train_group(
     if not missing:
         return
     failures = {}
-    with orders.handing_back(shared, place, missing, str(flow_run.id)):
+    with orders.handing_back(shared, place, missing, str(flow_run.id), pulse):
         unranked = [one for one in missing if not training.is_ranked(place, one)]
         if unranked:
             failures = training.train(place, unranked, device, gpus)

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from fpt_model.files.finished import RECORD, checksum
-from fpt_model.variants import resolve_any
+from fpt_model.variants import any_from_dict
 from fpt_model.version import code_version
 from tasks.training import Training, is_ranked
 from warehouse.errors import RefusedError
@@ -24,7 +24,6 @@ from warehouse.records import Snapshot
 from warehouse.shared_store import MissingObjectError, SharedStore
 
 PULSES = "pulses"
-PULSE_SECONDS = 10.0
 LEFT_OUT = (".partial",)
 
 
@@ -94,8 +93,7 @@ def _snapshot(store: SharedStore, row: Mapping[str, Any], home: Home) -> Snapsho
 
 
 def _training(row: Mapping[str, Any], snapshots: Mapping[str, Snapshot]) -> Training:
-    settings = dict(row["config"])
-    config = resolve_any(settings.pop("model"), settings.pop("preset"), settings)
+    config = any_from_dict(row["config"])
     training = Training(snapshots[row["snapshot_id"]], config, int(row["seed"]))
     if training.run_id != row["run_id"]:
         raise RefusedError(
@@ -159,9 +157,12 @@ def bring_result(store: SharedStore, home: Home, run_id: str) -> bool:
 
 @contextmanager
 def handing_back(
-    store: SharedStore, home: Home, asked: Sequence[Training], run: str
+    store: SharedStore, home: Home, asked: Sequence[Training], run: str, pulse: float
 ) -> Iterator[None]:
-    """Show a sign of life in the store, and put each training there as soon as it is finished."""
+    """Put each training into the store as soon as it is finished.
+
+    Every `pulse` seconds a sign of life of the flow run is written there.
+    """
     ended, done = threading.Event(), set[str]()
 
     def work() -> None:
@@ -169,7 +170,7 @@ def handing_back(
             with suppress(Exception):  # at the end it is tried again, and waited for
                 store.pulse(f"{PULSES}/{run}")
                 _put_finished(store, home, asked, done)
-            if ended.wait(PULSE_SECONDS):
+            if ended.wait(pulse):
                 return
 
     thread = threading.Thread(target=work, daemon=True, name="handing-back")

@@ -16,7 +16,7 @@ from uuid import UUID
 import httpx
 from prefect import task
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.objects import FlowRun, WorkerStatus, WorkPool
+from prefect.client.schemas.objects import FlowRun, State, WorkerStatus, WorkPool
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.runtime import flow_run
 from prefect.states import Crashed
@@ -34,6 +34,7 @@ ENTRYPOINT = "flows.group.train_group"
 FLOW = "train-group"
 STORE, LOST = "FPT_STORE", "FPT_LOST_SECONDS"
 LOST_SECONDS = 120.0  # a run without a sign of life for so long is taken over
+PULSES_BEFORE_LOST = 12
 START_FACTOR = 10  # from a worker that took a run to its first sign: images are fetched, pods wait
 LOOK_SECONDS = 2.0
 TOGETHER = 8  # seeds that train side by side on a GPU
@@ -202,6 +203,7 @@ class _Following:
         self.parameters = parameters
         self.failures: dict[str, str] = {}
         self.lost_seconds = float(os.environ.get(LOST, LOST_SECONDS))
+        self.parameters["pulse"] = self.lost_seconds / PULSES_BEFORE_LOST
         self._told: set[str] = set()
 
     @property
@@ -240,7 +242,7 @@ class _Following:
         for attempt in count():
             run = client.create_flow_run_from_deployment(
                 deployment,
-                parameters=self.parameters | {"order": group.order, "title": group.name},
+                parameters=self.parameters | {"order": group.order},
                 name=group.name,
                 tags=["group"],
                 idempotency_key=f"{self.pool}-{group.order}-{attempt}",
@@ -253,13 +255,22 @@ class _Following:
         """See how far all are; what ended is collected, what died is submitted again."""
         with self._patient():
             self._warn_without_workers(client)
-            pulses = self.store.pulses(PULSES)
+            pulses = self._pulses()
             for group in self.active:
                 assert group.run is not None
                 self._see(client, group, client.read_flow_run(group.run), pulses)
         trainings = [one for group in self.groups for one in group.trainings]
         done = sum(len(group.trainings) for group in self.groups if group.ended)
         report(f"train on pool {self.pool}", done, len(trainings), self._latest())
+
+    def _pulses(self) -> dict[str, str]:
+        """Signs of life; while the store was away nobody could give one."""
+        began = time.monotonic()
+        found = self.store.pulses(PULSES)
+        if time.monotonic() - began > LOOK_SECONDS:
+            for group in self.active:
+                group.since = time.monotonic()
+        return found
 
     def _latest(self) -> str:
         ended = [group.name for group in self.groups if group.ended]
@@ -289,7 +300,7 @@ class _Following:
     def _take_over(self, client: SyncPrefectClient, group: Group, run: FlowRun) -> None:
         group.deaths += 1
         if run.state is not None and not run.state.is_final():
-            gone = Crashed(message="No sign of life of it: another worker takes over")
+            gone: State[Any] = Crashed(message="No sign of life of it: another worker takes over")
             client.set_flow_run_state(run.id, gone, force=True)
         self.store.forget(f"{PULSES}/{run.id}")
         if group.deaths >= DEATHS:

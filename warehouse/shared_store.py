@@ -7,6 +7,7 @@ refused at once.
 
 import hashlib
 import os
+import re
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -195,16 +196,15 @@ def open_store(url: str, say: Say) -> SharedStore:
     Raises:
         RefusedError: no such kind of store; the library that speaks to it is not installed.
     """
-    scheme, separator, _ = url.partition("://")
-    if not separator:
-        path = Path(url).expanduser().resolve()
-        if url.startswith("~") or path.is_absolute():
-            scheme, address = "file", path.as_uri()
-    else:
-        address = url
-    if scheme not in SCHEMES:
+    address = Path(url).expanduser().as_uri() if url.startswith(("/", "~")) else url
+    scheme, _, rest = address.partition("://")
+    if scheme not in SCHEMES or not rest:
         raise RefusedError(
             "No such kind of store", got=url, expected="a folder, file://, s3://, gs:// or az://"
+        )
+    if "@" in rest.partition("/")[0]:  # it would stand in the parameters of runs
+        raise RefusedError(
+            "The store's URL holds a password or key", to_do="Set it in the environment"
         )
     try:
         from obstore.store import from_url
@@ -214,7 +214,7 @@ def open_store(url: str, say: Say) -> SharedStore:
     if scheme not in ("file", "memory"):
         # few attempts of the library's own: `_asked` waits, and says so
         retries = {"max_retries": 2, "retry_timeout": timedelta(seconds=10)}
-        client = {"connect_timeout": "5s", "timeout": "300s"}
+        client: dict[str, Any] = {"connect_timeout": "5s", "timeout": "300s"}
         client |= {"allow_http": True} if _is_plain_endpoint() else {}
         more = {"client_options": client, "retry_config": retries}
     try:
@@ -235,15 +235,21 @@ def _place(name: str) -> str:
 
 def _is_refusal(said: str) -> bool:
     """Whether an answer that the library has no word for is one that waiting does not change."""
-    words = ("InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied", "InvalidClientTokenId")
-    words += ("401 Unauthorized", "403 Forbidden", "NoSuchBucket", "ExpiredToken", "Permission")
+    words = ("401 Unauthorized", "403 Forbidden", "NoSuchBucket", "ExpiredToken")
     return any(word in said for word in words)
 
 
 def _cause(error: BaseException) -> str:
-    """Its first sentence; the library adds its inner state."""
-    said = str(error).partition("\n\nDebug source")[0]
-    return " ".join(said.split())[:300]
+    """What the server said, if it did, else the library's words without its inner state.
+
+    >>> _cause(OSError("No: status code: 403 Forbidden: <Code>Denied</Code><Message>Go.</Message>"))
+    '403 Forbidden, Denied: Go.'
+    """
+    said = " ".join(str(error).partition("\n\nDebug source")[0].split())
+    status = re.search(r"status code: (\d+ \w+(?: \w+)?)", said)
+    told = re.search(r"<Code>(.*?)</Code>\s*<Message>(.*?)</Message>", said)
+    parts = [status[1] if status else "", f"{told[1]}: {told[2]}" if told else ""]
+    return ", ".join(part for part in parts if part) or said[:300]
 
 
 def _library() -> Any:

@@ -1,0 +1,263 @@
+"""Trainings by workers of a pool: two machines, one killed at work; all published exactly once."""
+
+import importlib.util
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.request import Request, urlopen
+
+import duckdb
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import WorkPoolCreate
+
+from fpt_model.config import resolve
+from fpt_model.files.finished import RECORD
+from tasks import orders, pools
+from tasks.training import Training
+from warehouse.errors import RefusedError
+from warehouse.home import Home
+from warehouse.preparing import known_snapshot
+from warehouse.shared_store import open_store
+
+SERVER = Path(__file__).parents[1] / "store_server.py"
+spec = importlib.util.spec_from_file_location("store_server", SERVER)
+store_server = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(store_server)
+
+BIN = Path(sys.executable).parent
+POOL = "far"
+SEEDS = 3
+
+
+def ignore(_: str) -> None:
+    pass
+
+
+@pytest.fixture
+def store(tmp_path):
+    return open_store(str(tmp_path / "store"), ignore)
+
+
+@pytest.fixture
+def published(copy) -> Training:
+    """The one of `copy` that is published, SASRec with seed 0."""
+    (path,) = (copy / "sequences").glob("*.parquet")
+    snapshot = known_snapshot(Home(copy), path.stem.removeprefix("sequences-"))
+    return Training(snapshot, resolve("sasrec", "quick"), 0)
+
+
+def test_an_order_means_the_same_on_another_machine(store, published, tmp_path):
+    name = orders.put_order(store, [published])
+    there = Home.at(tmp_path / "there")
+    (found,) = orders.read_order(store, name, there)
+    assert (found.run_id, found.config, found.seed) == (published.run_id, published.config, 0)
+    assert found.snapshot.sequences.parent == there.sequences
+    assert found.snapshot.sequences.read_bytes() == published.snapshot.sequences.read_bytes()
+    assert orders.put_order(store, [published]) == name  # so its run is found again
+
+
+def test_other_versions_are_refused_with_both(store, published, tmp_path, monkeypatch):
+    name = orders.put_order(store, [published])
+    ours = orders.versions()
+    monkeypatch.setattr(orders, "versions", lambda: ours | {"torch": "1.2.3"})
+    with pytest.raises(RefusedError, match=rf"got torch 1\.2\.3, expected torch {ours['torch']}"):
+        orders.read_order(store, name, Home.at(tmp_path / "there"))
+
+
+def test_a_result_travels_whole(store, copy, published, tmp_path):
+    home, there = Home(copy), Home.at(tmp_path / "there")
+    assert not orders.bring_result(store, there, published.run_id)
+    orders.put_result(store, home, published)
+    orders.put_result(store, home, published)  # as a worker that was thought dead does
+    assert orders.bring_result(store, there, published.run_id)
+    ours, theirs = home.run(published.run_id), there.run(published.run_id)
+    names = {path.name for path in theirs.iterdir()}
+    assert {RECORD, "best.safetensors", "ranks.parquet", "lists.parquet"} <= names
+    assert all((ours / name).read_bytes() == (theirs / name).read_bytes() for name in names)
+
+
+def test_a_damaged_result_is_refused_and_once_deleted_is_not_there(
+    store, copy, published, tmp_path
+):
+    there = Home.at(tmp_path / "there")
+    orders.put_result(store, Home(copy), published)
+    name = orders.result_of(store, published.run_id)["ranks.parquet"]
+    path = tmp_path / "store/objects" / name
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.raises(RefusedError, match=f"damaged: .*{name}"):
+        orders.bring_result(store, there, published.run_id)
+    assert not (there.run(published.run_id) / RECORD).exists()
+    path.unlink()
+    assert not orders.bring_result(store, there, published.run_id)
+
+
+@pytest.mark.parametrize("path", ["../x", "/etc/x", "a/../../x"])
+def test_a_manifest_leads_nowhere_else(store, tmp_path, path):
+    files = {path: [store.put(b"x"), 1]}
+    store.mark("trainings/r", store.put(json.dumps({"run_id": "r", "files": files}).encode()))
+    with pytest.raises(RefusedError, match="strange path"):
+        orders.bring_result(store, Home.at(tmp_path / "there"), "r")
+
+
+def test_seeds_of_the_same_settings_go_together(published):
+    other = Training(published.snapshot, resolve("tisasrec", "quick"), 0)
+    seeds = [Training(published.snapshot, published.config, seed) for seed in range(3)]
+    found = pools.groups_of([*seeds, other], together=2)
+    assert [group.trainings for group in found] == [seeds[:2], seeds[2:], [other]]
+    assert found[0].name.endswith("sasrec cold-start quick seeds 0 to 1")
+
+
+def test_what_lacks_is_said_before_any_work(prefect, tmp_path):
+    where = str(tmp_path / "store")
+    with pytest.raises(RefusedError, match="No such work pool: got nobodys"):
+        pools.refuse_unready("nobodys", where)
+    with get_client(sync_client=True) as client:
+        client.create_work_pool(WorkPoolCreate(name="idle", type="process"))
+    with pytest.raises(RefusedError, match=r"Pool idle has no worker. Start one .* --pool idle"):
+        pools.refuse_unready("idle", where)
+    with pytest.raises(RefusedError, match="--pool needs a store"):
+        pools.refuse_unready("idle", None)
+
+
+def test_a_pool_needs_a_server_that_lasts(prefect, tmp_path, monkeypatch):
+    monkeypatch.setattr(pools.temporary, "used", True)
+    with pytest.raises(RefusedError, match="got no PREFECT_API_URL"):
+        pools.refuse_unready("idle", str(tmp_path))
+
+
+class Machines:
+    """A Prefect server, and workers as on machines of their own."""
+
+    def __init__(self, folder: Path, store_environment: dict[str, str]) -> None:
+        self.folder, self.processes = folder, {}
+        with store_server.socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        clean = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "FPT_"))}
+        self.environment = clean | store_environment | {
+            "PREFECT_API_URL": f"http://127.0.0.1:{self.port}/api",
+            "PREFECT_HOME": str(folder / "prefect"),
+            "PREFECT_WORKER_QUERY_SECONDS": "1",
+            "FPT_STORE": f"s3://{store_server.BUCKET}/all",
+            "FPT_LOST_SECONDS": "8",
+            "COLUMNS": "200",
+        }  # fmt: skip
+
+    def start(self, name: str, *words: str, **more: str) -> None:
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self.processes[name] = subprocess.Popen(
+                [BIN / "prefect", *words],
+                env=self.environment | more,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def worker(self, name: str) -> None:
+        words = ("worker", "start", "--pool", POOL, "--name", name, "--limit", "1")
+        self.start(name, *words, FPT_HOME=str(self.folder / f"home-{name}"))
+
+    def asked(self, path: str, body: dict | None = None) -> list | dict:
+        data = json.dumps(body).encode() if body is not None else None
+        url = f"http://127.0.0.1:{self.port}/api/{path}"
+        with urlopen(Request(url, data, {"Content-Type": "application/json"}), timeout=10) as told:
+            return json.loads(told.read())
+
+    def publish(self, home: Path) -> subprocess.Popen:
+        words = ["--model", "sasrec", "--seeds", str(SEEDS), "--set", "epochs=60"]
+        words += ["--set", "patience=60", "--device", "cpu", "--pool", POOL, "--home", str(home)]
+        return subprocess.Popen(
+            [BIN / "fpt", "train", *words],
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            text=True,
+        )
+
+    def kill(self, name: str) -> None:
+        """As a machine that loses its power: the worker and all that it started."""
+        process = self.processes.pop(name)
+        family = [process.pid, *descendants(process.pid)]
+        for pid in family:
+            with store_server.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        process.wait()
+
+
+def descendants(pid: int) -> list[int]:
+    done = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True)
+    pairs = [tuple(map(int, line.split())) for line in done.stdout.splitlines()]
+    found = [pid]
+    for one in found:
+        found += [child for child, parent in pairs if parent == one]
+    return found[1:]
+
+
+def wait_for(question: Callable[[], object], seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with store_server.suppress(OSError):
+            if question():
+                return
+        time.sleep(0.2)
+    raise AssertionError(f"it did not come within {seconds:.0f} s")
+
+
+@pytest.fixture
+def machines(tmp_path) -> Iterator[Machines]:
+    with store_server.serving() as server:
+        running = Machines(tmp_path, server.environment("writer"))
+        running.door = server.door
+        running.start(
+            "server", "server", "start", "--host", "127.0.0.1", "--port", str(running.port)
+        )
+        try:
+            wait_for(lambda: running.asked("health"))
+            running.asked("work_pools/", {"name": POOL, "type": "process"})
+            yield running
+        finally:
+            for name in list(running.processes):
+                running.kill(name)
+
+
+def is_at_work(home: Path) -> bool:
+    """Whether a training begun there and is not finished."""
+    return any(not (path.parent / RECORD).exists() for path in home.glob("runs/*/started"))
+
+
+@pytest.mark.slow
+def test_one_of_two_workers_dies_and_each_training_is_published_once(machines, copy, tmp_path):
+    for name in ("a", "b"):
+        machines.worker(name)
+    wait_for(lambda: len(machines.asked(f"work_pools/{POOL}/workers/filter", {})) == 2)
+    publisher = machines.publish(copy)
+    wait_for(lambda: is_at_work(tmp_path / "home-a"))
+    machines.kill("a")
+    machines.door.shut()  # and the store is away for a while
+    threading.Timer(5, machines.door.open).start()
+    said, _ = publisher.communicate(timeout=150)
+    assert publisher.returncode == 0, said
+    assert re.search(r"seed \d: its worker died; another one takes over", said), said
+    with duckdb.connect(str(copy / "published.duckdb"), read_only=True) as connection:
+        seeds = connection.sql(
+            "SELECT seed FROM mart.training_runs WHERE preset LIKE '%epochs=60%' ORDER BY seed"
+        ).fetchall()
+        (files,) = connection.sql(
+            "SELECT count(*) FROM mart.files JOIN mart.training_runs ON id = run_id "
+            "WHERE preset LIKE '%epochs=60%' AND table_name = 'mart.ranks'"
+        ).fetchone()
+    assert seeds == [(seed,) for seed in range(SEEDS)]
+    assert files == SEEDS
+    again = machines.publish(copy)
+    said, _ = again.communicate(timeout=60)
+    assert again.returncode == 0, said
+    assert "unchanged, published before" in said
+    assert not list((tmp_path / "home-b/catalogue").iterdir()), "a worker publishes nothing"
