@@ -261,7 +261,7 @@ def test_one_of_two_workers_dies_and_each_training_is_published_once(machines, c
             "SELECT seed FROM mart.training_runs WHERE preset LIKE '%epochs=60%' ORDER BY seed"
         ).fetchall()
         files = connection.sql(
-            "FROM mart.files SELECT id WHERE table_name = 'mart.ranks' AND id IN (SELECT run_id "
+            "FROM mart.files SELECT id WHERE table_name = 'mart.user_ranks' AND id IN (SELECT run_id "
             "FROM mart.training_runs WHERE preset LIKE '%epochs=60%')"
         ).fetchall()
     assert seeds == [(seed,) for seed in range(SEEDS)]
