@@ -50,10 +50,15 @@ LANDING = ("test_small_files", "test_landing_rejects", "test_landing", "test_dat
 SUITES = (
     "test_expectations_suites",
     "test_own_data_audit",
-    "test_ahead_audit",
+    "test_backtest_audit",
     "test_expectations_runner",
 )
-RANKING = ("test_model_evaluating", "test_model_ahead", "test_model_refit", "test_model_unseen")
+RANKING = (
+    "test_model_evaluating",
+    "test_model_ahead",
+    "test_model_refit",
+    "test_model_cold_start_users",
+)
 TESTS = {
     "warehouse/figures.py": ("warehouse", FIGURES),
     "warehouse/sql/figures/*.sql": ("warehouse", FIGURES),
