@@ -2,15 +2,16 @@
 
 import importlib.util
 import json
-import os
 import re
-import signal
 import subprocess
-import sys
 import threading
 import time
+from base64 import b64encode
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 from urllib.request import Request, urlopen
 
 import duckdb
@@ -27,13 +28,18 @@ from warehouse.home import Home
 from warehouse.preparing import known_snapshot
 from warehouse.shared_store import open_store
 
-SERVER = Path(__file__).parents[1] / "store_server.py"
-spec = importlib.util.spec_from_file_location("store_server", SERVER)
-store_server = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(store_server)
 
-BIN = Path(sys.executable).parent
-POOL = "far"
+def beside(name: str) -> ModuleType:
+    """A file of the tests' own folder."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).parents[1] / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+store_server, deployed = beside("store_server"), beside("deployed")
+POOL = "gpu"
+A, B = "worker-a", "worker-b"
 SEEDS = 3
 
 
@@ -133,78 +139,42 @@ def test_a_pool_needs_a_server_that_lasts(prefect, tmp_path, monkeypatch):
         pools.refuse_unready("idle", str(tmp_path))
 
 
-class Machines:
-    """A Prefect server, and workers as on machines of their own."""
+class Machines(deployed.Deployed):
+    """The services of the Compose file, each on a machine of its own, as it were."""
 
-    def __init__(self, folder: Path, store_environment: dict[str, str]) -> None:
-        self.folder, self.processes = folder, {}
-        with store_server.socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
-        clean = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "FPT_"))}
-        self.environment = clean | store_environment | {
-            "PREFECT_API_URL": f"http://127.0.0.1:{self.port}/api",
-            "PREFECT_HOME": str(folder / "prefect"),
-            "PREFECT_WORKER_QUERY_SECONDS": "1",
-            "FPT_STORE": f"s3://{store_server.BUCKET}/all",
-            "FPT_LOST_SECONDS": "8",
-            "COLUMNS": "200",
-        }  # fmt: skip
-
-    def start(self, name: str, *words: str, **more: str) -> None:
-        with (self.folder / f"{name}.log").open("ab") as log:
-            self.processes[name] = subprocess.Popen(
-                [BIN / "prefect", *words],
-                env=self.environment | more,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-
-    def worker(self, name: str) -> None:
-        words = ("worker", "start", "--pool", POOL, "--name", name, "--limit", "1")
-        self.start(name, *words, FPT_HOME=str(self.folder / f"home-{name}"))
+    def __init__(self, folder: Path, store: Any) -> None:
+        keys = store.environment("writer")
+        super().__init__(folder, store.door.port, keys, FPT_LOST_SECONDS="8", COLUMNS="200")
+        self.store = store
 
     def asked(self, path: str, body: dict | None = None) -> list | dict:
         data = json.dumps(body).encode() if body is not None else None
+        secret = self.environment("publisher")["PREFECT_API_AUTH_STRING"].encode()
+        heads = {"Content-Type": "application/json"}
+        heads |= {"Authorization": f"Basic {b64encode(secret).decode()}"}
         url = f"http://127.0.0.1:{self.port}/api/{path}"
-        with urlopen(Request(url, data, {"Content-Type": "application/json"}), timeout=10) as told:
+        with urlopen(Request(url, data, heads), timeout=10) as told:
             return json.loads(told.read())
 
     def publish(self, home: Path, **more: str) -> subprocess.Popen:
-        words = ["--model", "sasrec", "--seeds", str(SEEDS), "--set", "epochs=60"]
-        words += ["--set", "patience=60", "--device", "cpu", "--pool", POOL, "--home", str(home)]
+        """The publisher, with other trainings than in the file."""
+        fpt, _, *_, option, pool = self.command("publisher")
+        words = ["train", "--model", "sasrec", "--seeds", str(SEEDS), "--set", "epochs=60"]
+        words += ["--set", "patience=60", "--device", "cpu", option, pool]
         return subprocess.Popen(
-            [BIN / "fpt", "train", *words],
-            env=self.environment | more,
+            [fpt, *words],
+            env=self.environment("publisher") | {"FPT_HOME": str(home)} | more,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
             text=True,
         )
 
-    def kill(self, name: str) -> None:
-        """As a machine that loses its power: the worker and all that it started."""
-        process = self.processes.pop(name)
-        family = [process.pid, *descendants(process.pid)]
-        for pid in family:
-            with store_server.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        process.wait()
-
-
-def descendants(pid: int) -> list[int]:
-    done = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True)
-    pairs = [tuple(map(int, line.split())) for line in done.stdout.splitlines()]
-    found = [pid]
-    for one in found:
-        found += [child for child, parent in pairs if parent == one]
-    return found[1:]
-
 
 def wait_for(question: Callable[[], object], seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        with store_server.suppress(OSError):
+        with suppress(OSError):
             if question():
                 return
         time.sleep(0.2)
@@ -213,19 +183,17 @@ def wait_for(question: Callable[[], object], seconds: float = 60.0) -> None:
 
 @pytest.fixture
 def machines(tmp_path) -> Iterator[Machines]:
-    with store_server.serving() as server:
-        running = Machines(tmp_path, server.environment("writer"))
-        running.store = server
-        running.start(
-            "server", "server", "start", "--host", "127.0.0.1", "--port", str(running.port)
-        )
+    with store_server.serving() as store:
+        running = Machines(tmp_path, store)
         try:
+            if deployed.POSTGRES:
+                running.start_database()
+            running.start("server")
             wait_for(lambda: running.asked("health"))
             running.asked("work_pools/", {"name": POOL, "type": "process"})
             yield running
         finally:
-            for name in list(running.processes):
-                running.kill(name)
+            running.close()
 
 
 def is_at_work(home: Path) -> bool:
@@ -243,14 +211,14 @@ def refused(machines: Machines, home: Path, why: str, **more: str) -> None:
 
 @pytest.mark.slow
 def test_one_of_two_workers_dies_and_each_training_is_published_once(machines, copy, tmp_path):
-    refused(machines, copy, "Pool far has no worker")
-    for name in ("a", "b"):
-        machines.worker(name)
+    refused(machines, copy, f"Pool {POOL} has no worker")
+    for name in (A, B):
+        machines.start(name)
     wait_for(lambda: len(machines.asked(f"work_pools/{POOL}/workers/filter", {})) == 2)
     refused(machines, copy, "The store refuses this machine", **machines.store.users["stranger"])
     publisher = machines.publish(copy)
-    wait_for(lambda: is_at_work(tmp_path / "home-a"))
-    machines.kill("a")
+    wait_for(lambda: is_at_work(tmp_path / f"home-{A}"))
+    machines.kill(A)
     machines.store.door.shut()  # and the store is away for a while
     threading.Timer(5, machines.store.door.open).start()
     said, _ = publisher.communicate(timeout=150)
@@ -261,8 +229,8 @@ def test_one_of_two_workers_dies_and_each_training_is_published_once(machines, c
             "SELECT seed FROM mart.training_runs WHERE preset LIKE '%epochs=60%' ORDER BY seed"
         ).fetchall()
         files = connection.sql(
-            "FROM mart.files SELECT id WHERE table_name = 'mart.user_ranks' AND id IN (SELECT run_id "
-            "FROM mart.training_runs WHERE preset LIKE '%epochs=60%')"
+            "FROM mart.files SELECT id WHERE table_name = 'mart.user_ranks' AND id IN "
+            "(SELECT run_id FROM mart.training_runs WHERE preset LIKE '%epochs=60%')"
         ).fetchall()
     assert seeds == [(seed,) for seed in range(SEEDS)]
     assert len(files) == len(set(files)) == SEEDS
@@ -270,4 +238,32 @@ def test_one_of_two_workers_dies_and_each_training_is_published_once(machines, c
     said, _ = again.communicate(timeout=60)
     assert again.returncode == 0, said
     assert "unchanged, published before" in said
-    assert not list((tmp_path / "home-b/catalogue").iterdir()), "a worker publishes nothing"
+    assert not list((tmp_path / f"home-{B}" / "catalogue").iterdir()), "a worker publishes nothing"
+
+
+@pytest.mark.skipif(deployed.POSTGRES is None, reason="PostgreSQL of Debian's packages is missing")
+def test_the_server_of_the_compose_file_is_tested_with_its_own_database():
+    url = deployed.COMPOSE["server"]["environment"]["PREFECT_SERVER_DATABASE_CONNECTION_URL"]
+    asked = deployed.COMPOSE["database"]["environment"]
+    password = asked["POSTGRES_PASSWORD"]
+    place = f"{asked['POSTGRES_USER']}:{password}@database:5432/{asked['POSTGRES_DB']}"
+    assert url == f"postgresql+asyncpg://{place}"
+
+
+def test_the_kubernetes_template_names_only_what_it_has():
+    template = json.loads((deployed.ROOT / "deploy/kubernetes-pool.json").read_text("utf-8"))
+    named = set(re.findall(r"{{ (\w+) }}", json.dumps(template["job_configuration"])))
+    assert named == set(template["variables"]["properties"])
+    manifest = template["job_configuration"]["job_manifest"]
+    pod = manifest["spec"]["template"]["spec"]
+    assert (manifest["kind"], manifest["spec"]["backoffLimit"]) == ("Job", 0)
+    (mount,) = pod["containers"][0]["volumeMounts"]
+    assert mount["mountPath"] == deployed.COMPOSE[A]["environment"]["FPT_HOME"]
+    assert [mount["name"]] == [one["name"] for one in pod["volumes"]]
+
+
+def test_a_server_takes_the_kubernetes_template(prefect):
+    template = json.loads((deployed.ROOT / "deploy/kubernetes-pool.json").read_text("utf-8"))
+    pool = WorkPoolCreate(name="pods", type="kubernetes", base_job_template=template)
+    with get_client(sync_client=True) as client:
+        assert client.create_work_pool(pool).base_job_template == template
