@@ -104,17 +104,17 @@ def _training(row: Mapping[str, Any], snapshots: Mapping[str, Snapshot]) -> Trai
     return training
 
 
-def put_result(store: SharedStore, home: Home, training: Training) -> None:
+def put_result(store: SharedStore, home: Home, run_id: str) -> None:
     """Put what a finished training left into the store, its manifest last."""
-    folder = home.run(training.run_id)
+    folder = home.run(run_id)
     paths = [path for path in sorted(folder.rglob("*")) if _travels(path)]
     files = {
         path.relative_to(folder).as_posix(): [store.put_file(path), path.stat().st_size]
         for path in paths
     }
-    manifest = {"run_id": training.run_id, "files": files}
+    manifest = {"run_id": run_id, "files": files}
     name = store.put(json.dumps(manifest, sort_keys=True).encode())
-    store.mark(_results(training.run_id), name)
+    store.mark(_results(run_id), name)
 
 
 def _travels(path: Path) -> bool:
@@ -190,7 +190,7 @@ def _put_finished(
     for one in asked:
         finished = (home.run(one.run_id) / RECORD).exists() and is_ranked(home, one)
         if one.run_id not in done and finished:
-            put_result(store, home, one)
+            put_result(store, home, one.run_id)
             done.add(one.run_id)
 
 

@@ -81,8 +81,8 @@ def test_other_versions_are_refused_with_both(store, published, tmp_path, monkey
 def test_a_result_travels_whole(store, copy, published, tmp_path):
     home, there = Home(copy), Home.at(tmp_path / "there")
     assert not orders.bring_result(store, there, published.run_id)
-    orders.put_result(store, home, published)
-    orders.put_result(store, home, published)  # as a worker that was thought dead does
+    orders.put_result(store, home, published.run_id)
+    orders.put_result(store, home, published.run_id)  # as a worker that was thought dead does
     assert orders.bring_result(store, there, published.run_id)
     ours, theirs = home.run(published.run_id), there.run(published.run_id)
     names = {path.name for path in theirs.iterdir()}
@@ -94,7 +94,7 @@ def test_a_damaged_result_is_refused_and_once_deleted_is_not_there(
     store, copy, published, tmp_path
 ):
     there = Home.at(tmp_path / "there")
-    orders.put_result(store, Home(copy), published)
+    orders.put_result(store, Home(copy), published.run_id)
     name = orders.result_of(store, published.run_id)["ranks.parquet"]
     path = tmp_path / "store/objects" / name
     path.write_bytes(path.read_bytes()[:-1] + b"x")
