@@ -16,6 +16,7 @@ from uuid import UUID
 import httpx
 from prefect import task
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import FlowRun, State, WorkerStatus, WorkPool
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.runtime import flow_run
@@ -37,6 +38,7 @@ LOST_SECONDS = 120.0  # a run without a sign of life for so long is taken over
 PULSES_BEFORE_LOST = 12
 START_FACTOR = 10  # from a worker that took a run to its first sign: images are fetched, pods wait
 LOOK_SECONDS = 2.0
+A_PAGE = 200  # the server's own limit
 TOGETHER = 8  # seeds that train side by side on a GPU
 DEATHS = 3  # of one group, then its trainings fail
 AWAY = (httpx.TransportError, PrefectHTTPStatusError)
@@ -256,12 +258,19 @@ class _Following:
         with self._patient():
             self._warn_without_workers(client)
             pulses = self._pulses()
+            runs = self._runs(client)
             for group in self.active:
-                assert group.run is not None
-                self._see(client, group, client.read_flow_run(group.run), pulses)
+                self._see(client, group, runs.get(group.run), pulses)
         trainings = [one for group in self.groups for one in group.trainings]
         done = sum(len(group.trainings) for group in self.groups if group.ended)
         report(f"train on pool {self.pool}", done, len(trainings), self._latest())
+
+    def _runs(self, client: SyncPrefectClient) -> dict[UUID | None, FlowRun]:
+        """The flow runs of all groups at work, many by one request."""
+        ids = [group.run for group in self.active if group.run is not None]
+        parts = [ids[at : at + A_PAGE] for at in range(0, len(ids), A_PAGE)]
+        wanted = [FlowRunFilter(id=FlowRunFilterId(any_=part)) for part in parts]
+        return {run.id: run for one in wanted for run in client.read_flow_runs(flow_run_filter=one)}
 
     def _pulses(self) -> dict[str, str]:
         """Signs of life; while the store was away nobody could give one."""
@@ -277,12 +286,15 @@ class _Following:
         return ended[-1] if ended else ""
 
     def _see(
-        self, client: SyncPrefectClient, group: Group, run: FlowRun, pulses: dict[str, str]
+        self, client: SyncPrefectClient, group: Group, run: FlowRun | None, pulses: dict[str, str]
     ) -> None:
+        if run is None or run.state is None:  # somebody deleted it
+            self._take_over(client, group)
+            return
         state = run.state
-        assert state is not None
         if state.is_crashed() or self._is_lost(group, run, pulses):
-            self._take_over(client, group, run)
+            self._give_up(client, run)
+            self._take_over(client, group)
         elif state.is_final():
             self._end(group, state.message or state.name or "it ended")
 
@@ -297,12 +309,14 @@ class _Following:
         patience = self.lost_seconds * (1 if seen else START_FACTOR)
         return time.monotonic() - group.since > patience
 
-    def _take_over(self, client: SyncPrefectClient, group: Group, run: FlowRun) -> None:
-        group.deaths += 1
+    def _give_up(self, client: SyncPrefectClient, run: FlowRun) -> None:
         if run.state is not None and not run.state.is_final():
             gone: State[Any] = Crashed(message="No sign of life of it: another worker takes over")
             client.set_flow_run_state(run.id, gone, force=True)
         self.store.forget(f"{PULSES}/{run.id}")
+
+    def _take_over(self, client: SyncPrefectClient, group: Group) -> None:
+        group.deaths += 1
         if group.deaths >= DEATHS:
             self._end(group, f"its run died {group.deaths} times")
             return
