@@ -24,7 +24,7 @@ Say = Callable[[str], None]
 WAIT = "FPT_STORE_WAIT_SECONDS"
 WAIT_SECONDS = 900.0  # a store that does not answer is waited for so long
 PAUSE_SECONDS = 2.0
-SCHEMES = ("file", "s3", "gs", "az", "memory")
+SCHEMES = ("file", "s3", "gs", "az")
 PROBE = b"fpt may write here"
 CHUNK = 4 << 20
 EXTRA = 'pip install "sas-fpt-pipeline[pool]"'
@@ -211,7 +211,7 @@ def open_store(url: str, say: Say) -> SharedStore:
     except ImportError:
         raise RefusedError("A shared store needs obstore", to_do=f"Do: {EXTRA}") from None
     more: dict[str, Any] = {"mkdir": True}
-    if scheme not in ("file", "memory"):
+    if scheme != "file":
         # few attempts of the library's own: `_asked` waits, and says so
         retries = {"max_retries": 2, "retry_timeout": timedelta(seconds=10)}
         client: dict[str, Any] = {"connect_timeout": "5s", "timeout": "300s"}
