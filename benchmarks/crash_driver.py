@@ -174,6 +174,7 @@ def pipeline() -> dict[str, Callable[..., Any]]:
     return {
         "run": run_it,
         "import": import_scores,
+        "bring": bring,
         "export ranks": export_ranks,
         "download": download,
         "age": age,
@@ -224,6 +225,16 @@ def export_ranks(home: str, output: str) -> None:
     place = Home.at(home)
     of = trec.only_one(place, Choice(model="sasrec"))
     trec.export_ranks(place, of, "test", "full", Path(output), 3)
+
+
+def bring(home: str, store: str) -> None:
+    """Bring what a worker left in a shared store."""
+    from tasks.orders import bring_result
+    from warehouse.home import Home
+    from warehouse.shared_store import open_store
+
+    (run,) = (Path(store) / "trainings").iterdir()
+    bring_result(open_store(store, print), Home.at(home), run.name)
 
 
 def prune(home: str) -> None:

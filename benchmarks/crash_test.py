@@ -294,6 +294,9 @@ def scenarios(archive: Path, models: Sequence[str]) -> list[Scenario]:
     def scores(folder: Path) -> dict[str, Any]:
         return at_home(folder) | {"file": str(folder / "out" / "scores.parquet")}
 
+    def result(folder: Path) -> dict[str, Any]:
+        return at_home(folder) | {"store": str(folder / "out" / "store")}
+
     def jobs(folder: Path) -> dict[str, Any]:
         return {"jobs": str(folder / "out" / "jobs.json")}
 
@@ -318,6 +321,7 @@ def scenarios(archive: Path, models: Sequence[str]) -> list[Scenario]:
         Scenario("forget", "pipeline", "forget", forget, _whole),
         Scenario("prune", "pipeline", "prune", at_home, _whole),
         Scenario("import scores", "pipeline", "import", scores, _with_scores),
+        Scenario("bring a result", "pipeline", "bring", result, _without_a_run),
         Scenario("export ranks", "pipeline", "export ranks", to("trec"), _whole, _outputs_of),
         Scenario("ask", "pipeline", "ask", to("a.csv"), _whole, _outputs_of),
         Scenario("fetch", "pipeline", "fetch", at_home, _nothing),
@@ -332,6 +336,19 @@ def _nothing(place: Place) -> None:
 
 def _whole(place: Place) -> None:
     place.fresh("whole")
+
+
+def _without_a_run(place: Place) -> None:
+    """A training's files are in a store that machines share, and not in the home."""
+    from tasks.orders import put_result
+    from warehouse.home import Home
+    from warehouse.shared_store import open_store
+
+    place.fresh("whole")
+    run = next(place.home.glob("runs/*"))
+    store = open_store(str(place.folder / "out" / "store"), print)
+    put_result(store, Home(place.home), run.name)
+    shutil.rmtree(run)
 
 
 def _with_scores(place: Place) -> None:

@@ -9,7 +9,7 @@ from prefect import flow
 from flows import names
 from flows.parameters import Experiment, asked
 from flows.run import prepared
-from flows.train import train_and_audit
+from flows.train import refuse_unready, train_and_audit
 from tasks import auditing, backtesting, publishing
 from tasks.flow_runs import tag, with_run_lifecycle
 from tasks.progress import note
@@ -29,6 +29,7 @@ def backtest(days: Sequence[date], asked: Experiment) -> list[str]:
 
     What is published already is not done again. Returns the snapshots' ids.
     """
+    refuse_unready(asked)
     place = Home.at(asked.home)
     tag(asked.dataset, *asked.retentions, *asked.preset_names())
     wanted = [

@@ -121,7 +121,9 @@ def prepare(
 
 
 @app.command(epilog="`fpt train 9c41 --model sas_fpt --seeds 5 --device cuda`")
-@asking("models", "preset", "settings", "seeds", "device", "gpus", "accept", "home")
+@asking(
+    "models", "preset", "settings", "seeds", "device", "gpus", "pool", "store", "accept", "home"
+)
 def train(
     given: Given,
     snapshot_id: Annotated[

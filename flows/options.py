@@ -95,6 +95,18 @@ DeviceName = Annotated[
 GpuCount = Annotated[
     int | None, typer.Option("--gpus", min=1, help="How many GPUs to train on. Default: all.")
 ]
+PoolName = Annotated[
+    str | None,
+    typer.Option("--pool", help="Have the workers of this work pool train, on any machines."),
+]
+StoreUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        envvar="FPT_STORE",
+        help="What a pool's machines share: a folder, s3://, gs:// or az://.",
+    ),
+]
 MaxRejects = Annotated[int, typer.Option(min=0, help="How many lines or rows may be unreadable.")]
 AsOf = Annotated[
     datetime | None,
@@ -143,6 +155,8 @@ _OF_AN_EXPERIMENT: Mapping[str, tuple[Any, Any]] = {
     "seeds": (SeedCount, 1),
     "device": (DeviceName, "auto"),
     "gpus": (GpuCount, None),
+    "pool": (PoolName, None),
+    "store": (StoreUrl, None),
     "max_rejects": (MaxRejects, 0),
     "as_of": (AsOf, None),
     "accept": (Accept, []),

@@ -71,6 +71,8 @@ class Experiment:
         models: variants to train on each snapshot; None for those that the paper's table has.
         preset: named settings.
         settings: settings of the preset that are changed, by their names.
+        pool: Prefect's work pool whose workers train; this machine does without one.
+        store: URL of the store that a pool's machines share; `FPT_STORE` without it.
         seeds: seeds 0 to n - 1 of each variant.
         device: `auto` takes a GPU where there is one.
         gpus: how many GPUs train at once; all of this machine without it.
@@ -93,6 +95,8 @@ class Experiment:
     accept: Sequence[Suspicion] = ()
     gpus: Gpus | None = None
     settings: Settings = field(default_factory=dict)
+    pool: str | None = None
+    store: str | None = None
 
     def models_on(self, retention: Retention) -> Sequence[Model]:
         """Variants to train where these users and items stay."""

@@ -10,7 +10,7 @@ from flows.files import refuse_unmakeable
 from flows.ingest import land_and_audit
 from flows.parameters import Experiment, asked
 from flows.prepare import transform_and_audit
-from flows.train import train_and_audit
+from flows.train import refuse_unready, train_and_audit
 from flows.unfit import refuse_unfit
 from tasks import artifacts, publishing, training
 from tasks.flow_runs import tag, with_run_lifecycle
@@ -53,7 +53,10 @@ def benchmark(asked: Experiment) -> Outcome:
 @flow(flow_run_name=names.export)
 @with_run_lifecycle
 @asked(
-    retentions=("5-core", "cold-start"), models=None, seeds=5, without=("device", "gpus", "accept")
+    retentions=("5-core", "cold-start"),
+    models=None,
+    seeds=5,
+    without=("device", "gpus", "pool", "store", "accept"),
 )
 def export(folder: Path, asked: Experiment) -> int:
     """Everything of `benchmark` up to training, for another machine. Returns how many trainings."""
@@ -67,6 +70,7 @@ def export(folder: Path, asked: Experiment) -> int:
 
 
 def _pipeline(asked: Experiment) -> Outcome:
+    refuse_unready(asked)
     place = Home.at(asked.home)
     tag(asked.dataset, *asked.retentions, *asked.preset_names())
     before = publication(place)

@@ -10,7 +10,7 @@ from flows import names
 from flows.chosen import chosen_id
 from flows.parameters import Experiment, asked
 from flows.unfit import refuse_unfit
-from tasks import artifacts, auditing, publishing, training
+from tasks import artifacts, auditing, pools, publishing, training
 from tasks.flow_runs import tag, with_run_lifecycle
 from tasks.progress import note
 from tasks.training import Training
@@ -33,6 +33,7 @@ def train(snapshot_id: str | None = None, *, asked: Experiment) -> list[str]:
     kind: Any = snapshot.retention
     wanted = [Training(snapshot, config, seed) for config, seed in asked.trainings_on(kind)]
     refuse_unfit(place, wanted)
+    refuse_unready(asked)
     run_ids = train_and_audit(place, wanted, asked)
     publishing.replace_readers_copy(place)
     artifacts.show_results(place, [snapshot.snapshot_id], asked.preset_names(), run_ids)
@@ -58,6 +59,16 @@ def train_and_audit(place: Home, wanted: Sequence[Training], asked: Experiment) 
     return run_ids
 
 
+def refuse_unready(asked: Experiment) -> None:
+    """Before any work: a pool that is asked for has workers, and a store that we may use.
+
+    Raises:
+        RefusedError: it has not.
+    """
+    if asked.pool:
+        pools.refuse_unready(asked.pool, asked.store)
+
+
 @contextmanager
 def _alone(place: Home, missing: Sequence[Training]) -> Iterator[bool]:
     """Hold the locks of trainings until they are published; whether another run had one of them.
@@ -80,7 +91,7 @@ def _train_and_rank(
         note(f"{counted(len(missing) - len(unranked), 'training')}: trained before")
     failures = {}
     if unranked:
-        failures = training.train(place, unranked, asked.device, asked.gpus)
+        failures = _train(place, missing, unranked, asked)
     states = [
         training.collect_run(place, one, failures.get(one.run_id), return_state=True)
         for one in missing
@@ -95,3 +106,12 @@ def _train_and_rank(
             to_do=f"Mend the cause. {kept} same command trains what is left",
         )
     return [state.result() for state in states]
+
+
+def _train(
+    place: Home, missing: Sequence[Training], unranked: Sequence[Training], asked: Experiment
+) -> dict[str, str]:
+    """Here, or by a pool; that is told of ranked ones too, as its groups are known by all of it."""
+    if asked.pool:
+        return pools.train(place, missing, asked.pool, asked.store, asked.device, asked.gpus)
+    return training.train(place, unranked, asked.device, asked.gpus)

@@ -17,6 +17,7 @@ PACKAGES = {
     "fpt_model": {"torch", "triton", "numpy", "pyarrow", "safetensors"},
 }
 OPTIONAL = {"fpt_model/simple/borrowed.py": {"scipy"}}  # comes with what its models need
+OPTIONAL["warehouse/shared_store.py"] = {"obstore"}  # for `--pool`
 CALLS = {
     "flows": {"tasks", "warehouse", "fpt_model"},
     "tasks": {"warehouse", "expectations", "fpt_model"},
