@@ -4,7 +4,7 @@
 
 From weights to ranks of all held-out items among the drawn candidates and among all items, as the
 fused engine does it after a training; what depends on the data alone (windows, candidates, who met
-what) is there. The plain model ranks the same in turn. Weights are those of one epoch; a figure is
+what) is there. The encoder ranks the same in turn. Weights are those of one epoch; a figure is
 the median over the rounds, all of them warm.
 """
 
@@ -34,7 +34,7 @@ def main() -> None:
     trainings.to_the_end()
     (member,) = trainings.members
     weights = member.weights()
-    member.engine.load(weights)  # now the plain model has them too
+    member.engine.load(weights)  # now the encoder has them too
 
     def plain() -> Ranks:
         return rank(

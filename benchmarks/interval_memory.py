@@ -19,13 +19,13 @@ from results import Result, add_arguments, command, keep
 from timing import facts
 
 from fpt_model.config import resolve
-from fpt_model.data.sequences import Windows, load
+from fpt_model.data.sequences import SequenceBatch, load
 from fpt_model.engines.cpu.attention import Attention as AttentionInParts
 from fpt_model.engines.cpu.attention import attention_mask
-from fpt_model.engines.cpu.chance import Chance
-from fpt_model.engines.cpu.near import Near, near_pairs
-from fpt_model.engines.cpu.threads import each, undivided
-from fpt_model.engines.cpu.training import Part, divided
+from fpt_model.engines.cpu.rng import Rng
+from fpt_model.engines.cpu.threads import parallel_map, single_threaded
+from fpt_model.engines.cpu.training import MicroBatch, micro_batches
+from fpt_model.engines.cpu.unclipped import UnclippedPairs, unclipped_pairs
 from fpt_model.model.intervals import interval_rows, scaled_intervals
 
 SPAN, WIDTH, DROPOUT = 256, 50, 0.2
@@ -52,7 +52,7 @@ def main() -> None:
     keep(asked, Result("interval_memory", ours, "MB", **about, **facts("cpu")))
 
 
-Attention = Callable[[argparse.Namespace, Windows], Callable[[], None]]
+Attention = Callable[[argparse.Namespace, SequenceBatch], Callable[[], None]]
 
 
 def megabytes(attention: Attention, asked: argparse.Namespace) -> float:
@@ -62,7 +62,7 @@ def megabytes(attention: Attention, asked: argparse.Namespace) -> float:
     rows = sequences.n_train.argsort(descending=True)[:: sequences.n_users // asked.batch]
     rows = rows[: asked.batch]
     windows = sequences.windows(rows, sequences.n_train[rows], asked.length)
-    small = Windows(*(value[:2] for value in vars(windows).values()))
+    small = SequenceBatch(*(value[:2] for value in vars(windows).values()))
     attention(asked, small)()  # libraries load at first use
     run = attention(asked, windows)
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
@@ -71,45 +71,47 @@ def megabytes(attention: Attention, asked: argparse.Namespace) -> float:
     return (resident("VmHWM") - before) / 2**20
 
 
-def in_parts(asked: argparse.Namespace, windows: Windows) -> Callable[[], None]:
+def in_parts(asked: argparse.Namespace, windows: SequenceBatch) -> Callable[[], None]:
     sizes = {"max_length": asked.length, "batch_size": asked.batch, "item_width": WIDTH}
     config = resolve("tisasrec", "paper", sizes | {"dropout": DROPOUT, "time_span": SPAN})
-    parts = divided(windows, windows.items, windows.users, config)
+    parts = micro_batches(windows, windows.items, windows.users, config)
     keys, values = (torch.randn(SPAN, WIDTH) for _ in range(2))
 
-    def run_part(part: Part) -> None:
+    def run_part(part: MicroBatch) -> None:
         batch, length = part.windows.items.shape
         padded = (part.windows.items == 0).sum(1)
-        near = Near(*near_pairs(part.windows, padded, SPAN, NO_EDGES, 1, length))
+        unclipped = UnclippedPairs(
+            *unclipped_pairs(part.windows, padded, SPAN, NO_EDGES, 1, length)
+        )
         mask = attention_mask(padded, length, length, 1, torch.float32)
-        chance = Chance(DROPOUT, part.number)
-        attention = AttentionInParts(1, mask, near, keys, values, chance)
+        rng = Rng(DROPOUT, part.number)
+        attention = AttentionInParts(1, mask, unclipped, keys, values, rng)
         q, k, v = (torch.randn(batch, length, WIDTH) for _ in range(3))
-        attention.back(torch.ones_like(attention.forward(q, k, v)).flatten(0, 1))
+        attention.backward(torch.ones_like(attention.forward(q, k, v)).flatten(0, 1))
 
     def run() -> None:
-        with undivided():
-            each(run_part, parts, asked.threads)
+        with single_threaded():
+            parallel_map(run_part, parts, asked.threads)
 
     return run
 
 
-def their_attention(asked: argparse.Namespace, windows: Windows) -> Callable[[], None]:
+def their_attention(asked: argparse.Namespace, windows: SequenceBatch) -> Callable[[], None]:
     length = asked.length
     kind = module(asked.reference / "model.py").TimeAwareMultiHeadAttention
     layer = kind(WIDTH, 1, DROPOUT, "cpu")
-    intervals = scaled_intervals(windows.asked, windows.times, windows.scales)
+    intervals = scaled_intervals(windows.query_times, windows.times, windows.scales)
     rows = interval_rows(intervals, SPAN, NO_EDGES)
     tables = [torch.nn.Embedding(SPAN + 1, WIDTH) for _ in range(2)]
     shape = (len(rows), length, WIDTH)
-    x, key_places, value_places = (torch.randn(shape, requires_grad=True) for _ in range(3))
+    x, key_positions, value_positions = (torch.randn(shape, requires_grad=True) for _ in range(3))
     drop = torch.nn.Dropout(DROPOUT)
     future = ~torch.ones(length, length, dtype=torch.bool).tril()
 
     def run() -> None:
         keys, values = (drop(table(rows)) for table in tables)
         padded = windows.items == 0
-        out = layer(x, x, padded, future, keys, values, key_places, value_places)
+        out = layer(x, x, padded, future, keys, values, key_positions, value_positions)
         out.backward(torch.ones_like(out))
 
     return run

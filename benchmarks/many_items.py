@@ -31,7 +31,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from fpt_model.config import Config, resolve
 from fpt_model.data.negatives import generator
-from fpt_model.data.sequences import Sequences, Windows
+from fpt_model.data.sequences import SequenceBatch, Sequences
 from fpt_model.engines.choose import device_name, engines_of
 from fpt_model.engines.contract import Engine
 from fpt_model.engines.distributed.follow import follow
@@ -57,10 +57,10 @@ def made(seed: int, step: int, users: int, length: int, n_items: int, device: An
     return 1 + group * GROUP + (first + steps.cumsum(1)) % GROUP
 
 
-def windows_of(items: Tensor) -> Windows:
+def windows_of(items: Tensor) -> SequenceBatch:
     """Of items (B, T), without times and users."""
     none, ones = torch.zeros_like(items), torch.ones_like(items[:, 0])
-    return Windows(items, none, none, none, 0 * ones, ones, none, items.shape[1] * ones)
+    return SequenceBatch(items, none, none, none, 0 * ones, ones, none, items.shape[1] * ones)
 
 
 class Features(nn.Module):
@@ -71,7 +71,7 @@ class Features(nn.Module):
         self.model = Encoder(config, 1, 1, torch.zeros(0, dtype=torch.int64)).to(device)
         self.model.items.weight.requires_grad_(False)
 
-    def forward(self, windows: Windows, items: Tensor) -> Tensor:
+    def forward(self, windows: SequenceBatch, items: Tensor) -> Tensor:
         """(B, T, D) of windows whose items are rows of (U + 1, D), the first for padding."""
         found: Tensor = torch.func.functional_call(self.model, {"items.weight": items}, (windows,))
         return found

@@ -53,7 +53,12 @@ SUITES = (
     "test_ahead_audit",
     "test_expectations_runner",
 )
-RANKING = ("test_model_evaluating", "test_model_ahead", "test_model_refit", "test_model_unseen")
+RANKING = (
+    "test_model_evaluating",
+    "test_model_ahead",
+    "test_model_refit",
+    "test_model_cold_start_users",
+)
 TESTS = {
     "warehouse/figures.py": ("warehouse", FIGURES),
     "warehouse/sql/figures/*.sql": ("warehouse", FIGURES),

@@ -221,7 +221,8 @@ def run_of(switch: Switch, model: str, seed: int) -> str:
 
 
 def write_files(folder: Path, jobs: Sequence[tuple[Switch, Row]], seeds: int) -> None:
-    """Fast engines train in turn; the plain trainer's jobs are a file a seed, to go side by side.
+    """Fast engines train in turn; the reference engine's jobs are a file a seed, to go side by
+    side.
 
     The code's version is left out: the checkout trains that the folder is carried to.
     """

@@ -45,7 +45,7 @@ def world(ratings: int, users: int, items: int) -> Sequences:
     candidates = torch.from_numpy(chance.integers(1, items + 1, (users, 100)))
     return Sequences(
         snapshot_id="world", sha256="", values="", n_items=items, items=flat, times=nothing,
-        weeks=nothing, ratings=nothing, asked=nothing, starts=torch.from_numpy(starts),
+        weeks=nothing, ratings=nothing, query_times=nothing, starts=torch.from_numpy(starts),
         n_train=torch.from_numpy(np.diff(starts) - 2),
         scales=torch.ones(users, dtype=torch.int64),
         candidates={"valid": candidates, "test": candidates},

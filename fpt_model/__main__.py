@@ -34,10 +34,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return COMMANDS[asked.command](asked)
     except InterruptedTrainingError as error:
-        _tell({"event": "interrupted", "message": str(error)})
+        _emit({"event": "interrupted", "message": str(error)})
         return 128 + error.number
     except ModelError as error:
-        _tell({"event": "error", "message": str(error)})
+        _emit({"event": "error", "message": str(error)})
         print(f"error: {error}", file=sys.stderr)
         return 2
 
@@ -147,10 +147,10 @@ def _train_alone(asked: argparse.Namespace, config: AnyConfig) -> int:
         from fpt_model.data.sequences import load
         from fpt_model.training.fitting import fit
 
-        fit(load(asked.sequences), _folders(asked), config, _tell)
+        fit(load(asked.sequences), _folders(asked), config, _emit)
         return 0
     try:
-        train(asked.sequences, _folders(asked), config, device, _tell, asked.engine)
+        train(asked.sequences, _folders(asked), config, device, _emit, asked.engine)
     except torch.cuda.OutOfMemoryError as error:
         raise ModelError(
             "The GPU's memory is full", got=str(error).split(".")[0], to_do="Lower batch_size"
@@ -185,7 +185,7 @@ def _evaluate(asked: argparse.Namespace) -> int:
         else:
             output = asked.output or run / "ranks.parquet"
             rows = rank_run(asked.sequences, run, output, device, asked.scores)
-        _tell({"event": "done", "run": str(run), "rows": rows})
+        _emit({"event": "done", "run": str(run), "rows": rows})
     return 0
 
 
@@ -205,12 +205,12 @@ def _train_all(asked: argparse.Namespace) -> int:
     jobs, device = read_jobs(asked.jobs), device_of(asked.device)
     places = places_of(device, asked.gpus, asked.cpu_processes)
     if len(places) > 1 and len(jobs) > 1:
-        failures, used = run_at(places, jobs, _tell, asked.engine, asked.threads)
+        failures, used = run_at(places, jobs, _emit, asked.engine, asked.threads)
     else:
-        failures, used = run_jobs(jobs, device, _tell, asked.engine), device_name(device)
+        failures, used = run_jobs(jobs, device, _emit, asked.engine), device_name(device)
     seconds = time.monotonic() - began
     counts = {"trainings": len(jobs) - len(failures), "failed": len(failures)}
-    _tell({"event": "finished", "device": used, "seconds": seconds} | counts)
+    _emit({"event": "finished", "device": used, "seconds": seconds} | counts)
     if failures:
         raise ModelError(
             f"{len(failures)} of {len(jobs)} trainings failed; the others are finished",
@@ -227,7 +227,7 @@ def _recommend(asked: argparse.Namespace) -> int:
     prepare(asked.threads)
     device = device_of(asked.device)
     rows = recommend_run(asked.sequences, asked.run, asked.asked, asked.top, asked.output, device)
-    _tell({"event": "done", "run": str(asked.run), "rows": rows})
+    _emit({"event": "done", "run": str(asked.run), "rows": rows})
     return 0
 
 
@@ -239,7 +239,7 @@ def _explain(asked: argparse.Namespace) -> int:
     prepare(asked.threads)
     device = device_of(asked.device)
     rows = explain_run(asked.sequences, asked.run, asked.asked, asked.output, device)
-    _tell({"event": "done", "run": str(asked.run), "rows": rows})
+    _emit({"event": "done", "run": str(asked.run), "rows": rows})
     return 0
 
 
@@ -247,7 +247,7 @@ def _import(asked: argparse.Namespace) -> int:
     from fpt_model.training.importer import import_run
 
     import_run(asked.checkpoint, asked.sequences, asked.output, asked.heads)
-    _tell({"event": "done", "run": str(asked.output)})
+    _emit({"event": "done", "run": str(asked.output)})
     return 0
 
 
@@ -265,7 +265,7 @@ def _pair(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _tell(event: dict[str, object]) -> None:
+def _emit(event: dict[str, object]) -> None:
     print(json.dumps(event), flush=True)
 
 

@@ -21,10 +21,10 @@ class Feature:
         name: of its table in the model and in checkpoints (`weeks.weight`), and of its numbers in
             the data.
         width: the setting with the width of its vectors.
-        per: what has numbers: a `token` (an interaction, `Windows`), a `sequence` (its user), or an
-            `item`: then several, whose vectors are summed (`Sequences.of_items`).
+        per: what has numbers: a `token` (an interaction, `SequenceBatch`), a `sequence` (its user),
+            or an `item`: then several, whose vectors are summed (`Sequences.item_features`).
         rows: of its table besides row 0; 0 where the data tell.
-        replaced: the setting that says how often a number becomes another one (SSE); none if empty.
+        sse_rate: the setting that says how often a number becomes another one (SSE); none if empty.
         as_items: whether its table starts within the items' bound. Xavier's would start a table of
             few rows many times larger than the items', and it would drown them
             (docs/experiments.md).
@@ -34,7 +34,7 @@ class Feature:
     width: str
     per: Literal["token", "sequence", "item"]
     rows: int = 0
-    replaced: str = ""
+    sse_rate: str = ""
     as_items: bool = False
 
     @property
@@ -45,9 +45,9 @@ class Feature:
 
 # The items come first: they are what is scored.
 FEATURES = (
-    Feature("items", "item_width", "token", replaced="sse_item"),
+    Feature("items", "item_width", "token", sse_rate="sse_item"),
     Feature("weeks", "week_width", "token", rows=WEEKS, as_items=True),
-    Feature("users", "user_width", "sequence", replaced="sse_user"),
+    Feature("users", "user_width", "sequence", sse_rate="sse_user"),
     Feature("ratings", "rating_width", "token", rows=RATINGS, as_items=True),
     Feature("genres", "genre_width", "item", as_items=True),
 )

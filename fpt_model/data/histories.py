@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fpt_model.data.sequences import Sequences, Windows
+from fpt_model.data.sequences import SequenceBatch, Sequences
 from fpt_model.errors import ModelError
 from fpt_model.features import RATINGS, WEEKS
 
-NOBODY = 0  # the row of the user table of those that the snapshot does not know; see `unseen`
+UNKNOWN_USER = 0  # the row of the user table of those that the snapshot does not know; see `unseen`
 _LISTS = ("item_ids", "timestamps", "weeks", "ratings")
 
 
@@ -23,7 +23,7 @@ class History:
     """All that one user did, in order.
 
     Attributes:
-        user: id, or `NOBODY`.
+        user: id, or `UNKNOWN_USER`.
         items, times, weeks, ratings: (L,) int64; times in seconds, ratings in half stars, 0 where
             nobody knows.
         scale: the user's time scale in seconds.
@@ -42,7 +42,7 @@ class History:
         return replace(self, **{name: getattr(self, name).to(device) for name in names})
 
 
-def read_asked(path: Path, sequences: Sequences) -> list[History]:
+def read_histories(path: Path, sequences: Sequences) -> list[History]:
     """The histories that a file asks about; other keys of its objects are the asker's own.
 
         [{"user_id": 7},
@@ -83,7 +83,7 @@ def _history(one: dict[str, Any], sequences: Sequences) -> History:
     found = [name for name, is_so in wrong.items() if is_so]
     if found:
         raise ModelError("A history says what can't be", got="; ".join(found))
-    return History(NOBODY, items, times, weeks, ratings, int(one["time_scale"]))
+    return History(UNKNOWN_USER, items, times, weeks, ratings, int(one["time_scale"]))
 
 
 def _known(user: int, sequences: Sequences) -> History:
@@ -100,7 +100,7 @@ def _known(user: int, sequences: Sequences) -> History:
     )
 
 
-def windows_of(histories: Sequence[History], length: int, time_reference: str) -> Windows:
+def windows_of(histories: Sequence[History], length: int, time_reference: str) -> SequenceBatch:
     """The last `length` interactions of each, padded on the left.
 
     Args:
@@ -111,15 +111,15 @@ def windows_of(histories: Sequence[History], length: int, time_reference: str) -
     """
     rows = [_row(one, length, time_reference) for one in histories]
     columns = (torch.stack(column) for column in zip(*rows, strict=True))
-    items, times, weeks, ratings, asked = columns
-    return Windows(
+    items, times, weeks, ratings, query_times = columns
+    return SequenceBatch(
         items=items,
         times=times,
         weeks=weeks,
         ratings=ratings,
         users=torch.tensor([one.user for one in histories], device=items.device),
         scales=torch.tensor([one.scale for one in histories], device=items.device),
-        asked=asked,
+        query_times=query_times,
         ends=torch.tensor([len(one.items) for one in histories], device=items.device),
     )
 

@@ -59,33 +59,33 @@ class NegativeSampler:
         self.keys = owners * self.stride + (keys % (n_items + 1) - rank - 1)
         self._n_unseen = n_items - self.counts
 
-    def draw(self, users: Tensor, shape: tuple[int, ...], chance: Tensor | None = None) -> Tensor:
+    def draw(self, users: Tensor, shape: tuple[int, ...], uniform: Tensor | None = None) -> Tensor:
         """Items of `shape`, whose first dimension is that of `users` (B,), ids from 1.
 
         Args:
             users: (B,).
             shape: of the draw.
-            chance: float64 of that shape, uniform in [0, 1); torch's generator when not given.
+            uniform: float64 of that shape, uniform in [0, 1); torch's generator when not given.
         """
         rows = (users - 1).view(-1, *[1] * (len(shape) - 1)).expand(shape)
-        if chance is None:
-            chance = torch.rand(shape, device=users.device, dtype=torch.float64)
+        if uniform is None:
+            uniform = torch.rand(shape, device=users.device, dtype=torch.float64)
         unseen = self._n_unseen[rows]
-        place = (chance * unseen).long().clamp(max=(unseen - 1).clamp(min=0))
+        place = (uniform * unseen).long().clamp(max=(unseen - 1).clamp(min=0))
         before = torch.searchsorted(self.keys, rows * self.stride + place, right=True)
         return place + 1 + before - self.firsts[rows]
 
 
-def replace_some(ids: Tensor, chance: float, n_ids: int) -> Tensor:
+def sse_replace(ids: Tensor, rate: float, n_ids: int) -> Tensor:
     """Stochastic shared embeddings (SSE-PT, section 3.2): some ids become others, at random.
 
     Args:
         ids: any shape; 0 (padding) stays.
-        chance: of being replaced.
+        rate: of being replaced.
         n_ids: ids are 1 to `n_ids`.
     """
-    if not chance:
+    if not rate:
         return ids
     others = torch.randint_like(ids, 1, n_ids + 1)
-    replaced = torch.rand(ids.shape, device=ids.device) < chance
+    replaced = torch.rand(ids.shape, device=ids.device) < rate
     return torch.where(replaced & (ids > 0), others, ids)

@@ -20,7 +20,7 @@ from fpt_model.files.written import read_written
 
 Split = Literal["valid", "test"]
 N_CANDIDATES = 100
-OF_ITEMS = ("genres",)  # what the file's metadata may say of each item
+ITEM_FEATURES = ("genres",)  # what the file's metadata may say of each item
 SCHEMA = pa.schema(
     [
         ("user_id", pa.int32()),
@@ -37,7 +37,7 @@ SCHEMA = pa.schema(
 
 
 @dataclass(frozen=True)
-class Windows:
+class SequenceBatch:
     """The latest interactions of N users before a point of their history, padded on the left.
 
     Attributes:
@@ -47,7 +47,7 @@ class Windows:
         ratings: (N, T) int64, half stars that each item was given, 0 where padded or not known.
         users: (N,) int64.
         scales: (N,) int64, the user's time scale in seconds.
-        asked: (N, T) int64, when each place looks back, likewise; never before its `times`.
+        query_times: (N, T) int64, when each place looks back, likewise; never before its `times`.
         ends: (N,) int64, how many interactions of the history lie before the window's end.
     """
 
@@ -57,24 +57,24 @@ class Windows:
     ratings: Tensor
     users: Tensor
     scales: Tensor
-    asked: Tensor
+    query_times: Tensor
     ends: Tensor
 
     @property
-    def next_places(self) -> Tensor:
+    def next_positions(self) -> Tensor:
         """(N, T), the number in the history, from 0, of what comes after each interaction."""
         length = self.items.shape[1]
         steps = torch.arange(1 - length, 1, device=self.ends.device)
         return self.ends[:, None] + steps
 
-    def rows(self, chosen: Tensor) -> "Windows":
+    def select(self, rows: Tensor) -> "SequenceBatch":
         """The windows of some users, by row."""
-        return Windows(**{name: x[chosen] for name, x in vars(self).items()})
+        return SequenceBatch(**{name: x[rows] for name, x in vars(self).items()})
 
-    def latest(self, length: int) -> "Windows":
+    def latest(self, length: int) -> "SequenceBatch":
         """The latest `length` places of each window."""
         own = vars(self).items()
-        return Windows(**{name: x[:, -length:] if x.dim() > 1 else x for name, x in own})
+        return SequenceBatch(**{name: x[:, -length:] if x.dim() > 1 else x for name, x in own})
 
 
 @dataclass(frozen=True)
@@ -86,16 +86,16 @@ class Sequences:
         sha256: of the file's bytes, which another version of a library may write otherwise.
         values: the hash of what it says, by which it is known; see `fpt_model/files/values.py`.
         n_items: items are 1 to `n_items`.
-        items, times, weeks, ratings: (L,) int64; times and ratings as in `Windows`.
+        items, times, weeks, ratings: (L,) int64; times and ratings as in `SequenceBatch`.
         starts: (N + 1,) int64.
         n_train: (N,) int64, length of each training part.
         scales: (N,) int64.
         candidates: for each split (N, 100) int64, 0 where there are fewer.
-        asked: (L,) int64, when the next item is asked for; see `seen_at`.
+        query_times: (L,) int64, when the next item is asked for; see `with_time_reference`.
         comes_again: whether an item may stand in a history more than once. Then each is a
             candidate for everybody, also for whoever has had it.
-        of_items: by name of `OF_ITEMS`, where it is known, (I + 1, G) int64: the numbers, from 1,
-            of each item's genres, filled up with 0.
+        item_features: by name of `ITEM_FEATURES`, where it is known, (I + 1, G) int64: the numbers,
+            from 1, of each item's genres, filled up with 0.
     """
 
     snapshot_id: str
@@ -110,9 +110,9 @@ class Sequences:
     n_train: Tensor
     scales: Tensor
     candidates: dict[Split, Tensor]
-    asked: Tensor
+    query_times: Tensor
     comes_again: bool = False
-    of_items: dict[str, Tensor] = field(default_factory=dict)
+    item_features: dict[str, Tensor] = field(default_factory=dict)
 
     @property
     def n_users(self) -> int:
@@ -130,17 +130,17 @@ class Sequences:
             name: value.to(device) if isinstance(value, Tensor) else value
             for name, value in vars(self).items()
         }
-        for by_name in ("candidates", "of_items"):
+        for by_name in ("candidates", "item_features"):
             moved[by_name] = {name: x.to(device) for name, x in moved[by_name].items()}
         return Sequences(**moved)
 
     def knows(self, feature: Feature) -> bool:
         """Whether there is something to look up for an input."""
         if feature.per == "item":
-            return feature.name in self.of_items
+            return feature.name in self.item_features
         return feature.name != "ratings" or bool(self.ratings.any())
 
-    def seen_at(self, time_reference: str) -> "Sequences":
+    def with_time_reference(self, time_reference: str) -> "Sequences":
         """The same, looked back at from another time.
 
         Args:
@@ -153,7 +153,7 @@ class Sequences:
             return self
         later = torch.arange(1, len(self.items) + 1, device=self.items.device)
         later[self.starts[1:] - 1] -= 1  # the latest of each history
-        return replace(self, asked=self.times[later], weeks=self.weeks[later])
+        return replace(self, query_times=self.times[later], weeks=self.weeks[later])
 
     def with_validation(self) -> "Sequences":
         """The same, the validation item in the training part."""
@@ -168,21 +168,21 @@ class Sequences:
         """Rows of the users with held-out items."""
         return torch.nonzero(self.lengths > self.n_train).flatten()
 
-    def windows(self, rows: Tensor, before: Tensor, length: int) -> Windows:
+    def windows(self, rows: Tensor, before: Tensor, length: int) -> SequenceBatch:
         """Of users `rows` (N,), the last `length` interactions before position `before` (N,)."""
         steps = torch.arange(length, device=rows.device)
         place = (self.starts[rows] + before)[:, None] - length + steps  # (N, T)
         real = place >= self.starts[rows][:, None]
         place = place.clamp(min=0)
         first = self.times[self.starts[rows]][:, None]
-        return Windows(
+        return SequenceBatch(
             items=torch.where(real, self.items[place], 0),
             times=torch.where(real, self.times[place], first),
             weeks=torch.where(real, self.weeks[place], 0),
             ratings=torch.where(real, self.ratings[place], 0),
             users=rows + 1,
             scales=self.scales[rows],
-            asked=torch.where(real, self.asked[place], first),
+            query_times=torch.where(real, self.query_times[place], first),
             ends=before,
         )
 
@@ -237,7 +237,7 @@ def _tensors(path: Path, table: pa.Table, values: str) -> Sequences:
         n_items=n_items,
         items=_flat(table, "item_ids"),
         times=times,
-        asked=times,
+        query_times=times,
         weeks=_flat(table, "weeks"),
         ratings=_flat(table, "ratings"),
         starts=torch.from_numpy(starts),
@@ -248,16 +248,16 @@ def _tensors(path: Path, table: pa.Table, values: str) -> Sequences:
             "test": _padded(table, "test_candidates"),
         },
         comes_again=metadata.get(b"repeats") == b"all",
-        of_items={
-            name: _of_items(path, name, metadata[name.encode()], n_items)
-            for name in OF_ITEMS
+        item_features={
+            name: _item_features(path, name, metadata[name.encode()], n_items)
+            for name in ITEM_FEATURES
             if name.encode() in metadata
         },
     )
 
 
-def _of_items(path: Path, name: str, said: bytes, n_items: int) -> Tensor:
-    """See `Sequences.of_items`."""
+def _item_features(path: Path, name: str, said: bytes, n_items: int) -> Tensor:
+    """See `Sequences.item_features`."""
     try:
         found = json.loads(said)
         lists, n_names = found["items"], len(found["names"])

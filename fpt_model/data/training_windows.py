@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from fpt_model.config import Config
-from fpt_model.data.negatives import replace_some
-from fpt_model.data.sequences import Sequences, Windows
+from fpt_model.data.negatives import sse_replace
+from fpt_model.data.sequences import SequenceBatch, Sequences
 from fpt_model.features import FEATURES
 
 
-def examples(
+def training_windows(
     sequences: Sequences, rows: Tensor, ends: Tensor, length: int
-) -> tuple[Windows, Tensor]:
+) -> tuple[SequenceBatch, Tensor]:
     """Windows of users `rows` (B,) that end before `ends` (B,), and their targets (B, T).
 
     Targets are the same window one interaction later; padding has none.
@@ -26,18 +26,18 @@ def examples(
     return inputs, torch.where(inputs.items > 0, targets, 0)
 
 
-def random_ends(last: Tensor, length: int, chance: Tensor) -> Tensor:
-    """Ends of windows anywhere up to `last` (B,) that are as full as can be, by `chance` (B,)."""
+def random_ends(last: Tensor, length: int, uniform: Tensor) -> Tensor:
+    """Ends of windows anywhere up to `last` (B,) that are as full as can be, by `uniform` (B,)."""
     first = last.clamp(max=length)
-    return first + (chance * (last - first + 1)).long().clamp(max=last - first)
+    return first + (uniform * (last - first + 1)).long().clamp(max=last - first)
 
 
-def replaced(windows: Windows, config: Config, sequences: Sequences) -> Windows:
+def apply_sse(windows: SequenceBatch, config: Config, sequences: Sequences) -> SequenceBatch:
     """Windows with stochastic shared embeddings (SSE-PT)."""
     for feature in FEATURES:
-        chance = getattr(config, feature.replaced) if feature.replaced else 0
-        if chance:
+        rate = getattr(config, feature.sse_rate) if feature.sse_rate else 0
+        if rate:
             ids, n_ids = getattr(windows, feature.name), getattr(sequences, f"n_{feature.name}")
-            others = {feature.name: replace_some(ids, chance, n_ids)}
+            others = {feature.name: sse_replace(ids, rate, n_ids)}
             windows = replace(windows, **others)
     return windows

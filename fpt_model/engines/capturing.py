@@ -24,7 +24,7 @@ Work = Callable[[Tensor], object]
 
 
 @contextmanager
-def rounded_products(device: torch.device) -> Iterator[None]:
+def tf32_products(device: torch.device) -> Iterator[None]:
     """Matrix products on a GPU round their factors to TF32."""
     before = torch.get_float32_matmul_precision()
     if device.type == "cuda":
@@ -69,7 +69,7 @@ class CapturedSteps:
     def _captured(self, users: Tensor) -> Work:
         slot = users.clone()
         work = partial(self.work, slot)
-        graph = captured(work, self.state(), partial(_rehearse, work), self.pool)
+        graph = captured(work, self.state(), partial(_dry_run, work), self.pool)
         self.pool = self.pool or graph.pool()
 
         def replay(users: Tensor) -> None:
@@ -79,7 +79,7 @@ class CapturedSteps:
         return replay
 
 
-def _rehearse(work: Callable[[], object]) -> None:
+def _dry_run(work: Callable[[], object]) -> None:
     """On a stream of its own, as PyTorch asks of what is recorded next."""
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())

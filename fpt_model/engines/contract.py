@@ -92,7 +92,7 @@ class Engine(ABC):
 
 
 def refused(*needs: tuple[bool, object, str]) -> Refusal | None:
-    """The needs that are not met: each is whether it is, what there is, and what is needed.
+    """The needs that are not seen: each is whether it is, what there is, and what is needed.
 
     >>> refused((True, "mask keys", "mask keys"), (False, "heads 2", "one head"))
     Refusal(got='heads 2', expected='one head')

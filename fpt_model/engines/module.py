@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from fpt_model.data.negatives import NegativeSampler, seed_step
-from fpt_model.data.seen import met_before
-from fpt_model.data.sequences import Windows
-from fpt_model.data.training_windows import examples, random_ends
+from fpt_model.data.seen import seen_before
+from fpt_model.data.sequences import SequenceBatch
+from fpt_model.data.training_windows import random_ends, training_windows
 from fpt_model.engines.contract import Engine, Moments
 from fpt_model.engines.shared import Training
 from fpt_model.model.losses import group_loss
@@ -35,7 +35,7 @@ class ModuleEngine(Engine):
         self.order: tuple[int, Tensor] | None = None  # an epoch's, on the device
 
     @abstractmethod
-    def differentiate(self, windows: Windows, targets: Tensor) -> Tensor:
+    def differentiate(self, windows: SequenceBatch, targets: Tensor) -> Tensor:
         """Leave each parameter's gradient where Adam looks for it; returns the loss.
 
         Args:
@@ -61,7 +61,7 @@ class ModuleEngine(Engine):
         training, size = self.training, self.config.batch_size
         epoch = training.progress.epoch
         if self.order is None or self.order[0] != epoch:
-            self.order = epoch, training.order_of(epoch).to(training.rows.device)
+            self.order = epoch, training.epoch_permutation(epoch).to(training.rows.device)
         first = training.progress.step * size
         return self.order[1][first : first + size]
 
@@ -74,21 +74,21 @@ class ModuleEngine(Engine):
         self.training.loss_sum += self.differentiate(*self._windows(users))
         self.optimizer.step()
 
-    def _windows(self, users: Tensor) -> tuple[Windows, Tensor]:
+    def _windows(self, users: Tensor) -> tuple[SequenceBatch, Tensor]:
         training = self.training
         if self.config.windows == "latest":
             inputs, targets = training.latest
-            return inputs.rows(users), targets[users]
+            return inputs.select(users), targets[users]
         ends = self.ends(users)
-        return examples(self.sequences, training.rows[users], ends, self.config.max_length)
+        return training_windows(self.sequences, training.rows[users], ends, self.config.max_length)
 
     def ends(self, users: Tensor) -> Tensor:
         """(B,) where the windows of a step's users end."""
         last = self.training.last[users]
         if self.config.windows == "latest":
             return last
-        chance = torch.rand(last.shape, device=last.device, dtype=torch.float64)
-        return random_ends(last, self.config.max_length, chance)
+        uniform = torch.rand(last.shape, device=last.device, dtype=torch.float64)
+        return random_ends(last, self.config.max_length, uniform)
 
     @cached_property
     def negatives(self) -> NegativeSampler:
@@ -100,15 +100,17 @@ class ModuleEngine(Engine):
         """Of all training parts."""
         return int(self.sequences.n_train.max())
 
-    def met(self, windows: Windows, owners: Tensor, longest: int | None = None) -> Tensor | None:
+    def seen(
+        self, windows: SequenceBatch, owners: Tensor, longest: int | None = None
+    ) -> Tensor | None:
         """What a softmax leaves out, of `owners` (B,), whoever else is the user of a window now.
 
         Returns:
-            (B, T, I + 1) bool, see `met_before`, also for `longest`; None where nothing is.
+            (B, T, I + 1) bool, see `seen_before`, also for `longest`; None where nothing is.
         """
         if not self.config.exclude_seen:
             return None
-        return met_before(self.sequences, owners, windows.next_places, longest)
+        return seen_before(self.sequences, owners, windows.next_positions, longest)
 
     def group_penalty(self) -> Tensor | None:
         """0 while nobody has a group, None where the loss knows of none."""

@@ -34,18 +34,18 @@ def compile_ahead(configs: Iterable[Config], sequences: Sequences, engine: str) 
     """
     missing: Missing = {}
     for config in configs:
-        chosen = engine_of(engine, config, sequences.items.device)
-        if not ENGINES[chosen].compiles:
+        name = engine_of(engine, config, sequences.items.device)
+        if not ENGINES[name].compiles:
             continue
         try:
-            (one,) = engines_of(chosen, [Training(config, 0, sequences)])
-            missing |= rehearsed(one)
+            (one,) = engines_of(name, [Training(config, 0, sequences)])
+            missing |= dry_run(one)
         except Exception:  # it will fail again when it is trained, and be named
             traceback.print_exc()
     compile_all(missing)
 
 
-def rehearsed(engine: Engine) -> Missing:
+def dry_run(engine: Engine) -> Missing:
     """Kernels that an engine would have to compile. It is of no use afterwards."""
     with warnings.catch_warnings(), _noted() as missing:
         warnings.filterwarnings("ignore", message="The CUDA Graph is empty")

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from fpt_model.config import Config
-from fpt_model.data.sequences import Split, Windows
-from fpt_model.data.training_windows import replaced
-from fpt_model.engines.capturing import CapturedSteps, rounded_products
+from fpt_model.data.sequences import SequenceBatch, Split
+from fpt_model.data.training_windows import apply_sse
+from fpt_model.engines.capturing import CapturedSteps, tf32_products
 from fpt_model.engines.contract import Refusal
 from fpt_model.engines.module import ModuleEngine
 from fpt_model.engines.shared import Training
@@ -48,21 +48,21 @@ class Reference(ModuleEngine):
         parameters = [value.detach() for value in self.model.parameters()]
         return [*parameters, *moments, self.training.loss_sum]
 
-    def differentiate(self, windows: Windows, targets: Tensor) -> Tensor:
+    def differentiate(self, windows: SequenceBatch, targets: Tensor) -> Tensor:
         """See `ModuleEngine`."""
-        with rounded_products(targets.device):
+        with tf32_products(targets.device):
             loss = self.loss(windows, targets) + self.penalties()
             self.optimizer.zero_grad()
             loss.backward()
         return loss.detach()
 
-    def loss(self, windows: Windows, targets: Tensor) -> Tensor:
+    def loss(self, windows: SequenceBatch, targets: Tensor) -> Tensor:
         """Mean over the positions of some users that have a target."""
         config, model = self.config, self.model
-        features = model(replaced(windows, config, self.sequences))
+        features = model(apply_sse(windows, config, self.sequences))
         if config.loss == "softmax":
-            met = self.met(windows, windows.users, self.longest)
-            return softmax_loss(model, features, targets, met)
+            seen = self.seen(windows, windows.users, self.longest)
+            return softmax_loss(model, features, targets, seen)
         negatives = self.negatives.draw(windows.users, tuple(targets.shape))
         return bce_loss(model, features, targets, negatives)
 

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from fpt_model.config import Config
 from fpt_model.data.negatives import generator, seed_step
-from fpt_model.data.sequences import Sequences, Windows
-from fpt_model.data.training_windows import examples
+from fpt_model.data.sequences import SequenceBatch, Sequences
+from fpt_model.data.training_windows import training_windows
 from fpt_model.errors import ModelError
 from fpt_model.features import widths
 from fpt_model.model.encoder import Encoder
@@ -76,13 +76,13 @@ class Training:
 
     def __init__(self, config: Config, seed: int, sequences: Sequences) -> None:
         refuse_unfit(config, sequences)
-        self.loaded, sequences = sequences, sequences.seen_at(config.time_reference)
+        self.loaded, sequences = sequences, sequences.with_time_reference(config.time_reference)
         self.config, self.seed, self.sequences = config, seed, sequences
         device = sequences.items.device
         seed_step(seed, -_WEIGHTS)
         edges = overflow_edges(sequences, config).cpu()
         sizes = sequences.n_items, sequences.n_users
-        self.model = Encoder(config, *sizes, edges, sequences.of_items).to(device)
+        self.model = Encoder(config, *sizes, edges, sequences.item_features).to(device)
         self.rows = sequences.trainable()
         if not len(self.rows):
             raise ModelError(
@@ -107,11 +107,11 @@ class Training:
         return self.progress.epoch * self.steps + self.progress.step
 
     @cached_property
-    def latest(self) -> tuple[Windows, Tensor]:
-        """Every user's latest window and its targets; see `examples`."""
-        return examples(self.sequences, self.rows, self.last, self.config.max_length)
+    def latest(self) -> tuple[SequenceBatch, Tensor]:
+        """Every user's latest window and its targets; see `training_windows`."""
+        return training_windows(self.sequences, self.rows, self.last, self.config.max_length)
 
-    def order_of(self, epoch: int) -> Tensor:
+    def epoch_permutation(self, epoch: int) -> Tensor:
         """An epoch's order of the trainable users, (N,) int64 on the CPU."""
         return torch.randperm(len(self.rows), generator=generator(self.seed, _ORDER, epoch))
 
@@ -119,7 +119,7 @@ class Training:
         """(2,) int64, 32 bits each: of all that an engine draws by counter."""
         return torch.randint(2**32, (2,), generator=generator(self.seed, _KEY, 0))
 
-    def windows_chance(self) -> Tensor:
+    def window_draws(self) -> Tensor:
         """(N,) float64 on the CPU: where this epoch's windows lie, see `random_ends`."""
         draw = generator(self.seed, _WINDOWS, self.progress.epoch)
         return torch.rand(len(self.rows), dtype=torch.float64, generator=draw)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from fpt_model.data.sequences import Sequences, Windows
+from fpt_model.data.sequences import SequenceBatch, Sequences
 from fpt_model.evaluation.ranks import Scorer
 
 
@@ -16,7 +16,7 @@ def popularity(sequences: Sequences) -> Scorer:
     trained = sequences.items[place < sequences.n_train[owner]]
     counts = torch.bincount(trained, minlength=sequences.n_items + 1).float()
 
-    def score(windows: Windows) -> Tensor:
+    def score(windows: SequenceBatch) -> Tensor:
         return counts.expand(len(windows.users), -1)
 
     return score

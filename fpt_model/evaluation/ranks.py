@@ -10,13 +10,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from fpt_model.data.sequences import Sequences, Split, Windows
+from fpt_model.data.sequences import SequenceBatch, Sequences, Split
 from fpt_model.errors import ModelError
 from fpt_model.evaluation.top_items import highest
 
 Protocol = Literal["uniform_100", "full"]
 PROTOCOLS: tuple[Protocol, ...] = ("uniform_100", "full")
-Scorer = Callable[[Windows], Tensor]
+Scorer = Callable[[SequenceBatch], Tensor]
 """Windows of B users to the scores of every item, (B, I + 1); column 0 is padding."""
 
 Scored = tuple[Tensor, Tensor]
@@ -91,35 +91,35 @@ def compare(
         ModelError: a score is NaN.
     """
     parts = []
-    for chosen, scores in batches:
+    for batch_rows, scores in batches:
         _refuse_nan(scores)
-        own = scores.gather(1, _targets(sequences, chosen, split))
+        own = scores.gather(1, _targets(sequences, batch_rows, split))
         others = {}
         for protocol in protocols:
             of = _scores_of_drawn if protocol == "uniform_100" else _scores_of_all
-            others[protocol] = of(sequences, chosen, split, scores)
-        found = _ranks(chosen, own, others)
+            others[protocol] = of(sequences, batch_rows, split, scores)
+        found = _ranks(batch_rows, own, others)
         if split == "test" and "full" in others:
-            found = replace(found, lists=_first(sequences, chosen, own, others["full"]))
+            found = replace(found, lists=_first(sequences, batch_rows, own, others["full"]))
         parts.append(found)
     return joined(parts)
 
 
 def compare_drawn(
-    chosen: Tensor, score: Callable[[Tensor], Tensor], sequences: Sequences, split: Split
+    batch_rows: Tensor, score: Callable[[Tensor], Tensor], sequences: Sequences, split: Split
 ) -> Ranks:
     """`compare` among the drawn candidates, which alone are scored.
 
     Args:
-        chosen: (B,) rows of users.
+        batch_rows: (B,) rows of users.
         score: items (B, C), a row for each of these users, to their scores.
         sequences, split: see `compare`.
     """
-    candidates = sequences.candidates[split][chosen]
-    scores = score(torch.cat([_targets(sequences, chosen, split), candidates], 1))
+    candidates = sequences.candidates[split][batch_rows]
+    scores = score(torch.cat([_targets(sequences, batch_rows, split), candidates], 1))
     _refuse_nan(scores)
     others = scores[:, 1:].masked_fill(candidates == 0, float("-inf"))
-    return _ranks(chosen, scores[:, :1], {"uniform_100": others})
+    return _ranks(batch_rows, scores[:, :1], {"uniform_100": others})
 
 
 def joined(parts: Sequence[Ranks]) -> Ranks:
@@ -139,7 +139,7 @@ def _joined_lists(parts: Sequence[Ranks]) -> Tensor | None:
     return torch.cat(lists) if len(lists) == len(parts) else None
 
 
-def _ranks(chosen: Tensor, own: Tensor, others: dict[Protocol, Tensor]) -> Ranks:
+def _ranks(batch_rows: Tensor, own: Tensor, others: dict[Protocol, Tensor]) -> Ranks:
     """Of own scores (B, 1) among others (B, C), -inf where there is none."""
     ranks, counts = {}, {}
     for protocol, values in others.items():
@@ -147,7 +147,7 @@ def _ranks(chosen: Tensor, own: Tensor, others: dict[Protocol, Tensor]) -> Ranks
         lead = torch.sub(values, own).sign_().sum(1)
         ranks[protocol] = (1 + (lead + values.shape[1]) / 2).float()
         counts[protocol] = 1 + (values > float("-inf")).sum(1)
-    return Ranks(chosen + 1, ranks, counts)
+    return Ranks(batch_rows + 1, ranks, counts)
 
 
 def _first(sequences: Sequences, rows: Tensor, own: Tensor, scores: Tensor) -> Tensor:
@@ -176,10 +176,10 @@ def scored(
     score: Scorer, sequences: Sequences, rows: Tensor, split: Split, length: int
 ) -> Iterator[Scored]:
     """Batches of user rows with the scores of every item by the `length` interactions before."""
-    for chosen in rows.split(BATCH):
-        whole = filled(chosen, BATCH)
+    for batch_rows in rows.split(BATCH):
+        whole = filled(batch_rows, BATCH)
         windows = sequences.windows(whole, sequences.held_out(whole, split), length)
-        yield chosen, score(windows)[: len(chosen)]
+        yield batch_rows, score(windows)[: len(batch_rows)]
 
 
 def filled(rows: Tensor, size: int) -> Tensor:

@@ -31,5 +31,5 @@ def _first_down_to(scores: Tensor, cut: Tensor, top: int) -> Tensor:
     """Places of the `top` highest scores of each row; of those equal to the cut the first."""
     above, equal = scores > cut, scores == cut
     free = top - above.sum(1, keepdim=True)  # (B, 1)
-    chosen = above | (equal & (equal.cumsum(1, dtype=torch.int32) <= free))
-    return chosen.nonzero()[:, 1].view(len(scores), top)
+    batch_rows = above | (equal & (equal.cumsum(1, dtype=torch.int32) <= free))
+    return batch_rows.nonzero()[:, 1].view(len(scores), top)

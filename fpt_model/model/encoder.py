@@ -31,7 +31,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fpt_model.config import Config
-from fpt_model.data.sequences import Windows
+from fpt_model.data.sequences import SequenceBatch
 from fpt_model.features import FEATURES, Feature
 from fpt_model.model.fixed_point import bucket_sums, by_bucket, embedding
 from fpt_model.model.hstu import HstuBlock
@@ -55,7 +55,7 @@ class Encoder(nn.Module):
         n_items: I; item 0 is padding, its vector stays zero.
         n_users: user 0 is nobody in particular; its vector is never trained.
         edges: (E,) ascending, see `interval_rows`; kept with the weights.
-        of_items: see `Sequences.of_items`; the inputs that items have numbers of.
+        of_items: see `Sequences.item_features`; the inputs that items have numbers of.
     """
 
     items: nn.Embedding
@@ -108,7 +108,7 @@ class Encoder(nn.Module):
 
     def forward(
         self,
-        windows: Windows,
+        windows: SequenceBatch,
         latest: int | None = None,
         users: Tensor | None = None,
         dropout: Dropout | None = None,
@@ -119,9 +119,9 @@ class Encoder(nn.Module):
             windows: B of them.
             latest: N, how many positions of the last block are asked for; all when not said.
             users: (B, user_width), in place of the vectors of `windows.users`.
-            dropout: what is dropped; by chance in training, nothing otherwise, when not said.
+            dropout: what is dropped; at random in training, nothing otherwise, when not said.
         """
-        drop = dropout or self._by_chance
+        drop = dropout or self._random_dropout
         real = windows.items > 0  # (B, T)
         x = self._embed(windows, users)  # (B, T, D)
         if not self.config.on_pairs:
@@ -145,10 +145,10 @@ class Encoder(nn.Module):
             x = block(x, mask, time, of_block)
         return self.norm(x)
 
-    def _by_chance(self, x: Tensor, _: str) -> Tensor:
+    def _random_dropout(self, x: Tensor, _: str) -> Tensor:
         return F.dropout(x, self.config.dropout, self.training)
 
-    def _embed(self, windows: Windows, users: Tensor | None) -> Tensor:
+    def _embed(self, windows: SequenceBatch, users: Tensor | None) -> Tensor:
         """r, the inputs side by side, scaled as in SASRec: (B, T, D)."""
         parts = []
         for feature, table in self.tables():
@@ -161,7 +161,7 @@ class Encoder(nn.Module):
             parts.append(own.sum(2) if feature.per == "item" else own)  # (B, T, width)
         return torch.cat(parts, dim=2) * math.sqrt(self.config.width)
 
-    def numbers(self, feature: Feature, windows: Windows) -> Tensor:
+    def numbers(self, feature: Feature, windows: SequenceBatch) -> Tensor:
         """(B, T), of a sequence (B,), of an item (B, T, G): rows of an input's table."""
         if feature.per == "item":
             of_items: Tensor = getattr(self, f"{feature.name}_of_items")
@@ -183,12 +183,12 @@ class Encoder(nn.Module):
             seen = seen & real[:, None, None, :] | itself
         return torch.where(seen, 0.0, -math.inf)
 
-    def _buckets(self, windows: Windows, real: Tensor) -> Tensor:
+    def _buckets(self, windows: SequenceBatch, real: Tensor) -> Tensor:
         """(B, 1, T, T), the row of the interval tables for what i sees of j."""
         times = windows.times
         if self.config.mask == "queries":  # padding lies one unit before the first interaction
             times = torch.where(real, times, -windows.scales[:, None])
-        intervals = scaled_intervals(windows.asked, times, windows.scales)
+        intervals = scaled_intervals(windows.query_times, times, windows.scales)
         return interval_rows(intervals, self.config.time_span, self.edges)[:, None]
 
     def _time(self, buckets: Tensor, real: Tensor, drop: Dropout) -> "Time":

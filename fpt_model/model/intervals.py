@@ -12,18 +12,19 @@ from fpt_model.data.sequences import Sequences
 SAMPLED_USERS = 4096  # enough for a handful of quantiles
 
 
-def scaled_intervals(asked: Tensor, times: Tensor, scales: Tensor) -> Tensor:
+def scaled_intervals(query_times: Tensor, times: Tensor, scales: Tensor) -> Tensor:
     """Whole multiples of the user's time scale between all pairs.
 
     Args:
-        asked: (B, T) seconds, when i looks back: its own time, or a later one (`Windows`).
+        query_times: (B, T) seconds, when i looks back: its own time, or a later one
+            (`SequenceBatch`).
         times: (B, T) seconds.
         scales: (B,) seconds.
 
     Returns:
         (B, T, T) int64: floor(|asked_i - t_j| / scale).
     """
-    gaps = (asked[:, :, None] - times[:, None, :]).abs()
+    gaps = (query_times[:, :, None] - times[:, None, :]).abs()
     return gaps // scales[:, None, None]
 
 
@@ -58,8 +59,8 @@ def overflow_edges(sequences: Sequences, config: Config) -> Tensor:
     windows = sequences.windows(users, sequences.n_train[users], config.max_length)
     beyond = []
     for part in torch.arange(len(users), device=device).split(config.batch_size):
-        some = windows.rows(part)
-        intervals = scaled_intervals(some.asked, some.times, some.scales)
+        some = windows.select(part)
+        intervals = scaled_intervals(some.query_times, some.times, some.scales)
         real = some.items > 0
         past = (intervals > config.time_span) & real[:, :, None] & real[:, None, :]
         beyond.append(intervals[past.tril()])

@@ -28,7 +28,7 @@ def bce_loss(model: Encoder, features: Tensor, targets: Tensor, negatives: Tenso
 
 
 def softmax_loss(
-    model: Encoder, features: Tensor, targets: Tensor, met: Tensor | None = None
+    model: Encoder, features: Tensor, targets: Tensor, seen: Tensor | None = None
 ) -> Tensor:
     """Cross-entropy of the next item among all items; see `bce_loss` for shapes.
 
@@ -36,28 +36,28 @@ def softmax_loss(
         model: gives the scores.
         features: (B, T, D).
         targets: (B, T).
-        met: (B, T, I + 1), items that are left out, unless they are the next one.
+        seen: (B, T, I + 1), items that are left out, unless they are the next one.
     """
     items = model.items.weight[1:]  # padding is no item
     scores = features[..., : items.shape[1]].flatten(0, 1) @ items.T
-    left_out = None if met is None else met.flatten(0, 1)
-    return cross_entropy(scores, targets.flatten(), left_out)
+    excluded = None if seen is None else seen.flatten(0, 1)
+    return cross_entropy(scores, targets.flatten(), excluded)
 
 
 def cross_entropy(
-    scores: Tensor, targets: Tensor, met: Tensor | None, reduction: str = "mean"
+    scores: Tensor, targets: Tensor, seen: Tensor | None, reduction: str = "mean"
 ) -> Tensor:
     """Cross-entropy of targets among items; padding has no part as a target.
 
     Args:
         scores: (N, I), from item 1 on.
         targets: (N,) ids, 0 where padded.
-        met: (N, I + 1), items that are left out, unless they are the target.
+        seen: (N, I + 1), items that are left out, unless they are the target.
         reduction: see `torch.nn.functional.cross_entropy`.
     """
-    if met is not None:
-        left_out = met.scatter(1, targets[:, None], value=False)[:, 1:]
-        scores = scores.masked_fill(left_out, -math.inf)
+    if seen is not None:
+        excluded = seen.scatter(1, targets[:, None], value=False)[:, 1:]
+        scores = scores.masked_fill(excluded, -math.inf)
     return F.cross_entropy(scores, targets - 1, ignore_index=-1, reduction=reduction)
 
 

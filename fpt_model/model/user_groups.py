@@ -32,13 +32,13 @@ def cluster(vectors: Tensor, n_groups: int, generator: torch.Generator) -> Tenso
 
 def _seeds(points: Tensor, count: int, generator: torch.Generator) -> list[int]:
     """k-means++: each next seed is drawn with chance by its squared distance to the nearest."""
-    chosen = [int(torch.randint(len(points), (1,), generator=generator))]
-    nearest = (points - points[chosen[0]]).square().sum(1)
-    while len(chosen) < count:
+    seeds = [int(torch.randint(len(points), (1,), generator=generator))]
+    nearest = (points - points[seeds[0]]).square().sum(1)
+    while len(seeds) < count:
         weights = nearest.cpu().double() + 1e-12
-        chosen.append(int(torch.multinomial(weights, 1, generator=generator)))
-        nearest = torch.minimum(nearest, (points - points[chosen[-1]]).square().sum(1))
-    return chosen
+        seeds.append(int(torch.multinomial(weights, 1, generator=generator)))
+        nearest = torch.minimum(nearest, (points - points[seeds[-1]]).square().sum(1))
+    return seeds
 
 
 def _nearest(points: Tensor, centres: Tensor) -> Tensor:

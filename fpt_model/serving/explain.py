@@ -7,12 +7,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fpt_model.data.sequences import Windows
+from fpt_model.data.sequences import SequenceBatch
 from fpt_model.model.encoder import Encoder
 
 
 @torch.no_grad()
-def attention_of(model: Encoder, windows: Windows, users: Tensor | None = None) -> Tensor:
+def attention_of(model: Encoder, windows: SequenceBatch, users: Tensor | None = None) -> Tensor:
     """Weights with which the last position of each window attends to every position.
 
     Args:

@@ -11,13 +11,13 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from fpt_model.data.histories import History, read_asked, windows_of
+from fpt_model.data.histories import History, read_histories, windows_of
 from fpt_model.data.sequences import Sequences, load
 from fpt_model.errors import ModelError
 from fpt_model.evaluation.ranks import BATCH
 from fpt_model.evaluation.top_items import highest
 from fpt_model.files.written import write_table
-from fpt_model.model.cold_users import Unseen
+from fpt_model.model.cold_start_users import ColdStartUsers
 from fpt_model.serving.explain import attention_of
 from fpt_model.training.ranking import load_ranker, load_run
 
@@ -47,7 +47,7 @@ def recommend_run(
     Args:
         path: the sequences file that the run was trained on.
         run: its directory.
-        asked: see `read_asked`.
+        asked: see `read_histories`.
         top: K; fewer where the user has nearly everything.
         output: Parquet file (asked from 0, rank from 1, item_id, score).
         device: to compute on.
@@ -56,7 +56,7 @@ def recommend_run(
         The number of rows.
 
     Raises:
-        ModelError: see `load_model` and `read_asked`; `top` is no number of items.
+        ModelError: see `load_model` and `read_histories`; `top` is no number of items.
     """
     if top < 1:
         raise ModelError("--top is too small", got=top, expected="at least 1")
@@ -75,7 +75,7 @@ def explain_run(path: Path, run: Path, asked: Path, output: Path, device: torch.
         The number of rows.
 
     Raises:
-        ModelError: see `load_model` and `read_asked`.
+        ModelError: see `load_model` and `read_histories`.
     """
     return _answer(path, run, asked, output, device, _attention)
 
@@ -84,7 +84,7 @@ def _answer(
     path: Path, run: Path, asked: Path, output: Path, device: torch.device, answer: Answer
 ) -> int:
     sequences = load(path).to(device)
-    table = pa.concat_tables(answer(run, sequences, read_asked(asked, sequences)))
+    table = pa.concat_tables(answer(run, sequences, read_histories(asked, sequences)))
     write_table(output, table)
     return int(table.num_rows)
 
@@ -134,7 +134,7 @@ def best(scores: Tensor, seen: Sequence[Tensor], top: int) -> tuple[Tensor, Tens
 
 def _attention(run: Path, sequences: Sequences, histories: Sequence[History]) -> Iterator[pa.Table]:
     model, sequences = load_run(run, sequences)
-    length, unseen = model.config.max_length, Unseen(model, sequences)
+    length, unseen = model.config.max_length, ColdStartUsers(model, sequences)
     for asked, one in enumerate(histories):
         windows = windows_of([one], length, model.config.time_reference)
         weights = attention_of(model, windows, unseen.vectors(windows))[0].mean(1)  # (blocks, T)

@@ -8,7 +8,7 @@ Y_u those that the user had, a the confidence in these. So whoever is new gets o
 import torch
 from torch import Tensor
 
-from fpt_model.data.sequences import Windows
+from fpt_model.data.sequences import SequenceBatch
 from fpt_model.evaluation.ranks import Scorer
 from fpt_model.simple.borrowed import factorised
 from fpt_model.simple.past import Past, Tensors
@@ -44,7 +44,7 @@ def scorer(tensors: Tensors, config: SimpleConfig) -> Scorer:
     penalty = config.regularisation * torch.eye(vectors.shape[1], dtype=torch.float64)
     shared = vectors.T @ vectors + penalty
 
-    def score(windows: Windows) -> Tensor:
+    def score(windows: SequenceBatch) -> Tensor:
         had = torch.zeros(len(windows.items), len(vectors), dtype=torch.float64)
         had.scatter_(1, windows.items, 1.0)
         had[:, 0] = 0

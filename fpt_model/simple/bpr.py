@@ -7,7 +7,7 @@ what came after it changes nothing, and whoever is new gets the mean of all.
 import torch
 from torch import Tensor
 
-from fpt_model.data.sequences import Windows
+from fpt_model.data.sequences import SequenceBatch
 from fpt_model.evaluation.ranks import Scorer
 from fpt_model.simple.borrowed import factorised
 from fpt_model.simple.past import Past, Tensors
@@ -42,7 +42,7 @@ def fit(past: Past, config: SimpleConfig) -> Tensors:
 def scorer(tensors: Tensors, _: SimpleConfig) -> Scorer:
     """By the product of both vectors."""
 
-    def score(windows: Windows) -> Tensor:
+    def score(windows: SequenceBatch) -> Tensor:
         return tensors["users"][windows.users] @ tensors["items"].T
 
     return score

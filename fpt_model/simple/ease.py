@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fpt_model.data.sequences import Windows
+from fpt_model.data.sequences import SequenceBatch
 from fpt_model.evaluation.ranks import Scorer
 from fpt_model.simple.memory import refuse_large
 from fpt_model.simple.past import Past, Tensors
@@ -40,7 +40,7 @@ def fit(past: Past, config: SimpleConfig) -> Tensors:
 def scorer(tensors: Tensors, config: SimpleConfig) -> Scorer:
     """By the sum of a user's rows of B."""
 
-    def score(windows: Windows) -> Tensor:
+    def score(windows: SequenceBatch) -> Tensor:
         return times(windows, config.half_life, tensors["weights"])
 
     return score

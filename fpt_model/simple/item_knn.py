@@ -9,7 +9,7 @@ w(n) S(u_n, j) over those of a user's items that are among its own k most simila
 import numpy as np
 from torch import Tensor
 
-from fpt_model.data.sequences import Windows
+from fpt_model.data.sequences import SequenceBatch
 from fpt_model.errors import ModelError
 from fpt_model.evaluation.ranks import Scorer
 from fpt_model.simple import memory
@@ -73,7 +73,7 @@ def scorer(tensors: Tensors, config: SimpleConfig) -> Scorer:
     """By the sum of a user's rows of S."""
     similar = rows_of(tensors, len(tensors["starts"]) - 1)
 
-    def score(windows: Windows) -> Tensor:
+    def score(windows: SequenceBatch) -> Tensor:
         return similar.sums(windows.items, recency(windows, config.half_life))
 
     return score

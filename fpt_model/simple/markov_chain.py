@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fpt_model.data.sequences import Windows
+from fpt_model.data.sequences import SequenceBatch
 from fpt_model.evaluation.ranks import Scorer
 from fpt_model.simple.past import Past, Tensors
 from fpt_model.simple.rows import SparseRows
@@ -55,7 +55,7 @@ def scorer(tensors: Tensors, config: SimpleConfig) -> Scorer:
     lag = torch.arange(config.lags - 1, -1, -1)  # of each place of a window, less 1
     decayed = config.decay**lag
 
-    def score(windows: Windows) -> Tensor:
+    def score(windows: SequenceBatch) -> Tensor:
         weights = torch.where(windows.items > 0, decayed, 0.0)
         places = lag * width + windows.items
         prior = (weights * smoothed[places]).sum(1, keepdim=True) * popularity

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fpt_model.data.sequences import Windows
+from fpt_model.data.sequences import SequenceBatch
 from fpt_model.evaluation.ranks import Scorer
 from fpt_model.simple.past import Past, Tensors
 from fpt_model.simple.settings import SimpleConfig
@@ -26,7 +26,7 @@ def fit(past: Past, config: SimpleConfig) -> Tensors:
 def scorer(tensors: Tensors, _: SimpleConfig) -> Scorer:
     """The same scores for everybody."""
 
-    def score(windows: Windows) -> Tensor:
+    def score(windows: SequenceBatch) -> Tensor:
         return tensors["counts"].expand(len(windows.users), -1)
 
     return score

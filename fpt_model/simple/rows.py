@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fpt_model.data.sequences import Windows
+from fpt_model.data.sequences import SequenceBatch
 from fpt_model.simple.past import Integers, Tensors
 
 AT_ONCE = 1 << 29  # bytes of rows that are made dense at a time
@@ -56,7 +56,7 @@ class SparseRows:
         return F.embedding_bag(place, self.dense(needed), per_sample_weights=weights, mode="sum")
 
 
-def times(windows: Windows, half_life: float, matrix: Tensor) -> Tensor:
+def times(windows: SequenceBatch, half_life: float, matrix: Tensor) -> Tensor:
     """Profiles weighted by recency, times a matrix (I + 1, I + 1)."""
     profiles = torch.zeros(len(windows.users), len(matrix))
     profiles.scatter_add_(1, windows.items, recency(windows, half_life))
@@ -92,7 +92,7 @@ def rows_of(tensors: Tensors, width: int) -> SparseRows:
     return SparseRows(starts, columns, values, width)
 
 
-def recency(windows: Windows, half_life: float) -> Tensor:
+def recency(windows: SequenceBatch, half_life: float) -> Tensor:
     """Weights (B, T), halved by every so many later items; 0 where padded."""
     length = windows.items.shape[1]
     halvings = torch.arange(length - 1, -1, -1) / half_life if half_life else torch.zeros(length)

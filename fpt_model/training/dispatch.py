@@ -23,7 +23,7 @@ from fpt_model.training.expected import expected
 from fpt_model.training.jobs import Job, groups_of
 from fpt_model.training.places import Place
 from fpt_model.training.processes import CONTEXT, start_server, stop_server
-from fpt_model.training.run import Signals, Tell
+from fpt_model.training.run import Emit, Signals
 from fpt_model.training.sharing import Work, in_line
 from fpt_model.training.worker import ASIDE, BROKEN, ENDED, EVENT, READY, work
 
@@ -37,7 +37,7 @@ OUT_OF_MEMORY = "OutOfMemoryError"
 def run_at(
     places: Sequence[Place],
     jobs: Sequence[Job],
-    tell: Tell,
+    emit: Emit,
     engine: str = "auto",
     threads: int | None = None,
 ) -> tuple[dict[str, str], str]:
@@ -46,7 +46,7 @@ def run_at(
     Args:
         places: where; a process each.
         jobs: the trainings.
-        tell: gets the events of `run_jobs`; and `place`, with a text for people, where one is not
+        emit: gets the events of `run_jobs`; and `place`, with a text for people, where one is not
             used or its process died.
         engine: as in `train`.
         threads: CPU threads of each process.
@@ -62,7 +62,7 @@ def run_at(
     groups = groups_of(jobs, torch.device(places[0].device), engine)
     threads = threads or max(1, torch.get_num_threads() // len(places))
     with Signals() as signals:
-        crew = _Crew(groups, tell, (engine, threads))
+        crew = _Crew(groups, emit, (engine, threads))
         try:
             crew.run(places[: len(jobs)], signals)
         finally:
@@ -101,9 +101,9 @@ class _Crew:
     """The processes, and the work that waits."""
 
     def __init__(
-        self, groups: Sequence[Sequence[Job]], tell: Tell, settings: tuple[str, int]
+        self, groups: Sequence[Sequence[Job]], emit: Emit, settings: tuple[str, int]
     ) -> None:
-        self.groups, self.tell, self.settings = groups, tell, settings
+        self.groups, self.emit, self.settings = groups, emit, settings
         self.failures: dict[str, str] = {}
         self.members: list[_Member] = []
         self.waiting: list[Work] | None = None  # until the first place is ready
@@ -153,7 +153,7 @@ class _Crew:
             return True
         if kind == EVENT and said[0]["event"] != "failed":
             with suppress(OSError):  # nobody may listen any more
-                self.tell(said[0])
+                self.emit(said[0])
         return kind in (ASIDE, ENDED)
 
     def _start(self, place: Place, restarts: int) -> None:
@@ -222,7 +222,7 @@ class _Crew:
             return
         if event["event"] == "ranked":
             member.ranked.add(event["run"])
-        self.tell(event)
+        self.emit(event)
 
     def _ended(self, member: _Member, failures: dict[str, str]) -> None:
         done = _work(member)
@@ -276,10 +276,10 @@ class _Crew:
     def _fail(self, jobs: Iterable[Job], cause: str) -> None:
         for job in jobs:
             self.failures[job.name] = cause
-            self.tell({"event": "failed", "run": job.name, "message": cause})
+            self.emit({"event": "failed", "run": job.name, "message": cause})
 
     def _say(self, text: str) -> None:
-        self.tell({"event": "place", "text": text})
+        self.emit({"event": "place", "text": text})
 
     def _hand_out(self) -> None:
         """Give the idle what waits and may go to them."""

@@ -20,14 +20,14 @@ from fpt_model.files.checkpoints import State, write
 from fpt_model.files.finished import BEST, problem
 from fpt_model.simple.models import Fitted, Tried, tries
 from fpt_model.simple.settings import SimpleConfig, choices
-from fpt_model.training.run import Order, Tell, claim, forget_results, started, write_record
+from fpt_model.training.run import Emit, TrainingSpec, claim, forget_results, started, write_record
 
 DEVICE = "cpu"
 ENGINE = "simple"
 
 
 def fit(
-    sequences: Sequences, folders: Mapping[int, Path], config: SimpleConfig, tell: Tell
+    sequences: Sequences, folders: Mapping[int, Path], config: SimpleConfig, emit: Emit
 ) -> None:
     """Fit what is not done yet; leaves `best.safetensors`, `epochs.jsonl`, `run.json`.
 
@@ -35,7 +35,7 @@ def fit(
         sequences: what to fit on.
         folders: run directory by seed, of which none changes anything.
         config: settings.
-        tell: gets the events (`lost`, `start`, `epoch` for each choice of settings, `done`), each
+        emit: gets the events (`lost`, `start`, `epoch` for each choice of settings, `done`), each
             with its seed.
 
     Raises:
@@ -43,26 +43,26 @@ def fit(
         InterruptedTrainingError: SIGTERM or SIGINT came.
     """
     for seed, folder in folders.items():
-        order = Order(config, seed, sequences.values, sequences.snapshot_id)
-        claim(folder, order)
+        spec = TrainingSpec(config, seed, sequences.values, sequences.snapshot_id)
+        claim(folder, spec)
         lost = problem(folder)
         if not lost:
-            tell({"event": "done", "already": True, "seed": seed})
+            emit({"event": "done", "already": True, "seed": seed})
             continue
         if forget_results(folder):
-            tell({"event": "lost", "what": lost, "seed": seed})
+            emit({"event": "lost", "what": lost, "seed": seed})
         start = {"engine": ENGINE, "model": config.model, "device": DEVICE, "seed": seed}
-        tell({"event": "start", **start})
+        emit({"event": "start", **start})
         began = started(folder)
         with _ended_by_signals():
-            tried = _search(sequences.to(torch.device(DEVICE)), config, seed, tell)
-        _finish(folder, sequences, order, began, tried)
+            tried = _search(sequences.to(torch.device(DEVICE)), config, seed, emit)
+        _finish(folder, sequences, spec, began, tried)
         best = tried[0].record
         figures = {"best_epoch": best["epoch"], "valid_ndcg_10": best["valid_ndcg_10"]}
-        tell({"event": "done", "seed": seed, **figures, "chosen": best["settings"]})
+        emit({"event": "done", "seed": seed, **figures, "chosen": best["settings"]})
 
 
-def _search(sequences: Sequences, config: SimpleConfig, seed: int, tell: Tell) -> "_Outcome":
+def _search(sequences: Sequences, config: SimpleConfig, seed: int, emit: Emit) -> "_Outcome":
     """The best choice of settings, the first of equal ones, and the records of all."""
     began, total = time.monotonic(), sum(1 for _ in choices(config))
     best, records = None, []
@@ -71,7 +71,7 @@ def _search(sequences: Sequences, config: SimpleConfig, seed: int, tell: Tell) -
         done = len(records)
         left = (time.monotonic() - began) / done * (total - done)
         outlook = {"epochs": total, "share": done / total, "eta_seconds": left}
-        tell({"event": "epoch", "seed": seed, **outlook, **one.record})
+        emit({"event": "epoch", "seed": seed, **outlook, **one.record})
         if best is None or one.among_all > best.among_all:
             best = one
     if best is None:
@@ -83,10 +83,10 @@ _Outcome = tuple[Tried, Sequence[dict[str, Any]]]
 
 
 def _finish(
-    folder: Path, sequences: Sequences, order: Order, began: str, outcome: _Outcome
+    folder: Path, sequences: Sequences, spec: TrainingSpec, began: str, outcome: _Outcome
 ) -> None:
     best, records = outcome
-    kept = {"order": order.to_dict(), "fitted": asdict(best.fitted.config)}
+    kept = {"order": spec.to_dict(), "fitted": asdict(best.fitted.config)}
     facts = {
         "device": DEVICE,
         "started_at": began,
@@ -97,7 +97,7 @@ def _finish(
         "chosen": best.record["settings"],
     }
     lines = "".join(json.dumps(record) + "\n" for record in records)
-    write_record(folder, sequences, order, facts, lines)
+    write_record(folder, sequences, spec, facts, lines)
 
 
 def read_fitted(state: State) -> Fitted:

@@ -20,7 +20,7 @@ from fpt_model.errors import ModelError
 from fpt_model.files.checkpoints import State, kind, write
 from fpt_model.files.finished import BEST
 from fpt_model.model.encoder import Encoder
-from fpt_model.training.run import Order
+from fpt_model.training.run import TrainingSpec
 
 _TABLES = {
     "items.weight": "item_emb.weight",
@@ -65,9 +65,9 @@ def import_run(checkpoint: Path, path: Path, output: Path, heads: int = 1) -> No
         raise ModelError(f"{output} is in use", expected="a new directory")
     output.mkdir(parents=True, exist_ok=True)
     # user 0 alone: `tisasrec` has no user embedding
-    order = Order(config, 0, sequences.values, sequences.snapshot_id).to_dict()
+    spec = TrainingSpec(config, 0, sequences.values, sequences.snapshot_id).to_dict()
     sha256 = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
-    write(output / BEST, State(tensors, {"order": order, "imported": [checkpoint.name, sha256]}))
+    write(output / BEST, State(tensors, {"order": spec, "imported": [checkpoint.name, sha256]}))
 
 
 def read_weights(checkpoint: Path, heads: int = 1) -> tuple[Config, dict[str, Tensor]]:

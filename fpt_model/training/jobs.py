@@ -23,7 +23,7 @@ from fpt_model.files.written import read_written
 from fpt_model.simple.settings import SimpleConfig
 from fpt_model.training.fitting import fit
 from fpt_model.training.ranking import SPLITS, list_loaded, rank_loaded, rank_trained
-from fpt_model.training.run import SEARCH, Tell, search, train_loaded
+from fpt_model.training.run import SEARCH, Emit, search, train_loaded
 from fpt_model.training.trainer import Trainer
 from fpt_model.variants import AnyConfig, resolve_any
 from fpt_model.version import code_version
@@ -126,14 +126,14 @@ def _job(row: dict[str, Any], folder: Path, splits: tuple[Split, ...]) -> Job:
 
 
 def run_jobs(
-    jobs: Sequence[Job], device: torch.device, tell: Tell, engine: str = "auto"
+    jobs: Sequence[Job], device: torch.device, emit: Emit, engine: str = "auto"
 ) -> dict[str, str]:
     """Train and rank all; what is done is not done again, what was begun goes on.
 
     Args:
         jobs: the trainings.
         device: to compute on.
-        tell: gets the events of `train`, `ranked` and `failed`, each with its `run`.
+        emit: gets the events of `train`, `ranked` and `failed`, each with its `run`.
         engine: as in `train`.
 
     Returns:
@@ -144,7 +144,7 @@ def run_jobs(
         InterruptedTrainingError: see `train`.
     """
     failures: dict[str, str] = {}
-    bench = Bench(device, tell, engine)
+    bench = Bench(device, emit, engine)
     groups = groups_of(jobs, device, engine)
     for path in dict.fromkeys(job.sequences for job in jobs):
         ours = [group for group in groups if group[0].sequences == path]
@@ -159,12 +159,12 @@ class Bench:
 
     Args:
         device: to compute on.
-        tell: see `run_jobs`.
+        emit: see `run_jobs`.
         engine: as in `train`.
     """
 
-    def __init__(self, device: torch.device, tell: Tell, engine: str) -> None:
-        self.device, self.tell, self.engine = device, tell, engine
+    def __init__(self, device: torch.device, emit: Emit, engine: str) -> None:
+        self.device, self.emit, self.engine = device, emit, engine
         self._compiled: set[Config] = set()  # other sequences are trained on by the same kernels
         self._loaded: dict[Path, Sequences] = {}
 
@@ -181,8 +181,8 @@ class Bench:
         try:
             sequences = self._sequences(group[0].sequences)
         except ModelError as error:
-            return _failed(group, str(error), self.tell)
-        return _train_and_rank(sequences, group, self.tell, self.engine)
+            return _failed(group, str(error), self.emit)
+        return _train_and_rank(sequences, group, self.emit, self.engine)
 
     def _sequences(self, path: Path) -> Sequences:
         """Two files at most are held: groups on either may come in turn."""
@@ -214,11 +214,11 @@ def groups_of(jobs: Sequence[Job], device: torch.device, engine: str) -> list[li
 
 
 def _train_and_rank(
-    sequences: Sequences, jobs: Sequence[Job], tell: Tell, engine: str
+    sequences: Sequences, jobs: Sequence[Job], emit: Emit, engine: str
 ) -> dict[str, str]:
     """Train jobs side by side; if that fails, halves of them, until whoever fails is alone."""
     try:
-        _attempt(sequences, jobs, tell, engine)
+        _attempt(sequences, jobs, emit, engine)
         return {}
     except InterruptedTrainingError:
         raise
@@ -228,45 +228,45 @@ def _train_and_rank(
     finally:
         _free_memory()
     if len(jobs) == 1:
-        return _failed(jobs, cause, tell)
+        return _failed(jobs, cause, emit)
     half = len(jobs) // 2
-    return _train_and_rank(sequences, jobs[:half], tell, engine) | _train_and_rank(
-        sequences, jobs[half:], tell, engine
+    return _train_and_rank(sequences, jobs[:half], emit, engine) | _train_and_rank(
+        sequences, jobs[half:], emit, engine
     )
 
 
-def _attempt(sequences: Sequences, jobs: Sequence[Job], tell: Tell, engine: str) -> None:
+def _attempt(sequences: Sequences, jobs: Sequence[Job], emit: Emit, engine: str) -> None:
     """Train side by side and rank; nothing of it is held in memory afterwards."""
     names = {job.seed: job.name for job in jobs}
     folders = {job.seed: job.output for job in jobs}
 
-    def tell_run(event: dict[str, Any]) -> None:
-        tell(event | {"run": names[event["seed"]]})
+    def emit_run(event: dict[str, Any]) -> None:
+        emit(event | {"run": names[event["seed"]]})
 
     config = jobs[0].config
     trained: dict[int, Trainer] = {}
     if isinstance(config, SimpleConfig):
-        fit(sequences, folders, config, tell_run)
+        fit(sequences, folders, config, emit_run)
     else:
-        trained = _trained(sequences, jobs, config, tell_run, engine)
+        trained = _trained(sequences, jobs, config, emit_run, engine)
     ranked = list(_rank(sequences, jobs, trained))
     trained.clear()  # what lacks lists is ranked by the weights in its folder
     for job in jobs:
         _list(sequences, job)
     for name, rows in ranked:
-        tell({"event": "ranked", "run": name, "rows": rows})
+        emit({"event": "ranked", "run": name, "rows": rows})
 
 
 def _trained(
-    sequences: Sequences, jobs: Sequence[Job], config: Config, tell: Tell, engine: str
+    sequences: Sequences, jobs: Sequence[Job], config: Config, emit: Emit, engine: str
 ) -> dict[int, Trainer]:
     """By seed those that were trained just now; see `train_loaded`."""
     folders = {job.seed: job.output for job in jobs}
     if config.refit:
-        found = search(sequences, folders, config, tell, engine)
+        found = search(sequences, folders, config, emit, engine)
         list(_rank(sequences, [job.search for job in jobs], found))
         found.clear()  # the second training may need the memory
-    return train_loaded(sequences, folders, config, tell, engine)
+    return train_loaded(sequences, folders, config, emit, engine)
 
 
 def _rank(
@@ -296,7 +296,7 @@ def _rank_again(sequences: Sequences, job: Job) -> int | None:
 def _list(sequences: Sequences, job: Job) -> None:
     """Write what a training puts first for each test user, unless that is there and whole.
 
-    The fused kernels rank without keeping a list: after them one more pass is made.
+    The multiseed kernels rank without keeping a list: after them one more pass is made.
     """
     if "test" not in job.splits:
         return
@@ -306,9 +306,9 @@ def _list(sequences: Sequences, job: Job) -> None:
         list_loaded(sequences, job.output)
 
 
-def _failed(jobs: Sequence[Job], cause: str, tell: Tell) -> dict[str, str]:
+def _failed(jobs: Sequence[Job], cause: str, emit: Emit) -> dict[str, str]:
     for job in jobs:
-        tell({"event": "failed", "run": job.name, "message": cause})
+        emit({"event": "failed", "run": job.name, "message": cause})
     return {job.name: cause for job in jobs}
 
 

@@ -20,7 +20,7 @@ from fpt_model.evaluation.scorer import scorer
 from fpt_model.files.checkpoints import State, load_weights, read
 from fpt_model.files.finished import BEST
 from fpt_model.files.written import read_written, write_table
-from fpt_model.model.cold_users import has_strangers
+from fpt_model.model.cold_start_users import has_cold_start_users
 from fpt_model.model.encoder import Encoder
 from fpt_model.simple.settings import SIMPLE
 from fpt_model.training.fitting import DEVICE, read_fitted
@@ -111,7 +111,7 @@ def rank_trained(trainers: Mapping[Path, Trainer], splits: Sequence[Split] = SPL
 
 
 def _rows_of(split: Split, output: Path, trainer: Trainer) -> pa.Table:
-    if split == "valid" and trainer.chosen:
+    if split == "valid" and trainer.selected:
         path = output.parent / SEARCH / "ranks-valid.parquet"
         return read_written(path)[0]
     return _kept(split, trainer.ranked(split), output)
@@ -173,7 +173,7 @@ class Ranker:
             split: which.
             as_trained: the sequences are those that it was trained on.
         """
-        seen = self.sequences.seen_at(self.time_reference)
+        seen = self.sequences.with_time_reference(self.time_reference)
         if self.encoder is not None and as_trained:
             return _ranks(self.encoder, seen, split)
         return rank(self.score, seen, split, self.window(int(seen.lengths.max())))
@@ -255,7 +255,7 @@ def _encoder(state: State, sequences: Sequences) -> Encoder:
     config = from_dict(values)
     edges = state.tensors.get("edges", torch.empty(0, dtype=torch.int64))
     sizes = sequences.n_items, sequences.n_users
-    model = Encoder(config, *sizes, edges, sequences.of_items)
+    model = Encoder(config, *sizes, edges, sequences.item_features)
     load_weights(model, state.tensors, BEST)
     return model.to(sequences.items.device)
 
@@ -274,7 +274,7 @@ def _refuse_other(sequences: Sequences, order: Mapping[str, Any]) -> None:
 
 def _ranks(model: Encoder, sequences: Sequences, split: Split) -> Ranks:
     able = refuses(model.config, sequences.items.device) is None
-    if able and not has_strangers(model.config, sequences):
+    if able and not has_cold_start_users(model.config, sequences):
         return threaded.rank(model, sequences, split, PROTOCOLS)
     return rank(scorer(model, sequences), sequences, split, model.config.max_length)
 
@@ -295,9 +295,9 @@ def _rows(split: str, ranks: Ranks) -> pa.Table:
 
 
 def _all_scores(ranker: Ranker) -> np.ndarray:
-    sequences = ranker.sequences.seen_at(ranker.time_reference)
+    sequences = ranker.sequences.with_time_reference(ranker.time_reference)
     found = np.full((sequences.n_users, sequences.n_items + 1), np.nan, np.float32)
     rows, length = sequences.evaluated(), ranker.window(int(sequences.lengths.max()))
-    for chosen, scores in scored(ranker.score, sequences, rows, "test", length):
-        found[chosen.cpu().numpy()] = scores.cpu().numpy()
+    for batch_rows, scores in scored(ranker.score, sequences, rows, "test", length):
+        found[batch_rows.cpu().numpy()] = scores.cpu().numpy()
     return found

@@ -22,19 +22,19 @@ from fpt_model.errors import InterruptedTrainingError, ModelError
 from fpt_model.files.checkpoints import State, read_latest, write, write_latest, write_whole
 from fpt_model.files.faults import point
 from fpt_model.files.finished import BEST, EPOCHS, RECORD, problem, read_record, written_record
-from fpt_model.training.trainer import Chosen, Trainer, trainers_of
+from fpt_model.training.trainer import SelectedEpoch, Trainer, trainers_of
 from fpt_model.variants import AnyConfig
 from fpt_model.version import code_version
 
 Event = dict[str, Any]
-Tell = Callable[[Event], None]
-ORDER = "order.json"
+Emit = Callable[[Event], None]
+SPEC = "order.json"
 SEARCH = "search"  # where a training with `refit` keeps the one that chose its epoch
 SAVE_EVERY_SECONDS = 10.0  # on a GPU, validations come faster than files can be written
 
 
 @dataclass(frozen=True)
-class Order:
+class TrainingSpec:
     """What a run directory is for; another order is refused there."""
 
     config: AnyConfig
@@ -58,7 +58,7 @@ def train(
     folders: Mapping[int, Path],
     config: Config,
     device: torch.device,
-    tell: Tell,
+    emit: Emit,
     engine: str = "auto",
 ) -> None:
     """Train seeds to the end, or resume; leaves `best.safetensors`, `epochs.jsonl`, `run.json`.
@@ -71,10 +71,10 @@ def train(
         folders: run directory by seed.
         config: settings.
         device: to train on.
-        tell: gets the events (`start`, `note`, `resumed`, `epoch`, `done`), each with its seed; a
+        emit: gets the events (`start`, `note`, `resumed`, `epoch`, `done`), each with its seed; a
             note is for people.
         engine: `reference`, the encoder itself, on a GPU by captured steps; `cpu`, parts of a
-            batch side by side on a CPU; `multiseed`, all seeds side by side in fused kernels;
+            batch side by side on a CPU; `multiseed`, all seeds side by side in multiseed kernels;
             `jagged`, one seed after the other in kernels without padding; `auto`, the fastest that
             fits.
 
@@ -83,11 +83,11 @@ def train(
             the loss is not finite.
         InterruptedTrainingError: SIGTERM or SIGINT came; checkpoints were written.
     """
-    train_loaded(load(path).to(device), folders, config, tell, engine)
+    train_loaded(load(path).to(device), folders, config, emit, engine)
 
 
 def train_loaded(
-    sequences: Sequences, folders: Mapping[int, Path], config: Config, tell: Tell, engine: str
+    sequences: Sequences, folders: Mapping[int, Path], config: Config, emit: Emit, engine: str
 ) -> dict[int, Trainer]:
     """`train` with sequences that are loaded already, on the device to train on.
 
@@ -95,66 +95,69 @@ def train_loaded(
         By seed the trainings that were not finished before, finished now.
     """
     if not config.refit:
-        return _trained(sequences, folders, config, tell, engine, {})
-    search(sequences, folders, config, tell, engine)
-    chosen = {seed: _chosen(folder / SEARCH) for seed, folder in folders.items()}
-    return _trained(sequences.with_validation(), folders, config, tell, engine, chosen)
+        return _trained(sequences, folders, config, emit, engine, {})
+    search(sequences, folders, config, emit, engine)
+    selected = {seed: _selected(folder / SEARCH) for seed, folder in folders.items()}
+    return _trained(sequences.with_validation(), folders, config, emit, engine, selected)
 
 
 def search(
-    sequences: Sequences, folders: Mapping[int, Path], config: Config, tell: Tell, engine: str
+    sequences: Sequences, folders: Mapping[int, Path], config: Config, emit: Emit, engine: str
 ) -> dict[int, Trainer]:
     """The part of `train_loaded` with `config.refit` that chooses the epoch; returns likewise."""
 
-    def tell_but_the_end(event: Event) -> None:
+    def emit_all_but_the_end(event: Event) -> None:
         if event["event"] != "done":
-            tell(event)
+            emit(event)
 
     parts = {seed: folder / SEARCH for seed, folder in folders.items()}
-    return _trained(sequences, parts, config, tell_but_the_end, engine, {})
+    return _trained(sequences, parts, config, emit_all_but_the_end, engine, {})
 
 
-def _chosen(folder: Path) -> Chosen:
+def _selected(folder: Path) -> SelectedEpoch:
     record = read_record(folder)
     epochs = (folder / EPOCHS).read_text(encoding="utf-8")
-    return Chosen(record["best_epoch"], record["valid_ndcg_10"], record["train_seconds"], epochs)
+    return SelectedEpoch(
+        record["best_epoch"], record["valid_ndcg_10"], record["train_seconds"], epochs
+    )
 
 
 def _trained(
     sequences: Sequences,
     folders: Mapping[int, Path],
     config: Config,
-    tell: Tell,
+    emit: Emit,
     engine: str,
-    chosen_by_seed: Mapping[int, Chosen],
+    selected_by_seed: Mapping[int, SelectedEpoch],
 ) -> dict[int, Trainer]:
     """`train_loaded` of one training a seed, which validates where nothing is chosen for it."""
     device = sequences.items.device
-    chosen = engine_of(engine, config, device)
-    orders = {
-        seed: Order(config, seed, sequences.values, sequences.snapshot_id) for seed in folders
+    engine_name = engine_of(engine, config, device)
+    specs = {
+        seed: TrainingSpec(config, seed, sequences.values, sequences.snapshot_id)
+        for seed in folders
     }
     missing = []
     for seed, folder in folders.items():
-        claim(folder, orders[seed])
+        claim(folder, specs[seed])
         lost = problem(folder)
         if lost:
             missing.append(seed)
             if forget_results(folder):
-                tell({"event": "lost", "what": lost, "seed": seed})
+                emit({"event": "lost", "what": lost, "seed": seed})
         else:
             forget_checkpoints(folder)  # it died after its results, before this
-            tell({"event": "done", "already": True, "seed": seed})
+            emit({"event": "done", "already": True, "seed": seed})
     if not missing:
         return {}
-    trainers = trainers_of(config, missing, sequences, chosen)
+    trainers = trainers_of(config, missing, sequences, engine_name)
     for trainer in trainers:
-        trainer.chosen = chosen_by_seed.get(trainer.seed)
-    runs = [Run(folders[one.seed], one, orders[one.seed], tell) for one in trainers]
+        trainer.selected = selected_by_seed.get(trainer.seed)
+    runs = [Run(folders[one.seed], one, specs[one.seed], emit) for one in trainers]
     for run in runs:
         run.resume()
         start = {"model": config.model, "seed": run.trainer.seed, "device": device_name(device)}
-        tell({"event": "start", "engine": chosen, **start})
+        emit({"event": "start", "engine": engine_name, **start})
     with Signals() as signals:
         _loop(runs, signals)
     return {trainer.seed: trainer for trainer in trainers}
@@ -181,10 +184,10 @@ class Signals:
 class Run:
     """A trainer and its run directory."""
 
-    def __init__(self, folder: Path, trainer: Trainer, order: Order, tell: Tell) -> None:
-        self.folder, self.trainer, self.order = folder, trainer, order
-        self.tell: Tell = lambda event: tell(event | {"seed": trainer.seed})
-        trainer.training.say = lambda text: self.tell({"event": "note", "text": text})
+    def __init__(self, folder: Path, trainer: Trainer, spec: TrainingSpec, emit: Emit) -> None:
+        self.folder, self.trainer, self.spec = folder, trainer, spec
+        self.emit: Emit = lambda event: emit(event | {"seed": trainer.seed})
+        trainer.training.say = lambda text: self.emit({"event": "note", "text": text})
         self.started = ""
         self.saved = time.monotonic()
 
@@ -193,20 +196,20 @@ class Run:
         self.started = started(self.folder)
         state, problems = read_latest(self.folder)
         if state is not None:
-            _refuse_other(self.folder, state.facts.get("order", {}), self.order)
+            _refuse_other(self.folder, state.facts.get("order", {}), self.spec)
             self.trainer.restore(state)
         epoch = self.trainer.progress.epoch
         for one in problems:
             went_on = f"training goes on after epoch {epoch}" if epoch else "training begins anew"
-            self.tell({"event": "note", "text": f"{one} Passed over: {went_on}."})
+            self.emit({"event": "note", "text": f"{one} Passed over: {went_on}."})
         if state is not None or problems:
-            self.tell({"event": "resumed", "epoch": epoch, "passed_over": problems})
+            self.emit({"event": "resumed", "epoch": epoch, "passed_over": problems})
 
     def save(self) -> None:
         """Write a checkpoint."""
         progress = self.trainer.progress
         state = self.trainer.state()
-        state.facts["order"] = self.order.to_dict()
+        state.facts["order"] = self.spec.to_dict()
         write_latest(self.folder, state, progress.epoch * self.trainer.steps + progress.step)
         self.saved = time.monotonic()
 
@@ -218,7 +221,7 @@ class Run:
         seconds += time.monotonic() - began
         record["seconds"] = seconds
         progress.seconds += seconds
-        self.tell({"event": "epoch", **self._outlook(), **record})
+        self.emit({"event": "epoch", **self._outlook(), **record})
         late = time.monotonic() - self.saved >= SAVE_EVERY_SECONDS
         if progress.epoch % config.validate_every == 0 and late:
             self.save()
@@ -231,20 +234,20 @@ class Run:
         Of a training with `refit`, the search is one half and the rest the other.
         """
         progress, config = self.trainer.progress, self.trainer.config
-        chosen = self.trainer.chosen
-        epochs = chosen.epoch if chosen else config.epochs
-        left = epochs - progress.epoch + (epochs if config.refit and not chosen else 0)
+        selected = self.trainer.selected
+        epochs = selected.epoch if selected else config.epochs
+        remaining = epochs - progress.epoch + (epochs if config.refit and not selected else 0)
         share = progress.epoch / epochs
         if config.refit:
-            share = (share + bool(chosen)) / 2
-        seconds = left * progress.seconds / progress.epoch
+            share = (share + bool(selected)) / 2
+        seconds = remaining * progress.seconds / progress.epoch
         return {"epochs": epochs, "share": share, "eta_seconds": seconds}
 
     def finish(self) -> None:
         """Write the results."""
-        _finish(self.folder, self.trainer, self.order, self.started)
+        _finish(self.folder, self.trainer, self.spec, self.started)
         best = self.trainer.progress
-        self.tell({"event": "done", "best_epoch": best.best_epoch, "valid_ndcg_10": best.best_ndcg})
+        self.emit({"event": "done", "best_epoch": best.best_epoch, "valid_ndcg_10": best.best_ndcg})
 
 
 def _loop(runs: Sequence[Run], signals: Signals) -> None:
@@ -271,20 +274,20 @@ def _save_all(runs: Sequence[Run], seconds: float) -> None:
         run.save()
 
 
-def claim(folder: Path, order: Order) -> None:
+def claim(folder: Path, spec: TrainingSpec) -> None:
     """Make the directory this training's own.
 
     Raises:
         ModelError: it belongs to another one.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / ORDER
+    path = folder / SPEC
     try:
         there = json.loads(path.read_bytes())
     except (FileNotFoundError, ValueError):  # damaged: checkpoints say themselves whose they are
-        there = order.to_dict()
+        there = spec.to_dict()
         write_whole(path, json.dumps(there, indent=1).encode())
-    _refuse_other(folder, there, order)
+    _refuse_other(folder, there, spec)
 
 
 def forget_results(folder: Path) -> bool:
@@ -308,8 +311,8 @@ def started(folder: Path) -> str:
         return now
 
 
-def _refuse_other(folder: Path, there: dict[str, Any], order: Order) -> None:
-    ours = order.to_dict()
+def _refuse_other(folder: Path, there: dict[str, Any], spec: TrainingSpec) -> None:
+    ours = spec.to_dict()
     if there != ours:
         names = [name for name in ours if there.get(name) != ours[name]]
         raise ModelError(
@@ -319,38 +322,38 @@ def _refuse_other(folder: Path, there: dict[str, Any], order: Order) -> None:
         )
 
 
-def _finish(folder: Path, trainer: Trainer, order: Order, started: str) -> None:
+def _finish(folder: Path, trainer: Trainer, spec: TrainingSpec, started: str) -> None:
     """Write what is left of a training, the record last: it says that the rest is whole."""
-    progress, chosen = trainer.progress, trainer.chosen
-    kept = {"order": order.to_dict(), "epoch": progress.best_epoch}
+    progress, selected = trainer.progress, trainer.selected
+    kept = {"order": spec.to_dict(), "epoch": progress.best_epoch}
     sha256 = write(folder / BEST, State(trainer.best, kept))
     lines = "".join(json.dumps(record) + "\n" for record in progress.epochs)
     facts = {
         "device": device_name(trainer.sequences.items.device),
         "started_at": started,
-        "train_seconds": progress.seconds + (chosen.seconds if chosen else 0.0),
+        "train_seconds": progress.seconds + (selected.seconds if selected else 0.0),
         "best_epoch": progress.best_epoch,
         "valid_ndcg_10": progress.best_ndcg,
         "checkpoint_sha256": sha256,
     }
-    write_record(folder, trainer.sequences, order, facts, chosen.epochs if chosen else lines)
+    write_record(folder, trainer.sequences, spec, facts, selected.epochs if selected else lines)
     forget_checkpoints(folder)
 
 
 def write_record(
-    folder: Path, sequences: Sequences, order: Order, facts: Mapping[str, Any], epochs: str
+    folder: Path, sequences: Sequences, spec: TrainingSpec, facts: Mapping[str, Any], epochs: str
 ) -> None:
     """Write the epochs and, last, the record of a training whose weights are written.
 
     Args:
         folder: its own.
         sequences: what it was trained on.
-        order: what it was asked for.
+        spec: what it was asked for.
         facts: what else the record says.
         epochs: lines of JSON.
     """
     write_whole(folder / EPOCHS, epochs.encode())
-    record = order.to_dict() | {
+    record = spec.to_dict() | {
         "sequences_sha256": sequences.sha256,
         "interactions": len(sequences.items),
         "versions": versions(),

@@ -19,11 +19,11 @@ from fpt_model.evaluation.metrics import ndcg, recall
 from fpt_model.evaluation.ranks import PROTOCOLS, Protocol, Ranks, rank
 from fpt_model.evaluation.scorer import scorer
 from fpt_model.files.checkpoints import State
-from fpt_model.model.cold_users import has_strangers
+from fpt_model.model.cold_start_users import has_cold_start_users
 
 
 @dataclass(frozen=True)
-class Chosen:
+class SelectedEpoch:
     """What a training that validates has chosen for one that can't: its data hold the answers.
 
     Attributes:
@@ -47,12 +47,12 @@ class Trainer:
         engine: of that training.
 
     Attributes:
-        chosen: where to stop, without validating; None where validation decides.
+        selected: where to stop, without validating; None where validation decides.
         best: the weights of the epoch that validation put first.
-        averaged: the weights' average over epochs, empty without `Config.ema_decay`.
+        ema_weights: the weights' average over epochs, empty without `Config.ema_decay`.
     """
 
-    chosen: Chosen | None = None
+    selected: SelectedEpoch | None = None
 
     def __init__(self, training: Training, engine: Engine) -> None:
         self.training, self.engine = training, engine
@@ -60,7 +60,7 @@ class Trainer:
         self.sequences, self.model = training.sequences, training.model
         self.progress = training.progress
         self.best: dict[str, Tensor] = {}
-        self.averaged: dict[str, Tensor] = {}
+        self.ema_weights: dict[str, Tensor] = {}
 
     @property
     def steps(self) -> int:
@@ -71,8 +71,8 @@ class Trainer:
     def finished(self) -> bool:
         """Whether all epochs are done, or validation has stopped improving."""
         progress, config = self.progress, self.config
-        if self.chosen:
-            return progress.epoch >= self.chosen.epoch
+        if self.selected:
+            return progress.epoch >= self.selected.epoch
         waited = progress.epoch - progress.best_epoch
         patient = waited < config.patience * config.validate_every
         return progress.epoch >= config.epochs or (progress.best_epoch > 0 and not patient)
@@ -91,7 +91,7 @@ class Trainer:
         loss = float(self.training.loss_sum) / self.steps
         progress.epoch += 1
         progress.step = 0
-        self._average()
+        self._update_ema()
         if not math.isfinite(loss):
             raise ModelError(
                 f"The loss of epoch {progress.epoch} is {loss}",
@@ -99,9 +99,9 @@ class Trainer:
             )
         record: dict[str, Any] = {"epoch": progress.epoch, "train_loss": loss}
         record |= {"valid_recall_10": None, "valid_ndcg_10": None}
-        if self.chosen:
+        if self.selected:
             if self.finished:
-                self._choose(self.chosen.ndcg)
+                self._select(self.selected.ndcg)
         elif progress.epoch % config.validate_every == 0 or progress.epoch == config.epochs:
             record |= self._validate()
         progress.epochs.append(record)
@@ -114,7 +114,7 @@ class Trainer:
         parts = {
             "model": self.engine.weights(),
             "best": self.best,
-            "averaged": self.averaged,
+            "averaged": self.ema_weights,
             "adam": self.engine.moments(),
         }
         tensors = {f"{part}.{name}": x for part, own in parts.items() for name, x in own.items()}
@@ -128,37 +128,39 @@ class Trainer:
             ModelError: it is of another model.
         """
         training, tensors = self.training, state.tensors
-        self.engine.load(_under("model.", tensors), "The checkpoint")
-        self.best = _under("best.", tensors)
-        averaged = _under("averaged.", tensors)
-        self.averaged = {name: value.to(training.rows.device) for name, value in averaged.items()}
+        self.engine.load(_strip_prefix("model.", tensors), "The checkpoint")
+        self.best = _strip_prefix("best.", tensors)
+        ema_weights = _strip_prefix("averaged.", tensors)
+        self.ema_weights = {
+            name: value.to(training.rows.device) for name, value in ema_weights.items()
+        }
         training.groups.copy_(tensors["groups"])
         training.loss_sum.copy_(tensors["loss_sum"])
         vars(self.progress).update(copy.deepcopy(state.facts["progress"]))
         training.over = self.finished
-        self.engine.restore(_under("adam.", tensors))
+        self.engine.restore(_strip_prefix("adam.", tensors))
 
     def _validate(self) -> dict[str, float]:
         ranks = self.ranked("valid", ("uniform_100",)).ranks["uniform_100"]
         found = {"valid_recall_10": recall(ranks, 10), "valid_ndcg_10": ndcg(ranks, 10)}
         if found["valid_ndcg_10"] > self.progress.best_ndcg:
-            self._choose(found["valid_ndcg_10"])
+            self._select(found["valid_ndcg_10"])
         return found
 
-    def _choose(self, valid_ndcg: float) -> None:
+    def _select(self, valid_ndcg: float) -> None:
         """Take the weights of this epoch for the best so far."""
         self.progress.best_ndcg, self.progress.best_epoch = valid_ndcg, self.progress.epoch
-        self.best = _copied(self.averaged or self.engine.weights())
+        self.best = _copied(self.ema_weights or self.engine.weights())
 
-    def _average(self) -> None:
+    def _update_ema(self) -> None:
         """Take the epoch's weights into their average; the first epoch's are its beginning."""
         share = self.config.ema_decay
         if not share:
             return
         weights = self.engine.weights()
-        if not self.averaged:
-            self.averaged = _copied(weights)
-        for name, mean in self.averaged.items():
+        if not self.ema_weights:
+            self.ema_weights = _copied(weights)
+        for name, mean in self.ema_weights.items():
             if mean.is_floating_point():
                 mean.lerp_(weights[name], 1 - share)
 
@@ -168,22 +170,22 @@ class Trainer:
 
     def ranked(self, split: Split, protocols: tuple[Protocol, ...] = PROTOCOLS) -> Ranks:
         """Ranks by the averaged weights where there are such, else those of now; see `rank`."""
-        ranks = self._plainly_ranked if self.strangers else self.engine.rank
-        if not self.averaged:
+        ranks = self._ranked_by_encoder if self.ranks_cold_start_users else self.engine.rank
+        if not self.ema_weights:
             return ranks(split, protocols)
         now = _copied(self.engine.weights())
-        self.engine.load(self.averaged)
+        self.engine.load(self.ema_weights)
         found = ranks(split, protocols)
         self.engine.load(now)
         return found
 
     @cached_property
-    def strangers(self) -> bool:
-        """See `has_strangers`."""
-        return has_strangers(self.config, self.sequences)
+    def ranks_cold_start_users(self) -> bool:
+        """See `has_cold_start_users`."""
+        return has_cold_start_users(self.config, self.sequences)
 
-    def _plainly_ranked(self, split: Split, protocols: tuple[Protocol, ...]) -> Ranks:
-        """By the plain model, which knows of strangers, whatever engine trains."""
+    def _ranked_by_encoder(self, split: Split, protocols: tuple[Protocol, ...]) -> Ranks:
+        """By the encoder, which knows of cold-start users, whatever engine trains."""
         self.model.load_state_dict(self.engine.weights())
         score = scorer(self.model, self.sequences)
         return rank(score, self.sequences, split, self.config.max_length, protocols)
@@ -191,7 +193,7 @@ class Trainer:
     def use_best(self) -> None:
         """Take the chosen weights. It is trained no further."""
         self.engine.load(self.best)
-        self.averaged = {}
+        self.ema_weights = {}
 
 
 def trainers_of(
@@ -224,7 +226,7 @@ def _copied(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: value.clone() for name, value in weights.items()}
 
 
-def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def _strip_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Those of the tensors whose names begin so, without the beginning."""
     return {
         name.removeprefix(prefix): value

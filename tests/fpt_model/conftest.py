@@ -19,7 +19,7 @@ import torch.nn.functional as F
 
 from fpt_model.__main__ import main
 from fpt_model.config import VARIANTS, Config, resolve
-from fpt_model.data.sequences import SCHEMA, Sequences, Windows, load
+from fpt_model.data.sequences import SCHEMA, SequenceBatch, Sequences, load
 from fpt_model.features import FEATURES
 from fpt_model.model.encoder import Encoder
 from fpt_model.model.intervals import interval_rows, scaled_intervals
@@ -257,7 +257,7 @@ def encoder():
 def random_windows():
     """Windows of B users with at least `real` real places, by a seed."""
 
-    def make(seed: int, *, batch: int = 3, length: int = 6, real: int = 1) -> Windows:
+    def make(seed: int, *, batch: int = 3, length: int = 6, real: int = 1) -> SequenceBatch:
         g = torch.Generator().manual_seed(seed)
 
         def draw(high: int, *shape: int, low: int = 0) -> torch.Tensor:
@@ -266,10 +266,10 @@ def random_windows():
         padded = torch.arange(length) < draw(length - real + 1, batch, 1)
         items = draw(21, batch, length, low=1).masked_fill(padded, 0)
         times = draw(400, batch, length).cumsum(1).masked_fill(padded, 0)
-        return Windows(
+        return SequenceBatch(
             items=items,
             times=times,
-            asked=times,
+            query_times=times,
             weeks=draw(53, batch, length, low=1).masked_fill(padded, 0),
             users=draw(6, batch, low=1),
             scales=draw(20, batch, low=1),
@@ -284,12 +284,12 @@ def random_windows():
 def pair_by_pair():
     """Features and weights as the papers write them, a loop over pairs."""
 
-    def attend(model, windows: Windows, b: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def attend(model, windows: SequenceBatch, b: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Of one user's n real places: (n, D), and (blocks, H, n) weights of the last place."""
         config = model.config
         width = config.width // config.heads
         places = [t for t in range(windows.items.shape[1]) if windows.items[b, t]]
-        intervals = scaled_intervals(windows.asked, windows.times, windows.scales)
+        intervals = scaled_intervals(windows.query_times, windows.times, windows.scales)
         rows = interval_rows(intervals, config.time_span, model.edges)[b]
         first_position = config.max_length - windows.items.shape[1]
         parts = [model.items.weight[windows.items[b, places]]]

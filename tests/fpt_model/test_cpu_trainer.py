@@ -1,23 +1,23 @@
-"""The hand-written step against the plain one, and its promises: seeds, threads, resuming."""
+"""The hand-written step against the reference, and its promises: seeds, threads, resuming."""
 
 import pytest
 import torch
 import torch.nn.functional as F
 
 from fpt_model.config import VARIANTS, resolve
-from fpt_model.data.sequences import Windows
+from fpt_model.data.sequences import SequenceBatch
 from fpt_model.engines.choose import engine_of
 from fpt_model.engines.cpu import by_item as by_item_module
 from fpt_model.engines.cpu import training as threaded_module
 from fpt_model.engines.cpu.attention import attention_mask
 from fpt_model.engines.cpu.by_item import by_item
-from fpt_model.engines.cpu.chance import Chance, dropout
+from fpt_model.engines.cpu.forward_backward import ForwardBackward
 from fpt_model.engines.cpu.limits import refuses
 from fpt_model.engines.cpu.loss import bce, softmax
-from fpt_model.engines.cpu.near import Near, NearByItem, near_pairs
 from fpt_model.engines.cpu.pairs import Pairs, products, products_of_each, sums_by_query
-from fpt_model.engines.cpu.passage import Passage
-from fpt_model.engines.cpu.training import divided
+from fpt_model.engines.cpu.rng import Rng, dropout
+from fpt_model.engines.cpu.training import micro_batches
+from fpt_model.engines.cpu.unclipped import UnclippedPairs, UnclippedPairsByItem, unclipped_pairs
 from fpt_model.engines.cpu.weights import weights_of
 from fpt_model.errors import ModelError
 from fpt_model.model.intervals import interval_rows, scaled_intervals
@@ -37,11 +37,11 @@ def test_the_latest_position_alone_has_the_features_it_has_among_all(
     weights = weights_of(model, training=False).detached()
     windows = random_windows(4, batch=7)
     with torch.no_grad():
-        every = Passage(model, weights, windows, None).forward()
-        latest = Passage(model, weights, windows, None).latest()
+        every = ForwardBackward(model, weights, windows, None).forward()
+        latest = ForwardBackward(model, weights, windows, None).latest()
         known = by_item(model.config, weights)
         assert (known is not None) == (slug in ("tisasrec", "tisasrec_plus"))
-        again = Passage(model, weights, windows, None).latest(known)
+        again = ForwardBackward(model, weights, windows, None).latest(known)
     torch.testing.assert_close(latest, every.view(7, 6, -1)[:, -1])
     torch.testing.assert_close(again, latest)
 
@@ -65,15 +65,15 @@ def test_full_windows_have_the_mask_that_others_have(heads):
 
 def test_chance_keeps_the_share_asked_for_by_its_key():
     like = torch.empty(300, 700)
-    kept = Chance(0.2, 1, 2, 3).keep_mask(like)
+    kept = Rng(0.2, 1, 2, 3).keep_mask(like)
     assert set(kept.unique().tolist()) == {0.0, 1.0}
     # five standard deviations of a share
     assert kept.mean().item() == pytest.approx(0.8, abs=5 * (0.16 / like.numel()) ** 0.5)
-    assert kept.equal(Chance(0.2, 1, 2, 3).keep_mask(like))
+    assert kept.equal(Rng(0.2, 1, 2, 3).keep_mask(like))
     for key in ((1, 2, 4), (2, 1, 3), (1, 2)):
-        agree = (kept == Chance(0.2, *key).keep_mask(like)).float().mean().item()
+        agree = (kept == Rng(0.2, *key).keep_mask(like)).float().mean().item()
         assert agree == pytest.approx(0.8**2 + 0.2**2, abs=0.01)
-    drawn = Chance(0.0, 5).uniform((200, 500))
+    drawn = Rng(0.0, 5).uniform((200, 500))
     assert 0 <= drawn.min() < 0.001
     assert 0.999 < drawn.max() < 1
 
@@ -91,8 +91,8 @@ def test_dropout_of_tables_keeps_the_share_asked_for_and_the_mean():
         )
         expected = torch.full_like(out[kept], 3 / (1 - rate))
         torch.testing.assert_close(out[kept], expected, rtol=2e-4, atol=0)
-        (slopes,) = torch.autograd.grad(out.sum(), x)
-        torch.testing.assert_close(slopes * x, out)
+        (grads,) = torch.autograd.grad(out.sum(), x)
+        torch.testing.assert_close(grads * x, out)
 
 
 def test_products_and_sums_of_pairs_are_those_of_copied_rows():
@@ -115,13 +115,13 @@ def test_every_site_has_dropout_of_its_own(encoder, small_config, random_windows
     model = encoder(small_config("tisasrec", dropout=0.5))
     weights = weights_of(model, training=True).detached()
     windows = random_windows(2, batch=40, real=6)
-    passage = Passage(model, weights, windows, Chance(0.5, 3))
+    forward_backward = ForwardBackward(model, weights, windows, Rng(0.5, 3))
     with torch.no_grad():
-        passage.forward()
-    sites = [passage.dropout]
-    for block in passage.blocks:
+        forward_backward.forward()
+    sites = [forward_backward.dropout]
+    for block in forward_backward.blocks:
         sites += [block.attention.dropout, block.inner_dropout, block.outer_dropout]
-    masks = [site.kept.flatten()[:1000] for site in sites]
+    masks = [site.keep_mask.flatten()[:1000] for site in sites]
     assert all(0.4 < mask.mean().item() < 0.6 for mask in masks)
     for number, mask in enumerate(masks):
         for other in masks[:number]:
@@ -129,7 +129,7 @@ def test_every_site_has_dropout_of_its_own(encoder, small_config, random_windows
 
 
 @pytest.mark.parametrize("kind", ["bce", "softmax", "softmax among the unseen"])
-def test_losses_and_their_slopes_are_the_plain_ones(kind, encoder, small_config):
+def test_losses_and_their_gradients_are_the_reference(kind, encoder, small_config):
     model = encoder(small_config("sas_fpt"))
     g = torch.Generator().manual_seed(4)
     features = torch.randn(3, 6, model.config.width, generator=g, dtype=torch.float64)
@@ -142,18 +142,18 @@ def test_losses_and_their_slopes_are_the_plain_ones(kind, encoder, small_config)
         expected = bce_loss(model, features, targets, negatives)
         found = bce(*flat, negatives.flatten(), count)
     else:
-        met = torch.rand(3, 6, 21, generator=g) < 0.4 if "unseen" in kind else None
-        expected = softmax_loss(model, features, targets, met)
-        found = softmax(*flat, count, None if met is None else met.flatten(0, 1))
-    of_features, of_items = torch.autograd.grad(expected, (features, items))
+        seen = torch.rand(3, 6, 21, generator=g) < 0.4 if "unseen" in kind else None
+        expected = softmax_loss(model, features, targets, seen)
+        found = softmax(*flat, count, None if seen is None else seen.flatten(0, 1))
+    d_features, d_items = torch.autograd.grad(expected, (features, items))
     torch.testing.assert_close(found[0], expected.detach())
-    torch.testing.assert_close(found[1].view_as(features), of_features)
-    torch.testing.assert_close(found[2][1:], of_items[1:])
+    torch.testing.assert_close(found[1].view_as(features), d_features)
+    torch.testing.assert_close(found[2][1:], d_items[1:])
 
 
 def naive_pairs(windows, padded, time_span, edges, heads, latest):
-    """Queries, rows and places of the near pairs, one after the other."""
-    intervals = scaled_intervals(windows.asked, windows.times, windows.scales)
+    """Queries, rows and places of the unclipped pairs, one after the other."""
+    intervals = scaled_intervals(windows.query_times, windows.times, windows.scales)
     rows = interval_rows(intervals, time_span, edges)  # (B, T, T)
     batch, length = windows.times.shape
     last, found = time_span + len(edges), []
@@ -172,22 +172,22 @@ def naive_pairs(windows, padded, time_span, edges, heads, latest):
 @pytest.mark.parametrize("latest", [1, 7])
 @pytest.mark.parametrize("edges", [[], [8, 11]])
 @pytest.mark.parametrize("heads", [1, 3])
-def test_groups_of_near_pairs_sum_what_the_pairs_do(heads, edges, latest, pause):
+def test_groups_of_unclipped_pairs_sum_what_the_pairs_do(heads, edges, latest, pause):
     g = torch.Generator().manual_seed(heads)
     moments = torch.randint(0, 6, (4, 8), generator=g).cumsum(1)  # many share a row
     times, asked = moments[:, :-1], moments[:, 1:] if latest > 1 else moments[:, :-1]
     padded, scales = torch.tensor([0, 3, 6, 1]), torch.tensor([2, 2, 1, 3])
     late = torch.tensor([0, 0, 1, 1])[:, None] * pause  # of the latest users
     asked = (asked + late).where(torch.arange(7) >= padded[:, None], times)
-    windows = Windows(times, times, times, times, scales, scales, asked, scales)
+    windows = SequenceBatch(times, times, times, times, scales, scales, asked, scales)
     known = 5, torch.tensor(edges, dtype=torch.int64), heads, latest
     queries, rows, places = naive_pairs(windows, padded, *known)
-    found = near_pairs(windows, padded, *known)
-    near = Near(*found)
-    assert pause or len(near.groups.rows) < len(rows)
-    assert near.places.equal(places)
-    assert near.groups.rows.index_select(0, near.group).equal(rows.int())
-    assert near.groups.queries.index_select(0, near.group).equal(queries.int())
+    found = unclipped_pairs(windows, padded, *known)
+    unclipped = UnclippedPairs(*found)
+    assert pause or len(unclipped.groups.rows) < len(rows)
+    assert unclipped.offsets.equal(places)
+    assert unclipped.groups.rows.index_select(0, unclipped.group).equal(rows.int())
+    assert unclipped.groups.queries.index_select(0, unclipped.group).equal(queries.int())
     x = torch.randn(4 * heads * latest, 3, generator=g, dtype=torch.float64)
     table = torch.randn(heads * (5 + len(edges)), 3, generator=g, dtype=torch.float64)
     scores = torch.randn(4 * heads, latest, 7, generator=g, dtype=torch.float64)
@@ -195,14 +195,14 @@ def test_groups_of_near_pairs_sum_what_the_pairs_do(heads, edges, latest, pause)
     expected = scores.flatten().index_add(0, places, (x[queries] * table[rows]).sum(1))
     by_query = torch.zeros_like(x).index_add(0, queries, weights[:, None] * table[rows])
     by_row = torch.zeros_like(table).index_add(0, rows, weights[:, None] * x[queries])
-    grouped = near.by_group(scores)
-    torch.testing.assert_close(near.sums_by_query(grouped, table), by_query)
-    torch.testing.assert_close(near.sums_by_row(grouped, x), by_row)
+    grouped = unclipped.by_group(scores)
+    torch.testing.assert_close(unclipped.sums_by_query(grouped, table), by_query)
+    torch.testing.assert_close(unclipped.sums_by_row(grouped, x), by_row)
     before = scores.clone()
-    near.add_products(scores, x, table)
+    unclipped.add_products(scores, x, table)
     torch.testing.assert_close(scores.flatten(), expected)
     items = torch.arange(len(x), dtype=torch.int32).flip(0)  # each query's, and its products
-    by_item = NearByItem(*found, items, x.flip(0) @ table.T)
+    by_item = UnclippedPairsByItem(*found, items, x.flip(0) @ table.T)
     torch.testing.assert_close(by_item.sums_by_query(by_item.by_group(before), table), by_query)
     by_item.add_products(before)
     torch.testing.assert_close(before.flatten(), expected)
@@ -216,10 +216,10 @@ def test_intervals_are_exact_whatever_their_units():
     gaps = (gaps + torch.randint(-1, 2, (6, 49), generator=g)).clamp(min=0)
     times = F.pad(gaps.cumsum(1), (1, 0))
     none = torch.zeros(6, dtype=torch.int64)
-    windows = Windows(times, times, times, times, none, scales, times, none)
+    windows = SequenceBatch(times, times, times, times, none, scales, times, none)
     known = 256, none[:0], 1, 50
     _, rows, expected = naive_pairs(windows, none, *known)
-    found, places = near_pairs(windows, none, *known)
+    found, places = unclipped_pairs(windows, none, *known)
     assert len(places) > 6 * 50
     assert places.equal(expected)
     assert found.rows.equal(rows.int())
@@ -252,9 +252,9 @@ def same(one, other) -> bool:
 
 
 def test_the_number_of_threads_changes_no_bit(slug, training_of):
-    alone, beside = training_of(slug), training_of(slug)
-    beside.engine.threads = 3
-    assert same(finish(alone), finish(beside))
+    alone, into = training_of(slug), training_of(slug)
+    into.engine.threads = 3
+    assert same(finish(alone), finish(into))
 
 
 def test_seeds_differ(slug, training_of):
@@ -267,7 +267,7 @@ def test_parts_are_of_like_length_and_have_everybody_once(random_windows, small_
     targets = windows.items + 1
     config = small_config("sasrec", max_length=100)  # so that parts are as small as can be
     owners = windows.users + 100
-    parts = divided(windows, targets, owners, config)
+    parts = micro_batches(windows, targets, owners, config)
     assert [part.number for part in parts] == list(range(len(parts)))
     assert len(parts) > 3
     lengths = [part.windows.items.shape[1] for part in parts]

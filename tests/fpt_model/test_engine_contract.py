@@ -23,15 +23,15 @@ if not torch.cuda.is_available():
 from fpt_model.config import ENGINES as ASKED_FOR
 from fpt_model.config import Config
 from fpt_model.data.negatives import NegativeSampler
-from fpt_model.data.seen import met_before
-from fpt_model.data.sequences import Sequences, Windows
-from fpt_model.data.training_windows import examples, random_ends
+from fpt_model.data.seen import seen_before
+from fpt_model.data.sequences import SequenceBatch, Sequences
+from fpt_model.data.training_windows import random_ends, training_windows
 from fpt_model.engines import contract, module
 from fpt_model.engines.choose import ENGINES, engine_of
 from fpt_model.engines.contract import Engine
 from fpt_model.engines.cpu import training as cpu_training
 from fpt_model.engines.cpu import weights as cpu_weights
-from fpt_model.engines.cpu.chance import scale_of
+from fpt_model.engines.cpu.rng import dropout_scale
 from fpt_model.errors import ModelError
 from fpt_model.evaluation import ranks
 from fpt_model.evaluation.ranks import PROTOCOLS, rank
@@ -48,8 +48,8 @@ if find_spec("triton"):
     from fpt_model.engines.gpu.layout import aligned
     from fpt_model.engines.jagged import shapes
     from fpt_model.engines.jagged import state as jagged
-    from fpt_model.engines.multiseed import scratch
     from fpt_model.engines.multiseed import state as multiseed
+    from fpt_model.engines.multiseed import workspace
 
 ON_GPU = torch.cuda.is_available()
 DEVICES = {name: torch.device("cuda" if ON_GPU else "cpu") for name in ENGINES}
@@ -150,11 +150,11 @@ def everything(name: str) -> Config:
     return usual(name, **EVERYTHING | FIXED.get(name, {}))
 
 
-def profile(examples: int) -> Callable:
+def profile(training_windows: int) -> Callable:
     """Always the same examples."""
     checks = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]
     return settings(
-        max_examples=examples, deadline=None, derandomize=True, suppress_health_check=checks
+        max_examples=training_windows, deadline=None, derandomize=True, suppress_health_check=checks
     )
 
 
@@ -220,7 +220,7 @@ class Noted:
             self.encoder_passes += 1
             known = sum(len(one.rows) for one in self.passes)
             masks: dict[str, Tensor] = {}
-            drop = dropout or model._by_chance
+            drop = dropout or model._random_dropout
 
             def note(x, site):
                 masks[site] = drop(torch.ones_like(x), site)
@@ -249,7 +249,7 @@ class Noted:
         training = self.engine.training
         return self.own_ends[0] if self.own_ends else training.last[users]
 
-    def of(self, _: int, inputs: Windows, targets: Tensor) -> Drawn:
+    def of(self, _: int, inputs: SequenceBatch, targets: Tensor) -> Drawn:
         """A step's; each user is in one pass, and draws what is new to them, nobody else."""
         rows = torch.cat([one.rows for one in self.passes])
         assert sorted(rows.tolist()) == list(range(len(inputs.users)))
@@ -265,7 +265,11 @@ class NotedOnCpu(Noted):
 
     def _note(self, patch: pytest.MonkeyPatch) -> None:
         super()._note(patch)
-        divided, passage, drop = cpu_training.divided, cpu_training.Passage, cpu_weights.dropout
+        divided, passage, drop = (
+            cpu_training.micro_batches,
+            cpu_training.ForwardBackward,
+            cpu_weights.dropout,
+        )
         self.parts: list[Tensor] = []
         self.own: list[Any] = []
         self.tables: list[Tensor] = []
@@ -284,8 +288,8 @@ class NotedOnCpu(Noted):
             self.tables.append(drop(torch.ones_like(x), rate))
             return x * self.tables[-1]
 
-        patch.setattr(cpu_training, "divided", note_parts)
-        patch.setattr(cpu_training, "Passage", NotedPassage)
+        patch.setattr(cpu_training, "micro_batches", note_parts)
+        patch.setattr(cpu_training, "ForwardBackward", NotedPassage)
         patch.setattr(cpu_weights, "dropout", note_tables)
 
     def begin(self) -> None:
@@ -293,7 +297,7 @@ class NotedOnCpu(Noted):
         for noted in (self.parts, self.own, self.tables):
             noted.clear()
 
-    def of(self, step: int, inputs: Windows, targets: Tensor) -> Drawn:
+    def of(self, step: int, inputs: SequenceBatch, targets: Tensor) -> Drawn:
         for rows, own in zip(self.parts, self.own, strict=True):
             windows = own.windows
             drop = self._dropout(own)
@@ -301,7 +305,7 @@ class NotedOnCpu(Noted):
         return super().of(step, inputs, targets)
 
     def _dropout(self, own: Any) -> Callable[[Tensor, str], Tensor]:
-        scale = scale_of(own.config.dropout)
+        scale = dropout_scale(own.config.dropout)
 
         def by_site(x: Tensor, site: str) -> Tensor:
             block, _, part = site.removeprefix("blocks.").partition(".")
@@ -310,7 +314,7 @@ class NotedOnCpu(Noted):
             if not own.config.dropout:
                 return x
             layer = AT_SITES[part](own.blocks[int(block)]) if part else own.dropout
-            return x * layer.kept.view(x.shape).to(x) * scale
+            return x * layer.keep_mask.view(x.shape).to(x) * scale
 
         return by_site
 
@@ -347,12 +351,12 @@ class Counted:
 
     def ends(self, users: Tensor) -> Tensor:
         """See `Noted`."""
-        last, chance = self.training.last, self.training.windows_chance()
+        last, chance = self.training.last, self.training.window_draws()
         if self.config.windows == "latest":
             return last[users]
         return random_ends(last, self.config.max_length, chance.to(last.device))[users]
 
-    def of(self, step: int, inputs: Windows, targets: Tensor) -> Drawn:
+    def of(self, step: int, inputs: SequenceBatch, targets: Tensor) -> Drawn:
         """See `Noted`."""
         self.step = step
         self.words = rng.torch_step_key(self.key, step)
@@ -384,7 +388,7 @@ class Counted:
 class CountedTokens(Counted):
     """Of tokens without padding."""
 
-    def of(self, step: int, inputs: Windows, targets: Tensor) -> Drawn:
+    def of(self, step: int, inputs: SequenceBatch, targets: Tensor) -> Drawn:
         self.bits = rng.torch_fast_bits
         real = inputs.items > 0
         self.token = (real.flatten().cumsum(0) - 1).view(real.shape).clamp(min=0).cpu()
@@ -396,10 +400,10 @@ class CountedTokens(Counted):
 
     def _negatives(self, targets: Tensor) -> Tensor:
         drawn, real = torch.zeros_like(targets), targets > 0
-        drawn[real] = self.kernels.buffers.negatives.flatten()[: int(real.sum())].long()
+        drawn[real] = self.kernels.workspace.negatives.flatten()[: int(real.sum())].long()
         return drawn
 
-    def _dropout(self, _: Windows) -> Callable[[Tensor, str], Tensor]:
+    def _dropout(self, _: SequenceBatch) -> Callable[[Tensor, str], Tensor]:
         columns = self.kernels.weights.columns
 
         def by_site(x: Tensor, site: str) -> Tensor:
@@ -408,7 +412,7 @@ class CountedTokens(Counted):
             block, _, part = site.removeprefix("blocks.").partition(".")
             if site == "inputs":
                 return x * self._kept(rng.EMBEDDING.value, tokens).to(x)
-            at = rng.LAYER.value + rng.LAYER_SITES.value * int(block)
+            at = rng.LAYER.value + rng.LAYER_STREAMS.value * int(block)
             if part in TABLES:
                 rows = torch.arange(len(x))[:, None] * columns
                 return x * self._kept(at + TABLES.index(part), rows + column).to(x)
@@ -422,14 +426,14 @@ class CountedTokens(Counted):
     def _pairs(self) -> Tensor:
         """(B, H, T, T)."""
         heads = torch.arange(self.config.heads)[:, None, None]
-        query = heads * self.kernels.buffers.n_tokens + self.token[:, None, :, None]
+        query = heads * self.kernels.workspace.n_tokens + self.token[:, None, :, None]
         return query * aligned(self.config.max_length) + self.place[:, None, None, :]
 
 
 class CountedTiles(Counted):
     """Of windows at the end of tiles, in a row of seeds."""
 
-    def of(self, step: int, inputs: Windows, targets: Tensor) -> Drawn:
+    def of(self, step: int, inputs: SequenceBatch, targets: Tensor) -> Drawn:
         self.bits, self.layout = rng.torch_bits, self.kernels.layout
         return super().of(step, inputs, targets)
 
@@ -440,11 +444,11 @@ class CountedTiles(Counted):
         return place[:, -ids.shape[1] :]
 
     def _negatives(self, targets: Tensor) -> Tensor:
-        drawn = self.kernels.scratch.drawn[self.step % self.training.steps % 2].negatives
+        drawn = self.kernels.workspace.drawn[self.step % self.training.steps % 2].negatives
         own = drawn.view(self.kernels.seeds, self.config.batch_size, -1)[self.engine.number]
         return own[: len(targets), -targets.shape[1] :].long()
 
-    def _dropout(self, _: Windows) -> Callable[[Tensor, str], Tensor]:
+    def _dropout(self, _: SequenceBatch) -> Callable[[Tensor, str], Tensor]:
         masks, layout = self._masks(), self.layout
 
         def by_site(x: Tensor, site: str) -> Tensor:
@@ -454,7 +458,7 @@ class CountedTiles(Counted):
                 mask = masks[n][: len(x), -x.shape[-2] :]
                 mask = mask[..., -x.shape[-1] :] if x.dim() == 4 else mask[..., : x.shape[-1]]
                 return x * mask.reshape(x.shape).to(x)
-            at = rng.LAYER.value + rng.LAYER_SITES.value * int(block) + TABLES.index(part)
+            at = rng.LAYER.value + rng.LAYER_STREAMS.value * int(block) + TABLES.index(part)
             rows = layout.rows if part.endswith("intervals") else layout.length
             kept = self._kept(at, torch.arange(rows * layout.width).view(rows, -1)).to(x)
             cut = kept[: len(x)] if part.endswith("intervals") else kept[-len(x) :]
@@ -465,7 +469,7 @@ class CountedTiles(Counted):
     def _masks(self) -> list[Tensor]:
         """Of the input, then of each layer's weights, hidden layer and output: (B, T, ·) each."""
         length, width, rate = self.layout.length, self.layout.width, self.config.dropout
-        size = self.kernels.scratch.mask_size
+        size = self.kernels.workspace.mask_size
         place = torch.arange(self.config.batch_size * size // 2).view(-1, size // 2)
         drawn = rng.torch_bits(self.words, rng.DROPOUT.value, place)
         kept = torch.cat([drawn & 0xFFFF, drawn >> 16], 1) >= rate * 65536
@@ -488,7 +492,7 @@ def exact(monkeypatch):
         monkeypatch.setattr(shapes, "KEYS", 16)
         monkeypatch.setattr(jagged, "ROUNDED", 128)
         monkeypatch.setattr(jagged, "SPLITS", 2)
-        monkeypatch.setattr(scratch, "OPERANDS", torch.float32)
+        monkeypatch.setattr(workspace, "OPERANDS", torch.float32)
         monkeypatch.setattr(multiseed, "SPLITS", 2)
 
 
@@ -518,10 +522,10 @@ class Shadow:
 
     def __init__(self, trainer: Trainer, sequences: Sequences) -> None:
         self.trainer, config = trainer, trainer.config
-        self.sequences = sequences.seen_at(config.time_reference)
+        self.sequences = sequences.with_time_reference(config.time_reference)
         edges = overflow_edges(self.sequences, config).cpu()
         sizes = sequences.n_items, sequences.n_users
-        model = Encoder(config, *sizes, edges, sequences.of_items)
+        model = Encoder(config, *sizes, edges, sequences.item_features)
         self.model = model.to(sequences.items.device).double().train()
         betas = config.beta1, config.beta2
         self.adam = torch.optim.Adam(model.parameters(), lr=config.learning_rate, betas=betas)
@@ -534,7 +538,7 @@ class Shadow:
     def users(self, step: int) -> Tensor:
         """(B,) of a step of the epoch, in its order."""
         size, training = self.trainer.config.batch_size, self.trainer.training
-        order = training.order_of(training.progress.epoch)
+        order = training.epoch_permutation(training.progress.epoch)
         return order[step * size : (step + 1) * size].to(training.rows.device)
 
     def step(self, step: int, source: Any, before: int) -> Tensor:
@@ -542,12 +546,12 @@ class Shadow:
         config, training = self.trainer.config, self.trainer.training
         users = self.users(step)
         rows, ends = training.rows[users], source.ends(users)
-        inputs, targets = examples(self.sequences, rows, ends, config.max_length)
+        inputs, targets = training_windows(self.sequences, rows, ends, config.max_length)
         drawn = source.of(before, inputs, targets)
         features = torch.zeros(*targets.shape, config.width, dtype=torch.float64)
         for one in drawn.passes:
             length = one.items.shape[1]
-            windows = inputs.rows(one.rows).latest(length)
+            windows = inputs.select(one.rows).latest(length)
             self._refuse_odd_ids(one, windows)
             windows = replace(windows, items=one.items, users=one.users)
             found = FORWARD(self.model, windows, dropout=one.dropout)
@@ -558,7 +562,7 @@ class Shadow:
         self.adam.step()
         return loss.detach()
 
-    def _refuse_odd_ids(self, one: Pass, windows: Windows) -> None:
+    def _refuse_odd_ids(self, one: Pass, windows: SequenceBatch) -> None:
         """Ids are replaced by others that there are, where they may be."""
         config = self.trainer.config
         for rate, ids, own, n in (
@@ -569,15 +573,17 @@ class Shadow:
             assert ids.max() <= n
             assert rate or ids.equal(own)
 
-    def _loss(self, features: Tensor, inputs: Windows, targets: Tensor, drawn: Drawn) -> Tensor:
+    def _loss(
+        self, features: Tensor, inputs: SequenceBatch, targets: Tensor, drawn: Drawn
+    ) -> Tensor:
         config = self.trainer.config
-        seen = met_before(self.sequences, inputs.users, inputs.next_places)
+        seen = seen_before(self.sequences, inputs.users, inputs.next_positions)
         if config.loss == "softmax":
-            left_out = seen if config.exclude_seen else None
-            return softmax_loss(self.model, features, targets, left_out)
+            excluded = seen if config.exclude_seen else None
+            return softmax_loss(self.model, features, targets, excluded)
         negatives, real = drawn.negatives, targets > 0
         last = self.sequences.n_train[inputs.users - 1]
-        trained = met_before(self.sequences, inputs.users, last[:, None].expand_as(targets))
+        trained = seen_before(self.sequences, inputs.users, last[:, None].expand_as(targets))
         new = ~trained.gather(2, negatives[..., None])[..., 0]
         assert (new & (negatives > 0))[real].all(), "a negative is not new to its user"
         return bce_loss(self.model, features, targets, negatives)
@@ -684,7 +690,7 @@ def test_a_step_is_the_encoders(name, sequences):
 def check_ranks(name: str, config: Config, sequences: Sequences) -> None:
     """An engine ranks as the encoder does, by the weights that it was given."""
     (trainer,) = trainers(name, config, sequences)
-    sequences = sequences.to(DEVICES[name]).seen_at(config.time_reference)
+    sequences = sequences.to(DEVICES[name]).with_time_reference(config.time_reference)
     shadow = Shadow(trainer, sequences)
     shadow.take(trainer.weights())
     with pytest.MonkeyPatch.context() as patch:
@@ -831,11 +837,13 @@ def test_it_would_find_a_training_that_looks_back_from_another_moment(name, sequ
     """Once engines of kernels looked back from the latest interaction, whatever was asked for."""
     config = usual(name, time_reference="query")
     check_gradients(name, config, sequences)
-    make, seen_at = trainers, Sequences.seen_at
+    make, with_time_reference = trainers, Sequences.with_time_reference
 
     def with_another_moment(*words, **named):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Sequences, "seen_at", lambda self, _: seen_at(self, "last"))
+            patch.setattr(
+                Sequences, "with_time_reference", lambda self, _: with_time_reference(self, "last")
+            )
             return make(*words, **named)
 
     monkeypatch.setitem(globals(), "trainers", with_another_moment)
@@ -847,13 +855,13 @@ def test_it_would_find_negatives_of_a_user_who_only_lends_a_vector(sequences, mo
     """Once the CPU drew them for whoever was the user of a window after replacement."""
     config = usual("cpu", sse_user=0.6)
     check_gradients("cpu", config, sequences)
-    divided = cpu_training.divided
+    divided = cpu_training.micro_batches
 
     def by_lender(windows, targets, owners, config):
         lent = windows.users if owners.max() == sequences.n_users else owners
         return divided(windows, targets, lent, config)
 
-    monkeypatch.setattr(cpu_training, "divided", by_lender)
+    monkeypatch.setattr(cpu_training, "micro_batches", by_lender)
     with pytest.raises(AssertionError, match="negatives are another user's"):
         check_gradients("cpu", config, sequences)
 

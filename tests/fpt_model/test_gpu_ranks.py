@@ -12,7 +12,7 @@ pytest.importorskip("triton", reason="Triton has no build for this platform")
 
 from fpt_model.data.sequences import load
 from fpt_model.engines.gpu import ranks
-from fpt_model.engines.gpu.ranks import Rivals, compare
+from fpt_model.engines.gpu.ranks import Candidates, compare
 from fpt_model.errors import ModelError
 from fpt_model.evaluation import ranks as evaluate
 
@@ -35,14 +35,17 @@ def random_scores(n: int, values: int) -> torch.Tensor:
 
 @pytest.mark.parametrize("split", ["valid", "test"])
 @pytest.mark.parametrize(("values", "at_once"), [(1, 16), (3, 64), (1000, 16)])
-def test_ranks_are_those_of_the_plain_comparison(sequences, split, values, at_once, monkeypatch):
+def test_ranks_are_those_of_the_reference(sequences, split, values, at_once, monkeypatch):
     monkeypatch.setattr(ranks, "AT_ONCE", at_once)  # rows in several parts, or in one
     rows = evaluate.evaluated(sequences)
     scores = random_scores(len(rows), values)
     plain = evaluate.compare([(rows, scores)], sequences, split)
     parts = zip(rows.split(7), scores.split(7), strict=True)
     found = evaluate.joined(
-        [compare(Rivals(sequences, some, split), own, evaluate.PROTOCOLS) for some, own in parts]
+        [
+            compare(Candidates(sequences, some, split), own, evaluate.PROTOCOLS)
+            for some, own in parts
+        ]
     )
     assert torch.equal(found.users, plain.users)
     for protocol in evaluate.PROTOCOLS:
@@ -53,8 +56,8 @@ def test_ranks_are_those_of_the_plain_comparison(sequences, split, values, at_on
 
 def test_only_the_protocols_asked_for_are_there(sequences):
     rows = evaluate.evaluated(sequences)
-    rivals = Rivals(sequences, rows, "valid")
-    found = compare(rivals, random_scores(len(rows), 9), ("uniform_100",))
+    candidates = Candidates(sequences, rows, "valid")
+    found = compare(candidates, random_scores(len(rows), 9), ("uniform_100",))
     assert set(found.ranks) == set(found.n_candidates) == {"uniform_100"}
 
 
@@ -65,4 +68,4 @@ def test_a_score_that_is_no_number_is_refused(sequences, bad, place):
     scores = random_scores(len(rows), 9)
     scores[place] = bad
     with pytest.raises(ModelError, match="A score is not a number"):
-        compare(Rivals(sequences, rows, "test"), scores, evaluate.PROTOCOLS)
+        compare(Candidates(sequences, rows, "test"), scores, evaluate.PROTOCOLS)

@@ -14,14 +14,14 @@ if not torch.cuda.is_available():
 pytest.importorskip("triton", reason="Triton has no build for this platform")
 
 from fpt_model.config import resolve
-from fpt_model.data.seen import met_before
-from fpt_model.data.sequences import Windows, load
-from fpt_model.data.training_windows import examples
+from fpt_model.data.seen import seen_before
+from fpt_model.data.sequences import SequenceBatch, load
+from fpt_model.data.training_windows import training_windows
 from fpt_model.engines.gpu import rng
 from fpt_model.engines.gpu.layout import aligned
 from fpt_model.engines.jagged import engine, shapes, state
 from fpt_model.engines.jagged.plan import Histories
-from fpt_model.engines.jagged.sums import group_slopes
+from fpt_model.engines.jagged.weight_grads import group_loss_grad
 from fpt_model.features import FEATURES
 from fpt_model.model.encoder import Encoder
 from fpt_model.model.intervals import overflow_edges
@@ -66,11 +66,11 @@ class Step:
         paper = resolve(slug, "paper")
         widths = {name: width for name, width in WIDTHS.items() if getattr(paper, name)}
         self.config = resolve(slug, "paper", SIZES | widths | settings)
-        self.sequences = load(path).to(DEVICE).seen_at(self.config.time_reference)
+        self.sequences = load(path).to(DEVICE).with_time_reference(self.config.time_reference)
         torch.manual_seed(1)
         edges = overflow_edges(self.sequences, self.config).cpu()
         n_items, n_users = self.sequences.n_items, self.sequences.n_users
-        known = n_items, n_users, edges, self.sequences.of_items
+        known = n_items, n_users, edges, self.sequences.item_features
         model = Encoder(self.config, *known).to(DEVICE)
         with torch.no_grad():
             for name, parameter in model.named_parameters():
@@ -90,28 +90,30 @@ class Step:
         plan = Histories(self.sequences).plan(rows.cpu(), ends.cpu(), length, batch)
         self.engine.start_epoch(plan, 1, BEFORE)
         chosen = slice(batch, 2 * batch)
-        self.inputs, self.targets = examples(self.sequences, rows[chosen], ends[chosen], length)
-        self.tokens = state.rounded(plan.tokens[1])
+        self.inputs, self.targets = training_windows(
+            self.sequences, rows[chosen], ends[chosen], length
+        )
+        self.tokens = state.round_up_tokens(plan.tokens[1])
 
     @property
     def at(self):
-        return self.engine.buffers
+        return self.engine.workspace
 
-    def slopes(self) -> dict[str, torch.Tensor]:
+    def grads(self) -> dict[str, torch.Tensor]:
         """The gradients by name; the engine is left as clean as it was."""
         own, weights = self.engine, self.engine.weights
-        own.clock.copy_(torch.tensor([BEFORE, 1]))
+        own.step_counter.copy_(torch.tensor([BEFORE, 1]))
         self.count = own.differentiate(self.tokens)
         flat = weights.grads.double()
-        flat[: weights.scattered] = own.scattered.double() / 2**32
-        own.scattered.zero_()
+        flat[: weights.embedding_size] = own.embedding_grads.double() / 2**32
+        own.embedding_grads.zero_()
         if self.config.loss == "softmax":
             parts = self.at.item_parts.double().sum(0)
             flat[: parts.numel()] += parts.flatten()
         products = own.product_parts.double().sum(0)[: len(flat) - weights.o_products]
         flat[weights.o_products :] = products
         flat /= int((self.targets > 0).sum())
-        return {name: place.view(flat).clone() for name, place in weights.places.items()}
+        return {name: place.view(flat).clone() for name, place in weights.slots.items()}
 
 
 TABLES = ("key_intervals", "value_intervals", "key_positions", "value_positions")
@@ -130,22 +132,22 @@ class Drawn:
         self.token = (real.flatten().cumsum(0) - 1).view(real.shape).clamp(min=0)
         self.place = (real.cumsum(1) - 1).clamp(min=0)
 
-    def kept(self, site: int, place: torch.Tensor, rate: float | None = None) -> torch.Tensor:
+    def kept(self, stream: int, place: torch.Tensor, rate: float | None = None) -> torch.Tensor:
         rate = self.config.dropout if rate is None else rate
         if not rate:
             return torch.ones(place.shape, dtype=torch.float64, device=DEVICE)
-        drawn = rng.torch_fast_bits(rng.torch_step_key(KEY, BEFORE), site, place.cpu()).to(DEVICE)
+        drawn = rng.torch_fast_bits(rng.torch_step_key(KEY, BEFORE), stream, place.cpu()).to(DEVICE)
         stays = drawn >= round(rate * 2**32)
         return stays.double() / (1 - rate)
 
-    def __call__(self, x: torch.Tensor, site: str) -> torch.Tensor:
+    def __call__(self, x: torch.Tensor, stream: str) -> torch.Tensor:
         """See `fpt_model.model.encoder.Dropout`."""
         columns = torch.arange(x.shape[-1], device=DEVICE)
         tokens = self.token[..., None] * self.columns + columns  # (B, T, D)
-        if site == "inputs":
+        if stream == "inputs":
             return x * self.kept(rng.EMBEDDING.value, tokens)
-        block, part = site.removeprefix("blocks.").split(".")
-        at = rng.LAYER.value + rng.LAYER_SITES.value * int(block)
+        block, part = stream.removeprefix("blocks.").split(".")
+        at = rng.LAYER.value + rng.LAYER_STREAMS.value * int(block)
         if part == "attention":
             return x * self.kept(at + rng.WEIGHTS.value, self._pairs())
         if part in TABLES:
@@ -161,7 +163,7 @@ class Drawn:
         query = heads * self.capacity + self.token[:, None, :, None]
         return query * aligned(self.config.max_length) + self.place[:, None, None, :]
 
-    def windows(self, w: Windows) -> Windows:
+    def windows(self, w: SequenceBatch) -> SequenceBatch:
         """Some ids are others."""
         config, sizes = self.config, self.sequences
         row = torch.arange(len(w.users), device=DEVICE)
@@ -171,18 +173,18 @@ class Drawn:
             w, items=self._replaced(w.items, *of_items), users=self._replaced(w.users, *of_users)
         )
 
-    def _replaced(self, ids, site: int, site_id: int, place, rate: float, n: int):
-        drawn = rng.torch_bits(rng.torch_step_key(KEY, BEFORE), site_id, place.cpu()).to(DEVICE)
-        stays = self.kept(site, place, rate) > 0
+    def _replaced(self, ids, stream: int, id_stream: int, place, rate: float, n: int):
+        drawn = rng.torch_bits(rng.torch_step_key(KEY, BEFORE), id_stream, place.cpu()).to(DEVICE)
+        stays = self.kept(stream, place, rate) > 0
         return torch.where(stays | (ids == 0), ids, 1 + (drawn * n >> 32))
 
 
 def plain_loss(step: Step, features: torch.Tensor) -> torch.Tensor:
     if step.config.loss == "softmax":
-        met = None
+        first_seen = None
         if step.config.exclude_seen:
-            met = met_before(step.sequences, step.inputs.users, step.inputs.next_places)
-        return softmax_loss(step.plain, features, step.targets, met)
+            first_seen = seen_before(step.sequences, step.inputs.users, step.inputs.next_positions)
+        return softmax_loss(step.plain, features, step.targets, first_seen)
     drawn = torch.zeros_like(step.targets)
     real = step.targets > 0
     drawn[real] = step.at.negatives.flatten()[: int(real.sum())].long()
@@ -211,10 +213,10 @@ SETTINGS = [
 
 
 @pytest.mark.parametrize(("variant", "settings"), SETTINGS)
-def test_gradients_are_those_of_the_plain_model(variant, settings, long_histories):
+def test_gradients_are_those_of_the_encoder(variant, settings, long_histories):
     step = Step(long_histories, variant, dropout=0.3, **settings)
-    step.slopes()
-    slopes = step.slopes()  # the second time in memory that the first one used
+    step.grads()
+    grads = step.grads()  # the second time in memory that the first one used
     drawn = Drawn(step)
     loss = plain_loss(step, step.plain(drawn.windows(step.inputs), dropout=drawn))
     loss.backward()
@@ -222,26 +224,26 @@ def test_gradients_are_those_of_the_plain_model(variant, settings, long_historie
     assert step.at.losses[: step.count].sum().item() / n == pytest.approx(loss.item(), rel=1e-5)
     for name, parameter in step.plain.named_parameters():
         expected = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
-        assert torch.allclose(slopes[name], expected, rtol=1e-3, atol=2e-6), name
+        assert torch.allclose(grads[name], expected, rtol=1e-3, atol=2e-6), name
 
 
-def test_the_group_loss_is_the_plain_models(long_histories):
+def test_the_group_loss_is_the_encoders(long_histories):
     step = Step(long_histories, "sas_fpt", group_weight=0.3, group_pairs=7)
     at, config, n_users = step.engine, step.config, step.sequences.n_users
     step.groups.copy_(torch.arange(n_users + 1, device=DEVICE) % 3)
-    at.clock.copy_(torch.tensor([BEFORE, 1]))
+    at.step_counter.copy_(torch.tensor([BEFORE, 1]))
     at.key.copy_(torch.tensor([11, 12, 1]))
-    at.now[0, -1] = 5  # tokens, by which gradients are divided in the end
-    group_slopes(at)
+    at.meta[0, -1] = 5  # tokens, by which gradients are divided in the end
+    group_loss_grad(at)
     place, words = torch.arange(config.group_pairs), (torch.tensor(11), torch.tensor(12))
     first, second = (
-        (1 + (rng.torch_bits(words, site, place) * n_users >> 32)).to(DEVICE)
-        for site in (rng.FIRST.value, rng.SECOND.value)
+        (1 + (rng.torch_bits(words, stream, place) * n_users >> 32)).to(DEVICE)
+        for stream in (rng.FIRST.value, rng.SECOND.value)
     )
     same = step.groups[first] == step.groups[second]
     users = step.plain.users.weight
     pulled = config.group_weight * group_loss(users, first, second, same, config.group_margin)
     pulled.backward()
     assert at.group_losses.sum().item() == pytest.approx(pulled.item(), rel=1e-5)
-    found = at.weights.places["users.weight"].view(at.scattered.double() / 2**32 / 5)
+    found = at.weights.slots["users.weight"].view(at.embedding_grads.double() / 2**32 / 5)
     assert torch.allclose(found, users.grad, atol=1e-6)

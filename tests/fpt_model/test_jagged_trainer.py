@@ -1,4 +1,4 @@
-"""The trainer of captured steps in place of the plain one: epochs, checkpoints, validation."""
+"""The trainer of captured steps in place of the reference: epochs, checkpoints, validation."""
 
 import os
 

@@ -44,15 +44,15 @@ class StandIn:
 def recordings(monkeypatch):
     """How often a step was recorded."""
     found: list[object] = []
-    real = graphs.recorded
+    real = graphs.capture_cuda_graph
 
-    def recorded(work, pool=None):
+    def capture_cuda_graph(work, pool=None):
         found.append(pool)
         return real(work, pool) if ON_GPU else (StandIn(work), None)
 
-    monkeypatch.setattr(graphs, "recorded", recorded)
+    monkeypatch.setattr(graphs, "capture_cuda_graph", capture_cuda_graph)
     if not ON_GPU:
-        monkeypatch.setattr(capturing, "_rehearse", lambda work: work())
+        monkeypatch.setattr(capturing, "_dry_run", lambda work: work())
         monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
     return found
 
@@ -127,7 +127,7 @@ def test_what_no_graph_can_hold_is_said_once_and_trained_eagerly(trainer, monkey
         raise RuntimeError("operation not permitted when stream is capturing\nmore")
 
     eager = run(trainer(captured=False), 5)
-    monkeypatch.setattr(graphs, "recorded", fail)
+    monkeypatch.setattr(graphs, "capture_cuda_graph", fail)
     one, said = trainer(), []
     one.training.say = said.append
     assert same(run(one, 5), eager)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from fpt_model.config import VARIANTS, resolve
-from fpt_model.data.sequences import Windows
+from fpt_model.data.sequences import SequenceBatch
 from fpt_model.model.encoder import Encoder
 from fpt_model.serving.explain import attention_of
 
@@ -47,13 +47,13 @@ def cut(windows, length: int):
         times=windows.times[:, -length:],
         weeks=windows.weeks[:, -length:],
         ratings=windows.ratings[:, -length:],
-        asked=windows.asked[:, -length:],
+        query_times=windows.query_times[:, -length:],
     )
 
 
 def moved(windows, times: torch.Tensor, **others: torch.Tensor):
     """The windows at other times, each place looking back from its own."""
-    return replace(windows, times=times, asked=times, **others)
+    return replace(windows, times=times, query_times=times, **others)
 
 
 @pytest.mark.parametrize(("heads", "rating_width"), [(1, 0), (2, 6)])
@@ -155,7 +155,7 @@ def test_neighbours_in_the_batch_change_nothing(slug, model_of, random_windows):
     with torch.no_grad():
         together = model(windows)
         for b in range(5):
-            alone = model(windows.rows(torch.tensor([b])))
+            alone = model(windows.select(torch.tensor([b])))
             torch.testing.assert_close(together[b], alone[0], atol=1e-10, rtol=1e-10)
 
 
@@ -338,7 +338,7 @@ def test_weights_of_version_0_1_give_the_scores_they_gave(mask):
     model = Encoder(resolve("sas_fpt", "paper", sizes), 12, 4, weights["edges"]).eval()
     model.load_state_dict(weights)
     with torch.no_grad():
-        scores = model.score_all(model(Windows(**windows))[:, -1])
+        scores = model.score_all(model(SequenceBatch(**windows))[:, -1])
     torch.testing.assert_close(scores, older[f"scores.{mask}"])
 
 
@@ -399,5 +399,5 @@ def test_only_models_with_intervals_see_when_they_are_asked(
     model, windows = model_of(slug), random_windows(4, real=6)
     scale = windows.scales[:, None]
     windows = moved(windows, torch.arange(6) * scale)
-    later = replace(windows, asked=windows.asked + 3 * scale)
+    later = replace(windows, query_times=windows.query_times + 3 * scale)
     assert differs(model, windows, later).tolist() == [slug in WITH_INTERVALS] * 3

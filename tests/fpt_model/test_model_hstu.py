@@ -39,7 +39,7 @@ def visible(windows, b: int, i: int, mask: str) -> list[int]:
 def row_of(model, windows, b: int, i: int, j: int) -> int:
     """The bucket of the gap from j to i."""
     time = windows.times[b, j] if windows.items[b, j] else -windows.scales[b]
-    gap = (windows.asked[b, i] - time).abs() // windows.scales[b]
+    gap = (windows.query_times[b, i] - time).abs() // windows.scales[b]
     return int(interval_rows(gap, model.config.time_span, model.edges))
 
 
@@ -98,7 +98,7 @@ def test_features_and_gradients_are_those_of_a_loop_over_pairs(settings, model_o
     for seed in SEEDS:
         windows = random_windows(seed, real=2)
         later = torch.arange(6) * windows.scales[:, None] * (windows.items > 0)
-        windows = replace(windows, asked=windows.times + later)
+        windows = replace(windows, query_times=windows.times + later)
         real = windows.items > 0
         naive = torch.stack([hstu_pair_by_pair(model, windows, b)[0] for b in range(3)])
         features = model(windows)
@@ -138,7 +138,7 @@ def test_weights_are_no_shares_but_grow_with_what_is_seen(model_of, random_windo
         model.positions[0].zero_()
     windows = random_windows(0, real=6)
     windows = replace(windows, items=torch.tensor([[0, 0, 0, 0, 0, 9], [0, 0, 9, 9, 9, 9]]))
-    windows = replace(windows.rows(torch.tensor([0, 1])), items=windows.items)
+    windows = replace(windows.select(torch.tensor([0, 1])), items=windows.items)
 
     def watch(x, site):
         if site.endswith(".attention"):

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from fpt_model.config import resolve
-from fpt_model.data.sequences import Windows
+from fpt_model.data.sequences import SequenceBatch
 from fpt_model.engines.choose import engine_of
 from fpt_model.errors import ModelError
 from fpt_model.model.encoder import Encoder
@@ -78,7 +78,7 @@ def config_changes(config) -> dict:
     return {k: v for k, v in config.to_dict().items() if k not in ("model", "preset")}
 
 
-def windows(reals: list[int], seed: int = 1) -> Windows:
+def windows(reals: list[int], seed: int = 1) -> SequenceBatch:
     """One window for each number of real places; gaps are multiples of the user's scale."""
     chance = np.random.default_rng(seed)
     items = chance.integers(1, ITEMS + 1, (len(reals), LENGTH))
@@ -88,19 +88,19 @@ def windows(reals: list[int], seed: int = 1) -> Windows:
         steps[row] = np.where(items[row] > 0, steps[row] - steps[row, LENGTH - real], 0)
     scales = chance.integers(1, 9, len(reals))
     times = torch.from_numpy(steps * scales[:, None])
-    return Windows(
+    return SequenceBatch(
         items=torch.from_numpy(items),
         times=times,
         weeks=torch.zeros(items.shape, dtype=torch.int64),
         ratings=torch.zeros(items.shape, dtype=torch.int64),
         users=torch.ones(len(reals), dtype=torch.int64),
         scales=torch.from_numpy(scales),
-        asked=times,
+        query_times=times,
         ends=torch.tensor(reals),
     )
 
 
-def public_intervals(windows: Windows) -> np.ndarray:
+def public_intervals(windows: SequenceBatch) -> np.ndarray:
     """What its preparation gives: times count from 1 in units of the scale, padding is at 0."""
     times = (windows.times // windows.scales[:, None] + 1).numpy()
     times = np.where(windows.items.numpy() > 0, times, 0)
@@ -173,7 +173,7 @@ def test_masked_keys_are_the_same_in_full_windows_alone(imported):
     torch.testing.assert_close(last[:, -1], queries[:, -1], atol=1e-6, rtol=0)
 
 
-def test_masked_queries_learn_by_the_plain_trainer_alone(learnable, train_small, tmp_path):
+def test_masked_queries_learn_by_the_reference_alone(learnable, train_small, tmp_path):
     config = resolve("sas_fpt", "paper", {"mask": "queries"})
     assert engine_of("auto", config, torch.device("cpu")) == "reference"
     ended = train_small(learnable, tmp_path / "run", mask="queries")

@@ -122,7 +122,7 @@ def test_a_training_that_fails_is_named_and_the_others_are_finished(rows, train_
 def test_a_group_that_fails_is_halved_until_the_culprit_is_alone(
     rows, train_all, tmp_path, monkeypatch
 ):
-    """As the fused kernels would train them; here the plain model does, seed after seed."""
+    """As the multiseed kernels would train them; here the encoder does, seed after seed."""
     together = []
     original = jobs_module.train_loaded
 

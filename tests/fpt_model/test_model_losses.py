@@ -57,17 +57,17 @@ def test_softmax_is_over_all_items_but_padding(model, features):
     assert loss.item() == pytest.approx(expected, abs=1e-12)
 
 
-def test_a_softmax_leaves_out_what_was_met_but_not_the_next_item(model, features):
+def test_a_softmax_leaves_out_what_was_seen_but_not_the_next_item(model, features):
     targets = torch.tensor([[0, 3], [2, 1]])
-    met = torch.tensor(
+    seen = torch.tensor(
         [
-            [[0, 1, 1, 1], [0, 1, 0, 1]],  # a padded position; the next item was met as well
+            [[0, 1, 1, 1], [0, 1, 0, 1]],  # a padded position; the next item was seen as well
             [[0, 0, 0, 1], [0, 0, 0, 0]],
         ]
     ).bool()
     rows = [([1, 3], 3), ([0, 3], 3), ([-1, 1, 0], -1)]
     expected = sum(math.log(sum(map(math.exp, row))) - target for row, target in rows) / 3
-    loss = softmax_loss(model, features, targets, met)
+    loss = softmax_loss(model, features, targets, seen)
     assert loss.item() == pytest.approx(expected, abs=1e-12)
 
 

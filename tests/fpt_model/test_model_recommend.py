@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fpt_model.data.histories import read_asked, windows_of
+from fpt_model.data.histories import read_histories, windows_of
 from fpt_model.data.sequences import load
 from fpt_model.files.written import read_written
 from fpt_model.model.intervals import interval_rows
@@ -33,7 +33,7 @@ def test_padding_has_weights_where_a_model_looks_there(small_config, encoder, ra
         block = model.blocks[0]
         x = model._embed(windows, None) * ~padded[..., None]
         times = torch.where(padded, -windows.scales[:, None], windows.times)
-        gaps = (windows.asked[:, -1:] - times) // windows.scales[:, None]
+        gaps = (windows.query_times[:, -1:] - times) // windows.scales[:, None]
         rows = interval_rows(gaps, config.time_span, model.edges)
         keys = block.key(x) + model.positions[0] + model.intervals[0][rows]  # (B, T, D)
         query = block.query(block.norm_attention(x[:, -1]))  # (B, D)
@@ -87,10 +87,10 @@ def test_windows_of_known_users_are_those_of_the_sequences(time_reference, learn
     sequences = load(learnable)
     asked = tmp_path / "asked.json"
     asked.write_text(json.dumps([{"user_id": user} for user in range(1, sequences.n_users + 1)]))
-    ours = windows_of(read_asked(asked, sequences), 8, time_reference)
+    ours = windows_of(read_histories(asked, sequences), 8, time_reference)
     rows = torch.arange(sequences.n_users)
-    theirs = sequences.seen_at(time_reference).windows(rows, sequences.lengths, 8)
-    for name in ("items", "times", "weeks", "ratings", "scales", "asked", "users"):
+    theirs = sequences.with_time_reference(time_reference).windows(rows, sequences.lengths, 8)
+    for name in ("items", "times", "weeks", "ratings", "scales", "query_times", "users"):
         assert torch.equal(getattr(ours, name), getattr(theirs, name)), name
 
 
@@ -98,7 +98,7 @@ def test_ratings_of_a_history_by_hand_are_known_or_not(learnable, tmp_path):
     given = {"item_ids": [3, 1], "timestamps": [60, 90], "weeks": [4, 5], "time_scale": 30}
     asked = tmp_path / "asked.json"
     asked.write_text(json.dumps([given, given | {"ratings": [9, 0]}]))
-    windows = windows_of(read_asked(asked, load(learnable)), 3, "query")
+    windows = windows_of(read_histories(asked, load(learnable)), 3, "query")
     assert windows.ratings.tolist() == [[0, 0, 0], [0, 9, 0]]
     assert windows.weeks.tolist() == [[0, 5, 5], [0, 5, 5]]
 

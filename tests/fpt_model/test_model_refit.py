@@ -14,7 +14,7 @@ from fpt_model.data.sequences import load
 from fpt_model.evaluation.ranks import rank
 from fpt_model.evaluation.scorer import scorer
 from fpt_model.files.checkpoints import read
-from fpt_model.model.cold_users import has_strangers
+from fpt_model.model.cold_start_users import has_cold_start_users
 from fpt_model.training.jobs import read_jobs, run_jobs
 from fpt_model.training.ranking import load_run, rank_run
 from fpt_model.training.run import InterruptedTrainingError, train
@@ -50,13 +50,13 @@ def test_the_validation_item_joins_the_training_part(user, make_sequences):
     assert set(drawn.flatten().tolist()) == {5}  # of user 1, nothing but the test item is new
 
 
-def test_nobody_whose_validation_item_is_trained_on_is_a_stranger(
+def test_nobody_whose_validation_item_is_trained_on_is_a_cold_start_user(
     user, make_sequences, small_config
 ):
     known = make_sequences([user([1, 2, 3]), user([1, 2, 3, 4])], 4)
     config = small_config("sas_fpt")
-    assert has_strangers(config, known)
-    assert not has_strangers(config, known.with_validation())
+    assert has_cold_start_users(config, known)
+    assert not has_cold_start_users(config, known.with_validation())
 
 
 def test_the_weights_are_those_of_a_training_that_long_on_all_but_the_test_item(
@@ -67,11 +67,11 @@ def test_the_weights_are_those_of_a_training_that_long_on_all_but_the_test_item(
     for _ in range(record_of(folder / "search")["best_epoch"]):
         for _ in range(alone.steps):
             alone.step()
-        alone._average()
+        alone._update_ema()
         alone.progress.epoch, alone.progress.step = alone.progress.epoch + 1, 0
     kept = read(folder / "best.safetensors").tensors
-    assert set(kept) == set(alone.averaged)
-    for name, value in alone.averaged.items():
+    assert set(kept) == set(alone.ema_weights)
+    for name, value in alone.ema_weights.items():
         torch.testing.assert_close(kept[name], value)
 
 

@@ -24,7 +24,7 @@ def sequences(user, write_sequences):
     return load(write_sequences([user([2, 3, 3, 1, 2], **drawn)], N_ITEMS, repeats="all"))
 
 
-def test_all_items_but_the_held_out_one_are_its_rivals(sequences):
+def test_all_items_but_the_held_out_one_are_its_candidates(sequences):
     for split, rank in (("test", 2.0), ("valid", 1.0)):  # 2, after 1; 1 itself
         found = compare([(torch.tensor([0]), SCORES)], sequences, split)
         assert {name: ranks.tolist() for name, ranks in found.ranks.items()} == {
@@ -79,7 +79,7 @@ def test_genres_that_no_file_names_are_not_learnt_from(user, write_sequences, sm
     trainer_of(config, 0, load(write_sequences(rows, N_ITEMS, genres=True)))
 
 
-def test_rivals_that_are_new_alone_are_refused_where_items_come_again(sequences, small_config):
+def test_candidates_that_are_new_alone_are_refused_where_items_come_again(sequences, small_config):
     with pytest.raises(ModelError, match="got exclude_seen=true, expected exclude_seen=false"):
         trainer_of(small_config("sasrec", loss="softmax", exclude_seen=True), 0, sequences)
 

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fpt_model.data.negatives import NegativeSampler, generator, replace_some, seed_step
+from fpt_model.data.negatives import NegativeSampler, generator, seed_step, sse_replace
 from fpt_model.data.sequences import Sequences
 
 N_ITEMS = 12
@@ -23,7 +23,7 @@ def sequences_of(histories: list[list[int]], *, n_items: int = N_ITEMS, held_out
         n_items=n_items,
         items=items,
         times=items,
-        asked=items,
+        query_times=items,
         weeks=items,
         ratings=items,
         starts=torch.cat([torch.zeros(1, dtype=torch.int64), lengths.cumsum(0)]),
@@ -66,7 +66,7 @@ def test_negatives_are_uniform_over_all_others(history):
     new = [item for item in range(1, N_ITEMS + 1) if item not in history]
     expected = n / len(new)
     chi_square = sum((counts[item].item() - expected) ** 2 / expected for item in new)
-    # 11 degrees of freedom at most: 38 is passed by chance once in 10 000 times
+    # 11 degrees of freedom at most: 38 is passed at random once in 10 000 times
     assert chi_square < 38
     assert counts.sum() == counts[new].sum()
 
@@ -100,14 +100,14 @@ def test_as_many_ids_are_replaced_as_asked(chance):
     seed_step(1, 0)
     n = 40_000
     ids = torch.full((n,), 7)
-    replaced = replace_some(ids, chance, 10)
+    apply_sse = sse_replace(ids, chance, 10)
     # one in ten is replaced by itself; five standard deviations of a share
     share = chance * 0.9
-    assert (replaced != 7).double().mean().item() == pytest.approx(
+    assert (apply_sse != 7).double().mean().item() == pytest.approx(
         share, abs=5 * (share * (1 - share) / n) ** 0.5
     )
-    counts = torch.bincount(replaced, minlength=11)[[1, 2, 3, 4, 5, 6, 8, 9, 10]]
-    assert counts.sum() == (replaced != 7).sum()
+    counts = torch.bincount(apply_sse, minlength=11)[[1, 2, 3, 4, 5, 6, 8, 9, 10]]
+    assert counts.sum() == (apply_sse != 7).sum()
     expected = n * chance / 10
     assert ((counts - expected) ** 2 / expected).sum() < 33  # 8 degrees of freedom, 1 in 10 000
 
@@ -115,14 +115,14 @@ def test_as_many_ids_are_replaced_as_asked(chance):
 def test_padding_is_never_replaced_and_never_a_replacement():
     seed_step(1, 0)
     ids = torch.arange(5).repeat(1000, 2)
-    replaced = replace_some(ids, 0.99, 4)
-    assert torch.equal(replaced == 0, ids == 0)
-    assert replaced.max() == 4
+    apply_sse = sse_replace(ids, 0.99, 4)
+    assert torch.equal(apply_sse == 0, ids == 0)
+    assert apply_sse.max() == 4
 
 
 def test_nothing_is_replaced_at_chance_zero():
     ids = torch.arange(5)
-    assert replace_some(ids, 0.0, 4) is ids
+    assert sse_replace(ids, 0.0, 4) is ids
 
 
 def test_the_same_seed_and_step_give_the_same_draws_and_others_do_not():
@@ -130,7 +130,7 @@ def test_the_same_seed_and_step_give_the_same_draws_and_others_do_not():
         seed_step(seed, step)
         return [
             *draws([[5]], 1, 30).tolist(),
-            *replace_some(torch.full((30,), 7), 0.5, 10).tolist(),
+            *sse_replace(torch.full((30,), 7), 0.5, 10).tolist(),
         ]
 
     keys = [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (0, 2)]

@@ -69,7 +69,7 @@ def test_random_windows_are_any_within_the_training_part_alike_often(user, shown
         assert targets == [start + 1, start + 2, start + 3]
     counts = [starts.count(start) for start in range(1, 6)]  # 5 6 7, before target 8, is the last
     assert sum(counts) == len(starts) == 1000
-    # 4 degrees of freedom: 24 is passed by chance once in 10 000 times
+    # 4 degrees of freedom: 24 is passed at random once in 10 000 times
     assert sum((count - 200) ** 2 / 200 for count in counts) < 24
 
 

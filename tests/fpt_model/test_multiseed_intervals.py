@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from fpt_model.data.sequences import Windows
-from fpt_model.engines.multiseed.intervals import FIRST, LAST, look_ups
+from fpt_model.data.sequences import SequenceBatch
+from fpt_model.engines.multiseed.intervals import FIRST, LAST, buckets
 
 TIMES = [
     [0, 0, 0, 0, 0],  # nothing but padding
@@ -15,12 +15,12 @@ TIMES = [
 
 
 @pytest.fixture
-def windows() -> Windows:
+def windows() -> SequenceBatch:
     times = torch.tensor(TIMES)
     n = len(times)
     items = torch.ones_like(times)
     scales, users = torch.tensor([1, 1, 2, 50]), torch.arange(n) + 1
-    return Windows(items, times, items, items, users, scales, times, torch.zeros(n))
+    return SequenceBatch(items, times, items, items, users, scales, times, torch.zeros(n))
 
 
 def row_of(gap: int, span: int, edges: list[int]) -> int:
@@ -31,7 +31,7 @@ def row_of(gap: int, span: int, edges: list[int]) -> int:
 def test_rows_and_their_first_and_last_keys(windows, edges):
     span, length = 10, 8
     before = length - len(TIMES[0])  # windows lie at the end
-    found = look_ups(windows, torch.tensor(edges, dtype=torch.int64), span, length)
+    found = buckets(windows, torch.tensor(edges, dtype=torch.int64), span, length)
     assert found.shape == (len(TIMES), length, length)
     for n, times in enumerate(TIMES):
         for query, time in enumerate(times):

@@ -1,4 +1,4 @@
-"""The fused kernels against the encoder in float64, masks and all; on a CPU by interpreter."""
+"""The multiseed kernels against the encoder in float64, masks and all; on a CPU by interpreter."""
 
 import os
 import random
@@ -13,9 +13,9 @@ if not torch.cuda.is_available():
 pytest.importorskip("triton", reason="Triton has no build for this platform")
 
 from fpt_model.config import resolve
-from fpt_model.data.sequences import Windows, load
+from fpt_model.data.sequences import SequenceBatch, load
 from fpt_model.engines.gpu import rng
-from fpt_model.engines.multiseed import chain, engine, scratch, state, summing
+from fpt_model.engines.multiseed import chain, engine, state, weight_launches, workspace
 from fpt_model.engines.multiseed.step import drop_tables, gradients, start, train_step
 from fpt_model.features import FEATURES
 from fpt_model.model.encoder import Encoder
@@ -35,10 +35,10 @@ def slow(*values):
 
 @pytest.fixture(autouse=True)
 def exact(monkeypatch):
-    monkeypatch.setattr(scratch, "OPERANDS", torch.float32)
+    monkeypatch.setattr(workspace, "OPERANDS", torch.float32)
     monkeypatch.setattr(state, "SPLITS", 2)
     monkeypatch.setattr(chain, "PIECE", 16)  # several to a matrix of the widest model here
-    monkeypatch.setattr(summing, "COLUMNS_AT_ONCE", 16)
+    monkeypatch.setattr(weight_launches, "COLUMNS_AT_ONCE", 16)
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ class Step:
         paper = resolve(slug, "paper")
         widths = {name: width for name, width in WIDTHS.items() if getattr(paper, name)}
         self.config = resolve(slug, "paper", SIZES | widths | settings)
-        self.sequences = load(path).to(DEVICE).seen_at(self.config.time_reference)
+        self.sequences = load(path).to(DEVICE).with_time_reference(self.config.time_reference)
         torch.manual_seed(1)
         edges = overflow_edges(self.sequences, self.config).cpu()
         self.models = [self._model(edges) for _ in range(SEEDS)]
@@ -84,12 +84,12 @@ class Step:
         self.engine = engine.Engine(self.models, self.keys, self.sequences, len(rows))
         orders = [torch.randperm(len(rows)) for _ in range(SEEDS)]
         self.order = torch.stack(orders).int().to(DEVICE)
-        self.engine.take(self.engine.windows(self.inputs, self.targets, shared=True))
+        self.engine.copy_batch_(self.engine.windows(self.inputs, self.targets, shared=True))
         self.engine.prepare(self.order, torch.tensor([BEFORE] * SEEDS))
 
     def _model(self, edges) -> Encoder:
         n_items, n_users = self.sequences.n_items, self.sequences.n_users
-        known = n_items, n_users, edges, self.sequences.of_items
+        known = n_items, n_users, edges, self.sequences.item_features
         model = Encoder(self.config, *known).to(DEVICE)
         with torch.no_grad():
             for name, parameter in model.named_parameters():
@@ -98,26 +98,26 @@ class Step:
                     parameter[0] = 0
         return model
 
-    def slopes(self) -> list[dict]:
+    def grads(self) -> list[dict]:
         """The gradients of each seed, by name; the engine is left as clean as it was."""
         at = self.engine
         start(at, at.batch, STEP)
         gradients(at, at.batch, STEP)
-        flat = torch.cat([at.scattered.double() / 2**40, self._dense()], 1)
+        flat = torch.cat([at.embedding_grads.double() / 2**40, self._dense()], 1)
         flat = flat / at.n_real[:, STEP, None]
-        at.scattered.zero_()
+        at.embedding_grads.zero_()
         return [at.layout.unpack(one) for one in flat]
 
     def _dense(self) -> torch.Tensor:
         """Sums over the parts of the batch, those of later blocks onto what all blocks share."""
         at = self.engine
         dense, shared = at.dense.double().sum(1), at.layout.shared
-        sums, behind = dense.tensor_split([at.layout.size - at.layout.looked_up], 1)
+        sums, behind = dense.tensor_split([at.layout.size - at.layout.embedding_size], 1)
         if self.config.intervals:
             sums[:, -shared:] += behind.unflatten(1, (-1, shared)).sum(1)
         return sums
 
-    def chosen(self, seed: int):
+    def window_index(self, seed: int):
         size = self.config.batch_size
         return self.order[seed][STEP * size : (STEP + 1) * size].long()
 
@@ -133,7 +133,7 @@ class Drawn:
         self.config, self.sequences = step.config, step.sequences
         self.words = rng.torch_step_key(step.keys[seed], BEFORE + STEP)
         self.layout = step.engine.layout
-        self.masks = self._masks(step.engine.scratch.mask_size)
+        self.masks = self._masks(step.engine.workspace.mask_size)
 
     def _masks(self, size: int) -> list[torch.Tensor]:
         """Of the input, then of each layer's weights, hidden layer and output: (B, T, ·) each."""
@@ -145,23 +145,23 @@ class Drawn:
         parts = kept.double().to(DEVICE).div(1 - rate).split([length * w for w in widths], 1)
         return [part.unflatten(1, (length, -1)) for part in parts]
 
-    def kept(self, site: int, *shape: int, rate: float | None = None) -> torch.Tensor:
+    def kept(self, stream: int, *shape: int, rate: float | None = None) -> torch.Tensor:
         rate = self.config.dropout if rate is None else rate
         if not rate:
             return torch.ones(shape, dtype=torch.float64, device=DEVICE)
         place = torch.arange(torch.Size(shape).numel()).view(shape)
-        stays = rng.torch_bits(self.words, site, place) >= round(rate * 2**32)
+        stays = rng.torch_bits(self.words, stream, place) >= round(rate * 2**32)
         return stays.double().to(DEVICE) / (1 - rate)
 
-    def __call__(self, x: torch.Tensor, site: str) -> torch.Tensor:
+    def __call__(self, x: torch.Tensor, stream: str) -> torch.Tensor:
         """See `fpt_model.model.encoder.Dropout`."""
-        if site == "inputs":
+        if stream == "inputs":
             return self._of_tokens(x, 0)
-        block, part = site.removeprefix("blocks.").split(".")
+        block, part = stream.removeprefix("blocks.").split(".")
         if part in OF_TOKENS:
             return self._of_tokens(x, 1 + len(OF_TOKENS) * int(block) + OF_TOKENS.index(part))
         number = TABLES.index(part)
-        at = rng.LAYER.value + rng.LAYER_SITES.value * int(block) + number
+        at = rng.LAYER.value + rng.LAYER_STREAMS.value * int(block) + number
         if part.endswith("intervals"):
             return x * self.kept(at, self.layout.rows, self.layout.width)[: len(x), : x.shape[1]]
         places = self.kept(at, self.layout.length, self.layout.width)
@@ -173,7 +173,7 @@ class Drawn:
         mask = mask[..., -x.shape[-1] :] if x.dim() == 4 else mask[..., : x.shape[-1]]
         return x * mask.view_as(x)
 
-    def windows(self, w: Windows) -> Windows:
+    def windows(self, w: SequenceBatch) -> SequenceBatch:
         """Some ids are others."""
         tile = (self.config.batch_size, self.layout.length)
         sites = (rng.ITEM.value, rng.ITEM_ID.value), (rng.USER.value, rng.USER_ID.value)
@@ -201,50 +201,50 @@ GRADIENTS = [
 
 
 @pytest.mark.parametrize(("variant", "settings"), GRADIENTS)
-def test_gradients_are_those_of_the_plain_model(variant, settings, histories_with):
+def test_gradients_are_those_of_the_encoder(variant, settings, histories_with):
     a_year = 52 * 7 * 86_400
     step = Step(histories_with(a_year - 10 * 86_400), variant, dropout=0.3, **settings)
     tiles = step.inputs.weeks[:, -16:]
     assert any(len(week.unique_consecutive()) > len(week.unique()) for week in tiles)
-    step.slopes()
-    both = step.slopes()  # the second time on scratch that the first one used
+    step.grads()
+    both = step.grads()  # the second time on scratch that the first one used
     size, length = step.config.batch_size, step.config.max_length
-    negatives = step.engine.scratch.drawn[STEP % 2].negatives.view(SEEDS, size, -1)
-    for seed, slopes in enumerate(both):
-        chosen = step.chosen(seed)
+    negatives = step.engine.workspace.drawn[STEP % 2].negatives.view(SEEDS, size, -1)
+    for seed, grads in enumerate(both):
+        window_index = step.window_index(seed)
         model = step.models[seed].double()
         drawn = Drawn(step, seed)
-        features = model(drawn.windows(step.inputs.rows(chosen)), dropout=drawn)
-        others = negatives[seed, : len(chosen), -length:].long()
-        loss = bce_loss(model, features, step.targets[chosen], others)
+        features = model(drawn.windows(step.inputs.select(window_index)), dropout=drawn)
+        others = negatives[seed, : len(window_index), -length:].long()
+        loss = bce_loss(model, features, step.targets[window_index], others)
         loss.backward()
-        losses = step.engine.scratch.losses.view(SEEDS, -1)[seed].double()
+        losses = step.engine.workspace.losses.view(SEEDS, -1)[seed].double()
         assert losses.sum().item() / step.engine.n_real[seed, STEP].item() == pytest.approx(
             loss.item(), rel=1e-5
         )
         for name, parameter in model.named_parameters():
             expected = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
-            assert torch.allclose(slopes[name], expected, rtol=1e-3, atol=2e-6), name
+            assert torch.allclose(grads[name], expected, rtol=1e-3, atol=2e-6), name
 
 
 def test_halves_lose_little(histories, monkeypatch):
     exact = Step(histories, "sas_fpt", dropout=0.3)
-    expected = exact.slopes()
-    monkeypatch.setattr(scratch, "OPERANDS", torch.float16)
+    expected = exact.grads()
+    monkeypatch.setattr(workspace, "OPERANDS", torch.float16)
     rounded = Step(histories, "sas_fpt", dropout=0.3)
-    for found, slopes in zip(rounded.slopes(), expected, strict=True):
-        for name, slope in slopes.items():
-            error = (found[name] - slope).norm()
-            assert error <= 0.015 * slope.norm() + 1e-4, name  # a key's bias has none
+    for found, grads in zip(rounded.grads(), expected, strict=True):
+        for name, grad in grads.items():
+            error = (found[name] - grad).norm()
+            assert error <= 0.015 * grad.norm() + 1e-4, name  # a key's bias has none
 
 
 def test_negatives_are_new_to_the_user(histories):
     step = Step(histories, "sasrec")
-    step.slopes()
-    negatives = step.engine.scratch.drawn[STEP % 2].negatives
+    step.grads()
+    negatives = step.engine.workspace.drawn[STEP % 2].negatives
     drawn = negatives.view(SEEDS, step.config.batch_size, -1)
     for seed in range(SEEDS):
-        users = step.inputs.users[step.chosen(seed)].tolist()
+        users = step.inputs.users[step.window_index(seed)].tolist()
         for user, row in zip(users, drawn[seed], strict=False):
             start, n_train = step.sequences.starts[user - 1], step.sequences.n_train[user - 1]
             seen = set(step.sequences.items[start : start + n_train].tolist())
@@ -259,7 +259,7 @@ PAPER = {"max_length": 50, "time_span": 256, "item_width": 50}
     ("variant", "sizes"),
     [("sas_fpt", {"time_reference": "query"}), ("sasrec", {}), slow("tisasrec_plus", PAPER)],
 )
-def test_features_to_rank_by_are_those_of_the_plain_model(variant, sizes, histories):
+def test_features_to_rank_by_are_those_of_the_encoder(variant, sizes, histories):
     step = Step(histories, variant, dropout=0.3, **sizes)
     rows = step.sequences.evaluated()[:2]
     ends, length = step.sequences.held_out(rows, "valid"), step.config.max_length
@@ -277,23 +277,25 @@ def test_a_step_is_adams_with_norm_penalty_and_group_loss(histories):
     at, config = step.engine, step.config
     groups = torch.arange(step.sequences.n_users + 1, device=DEVICE) % 3
     at.groups.copy_(groups.int().expand(SEEDS, -1))
-    at.clock.zero_()
+    at.step_counter.zero_()
     start(at, at.batch, 0)
     before = [at.layout.unpack(flat) for flat in at.params]
     train_step(at, 0)
     for seed in range(SEEDS):
         model = step.models[seed]
-        chosen = step.order[seed][: config.batch_size].long()
-        drawn = at.scratch.drawn[0].negatives.view(SEEDS, config.batch_size, -1)[seed]
+        window_index = step.order[seed][: config.batch_size].long()
+        drawn = at.workspace.drawn[0].negatives.view(SEEDS, config.batch_size, -1)[seed]
         drawn = drawn[:, -config.max_length :].long()
         model.load_state_dict(before[seed] | {"edges": model.edges})
         model.eval()
-        loss = bce_loss(model, model(step.inputs.rows(chosen)), step.targets[chosen], drawn)
+        loss = bce_loss(
+            model, model(step.inputs.select(window_index)), step.targets[window_index], drawn
+        )
         loss = loss + config.l2 * sum(table.norm() for table in model.regularised())
         place, n_users = torch.arange(config.group_pairs), step.sequences.n_users
         bits = [
-            rng.torch_bits(rng.torch_step_key(step.keys[seed], 0), site, place)
-            for site in (rng.FIRST.value, rng.SECOND.value)
+            rng.torch_bits(rng.torch_step_key(step.keys[seed], 0), stream, place)
+            for stream in (rng.FIRST.value, rng.SECOND.value)
         ]
         first, second = ((1 + (drawn_bits * n_users >> 32)).to(DEVICE) for drawn_bits in bits)
         same = groups[first] == groups[second]
@@ -302,14 +304,14 @@ def test_a_step_is_adams_with_norm_penalty_and_group_loss(histories):
         assert at.record[seed, 0].item() == pytest.approx(
             (loss + config.group_weight * pulled).item(), rel=1e-4
         )
-        moments = at.layout.unpack(at.moments[seed])
+        moments = at.layout.unpack(at.exp_avg[seed])
         after = at.layout.unpack(at.params[seed])
         for name, parameter in model.named_parameters():
-            slope = moments[name] / (1 - config.beta1)  # after one step, that of the loss
-            assert torch.allclose(slope, parameter.grad, rtol=1e-3, atol=2e-5), name
-            sure = slope.abs() > 1e-6
+            grad = moments[name] / (1 - config.beta1)  # after one step, that of the loss
+            assert torch.allclose(grad, parameter.grad, rtol=1e-3, atol=2e-5), name
+            sure = grad.abs() > 1e-6
             moved = (before[seed][name] - after[name])[sure]
-            expected = config.learning_rate * slope[sure].sign()
+            expected = config.learning_rate * grad[sure].sign()
             assert torch.allclose(moved, expected, rtol=0.02, atol=1e-6), name
 
 
@@ -319,7 +321,7 @@ def test_a_seed_alone_is_that_seed_among_others(histories):
     start(pair, pair.batch, 0)
     train_step(pair, 0)
     alone = engine.Engine(step.models[1:], step.keys[1:], step.sequences, pair.n_rows)
-    alone.take(alone.windows(step.inputs, step.targets, shared=True))
+    alone.copy_batch_(alone.windows(step.inputs, step.targets, shared=True))
     alone.prepare(step.order[1:], torch.tensor([BEFORE]))
     start(alone, alone.batch, 0)
     train_step(alone, 0)
@@ -331,8 +333,8 @@ def test_adam_leaves_the_tables_of_the_next_step(histories):
     at = Step(histories, "tisasrec", dropout=0.3).engine
     start(at, at.batch, 0)
     train_step(at, 0)
-    left = at.tables.clone(), at.places.clone()
+    left = at.tables.clone(), at.positions.clone()
     drop_tables(at, 1, train=True)
     assert torch.equal(left[0], at.tables)
-    assert torch.equal(left[1], at.places)
+    assert torch.equal(left[1], at.positions)
     assert (at.tables == 0).any()

@@ -1,4 +1,4 @@
-"""The fused trainer in place of the plain one: epochs, checkpoints, several seeds."""
+"""The multiseed engine in place of the reference: epochs, checkpoints, several seeds."""
 
 import os
 
@@ -67,12 +67,12 @@ def test_a_checkpoint_brings_its_groups(group):
 
 def test_chosen_weights_rank_as_when_they_were_chosen(group):
     (member,) = group([3])
-    chosen = member.ranked("valid")
+    window_index = member.ranked("valid")
     member.best = member.weights()
     member.engine.kernels.params.mul_(-2)  # what other epochs did to them
     member.use_best()
     assert same(member.weights(), member.best)
-    assert same(member.ranked("valid").ranks, chosen.ranks)
+    assert same(member.ranked("valid").ranks, window_index.ranks)
 
 
 def test_one_that_was_saved_after_its_epoch_waits_for_the_others(group):

@@ -29,7 +29,7 @@ def sequences_of(histories: list[list[int]], n_items: int = N_ITEMS) -> Sequence
     nobody = torch.zeros(len(histories), 100, dtype=torch.int64)
     return Sequences(
         snapshot_id="abc", sha256="", values="", n_items=n_items,
-        items=flat, times=zeros, weeks=zeros + 1, ratings=zeros, asked=zeros,
+        items=flat, times=zeros, weeks=zeros + 1, ratings=zeros, query_times=zeros,
         starts=torch.tensor([0, *np.cumsum(lengths)]),
         n_train=torch.tensor([n - 2 if n > 2 else n for n in lengths]),
         scales=torch.ones(len(histories), dtype=torch.int64),

@@ -33,7 +33,7 @@ def genred(home, staging, stage_raw, monkeypatch):
 
 
 def test_training_reads_of_each_item_the_numbers_of_its_genres(genred):
-    found = load(genred[1].sequences).of_items["genres"]
+    found = load(genred[1].sequences).item_features["genres"]
     comedy, drama, noir, war = 1, 2, 3, 4
     assert found.tolist() == [
         [0, 0, 0],
@@ -60,7 +60,7 @@ def test_audits_see_them_by_name(genred):
 def test_where_no_item_has_one_nothing_is_said(published_snapshot):
     said = pq.read_metadata(published_snapshot.sequences).metadata
     assert b"genres" not in said
-    assert load(published_snapshot.sequences).of_items == {}
+    assert load(published_snapshot.sequences).item_features == {}
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ value that i sees of j: two tensors of shape (B, T, T, D), 64 MB each at the pap
 
 are taken apart. The last row of the tables, what lies farthest back, is added to every value (on
 keys it would add the same to all that i sees, which softmax ignores), and the other rows less the
-last one are summed over the pairs that are near (`fpt_model.engines.cpu.near`).
+last one are summed over the pairs that are near (`fpt_model.engines.cpu.unclipped`).
 
 Letters: B batch, H heads, N queries of a window, T sequence, W width of a head, D = H·W.
 """
@@ -15,9 +15,9 @@ Letters: B batch, H heads, N queries of a window, T sequence, W width of a head,
 import torch
 from torch import Tensor
 
-from fpt_model.engines.cpu.chance import Chance
-from fpt_model.engines.cpu.layers import Dropout, Placed
-from fpt_model.engines.cpu.near import Near
+from fpt_model.engines.cpu.layers import Dropout, PositionalLinear
+from fpt_model.engines.cpu.rng import Rng
+from fpt_model.engines.cpu.unclipped import UnclippedPairs
 
 
 class Attention:
@@ -26,44 +26,46 @@ class Attention:
     Args:
         heads: H.
         mask: (B·H, N, T), zero where a query may look, else minus infinity.
-        near: near pairs, None without intervals.
+        unclipped: unclipped pairs, None without intervals.
         keys, values: rows of the interval tables less the last, (H·(R - 1), W).
-        chance: of dropout; None outside of training.
+        rng: of dropout; None outside of training.
     """
 
     def __init__(
         self,
         heads: int,
         mask: Tensor,
-        near: Near | None,
+        unclipped: UnclippedPairs | None,
         keys: Tensor,
         values: Tensor,
-        chance: Chance | None,
+        rng: Rng | None,
     ) -> None:
-        self.heads, self.mask, self.near = heads, mask, near
-        self.keys, self.values, self.dropout = keys, values, Dropout(chance)
+        self.heads, self.mask, self.unclipped = heads, mask, unclipped
+        self.keys, self.values, self.dropout = keys, values, Dropout(rng)
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Queries (B, N, D), scaled by 1/√W, keys and values (B, T, D) to (B, N, D)."""
         self.q, self.k, self.v = (self._split(x) for x in (q, k, v))
 
-        # scores, masked by what is added to; near pairs have interval vectors beside
+        # scores, masked by what is added to; unclipped pairs have interval vectors beside
         scores = torch.baddbmm(self.mask, self.q, self.k.transpose(1, 2))
-        if self.near is not None:
-            self.near.add_products(scores, _rows(self.q), self.keys)
+        if self.unclipped is not None:
+            self.unclipped.add_products(scores, _rows(self.q), self.keys)
 
         # softmax, dropout
         self.weights = scores.softmax(2)
-        self.kept = self.dropout.copied(self.weights)
+        self.dropped_weights = self.dropout.applied(self.weights)
 
-        # weighted sums of values, and of interval vectors over near pairs
-        if self.near is None:
-            return self._join(self.kept @ self.v)
-        self.kept_near = self.near.by_group(self.kept)
-        extra = self.near.sums_by_query(self.kept_near, self.values).view_as(self.q)
-        return self._join(extra.baddbmm_(self.kept, self.v))
+        # weighted sums of values, and of interval vectors over unclipped pairs
+        if self.unclipped is None:
+            return self._join(self.dropped_weights @ self.v)
+        self.dropped_unclipped = self.unclipped.by_group(self.dropped_weights)
+        extra = self.unclipped.sums_by_query(self.dropped_unclipped, self.values).view_as(self.q)
+        return self._join(extra.baddbmm_(self.dropped_weights, self.v))
 
-    def latest(self, q: Tensor, x: Tensor, key: Placed, value: Placed) -> Tensor:
+    def latest(
+        self, q: Tensor, x: Tensor, key: PositionalLinear, value: PositionalLinear
+    ) -> Tensor:
         """What `forward` gives for one query of each window, (B, D) to (B, D).
 
         q · (K x_j + p_j) = Kᵀq · x_j + q · p_j, and Σ a_j (V x_j + p_j) = V Σ a_j x_j + Σ a_j p_j:
@@ -79,52 +81,56 @@ class Attention:
         # weights and position vectors by head
         q = q.unflatten(1, heads)  # (B, H, W)
         k, v = (layer.weight.unflatten(0, heads) for layer in (key, value))  # (H, W, D)
-        of_k, of_v = (layer.places[-length:].unflatten(1, heads) for layer in (key, value))
+        k_positions, v_positions = (
+            layer.positions[-length:].unflatten(1, heads) for layer in (key, value)
+        )
 
         # scores of every key
         scores = torch.einsum("bhw,hwd->bhd", q, k) @ x.transpose(1, 2)  # (B, H, T)
-        scores += torch.einsum("bhw,thw->bht", q, of_k)
+        scores += torch.einsum("bhw,thw->bht", q, k_positions)
         scores = scores.view(self.mask.shape).add_(self.mask)
-        if self.near is not None:
-            self.near.add_products(scores, _rows(q), self.keys)
+        if self.unclipped is not None:
+            self.unclipped.add_products(scores, _rows(q), self.keys)
 
         # softmax, weighted sums
         weights = scores.softmax(2).view(batch, self.heads, length)
         out = torch.einsum("bhd,hwd->bhw", weights @ x, v)
-        out += torch.einsum("bht,thw->bhw", weights, of_v)
-        if self.near is not None:
-            out += self.near.sums_by_query(self.near.by_group(weights), self.values).view_as(out)
+        out += torch.einsum("bht,thw->bhw", weights, v_positions)
+        if self.unclipped is not None:
+            out += self.unclipped.sums_by_query(
+                self.unclipped.by_group(weights), self.values
+            ).view_as(out)
         return out.flatten(1)
 
-    def back(self, slopes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Slopes (B·T, D) of the output to those of q, k and v, (B, T, D) each."""
-        near = self.near
+    def backward(self, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Gradients (B·T, D) of the output to those of q, k and v, (B, T, D) each."""
+        unclipped = self.unclipped
 
         # gradients of values and of weights
-        above = self._split(slopes.view(-1, self.mask.shape[1], slopes.shape[1]))
-        of_v = self.kept.transpose(1, 2) @ above
-        inner = above @ self.v.transpose(1, 2)
-        if near is not None:
-            near.add_products(inner, _rows(above), self.values)
+        d_out = self._split(grad.view(-1, self.mask.shape[1], grad.shape[1]))
+        dv = self.dropped_weights.transpose(1, 2) @ d_out
+        d_scores = d_out @ self.v.transpose(1, 2)
+        if unclipped is not None:
+            unclipped.add_products(d_scores, _rows(d_out), self.values)
 
         # back through dropout and softmax
-        inner = self.dropout.back(inner)
-        inner = torch.ops.aten._softmax_backward_data(inner, self.weights, 2, inner.dtype)
+        d_scores = self.dropout.backward(d_scores)
+        d_scores = torch.ops.aten._softmax_backward_data(d_scores, self.weights, 2, d_scores.dtype)
 
-        # gradients of keys and queries, and of the interval tables over near pairs
-        of_k = inner.transpose(1, 2) @ self.q
-        if near is None:
-            of_q = inner @ self.k
-            self.slopes = torch.zeros_like(self.keys), torch.zeros_like(self.values)
+        # gradients of keys and queries, and of the interval tables over unclipped pairs
+        dk = d_scores.transpose(1, 2) @ self.q
+        if unclipped is None:
+            dq = d_scores @ self.k
+            self.grads = torch.zeros_like(self.keys), torch.zeros_like(self.values)
         else:
-            inner_near = near.by_group(inner)
-            of_q = near.sums_by_query(inner_near, self.keys).view_as(self.q)
-            of_q.baddbmm_(inner, self.k)
-            self.slopes = (
-                near.sums_by_row(inner_near, _rows(self.q)),
-                near.sums_by_row(self.kept_near, _rows(above)),
+            d_unclipped = unclipped.by_group(d_scores)
+            dq = unclipped.sums_by_query(d_unclipped, self.keys).view_as(self.q)
+            dq.baddbmm_(d_scores, self.k)
+            self.grads = (
+                unclipped.sums_by_row(d_unclipped, _rows(self.q)),
+                unclipped.sums_by_row(self.dropped_unclipped, _rows(d_out)),
             )
-        return self._join(of_q), self._join(of_k), self._join(of_v)
+        return self._join(dq), self._join(dk), self._join(dv)
 
     def _split(self, x: Tensor) -> Tensor:
         """(B, T, D) to (B·H, T, W)."""

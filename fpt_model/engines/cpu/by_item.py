@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from fpt_model.config import Config
-from fpt_model.engines.cpu.layers import Affine, Norm, Product
+from fpt_model.engines.cpu.layers import LayerNorm, Linear, MatMul
 from fpt_model.engines.cpu.weights import Weights
 
 PRODUCTS = 2**24  # of items with interval rows, at most: 64 MB
@@ -24,16 +24,16 @@ class ByItem(NamedTuple):
     """Of each item, in the first block.
 
     Attributes:
-        asked: (I + 1, D), normalised inputs.
+        normed: (I + 1, D), normalised inputs.
         query, key, value: (I + 1, D); keys and values without what their places add.
-        near: (I + 1, H·(R - 1)), products of queries with `BlockWeights.keys`.
+        unclipped: (I + 1, H·(R - 1)), products of queries with `BlockWeights.keys`.
     """
 
-    asked: Tensor
+    normed: Tensor
     query: Tensor
     key: Tensor
     value: Tensor
-    near: Tensor
+    unclipped: Tensor
 
 
 def by_item(config: Config, weights: Weights) -> ByItem | None:
@@ -45,11 +45,11 @@ def by_item(config: Config, weights: Weights) -> ByItem | None:
 
     # the first block's own layers, of every item's vector
     x = items * math.sqrt(config.width)
-    asked = Norm(first.attention_norm, first.attention_shift).forward(x)
-    query = Affine(first.query, first.query_bias).forward(asked)
-    key, value = (Product(weight).forward(x) for weight in (first.key, first.value))
+    normed = LayerNorm(first.attention_norm, first.attention_shift).forward(x)
+    query = Linear(first.query, first.query_bias).forward(normed)
+    key, value = (MatMul(weight).forward(x) for weight in (first.key, first.value))
 
     # products with every interval row
     keys = first.keys.unflatten(0, (heads, -1))  # (H, R - 1, W)
-    near = torch.einsum("ihw,hrw->ihr", query.unflatten(1, (heads, -1)), keys)
-    return ByItem(asked, query, key, value, near.flatten(1).contiguous())
+    unclipped = torch.einsum("ihw,hrw->ihr", query.unflatten(1, (heads, -1)), keys)
+    return ByItem(normed, query, key, value, unclipped.flatten(1).contiguous())

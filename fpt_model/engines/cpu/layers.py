@@ -1,25 +1,25 @@
 """Layers that know their way back.
 
-Each is used once: `forward`, then `back` with the slopes of its output, which returns those of its
-input and leaves those of its weights in `slopes`. All tensors are (tokens, width).
+Each is used once: `forward`, then `backward` with the gradients of its output, which returns those
+of its input and leaves those of its weights in `grads`. All tensors are (tokens, width).
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fpt_model.engines.cpu.chance import Chance
+from fpt_model.engines.cpu.rng import Rng
 
 EPSILON = 1e-8
 
 
-def by_place(slopes: Tensor, table: Tensor) -> Tensor:
-    """Slopes (B, T, …) of the latest places, as those of a table of at least T."""
-    missing = len(table) - slopes.shape[1]
-    return F.pad(slopes.sum(0), (0, 0, missing, 0)) if missing else slopes.sum(0)
+def sum_over_batch(grad: Tensor, table: Tensor) -> Tensor:
+    """Gradients (B, T, …) of the latest places, as those of a table of at least T."""
+    missing = len(table) - grad.shape[1]
+    return F.pad(grad.sum(0), (0, 0, missing, 0)) if missing else grad.sum(0)
 
 
-class Product:
+class MatMul:
     """x Wᵀ."""
 
     def __init__(self, weight: Tensor) -> None:
@@ -30,13 +30,13 @@ class Product:
         self.x = x
         return x @ self.weight.T
 
-    def back(self, slopes: Tensor, beside: Tensor | None = None) -> Tensor:
-        """Slopes of x, added to those `beside` them, which reach x on another way."""
-        self.slope = slopes.T @ self.x
-        return slopes @ self.weight if beside is None else beside.addmm_(slopes, self.weight)
+    def backward(self, grad: Tensor, into: Tensor | None = None) -> Tensor:
+        """Gradients of x, added to those in `into`, which reach x on another way."""
+        self.weight_grad = grad.T @ self.x
+        return grad @ self.weight if into is None else into.addmm_(grad, self.weight)
 
 
-class Affine(Product):
+class Linear(MatMul):
     """x Wᵀ + b."""
 
     def __init__(self, weight: Tensor, bias: Tensor) -> None:
@@ -48,37 +48,37 @@ class Affine(Product):
         # `addmm` would copy the bias to every token first
         return super().forward(x).add_(self.bias)
 
-    def back(self, slopes: Tensor, beside: Tensor | None = None) -> Tensor:
-        """See `Product`."""
-        below = super().back(slopes, beside)
-        self.slopes = self.slope, slopes.sum(0)
-        return below
+    def backward(self, grad: Tensor, into: Tensor | None = None) -> Tensor:
+        """See `MatMul`."""
+        d_x = super().backward(grad, into)
+        self.grads = self.weight_grad, grad.sum(0)
+        return d_x
 
 
-class Placed(Product):
+class PositionalLinear(MatMul):
     """x Wᵀ + what its place adds to each token."""
 
-    def __init__(self, weight: Tensor, places: Tensor) -> None:
+    def __init__(self, weight: Tensor, positions: Tensor) -> None:
         super().__init__(weight)
-        self.places = places
+        self.positions = positions
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, in) to (B, T, out), T the latest of the table's places."""
         out = super().forward(x.flatten(0, 1)).unflatten(0, x.shape[:2])
-        return self.placed(out)
+        return self.add_positions(out)
 
-    def placed(self, out: Tensor) -> Tensor:
+    def add_positions(self, out: Tensor) -> Tensor:
         """What places add, upon (B, T, out)."""
-        return out.add_(self.places[-out.shape[1] :])
+        return out.add_(self.positions[-out.shape[1] :])
 
-    def back(self, slopes: Tensor, beside: Tensor | None = None) -> Tensor:
-        """Slopes (B, T, out) to (B·T, in); see `Product`."""
-        below = super().back(slopes.flatten(0, 1), beside)
-        self.slopes = self.slope, by_place(slopes, self.places)
-        return below
+    def backward(self, grad: Tensor, into: Tensor | None = None) -> Tensor:
+        """Gradients (B, T, out) to (B·T, in); see `MatMul`."""
+        d_x = super().backward(grad.flatten(0, 1), into)
+        self.grads = self.weight_grad, sum_over_batch(grad, self.positions)
+        return d_x
 
 
-class Norm:
+class LayerNorm:
     """LayerNorm."""
 
     def __init__(self, weight: Tensor, bias: Tensor) -> None:
@@ -92,10 +92,10 @@ class Norm:
         )
         return out
 
-    def back(self, slopes: Tensor) -> Tensor:
-        """Slopes of x."""
+    def backward(self, grad: Tensor) -> Tensor:
+        """Gradients of x."""
         x, weight, bias = torch.ops.aten.native_layer_norm_backward(
-            slopes,
+            grad,
             self.x,
             self.weight.shape,
             self.mean,
@@ -104,27 +104,27 @@ class Norm:
             self.bias,
             [True, True, True],
         )
-        self.slopes = weight, bias
+        self.grads = weight, bias
         return x
 
 
 class Dropout:
-    """Zeros by chance; what is left is scaled by the weights around it (`weights.py`)."""
+    """Zeros at random; what is left is scaled by the weights around it (`weights.py`)."""
 
-    def __init__(self, chance: Chance | None) -> None:
-        self.chance = chance if chance is not None and chance.dropped else None
+    def __init__(self, rng: Rng | None) -> None:
+        self.rng = rng if rng is not None and rng.threshold else None
 
     def forward(self, x: Tensor) -> Tensor:
         """In place."""
-        return x if self.chance is None else self.copied(x, out=x)
+        return x if self.rng is None else self.applied(x, out=x)
 
-    def copied(self, x: Tensor, out: Tensor | None = None) -> Tensor:
+    def applied(self, x: Tensor, out: Tensor | None = None) -> Tensor:
         """What `forward` gives, x being kept; x itself when nothing is dropped."""
-        if self.chance is None:
+        if self.rng is None:
             return x
-        self.kept = self.chance.keep_mask(x)
-        return torch.mul(x, self.kept, out=out)
+        self.keep_mask = self.rng.keep_mask(x)
+        return torch.mul(x, self.keep_mask, out=out)
 
-    def back(self, slopes: Tensor) -> Tensor:
-        """Slopes of x; those given are kept."""
-        return slopes if self.chance is None else slopes * self.kept
+    def backward(self, grad: Tensor) -> Tensor:
+        """Gradients of x; those given are kept."""
+        return grad if self.rng is None else grad * self.keep_mask

@@ -1,4 +1,4 @@
-"""Losses of a part and their slopes. Letters: N tokens, D width, I items."""
+"""Losses of a part and their gradients. Letters: N tokens, D width, I items."""
 
 import torch
 import torch.nn.functional as F
@@ -21,15 +21,15 @@ def bce(
         count: what the sum over tokens is divided by.
 
     Returns:
-        The loss, its slopes by features and by items.
+        The loss, its gradients by features and by items.
     """
     tokens, width = features.shape
     used = features[:, : items.shape[1]].contiguous()
 
     # each token has two pairs, with its target and its negative
-    chosen = torch.stack([targets, negatives], 1).flatten()  # (2·N,)
+    candidates = torch.stack([targets, negatives], 1).flatten()  # (2·N,)
     query = torch.arange(tokens + 1, dtype=torch.int32)
-    pairs = Pairs(chosen.int(), 2 * query, query[:-1].repeat_interleave(2), len(items))
+    pairs = Pairs(candidates.int(), 2 * query, query[:-1].repeat_interleave(2), len(items))
 
     # the loss of a score x is softplus(x), of the target's softplus(-x)
     sign = torch.tensor([-1.0, 1.0], dtype=features.dtype)
@@ -37,27 +37,27 @@ def bce(
     share = (targets > 0).to(features.dtype).div_(count)[:, None]
     total = F.softplus(scores).mul_(share).sum()
 
-    # slopes of scores, of items, of features
-    of_scores = scores.sigmoid_().mul_(share).mul_(sign)  # (N, 2)
-    of_items = torch.zeros_like(items)
-    for ids, slopes in ((targets, of_scores[:, :1]), (negatives, of_scores[:, 1:])):
-        of_items.index_add_(0, ids, used * slopes)
-    of_features = sums_by_query(pairs, of_scores.flatten(), items)
+    # gradients of scores, of items, of features
+    d_scores = scores.sigmoid_().mul_(share).mul_(sign)  # (N, 2)
+    d_items = torch.zeros_like(items)
+    for ids, grad in ((targets, d_scores[:, :1]), (negatives, d_scores[:, 1:])):
+        d_items.index_add_(0, ids, used * grad)
+    d_features = sums_by_query(pairs, d_scores.flatten(), items)
     if width > items.shape[1]:
-        of_features = F.pad(of_features, (0, width - items.shape[1]))
-    return total, of_features, of_items
+        d_features = F.pad(d_features, (0, width - items.shape[1]))
+    return total, d_features, d_items
 
 
 def softmax(
-    features: Tensor, items: Tensor, targets: Tensor, count: int, met: Tensor | None = None
+    features: Tensor, items: Tensor, targets: Tensor, count: int, seen: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Cross-entropy among all items, see `fpt_model.model.losses.softmax_loss`; as `bce`.
 
-    `met` is (N, I + 1).
+    `seen` is (N, I + 1).
     """
     features, items = features.detach().requires_grad_(), items.detach().requires_grad_()
     with torch.enable_grad():
         scores = features[:, : items.shape[1]] @ items[1:].T
-        total = cross_entropy(scores, targets, met, reduction="sum") / count
-    of_features, of_items = torch.autograd.grad(total, (features, items))
-    return total.detach(), of_features, of_items
+        total = cross_entropy(scores, targets, seen, reduction="sum") / count
+    d_features, d_items = torch.autograd.grad(total, (features, items))
+    return total.detach(), d_features, d_items

@@ -42,10 +42,10 @@ def sums_by_query(pairs: Pairs, weights: Tensor, table: Tensor) -> Tensor:
     return bags(pairs.rows, table, pairs.starts, weights)
 
 
-def bags(chosen: Tensor, table: Tensor, starts: Tensor, weights: Tensor) -> Tensor:
+def bags(ids: Tensor, table: Tensor, starts: Tensor, weights: Tensor) -> Tensor:
     """Chosen rows (P,) of a table (R, W) times their weights (P,), added up between starts."""
     return F.embedding_bag(
-        chosen, table, starts, mode="sum", per_sample_weights=weights, include_last_offset=True
+        ids, table, starts, mode="sum", per_sample_weights=weights, include_last_offset=True
     )
 
 

@@ -8,9 +8,9 @@ from torch import Tensor
 from fpt_model.config import Config
 from fpt_model.data.sequences import Sequences, Split
 from fpt_model.engines.cpu.by_item import by_item
+from fpt_model.engines.cpu.forward_backward import ForwardBackward
 from fpt_model.engines.cpu.pairs import products_of_each
-from fpt_model.engines.cpu.passage import Passage
-from fpt_model.engines.cpu.threads import each, undivided
+from fpt_model.engines.cpu.threads import parallel_map, single_threaded
 from fpt_model.engines.cpu.weights import weights_of
 from fpt_model.evaluation.ranks import (
     Protocol,
@@ -37,24 +37,24 @@ def rank(
     known, size = by_item(model.config, weights), users_of_batch(model.config)
 
     @torch.no_grad()
-    def ranks(chosen: Tensor) -> Ranks:
+    def ranks(batch_rows: Tensor) -> Ranks:
         # features of the latest position; the last batch is filled up, so that all are of one size
-        rows = filled(chosen, size)
+        rows = filled(batch_rows, size)
         windows = sequences.windows(rows, sequences.held_out(rows, split), length)
-        passage = Passage(model, weights, windows, None)
-        features = passage.latest(known)[: len(chosen)]
+        forward_backward = ForwardBackward(model, weights, windows, None)
+        features = forward_backward.latest(known)[: len(batch_rows)]
 
         # candidates alone, or every item
         if protocols == ("uniform_100",):
             used = features[:, : model.config.item_width].contiguous()
             return compare_drawn(
-                chosen, partial(products_of_each, used, weights.items), sequences, split
+                batch_rows, partial(products_of_each, used, weights.items), sequences, split
             )
-        return compare([(chosen, model.score_all(features))], sequences, split, protocols)
+        return compare([(batch_rows, model.score_all(features))], sequences, split, protocols)
 
     threads = torch.get_num_threads()
-    with undivided():
-        return joined(each(ranks, evaluated(sequences).split(size), threads))
+    with single_threaded():
+        return joined(parallel_map(ranks, evaluated(sequences).split(size), threads))
 
 
 def users_of_batch(config: Config) -> int:

@@ -23,7 +23,7 @@ Work = TypeVar("Work")
 Found = TypeVar("Found")
 
 
-def each(do: Callable[[Work], Found], works: Iterable[Work], threads: int) -> list[Found]:
+def parallel_map(do: Callable[[Work], Found], works: Iterable[Work], threads: int) -> list[Found]:
     """What comes of each work, in their order.
 
     They must not draw from PyTorch's own generators: which of them comes first is chance.
@@ -32,7 +32,7 @@ def each(do: Callable[[Work], Found], works: Iterable[Work], threads: int) -> li
 
 
 @contextlib.contextmanager
-def undivided() -> Iterator[None]:
+def single_threaded() -> Iterator[None]:
     """Within it this thread's operations are not divided either, so that no other one waits."""
     keep_memory()
     before = torch.get_num_threads()

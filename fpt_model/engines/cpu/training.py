@@ -1,7 +1,7 @@
 """Steps in parts, side by side on a CPU's threads.
 
-Which user is in which part, what each part draws and the order in which slopes are added depend on
-settings, seed and step alone: any number of threads gives the same weights to the bit.
+Which user is in which part, what each part draws and the order in which gradients are added depend
+on settings, seed and step alone: any number of threads gives the same weights to the bit.
 """
 
 from typing import NamedTuple, cast
@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from fpt_model.config import Config
-from fpt_model.data.sequences import Split, Windows
-from fpt_model.data.training_windows import replaced
-from fpt_model.engines.cpu.chance import Chance
+from fpt_model.data.sequences import SequenceBatch, Split
+from fpt_model.data.training_windows import apply_sse
+from fpt_model.engines.cpu.forward_backward import ForwardBackward
 from fpt_model.engines.cpu.loss import bce, softmax
-from fpt_model.engines.cpu.passage import Passage
 from fpt_model.engines.cpu.ranking import rank
-from fpt_model.engines.cpu.threads import each, undivided
+from fpt_model.engines.cpu.rng import Rng
+from fpt_model.engines.cpu.threads import parallel_map, single_threaded
 from fpt_model.engines.cpu.weights import Weights, weights_of
 from fpt_model.engines.module import ModuleEngine
 from fpt_model.engines.shared import Training
@@ -28,7 +28,7 @@ SCORES = 64 * 50 * 50
 FEWEST = 8  # users of a part, however long their windows are
 
 
-class Part(NamedTuple):
+class MicroBatch(NamedTuple):
     """Some users of a batch; B of them.
 
     Attributes:
@@ -39,16 +39,16 @@ class Part(NamedTuple):
     """
 
     number: int
-    windows: Windows
+    windows: SequenceBatch
     targets: Tensor
     owners: Tensor
 
 
-class Learned(NamedTuple):
-    """What a part finds: its share of the loss, and slopes."""
+class MicroBatchGrads(NamedTuple):
+    """What a part finds: its share of the loss, and gradients."""
 
     loss: Tensor
-    slopes: Weights
+    grads: Weights
 
 
 class CpuEngine(ModuleEngine):
@@ -60,47 +60,49 @@ class CpuEngine(ModuleEngine):
 
     def train(self) -> None:
         """See `Engine`: one step."""
-        with undivided():
+        with single_threaded():
             super().train()
 
     def rank(self, split: Split, protocols: tuple[Protocol, ...]) -> Ranks:
         """See `Engine`."""
         return rank(self.model, self.sequences, split, protocols)
 
-    def differentiate(self, windows: Windows, targets: Tensor) -> Tensor:
+    def differentiate(self, windows: SequenceBatch, targets: Tensor) -> Tensor:
         """See `ModuleEngine`."""
-        owners, windows = windows.users, replaced(windows, self.config, self.sequences)
+        owners, windows = windows.users, apply_sse(windows, self.config, self.sequences)
 
         # what all parts share
         weights = weights_of(self.model, training=True)
-        plain, count = weights.detached(), int((targets > 0).sum())
+        detached_weights, count = weights.detached(), int((targets > 0).sum())
 
-        def learn(part: Part) -> Learned:
-            return self._learn(part, plain, count)
+        def grads_of(part: MicroBatch) -> MicroBatchGrads:
+            return self._micro_batch_grads(part, detached_weights, count)
 
-        # each part on a thread; slopes are added in the order of the parts
-        found = each(learn, divided(windows, targets, owners, self.config), self.threads)
-        slopes = list(found[0].slopes.tensors())
+        # each part on a thread; gradients are added in the order of the parts
+        found = parallel_map(
+            grads_of, micro_batches(windows, targets, owners, self.config), self.threads
+        )
+        grads = list(found[0].grads.tensors())
         for one in found[1:]:
-            torch._foreach_add_(slopes, list(one.slopes.tensors()))
+            torch._foreach_add_(grads, list(one.grads.tensors()))
 
-        self._leave(weights, slopes)
+        self._assign_grads(weights, grads)
         return self._add_penalties() + sum(one.loss for one in found)
 
-    def _leave(self, weights: Weights, slopes: list[Tensor]) -> None:
-        """Slopes of a pass's weights become those of the model's parameters."""
+    def _assign_grads(self, weights: Weights, grads: list[Tensor]) -> None:
+        """Gradients of a pass's weights become those of the model's parameters."""
         self.optimizer.zero_grad()
-        made, of_made = [], []
-        for weight, slope in zip(weights.tensors(), slopes, strict=True):
+        made, d_made = [], []
+        for weight, grad in zip(weights.tensors(), grads, strict=True):
             if weight.grad_fn is not None:
                 made.append(weight)
-                of_made.append(slope)
+                d_made.append(grad)
             elif weight.requires_grad:
-                weight.grad = slope
-        torch.autograd.backward(made, of_made)
+                weight.grad = grad
+        torch.autograd.backward(made, d_made)
 
     def _add_penalties(self) -> Tensor:
-        """Slopes of the penalties, beside those that are there; returns the penalties.
+        """Gradients of the penalties, beside those that are there; returns the penalties.
 
         Left to PyTorch, they take eight passes over the items.
         """
@@ -120,28 +122,30 @@ class CpuEngine(ModuleEngine):
         return loss + groups.detach()
 
     @torch.no_grad()
-    def _learn(self, part: Part, weights: Weights, count: int) -> Learned:
+    def _micro_batch_grads(self, part: MicroBatch, weights: Weights, count: int) -> MicroBatchGrads:
         training = self.training
-        chance = Chance(self.config.dropout, training.seed, training.steps_before, part.number)
-        passage = Passage(self.model, weights, part.windows, chance)
-        features = passage.forward()
+        rng = Rng(self.config.dropout, training.seed, training.steps_before, part.number)
+        forward_backward = ForwardBackward(self.model, weights, part.windows, rng)
+        features = forward_backward.forward()
 
-        # loss, and slopes by features and items
+        # loss, and gradients by features and items
         targets = part.targets.flatten()
         if self.config.loss == "softmax":
-            met = self.met(part.windows, part.owners)
-            left_out = None if met is None else met.flatten(0, 1)
-            loss, slopes, items = softmax(features, weights.items, targets, count, left_out)
+            seen = self.seen(part.windows, part.owners)
+            excluded = None if seen is None else seen.flatten(0, 1)
+            loss, grads, items = softmax(features, weights.items, targets, count, excluded)
         else:
             shape = part.targets.shape
-            drawn = self.negatives.draw(part.owners, shape, chance.uniform(shape))
-            loss, slopes, items = bce(features, weights.items, targets, drawn.flatten(), count)
+            drawn = self.negatives.draw(part.owners, shape, rng.uniform(shape))
+            loss, grads, items = bce(features, weights.items, targets, drawn.flatten(), count)
 
         # back
-        return Learned(loss, passage.back(slopes, items))
+        return MicroBatchGrads(loss, forward_backward.backward(grads, items))
 
 
-def divided(windows: Windows, targets: Tensor, owners: Tensor, config: Config) -> list[Part]:
+def micro_batches(
+    windows: SequenceBatch, targets: Tensor, owners: Tensor, config: Config
+) -> list[MicroBatch]:
     """A batch in parts of users with windows of like length, the longest first."""
     # as many parts as settings ask for, of like size
     lengths = (windows.items > 0).sum(1)
@@ -150,8 +154,8 @@ def divided(windows: Windows, targets: Tensor, owners: Tensor, config: Config) -
 
     # a part's windows are as long as its longest, which comes first
     parts = []
-    for number, chosen in enumerate(lengths.argsort(descending=True, stable=True).split(size)):
-        length = int(lengths[chosen[0]])
-        some = windows.rows(chosen).latest(length)
-        parts.append(Part(number, some, targets[chosen][:, -length:], owners[chosen]))
+    for number, members in enumerate(lengths.argsort(descending=True, stable=True).split(size)):
+        length = int(lengths[members[0]])
+        some = windows.select(members).latest(length)
+        parts.append(MicroBatch(number, some, targets[members][:, -length:], owners[members]))
     return parts

@@ -2,7 +2,7 @@
 
 What a pass would do to every token is done here once to weights: the scale of the scores, the scale
 of what dropout leaves, positions and the intervals' last row on top of biases. PyTorch follows
-these few small products, so slopes of a pass's weights become those of the model's parameters.
+these few small products, so gradients of a pass's weights become those of the model's parameters.
 
 Letters: D width, H heads, W = D / H, R interval rows, T sequence.
 """
@@ -14,18 +14,18 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor
 
-from fpt_model.engines.cpu.chance import dropout, scale_of
+from fpt_model.engines.cpu.rng import dropout, dropout_scale
 from fpt_model.model.encoder import Block, Encoder
 
 
 class BlockWeights(NamedTuple):
-    """Of one block, or their slopes.
+    """Of one block, or their gradients.
 
     Attributes:
         attention_norm, attention_shift: (D,).
         query, query_bias: (D, D) and (D,), over √W.
-        key, key_places: (D, D) and (T, D), what each place adds.
-        value, value_places: likewise.
+        key, key_positions: (D, D) and (T, D), what each place adds.
+        value, value_positions: likewise.
         keys, values: (H·(R - 1), W), rows of the interval tables less the last; empty without.
         pointwise_norm, pointwise_shift: (D,).
         first, first_bias, second, second_bias: (D, D) and (D,), the pointwise layers.
@@ -36,9 +36,9 @@ class BlockWeights(NamedTuple):
     query: Tensor
     query_bias: Tensor
     key: Tensor
-    key_places: Tensor
+    key_positions: Tensor
     value: Tensor
-    value_places: Tensor
+    value_positions: Tensor
     keys: Tensor
     values: Tensor
     pointwise_norm: Tensor
@@ -50,12 +50,12 @@ class BlockWeights(NamedTuple):
 
 
 class Weights(NamedTuple):
-    """Of the encoder, or their slopes.
+    """Of the encoder, or their gradients.
 
     Attributes:
         items: their table.
         others: those of the other inputs that there are, in the order of `features`.
-        places: (T, D), what each place adds to the input, dropout's scale included; zero with
+        positions: (T, D), what each place adds to the input, dropout's scale included; zero with
             intervals.
         blocks: of each block.
         norm, shift: (D,), the last LayerNorm.
@@ -63,7 +63,7 @@ class Weights(NamedTuple):
 
     items: Tensor
     others: tuple[Tensor, ...]
-    places: Tensor
+    positions: Tensor
     blocks: tuple[BlockWeights, ...]
     norm: Tensor
     shift: Tensor
@@ -76,10 +76,10 @@ class Weights(NamedTuple):
         """The same numbers, which PyTorch does not follow."""
         blocks = tuple(BlockWeights(*(x.detach() for x in block)) for block in self.blocks)
         others = tuple(x.detach() for x in self.others)
-        items, places, norm, shift = (
-            x.detach() for x in (self.items, self.places, self.norm, self.shift)
+        items, positions, norm, shift = (
+            x.detach() for x in (self.items, self.positions, self.norm, self.shift)
         )
-        return Weights(items, others, places, blocks, norm, shift)
+        return Weights(items, others, positions, blocks, norm, shift)
 
 
 def _flat(values: Iterable[Any]) -> Iterator[Tensor]:
@@ -93,13 +93,13 @@ def _flat(values: Iterable[Any]) -> Iterator[Tensor]:
 def weights_of(model: Encoder, training: bool) -> Weights:
     """The weights as they are now, tables with dropout of their own for each block."""
     config = model.config
-    scale = scale_of(config.dropout) if training else 1.0
+    scale = dropout_scale(config.dropout) if training else 1.0
     (_, items), *others = model.tables()
     shape = config.max_length, config.width
     return Weights(
         items=items,
         others=tuple(table for _, table in others),
-        places=items.new_zeros(shape) if config.intervals else model.positions[0] * scale,
+        positions=items.new_zeros(shape) if config.intervals else model.positions[0] * scale,
         blocks=tuple(
             _block(cast(Block, block), time, scale)
             for block, time in zip(model.blocks, _times(model, training), strict=True)
@@ -114,13 +114,13 @@ class _Time(NamedTuple):
 
     Attributes:
         keys, values: (H·(R - 1), W), see `BlockWeights`.
-        of_keys, of_values: (T, D), what each place adds to keys and values.
+        key_positions, value_positions: (T, D), what each place adds to keys and values.
     """
 
     keys: Tensor
     values: Tensor
-    of_keys: Tensor
-    of_values: Tensor
+    key_positions: Tensor
+    value_positions: Tensor
 
 
 def _times(model: Encoder, training: bool) -> list[_Time]:
@@ -129,8 +129,8 @@ def _times(model: Encoder, training: bool) -> list[_Time]:
     heads = config.heads
     if not config.intervals:
         nothing = model.items.weight.new_zeros(0, config.width // heads)
-        places = nothing.new_zeros(config.max_length, config.width)
-        return [_Time(nothing, nothing, places, places)] * config.blocks
+        positions = nothing.new_zeros(config.max_length, config.width)
+        return [_Time(nothing, nothing, positions, positions)] * config.blocks
 
     tables = [*model.intervals, *model.positions]
     # all at once: PyTorch follows few operations then
@@ -142,9 +142,14 @@ def _times(model: Encoder, training: bool) -> list[_Time]:
 
 def _time(tables: Sequence[Tensor], heads: int) -> _Time:
     """Tables as they were joined, two of intervals and two of places."""
-    keys, values, of_keys, of_values = tables
+    keys, values, key_positions, value_positions = tables
     last = values[-1]
-    return _Time(_less_last(keys, heads), _less_last(values, heads), of_keys, of_values + last)
+    return _Time(
+        _relative_to_last(keys, heads),
+        _relative_to_last(values, heads),
+        key_positions,
+        value_positions + last,
+    )
 
 
 def _block(block: Block, time: _Time, scale: float) -> BlockWeights:
@@ -159,9 +164,9 @@ def _block(block: Block, time: _Time, scale: float) -> BlockWeights:
         query=block.query.weight * small,
         query_bias=block.query.bias * small,
         key=block.key.weight,
-        key_places=block.key.bias + time.of_keys,
+        key_positions=block.key.bias + time.key_positions,
         value=block.value.weight * scale,
-        value_places=(block.value.bias + time.of_values) * scale,
+        value_positions=(block.value.bias + time.value_positions) * scale,
         keys=time.keys,
         values=time.values * scale,
         pointwise_norm=block.norm_pointwise.weight,
@@ -173,7 +178,7 @@ def _block(block: Block, time: _Time, scale: float) -> BlockWeights:
     )
 
 
-def _less_last(table: Tensor, heads: int) -> Tensor:
+def _relative_to_last(table: Tensor, heads: int) -> Tensor:
     """(R, D) to the rows less the last, (H·(R - 1), W)."""
     less = table[:-1] - table[-1]
     return less.unflatten(1, (heads, -1)).transpose(0, 1).flatten(0, 1)

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from fpt_model.data.negatives import seed_step
-from fpt_model.data.sequences import Split, Windows
-from fpt_model.data.training_windows import examples
-from fpt_model.engines.capturing import rounded_products
+from fpt_model.data.sequences import SequenceBatch, Split
+from fpt_model.data.training_windows import training_windows
+from fpt_model.engines.capturing import tf32_products
 from fpt_model.engines.contract import Moments
 from fpt_model.engines.distributed.group import (
     BUILD,
@@ -54,7 +54,7 @@ class Batch(NamedTuple):
         owners: (b,) whose windows they are.
     """
 
-    windows: Windows
+    windows: SequenceBatch
     targets: Tensor
     owners: Tensor
 
@@ -122,20 +122,20 @@ class Distributed(ModuleEngine):
         own = self.shares.begin(training.seed, training.steps_before, len(users))
         rows = training.rows[users[own]]
         with lost_contact():
-            windows, targets = examples(self.sequences, rows, ends[own], length)
+            windows, targets = training_windows(self.sequences, rows, ends[own], length)
             training.loss_sum += self.differentiate(windows, targets)
         self.optimizer.step()
 
-    def differentiate(self, windows: Windows, targets: Tensor) -> Tensor:
+    def differentiate(self, windows: SequenceBatch, targets: Tensor) -> Tensor:
         """See `ModuleEngine`; of this rank's b users, the loss is that of all B."""
         self.optimizer.zero_grad()
-        with rounded_products(targets.device):
+        with tf32_products(targets.device):
             loss = self._own_share(windows, targets)
             penalties = self._penalties()
             (loss * self.world + penalties).backward()  # DDP takes the mean over ranks
         return self._summed(loss.detach()) + penalties.detach()
 
-    def _own_share(self, windows: Windows, targets: Tensor) -> Tensor:
+    def _own_share(self, windows: SequenceBatch, targets: Tensor) -> Tensor:
         """Of the mean over all positions that have a target."""
         count = (targets > 0).sum()
         everywhere = self._summed(count)
@@ -143,7 +143,7 @@ class Distributed(ModuleEngine):
             loss: Tensor = self.losses(None)
             return loss
         owners = windows.users
-        windows = self.shares.replaced(windows, self.config, self.sequences)
+        windows = self.shares.sse_rate(windows, self.config, self.sequences)
         mean: Tensor = self.losses(Batch(windows, targets, owners))
         return mean * (count / everywhere)
 

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from fpt_model.config import Config
 from fpt_model.data.negatives import generator, seed_step
-from fpt_model.data.sequences import Sequences, Windows
-from fpt_model.data.training_windows import replaced
+from fpt_model.data.sequences import SequenceBatch, Sequences
+from fpt_model.data.training_windows import apply_sse
 from fpt_model.engines.distributed.limits import SHARES
 
 _SHARE, _WHOLE = 101, 102  # purposes of `generator`
@@ -43,14 +43,18 @@ class Shares:
         first = sum(sizes[: self.numbers.start])
         return slice(first, first + sum(self.sizes))
 
-    def replaced(self, windows: Windows, config: Config, sequences: Sequences) -> Windows:
-        """See `training_windows.replaced`; each share by PyTorch's generators, seeded for it."""
+    def apply_sse(
+        self, windows: SequenceBatch, config: Config, sequences: Sequences
+    ) -> SequenceBatch:
+        """See `training_windows.sse_rate`; each share by PyTorch's generators, seeded for it."""
         rows = torch.arange(len(windows.users), device=windows.users.device)
         parts = []
         for seed, chosen in zip(self.seeds, rows.split(self.sizes), strict=True):
             seed_step(seed, 0)
-            parts.append(vars(replaced(windows.rows(chosen), config, sequences)))
-        return Windows(**{name: torch.cat([part[name] for part in parts]) for name in parts[0]})
+            parts.append(vars(apply_sse(windows.select(chosen), config, sequences)))
+        return SequenceBatch(
+            **{name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        )
 
     def uniform(self, shape: tuple[int, ...], device: torch.device) -> Tensor:
         """Float64 in [0, 1), whose first dimension are this rank's users."""

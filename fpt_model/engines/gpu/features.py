@@ -28,7 +28,7 @@ def inputs_of(model: Encoder, layout: Layout) -> tuple[Input, ...]:
         count = of_items(model, feature).shape[1] if feature.per == "item" else 0
         if count:
             rows = len(table) - 1
-        stride = layout.places[feature.table].stride
+        stride = layout.slots[feature.table].stride
         shape = first, width, stride, power_of_two(width), rows, count, power_of_two(count)
         found.append((_PER.index(feature.per), *shape))
         first += width

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 
-def recorded(work: Callable[[], object], pool: Any = None) -> tuple[Any, Any]:
+def capture_cuda_graph(work: Callable[[], object], pool: Any = None) -> tuple[Any, Any]:
     """A graph of what `work` launches, which must have run before, and what it returns.
 
     Graphs of one memory `pool` are never replayed side by side.
@@ -39,13 +39,13 @@ def captured(
         work: what to record.
         state: what it changes, which is put back.
         first: what runs before, where that is not the work itself.
-        pool: see `recorded`.
+        pool: see `capture_cuda_graph`.
     """
     kept = [value.clone() for value in state]
     try:
         (first or work)()
         torch.cuda.synchronize()
-        return recorded(work, pool)[0]
+        return capture_cuda_graph(work, pool)[0]
     finally:
         for value, before in zip(state, kept, strict=True):
             value.copy_(before)

@@ -47,11 +47,11 @@ def group_pairs(
 
     # one group: 1 - cosine; two groups: what the cosine is above the margin
     loss = tl.where(same, 1 - cosine, tl.maximum(cosine - margin, 0.0))
-    slope = tl.where(same, -1.0, tl.where(cosine > margin, 1.0, 0.0))
-    slope = tl.where(there, slope * weight * count, 0.0)
+    grad = tl.where(same, -1.0, tl.where(cosine > margin, 1.0, 0.0))
+    grad = tl.where(there, grad * weight * count, 0.0)
 
     # the cosine's gradient by x: (ŷ - cosine · x̂) / |x|
     hat_x, hat_y = x / size_x[:, None], y / size_y[:, None]
-    dx = (slope / size_x)[:, None] * (hat_y - cosine[:, None] * hat_x)
-    dy = (slope / size_y)[:, None] * (hat_x - cosine[:, None] * hat_y)
+    dx = (grad / size_x)[:, None] * (hat_y - cosine[:, None] * hat_x)
+    dy = (grad / size_y)[:, None] * (hat_x - cosine[:, None] * hat_y)
     return tl.where(there, weight * loss, 0.0), at_x, at_y, dx, dy, mask

@@ -13,7 +13,7 @@ from torch import Tensor
 from fpt_model.features import FEATURES
 
 BLOCK = 1024  # elements that a program of Adam takes
-LOOKED_UP = tuple(feature.table for feature in FEATURES)
+EMBEDDINGS = tuple(feature.table for feature in FEATURES)
 ALIGNED = 8  # half-precision numbers of 16 bytes: what products like rows to be a multiple of
 
 
@@ -36,7 +36,7 @@ def aligned(n: int, to: int = ALIGNED) -> int:
 
 
 @dataclass(frozen=True)
-class Place:
+class Slot:
     """Where a tensor lies within a flat one.
 
     Attributes:
@@ -64,12 +64,12 @@ class Layout:
     """Places of a model's tensors.
 
     Attributes:
-        places: by the name in the model's state dict.
+        slots: by the name in the model's state dict.
         size: P.
     """
 
     def __init__(self) -> None:
-        self.places: dict[str, Place] = {}
+        self.slots: dict[str, Slot] = {}
         self.size = 0
 
     def add(
@@ -77,32 +77,32 @@ class Layout:
     ) -> None:
         """Place a tensor behind the others, of so many rows with its padding."""
         size = aligned(max(rows, shape[0]) * stride, BLOCK)
-        self.places[name] = Place(shape, stride, self.size, size, before)
+        self.slots[name] = Slot(shape, stride, self.size, size, before)
         self.size += size
 
     def offset(self, name: str) -> int:
         """First element of a tensor; 0 for one that the model lacks."""
-        return self.places[name].offset if name in self.places else 0
+        return self.slots[name].offset if name in self.slots else 0
 
     @property
     def tables(self) -> tuple[int, ...]:
         """First element of the table of each input."""
-        return tuple(self.places[name].offset for name in LOOKED_UP if name in self.places)
+        return tuple(self.slots[name].offset for name in EMBEDDINGS if name in self.slots)
 
     def pack(self, tensors: Mapping[str, Tensor], flat: Tensor) -> None:
         """Write a state dict into `flat`, (P,)."""
-        for name, place in self.places.items():
-            place.view(flat).copy_(tensors[name])
+        for name, slot in self.slots.items():
+            slot.view(flat).copy_(tensors[name])
 
     def unpack(self, flat: Tensor) -> dict[str, Tensor]:
         """The tensors of `flat`, (P,), by name."""
-        return {name: place.view(flat).clone() for name, place in self.places.items()}
+        return {name: slot.view(flat).clone() for name, slot in self.slots.items()}
 
     def moments(self, exp_avg: Tensor, exp_avg_sq: Tensor, steps: int) -> dict[str, Tensor]:
         """Adam's moments, (P,) each, as checkpoints have them; none before the first step."""
         if not steps:
             return {}
-        found = {f"step.{name}": torch.tensor(float(steps)) for name in self.places}
+        found = {f"step.{name}": torch.tensor(float(steps)) for name in self.slots}
         for kind, flat in (("exp_avg", exp_avg), ("exp_avg_sq", exp_avg_sq)):
             found |= {f"{kind}.{name}": value for name, value in self.unpack(flat).items()}
         return found
@@ -114,7 +114,7 @@ class Layout:
         for kind, flat in (("exp_avg", exp_avg), ("exp_avg_sq", exp_avg_sq)):
             flat.zero_()
             if moments:
-                self.pack({name: moments[f"{kind}.{name}"] for name in self.places}, flat)
+                self.pack({name: moments[f"{kind}.{name}"] for name in self.slots}, flat)
 
     def index_blocks(self, names: Sequence[str], device: torch.device) -> tuple[Tensor, Tensor]:
         """Of these tables: first and last block, exclusive, of each, (tables, 2) int32; and the
@@ -122,7 +122,7 @@ class Layout:
         """
         table_of = torch.full((self.size // BLOCK,), -1, dtype=torch.int32)
         spans = []
-        for number, place in enumerate(self.places[name] for name in names):
-            spans.append((place.offset // BLOCK, (place.offset + place.size) // BLOCK))
+        for number, slot in enumerate(self.slots[name] for name in names):
+            spans.append((slot.offset // BLOCK, (slot.offset + slot.size) // BLOCK))
             table_of[slice(*spans[-1])] = number
         return torch.tensor(spans, dtype=torch.int32, device=device), table_of.to(device)

@@ -1,4 +1,4 @@
-"""Items that users have not met, drawn in kernels; see `fpt_model.data.negatives`."""
+"""Items that users have not seen, drawn in kernels; see `fpt_model.data.negatives`."""
 
 import torch
 import triton
@@ -10,7 +10,7 @@ from fpt_model.engines.gpu.rng import below
 
 
 class NegativeIndex:
-    """What kernels search for the items that a user has not met.
+    """What kernels search for the items that a user has not seen.
 
     Args:
         sequences: on the device.
@@ -33,7 +33,7 @@ class NegativeIndex:
 
 @triton.jit
 def draw_negatives(drawn, gaps, first, count, n_items, SEARCH: tl.constexpr):
-    """By random bits, items that the user has not met.
+    """By random bits, items that the user has not seen.
 
     Args:
         drawn: uint32, any shape.

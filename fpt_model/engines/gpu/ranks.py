@@ -17,7 +17,7 @@ from fpt_model.evaluation.ranks import Protocol, Ranks
 AT_ONCE = 1024  # scores
 
 
-class Rivals:
+class Candidates:
     """Whom held-out items are compared with: all that is known before there are scores.
 
     Args:
@@ -29,9 +29,9 @@ class Rivals:
         users: (N,) ids.
         targets: (N,) int32, the held-out items.
         drawn: (N, C) int32, stored candidates, 0 where there are fewer.
-        met: (M,) int32, of one user after the other what is no candidate: padding and each item of
+        seen: (M,) int32, of one user after the other what is no candidate: padding and each item of
             the history once; where items come again, of the history the held-out one alone.
-        firsts: (N + 1,) int32, where a user's begin in `met`.
+        firsts: (N + 1,) int32, where a user's begin in `seen`.
         counts: for each protocol (N,) int64, candidates, the held-out item included.
     """
 
@@ -50,17 +50,17 @@ class Rivals:
         columns = sequences.n_items + 1
         keys = torch.cat([numbers * columns, owner * columns + sequences.items[place]])
         keys = keys.unique()  # sorted
-        self.met = (keys % columns).int()
-        met = torch.bincount(keys // columns, minlength=len(rows))
-        self.firsts = torch.nn.functional.pad(met.cumsum(0), (1, 0)).int()
+        self.seen = (keys % columns).int()
+        seen = torch.bincount(keys // columns, minlength=len(rows))
+        self.firsts = torch.nn.functional.pad(seen.cumsum(0), (1, 0)).int()
         drawn = (self.drawn > 0).sum(1)
         self.counts: dict[Protocol, Tensor] = {
             "uniform_100": 1 + drawn,
-            "full": 1 + columns - met,
+            "full": 1 + columns - seen,
         }
 
 
-def compare(rivals: Rivals, scores: Tensor, protocols: Sequence[Protocol]) -> Ranks:
+def compare(candidates: Candidates, scores: Tensor, protocols: Sequence[Protocol]) -> Ranks:
     """Rank each user's held-out item by the scores of every item, (N, I + 1).
 
     Raises:
@@ -68,33 +68,33 @@ def compare(rivals: Rivals, scores: Tensor, protocols: Sequence[Protocol]) -> Ra
     """
     scores = scores.contiguous()
     n, columns = scores.shape
-    places = scores.new_empty(2, n)
+    ranks = scores.new_empty(2, n)
     odd = torch.empty(n, dtype=torch.int32, device=scores.device)
-    find_places[(n,)](
-        *(scores, columns, rivals.targets, rivals.drawn, rivals.drawn.shape[1]),
-        *(rivals.met, rivals.firsts, places, odd, n),
-        DRAWN=triton.next_power_of_2(rivals.drawn.shape[1]),
+    rank_targets[(n,)](
+        *(scores, columns, candidates.targets, candidates.drawn, candidates.drawn.shape[1]),
+        *(candidates.seen, candidates.firsts, ranks, odd, n),
+        DRAWN=triton.next_power_of_2(candidates.drawn.shape[1]),
         BLOCK=AT_ONCE,
     )
     if odd.any():
         raise ModelError("A score is not a number", to_do="Train again with a lower rate")
-    found: dict[Protocol, Tensor] = {"uniform_100": places[0], "full": places[1]}
+    found: dict[Protocol, Tensor] = {"uniform_100": ranks[0], "full": ranks[1]}
     return Ranks(
-        rivals.users,
+        candidates.users,
         {name: found[name] for name in protocols},
-        {name: rivals.counts[name] for name in protocols},
+        {name: candidates.counts[name] for name in protocols},
     )
 
 
 @triton.jit
-def higher(x, own):
+def tie_aware_count(x, own):
     """Twice how many scores are higher, and once how many are equal, each on its own."""
     return (x > own).to(tl.int32) + (x >= own).to(tl.int32)
 
 
 @triton.jit
-def find_places(
-    scores, columns, targets, drawn, n_drawn, met, firsts, places, odd, n,
+def rank_targets(
+    scores, columns, targets, drawn, n_drawn, seen, firsts, ranks, odd, n,
     DRAWN: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Rank = 1 + candidates scored higher + half of those scored equal. Grid (N,).
@@ -104,9 +104,9 @@ def find_places(
         columns: I + 1.
         targets: (N,) int32, held-out items.
         drawn: (N, n_drawn) int32, candidates, 0 where there are fewer.
-        met: (M,) int32, what is no candidate, of one user after the other.
-        firsts: (N + 1,) int32, where a user's begin in `met`.
-        places: (2, n) float32, gets ranks among the drawn and among all.
+        seen: (M,) int32, what is no candidate, of one user after the other.
+        firsts: (N + 1,) int32, where a user's begin in `seen`.
+        ranks: (2, n) float32, gets ranks among the drawn and among all.
         odd: (N,) int32, gets how many scores are no finite numbers.
         n: N.
         DRAWN: n_drawn as a power of two.
@@ -122,22 +122,22 @@ def find_places(
     for first in range(0, columns, BLOCK):
         there = first + lane < columns
         x = tl.load(scores + first + lane, mask=there, other=0.0)
-        ahead += tl.where(there, higher(x, own), 0)
+        ahead += tl.where(there, tie_aware_count(x, own), 0)
         wrong += (tl.abs(x) < float("inf")).to(tl.int32) ^ 1
 
-    # … less what holds for those that were met
+    # … less what holds for those that were seen
     begin, end = tl.load(firsts + user), tl.load(firsts + user + 1)
     for first in range(begin, end, BLOCK):
         there = first + lane < end
-        item = tl.load(met + first + lane, mask=there, other=0)
-        ahead -= tl.where(there, higher(tl.load(scores + item), own), 0)
+        item = tl.load(seen + first + lane, mask=there, other=0)
+        ahead -= tl.where(there, tie_aware_count(tl.load(scores + item), own), 0)
 
     # among the drawn
     some = tl.arange(0, DRAWN)
     item = tl.load(drawn + user * n_drawn + some, mask=some < n_drawn, other=0)
-    among = tl.where(item > 0, higher(tl.load(scores + item), own), 0)
+    among = tl.where(item > 0, tie_aware_count(tl.load(scores + item), own), 0)
 
     # write; counts are doubled, so that equal ones count half
-    tl.store(places + user, 1 + tl.sum(among, 0).to(tl.float32) / 2)
-    tl.store(places + n + user, 1 + tl.sum(ahead, 0).to(tl.float32) / 2)
+    tl.store(ranks + user, 1 + tl.sum(among, 0).to(tl.float32) / 2)
+    tl.store(ranks + n + user, 1 + tl.sum(ahead, 0).to(tl.float32) / 2)
     tl.store(odd + user, tl.sum(wrong, 0))

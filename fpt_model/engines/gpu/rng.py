@@ -11,12 +11,12 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-# Sites: what a draw is for. A layer's sites start at `LAYER + LAYER_SITES * layer`.
+# Sites: what a draw is for. A layer's sites start at `LAYER + LAYER_STREAMS * layer`.
 DROPOUT, NEGATIVE, ITEM, ITEM_ID, USER, USER_ID, FIRST, SECOND, EMBEDDING = (
     tl.constexpr(n) for n in range(9)
 )
-LAYER, LAYER_SITES = tl.constexpr(16), tl.constexpr(8)
-KEY_TABLE, VALUE_TABLE, KEY_PLACE, VALUE_PLACE, WEIGHTS, HIDDEN, OUT = (
+LAYER, LAYER_STREAMS = tl.constexpr(16), tl.constexpr(8)
+KEY_TABLE, VALUE_TABLE, KEY_POSITION, VALUE_POSITION, WEIGHTS, HIDDEN, OUT = (
     tl.constexpr(n) for n in range(7)
 )
 
@@ -32,34 +32,34 @@ def mix(x):
 
 
 @triton.jit
-def step_key(keys, clock, seed, step):
+def step_key(keys, step_counter, seed, step):
     """Two uint32 for a step of a seed.
 
     Args:
         keys: (S, 2) int64, 32 bits each.
-        clock: (S,) int64, steps before.
+        step_counter: (S,) int64, steps before.
         seed: number of the seed.
         step: after those.
     """
-    moment = (tl.load(clock + seed) + step).to(tl.uint32)
-    first = mix(tl.load(keys + 2 * seed).to(tl.uint32) + mix(moment))
+    mixed = (tl.load(step_counter + seed) + step).to(tl.uint32)
+    first = mix(tl.load(keys + 2 * seed).to(tl.uint32) + mix(mixed))
 
     # the second word depends on the first, so that two steps share neither
     return first, mix(tl.load(keys + 2 * seed + 1).to(tl.uint32) ^ first)
 
 
 @triton.jit
-def bits(first, second, site, place):
+def bits(first, second, stream, counter):
     """uint32 for every place of one site.
 
     Args:
         first, second: the step's key.
-        site: what the draw is for.
-        place: int32, any shape.
+        stream: what the draw is for.
+        counter: int32, any shape.
     """
     # one key a site, so that sites draw apart
-    key = mix(first + site)
-    return mix(mix(place.to(tl.uint32) + key) ^ second)
+    key = mix(first + stream)
+    return mix(mix(counter.to(tl.uint32) + key) ^ second)
 
 
 @triton.jit
@@ -70,9 +70,9 @@ def below(drawn, n):
 
 
 @triton.jit
-def fast_bits(first, second, site, place):
+def fast_bits(first, second, stream, counter):
     """`bits` by two rounds, with the second word of the key in the middle of the last."""
-    x = place.to(tl.uint32) + mix(first + site)
+    x = counter.to(tl.uint32) + mix(first + stream)
     x = (x ^ (x >> 16)) * 0x7FEB352D ^ second
     x = (x ^ (x >> 15)) * 0x846CA68B
     return x ^ (x >> 16)
@@ -111,15 +111,15 @@ def torch_step_key(key: Tensor, step: int) -> tuple[Tensor, Tensor]:
     return first, torch_mix(key[1] ^ first)
 
 
-def torch_bits(words: tuple[Tensor, Tensor], site: int, place: Tensor) -> Tensor:
+def torch_bits(words: tuple[Tensor, Tensor], stream: int, counter: Tensor) -> Tensor:
     """`bits` of places (int64, any shape)."""
-    own = torch_mix((words[0] + site) & 0xFFFFFFFF)
-    return torch_mix(torch_mix((place + own) & 0xFFFFFFFF) ^ words[1])
+    own = torch_mix((words[0] + stream) & 0xFFFFFFFF)
+    return torch_mix(torch_mix((counter + own) & 0xFFFFFFFF) ^ words[1])
 
 
-def torch_fast_bits(words: tuple[Tensor, Tensor], site: int, place: Tensor) -> Tensor:
+def torch_fast_bits(words: tuple[Tensor, Tensor], stream: int, counter: Tensor) -> Tensor:
     """`fast_bits` of places (int64, any shape)."""
-    x = (place + torch_mix((words[0] + site) & 0xFFFFFFFF)) & 0xFFFFFFFF
+    x = (counter + torch_mix((words[0] + stream) & 0xFFFFFFFF)) & 0xFFFFFFFF
     x = (x ^ (x >> 16)) * 0x7FEB352D & 0xFFFFFFFF ^ words[1]
     x = (x ^ (x >> 15)) * 0x846CA68B & 0xFFFFFFFF
     return x ^ (x >> 16)

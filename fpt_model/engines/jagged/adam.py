@@ -7,32 +7,32 @@ import triton
 import triton.language as tl
 
 from fpt_model.engines.gpu.adam import adam_update
-from fpt_model.engines.jagged.tokens import WHOLE
+from fpt_model.engines.jagged.tokens import FIXED_ONE
 
 
 @triton.jit
-def sum_squares(flat, squares, BLOCK: tl.constexpr):
+def sum_squares(flat, block_squares, BLOCK: tl.constexpr):
     """Sums of squares by block: of the weights a step begins with, resumed or not. Grid (blocks,).
 
     Args:
         flat: (P,) float32.
-        squares: (P / BLOCK,) float32.
+        block_squares: (P / BLOCK,) float32.
     """
     block = tl.program_id(0)
     own = tl.load(flat + block * BLOCK + tl.arange(0, BLOCK))
-    tl.store(squares + block, tl.sum(own * own, 0))
+    tl.store(block_squares + block, tl.sum(own * own, 0))
 
 
 @triton.jit
 def sum_up(
-    now, squares, spans, losses, group_losses, norms, record, count, l2,
+    meta, block_squares, spans, losses, group_losses, norms, record, count, l2,
     B: tl.constexpr, TABLES: tl.constexpr, GROUPED: tl.constexpr, CHUNK: tl.constexpr,
 ):  # fmt: skip
     """Norms of the penalised tables, and the step's loss added to `record`. Grid (1,).
 
     Args:
-        now: (4, B + 1) int32; its last column says how many tokens there are.
-        squares: (P / BLOCK,) float32, sums of squares by block.
+        meta: (4, B + 1) int32; its last column says how many tokens there are.
+        block_squares: (P / BLOCK,) float32, sums of squares by block.
         spans: (TABLES, 2) int32, first and last block of each table.
         losses: (count,) float32, sums by program.
         group_losses: (GROUPED,) float32, likewise.
@@ -49,7 +49,7 @@ def sum_up(
         end = tl.load(spans + 2 * table + 1)
         total = tl.zeros((CHUNK,), tl.float32)
         for start in range(tl.load(spans + 2 * table), end, CHUNK):
-            total += tl.load(squares + start + at, mask=start + at < end, other=0.0)
+            total += tl.load(block_squares + start + at, mask=start + at < end, other=0.0)
         norm = tl.sqrt(tl.sum(total, 0))
         tl.store(norms + table, norm)
         penalty += norm
@@ -58,7 +58,7 @@ def sum_up(
     total = tl.zeros((CHUNK,), tl.float32)
     for start in range(0, count, CHUNK):
         total += tl.load(losses + start + at, mask=start + at < count, other=0.0)
-    loss = tl.sum(total, 0) / tl.load(now + B).to(tl.float32) + l2 * penalty
+    loss = tl.sum(total, 0) / tl.load(meta + B).to(tl.float32) + l2 * penalty
 
     # group loss
     for start in range(0, GROUPED, CHUNK):
@@ -70,7 +70,7 @@ def sum_up(
 
 @triton.jit
 def adam(
-    now, key, flat, rounded, moments, second, grads, scattered, item_parts, product_parts,
+    meta, key, flat, fp16, exp_avgs, exp_avg_sqs, grads, embedding_grads, item_parts, product_parts,
     table_of, norms, o_tables, o_products, item_size, product_size, splits,
     l2, rate, beta1, beta2,
     B: tl.constexpr, ITEM_SPLITS: tl.constexpr, BLOCK: tl.constexpr,
@@ -80,13 +80,13 @@ def adam(
     Gradients are sums over tokens.
 
     Args:
-        now: (4, B + 1) int32; its last column says how many tokens there are.
+        meta: (4, B + 1) int32; its last column says how many tokens there are.
         key: (3,) int64; the last is the number of the step from 1.
         flat: (P,) float32, weights.
-        rounded: (P,) float16, their copies for products.
-        moments, second: (P,) float32, Adam's running means of gradients and their squares.
+        fp16: (P,) float16, their copies for products.
+        exp_avgs, exp_avg_sqs: (P,) float32, Adam's running means of gradients and their squares.
         grads: (P,) float32, gradients of what begins between `o_tables` and `o_products`.
-        scattered: (o_tables,) int64, gradients of what comes before; left zero.
+        embedding_grads: (o_tables,) int64, gradients of what comes before; left zero.
         item_parts: (ITEM_SPLITS, item_size) float32, partial sums that belong to the items, too.
         product_parts: (splits, product_size) float32, those of what begins at `o_products`.
         table_of: (P / BLOCK,) int32, the number of a block's penalised table, or -1.
@@ -101,9 +101,9 @@ def adam(
 
     # gradient: where it stands depends on the block
     if block * BLOCK < o_tables:
-        grad = tl.load(scattered + at).to(tl.float32) / WHOLE
+        grad = tl.load(embedding_grads + at).to(tl.float32) / FIXED_ONE
         tl.debug_barrier()  # another thread may zero what this one reads
-        tl.store(scattered + at, tl.zeros((BLOCK,), tl.int64))
+        tl.store(embedding_grads + at, tl.zeros((BLOCK,), tl.int64))
         for split in tl.static_range(ITEM_SPLITS):
             own = item_parts + split * item_size + at
             grad += tl.load(own, mask=at < item_size, other=0.0)
@@ -115,7 +115,7 @@ def adam(
             grad += tl.load(product_parts + split * product_size + at - o_products)
 
     # mean over tokens, norm penalty: its gradient is weight / norm
-    grad /= tl.load(now + B).to(tl.float32)
+    grad /= tl.load(meta + B).to(tl.float32)
     table = tl.load(table_of + block)
     if table >= 0:
         norm = tl.load(norms + table)
@@ -123,13 +123,13 @@ def adam(
 
     # Adam
     count = tl.load(key + 2).to(tl.float32)
-    exp_avg, exp_avg_sq = tl.load(moments + at), tl.load(second + at)
+    exp_avg, exp_avg_sq = tl.load(exp_avgs + at), tl.load(exp_avg_sqs + at)
     new, exp_avg, exp_avg_sq = adam_update(
         old, exp_avg, exp_avg_sq, grad, count, rate, beta1, beta2
     )
 
     # write
-    tl.store(moments + at, exp_avg)
-    tl.store(second + at, exp_avg_sq)
+    tl.store(exp_avgs + at, exp_avg)
+    tl.store(exp_avg_sqs + at, exp_avg_sq)
     tl.store(flat + at, new)
-    tl.store(rounded + at, new.to(rounded.dtype.element_ty))
+    tl.store(fp16 + at, new.to(fp16.dtype.element_ty))

@@ -3,12 +3,13 @@
 The sums over interval rows are products with the tables before and after these kernels (see
 `fpt_model.model.intervals`):
 
-    by_row = q · E_Kᵀ        gathered here, by the row of each pair
-    on_rows                  attention weights summed by row, here; times E_V afterwards
+    by_bucket = q · E_Kᵀ        gathered here, by the row of each pair
+    weights_by_bucket                  attention weights summed by row, here; times E_V afterwards
 
 Rows descend along the keys of a query since times ascend, so the tokens of row r are neighbours:
-`on_rows` is a difference of two running sums at places that `counts` knows (tokens.row_counts), and
-nothing has to be added atomically. Running sums of a tile are a product with a triangle of ones.
+`weights_by_bucket` is a difference of two running sums at places that `counts` knows
+(tokens.row_counts), and nothing has to be added atomically. Running sums of a tile are a product
+with a triangle of ones.
 
 Each kernel does one thing to a tile of BM queries by BN keys, in chunks of WC of the width, so that
 many fit on a processor side by side: windows are short, and what costs time is waiting.
@@ -17,14 +18,14 @@ Entries of pairs that a query may not see are zero up to the end of its last til
 are read and written whole.
 
 Letters: B sequences, N tokens, H heads, T sequence, TS its stride, W width of a head, K columns, R
-columns of by_row, C of counts; BM queries and BN keys of a tile, WC columns of a chunk.
+columns of by_bucket, C of counts; BM queries and BN keys of a tile, WC columns of a chunk.
 
 Arguments that many kernels here have:
 
-    now (4, B + 1) int32: first token, first interaction, user and time scale of each sequence, see
+    meta (4, B + 1) int32: first token, first interaction, user and time scale of each sequence, see
         tokens.py
     key (3,) int64: of the step's random bits
-    asked, times (N,) int32: a query's moment, and when an interaction happened
+    asked, times (N,) int32: a query's time, and when an interaction happened
     edges (EDGES,) int32: intervals at which rows past SPAN begin
     INTERVALS: whether there are interval and position vectors; RATE: of dropout
 """
@@ -36,7 +37,7 @@ from fpt_model.engines.gpu.rng import fast_bits, keep_mask
 from fpt_model.engines.jagged.tokens import SCALE, span_of, words
 
 LOG2E: tl.constexpr = tl.constexpr(1.4426950408889634)
-# Slopes of scores are small beside half precision's least number: kept so many times larger
+# Gradients of scores are small beside half precision's least number: kept so many times larger
 LARGER: tl.constexpr = tl.constexpr(256.0)
 
 
@@ -65,32 +66,32 @@ def _pair_rows(time_i, time_j, scale, edges, SPAN: tl.constexpr, EDGES: tl.const
 
 @triton.jit
 def _vectors(
-    x, places, first, length, j, h, c, AT: tl.constexpr, STRIDE: tl.constexpr, T: tl.constexpr,
-    W: tl.constexpr, WC: tl.constexpr, K: tl.constexpr, PLACES: tl.constexpr,
+    x, positions, first, length, j, h, c, AT: tl.constexpr, STRIDE: tl.constexpr, T: tl.constexpr,
+    W: tl.constexpr, WC: tl.constexpr, K: tl.constexpr, HAS_POSITIONS: tl.constexpr,
 ):  # fmt: skip
     """Chunk c of vectors of tokens j of a sequence, with their positions', (tokens, WC).
 
     Args:
         x: (N, STRIDE) float16; the vectors' columns begin at AT.
-        places: (T, K) float16, position vectors, the latest last.
+        positions: (T, K) float16, position vectors, the latest last.
         first, length: the sequence's first token, and how many it has.
         j: numbers of tokens in the sequence; past its end they are zero.
         h, c: head, and chunk of its columns.
-        PLACES: whether positions are added.
+        HAS_POSITIONS: whether positions are added.
     """
     w = c * WC + tl.arange(0, WC)
     mask = (j < length)[:, None] & (w < W)[None, :]
     at = (first + j)[:, None] * STRIDE + AT + h * W + w[None, :]
     values = tl.load(x + at, mask=mask, other=0.0)
-    if PLACES:
-        own = places + (T - length + j)[:, None] * K + h * W + w[None, :]
+    if HAS_POSITIONS:
+        own = positions + (T - length + j)[:, None] * K + h * W + w[None, :]
         values += tl.load(own, mask=mask, other=0.0)
     return values
 
 
 @triton.jit
 def _pair_products(
-    x, kv, places, by_row, times, time_i, scale, edges, first, length, i, j, t, h, tokens, N,
+    x, kv, positions, by_bucket, times, time_i, scale, edges, first, length, i, j, t, h, tokens, N,
     AT: tl.constexpr, T: tl.constexpr, W: tl.constexpr, WC: tl.constexpr, K: tl.constexpr,
     R: tl.constexpr, SPAN: tl.constexpr, EDGES: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
     INTERVALS: tl.constexpr,
@@ -100,8 +101,8 @@ def _pair_products(
     Args:
         x: (N, K) float16, of queries.
         kv: (N, 2·K) float16, keys (AT = 0) and values (AT = K).
-        places: (T, K) float16, their position vectors.
-        by_row: (H, N, R) float16, products of x with every row of the interval table.
+        positions: (T, K) float16, their position vectors.
+        by_bucket: (H, N, R) float16, products of x with every row of the interval table.
         times: (N,) int32.
         time_i: (BM,) int32, moments of the queries.
         scale, edges: see `_pair_rows`.
@@ -110,8 +111,8 @@ def _pair_products(
     """
     total = tl.zeros((BM, BN), tl.float32)
     for c in tl.static_range((W + WC - 1) // WC):
-        own = _vectors(x, places, first, length, i, h, c, 0, K, T, W, WC, K, False)
-        theirs = _vectors(kv, places, first, length, j, h, c, AT, 2 * K, T, W, WC, K, INTERVALS)
+        own = _vectors(x, positions, first, length, i, h, c, 0, K, T, W, WC, K, False)
+        theirs = _vectors(kv, positions, first, length, j, h, c, AT, 2 * K, T, W, WC, K, INTERVALS)
         total = tl.dot(own, tl.trans(theirs), total, input_precision="ieee")
 
     # interval vectors: what the row of each pair gives
@@ -119,20 +120,20 @@ def _pair_products(
         time_j = tl.load(times + first + j, mask=j < length, other=0)
         row = _pair_rows(time_i, time_j, scale, edges, SPAN, EDGES)
         at = (h * N + t)[:, None] * R + row
-        total += tl.load(by_row + at, mask=tokens, other=0.0).to(tl.float32)
+        total += tl.load(by_bucket + at, mask=tokens, other=0.0).to(tl.float32)
     return total
 
 
 @triton.jit
-def sum_rows(
-    now, sums, counts, out, factor, N, LIMIT,
+def sum_by_bucket(
+    meta, sums, counts, out, factor, N, LIMIT,
     B: tl.constexpr, TS: tl.constexpr, R: tl.constexpr, C: tl.constexpr,
     BM: tl.constexpr, BR: tl.constexpr,
 ):  # fmt: skip
     """Running sums to sums by interval row. Grid (tokens / BM, R / BR, H).
 
     Args:
-        now: (4, B + 1) int32.
+        meta: (4, B + 1) int32.
         sums: (H, N, TS) float32, running sums along the keys of each query.
         counts: (N, C) int16, how many keys have row r or above: they come first.
         out: (H, N, R) float16, gets `factor` · sums by row; zero past the last token.
@@ -144,7 +145,7 @@ def sum_rows(
     r = tl.program_id(1) * BR + tl.arange(0, BR)
     h = tl.program_id(2)
 
-    here = (t < tl.load(now + B))[:, None] & (r < R)[None, :]
+    here = (t < tl.load(meta + B))[:, None] & (r < R)[None, :]
     at = t[:, None] * C + r[None, :]
 
     # keys of row r are those from `lower` to `upper`
@@ -166,7 +167,7 @@ def sum_rows(
 
 @triton.jit
 def weigh(
-    now, key, q, kv, places, by_row, asked, times, edges, weights, sums, site, N,
+    meta, key, q, kv, positions, by_bucket, query_times, times, edges, weights, sums, stream, N,
     B: tl.constexpr, H: tl.constexpr, T: tl.constexpr, TS: tl.constexpr, W: tl.constexpr,
     WC: tl.constexpr, K: tl.constexpr, R: tl.constexpr, SPAN: tl.constexpr, EDGES: tl.constexpr,
     BM: tl.constexpr, BN: tl.constexpr, FACTOR: tl.constexpr, INTERVALS: tl.constexpr,
@@ -175,32 +176,32 @@ def weigh(
     """Attention weights of a tile of queries. Grid (tiles of T, B, H).
 
     Args:
-        now: (4, B + 1) int32.
+        meta: (4, B + 1) int32.
         key: (3,) int64, of random bits.
         q: (N, K) float16, queries.
         kv: (N, 2·K) float16, keys and values.
-        places: (2, T, K) float16, position vectors of keys and values.
-        by_row: (H, N, R) float16, q · E_Kᵀ.
-        asked, times: (N,) int32.
+        positions: (2, T, K) float16, position vectors of keys and values.
+        by_bucket: (H, N, R) float16, q · E_Kᵀ.
+        query_times, times: (N,) int32.
         edges: (EDGES,) int32.
         weights: (H, N, TS) float16, gets weights, negative where they were dropped.
         sums: (H, N, TS) float32, gets running sums of those that are left; holds scores before.
-        site: of the dropout's random bits.
+        stream: of the dropout's random bits.
         N: stride between heads, in tokens.
         FACTOR: of scores, log2 e / √W, as weights are powers of two.
     """
     # The longest tiles begin first: what is left at the end is short.
     tile, b, h = tl.num_programs(0) - 1 - tl.program_id(0), tl.program_id(1), tl.program_id(2)
-    first, length = span_of(now, b)
+    first, length = span_of(meta, b)
     if tile * BM >= length:
         return
 
     # the queries
-    scale = tl.load(now + SCALE * (B + 1) + b)
+    scale = tl.load(meta + SCALE * (B + 1) + b)
     i = tile * BM + tl.arange(0, BM)
     tokens = (i < length)[:, None]
     t = first + i
-    time_i = tl.load(asked + t, mask=i < length, other=0)
+    time_i = tl.load(query_times + t, mask=i < length, other=0)
     end = tl.minimum(tile * BM + BM, length)
 
     # First pass over the keys: scores, and the sum of their powers as softmax needs it, with the
@@ -212,7 +213,7 @@ def weigh(
         seen = (j[None, :] <= i[:, None]) & (j < length)[None, :] & tokens
 
         scores = _pair_products(
-            q, kv, places, by_row, times, time_i, scale, edges, first, length,
+            q, kv, positions, by_bucket, times, time_i, scale, edges, first, length,
             i, j, t, h, tokens, N, 0, T, W, WC, K, R, SPAN, EDGES, BM, BN, INTERVALS,
         )  # fmt: skip
 
@@ -247,7 +248,7 @@ def weigh(
         # normalise; a minus says what is dropped, at no memory of its own
         weight = tl.exp2(scores - least[:, None])
         if RATE > 0:
-            weight = tl.where(keep_mask(fast_bits(key1, key2, site, at), RATE), weight, -weight)
+            weight = tl.where(keep_mask(fast_bits(key1, key2, stream, at), RATE), weight, -weight)
         tl.store(weights + at, weight.to(half), mask=mask)
 
         # Running sums of what stays: a product with a triangle of ones, of the weights as rounded
@@ -260,28 +261,28 @@ def weigh(
 
 @triton.jit
 def combine(
-    now, pairs, kv, places, out, factor, N,
+    meta, pairs, kv, positions, out, factor, N,
     B: tl.constexpr, H: tl.constexpr, T: tl.constexpr, TS: tl.constexpr, W: tl.constexpr,
     WC: tl.constexpr, K: tl.constexpr, AT: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
-    PLACES: tl.constexpr,
+    HAS_POSITIONS: tl.constexpr,
     POSITIVE: tl.constexpr,
 ):  # fmt: skip
     """Weighted sums of keys or values. Grid (tiles of T, B, H · chunks).
 
     Args:
-        now: (4, B + 1) int32.
-        pairs: (H, N, TS) float16, weights or slopes of scores.
+        meta: (4, B + 1) int32.
+        pairs: (H, N, TS) float16, weights or gradients of scores.
         kv: (N, 2·K) float16, keys (AT = 0) and values (AT = K).
-        places: (T, K) float16, their position vectors.
+        positions: (T, K) float16, their position vectors.
         out: (N, K) float16, gets `factor` · pairs · vectors.
         factor: of the sums.
         N: stride between heads, in tokens.
-        PLACES: whether positions are added.
+        HAS_POSITIONS: whether positions are added.
         POSITIVE: whether negative entries of `pairs`, dropped weights, count as zero.
     """
     tile, b = tl.num_programs(0) - 1 - tl.program_id(0), tl.program_id(1)
     h, c = tl.program_id(2) % H, tl.program_id(2) // H
-    first, length = span_of(now, b)
+    first, length = span_of(meta, b)
     if tile * BM >= length:
         return
 
@@ -295,7 +296,9 @@ def combine(
         own = tl.load(pairs + (h * N + t)[:, None] * TS + j[None, :], mask=mask, other=0.0)
         if POSITIVE:
             own = tl.maximum(own, 0.0).to(pairs.dtype.element_ty)
-        values = _vectors(kv, places, first, length, j, h, c, AT, 2 * K, T, W, WC, K, PLACES)
+        values = _vectors(
+            kv, positions, first, length, j, h, c, AT, 2 * K, T, W, WC, K, HAS_POSITIONS
+        )
         total = tl.dot(own, values, total, input_precision="ieee")
 
     # write
@@ -306,36 +309,37 @@ def combine(
 
 
 @triton.jit
-def pair_slopes(
-    now, kv, places, by_row, asked, times, edges, out, dout, weights, slopes, sums, N,
+def attention_backward(
+    meta, kv, positions, by_bucket, query_times, times, edges, out, dout, weights, d_scores, sums,
+    N,
     B: tl.constexpr, H: tl.constexpr, T: tl.constexpr, TS: tl.constexpr, W: tl.constexpr,
     WC: tl.constexpr, K: tl.constexpr, R: tl.constexpr, SPAN: tl.constexpr, EDGES: tl.constexpr,
     BM: tl.constexpr, BN: tl.constexpr, INTERVALS: tl.constexpr, RATE: tl.constexpr,
 ):  # fmt: skip
-    """Slopes of the unscaled scores of a tile of queries, and their running sums.
+    """Gradients of the unscaled scores of a tile of queries, and their running sums.
 
     Grid (tiles of T, B, H).
 
     Args:
-        now: (4, B + 1) int32.
+        meta: (4, B + 1) int32.
         kv: (N, 2·K) float16, keys and values.
-        places: (2, T, K) float16, position vectors of keys and values.
-        by_row: (H, N, R) float16, dout · E_Vᵀ here.
-        asked, times: (N,) int32.
+        positions: (2, T, K) float16, position vectors of keys and values.
+        by_bucket: (H, N, R) float16, dout · E_Vᵀ here.
+        query_times, times: (N,) int32.
         edges: (EDGES,) int32.
         out, dout: (N, K) float16, what attention gave, and its gradient.
         weights: (H, N, TS) float16, negative where they were dropped.
-        slopes: (H, N, TS) float16, gets `LARGER` times the slopes.
+        d_scores: (H, N, TS) float16, gets `LARGER` times the gradients.
         sums: (H, N, TS) float32, gets their running sums along the keys.
         N: stride between heads, in tokens.
     """
     tile, b, h = tl.num_programs(0) - 1 - tl.program_id(0), tl.program_id(1), tl.program_id(2)
-    first, length = span_of(now, b)
+    first, length = span_of(meta, b)
     if tile * BM >= length:
         return
 
     # the queries
-    scale = tl.load(now + SCALE * (B + 1) + b)
+    scale = tl.load(meta + SCALE * (B + 1) + b)
     i = tile * BM + tl.arange(0, BM)
     tokens = (i < length)[:, None]
     t = first + i
@@ -343,12 +347,12 @@ def pair_slopes(
     # Σ weights · dweights of a query is dout · out: known before there is a tile of weights
     along = tl.zeros((BM,), tl.float32)
     for c in tl.static_range((W + WC - 1) // WC):
-        slope = _vectors(dout, places, first, length, i, h, c, 0, K, T, W, WC, K, False)
-        result = _vectors(out, places, first, length, i, h, c, 0, K, T, W, WC, K, False)
-        along += tl.sum(slope.to(tl.float32) * result.to(tl.float32), 1)
+        grad = _vectors(dout, positions, first, length, i, h, c, 0, K, T, W, WC, K, False)
+        result = _vectors(out, positions, first, length, i, h, c, 0, K, T, W, WC, K, False)
+        along += tl.sum(grad.to(tl.float32) * result.to(tl.float32), 1)
 
-    time_i = tl.load(asked + t, mask=i < length, other=0)
-    half = slopes.dtype.element_ty
+    time_i = tl.load(query_times + t, mask=i < length, other=0)
+    half = d_scores.dtype.element_ty
     triangle = (tl.arange(0, BN)[:, None] <= tl.arange(0, BN)[None, :]).to(half)
 
     # over the keys up to the tile's last query
@@ -358,7 +362,7 @@ def pair_slopes(
 
         # gradient of the weights
         dweight = _pair_products(
-            dout, kv, places + T * K, by_row, times, time_i, scale, edges, first, length,
+            dout, kv, positions + T * K, by_bucket, times, time_i, scale, edges, first, length,
             i, j, t, h, tokens, N, K, T, W, WC, K, R, SPAN, EDGES, BM, BN, INTERVALS,
         )  # fmt: skip
 
@@ -372,9 +376,9 @@ def pair_slopes(
 
         # softmax: ds = a · (da - Σ a · da); rounded after it is made larger
         dscore = (weight * (dweight - along[:, None]) * LARGER).to(half)
-        tl.store(slopes + at, dscore, mask=mask)
+        tl.store(d_scores + at, dscore, mask=mask)
         if INTERVALS:
-            # running sums, from which `sum_rows` takes those by interval row
+            # running sums, from which `sum_by_bucket` takes those by interval row
             running = tl.dot(dscore, triangle, input_precision="ieee") + sofar[:, None]
             tl.store(sums + at, running, mask=mask)
             sofar += tl.sum(dscore.to(tl.float32), 1)
@@ -382,7 +386,7 @@ def pair_slopes(
 
 @triton.jit
 def gather_up(
-    now, pairs, x, out, factor, N,
+    meta, pairs, x, out, factor, N,
     B: tl.constexpr, H: tl.constexpr, T: tl.constexpr, TS: tl.constexpr, W: tl.constexpr,
     WC: tl.constexpr, K: tl.constexpr, AT: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
     POSITIVE: tl.constexpr,
@@ -390,8 +394,8 @@ def gather_up(
     """`combine` the other way: gradients of keys or values. Grid (tiles of T, B, H · chunks).
 
     Args:
-        now: (4, B + 1) int32.
-        pairs: (H, N, TS) float16, slopes of scores or weights.
+        meta: (4, B + 1) int32.
+        pairs: (H, N, TS) float16, gradients of scores or weights.
         x: (N, K) float16, queries or gradients of what attention gave.
         out: (N, 2·K) float16, gets `factor` · pairsᵀ · x from column AT on.
         factor: of the sums.
@@ -400,7 +404,7 @@ def gather_up(
     """
     tile, b = tl.program_id(0), tl.program_id(1)
     h, c = tl.program_id(2) % H, tl.program_id(2) // H
-    first, length = span_of(now, b)
+    first, length = span_of(meta, b)
     if tile * BN >= length:
         return
 

@@ -10,15 +10,15 @@ Letters: B batch, N tokens, T sequence, D width, K columns, H heads, R interval 
 import torch
 from torch import Tensor
 
-from fpt_model.data.sequences import Windows
+from fpt_model.data.sequences import SequenceBatch
 from fpt_model.engines.gpu.graphs import captured
 from fpt_model.engines.gpu.layout import power_of_two
 from fpt_model.engines.jagged import tokens
-from fpt_model.engines.jagged.back import backward, loss_slopes
+from fpt_model.engines.jagged.backward import backward, loss_backward
 from fpt_model.engines.jagged.forward import forward, inputs
 from fpt_model.engines.jagged.plan import LARGEST, Source
-from fpt_model.engines.jagged.state import EngineState, rounded
-from fpt_model.engines.jagged.sums import update, weight_sums
+from fpt_model.engines.jagged.state import EngineState, round_up_tokens
+from fpt_model.engines.jagged.weight_grads import update, weight_sums
 
 
 class Engine(EngineState):
@@ -26,7 +26,7 @@ class Engine(EngineState):
 
     def run(self, step: int) -> None:
         """One step; on a GPU it is a graph."""
-        n = rounded(self.tokens[step])
+        n = round_up_tokens(self.tokens[step])
         if self.device.type != "cuda":
             self.step(n)
             return
@@ -36,56 +36,56 @@ class Engine(EngineState):
 
     def _state(self) -> list[Tensor]:
         weights = self.weights
-        flat = [weights.params, weights.rounded, weights.exp_avg, weights.exp_avg_sq]
-        return [*flat, self.clock, self.record]
+        flat = [weights.params, weights.fp16, weights.exp_avg, weights.exp_avg_sq]
+        return [*flat, self.step_counter, self.record]
 
     def step(self, n: int) -> None:
         """One step of up to n tokens."""
         count = self.differentiate(n)
-        update(self, self.buffers_in_use(), count)
+        update(self, self.workspace_in_use(), count)
 
     def differentiate(self, n: int) -> int:
         """The next step's gradients; returns how many partial sums its loss has."""
-        at = self.buffers_in_use()
+        ws = self.workspace_in_use()
 
         # which sequences, and the step's random key
         tokens.begin_step[(1,)](
-            *(self.plan, self.now, self.keys, self.clock, self.key),
-            PLAN=self.now.numel(),
-            P=power_of_two(self.now.numel()),
+            *(self.plan, self.meta, self.keys, self.step_counter, self.key),
+            PLAN=self.meta.numel(),
+            P=power_of_two(self.meta.numel()),
         )
 
         # forward
-        inputs(self, at, self.now, self.source, train=True)
-        forward(self, at, self.now, n, train=True)
+        inputs(self, ws, self.meta, self.source, train=True)
+        forward(self, ws, self.meta, n, train=True)
 
         # loss, then back to every activation
-        count = loss_slopes(self, at, n)
-        backward(self, at, n)
+        count = loss_backward(self, ws, n)
+        backward(self, ws, n)
 
         # gradients of weights; Adam needs those that were put aside, too
-        weight_sums(self, at)
+        weight_sums(self, ws)
         self.streams.join_streams()
         return count
 
     @torch.no_grad()
-    def features(self, windows: Windows) -> Tensor:
+    def features(self, windows: SequenceBatch) -> Tensor:
         """Of every window's last position, (B, D): what scores are products with."""
         real = windows.items > 0
         batch, length = real.shape
-        n = rounded(batch * length)
+        n = round_up_tokens(batch * length)
         if self.ranking is None or self.ranking.n_tokens < n:
-            self.ranking = self._new_buffers(n, train=False)
+            self.ranking = self._new_workspace(n, train=False)
 
         # windows as a step's sequences, without their padding
         lengths = real.sum(1)
         first = torch.nn.functional.pad(lengths.cumsum(0), (1, 0))
         scales = windows.scales.clamp(max=LARGEST)
         others = [torch.nn.functional.pad(row, (0, 1)) for row in (windows.users, scales)]
-        now = torch.stack([first, first, *others]).int()
+        meta = torch.stack([first, first, *others]).int()
 
         # forward; a window's last token is where the next one begins, less one
         source = Source(self.model, windows, real)
-        inputs(self, self.ranking, now, source, train=False)
-        forward(self, self.ranking, now, n, train=False)
+        inputs(self, self.ranking, meta, source, train=False)
+        forward(self, self.ranking, meta, n, train=False)
         return self.ranking.features[first[1:] - 1, : self.config.width].float()

@@ -9,8 +9,7 @@ from torch import Tensor
 
 from fpt_model.engines.gpu import rng
 from fpt_model.engines.gpu.layout import BLOCK, aligned
-from fpt_model.engines.jagged import adam, attention, met, norms, tokens
-from fpt_model.engines.jagged.buffers import Buffers
+from fpt_model.engines.jagged import adam, attention, first_seen, norms, tokens
 from fpt_model.engines.jagged.plan import LARGEST, Source
 from fpt_model.engines.jagged.products import add_product, multiply
 from fpt_model.engines.jagged.shapes import (
@@ -22,37 +21,42 @@ from fpt_model.engines.jagged.shapes import (
     interval_shape,
     norm_name,
     pair_tables,
+    rng_stream_of,
     row_shape,
-    site_of,
     statistics,
 )
 from fpt_model.engines.jagged.state import EngineState
-from fpt_model.engines.jagged.sums import group_slopes
+from fpt_model.engines.jagged.weight_grads import group_loss_grad
+from fpt_model.engines.jagged.workspace import Workspace
 
-MEETING = 4  # programs that share a history, 256 interactions each at a time
+SEEN_PROGRAMS = 4  # programs that share a history, 256 interactions each at a time
 
 
-def inputs(engine: EngineState, at: Buffers, now: Tensor, source: Source, *, train: bool) -> None:
+def inputs(
+    engine: EngineState, ws: Workspace, meta: Tensor, source: Source, *, train: bool
+) -> None:
     """Tokens, their vectors, and what attention needs of their times and tables."""
     config, weights = engine.config, engine.weights
-    batch, tile = now.shape[1] - 1, 32
+    batch, tile = meta.shape[1] - 1, 32
 
     # beside the tokens: what does not need them
     with engine.streams.on_side_stream():
-        drop_tables(engine, at, config.dropout if train else 0.0)
+        drop_tables(engine, ws, config.dropout if train else 0.0)
         if train:
-            squares = engine.block_squares
-            adam.sum_squares[(len(squares),)](engine.weights.params, squares, BLOCK=BLOCK)
-            group_slopes(engine)
-            _meet(engine, now, source)
+            block_squares = engine.block_squares
+            adam.sum_squares[(len(block_squares),)](
+                engine.weights.params, block_squares, BLOCK=BLOCK
+            )
+            group_loss_grad(engine)
+            _find_first_seen(engine, meta, source)
 
     # tokens and their vectors
-    chances = config.dropout, config.sse_item, config.sse_user
-    rates = [one if train else 0 for one in chances]
-    tokens.lay_out[(batch, -(-config.max_length // tile))](
-        *(now, engine.key, weights.params, weights.tables, weights.offset("positions.0")),
-        *(source.numbers, source.times, source.asked, at.numbers, at.times, at.asked),
-        *(at.targets, at.sequence, at.x[0]),
+    rates_of_training = config.dropout, config.sse_item, config.sse_user
+    rates = [one if train else 0 for one in rates_of_training]
+    tokens.pack_tokens[(batch, -(-config.max_length // tile))](
+        *(meta, engine.key, weights.params, weights.tables, weights.offset("positions.0")),
+        *(source.numbers, source.times, source.query_times, ws.numbers, ws.times, ws.query_times),
+        *(ws.targets, ws.sequence, ws.x[0]),
         *(math.sqrt(config.width), engine.sequences.n_items, engine.sequences.n_users),
         B=batch,
         T=config.max_length,
@@ -71,155 +75,173 @@ def inputs(engine: EngineState, at: Buffers, now: Tensor, source: Source, *, tra
     if not config.intervals:
         return
     with engine.streams.on_side_stream():
-        tokens.row_counts[(batch, -(-config.max_length // 16))](
-            *(now, at.asked, at.times, engine.edges, at.counts),
+        tokens.bucket_counts[(batch, -(-config.max_length // 16))](
+            *(meta, ws.query_times, ws.times, engine.edges, ws.counts),
             B=batch,
             SPAN=config.time_span,
             EDGES=len(engine.edges),
-            C=at.counts.shape[1],
+            C=ws.counts.shape[1],
             BM=16,
             BR=64,
             SEARCH=config.max_length.bit_length(),
         )
 
 
-def _meet(engine: EngineState, now: Tensor, source: Source) -> None:
-    """Where each item was first met by each of the step's users."""
-    if not engine.unseen:
+def _find_first_seen(engine: EngineState, meta: Tensor, source: Source) -> None:
+    """Where each item was first seen by each of the step's users."""
+    if not engine.exclude_seen:
         return
-    engine.met.fill_(LARGEST)
-    met.meet[(len(engine.met), MEETING)](
-        *(now, engine.met, source.items, engine.starts, engine.n_train, engine.met.shape[1]),
-        B=len(engine.met),
+    engine.first_seen.fill_(LARGEST)
+    first_seen.find_first_seen[(len(engine.first_seen), SEEN_PROGRAMS)](
+        *(
+            meta,
+            engine.first_seen,
+            source.items,
+            engine.starts,
+            engine.n_train,
+            engine.first_seen.shape[1],
+        ),
+        B=len(engine.first_seen),
         BLOCK=256,
     )
 
 
-def drop_tables(engine: EngineState, at: Buffers, rate: float) -> None:
+def drop_tables(engine: EngineState, ws: Workspace, rate: float) -> None:
     """Interval and position vectors as each block sees them."""
     config, weights = engine.config, engine.weights
     if not config.intervals:
         return
-    table, places = at.tables[0, 0].numel(), at.places[0, 0].numel()
-    tokens.drop_tables[(-(-max(table, places) // BLOCK), 2, config.blocks)](
-        *(weights.params, engine.key, at.tables, at.places, *pair_tables(engine.weights)),
+    table, positions = ws.tables[0, 0].numel(), ws.positions[0, 0].numel()
+    tokens.drop_tables[(-(-max(table, positions) // BLOCK), 2, config.blocks)](
+        *(weights.params, engine.key, ws.tables, ws.positions, *pair_tables(engine.weights)),
         TABLE=table,
-        PLACES=places,
+        HAS_POSITIONS=positions,
         BLOCK=BLOCK,
         RATE=rate,
     )
 
 
-def forward(engine: EngineState, at: Buffers, now: Tensor, n: int, *, train: bool) -> None:
+def forward(engine: EngineState, ws: Workspace, meta: Tensor, n: int, *, train: bool) -> None:
     """Inputs to features, (N, K)."""
     rate = engine.config.dropout if train else 0.0
-    normalise(engine, at, at.x[0], None, None, at.normal[0], norm_name(0, 0), n, 0.0, 0)
+    normalise(engine, ws, ws.x[0], None, None, ws.normal[0], norm_name(0, 0), n, 0.0, 0)
 
     # A norm is one launch with the residual sum before it: a block ends with the next one's first.
     for layer in range(engine.config.blocks):
         # attention, residual, second norm
-        _attend(engine, at, now, n, layer, rate)
+        _attend(engine, ws, meta, n, layer, rate)
         normalise(
-            engine, at, at.normal[layer], at.attended[layer], at.summed[layer], at.y[layer],
+            engine, ws, ws.normal[layer], ws.attn_out[layer], ws.summed[layer], ws.y[layer],
             norm_name(layer, 1), n, 0.0, 0,
         )  # fmt: skip
 
         # pointwise layers; biases are columns of the matrices
-        multiply(at.y[layer][:n], engine.weights.product(layer, "pointwise_1").T, at.one[:n])
+        multiply(ws.y[layer][:n], engine.weights.product(layer, "pointwise_1").T, ws.one[:n])
         norms.dropped_relu[(n // ROWS_AT_ONCE,)](
-            at.one, at.hidden[layer], engine.key, site_of(layer, rng.HIDDEN),
+            ws.one, ws.hidden[layer], engine.key, rng_stream_of(layer, rng.HIDDEN),
             **row_shape(engine.config), RATE=rate,
         )  # fmt: skip
-        multiply(at.hidden[layer][:n], engine.weights.product(layer, "pointwise_2").T, at.one[:n])
+        multiply(ws.hidden[layer][:n], engine.weights.product(layer, "pointwise_2").T, ws.one[:n])
 
         # residual, and the next block's first norm or the last one of all
         last = layer + 1 == engine.config.blocks
-        out = at.features if last else at.normal[layer + 1]
+        out = ws.features if last else ws.normal[layer + 1]
         name = "norm" if last else norm_name(layer + 1, 0)
         normalise(
-            engine, at, at.y[layer], at.one, at.x[layer + 1], out, name, n, rate,
-            site_of(layer, rng.OUT),
+            engine, ws, ws.y[layer], ws.one, ws.x[layer + 1], out, name, n, rate,
+            rng_stream_of(layer, rng.OUT),
         )  # fmt: skip
 
 
-def _attend(engine: EngineState, at: Buffers, now: Tensor, n: int, layer: int, rate: float) -> None:
+def _attend(
+    engine: EngineState, ws: Workspace, meta: Tensor, n: int, layer: int, rate: float
+) -> None:
     # project: queries from the normed input, keys and values from the input itself
-    multiply(at.normal[layer][:n], engine.weights.product(layer, "query").T, at.q[layer][:n])
-    multiply(at.x[layer][:n], engine.weights.product(layer, "key", 2).T, at.kv[layer][:n])
+    multiply(ws.normal[layer][:n], engine.weights.product(layer, "query").T, ws.q[layer][:n])
+    multiply(ws.x[layer][:n], engine.weights.product(layer, "key", 2).T, ws.kv[layer][:n])
 
     # products of every query with every interval row: fewer than there are pairs
     if engine.config.intervals:
-        keys = by_head(engine.config, at.tables[layer, 0])
-        multiply(by_head(engine.config, at.q[layer][:n]), keys.transpose(1, 2), at.by_row[:, :n])
+        keys = by_head(engine.config, ws.tables[layer, 0])
+        multiply(by_head(engine.config, ws.q[layer][:n]), keys.transpose(1, 2), ws.by_bucket[:, :n])
 
     # weights
-    shape = attention_shape(engine.config, now)
-    attention.weigh[attention_grid(engine.config, now, shape["BM"])](
+    shape = attention_shape(engine.config, meta)
+    attention.weigh[attention_grid(engine.config, meta, shape["BM"])](
         # queries, keys and values, and what intervals and positions add
-        *(now, engine.key, at.q[layer], at.kv[layer], at.places[layer], at.by_row),
-        *(at.asked, at.times, engine.edges),
+        *(meta, engine.key, ws.q[layer], ws.kv[layer], ws.positions[layer], ws.by_bucket),
+        *(ws.query_times, ws.times, engine.edges),
         # weights and their running sums
-        *(at.weights[layer], at.sums, site_of(layer, rng.WEIGHTS), at.n_tokens),
+        *(ws.weights[layer], ws.sums, rng_stream_of(layer, rng.WEIGHTS), ws.n_tokens),
         **shape,
-        **interval_shape(engine.config, at, engine.edges),
+        **interval_shape(engine.config, ws, engine.edges),
         FACTOR=attention.LOG2E.value / math.sqrt(head_width(engine.config)),
         RATE=rate,
     )
 
     # weighted sums of values
-    places, left = at.places[layer, 1], 1 / (1 - rate)
-    combine(engine, at, now, (at.weights[layer], at.kv[layer], places), at.attended[layer], left)
+    positions, keep_scale = ws.positions[layer, 1], 1 / (1 - rate)
+    combine(
+        engine,
+        ws,
+        meta,
+        (ws.weights[layer], ws.kv[layer], positions),
+        ws.attn_out[layer],
+        keep_scale,
+    )
 
     # and of interval vectors: weights by row, times the table
     if engine.config.intervals:
         engine.streams.join_streams()
-        sum_rows(engine, at, now, n, at.on_rows[layer], left)
-        out = by_head(engine.config, at.attended[layer][:n])
-        add_product(out, at.on_rows[layer][:, :n], by_head(engine.config, at.tables[layer, 1]))
+        sum_by_bucket(engine, ws, meta, n, ws.weights_by_bucket[layer], keep_scale)
+        out = by_head(engine.config, ws.attn_out[layer][:n])
+        add_product(
+            out, ws.weights_by_bucket[layer][:, :n], by_head(engine.config, ws.tables[layer, 1])
+        )
 
 
 def combine(
-    engine: EngineState, at: Buffers, now: Tensor, inputs: tuple[Tensor, Tensor, Tensor],
+    engine: EngineState, ws: Workspace, meta: Tensor, inputs: tuple[Tensor, Tensor, Tensor],
     out: Tensor, factor: float, *, values: bool = True,
 ) -> None:  # fmt: skip
-    """Weighted sums of values, or sums of keys by the slopes of scores."""
-    shape = attention_shape(engine.config, now)
-    attention.combine[attention_grid(engine.config, now, shape["BM"], shape["WC"])](
-        *(now, *inputs, out, factor, at.n_tokens),
+    """Weighted sums of values, or sums of keys by the gradients of scores."""
+    shape = attention_shape(engine.config, meta)
+    attention.combine[attention_grid(engine.config, meta, shape["BM"], shape["WC"])](
+        *(meta, *inputs, out, factor, ws.n_tokens),
         **shape,
         AT=engine.weights.columns if values else 0,
-        PLACES=engine.config.intervals,
+        HAS_POSITIONS=engine.config.intervals,
         POSITIVE=values,
     )
 
 
-def sum_rows(
-    engine: EngineState, at: Buffers, now: Tensor, n: int, out: Tensor, factor: float
+def sum_by_bucket(
+    engine: EngineState, ws: Workspace, meta: Tensor, n: int, out: Tensor, factor: float
 ) -> None:
-    """Weights of near pairs, summed by query and row of the table, times a factor."""
+    """Weights of unclipped pairs, summed by query and row of the table, times a factor."""
     rows = out.shape[2]
-    attention.sum_rows[(n // ROWS_AT_ONCE, -(-rows // 64), engine.config.heads)](
-        *(now, at.sums, at.counts, out, factor, at.n_tokens, n),
-        B=now.shape[1] - 1,
+    attention.sum_by_bucket[(n // ROWS_AT_ONCE, -(-rows // 64), engine.config.heads)](
+        *(meta, ws.sums, ws.counts, out, factor, ws.n_tokens, n),
+        B=meta.shape[1] - 1,
         TS=aligned(engine.config.max_length),
         R=rows,
-        C=at.counts.shape[1],
+        C=ws.counts.shape[1],
         BM=ROWS_AT_ONCE,
         BR=64,
     )
 
 
 def normalise(
-    engine: EngineState, at: Buffers, a: Tensor, branch: Tensor | None, total: Tensor | None,
-    out: Tensor, name: str, n: int, rate: float, site: int,
+    engine: EngineState, ws: Workspace, a: Tensor, branch: Tensor | None, total: Tensor | None,
+    out: Tensor, name: str, n: int, rate: float, stream: int,
 ) -> None:  # fmt: skip
     """LayerNorm `name` of a plus the dropped branch, which goes to `total`."""
     weights = engine.weights
     norms.add_and_norm[(n // ROWS_AT_ONCE,)](
         *(a, a if branch is None else branch, out if total is None else total, out),
-        *statistics(engine.config, at, name),
+        *statistics(engine.config, ws, name),
         *(weights.params, weights.offset(f"{name}.weight"), weights.offset(f"{name}.bias")),
-        *(engine.key, site),
+        *(engine.key, stream),
         **row_shape(engine.config),
         ADD=branch is not None,
         RATE=rate,

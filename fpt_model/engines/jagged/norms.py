@@ -9,7 +9,7 @@ import triton
 import triton.language as tl
 
 from fpt_model.engines.gpu.rng import dropout, fast_bits
-from fpt_model.engines.jagged.tokens import add_whole, words
+from fpt_model.engines.jagged.tokens import add_fixed_point, words
 
 EPS: tl.constexpr = tl.constexpr(1e-8)
 
@@ -25,7 +25,7 @@ def _tile(D: tl.constexpr, K: tl.constexpr, BM: tl.constexpr, P: tl.constexpr):
 
 @triton.jit
 def add_and_norm(
-    a, branch, total, out, means, scales, flat, o_weight, o_bias, key, site,
+    a, branch, total, out, means, scales, flat, o_weight, o_bias, key, stream,
     D: tl.constexpr, K: tl.constexpr, BM: tl.constexpr, P: tl.constexpr,
     ADD: tl.constexpr, RATE: tl.constexpr,
 ):  # fmt: skip
@@ -40,7 +40,7 @@ def add_and_norm(
         out: (N, K), gets the normed sum.
         means, scales: (N,) float32, get mean and 1 / sd of each token, for the way back.
         flat: (P,) float32, all weights; o_weight, o_bias: where the norm's begin.
-        key, site: of the dropout's random bits.
+        key, stream: of the dropout's random bits.
         RATE: of dropout.
     """
     t, w, at, mask = _tile(D, K, BM, P)
@@ -51,10 +51,10 @@ def add_and_norm(
         own = tl.load(branch + at, mask=mask, other=0.0).to(tl.float32)
         if RATE > 0:
             key1, key2 = words(key)
-            own = dropout(own, fast_bits(key1, key2, site, at), RATE)
-        rounded = (x + own).to(total.dtype.element_ty)
-        tl.store(total + at, rounded, mask=mask)
-        x = rounded.to(tl.float32)
+            own = dropout(own, fast_bits(key1, key2, stream, at), RATE)
+        round_up_tokens = (x + own).to(total.dtype.element_ty)
+        tl.store(total + at, round_up_tokens, mask=mask)
+        x = round_up_tokens.to(tl.float32)
 
     # normalise
     mean = tl.sum(x, 1) / D
@@ -71,9 +71,9 @@ def add_and_norm(
 
 
 @triton.jit
-def norm_slopes(
-    now, slope, more, x, plus, dx, dropped, means, scales, flat, o_weight, scattered, o_bias,
-    key, site,
+def layer_norm_backward(
+    meta, grad, more, x, plus, dx, dropped, means, scales, flat, o_weight, embedding_grads, o_bias,
+    key, stream,
     B: tl.constexpr, D: tl.constexpr, K: tl.constexpr, BM: tl.constexpr, TILES: tl.constexpr,
     P: tl.constexpr, MORE: tl.constexpr, PLUS: tl.constexpr, DROPPED: tl.constexpr,
     RATE: tl.constexpr,
@@ -83,8 +83,8 @@ def norm_slopes(
     Tokens that are not there get zeros: products read them.
 
     Args:
-        now: (4, B + 1) int32; its last column says how many tokens there are.
-        slope: (N, K), gradient of the result.
+        meta: (4, B + 1) int32; its last column says how many tokens there are.
+        grad: (N, K), gradient of the result.
         more: (N, K), added to it, if MORE.
         x: (N, K), what the norm took.
         plus: (N, K), added to the gradient of x, if PLUS.
@@ -92,13 +92,13 @@ def norm_slopes(
         dropped: (N, K), gets dx by the dropout of the branch, if DROPPED.
         means, scales: (N,) float32, as `add_and_norm` left them.
         flat: (P,) float32, all weights; o_weight: where the norm's weight begins.
-        scattered: (P',) int64, gets the gradients of the norm's weight and bias.
+        embedding_grads: (P',) int64, gets the gradients of the norm's weight and bias.
         o_bias: where its bias begins.
-        key, site: of the dropout's random bits.
-        TILES: tiles of a program: one sum of them all is added to `scattered`.
+        key, stream: of the dropout's random bits.
+        TILES: tiles of a program: one sum of them all is added to `embedding_grads`.
         RATE: of dropout.
     """
-    n = tl.load(now + B)
+    n = tl.load(meta + B)
     w = tl.arange(0, P)
     weight = tl.load(flat + o_weight + w, mask=w < D, other=0.0)
     weights, biases = tl.zeros((BM, P), tl.float32), tl.zeros((BM, P), tl.float32)
@@ -113,7 +113,7 @@ def norm_slopes(
         centred = tl.load(x + at, mask=mask, other=0.0).to(tl.float32) - tl.load(means + t)[:, None]
         rstd = tl.load(scales + t)
         x_hat = tl.where(mask, centred * rstd[:, None], 0.0)
-        own = tl.load(slope + at, mask=mask, other=0.0).to(tl.float32)
+        own = tl.load(grad + at, mask=mask, other=0.0).to(tl.float32)
         if MORE:
             own += tl.load(more + at, mask=mask, other=0.0).to(tl.float32)
 
@@ -134,17 +134,17 @@ def norm_slopes(
         if DROPPED:
             if RATE > 0:
                 key1, key2 = words(key)
-                own = dropout(own, fast_bits(key1, key2, site, at), RATE)
+                own = dropout(own, fast_bits(key1, key2, stream, at), RATE)
             tl.store(dropped + at, own.to(dropped.dtype.element_ty), mask=columns)
 
     # One sum a program. Whole numbers, as programs end in any order.
-    add_whole(scattered, o_weight + w, tl.sum(weights, 0), w < D)
-    add_whole(scattered, o_bias + w, tl.sum(biases, 0), w < D)
+    add_fixed_point(embedding_grads, o_weight + w, tl.sum(weights, 0), w < D)
+    add_fixed_point(embedding_grads, o_bias + w, tl.sum(biases, 0), w < D)
 
 
 @triton.jit
 def dropped_relu(
-    u, h, key, site, D: tl.constexpr, K: tl.constexpr, BM: tl.constexpr, P: tl.constexpr,
+    u, h, key, stream, D: tl.constexpr, K: tl.constexpr, BM: tl.constexpr, P: tl.constexpr,
     RATE: tl.constexpr,
 ):  # fmt: skip
     """h = ReLU(dropout(u)). Grid (tokens / BM,).
@@ -152,7 +152,7 @@ def dropped_relu(
     Args:
         u: (N, K), what the first pointwise layer gives.
         h: (N, K).
-        key, site: of the dropout's random bits.
+        key, stream: of the dropout's random bits.
         RATE: of dropout.
     """
     _, _, at, mask = _tile(D, K, BM, P)
@@ -161,12 +161,12 @@ def dropped_relu(
     x = tl.maximum(tl.load(u + at, mask=mask, other=0.0).to(tl.float32), 0.0)
     if RATE > 0:
         key1, key2 = words(key)
-        x = dropout(x, fast_bits(key1, key2, site, at), RATE)
+        x = dropout(x, fast_bits(key1, key2, stream, at), RATE)
     tl.store(h + at, x.to(h.dtype.element_ty), mask=mask)
 
 
 @triton.jit
-def relu_slopes(
+def relu_backward(
     dh, h, du, D: tl.constexpr, K: tl.constexpr, BM: tl.constexpr, P: tl.constexpr,
     RATE: tl.constexpr,
 ):  # fmt: skip
@@ -182,5 +182,5 @@ def relu_slopes(
 
     # both masks at once: what is zero was dropped or negative
     positive = tl.load(h + at, mask=mask, other=0.0) > 0
-    slope = tl.load(dh + at, mask=mask, other=0.0).to(tl.float32) * (1 / (1 - RATE))
-    tl.store(du + at, tl.where(positive, slope, 0.0).to(du.dtype.element_ty), mask=mask)
+    grad = tl.load(dh + at, mask=mask, other=0.0).to(tl.float32) * (1 / (1 - RATE))
+    tl.store(du + at, tl.where(positive, grad, 0.0).to(du.dtype.element_ty), mask=mask)

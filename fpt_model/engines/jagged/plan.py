@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fpt_model.data.sequences import Sequences, Windows
+from fpt_model.data.sequences import SequenceBatch, Sequences
 from fpt_model.engines.gpu.features import of_items
 from fpt_model.features import token_inputs
 from fpt_model.model.encoder import Encoder
 
 LARGEST = 2**31 - 1
-ROWS = 4  # of `now`: first token, first interaction, user, time scale
+ROWS = 4  # of `meta`: first token, first interaction, user, time scale
 
 
 class Source:
@@ -27,11 +27,11 @@ class Source:
 
     Attributes:
         numbers: of each input; of one with a number of each sequence those of the items, of one
-            with numbers of each item `gpu.features.of_items`.
+            with numbers of each item `gpu.features.item_features`.
     """
 
     def __init__(
-        self, model: Encoder, data: Sequences | Windows, real: Tensor | None = None
+        self, model: Encoder, data: Sequences | SequenceBatch, real: Tensor | None = None
     ) -> None:
         def column(name: str) -> Tensor:
             whole: Tensor = getattr(data, name)
@@ -42,7 +42,7 @@ class Source:
         features = [feature for feature, _ in model.tables()]
         numbers |= {one.name: of_items(model, one) for one in features if one.per == "item"}
         self.numbers = tuple(numbers.get(one.name, self.items) for one in features)
-        self.times, self.asked = column("times"), column("asked")
+        self.times, self.query_times = column("times"), column("query_times")
 
 
 @dataclass(frozen=True)

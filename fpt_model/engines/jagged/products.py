@@ -53,7 +53,7 @@ class Job:
     stride: int
 
     def tiles(self) -> list[list[int]]:
-        """What `weight_slopes` reads of each tile of rows."""
+        """What `weight_grad` reads of each tile of rows."""
         columns = self.left.shape[1]
         return [
             [
@@ -80,16 +80,16 @@ class Jobs:
 
 
 @triton.jit
-def weight_slopes(
-    now, arena, jobs, parts, size,
+def weight_grad(
+    meta, arena, jobs, parts, size,
     B: tl.constexpr, BM: tl.constexpr, BT: tl.constexpr, P: tl.constexpr, FIELDS: tl.constexpr,
     ALIGNED: tl.constexpr,
 ):  # fmt: skip
     """A tile of a weight's gradient over the program's share of tokens. Grid (tiles, S).
 
     Args:
-        now: (4, B + 1) int32; its last column says how many tokens there are.
-        arena: float16, all that products read, see `Buffers`.
+        meta: (4, B + 1) int32; its last column says how many tokens there are.
+        arena: float16, all that products read, see `Workspace`.
         jobs: (tiles, FIELDS) int64, see `Job.tiles`.
         parts: (S, size) float32, gets partial sums.
         size: elements of a part.
@@ -101,7 +101,7 @@ def weight_slopes(
     job, split = jobs + tl.program_id(0) * FIELDS, tl.program_id(1)
 
     # the program's share of tokens, in whole tiles
-    n = tl.load(now + B)
+    n = tl.load(meta + B)
     share = tl.cdiv(tl.cdiv(n, tl.num_programs(1)), BT) * BT
 
     # both matrices, as the table of jobs says

@@ -11,8 +11,8 @@ from torch import Tensor
 from fpt_model.config import Config
 from fpt_model.engines.gpu import rng
 from fpt_model.engines.gpu.layout import aligned, power_of_two
-from fpt_model.engines.jagged.buffers import Buffers
 from fpt_model.engines.jagged.weights import Weights, columns_of
+from fpt_model.engines.jagged.workspace import Workspace
 
 QUERIES, KEYS, CHUNK = 32, 64, 64  # of an attention tile
 ATTENTION = {"num_warps": 4, "num_stages": 2}
@@ -22,11 +22,11 @@ SOFTMAX = (
     {"BM": 64, "BN": 128, "num_warps": 4, "num_stages": 3},
     {"BM": 128, "BN": 64, "num_warps": 4, "num_stages": 2},
 )
-# the same where shared memory holds when items were met, too; and beside vectors wider than 128
-UNSEEN = SOFTMAX[0] | {"num_stages": 2}, SOFTMAX[1]
-UNSEEN_WIDE = SOFTMAX[0] | {"BN": 64, "num_stages": 2}, SOFTMAX[1] | {"BM": 64}
-# of the largest tile of items, of which a row of `EngineState.met` holds whole ones
-ITEMS_AT_ONCE = max(tile["BN"] for tiles in (UNSEEN, UNSEEN_WIDE) for tile in tiles)
+# the same where shared memory holds when items were seen, too; and beside vectors wider than 128
+EXCLUDE_SEEN = SOFTMAX[0] | {"num_stages": 2}, SOFTMAX[1]
+EXCLUDE_SEEN_WIDE = SOFTMAX[0] | {"BN": 64, "num_stages": 2}, SOFTMAX[1] | {"BM": 64}
+# of the largest tile of items, of which a row of `EngineState.first_seen` holds whole ones
+ITEMS_AT_ONCE = max(tile["BN"] for tiles in (EXCLUDE_SEEN, EXCLUDE_SEEN_WIDE) for tile in tiles)
 _NORMS = ("norm_attention", "norm_pointwise")
 
 
@@ -47,16 +47,16 @@ def head_width(config: Config) -> int:
     return config.width // config.heads
 
 
-def site_of(layer: int, purpose: tl.constexpr) -> int:
+def rng_stream_of(layer: int, purpose: tl.constexpr) -> int:
     """Where chance is drawn in a block, for one purpose."""
-    return int(rng.LAYER.value + rng.LAYER_SITES.value * layer + purpose.value)
+    return int(rng.LAYER.value + rng.LAYER_STREAMS.value * layer + purpose.value)
 
 
-def statistics(config: Config, at: Buffers, name: str) -> tuple[Tensor, Tensor]:
+def statistics(config: Config, ws: Workspace, name: str) -> tuple[Tensor, Tensor]:
     """Where a LayerNorm keeps means and scales of its rows."""
     names = [norm_name(layer, which) for layer in range(config.blocks) for which in (0, 1)]
     number = [*names, "norm"].index(name)
-    return at.means[number], at.scales[number]
+    return ws.means[number], ws.scales[number]
 
 
 def pair_tables(weights: Weights) -> tuple[int, int, int, int]:
@@ -66,16 +66,16 @@ def pair_tables(weights: Weights) -> tuple[int, int, int, int]:
     return *intervals, offset("positions.0"), offset("positions.1")
 
 
-def attention_grid(config: Config, now: Tensor, tile: int, chunk: int = 0) -> tuple[int, int, int]:
+def attention_grid(config: Config, meta: Tensor, tile: int, chunk: int = 0) -> tuple[int, int, int]:
     """Programs: tiles of a sequence, sequences, and heads, or chunks of heads."""
     chunks = -(-head_width(config) // chunk) if chunk else 1
-    return -(-config.max_length // tile), now.shape[1] - 1, config.heads * chunks
+    return -(-config.max_length // tile), meta.shape[1] - 1, config.heads * chunks
 
 
-def attention_shape(config: Config, now: Tensor) -> dict[str, Any]:
+def attention_shape(config: Config, meta: Tensor) -> dict[str, Any]:
     """Sizes of kernels over pairs, and of their tiles."""
     return {
-        "B": now.shape[1] - 1,
+        "B": meta.shape[1] - 1,
         "H": config.heads,
         "T": config.max_length,
         "TS": aligned(config.max_length),
@@ -88,10 +88,10 @@ def attention_shape(config: Config, now: Tensor) -> dict[str, Any]:
     }
 
 
-def interval_shape(config: Config, at: Buffers, edges: Tensor) -> dict[str, Any]:
+def interval_shape(config: Config, ws: Workspace, edges: Tensor) -> dict[str, Any]:
     """How intervals are divided into rows."""
     return {
-        "R": at.on_rows.shape[3],
+        "R": ws.weights_by_bucket.shape[3],
         "SPAN": config.time_span,
         "EDGES": len(edges),
         "INTERVALS": config.intervals,
@@ -109,8 +109,8 @@ def row_shape(config: Config) -> dict[str, Any]:
     }
 
 
-def softmax_tiles(unseen: bool, width: int) -> tuple[dict[str, int], dict[str, int]]:
+def softmax_tiles(exclude_seen: bool, width: int) -> tuple[dict[str, int], dict[str, int]]:
     """For gradients of tokens and of items, of so wide vectors."""
-    if not unseen:
+    if not exclude_seen:
         return SOFTMAX
-    return UNSEEN if width <= 128 else UNSEEN_WIDE
+    return EXCLUDE_SEEN if width <= 128 else EXCLUDE_SEEN_WIDE

@@ -2,16 +2,16 @@
 
 Both kernels go over tiles of scores like attention does. The first keeps a running maximum per
 token and leaves the gradient of the features; the second knows each token's sum and leaves the
-gradient of the items, in partial sums over tokens. Gradients are of the sum over tokens. `UNSEEN`
-leaves out what a user had met.
+gradient of the items, in partial sums over tokens. Gradients are of the sum over tokens.
+`EXCLUDE_SEEN` leaves out what a user had seen.
 
 Letters: B sequences, N tokens, I items, W width of an item's vector, K columns of features, S of
 items; BM tokens and BN items of a tile, WP ≥ W columns.
 
 Arguments of both:
 
-    now (4, B + 1) int32: see tokens.py
-    met (B, stride) int32: where a user first met an item, see met.py; read if UNSEEN
+    meta (4, B + 1) int32: see tokens.py
+    first_seen (B, stride) int32: where a user first saw an item, see met.py; read if UNSEEN
     sequence (N,) int32: of tokens
     features (N, K) float16, items (I + 1, S) float16: whose products scores are
     targets (N,) int32: the items that came next
@@ -22,35 +22,35 @@ import triton
 import triton.language as tl
 
 from fpt_model.engines.jagged.attention import LOG2E
-from fpt_model.engines.jagged.met import is_rival, place_of
+from fpt_model.engines.jagged.first_seen import is_candidate, position_of
 
 
 @triton.jit
-def feature_slopes(
-    now, met, sequence, features, items, targets, dfeatures, logs, losses, n_items, stride,
-    UNSEEN: tl.constexpr, B: tl.constexpr, W: tl.constexpr, WP: tl.constexpr, K: tl.constexpr,
+def feature_grad(
+    meta, first_seen, sequence, features, items, targets, dfeatures, logs, losses, n_items, stride,
+    EXCLUDE_SEEN: tl.constexpr, B: tl.constexpr, W: tl.constexpr, WP: tl.constexpr, K: tl.constexpr,
     S: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
 ):  # fmt: skip
     """Gradients of features, log2 of each sum, and the sum of losses. Grid (N / BM,).
 
     Args:
-        now, met, sequence, features, items, targets: see the top of the file.
+        meta, first_seen, sequence, features, items, targets: see the top of the file.
         dfeatures: (N, K) float16, gets the features' gradient, zero past the last token.
         logs: (N,) float32, gets log2 of each token's sum.
         losses: (programs,) float32, gets the sum of a program's losses.
         n_items: I.
-        stride: elements from one row of `met` to the next.
+        stride: elements from one row of `first_seen` to the next.
     """
     t = tl.program_id(0) * BM + tl.arange(0, BM)
     w = tl.arange(0, WP)
-    here = t < tl.load(now + B)
+    here = t < tl.load(meta + B)
     mask = here[:, None] & (w < W)[None, :]
 
     # load the tokens
     f = tl.load(features + t[:, None] * K + w[None, :], mask=mask, other=0.0)
     target = tl.load(targets + t, mask=here, other=0)
-    if UNSEEN:
-        place, b = place_of(now, sequence, t, here, B)
+    if EXCLUDE_SEEN:
+        place, b = position_of(meta, sequence, t, here, B)
 
     # over tiles of items, as online softmax: what was summed up shrinks when a higher score comes
     top = tl.full((BM,), -1e30, tl.float32)
@@ -65,9 +65,9 @@ def feature_slopes(
         # scores; what is no candidate gets no part
         scores = tl.dot(f, tl.trans(vectors), input_precision="ieee") * LOG2E
         counts = real[None, :]
-        if UNSEEN:
-            rival = is_rival(
-                met, b[:, None], place[:, None], target[:, None], item[None, :], stride
+        if EXCLUDE_SEEN:
+            rival = is_candidate(
+                first_seen, b[:, None], place[:, None], target[:, None], item[None, :], stride
             )
             counts = counts & rival
         scores = tl.where(counts, scores, -1e30)
@@ -89,32 +89,32 @@ def feature_slopes(
     loss = tl.sum(tl.where(here, log / LOG2E - reached, 0.0), 0)
 
     # df = mean - own; write
-    slope = tl.where(mask, mean / total[:, None] - own, 0.0)
+    grad = tl.where(mask, mean / total[:, None] - own, 0.0)
     to = dfeatures + t[:, None] * K + w[None, :]
-    tl.store(to, slope.to(dfeatures.dtype.element_ty), mask=(t >= 0)[:, None] & (w < W)[None, :])
+    tl.store(to, grad.to(dfeatures.dtype.element_ty), mask=(t >= 0)[:, None] & (w < W)[None, :])
     tl.store(logs + t, tl.where(here, log, 1e30))
     tl.store(losses + tl.program_id(0), loss)
 
 
 @triton.jit
-def item_slopes(
-    now, met, sequence, features, items, targets, logs, parts, n_items, stride,
-    UNSEEN: tl.constexpr, B: tl.constexpr, W: tl.constexpr, WP: tl.constexpr, K: tl.constexpr,
+def item_grad(
+    meta, first_seen, sequence, features, items, targets, logs, parts, n_items, stride,
+    EXCLUDE_SEEN: tl.constexpr, B: tl.constexpr, W: tl.constexpr, WP: tl.constexpr, K: tl.constexpr,
     S: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
 ):  # fmt: skip
     """Gradients of a tile of items over the program's share of tokens. Grid (items / BN, splits).
 
     Args:
-        now, met, sequence, features, items, targets: see the top of the file.
-        logs: (N,) float32, as `feature_slopes` left them.
+        meta, first_seen, sequence, features, items, targets: see the top of the file.
+        logs: (N,) float32, as `feature_grad` left them.
         parts: (splits, I + 1, S) float32, gets partial sums.
         n_items: I.
-        stride: elements from one row of `met` to the next.
+        stride: elements from one row of `first_seen` to the next.
     """
     split = tl.program_id(1)
     item = tl.program_id(0) * BN + tl.arange(0, BN)
     w = tl.arange(0, WP)
-    n = tl.load(now + B)
+    n = tl.load(meta + B)
 
     # load the items; each program takes a share of the tokens in whole tiles
     share = tl.cdiv(tl.cdiv(n, tl.num_programs(1)), BM) * BM
@@ -123,7 +123,7 @@ def item_slopes(
     vectors = tl.load(items + at, mask=real[:, None] & (w < W)[None, :], other=0.0)
 
     # over the share's tokens
-    slope = tl.zeros((BN, WP), tl.float32)
+    grad = tl.zeros((BN, WP), tl.float32)
     for start in tl.range(split * share, tl.minimum(split * share + share, n), BM):
         t = start + tl.arange(0, BM)
         f = tl.load(features + t[:, None] * K + w[None, :], mask=(w < W)[None, :], other=0.0)
@@ -133,18 +133,18 @@ def item_slopes(
         # probabilities: the sum is known, so one pass is enough
         scores = tl.dot(vectors, tl.trans(f), input_precision="ieee") * LOG2E
         part = tl.exp2(scores - log[None, :])
-        if UNSEEN:
-            place, b = place_of(now, sequence, t, t < n, B)
-            rival = is_rival(
-                met, b[None, :], place[None, :], target[None, :], item[:, None], stride
+        if EXCLUDE_SEEN:
+            place, b = position_of(meta, sequence, t, t < n, B)
+            rival = is_candidate(
+                first_seen, b[None, :], place[None, :], target[None, :], item[:, None], stride
             )
             part = tl.where(rival, part, 0.0)
 
         # the target's gradient is its probability less one; accumulate
         part = tl.where(item[:, None] == target[None, :], part - 1, part)
-        slope = tl.dot(part.to(f.dtype), f, slope, input_precision="ieee")
+        grad = tl.dot(part.to(f.dtype), f, grad, input_precision="ieee")
 
     # write
     to = parts + split * (n_items + 1) * S + at
-    slope = tl.where(real[:, None], slope, 0.0)
-    tl.store(to, slope, mask=(item <= n_items)[:, None] & (w < W)[None, :])
+    grad = tl.where(real[:, None], grad, 0.0)
+    tl.store(to, grad, mask=(item <= n_items)[:, None] & (w < W)[None, :])

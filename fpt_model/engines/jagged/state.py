@@ -13,11 +13,11 @@ from fpt_model.engines.gpu.groups import PAIRS_AT_ONCE
 from fpt_model.engines.gpu.layout import aligned
 from fpt_model.engines.gpu.negatives import NegativeIndex
 from fpt_model.engines.gpu.streams import SideStreams
-from fpt_model.engines.jagged.buffers import Buffers
 from fpt_model.engines.jagged.plan import LARGEST, ROWS, Plan, Source
 from fpt_model.engines.jagged.products import Job, Jobs
 from fpt_model.engines.jagged.shapes import ITEMS_AT_ONCE, by_head, head_width
 from fpt_model.engines.jagged.weights import PRODUCTS, Weights
+from fpt_model.engines.jagged.workspace import Workspace
 from fpt_model.model.encoder import Encoder
 
 HALF = torch.float16  # of products: as many digits as TF32; sums are float32
@@ -26,7 +26,7 @@ SPLITS = 8  # partial sums of the items' gradient
 PROGRAMS = 264  # two for each of a GPU's processors: what gradients of weights are split into
 
 
-def rounded(n: int) -> int:
+def round_up_tokens(n: int) -> int:
     """So many tokens, with those that fill up a step."""
     return aligned(n, ROUNDED)
 
@@ -54,16 +54,16 @@ class EngineState:
         self.source = Source(model, sequences)
         self.keys = key[None].to(self.device)
         batch = self.config.batch_size
-        self.clock, self.key = self._ints(2), self._ints(3)
-        self.now = self._ints(ROWS, batch + 1).int()
-        self.plan = self.now[None]
+        self.step_counter, self.key = self._ints(2), self._ints(3)
+        self.meta = self._ints(ROWS, batch + 1).int()
+        self.plan = self.meta[None]
         self.tokens: list[int] = []
-        self.buffers: Buffers | None = None
-        self.ranking: Buffers | None = None
+        self.workspace: Workspace | None = None
+        self.ranking: Workspace | None = None
         self.graphs: dict[int, Any] = {}
         self._index_weights()
         self.negatives = NegativeIndex(sequences) if self.config.loss == "bce" else None
-        self._index_met()
+        self._index_seen()
         self.streams = SideStreams(1, self.device)
         if self.device.type == "cuda":
             torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
@@ -78,76 +78,76 @@ class EngineState:
         self.block_squares = torch.zeros(len(self.table_of), device=self.device)
         parts = -(-self.config.group_pairs // PAIRS_AT_ONCE) if self.config.grouped else 0
         self.group_losses = torch.zeros(parts, device=self.device)
-        self.scattered = self._ints(weights.scattered)
+        self.embedding_grads = self._ints(weights.embedding_size)
 
-    def _index_met(self) -> None:
-        self.unseen = self.config.exclude_seen and self.config.loss == "softmax"
-        if not self.unseen:
-            self.met = self._ints(1, 1).int()
+    def _index_seen(self) -> None:
+        self.exclude_seen = self.config.exclude_seen and self.config.loss == "softmax"
+        if not self.exclude_seen:
+            self.first_seen = self._ints(1, 1).int()
             return
         self.starts, self.n_train = self.sequences.starts.int(), self.sequences.n_train.int()
         room = aligned(self.sequences.n_items + 1, ITEMS_AT_ONCE)
-        self.met = self._ints(self.config.batch_size, room).int()
+        self.first_seen = self._ints(self.config.batch_size, room).int()
 
     def start_epoch(self, plan: Plan, step: int, before: int) -> None:
         """Set what steps read: the epoch's plan, its next step, and the steps before that one."""
-        if self.buffers is None or self.buffers.n_tokens < max(plan.tokens):
+        if self.workspace is None or self.workspace.n_tokens < max(plan.tokens):
             self._allocate(plan)
         self.plan.copy_(plan.steps)
         self.tokens = plan.tokens
-        self.clock.copy_(torch.tensor([before, step]))
+        self.step_counter.copy_(torch.tensor([before, step]))
 
     def _allocate(self, plan: Plan) -> None:
         """Memory for the longest step; graphs know its addresses, so they go with it."""
-        capacity = rounded(max(plan.tokens) * 17 // 16)  # other epochs have longer steps
-        capacity = min(capacity, rounded(self.config.batch_size * self.config.max_length))
+        capacity = round_up_tokens(max(plan.tokens) * 17 // 16)  # other epochs have longer steps
+        capacity = min(capacity, round_up_tokens(self.config.batch_size * self.config.max_length))
         self.graphs.clear()
-        self.buffers = self._new_buffers(capacity, train=True)
+        self.workspace = self._new_workspace(capacity, train=True)
         self.plan = torch.zeros_like(plan.steps, device=self.device)
-        self.jobs = Jobs(self._jobs(self.buffers))
-        raw = self.buffers.tables.numel()
+        self.jobs = Jobs(self._jobs(self.workspace))
+        raw = self.workspace.tables.numel()
         self.splits = max(1, PROGRAMS // len(self.jobs.table))
         self.product_size = self.weights.size - self.weights.o_products + raw
         self.product_parts = torch.zeros(self.splits, self.product_size, device=self.device)
 
-    def _new_buffers(self, capacity: int, *, train: bool) -> Buffers:
+    def _new_workspace(self, capacity: int, *, train: bool) -> Workspace:
         items, width = self.sequences.n_items + 1, aligned(self.config.item_width)
-        return Buffers(
+        return Workspace(
             *(self.config, capacity, aligned(self.n_rows), HALF, self.device),
             train=train,
             item_parts=(SPLITS, items, width) if self.config.loss == "softmax" else (1, 1),
         )
 
-    def _jobs(self, at: Buffers) -> list[Job]:
+    def _jobs(self, ws: Workspace) -> list[Job]:
         """The gradients of weights that are products over tokens."""
         config, weights, columns = self.config, self.weights, self.weights.columns
         jobs = []
         for layer in range(config.blocks):
-            dk, dv = at.dkv[layer].split(columns, 1)
+            dk, dv = ws.dkv[layer].split(columns, 1)
             pairs = (
-                *((at.dq[layer], at.normal[layer]), (dk, at.x[layer]), (dv, at.x[layer])),
-                *((at.du[layer], at.y[layer]), (at.dz[layer], at.hidden[layer])),
+                *((ws.dq[layer], ws.normal[layer]), (dk, ws.x[layer]), (dv, ws.x[layer])),
+                *((ws.du[layer], ws.y[layer]), (ws.dz[layer], ws.hidden[layer])),
             )
             for part, (left, right) in zip(PRODUCTS, pairs, strict=True):
                 offset = weights.o_product(layer, part) - weights.o_products
                 jobs.append(Job(left[:, : config.width], right, offset, columns))
             if config.intervals:
-                jobs += self._table_jobs(at, layer)
+                jobs += self._table_jobs(ws, layer)
         return jobs
 
-    def _table_jobs(self, at: Buffers, layer: int) -> list[Job]:
+    def _table_jobs(self, ws: Workspace, layer: int) -> list[Job]:
         """Gradients of the interval tables as a block saw them; they follow those of matrices."""
-        first = self.weights.size - self.weights.o_products + at.tables[:layer].numel()
+        first = self.weights.size - self.weights.o_products + ws.tables[:layer].numel()
         config = self.config
-        table, width = at.tables[0, 0].numel(), head_width(config)
-        pairs = (at.row_slopes[layer], at.q[layer]), (at.on_rows[layer], at.dsum[layer])
+        table, width = ws.tables[0, 0].numel(), head_width(config)
+        pairs = (ws.bucket_grads[layer], ws.q[layer]), (ws.weights_by_bucket[layer], ws.dsum[layer])
         return [
             Job(left, right, first + kind * table + head * width, self.weights.columns)
             for kind, (lefts, rights) in enumerate(pairs)
             for head, (left, right) in enumerate(zip(lefts, by_head(config, rights), strict=True))
         ]
 
-    def buffers_in_use(self) -> Buffers:
+    def workspace_in_use(self) -> Workspace:
         """What the epoch's steps write to."""
-        assert self.buffers is not None
-        return self.buffers
+        assert self.workspace is not None
+        return self.workspace

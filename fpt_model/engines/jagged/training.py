@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from fpt_model.data.sequences import Split, Windows
+from fpt_model.data.sequences import SequenceBatch, Split
 from fpt_model.data.training_windows import random_ends
 from fpt_model.engines import contract
 from fpt_model.engines.contract import Moments
@@ -37,9 +37,9 @@ class JaggedEngine(contract.Engine):
 
     def _plan(self) -> Plan:
         training, config, ends = self.training, self.config, self.ends
-        order = training.order_of(training.progress.epoch)
+        order = training.epoch_permutation(training.progress.epoch)
         if config.windows == "random":
-            ends = random_ends(ends, config.max_length, training.windows_chance())
+            ends = random_ends(ends, config.max_length, training.window_draws())
         users, ends = self.users[order], ends[order]
         return self.histories.plan(users, ends, config.max_length, config.batch_size)
 
@@ -57,13 +57,13 @@ class JaggedEngine(contract.Engine):
     def load(self, weights: dict[str, Tensor], source: str = "The weights") -> None:
         """See `Engine`."""
         super().load(weights, source)
-        self.kernels.weights.round()
+        self.kernels.weights.refresh_fp16()
 
     def rank(self, split: Split, protocols: tuple[Protocol, ...]) -> Ranks:
         """See `Engine`."""
         width, items = self.config.item_width, self.model.items.weight.detach()
 
-        def score(windows: Windows) -> Tensor:
+        def score(windows: SequenceBatch) -> Tensor:
             return self.kernels.features(windows)[:, :width] @ items.T
 
         return rank(score, self.sequences, split, self.config.max_length, protocols)

@@ -1,1 +1,1 @@
-"""The same training in a dozen fused kernels a step, for NVIDIA GPUs; `engine.py` is the way in."""
+"""The same training in a dozen kernels a step, for NVIDIA GPUs; `engine.py` is the way in."""

@@ -6,10 +6,10 @@ Letters: S seeds, P weights, T sequence, D width, R interval rows, L blocks, N u
 import torch
 from torch import Tensor
 
-from fpt_model.engines.gpu.graphs import captured, recorded
-from fpt_model.engines.multiseed.scratch import Batch, Scratch
+from fpt_model.engines.gpu.graphs import capture_cuda_graph, captured
 from fpt_model.engines.multiseed.state import EngineState
 from fpt_model.engines.multiseed.step import choose, drop_tables, forward, start, train_step
+from fpt_model.engines.multiseed.workspace import Batch, Workspace
 
 AT_ONCE = 1024  # windows that are ranked at a time
 IN_A_GRAPH = 2**15  # at most: a graph keeps what it allocates
@@ -21,7 +21,7 @@ class Engine(EngineState):
     def run(self, batch: Batch) -> None:
         """All steps of the epoch that was prepared; on a GPU they are one graph."""
         self.version += 1
-        self.take(batch)
+        self.copy_batch_(batch)
         if self.device.type != "cuda":
             self._epoch()
             return
@@ -40,7 +40,7 @@ class Engine(EngineState):
         train_step(self, 0)
 
     def _state(self) -> list[Tensor]:
-        weights = [self.params, self.halves, self.moments, self.squares]
+        weights = [self.params, self.fp16, self.exp_avg, self.exp_avg_sq]
         return [*weights, self.block_squares, self.record]
 
     def features(self, batch: Batch) -> Tensor:
@@ -56,7 +56,7 @@ class Engine(EngineState):
             return self._features(batch)
         known = self.ranked[batch]
         if known is None:
-            graph, found = recorded(lambda: self._features(batch))
+            graph, found = capture_cuda_graph(lambda: self._features(batch))
             known = self.ranked[batch] = graph, found, self.ranking  # which it writes to
         known[0].replay()
         return known[1]
@@ -70,17 +70,19 @@ class Engine(EngineState):
         n = len(batch.users)
         size = min(AT_ONCE, n)
         if self.ranking is None or len(self.ranking.x) != self.seeds * size:
-            self.ranking = Scratch(layout, config, self.seeds * size, train=False, like=self.params)
-        at = self.ranking
+            self.ranking = Workspace(
+                layout, config, self.seeds * size, train=False, like=self.params
+            )
+        ws = self.ranking
 
         # the chain without training, of every window; its last position is kept
         rows = torch.arange(n, dtype=torch.int32, device=self.device)
         parts = []
         for some in rows.split(size):
             order = some.expand(self.seeds, -1).contiguous()
-            choose(self, at, batch, order, 0, train=False)
-            forward(self, at, batch, 0, train=False)
-            last = at.x.view(self.seeds, size, layout.length, layout.width)[:, :, -1]
+            choose(self, ws, batch, order, 0, train=False)
+            forward(self, ws, batch, 0, train=False)
+            last = ws.x.view(self.seeds, size, layout.length, layout.width)[:, :, -1]
             parts.append(last[:, : len(some), : config.width].clone())
 
         # last norm
@@ -90,4 +92,4 @@ class Engine(EngineState):
 
     def _column(self, name: str) -> Tensor:
         """A vector of every seed, (S, D)."""
-        return torch.stack([self.layout.places[name].view(flat) for flat in self.params])
+        return torch.stack([self.layout.slots[name].view(flat) for flat in self.params])

@@ -1,10 +1,10 @@
 """The network forward; one program a (seed, sequence, tile of M positions).
 
 Positions of a sequence meet in attention only, as keys and values, so a launch goes from one
-attention to the next: `enter` up to the first block's, `attend` from a block's to the next one's.
-Tiles are padded to powers of two and stay in registers. Operands of products are halves where the
-scratch is (float16 has the same significand as TF32, and can be read transposed), sums and norms
-float32. What the backward pass and the gradients of weights need is saved.
+attention to the next: `embed_and_project` up to the first block's, `block_forward` from a block's
+to the next one's. Tiles are padded to powers of two and stay in registers. Operands of products are
+float16 where the scratch is (float16 has the same significand as TF32, and can be read transposed),
+sums and norms float32. What the backward pass and the gradients of weights need is saved.
 
 A window lies at the end of its T positions: what comes before its first item is neither written nor
 read, and programs that have nothing else return at once.
@@ -15,24 +15,24 @@ blocks (LAYERS); G = S·B sequences.
 
 Arguments that many functions here have:
 
-    model (S, size) float32, halves (S, size) float16: all weights, see `multiseed.layout`; o_… is
+    model (S, size) float32, fp16 (S, size) float16: all weights, see `multiseed.layout`; o_… is
         where a tensor begins in them
-    tiles (13, L + 1, G, T, D) float16, squares (2, L, G, T, T) float16, sums (2, L, G, T, R)
-        float16, rsd (2, L, G, T) float32: what is saved, see `multiseed.saved`
+    tiles (13, L + 1, G, T, D) float16, attn (2, L, G, T, T) float16, sums (2, L, G, T, R)
+        float16, rsd (2, L, G, T) float32: what is saved, see `multiseed.activations`
     masks (G, mask_size) uint8: what dropout spares, one byte an element
-    begins (G,) int32: the first position of a sequence that is no padding
+    first_real (G,) int32: the first position of a sequence that is no padding
     sequence, first, begin: the program's sequence, its first position and the sequence's first real
-        one, see `whose`; groups: G
+        one, see `program_coordinates`; groups: G
     INTERVALS: whether keys and values have vectors of intervals and positions; TRAIN: whether
-        dropout falls and activations are saved; RATE: of dropout; OVERLAP: see `in_turn`
+        dropout falls and activations are saved; RATE: of dropout; OVERLAP: see `pdl_wait`
 """
 
 import triton
 import triton.language as tl
 
-from fpt_model.engines.multiseed.by_row import scores_by_row, summed_by_row, values_by_row
-from fpt_model.engines.multiseed.inputs import looked_up, numbers_of
-from fpt_model.engines.multiseed.saved import HAT, HAT2, VALUES, A, H, K, Q, V, X, at
+from fpt_model.engines.multiseed.activations import HAT, HAT2, VALUES, A, H, K, Q, V, X, at
+from fpt_model.engines.multiseed.buckets import scores_by_bucket, sum_by_bucket, values_by_bucket
+from fpt_model.engines.multiseed.inputs import embed, numbers_of
 from fpt_model.engines.multiseed.tiles import (
     AHEAD,
     FIRST,
@@ -40,24 +40,24 @@ from fpt_model.engines.multiseed.tiles import (
     SECOND,
     bias_of,
     columns,
-    in_turn,
     keep_mask,
     layer_offset,
     matrix_columns,
     matrix_rows,
     norm,
     normed,
+    pdl_wait,
     product,
+    program_coordinates,
     read,
     tile,
-    whose,
     write,
 )
 
 
 @triton.jit
 def project(
-    x, model, halves, places, tiles, rsd_out, x_out, sequence, groups, first, begin, layer,
+    x, model, fp16, positions, tiles, rsd_out, x_out, sequence, groups, first, begin, layer,
     T: tl.constexpr, M: tl.constexpr, P: tl.constexpr, D: tl.constexpr,
     N: tl.constexpr, LAYERS: tl.constexpr, INTERVALS: tl.constexpr, TRAIN: tl.constexpr,
 ):  # fmt: skip
@@ -66,14 +66,14 @@ def project(
     Args:
         x: (M, D) float32, in registers: the block's input.
         model: float32 weights of the block, for norms and biases.
-        halves: float16 weights of the block, for products.
-        places: (2, T, D) float32, position vectors that are added to key and value.
+        fp16: float16 weights of the block, for products.
+        positions: (2, T, D) float32, position vectors that are added to key and value.
         tiles: (13, L + 1, G, T, D), gets Q, K, V and, to train, X and HAT.
         rsd_out: (2, L, G, T), gets the first norm's 1 / sd, to train.
         x_out: (G, T, D) float32, gets the normed query, for the residual.
         layer: number of the block.
     """
-    half = halves.dtype.element_ty
+    half = fp16.dtype.element_ty
     here = first * D + tile(M, D)
 
     # normalise: the query alone comes from the normed input
@@ -85,16 +85,16 @@ def project(
     # project: one loop over pieces of all three matrices, so that the next piece is on its way
     # while this one is multiplied, from one matrix to the next too
     for n in tl.range(3 * (D // P), num_stages=AHEAD):
-        matrix, left = n // (D // P), n % (D // P) * P
-        w = matrix_rows(halves, matrix, left, P, D)
+        matrix, column = n // (D // P), n % (D // P) * P
+        w = matrix_rows(fp16, matrix, column, P, D)
         out = product(tl.where(matrix == QUERY, query, x), tl.trans(w))
-        out += bias_of(model, matrix, left, D, P)
+        out += bias_of(model, matrix, column, D, P)
 
         # positions belong to keys and values
-        place = first * D + columns(left, M, D, P)
+        place = first * D + columns(column, M, D, P)
         if INTERVALS:
             added = matrix != QUERY
-            out += tl.load(places + (matrix - 1) * T * D + place, mask=added, other=0.0)
+            out += tl.load(positions + (matrix - 1) * T * D + place, mask=added, other=0.0)
         to = at(tiles, matrix, layer, sequence, groups, LAYERS + 1, T * D)
         write(to + place, out, first, begin, M)
 
@@ -108,25 +108,25 @@ def project(
 
 
 @triton.jit
-def enter(
-    model, halves, offsets, o_places, o_blocks, ids, begins,
-    masks, mask_size, places, tiles, rsd, x, size, batch, root,
+def embed_and_project(
+    model, fp16, offsets, o_positions, o_blocks, ids, first_real,
+    masks, mask_size, positions, tiles, rsd, x, size, batch, root,
     T: tl.constexpr, M: tl.constexpr, P: tl.constexpr, D: tl.constexpr,
     N: tl.constexpr, INPUTS: tl.constexpr,
     LAYERS: tl.constexpr, INTERVALS: tl.constexpr, TRAIN: tl.constexpr, RATE: tl.constexpr,
-    OVERLAP: tl.constexpr,
+    PDL: tl.constexpr,
 ):  # fmt: skip
     """The network's input and the projections of its first block. Grid (G·T/M,).
 
     Args:
         model: (S, size) float32, all weights.
-        halves: (S, size) float16, their copies for products.
+        fp16: (S, size) float16, their copies for products.
         offsets: of each of the INPUTS the first element of its table.
-        o_places, o_blocks: where positions and blocks begin.
+        o_positions, o_blocks: where positions and blocks begin.
         ids: of each of the INPUTS its numbers, (G, T) or (G,) int32; 0 is padding.
-        begins: (G,) int32, first real position.
+        first_real: (G,) int32, first real position.
         masks: (G, mask_size) uint8, dropout of the input comes first.
-        places: (S, L, 2, T, D) float32, position vectors of keys and values.
+        positions: (S, L, 2, T, D) float32, position vectors of keys and values.
         tiles: (13, L + 1, G, T, D) float16, gets the first block's Q, K, V, X and HAT.
         rsd: (2, L, G, T) float32, gets 1 / sd of its first norm.
         x: (G, T, D) float32, gets the normed query.
@@ -137,8 +137,8 @@ def enter(
     # A batch is drawn a step ahead when we train, so its ids may be read before the launch before
     # has ended: it still changes weights. To rank, that launch draws the batch.
     if not TRAIN:
-        in_turn(OVERLAP)
-    groups, sequence, first, begin = whose(begins, T, M)
+        pdl_wait(PDL)
+    groups, sequence, first, begin = program_coordinates(first_real, T, M)
     if first + M <= begin:  # nothing but padding
         return
     here, rows = first * D + tile(M, D), first + tl.arange(0, M)
@@ -147,22 +147,22 @@ def enter(
     # load ids, then wait for the weights
     numbers = numbers_of(ids, sequence, rows, T, INPUTS)
     if TRAIN:
-        in_turn(OVERLAP)
+        pdl_wait(PDL)
     model += seed.to(tl.int64) * size
-    halves += seed.to(tl.int64) * size + o_blocks
+    fp16 += seed.to(tl.int64) * size + o_blocks
 
     # embed: look up, scale, add positions
-    x0 = looked_up(model, offsets, numbers, inside, M, D, INPUTS) * root
+    x0 = embed(model, offsets, numbers, inside, M, D, INPUTS) * root
     if not INTERVALS:
-        x0 += tl.load(model + o_places + here)
+        x0 += tl.load(model + o_positions + here)
     if RATE > 0:
         x0 = x0 * keep_mask(masks + sequence.to(tl.int64) * mask_size + here, first, begin, M, RATE)
     x0 = tl.where(inside[:, None], x0, 0.0)
 
     # query, key and value of the first block
-    places += (seed * LAYERS).to(tl.int64) * 2 * T * D
+    positions += (seed * LAYERS).to(tl.int64) * 2 * T * D
     project(
-        x0, model + o_blocks, halves, places, tiles, rsd, x, sequence, groups, first, begin, 0,
+        x0, model + o_blocks, fp16, positions, tiles, rsd, x, sequence, groups, first, begin, 0,
         T, M, P, D, N, LAYERS, INTERVALS, TRAIN,
     )  # fmt: skip
 
@@ -189,7 +189,7 @@ def softmax(s, items, first, scale, T: tl.constexpr, M: tl.constexpr):
 
 @triton.jit
 def attention(
-    items, look_ups, window, tables, drawn, mask, tiles, squares, sums, scale,
+    items, buckets, window, tables, drawn, mask, tiles, attn, sums, scale,
     sequence, groups, first, begin, layer,
     T: tl.constexpr, M: tl.constexpr, D: tl.constexpr, R: tl.constexpr, C: tl.constexpr,
     LAYERS: tl.constexpr, INTERVALS: tl.constexpr, TRAIN: tl.constexpr, RATE: tl.constexpr,
@@ -198,11 +198,11 @@ def attention(
 
     Args:
         items: (G, T) int32, 0 is padding.
-        look_ups: (windows, T, T) int16, interval row of each pair; window: which is the sequence's.
+        buckets: (windows, T, T) int16, interval row of each pair; window: which is the sequence's.
         tables: (S · L · 2, R, D) float16, interval vectors; drawn: which are the keys'.
         mask: the sequence's bytes of the block's dropout, those on weights come first.
         tiles: (13, L + 1, G, T, D) float16: Q, K, V are read.
-        squares: (2, L, G, T, T) float16, gets A, to train.
+        attn: (2, L, G, T, T) float16, gets A, to train.
         sums: (2, L, G, T, R) float16, gets VALUES.
         scale: of scores, log2 e included.
     """
@@ -215,8 +215,8 @@ def attention(
     if INTERVALS:
         sums = at(sums, VALUES, layer if TRAIN else 0, sequence, groups, LAYERS, T * R) + first * R
         tables += drawn * R * D
-        look_up = read(look_ups + window * T * T + pairs, first, begin, M).to(tl.int32)
-        s += scores_by_row(q, tables, look_up, sums, first, begin, M, D, R, C)
+        bucket = read(buckets + window * T * T + pairs, first, begin, M).to(tl.int32)
+        s += scores_by_bucket(q, tables, bucket, sums, first, begin, M, D, R, C)
 
     # softmax, dropout; the sign saves the mask with the weight, at no memory of its own
     a = softmax(s, items + sequence * T, first, scale, T, M)
@@ -226,21 +226,21 @@ def attention(
             factor = keep_mask(mask + pairs, first, begin, M, RATE)
             signed = tl.where(factor > 0, a, -a)
             a = a * factor
-        weights = at(squares, A, layer, sequence, groups, LAYERS, T * T)
+        weights = at(attn, A, layer, sequence, groups, LAYERS, T * T)
         write(weights + pairs, signed, first, begin, M)
 
     # accumulate: weights · (v + interval vector); values have their positions already
     v = read(at(tiles, V, layer, sequence, groups, LAYERS + 1, T * D) + tile(T, D), 0, begin, T)
     o = product(a.to(v.dtype), v)
     if INTERVALS:
-        summed_by_row(a, look_up, sums, M, R)
-        o += values_by_row(sums, tables + R * D, first, begin, M, D, R, C)
+        sum_by_bucket(a, bucket, sums, M, R)
+        o += values_by_bucket(sums, tables + R * D, first, begin, M, D, R, C)
     return o
 
 
 @triton.jit
 def pointwise(
-    y, model, halves, tiles, mask, sequence, groups, first, begin, layer,
+    y, model, fp16, tiles, mask, sequence, groups, first, begin, layer,
     T: tl.constexpr, M: tl.constexpr, P: tl.constexpr, D: tl.constexpr,
     LAYERS: tl.constexpr, TRAIN: tl.constexpr, RATE: tl.constexpr,
 ):  # fmt: skip
@@ -248,22 +248,22 @@ def pointwise(
 
     Args:
         y: (M, D) float32, in registers: what the second norm makes.
-        model, halves: the block's weights, float32 and float16.
+        model, fp16: the block's weights, float32 and float16.
         tiles: (13, L + 1, G, T, D) float16, gets H, to train.
         mask: the sequence's bytes of the block's dropout: on weights (T, T), then on the hidden
             layer and the output, (T, D) each.
     """
-    half = halves.dtype.element_ty
+    half = fp16.dtype.element_ty
     x, z = y.to(half), tl.zeros((M, D), tl.float32)
 
     # Both layers by P hidden columns at a time: the hidden layer never needs all its registers.
-    for left in tl.range(0, D, P, num_stages=AHEAD):
-        w = matrix_rows(halves, FIRST, left, P, D)
-        w2 = matrix_columns(halves, SECOND, left, P, D)
+    for column in tl.range(0, D, P, num_stages=AHEAD):
+        w = matrix_rows(fp16, FIRST, column, P, D)
+        w2 = matrix_columns(fp16, SECOND, column, P, D)
 
         # hidden layer; dropout before ReLU, so that zero says dropped or negative alike
-        place = first * D + columns(left, M, D, P)
-        h = product(x, tl.trans(w)) + bias_of(model, FIRST, left, D, P)
+        place = first * D + columns(column, M, D, P)
+        h = product(x, tl.trans(w)) + bias_of(model, FIRST, column, D, P)
         if RATE > 0:
             h = h * keep_mask(mask + T * T + place, first, begin, M, RATE)
         h = tl.maximum(h, 0.0).to(half)
@@ -283,30 +283,31 @@ def pointwise(
 
 
 @triton.jit(do_not_specialize=["layer"])
-def attend(
-    model, halves, o_blocks, x, items, begins, chosen, look_ups, tables, places, masks, mask_size,
-    tiles, squares, rsd, sums, size, batch, scale, layer,
+def block_forward(
+    model, fp16, o_blocks, x, items, first_real, window_index, buckets, tables, positions, masks,
+    mask_size,
+    tiles, attn, rsd, sums, size, batch, scale, layer,
     T: tl.constexpr, M: tl.constexpr, P: tl.constexpr, D: tl.constexpr,
     N: tl.constexpr, R: tl.constexpr, C: tl.constexpr, LAYERS: tl.constexpr, LAST: tl.constexpr,
     INTERVALS: tl.constexpr, TRAIN: tl.constexpr, RATE: tl.constexpr,
-    OVERLAP: tl.constexpr,
+    PDL: tl.constexpr,
 ):  # fmt: skip
     """A block from its attention on, and the next one's projections unless LAST. Grid (G·T/M,).
 
     Args:
         model: (S, size) float32, all weights: for norms and biases.
-        halves: (S, size) float16, their copies for products.
+        fp16: (S, size) float16, their copies for products.
         o_blocks: where blocks begin.
         x: (G, T, D) float32, the normed query; becomes the next one's, or the block's output.
         items: (G, T) int32, 0 is padding.
-        begins: (G,) int32, first real position.
-        chosen: (G,) int32, number of the sequence's window.
-        look_ups: (windows, T, T) int16, interval row of each pair, see `multiseed.intervals`.
+        first_real: (G,) int32, first real position.
+        window_index: (G,) int32, number of the sequence's window.
+        buckets: (windows, T, T) int16, interval row of each pair, see `multiseed.intervals`.
         tables: (S, L, 2, R, D) float16, interval vectors of keys and values.
-        places: (S, L, 2, T, D) float32, position vectors of keys and values.
+        positions: (S, L, 2, T, D) float32, position vectors of keys and values.
         masks: (G, mask_size) uint8, what dropout spares.
         tiles: (13, L + 1, G, T, D) float16: Q, K, V are read; HAT2, H and the next block's written.
-        squares: (2, L, G, T, T) float16, gets A: weights, with a minus where dropout takes them.
+        attn: (2, L, G, T, T) float16, gets A: weights, with a minus where dropout takes them.
         rsd: (2, L, G, T) float32, gets 1 / sd of the second norm.
         sums: (2, L, G, T, R) float16, gets VALUES: the weights' sums by interval row.
         size: weights of a seed.
@@ -315,26 +316,26 @@ def attend(
         layer: number of the block.
         R, C: interval rows, and how many of them a loop takes at a time.
     """
-    groups, sequence, first, begin = whose(begins, T, M)
+    groups, sequence, first, begin = program_coordinates(first_real, T, M)
     if first + M <= begin:  # nothing but padding
         return
     if LAST and not TRAIN:  # noqa: SIM102 - decided when it is compiled; one position is ranked
         if first + M < T:
             return
-    window = tl.load(chosen + sequence).to(tl.int64)
-    in_turn(OVERLAP)
+    window = tl.load(window_index + sequence).to(tl.int64)
+    pdl_wait(PDL)
 
     # where the program's part of everything lies
     seed = sequence // batch
     model += seed.to(tl.int64) * size + o_blocks + layer_offset(layer, D)
-    halves += seed.to(tl.int64) * size + o_blocks + layer_offset(layer, D)
+    fp16 += seed.to(tl.int64) * size + o_blocks + layer_offset(layer, D)
     here = first * D + tile(M, D)
     mask = masks + sequence.to(tl.int64) * mask_size + T * D + layer * (T * T + 2 * T * D)
     drawn = (seed * LAYERS + layer).to(tl.int64) * 2
 
     # attention
     o = attention(
-        items, look_ups, window, tables, drawn, mask, tiles, squares, sums, scale,
+        items, buckets, window, tables, drawn, mask, tiles, attn, sums, scale,
         sequence, groups, first, begin, layer,
         T, M, D, R, C, LAYERS, INTERVALS, TRAIN, RATE,
     )  # fmt: skip
@@ -351,7 +352,7 @@ def attend(
 
     # pointwise layers
     out = pointwise(
-        y, model, halves, tiles, mask, sequence, groups, first, begin, layer,
+        y, model, fp16, tiles, mask, sequence, groups, first, begin, layer,
         T, M, P, D, LAYERS, TRAIN, RATE,
     )  # fmt: skip
 
@@ -359,9 +360,9 @@ def attend(
     if LAST:
         write(x + wide + here, out, first, begin, M)
     else:
-        places += (drawn + 2) * T * D
+        positions += (drawn + 2) * T * D
         project(
-            out, model + layer_offset(1, D), halves + layer_offset(1, D), places, tiles, rsd, x,
+            out, model + layer_offset(1, D), fp16 + layer_offset(1, D), positions, tiles, rsd, x,
             sequence, groups, first, begin, layer + 1,
             T, M, P, D, N, LAYERS, INTERVALS, TRAIN,
         )  # fmt: skip

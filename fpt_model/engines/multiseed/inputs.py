@@ -5,7 +5,7 @@ Letters: S seeds, B batch, T sequence, M positions of a program, D width, R inte
 
 Arguments that many functions here have:
 
-    keys (S, 2), clock (S,), step: counter-based random bits, see `gpu.rng`
+    keys (S, 2), step_counter (S,), step: counter-based random bits, see `gpu.rng`
     INPUTS: see `gpu.features`; offsets: where the table of each begins among a seed's weights; ids:
         the numbers of each, (G, T) or (G,) int32
 """
@@ -30,10 +30,10 @@ from fpt_model.engines.gpu.rng import (
     DROPOUT,
     ITEM,
     ITEM_ID,
-    KEY_PLACE,
+    KEY_POSITION,
     KEY_TABLE,
     LAYER,
-    LAYER_SITES,
+    LAYER_STREAMS,
     NEGATIVE,
     USER,
     USER_ID,
@@ -43,7 +43,7 @@ from fpt_model.engines.gpu.rng import (
     keep_mask,
     step_key,
 )
-from fpt_model.engines.multiseed.tiles import add_whole, product
+from fpt_model.engines.multiseed.tiles import add_fixed_point, product
 
 ROWS_AT_ONCE = tl.constexpr(32)  # of a table that items share
 
@@ -74,13 +74,13 @@ def count_targets(real, windows, order, n_order, out, batch, B: tl.constexpr):
 
 @triton.jit(do_not_specialize=["step"])
 def draw(
-    keys, clock, step, masks, batch, pairs,
+    keys, step_counter, step, masks, batch, pairs,
     PAIRS: tl.constexpr, RATE: tl.constexpr,
 ):  # fmt: skip
     """What dropout keeps, two elements by 32 bits. Grid (G, pairs / PAIRS).
 
     Args:
-        keys, clock, step: counter-based random bits.
+        keys, step_counter, step: counter-based random bits.
         masks: (G, 2·pairs) uint8, gets 1 where an element is kept, else 0.
         batch: sequences of a seed.
         pairs: of elements of a sequence.
@@ -89,7 +89,7 @@ def draw(
     """
     program = tl.program_id(0)
     seed, b = program // batch, program % batch
-    first, second = step_key(keys, clock, seed, step)
+    first, second = step_key(keys, step_counter, seed, step)
 
     # Half of 32 bits decides on an element. The two elements lie `pairs` apart, so that each store
     # is of neighbours.
@@ -106,19 +106,19 @@ def draw(
 
 @triton.jit(do_not_specialize=["step"])
 def choose(
-    keys, clock, step, w_tokens, w_targets, w_users, real, windows, order, n_order,
+    keys, step_counter, step, w_tokens, w_targets, w_users, real, windows, order, n_order,
     gaps, firsts, counts, n_items, n_users,
-    tokens_out, targets_out, negatives_out, users_out, chosen_out, begins_out,
+    tokens_out, targets_out, negatives_out, users_out, window_index_out, first_real_out,
     batch, length,
     T: tl.constexpr, SEARCH: tl.constexpr, TRAIN: tl.constexpr,
     ITEM_RATE: tl.constexpr, USER_RATE: tl.constexpr,
 ):  # fmt: skip
-    """Windows of a step, some of their ids replaced, and items that users have not met. Grid (G,).
+    """Windows of a step, some of their ids replaced, and items that users have not seen. Grid (G,).
 
     A window lies at the end of T places.
 
     Args:
-        keys, clock, step: counter-based random bits.
+        keys, step_counter, step: counter-based random bits.
         w_tokens: of each input that has a number of each token (windows, length) int32; items are
             the
             first.
@@ -131,15 +131,15 @@ def choose(
         n_items, n_users: ids are 1 to these.
         tokens_out: of each input that has a number of each token (G, T) int32, gets them.
         targets_out, negatives_out: (G, T) int32, get items, if TRAIN.
-        users_out, chosen_out: (G,) int32, get users and the numbers of windows.
-        begins_out: (G,) int32, gets the first position that is real, T past the last user.
+        users_out, window_index_out: (G,) int32, get users and the numbers of windows.
+        first_real_out: (G,) int32, gets the first position that is real, T past the last user.
         batch, length: sequences of a seed, positions of a window.
         SEARCH: steps of a search in `gaps`.
         ITEM_RATE, USER_RATE: of items and users that become others.
     """
     program = tl.program_id(0)
     seed, b = program // batch, program % batch
-    key, key2 = step_key(keys, clock, seed, step)
+    key, key2 = step_key(keys, step_counter, seed, step)
 
     # which window; past the epoch's last user there is none
     place = step * batch + b
@@ -178,14 +178,14 @@ def choose(
     for n in tl.static_range(1, len(w_tokens)):
         tl.store(tokens_out[n] + to, tl.load(w_tokens[n] + from_window, mask=inside, other=0))
     tl.store(users_out + program, user)
-    tl.store(chosen_out + program, window)
-    tl.store(begins_out + program, begin)
+    tl.store(window_index_out + program, window)
+    tl.store(first_real_out + program, begin)
 
 
 @triton.jit
 def dropped(
-    x, block, table, spans, keys, clock, seed, step, tables, places,
-    TABLE: tl.constexpr, PLACES: tl.constexpr, BLOCK: tl.constexpr,
+    x, block, table, spans, keys, step_counter, seed, step, tables, positions,
+    TABLE: tl.constexpr, POSITIONS_SIZE: tl.constexpr, BLOCK: tl.constexpr,
     LAYERS: tl.constexpr, RATE: tl.constexpr,
 ):  # fmt: skip
     """Write a block of interval or position vectors with the dropout of each layer.
@@ -196,30 +196,34 @@ def dropped(
         x: (BLOCK,) float32, the vectors.
         block, table: which elements, and of which penalised table.
         spans: (tables, 2) int32, first and last block of each table.
-        keys, clock, seed, step: counter-based random bits.
+        keys, step_counter, seed, step: counter-based random bits.
         tables: (S, L, 2, R, D) float16, gets intervals.
-        places: (S, L, 2, T, D) float32, gets positions.
-        TABLE, PLACES: R·D and T·D.
+        positions: (S, L, 2, T, D) float32, gets positions.
+        TABLE, POSITIONS_SIZE: R·D and T·D.
         RATE: of dropout.
     """
-    first, second = step_key(keys, clock, seed, step)
+    first, second = step_key(keys, step_counter, seed, step)
 
     # place within the table: what the dropout's bits are counted by
     place = (block - tl.load(spans + 2 * table)) * BLOCK + tl.arange(0, BLOCK)
 
     # each layer has a dropout of its own, and its copy of the table
     for layer in tl.static_range(LAYERS):
-        site, out = LAYER + LAYER_SITES * layer, (seed * LAYERS + layer).to(tl.int64) * 2
+        stream, out = LAYER + LAYER_STREAMS * layer, (seed * LAYERS + layer).to(tl.int64) * 2
         if table < 3:
             y = x
             if RATE > 0:
-                drawn = bits(first, second, site + KEY_PLACE + table - 1, place)
+                drawn = bits(first, second, stream + KEY_POSITION + table - 1, place)
                 y = dropout(x, drawn, RATE)
-            tl.store(places + (out + table - 1) * PLACES + place, y, mask=place < PLACES)
+            tl.store(
+                positions + (out + table - 1) * POSITIONS_SIZE + place,
+                y,
+                mask=place < POSITIONS_SIZE,
+            )
         else:
             z = x
             if RATE > 0:
-                drawn = bits(first, second, site + KEY_TABLE + table - 3, place)
+                drawn = bits(first, second, stream + KEY_TABLE + table - 3, place)
                 z = dropout(x, drawn, RATE)
             z = z.to(tables.dtype.element_ty)
             tl.store(tables + (out + table - 3) * TABLE + place, z, mask=place < TABLE)
@@ -227,8 +231,8 @@ def dropped(
 
 @triton.jit(do_not_specialize=["step"])
 def drop_tables(
-    model, penalised, spans, keys, clock, step, tables, places, size,
-    TABLE: tl.constexpr, PLACES: tl.constexpr, BLOCK: tl.constexpr,
+    model, penalised, spans, keys, step_counter, step, tables, positions, size,
+    TABLE: tl.constexpr, POSITIONS_SIZE: tl.constexpr, BLOCK: tl.constexpr,
     LAYERS: tl.constexpr, RATE: tl.constexpr,
 ):  # fmt: skip
     """What Adam leaves to the next step, where there was none before. Grid (blocks, S).
@@ -236,7 +240,8 @@ def drop_tables(
     Args:
         model: (S, size) float32.
         penalised: (blocks,) int32, the number of the penalised table that a block is of, or -1.
-        spans, keys, clock, step, tables, places, TABLE, PLACES, RATE: see `dropped`.
+        spans, keys, step_counter, step, tables, positions, TABLE, POSITIONS_SIZE, RATE: see
+            `dropped`.
         size: weights of a seed.
         BLOCK: elements of a program.
     """
@@ -247,8 +252,8 @@ def drop_tables(
     if table > 0:
         x = tl.load(model + seed.to(tl.int64) * size + block * BLOCK + tl.arange(0, BLOCK))
         dropped(
-            x, block, table, spans, keys, clock, seed, step, tables, places,
-            TABLE, PLACES, BLOCK, LAYERS, RATE,
+            x, block, table, spans, keys, step_counter, seed, step, tables, positions,
+            TABLE, POSITIONS_SIZE, BLOCK, LAYERS, RATE,
         )  # fmt: skip
 
 
@@ -274,9 +279,7 @@ def numbers_of(ids, sequence, rows, T: tl.constexpr, INPUTS: tl.constexpr):
 
 
 @triton.jit
-def looked_up(
-    model, offsets, numbers, inside, M: tl.constexpr, D: tl.constexpr, INPUTS: tl.constexpr
-):
+def embed(model, offsets, numbers, inside, M: tl.constexpr, D: tl.constexpr, INPUTS: tl.constexpr):
     """Embeddings (M, D) of M positions, parts side by side.
 
     Args:
@@ -322,15 +325,15 @@ def vectors(table, numbers, items, inside, column, INPUT: tl.constexpr):
 
 
 @triton.jit
-def scattered_slopes(
-    g, scattered, offsets, ids, sequence, first, half: tl.constexpr,
+def scatter_embedding_grads(
+    g, embedding_grads, offsets, ids, sequence, first, half: tl.constexpr,
     T: tl.constexpr, M: tl.constexpr, D: tl.constexpr, INPUTS: tl.constexpr,
 ):  # fmt: skip
-    """Add the slopes of M positions' embeddings to those of the tables.
+    """Add the gradients of M positions' embeddings to those of the tables.
 
     Args:
-        g: (M, D) float32, the slopes.
-        scattered: (scattered_size,) int64 of the seed.
+        g: (M, D) float32, the gradients.
+        embedding_grads: (embedding_size,) int64 of the seed.
         offsets, ids: of each input, see the top of the file.
         sequence, first: which, and its first position of the program.
         half: the type of what products take.
@@ -339,12 +342,12 @@ def scattered_slopes(
     item = tl.load(ids[0] + sequence * T + first + tl.arange(0, M))
     real = (item > 0)[:, None]
     column = tl.zeros((M, 1), tl.int32) + tl.arange(0, D)[None, :]
-    own = scattered + offsets[0] + item[:, None] * INPUTS[0][STRIDE] + column
-    add_whole(own, g, real & (column < INPUTS[0][WIDTH]))
+    own = embedding_grads + offsets[0] + item[:, None] * INPUTS[0][STRIDE] + column
+    add_fixed_point(own, g, real & (column < INPUTS[0][WIDTH]))
 
     # all other inputs: few additions to one place, since those wait for each other
     for n in tl.static_range(1, len(INPUTS)):
-        to = scattered + offsets[n]
+        to = embedding_grads + offsets[n]
         if INPUTS[n][PER] == TOKEN:
             by_number(
                 to, g, ids[n] + sequence * T + first, real, half, M, D, tl.constexpr(INPUTS[n])
@@ -363,7 +366,7 @@ def by_number(
 
     Args:
         to: int64, the gradient of the input's table.
-        g: (M, D) float32, slopes.
+        g: (M, D) float32, gradients.
         ids: (M,) int32.
         real: (M, 1), which positions are no padding.
         half: the type of what products take.
@@ -380,7 +383,7 @@ def by_number(
 
     # sums over positions of one number, as a product
     sums = product(same.to(half), tl.where(real, g, 0.0).to(half))
-    add_whole(to + number[:, None] * INPUT[STRIDE] + d - INPUT[AT], sums, theirs)
+    add_fixed_point(to + number[:, None] * INPUT[STRIDE] + d - INPUT[AT], sums, theirs)
 
 
 @triton.jit
@@ -392,7 +395,7 @@ def by_item(
 
     Args:
         to: int64, the gradient of the input's table.
-        g: (M, D) float32, slopes.
+        g: (M, D) float32, gradients.
         items: (M,) int32.
         of_items: (I + 1, COUNT) int32, of each item its numbers, 0 for none.
         real: (M, 1), which positions are no padding.
@@ -412,7 +415,7 @@ def by_item(
             has += (number[:, None] == row[None, :]).to(tl.float32)
         sums = product(tl.trans(has.to(half)), g)
         place = to + row[:, None] * INPUT[STRIDE] + d - INPUT[AT]
-        add_whole(place, sums, (row <= INPUT[ROWS])[:, None] & theirs)
+        add_fixed_point(place, sums, (row <= INPUT[ROWS])[:, None] & theirs)
 
 
 @triton.jit
@@ -421,7 +424,7 @@ def by_sequence(to, g, number, real, D: tl.constexpr, INPUT: tl.constexpr):
 
     Args:
         to: int64, the gradient of the input's table.
-        g: (M, D) float32, slopes.
+        g: (M, D) float32, gradients.
         number: int32.
         real: (M, 1), which positions are no padding.
         INPUT: see `gpu.features`.
@@ -431,4 +434,4 @@ def by_sequence(to, g, number, real, D: tl.constexpr, INPUT: tl.constexpr):
 
     # one addition a tile instead of one a position
     total = tl.sum(tl.where(real, g, 0.0), 0)
-    add_whole(to + number * INPUT[STRIDE] + d - INPUT[AT], total, theirs)
+    add_fixed_point(to + number * INPUT[STRIDE] + d - INPUT[AT], total, theirs)

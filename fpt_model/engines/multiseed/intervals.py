@@ -9,14 +9,14 @@ Letters: N windows, T sequence.
 import torch
 from torch import Tensor
 
-from fpt_model.data.sequences import Windows
+from fpt_model.data.sequences import SequenceBatch
 from fpt_model.model.intervals import interval_rows, scaled_intervals
 
 AT_ONCE = 512  # windows
 FIRST, LAST = 1 << 13, 1 << 14  # flags; a row lies below them
 
 
-def look_ups(windows: Windows, edges: Tensor, time_span: int, length: int) -> Tensor:
+def buckets(windows: SequenceBatch, edges: Tensor, time_span: int, length: int) -> Tensor:
     """Rows of pairs, and where keys of the same row begin and end.
 
     Args:
@@ -34,9 +34,9 @@ def look_ups(windows: Windows, edges: Tensor, time_span: int, length: int) -> Te
     found = torch.zeros(n, length, length, dtype=torch.int16, device=device)
     key = torch.arange(own, device=device)
     for some in torch.arange(n, device=device).split(AT_ONCE):
-        part = windows.rows(some)
+        part = windows.select(some)
         rows = interval_rows(
-            scaled_intervals(part.asked, part.times, part.scales), time_span, edges
+            scaled_intervals(part.query_times, part.times, part.scales), time_span, edges
         )
         changes = rows[..., 1:] != rows[..., :-1]
         first = torch.nn.functional.pad(changes, (1, 0), value=True)

@@ -8,7 +8,7 @@ the order of the model: kernels reckon with it (`multiseed.tiles`).
 """
 
 from fpt_model.engines.gpu.features import inputs_of, of_items
-from fpt_model.engines.gpu.layout import LOOKED_UP, Layout, power_of_two
+from fpt_model.engines.gpu.layout import EMBEDDINGS, Layout, power_of_two
 from fpt_model.model.encoder import Encoder
 
 MOST_ROWS = 64  # of the interval table, that a program takes at a time
@@ -32,7 +32,7 @@ class PaddedLayout(Layout):
         model: gives names and shapes.
 
     Attributes:
-        looked_up: elements of the tables that come first.
+        embedding_size: elements of the tables that come first.
         shared: elements of those that come last.
         width, length, rows: padded D, T and R.
         chunk: see `chunked`.
@@ -47,25 +47,25 @@ class PaddedLayout(Layout):
         n_rows = config.time_span + 1 + len(model.edges) if config.intervals else 1
         self.rows, self.chunk = chunked(n_rows)
         shapes = {name: tuple(value.shape) for name, value in model.named_parameters()}
-        ordered = sorted(shapes, key=lambda name: (name.startswith(SHARED), name not in LOOKED_UP))
-        self.looked_up = self.shared = 0
+        ordered = sorted(shapes, key=lambda name: (name.startswith(SHARED), name not in EMBEDDINGS))
+        self.embedding_size = self.shared = 0
         for name in ordered:
-            self._place(name, shapes[name])
-            if name in LOOKED_UP:
-                self.looked_up = self.size
+            self._add_slot(name, shapes[name])
+            if name in EMBEDDINGS:
+                self.embedding_size = self.size
             if name.startswith(SHARED):
-                self.shared += self.places[name].size
+                self.shared += self.slots[name].size
         self.blocks = self.offset("blocks.0.norm_attention.weight")
         self.inputs = inputs_of(model, self)
-        self.of_items = {
+        self.item_features = {
             feature.name: of_items(model, feature)
             for feature, _ in model.tables()
             if feature.per == "item"
         }
 
-    def _place(self, name: str, shape: tuple[int, ...]) -> None:
+    def _add_slot(self, name: str, shape: tuple[int, ...]) -> None:
         """Positions lie at the end of theirs, as windows do."""
-        if name in LOOKED_UP:
+        if name in EMBEDDINGS:
             self.add(name, shape, power_of_two(shape[1]))
         elif name.startswith("positions"):
             self.add(name, shape, self.width, self.length, self.length - shape[0])

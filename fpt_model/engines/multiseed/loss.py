@@ -5,14 +5,14 @@ import triton.language as tl
 
 from fpt_model.engines.gpu import layout
 from fpt_model.engines.gpu.losses import bce
-from fpt_model.engines.multiseed.tiles import add_whole, normed, normed_backward, read, write
+from fpt_model.engines.multiseed.tiles import add_fixed_point, normed, normed_backward, read, write
 
 BLOCK = tl.constexpr(layout.BLOCK)
 
 
 @triton.jit
-def loss_slopes(
-    model, o_items, o_norm, scattered, x, targets, negatives, losses, hat_out, dn_out,
+def loss_backward(
+    model, o_items, o_norm, embedding_grads, x, targets, negatives, losses, hat_out, dn_out,
     first, begin,
     M: tl.constexpr, D: tl.constexpr, N: tl.constexpr, IW: tl.constexpr, IP: tl.constexpr,
 ):  # fmt: skip
@@ -23,11 +23,11 @@ def loss_slopes(
     Args:
         model: (size,) float32, the seed's weights.
         o_items, o_norm: where the items and the last norm begin.
-        scattered: (scattered_size,) int64 of the seed, gets the items' gradient.
-        x: places (M, D) float32, the last block's output.
+        embedding_grads: (embedding_size,) int64 of the seed, gets the items' gradient.
+        x: positions (M, D) float32, the last block's output.
         targets, negatives: (M,) int32 items, targets 0 where there is none.
         losses: (M,) float32, gets the loss of each position.
-        hat_out, dn_out: places (M, D) float16, get x_hat and its gradient after the weight.
+        hat_out, dn_out: positions (M, D) float16, get x_hat and its gradient after the weight.
         first, begin: the program's first position, and the sequence's first real one.
         IW, IP: width of an item's vector, and elements from one to the next.
     """
@@ -54,8 +54,8 @@ def loss_slopes(
     # gradients of the normed vector, of the items
     slope_up, slope_down = tl.where(real, slope_up, 0.0), tl.where(real, slope_down, 0.0)
     df = slope_up[:, None] * wanted + slope_down[:, None] * unwanted
-    add_whole(scattered + o_items + to_target, slope_up[:, None] * f, used)
-    add_whole(scattered + o_items + to_negative, slope_down[:, None] * f, used)
+    add_fixed_point(embedding_grads + o_items + to_target, slope_up[:, None] * f, used)
+    add_fixed_point(embedding_grads + o_items + to_negative, slope_down[:, None] * f, used)
 
     # last norm
     write(hat_out, x_hat, first, begin, M)

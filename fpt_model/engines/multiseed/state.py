@@ -9,19 +9,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fpt_model.data.sequences import Sequences, Windows
+from fpt_model.data.sequences import SequenceBatch, Sequences
 from fpt_model.engines.gpu.layout import BLOCK, power_of_two
 from fpt_model.engines.gpu.negatives import NegativeIndex
 from fpt_model.engines.gpu.streams import SideStreams
-from fpt_model.engines.multiseed.intervals import look_ups
+from fpt_model.engines.multiseed.intervals import buckets
 from fpt_model.engines.multiseed.layout import PaddedLayout
-from fpt_model.engines.multiseed.scratch import Batch, Scratch
-from fpt_model.engines.multiseed.tiles import FIXED
+from fpt_model.engines.multiseed.tiles import FIXED_ONE
+from fpt_model.engines.multiseed.workspace import Batch, Workspace
 from fpt_model.model.encoder import Encoder
 
 SPLITS = 8  # partial sums of a weight's gradient
 SIDES = 4  # streams beside the main one
-OVERLAPPING = (9, 0)  # GPUs on which a launch may begin while the one before it ends
+PDL_CAPABILITY = (9, 0)  # GPUs on which a launch may begin while the one before it ends
 
 
 class EngineState:
@@ -35,19 +35,19 @@ class EngineState:
 
     Attributes:
         params, moments, squares: (S, P) float32.
-        halves: (S, P), copies of the weights that products read.
+        fp16: (S, P), copies of the weights that products read.
         groups: (S, n_users + 1) int32, -1 while there are none.
-        overlaps: whether launches of the chain begin while the one before ends.
+        uses_pdl: whether launches of the chain begin while the one before ends.
         order: (S, n_rows) int32, the users of an epoch.
-        clock: (S,) int64, steps before the epoch.
+        step_counter: (S,) int64, steps before the epoch.
         group_losses: (S, pairs of users), of a step; no pairs where there is no such loss.
         record: (S, steps), losses of the epoch's steps.
         version: of the weights; another one after each change.
         ranked: windows that were ranked; twice, their graph, what it gives, what it writes to.
         n_real: (S, steps) int32, positions that have a target.
-        scattered: gradients of the tables that are looked up, as whole numbers.
+        embedding_grads: gradients of the tables that are looked up, as fixed-point numbers.
         dense: (S, splits, …), partial sums of the other gradients.
-        tables, places: (S, L, 2, R or T, D), the step's interval and position vectors.
+        tables, positions: (S, L, 2, R or T, D), the step's interval and position vectors.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class EngineState:
         self.splits = min(SPLITS, self.config.batch_size)
         self.edges = models[0].edges.to(self.device)
         self.keys = keys.to(self.device)
-        self.overlaps = self._is_hopper()
+        self.uses_pdl = self._is_hopper()
 
         # memory on the device, and what kernels look up in it
         self._allocate()
@@ -71,17 +71,17 @@ class EngineState:
         for model, flat in zip(models, self.params, strict=True):
             self.layout.pack(model.state_dict(), flat)
         self.batch: Batch | None = None
-        self.ranking: Scratch | None = None
-        self.ranked: dict[Batch, tuple[Any, Tensor, Scratch | None] | None] = {}
+        self.ranking: Workspace | None = None
+        self.ranked: dict[Batch, tuple[Any, Tensor, Workspace | None] | None] = {}
         self.graph: Any = None
         self.version = 0
         self.streams = SideStreams(SIDES, self.device)
-        self.take_over()
+        self.refresh_derived()
 
     def _is_hopper(self) -> bool:
         if self.device.type != "cuda":
             return False
-        return torch.cuda.get_device_capability(self.device) >= OVERLAPPING
+        return torch.cuda.get_device_capability(self.device) >= PDL_CAPABILITY
 
     def _allocate(self) -> None:
         layout, config, seeds = self.layout, self.config, self.seeds
@@ -90,17 +90,17 @@ class EngineState:
             return torch.zeros(size, dtype=kind, device=self.device)
 
         # weights and Adam's moments
-        self.params, self.moments, self.squares = (zeros(seeds, layout.size) for _ in range(3))
+        self.params, self.exp_avg, self.exp_avg_sq = (zeros(seeds, layout.size) for _ in range(3))
         n = seeds * config.batch_size
-        self.scratch = Scratch(layout, config, n, train=True, like=self.params)
-        kind = self.scratch.tiles.dtype
-        self.halves = zeros(seeds, layout.size, kind=kind)
+        self.workspace = Workspace(layout, config, n, train=True, like=self.params)
+        kind = self.workspace.tiles.dtype
+        self.fp16 = zeros(seeds, layout.size, kind=kind)
         self.block_squares = zeros(seeds, layout.size // BLOCK, kind=torch.int64)
 
         # an epoch: its users, its clock, its losses
         self.order = zeros(seeds, self.n_rows, kind=torch.int32)
         self.n_real = zeros(seeds, self.steps, kind=torch.int32)
-        self.clock = zeros(seeds, kind=torch.int64)
+        self.step_counter = zeros(seeds, kind=torch.int64)
         self.record = zeros(seeds, self.steps)
 
         # user groups and their loss
@@ -108,14 +108,14 @@ class EngineState:
         self.group_losses = zeros(seeds, power_of_two(config.group_pairs) if config.grouped else 0)
 
         # gradients
-        self.scattered = zeros(seeds, layout.looked_up, kind=torch.int64)
+        self.embedding_grads = zeros(seeds, layout.embedding_size, kind=torch.int64)
         behind = (config.blocks - 1) * layout.shared  # what blocks share has sums of each block
-        self.dense = zeros(seeds, self.splits, layout.size - layout.looked_up + behind)
+        self.dense = zeros(seeds, self.splits, layout.size - layout.embedding_size + behind)
 
         # tables with their dropout, of every block
         table = (seeds, config.blocks, 2)
         self.tables = zeros(*table, layout.rows, layout.width, kind=kind)
-        self.places = zeros(*table, layout.length, layout.width)
+        self.positions = zeros(*table, layout.length, layout.width)
 
     def _index_weights(self, model: Encoder) -> None:
         names = model.penalised()
@@ -123,31 +123,31 @@ class EngineState:
         self.norm_chunks = -(-int((self.spans[:, 1] - self.spans[:, 0]).max()) // 256)
         self.norms = torch.zeros(self.seeds, len(self.spans), device=self.device)
 
-    def take_over(self) -> None:
+    def refresh_derived(self) -> None:
         """After `params` were set: what Adam would have left beside them."""
         self.version += 1
-        self.halves.copy_(self.params)
+        self.fp16.copy_(self.params)
 
-        # whole numbers: the sums are those that Adam would have left, to the bit
-        whole = (self.params.square().double() * FIXED.value + 0.5).floor().long()
+        # fixed-point numbers: the sums are those that Adam would have left, to the bit
+        whole = (self.params.square().double() * FIXED_ONE.value + 0.5).floor().long()
         self.block_squares.copy_(whole.view(self.seeds, -1, BLOCK).sum(2))
 
-    def windows(self, windows: Windows, targets: Tensor | None, *, shared: bool) -> Batch:
+    def windows(self, windows: SequenceBatch, targets: Tensor | None, *, shared: bool) -> Batch:
         """Windows as kernels read them; see `Batch`."""
         found = None
         if self.config.intervals:
-            found = look_ups(windows, self.edges, self.config.time_span, self.layout.length)
+            found = buckets(windows, self.edges, self.config.time_span, self.layout.length)
         return Batch(self.config, windows, targets, found, shared=shared)
 
-    def prepare(self, order: Tensor, clock: Tensor) -> None:
-        """Set an epoch's `order` and `clock`, behind what the GPU is at work on."""
+    def prepare(self, order: Tensor, step_counter: Tensor) -> None:
+        """Set an epoch's `order` and `step_counter`, behind what the GPU is at work on."""
         self.order.copy_(self._on_its_way(order.int()), non_blocking=True)
-        self.clock.copy_(self._on_its_way(clock), non_blocking=True)
+        self.step_counter.copy_(self._on_its_way(step_counter), non_blocking=True)
 
     def _on_its_way(self, tensor: Tensor) -> Tensor:
         return tensor.pin_memory() if self.device.type == "cuda" else tensor
 
-    def take(self, batch: Batch) -> None:
+    def copy_batch_(self, batch: Batch) -> None:
         """Windows of an epoch; tensors keep their place, so a graph stays good."""
         if self.batch is None:
             self.batch = batch

@@ -1,7 +1,7 @@
 """The launches of a step, in order: windows and dropout, blocks, loss, back, sums, Adam.
 
-A launch of the chain, from `enter` to Adam, may begin while the one before it ends; the others run
-beside it and are over before Adam begins.
+A launch of the chain, from `embed_and_project` to Adam, may begin while the one before it ends; the
+others run beside it and are over before Adam begins.
 
 Letters: S seeds, B batch, T sequence, D width, R interval rows, L blocks.
 """
@@ -10,9 +10,9 @@ from torch import Tensor
 
 from fpt_model.engines.gpu.groups import PAIRS_AT_ONCE
 from fpt_model.engines.gpu.layout import BLOCK, power_of_two
-from fpt_model.engines.multiseed import chain, inputs, summing, update
-from fpt_model.engines.multiseed.scratch import Batch, Scratch
+from fpt_model.engines.multiseed import chain, inputs, update, weight_launches
 from fpt_model.engines.multiseed.state import EngineState
+from fpt_model.engines.multiseed.workspace import Batch, Workspace
 
 
 def train_step(engine: EngineState, step: int) -> None:
@@ -36,7 +36,9 @@ def start(engine: EngineState, batch: Batch, step: int) -> None:
     draw(engine, batch, step)
     if engine.config.intervals:
         drop_tables(engine, step, train=True)
-    _count_targets(engine, batch)  # the last one: `enter` looks at draws before this one ends
+    _count_targets(
+        engine, batch
+    )  # the last one: `embed_and_project` looks at draws before this one ends
 
 
 def _count_targets(engine: EngineState, batch: Batch) -> None:
@@ -50,12 +52,12 @@ def _count_targets(engine: EngineState, batch: Batch) -> None:
 
 def draw(engine: EngineState, batch: Batch, step: int) -> None:
     """What a step needs of windows, negatives and dropout, for which weights are not needed."""
-    at, config = engine.scratch, engine.config
-    choose(engine, at, batch, engine.order, step, train=True)
+    ws, config = engine.workspace, engine.config
+    choose(engine, ws, batch, engine.order, step, train=True)
     if config.dropout:
-        pairs = at.mask_size // 2
-        inputs.draw[(len(at.x), -(-pairs // BLOCK))](
-            *(engine.keys, engine.clock, step, at.drawn[step % 2].masks),
+        pairs = ws.mask_size // 2
+        inputs.draw[(len(ws.x), -(-pairs // BLOCK))](
+            *(engine.keys, engine.step_counter, step, ws.drawn[step % 2].masks),
             *(config.batch_size, pairs),
             PAIRS=BLOCK,
             RATE=config.dropout,
@@ -63,23 +65,23 @@ def draw(engine: EngineState, batch: Batch, step: int) -> None:
 
 
 def choose(
-    engine: EngineState, at: Scratch, batch: Batch, order: Tensor, step: int, *, train: bool
+    engine: EngineState, ws: Workspace, batch: Batch, order: Tensor, step: int, *, train: bool
 ) -> None:
     """Batch `step` of the windows in `order` (S, N), with negatives to train."""
-    config, drawn, negatives = engine.config, at.drawn[step % 2], engine.negatives
-    inputs.choose[(len(at.x),)](
+    config, drawn, negatives = engine.config, ws.drawn[step % 2], engine.negatives
+    inputs.choose[(len(ws.x),)](
         # random bits
-        *(engine.keys, engine.clock, step),
-        # windows, which of them, and what their users have not met
+        *(engine.keys, engine.step_counter, step),
+        # windows, which of them, and what their users have not seen
         *(batch.tokens, batch.targets, batch.users, batch.real),
         *(0 if batch.shared else engine.n_rows, order, order.shape[1]),
         *(negatives.gaps, negatives.firsts, negatives.counts),
         *(engine.sequences.n_items, engine.sequences.n_users),
         # what comes of it
         *(drawn.tokens, drawn.targets, drawn.negatives),
-        *(drawn.users, drawn.chosen, drawn.begins),
+        *(drawn.users, drawn.window_index, drawn.first_real),
         # sizes
-        *(len(at.x) // engine.seeds, config.max_length),
+        *(len(ws.x) // engine.seeds, config.max_length),
         T=engine.layout.length,
         SEARCH=negatives.search,
         TRAIN=train,
@@ -90,82 +92,82 @@ def choose(
 
 def gradients(engine: EngineState, batch: Batch, step: int) -> None:
     """All of a step but its draws and the update."""
-    at, layers = engine.scratch, engine.config.blocks
+    ws, layers = engine.workspace, engine.config.blocks
 
     # forward, then back block by block; the loss is summed up beside what follows
-    forward(engine, at, batch, step, train=True)
+    forward(engine, ws, batch, step, train=True)
     for layer in reversed(range(layers)):
-        chain.back(engine, at, batch, layer, step)
+        chain.block_backward(engine, ws, batch, layer, step)
         if layer == layers - 1:
             with engine.streams.on_side_stream(0):
-                _losses(engine, at, step)
+                _losses(engine, ws, step)
 
     # Weights' gradients run beside the chain's last launch; Adam waits for all of them.
-    _sums(engine, at, step)
-    chain.leave(engine, at, step)
+    _sums(engine, ws, step)
+    chain.embedding_backward(engine, ws, step)
     if not engine.config.intervals:
-        summing.input_place_slopes(engine, at, step)
+        weight_launches.input_position_grad(engine, ws, step)
     engine.streams.join_streams()
 
 
-def _sums(engine: EngineState, at: Scratch, step: int) -> None:
+def _sums(engine: EngineState, ws: Workspace, step: int) -> None:
     """Gradients of weights; what takes longest begins first."""
-    launches = [summing.key_slopes, summing.weight_slopes]
+    launches = [weight_launches.key_grad, weight_launches.weight_grad]
     if not chain.is_narrow(engine):
         launches.reverse()
     if engine.config.intervals:
-        launches.append(summing.interval_slopes)
+        launches.append(weight_launches.interval_grad)
 
     for side, launch in enumerate(launches, 1):
         with engine.streams.on_side_stream(side):
-            launch(engine, at, step)
+            launch(engine, ws, step)
 
 
-def forward(engine: EngineState, at: Scratch, batch: Batch, step: int, *, train: bool) -> None:
-    """From what was drawn for a step to what the last block gives, `at.x`.
+def forward(engine: EngineState, ws: Workspace, batch: Batch, step: int, *, train: bool) -> None:
+    """From what was drawn for a step to what the last block gives, `ws.x`.
 
     Tables are as `drop_tables` left them.
     """
-    chain.enter(engine, at, step, train=train)
+    chain.embed_and_project(engine, ws, step, train=train)
     for layer in range(engine.config.blocks):
-        chain.attend(engine, at, batch, layer, step, train=train)
+        chain.block_forward(engine, ws, batch, layer, step, train=train)
 
 
 def drop_tables(engine: EngineState, step: int, *, train: bool) -> None:
     """Interval and position vectors with their dropout, or without to rank."""
     inputs.drop_tables[(engine.layout.size // BLOCK, engine.seeds)](
-        *(engine.params, engine.penalised, engine.spans, engine.keys, engine.clock, step),
-        *(engine.tables, engine.places, engine.layout.size),
+        *(engine.params, engine.penalised, engine.spans, engine.keys, engine.step_counter, step),
+        *(engine.tables, engine.positions, engine.layout.size),
         **_dropped(engine),
         RATE=engine.config.dropout if train else 0.0,
     )
 
 
-def _losses(engine: EngineState, at: Scratch, step: int) -> None:
+def _losses(engine: EngineState, ws: Workspace, step: int) -> None:
     if engine.group_losses.shape[1]:
         _groups(engine, step)
-    _norms_and_loss(engine, at, step)
+    _norms_and_loss(engine, ws, step)
 
 
 def _groups(engine: EngineState, step: int) -> None:
     layout, config = engine.layout, engine.config
-    update.group_slopes[(engine.seeds, engine.group_losses.shape[1] // PAIRS_AT_ONCE)](
+    update.group_loss_grad[(engine.seeds, engine.group_losses.shape[1] // PAIRS_AT_ONCE)](
         # weights and their gradient
-        *(engine.params, engine.scattered, layout.offset("users.weight")),
+        *(engine.params, engine.embedding_grads, layout.offset("users.weight")),
         # random bits, and positions of the step
-        *(engine.keys, engine.clock, step, engine.n_real, engine.steps),
+        *(engine.keys, engine.step_counter, step, engine.n_real, engine.steps),
         # groups and their loss
-        *(engine.groups, engine.group_losses, layout.size, layout.looked_up),
+        *(engine.groups, engine.group_losses, layout.size, layout.embedding_size),
         *(engine.sequences.n_users, config.group_pairs, config.group_margin, config.group_weight),
         PAIRS=PAIRS_AT_ONCE,
         UP=power_of_two(config.user_width),
     )
 
 
-def _norms_and_loss(engine: EngineState, at: Scratch, step: int) -> None:
+def _norms_and_loss(engine: EngineState, ws: Workspace, step: int) -> None:
     positions = engine.config.batch_size * engine.layout.length
     update.sum_up[(engine.seeds,)](
-        *(engine.block_squares, engine.spans, at.losses, engine.group_losses, engine.n_real),
+        *(engine.block_squares, engine.spans, ws.losses, engine.group_losses, engine.n_real),
         *(engine.record, engine.norms, engine.layout.size // BLOCK, positions, step),
         *(engine.steps, engine.config.l2),
         TABLES=len(engine.spans),
@@ -181,15 +183,15 @@ def _adam(engine: EngineState, step: int) -> None:
     n_blocks = layout.size // BLOCK
     update.adam[(n_blocks, engine.seeds)](
         # weights, moments, gradients
-        *(engine.params, engine.halves, engine.moments, engine.squares),
-        *(engine.scattered, engine.dense),
+        *(engine.params, engine.fp16, engine.exp_avg, engine.exp_avg_sq),
+        *(engine.embedding_grads, engine.dense),
         # norm penalty
         *(engine.penalised, engine.spans, engine.norms, engine.block_squares),
         # positions of the step, random bits, the next step's tables
-        *(engine.n_real, engine.keys, engine.clock, step, engine.steps),
-        *(engine.tables, engine.places),
+        *(engine.n_real, engine.keys, engine.step_counter, step, engine.steps),
+        *(engine.tables, engine.positions),
         # sizes
-        *(layout.size, layout.looked_up, engine.dense.shape[2], layout.shared, n_blocks),
+        *(layout.size, layout.embedding_size, engine.dense.shape[2], layout.shared, n_blocks),
         # rates
         *(config.l2, config.learning_rate, config.beta1, config.beta2),
         SPLIT=engine.splits,
@@ -197,11 +199,16 @@ def _adam(engine: EngineState, step: int) -> None:
         **_dropped(engine),
         INTERVALS=config.intervals,
         RATE=config.dropout,
-        OVERLAP=engine.overlaps,
+        PDL=engine.uses_pdl,
     )
 
 
 def _dropped(engine: EngineState) -> dict[str, int]:
     layout = engine.layout
-    table, places = layout.rows * layout.width, layout.length * layout.width
-    return {"TABLE": table, "PLACES": places, "BLOCK": BLOCK, "LAYERS": engine.config.blocks}
+    table, positions = layout.rows * layout.width, layout.length * layout.width
+    return {
+        "TABLE": table,
+        "POSITIONS_SIZE": positions,
+        "BLOCK": BLOCK,
+        "LAYERS": engine.config.blocks,
+    }

@@ -12,17 +12,17 @@ from fpt_model.engines.gpu import layout
 BLOCK = tl.constexpr(layout.BLOCK)
 QUERY, KEY, VALUE, FIRST, SECOND = (tl.constexpr(n) for n in range(5))  # matrices of a block
 AHEAD = tl.constexpr(3)  # of a loop's loads, on their way before they are used
-FIXED = tl.constexpr(float(2**40))  # one, where reals are added as whole numbers
+FIXED_ONE = tl.constexpr(float(2**40))  # one, where reals are added as fixed-point numbers
 
 
 @triton.jit
-def in_turn(OVERLAP: tl.constexpr):
+def pdl_wait(PDL: tl.constexpr):
     """Wait for the launch before to end, and let the next one take its places meanwhile.
 
     This is programmatic dependent launch: what a program does before is hidden behind the launch
     before, and must not need what that one writes.
     """
-    if OVERLAP:
+    if PDL:
         gdc_wait()
         gdc_launch_dependents()
 
@@ -40,35 +40,35 @@ def columns(begin, M: tl.constexpr, R: tl.constexpr, C: tl.constexpr):
 
 
 @triton.jit
-def whose(begins, T: tl.constexpr, M: tl.constexpr):
+def program_coordinates(first_real, T: tl.constexpr, M: tl.constexpr):
     """Of a program: how many sequences there are, which is its own, from which row on, and the
     first row of the sequence that is no padding.
 
-    May be asked before `in_turn`: a step's draws were over before the last step's Adam began.
+    May be asked before `pdl_wait`: a step's draws were over before the last step's Adam began.
 
     Args:
-        begins: (G,) int32.
+        first_real: (G,) int32.
     """
     # Tiles of one sequence are neighbours: they read the same keys and values while those are in
     # the cache.
     program = tl.program_id(0)
     sequence = program // (T // M)
     groups, first = tl.num_programs(0) // (T // M), program % (T // M) * M
-    return groups, sequence, first, tl.load(begins + sequence)
+    return groups, sequence, first, tl.load(first_real + sequence)
 
 
 @triton.jit
-def read(places, first, begin, M: tl.constexpr):
+def read(pointers, first, begin, M: tl.constexpr):
     """M rows of a tile from row `first` of a sequence; those before `begin` are zero, unread."""
     # A row before the first real one is never written: its memory holds what another step left.
-    return tl.load(places, mask=(first + tl.arange(0, M) >= begin)[:, None], other=0.0)
+    return tl.load(pointers, mask=(first + tl.arange(0, M) >= begin)[:, None], other=0.0)
 
 
 @triton.jit
-def write(places, values, first, begin, M: tl.constexpr):
+def write(pointers, values, first, begin, M: tl.constexpr):
     """Rows of a tile, but those before `begin`."""
-    values = values.to(places.dtype.element_ty)
-    tl.store(places, values, mask=(first + tl.arange(0, M) >= begin)[:, None])
+    values = values.to(pointers.dtype.element_ty)
+    tl.store(pointers, values, mask=(first + tl.arange(0, M) >= begin)[:, None])
 
 
 @triton.jit
@@ -159,15 +159,15 @@ def norm(model, second, D: tl.constexpr):
 
 
 @triton.jit
-def matrix_rows(halves, matrix, begin, P: tl.constexpr, D: tl.constexpr):
+def matrix_rows(fp16, matrix, begin, P: tl.constexpr, D: tl.constexpr):
     """P rows of a block's matrix (D, D), as PyTorch keeps it, from `begin` on."""
-    return tl.load(halves + matrix_offset(matrix, D) + begin * D + tile(P, D))
+    return tl.load(fp16 + matrix_offset(matrix, D) + begin * D + tile(P, D))
 
 
 @triton.jit
-def matrix_columns(halves, matrix, begin, P: tl.constexpr, D: tl.constexpr):
+def matrix_columns(fp16, matrix, begin, P: tl.constexpr, D: tl.constexpr):
     """P columns of a block's matrix."""
-    return tl.load(halves + matrix_offset(matrix, D) + columns(begin, D, D, P))
+    return tl.load(fp16 + matrix_offset(matrix, D) + columns(begin, D, D, P))
 
 
 @triton.jit
@@ -189,16 +189,16 @@ def from_first(sum1, first1, sum2, first2):
 
 
 @triton.jit
-def whole(values):
-    """Reals as whole numbers, whose sum is the same in any order: what threads add up repeats to
-    the bit. 2^40 to one leaves room for sums up to 2^23.
+def to_fixed_point(values):
+    """Reals as fixed-point numbers, whose sum is the same in any order: what threads add up repeats
+    to the bit. 2^40 to one leaves room for sums up to 2^23.
     """
     # in float64: float32 would lose the half that rounds
-    return tl.floor(values.to(tl.float64) * FIXED + 0.5).to(tl.int64)
+    return tl.floor(values.to(tl.float64) * FIXED_ONE + 0.5).to(tl.int64)
 
 
 @triton.jit
-def add_whole(pointers, values, mask):
+def add_fixed_point(pointers, values, mask):
     """Scatter and add.
 
     Args:
@@ -207,4 +207,4 @@ def add_whole(pointers, values, mask):
         mask: which are added.
     """
     # relaxed: nobody reads before the launch has ended
-    tl.atomic_add(pointers, whole(values), mask=mask, sem="relaxed")
+    tl.atomic_add(pointers, to_fixed_point(values), mask=mask, sem="relaxed")

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 
 from fpt_model.data.sequences import Split
-from fpt_model.data.training_windows import examples, random_ends
+from fpt_model.data.training_windows import random_ends, training_windows
 from fpt_model.engines import contract
 from fpt_model.engines.contract import Moments
-from fpt_model.engines.gpu.ranks import Rivals, compare
+from fpt_model.engines.gpu.ranks import Candidates, compare
 from fpt_model.engines.multiseed.engine import Engine
-from fpt_model.engines.multiseed.scratch import Batch
+from fpt_model.engines.multiseed.workspace import Batch
 from fpt_model.engines.shared import Training
 from fpt_model.evaluation.ranks import Protocol, Ranks, evaluated, joined
 
@@ -43,7 +43,7 @@ class MultiseedEngine(contract.Engine):
     def kept(self) -> list[Tensor]:
         """Rows of the kernels' tensors that an epoch changes."""
         kernels = self.kernels
-        return [x[self.number] for x in (kernels.params, kernels.moments, kernels.squares)]
+        return [x[self.number] for x in (kernels.params, kernels.exp_avg, kernels.exp_avg_sq)]
 
     def weights(self) -> dict[str, Tensor]:
         """See `Engine`."""
@@ -53,29 +53,29 @@ class MultiseedEngine(contract.Engine):
         """See `Engine`."""
         super().load(weights, source)
         self.layout.pack(self.model.state_dict(), self.kernels.params[self.number])
-        self.kernels.take_over()
+        self.kernels.refresh_derived()
 
     def moments(self) -> Moments:
         """See `Engine`."""
         kernels, number, steps = self.kernels, self.number, self.training.steps_before
-        return self.layout.moments(kernels.moments[number], kernels.squares[number], steps)
+        return self.layout.moments(kernels.exp_avg[number], kernels.exp_avg_sq[number], steps)
 
     def restore(self, moments: Moments) -> None:
         """See `Engine`."""
         kernels, number = self.kernels, self.number
-        self.layout.restore_moments(kernels.moments[number], kernels.squares[number], moments)
+        self.layout.restore_moments(kernels.exp_avg[number], kernels.exp_avg_sq[number], moments)
         kernels.groups[number] = self.training.groups.int()
 
     def rank(self, split: Split, protocols: tuple[Protocol, ...]) -> Ranks:
         """See `Engine`; the features are computed for the whole group at once."""
-        rivals = self.group.rivals(split)
+        candidates = self.group.candidates(split)
         features = self.group.features(split)[self.number]
-        items = self.layout.places["items.weight"].view(self.kernels.params[self.number])
+        items = self.layout.slots["items.weight"].view(self.kernels.params[self.number])
         width, parts = items.shape[1], features.split(RANKED)
         return joined(
             [
                 compare(some, own[:, :width] @ items.T, protocols)
-                for some, own in zip(rivals, parts, strict=True)
+                for some, own in zip(candidates, parts, strict=True)
             ]
         )
 
@@ -101,7 +101,7 @@ class Group:
         self.kernels = Engine(models, keys, self.sequences, len(first.rows))
         self.members = [MultiseedEngine(one, number, self) for number, one in enumerate(trainings)]
         self._batches: dict[Split, Batch] = {}
-        self._rivals: dict[Split, list[Rivals]] = {}
+        self._candidates: dict[Split, list[Candidates]] = {}
         self._features: tuple[tuple[Split, int], Tensor] | None = None
         self._prepared: list[int] = []
         latest = self.config.windows == "latest"
@@ -122,28 +122,28 @@ class Group:
             self._features = (split, self.kernels.version), found
         return self._features[1]
 
-    def rivals(self, split: Split) -> list[Rivals]:
+    def candidates(self, split: Split) -> list[Candidates]:
         """Whom those users' items are compared with, `RANKED` users at a time."""
-        if split not in self._rivals:
+        if split not in self._candidates:
             parts = evaluated(self.sequences).split(RANKED)
-            self._rivals[split] = [Rivals(self.sequences, rows, split) for rows in parts]
-        return self._rivals[split]
+            self._candidates[split] = [Candidates(self.sequences, rows, split) for rows in parts]
+        return self._candidates[split]
 
     def run_epoch(self) -> None:
         """One epoch of every member but those that wait for the end of theirs.
 
         Who is over takes part, since all share their launches; what becomes of it is not used.
         """
-        left = [member for member in self.members if not member.training.over]
-        waiting = [one for one in left if one.training.progress.step == one.training.steps]
-        going = [one for one in left if one not in waiting]
+        remaining = [member for member in self.members if not member.training.over]
+        waiting = [one for one in remaining if one.training.progress.step == one.training.steps]
+        going = [one for one in remaining if one not in waiting]
         before = [[x.clone() for x in member.kept()] for member in waiting]
         self._run_epoch(going)
         for member, kept in zip(waiting, before, strict=True):
             for value, own in zip(member.kept(), kept, strict=True):
                 value.copy_(own)
         if waiting:
-            self.kernels.take_over()
+            self.kernels.refresh_derived()
 
     def _run_epoch(self, going: Sequence[MultiseedEngine]) -> None:
         for member in going:
@@ -160,9 +160,9 @@ class Group:
         """Give the kernels an epoch's order of users and place in time, unless they have them."""
         if epochs != self._prepared:
             pairs = zip(self.members, epochs, strict=True)
-            orders = [one.training.order_of(epoch) for one, epoch in pairs]
-            clock = torch.tensor(epochs) * self.kernels.steps
-            self.kernels.prepare(torch.stack(orders), clock)
+            orders = [one.training.epoch_permutation(epoch) for one, epoch in pairs]
+            step_counter = torch.tensor(epochs) * self.kernels.steps
+            self.kernels.prepare(torch.stack(orders), step_counter)
             self._prepared = epochs
 
     def _random_batch(self) -> Batch:
@@ -170,8 +170,8 @@ class Group:
         length, ends = self.config.max_length, []
         for member in self.members:
             last = member.training.last
-            chance = member.training.windows_chance().to(last.device)
-            ends.append(random_ends(last, length, chance))
+            uniform = member.training.window_draws().to(last.device)
+            ends.append(random_ends(last, length, uniform))
         rows = self.members[0].training.rows.repeat(len(ends))
-        drawn = examples(self.sequences, rows, torch.cat(ends), length)
+        drawn = training_windows(self.sequences, rows, torch.cat(ends), length)
         return self.kernels.windows(*drawn, shared=len(ends) == 1)

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 
-class Chance:
+class Rng:
     """Draws that depend on the key alone.
 
     Args:
@@ -14,7 +14,7 @@ class Chance:
     """
 
     def __init__(self, rate: float, *key: int) -> None:
-        self.dropped = dropped_of(rate)
+        self.threshold = dropout_threshold(rate)
         # its 64 bits take half the time of PyTorch's
         self._bits = np.random.SFC64(key)
 
@@ -22,21 +22,21 @@ class Chance:
         """Ones where an element stays, zeros where it is dropped."""
         words = self._bits.random_raw(-(-like.numel() // 4))
         bits = torch.from_numpy(words.view(np.int16))[: like.numel()].view(like.shape)
-        return torch.ge(bits, self.dropped - 2**15, out=torch.empty_like(like))
+        return torch.ge(bits, self.threshold - 2**15, out=torch.empty_like(like))
 
     def uniform(self, shape: torch.Size) -> Tensor:
         """Float64 in [0, 1)."""
         return torch.from_numpy(np.random.Generator(self._bits).random(tuple(shape)))
 
 
-def dropped_of(rate: float) -> int:
+def dropout_threshold(rate: float) -> int:
     """A rate of dropout as whole 2^-16: sixteen bits decide."""
     return round(rate * 2**16)
 
 
-def scale_of(rate: float) -> float:
+def dropout_scale(rate: float) -> float:
     """What is left is multiplied by this."""
-    return 2**16 / (2**16 - dropped_of(rate))
+    return 2**16 / (2**16 - dropout_threshold(rate))
 
 
 def dropout(x: Tensor, rate: float) -> Tensor:
@@ -46,5 +46,7 @@ def dropout(x: Tensor, rate: float) -> Tensor:
     words = torch.empty(-(-x.numel() // 4), dtype=torch.int64, device=x.device)
     words.random_(-(2**63), None)  # 64 random bits each
     bits = words.view(torch.int16)[: x.numel()].view(x.shape)
-    kept = torch.ge(bits, dropped_of(rate) - 2**15, out=torch.empty_like(x, requires_grad=False))
-    return x * kept.mul_(scale_of(rate))
+    keep_mask = torch.ge(
+        bits, dropout_threshold(rate) - 2**15, out=torch.empty_like(x, requires_grad=False)
+    )
+    return x * keep_mask.mul_(dropout_scale(rate))

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fpt_model.evaluation.ranks import rank
-from fpt_model.model.cold_users import Unseen
+from fpt_model.model.cold_start_users import ColdStartUsers
 from fpt_model.training.trainer import scorer
 
 UNSEEN = 5  # three interactions, of which one is for training
@@ -46,8 +46,8 @@ def window(sequences, row: int, before: int):
     return sequences.windows(torch.tensor([row]), torch.tensor([before]), 8)
 
 
-def test_a_newcomer_gets_the_mean_of_the_group_with_the_nearest_taste(sequences, model_of):
-    vectors = Unseen(model_of(), sequences).vectors
+def test_a_cold_start_user_gets_the_mean_of_the_group_with_the_nearest_taste(sequences, model_of):
+    vectors = ColdStartUsers(model_of(), sequences).vectors
     found = vectors(window(sequences, UNSEEN - 1, 1))  # item 7
     assert found.tolist() == [[0, 1.5, 0, 0]]
     # of item 7 and twice item 1, the mean is nearer to the first group
@@ -56,33 +56,35 @@ def test_a_newcomer_gets_the_mean_of_the_group_with_the_nearest_taste(sequences,
     assert vectors(some).tolist() == [[4, 0, 0, 0]]
 
 
-def test_nobody_in_particular_is_a_newcomer_too(sequences, model_of):
+def test_nobody_in_particular_is_a_cold_start_user_too(sequences, model_of):
     some = replace(window(sequences, 0, 2), users=torch.tensor([0]))
-    assert Unseen(model_of(), sequences).vectors(some).tolist() == [[4, 0, 0, 0]]
+    assert ColdStartUsers(model_of(), sequences).vectors(some).tolist() == [[4, 0, 0, 0]]
 
 
 @pytest.mark.parametrize("settings", [{"group_weight": 0}, {"sse_user": 0.3}, {"name": "sse_pt"}])
 def test_without_groups_or_with_shared_vectors_it_is_the_mean_of_all(settings, sequences, model_of):
-    found = Unseen(model_of(**settings), sequences).vectors(window(sequences, UNSEEN - 1, 1))
+    found = ColdStartUsers(model_of(**settings), sequences).vectors(
+        window(sequences, UNSEEN - 1, 1)
+    )
     assert found.tolist() == [[2, 0.75, 0, 0]]
 
 
 def test_the_trained_keep_their_own(sequences, model_of):
     model = model_of()
-    unseen = Unseen(model, sequences)
+    unseen = ColdStartUsers(model, sequences)
     rows = torch.arange(UNSEEN)
     found = unseen.vectors(sequences.windows(rows, torch.ones_like(rows), 8))
     assert torch.equal(found[:4], model.users.weight[1:5])
     assert found[4].tolist() == [0, 1.5, 0, 0]
     assert unseen.vectors(window(sequences, 2, 1)) is None
-    assert Unseen(model_of("tisasrec"), sequences).vectors(window(sequences, 4, 1)) is None
+    assert ColdStartUsers(model_of("tisasrec"), sequences).vectors(window(sequences, 4, 1)) is None
 
 
 def test_groups_are_against_plain_loops(learnable_rows, make_sequences, encoder, small_config):
     sequences = make_sequences(learnable_rows, 30)
     config = small_config("sas_fpt", groups=3)
     model = encoder(config, n_items=30, n_users=sequences.n_users)
-    unseen = Unseen(model, sequences)
+    unseen = ColdStartUsers(model, sequences)
     items, users = model.items.weight.detach(), model.users.weight.detach()
     trained = [row for row, one in enumerate(learnable_rows) if one["n_train"] >= 2]
     tastes = {
@@ -101,9 +103,9 @@ def test_groups_are_against_plain_loops(learnable_rows, make_sequences, encoder,
         / groups.count(group)
         for group in set(groups)
     }
-    strangers = [row for row in range(sequences.n_users) if row not in trained]
-    assert len(strangers) > 1
-    for row in strangers:
+    ranks_cold_start_users = [row for row in range(sequences.n_users) if row not in trained]
+    assert len(ranks_cold_start_users) > 1
+    for row in ranks_cold_start_users:
         found = unseen.vectors(window(sequences, row, 1))[0]
         taste = items[learnable_rows[row]["item_ids"][0]]
         nearest = min(centres, key=lambda group: float((centres[group] - taste).norm()))
@@ -111,7 +113,7 @@ def test_groups_are_against_plain_loops(learnable_rows, make_sequences, encoder,
         torch.testing.assert_close(found, sum(own) / len(own))
 
 
-def test_ranks_of_newcomers_do_not_rest_on_their_untrained_vector(sequences, model_of):
+def test_ranks_of_cold_start_users_do_not_rest_on_their_untrained_vector(sequences, model_of):
     one, other = model_of(), model_of()
     with torch.no_grad():
         other.users.weight[UNSEEN] = -100

@@ -15,7 +15,7 @@ import triton.language as tl
 #   DU, DZ     gradients of what the first and second pointwise layer give
 Q, K, V, HAT, X, HAT2, H, DN, DQ, DN2, DO, DU, DZ = (tl.constexpr(n) for n in range(13))
 TO_RANK, TO_TRAIN = 3, 13
-A, DS = tl.constexpr(0), tl.constexpr(1)  # squares: weights and the slopes of scores
+A, DS = tl.constexpr(0), tl.constexpr(1)  # squares: weights and the gradients of scores
 VALUES, KEYS = tl.constexpr(0), tl.constexpr(1)  # sums by row of these
 
 

@@ -17,7 +17,7 @@ from fpt_model.features import widths
 WITH_ONES = ("x", "normal", "y", "hidden")
 
 
-class Buffers:
+class Workspace:
     """What steps of up to N tokens need.
 
     Args:
@@ -39,15 +39,15 @@ class Buffers:
     hidden: Tensor  # behind dropout and ReLU
     q: Tensor  # queries
     kv: Tensor  # keys and values, side by side
-    attended: Tensor  # what attention gives
+    attn_out: Tensor  # what attention gives
     summed: Tensor  # with the residual, what the second norm takes
     weights: Tensor  # of attention, negative where dropped
-    on_rows: Tensor  # weights summed by interval row
-    by_row: Tensor  # products of queries with interval rows
+    weights_by_bucket: Tensor  # weights summed by interval row
+    by_bucket: Tensor  # products of queries with interval rows
     one: Tensor  # what is needed up to the next launch
     features: Tensor  # the last norm's output
     tables: Tensor  # interval vectors by block, keys and values
-    places: Tensor  # position vectors likewise
+    positions: Tensor  # position vectors likewise
     dfeatures: Tensor  # gradient of the features
     dx: Tensor  # gradient of a block's output
     two: Tensor  # as `one`, on the way back
@@ -56,8 +56,8 @@ class Buffers:
     dsum: Tensor  # of `summed`
     dq: Tensor  # of queries
     dkv: Tensor  # of keys and values
-    row_slopes: Tensor  # slopes of scores summed by interval row
-    slopes: Tensor  # of scores, `attention.LARGER` times
+    bucket_grads: Tensor  # gradients of scores summed by interval row
+    d_scores: Tensor  # of scores, `attention.LARGER` times
 
     def __init__(
         self, config: Config, n_tokens: int, rows: int, half: torch.dtype,
@@ -77,13 +77,21 @@ class Buffers:
 
         # nothing is kept to rank: all blocks write to one place
         if not train:
-            for name in (*WITH_ONES, "q", "kv", "attended", "summed", "weights", "on_rows"):
+            for name in (
+                *WITH_ONES,
+                "q",
+                "kv",
+                "attn_out",
+                "summed",
+                "weights",
+                "weights_by_bucket",
+            ):
                 shared = getattr(self, name)
                 setattr(self, name, shared.expand(config.blocks + 1, *shared.shape[1:]))
 
         # tokens
         self.numbers = tuple(self._ints(N) for _ in widths(config))  # of each input
-        self.times, self.asked = (self._ints(N) for _ in range(2))
+        self.times, self.query_times = (self._ints(N) for _ in range(2))
         self.targets, self.sequence, self.negatives = (self._ints(N) for _ in range(3))
 
         # intervals, norms, losses
@@ -98,19 +106,19 @@ class Buffers:
     ) -> dict[str, tuple[int, ...]]:
         N, K, H, T = self.n_tokens, columns_of(config), config.heads, config.max_length
         L, R = config.blocks if kept else 1, max(rows, 8)
-        by_row = (H, N if rows else 1, R)
-        names = ("normal", "y", "hidden", "q", "attended", "summed")
+        by_bucket = (H, N if rows else 1, R)
+        names = ("normal", "y", "hidden", "q", "attn_out", "summed")
         shapes: dict[str, tuple[int, ...]] = dict.fromkeys(names, (L, N, K))
         return shapes | {
             "x": (L + 1 if kept else 1, N, K),
             "kv": (L, N, 2 * K),
             "weights": (L, H, N, aligned(T)),
-            "on_rows": (L, *by_row),
-            "by_row": by_row,
+            "weights_by_bucket": (L, *by_bucket),
+            "by_bucket": by_bucket,
             "one": (N, K),
             "features": (N, K),
             "tables": (config.blocks, 2, R, K),
-            "places": (config.blocks, 2, T, K),
+            "positions": (config.blocks, 2, T, K),
         }
 
     def _backward_shapes(self, config: Config, rows: int) -> dict[str, tuple[int, ...]]:
@@ -121,8 +129,8 @@ class Buffers:
         shapes |= dict.fromkeys(("du", "dz", "dsum", "dq"), (L, N, K))
         return shapes | {
             "dkv": (L, N, 2 * K),
-            "row_slopes": (L, H, N if rows else 1, R),
-            "slopes": (H, N, aligned(T)),
+            "bucket_grads": (L, H, N if rows else 1, R),
+            "d_scores": (H, N, aligned(T)),
         }
 
     def _carve(self, shapes: dict[str, tuple[int, ...]], half: torch.dtype) -> None:

@@ -18,16 +18,16 @@ LAST = tl.constexpr(intervals.LAST)
 
 
 @triton.jit
-def places_of_pairs(look_up, M: tl.constexpr, R: tl.constexpr):
+def bucket_offsets(bucket, M: tl.constexpr, R: tl.constexpr):
     """Where a matrix (M, R) has the row of each pair, (T, M).
 
     Of places that it can't foresee, Triton gives a warp those along the first dimension: here keys
     of one query, which lie in a few sectors of memory.
 
     Args:
-        look_up: (M, T) int32, rows of pairs with their flags.
+        bucket: (M, T) int32, rows of pairs with their flags.
     """
-    return tl.trans(tl.arange(0, M)[:, None] * R + (look_up & (FIRST - 1)))
+    return tl.trans(tl.arange(0, M)[:, None] * R + (bucket & (FIRST - 1)))
 
 
 @triton.jit
@@ -50,8 +50,8 @@ def inside(row, first, begin, M: tl.constexpr, R: tl.constexpr, C: tl.constexpr)
 
 
 @triton.jit
-def scores_by_row(
-    x, table, look_up, scratch, first, begin,
+def scores_by_bucket(
+    x, table, bucket, scratch, first, begin,
     M: tl.constexpr, D: tl.constexpr, R: tl.constexpr, C: tl.constexpr,
 ):  # fmt: skip
     """x · table[row] for all pairs, (M, T) float32.
@@ -59,8 +59,8 @@ def scores_by_row(
     Args:
         x: (M, D) float16, in registers.
         table: (R, D) float16.
-        look_up: (M, T) int32, rows of pairs with their flags.
-        scratch: (M, R) float16, the program's own; left empty, as `summed_by_row` wants it.
+        bucket: (M, T) int32, rows of pairs with their flags.
+        scratch: (M, R) float16, the program's own; left empty, as `sum_by_bucket` wants it.
     """
     # product with every row: fewer than there are pairs
     for row in tl.range(0, R, C, num_stages=AHEAD):
@@ -70,7 +70,7 @@ def scores_by_row(
 
     # Gather by pair. A thread reads what others wrote: a barrier, and loads past the L1 cache.
     tl.debug_barrier()
-    place = places_of_pairs(look_up, M, R)
+    place = bucket_offsets(bucket, M, R)
     found = tl.trans(tl.load(scratch + place, cache_modifier=".cg")).to(tl.float32)
 
     # empty the scratch, once all threads have read it
@@ -83,34 +83,34 @@ def scores_by_row(
 
 
 @triton.jit
-def summed_by_row(weights, look_up, out, M: tl.constexpr, R: tl.constexpr):
+def sum_by_bucket(weights, bucket, out, M: tl.constexpr, R: tl.constexpr):
     """Sums of weights by row.
 
     Args:
         weights: (M, T) float32, in registers.
-        look_up: (M, T) int32, rows of pairs with their flags.
+        bucket: (M, T) int32, rows of pairs with their flags.
         out: (M, R) float16, which is empty.
     """
     # running sums along the keys, anew at the first key of each row
-    sums, _ = tl.associative_scan((weights, look_up & FIRST), 1, from_first)
+    sums, _ = tl.associative_scan((weights, bucket & FIRST), 1, from_first)
 
     # The last key of a row has its sum. Barriers: others have emptied `out`, and will read it.
     tl.debug_barrier()
 
-    place, is_last = places_of_pairs(look_up, M, R), tl.trans(look_up >= LAST)
+    place, is_last = bucket_offsets(bucket, M, R), tl.trans(bucket >= LAST)
     tl.store(out + place, tl.trans(sums.to(out.dtype.element_ty)), mask=is_last)
     tl.debug_barrier()
 
 
 @triton.jit
-def values_by_row(
+def values_by_bucket(
     sums, table, first, begin,
     M: tl.constexpr, D: tl.constexpr, R: tl.constexpr, C: tl.constexpr,
 ):  # fmt: skip
     """Sums by row times the table, (M, D) float32.
 
     Args:
-        sums: (M, R) float16, as `summed_by_row` left them.
+        sums: (M, R) float16, as `sum_by_bucket` left them.
         table: (R, D) float16.
     """
     values = tl.zeros((M, D), tl.float32)

@@ -13,23 +13,23 @@ import torch
 from torch import Tensor
 
 from fpt_model.config import Config
-from fpt_model.data.sequences import Sequences, Windows
+from fpt_model.data.sequences import SequenceBatch, Sequences
 from fpt_model.model.encoder import Encoder
 from fpt_model.model.user_groups import cluster
 
 
-def has_strangers(config: Config, sequences: Sequences) -> bool:
-    """Whether somebody is ranked whose vector was not trained, so that `Unseen` gives it."""
+def has_cold_start_users(config: Config, sequences: Sequences) -> bool:
+    """Whether somebody is ranked whose vector was not trained; `ColdStartUsers` gives it."""
     rows = sequences.evaluated()
     return bool(config.user_width and (sequences.n_train[rows] < 2).any())
 
 
-class Unseen:
+class ColdStartUsers:
     """The vectors of users that a model was not trained on.
 
     With a group loss: the mean vector of the group whose members' mean item vector is nearest to
-    that of the newcomer's window. Otherwise the mean of all trained users, also with stochastic
-    shared embeddings (SSE-PT), which train every vector as if it were anybody's.
+    that of the cold-start user's window. Otherwise the mean of all trained users, also with
+    stochastic shared embeddings (SSE-PT), which train every vector as if it were anybody's.
 
     Args:
         model: its weights as they are now; later ones need another object.
@@ -45,7 +45,7 @@ class Unseen:
         self.is_trained[self.trained + 1] = True
 
     @torch.no_grad()
-    def vectors(self, windows: Windows) -> Tensor | None:
+    def vectors(self, windows: SequenceBatch) -> Tensor | None:
         """Every user's vector, (B, user_width), a trained user's own; None where all are trained.
 
         Also None where the model has no user embedding.
@@ -56,7 +56,7 @@ class Unseen:
         own = users(windows.users)
         return torch.where(self.is_trained[windows.users, None], own, self._stand_ins(windows))
 
-    def _stand_ins(self, windows: Windows) -> Tensor:
+    def _stand_ins(self, windows: SequenceBatch) -> Tensor:
         """(B, W)."""
         tastes, vectors = self._groups
         return vectors[torch.cdist(self._mean_items(windows.items), tastes).argmin(1)]

@@ -8,16 +8,16 @@ import math
 from fpt_model.engines.gpu.groups import PAIRS_AT_ONCE
 from fpt_model.engines.gpu.layout import BLOCK, aligned, power_of_two
 from fpt_model.engines.jagged import adam, attention, sampled, tokens
-from fpt_model.engines.jagged.buffers import Buffers
-from fpt_model.engines.jagged.products import FIELDS, TILE, weight_slopes
+from fpt_model.engines.jagged.products import FIELDS, TILE, weight_grad
 from fpt_model.engines.jagged.shapes import (
     head_width,
     pair_tables,
 )
 from fpt_model.engines.jagged.state import EngineState
+from fpt_model.engines.jagged.workspace import Workspace
 
 
-def weight_sums(engine: EngineState, at: Buffers) -> None:
+def weight_sums(engine: EngineState, ws: Workspace) -> None:
     """From gradients of activations to those of weights."""
     config, weights, batch = engine.config, engine.weights, engine.config.batch_size
     width = power_of_two(min(weights.columns, 64))
@@ -25,10 +25,10 @@ def weight_sums(engine: EngineState, at: Buffers) -> None:
 
     # looked-up tables, then positions: beside the products, as they add to other places
     with engine.streams.on_side_stream():
-        tokens.embedding_slopes[(batch, -(-config.max_length // 32))](
-            *(engine.now, engine.key, engine.scattered, weights.tables, at.numbers),
+        tokens.embedding_backward[(batch, -(-config.max_length // 32))](
+            *(engine.meta, engine.key, engine.embedding_grads, weights.tables, ws.numbers),
             engine.source.numbers,
-            *(at.dx, math.sqrt(config.width)),
+            *(ws.dx, math.sqrt(config.width)),
             BM=32,
             K=weights.columns,
             INPUTS=weights.inputs,
@@ -36,9 +36,9 @@ def weight_sums(engine: EngineState, at: Buffers) -> None:
             RATE=config.dropout,
         )
         kinds = 2 if config.intervals else 1
-        tokens.place_slopes[(config.max_length, kinds, across)](
-            *(engine.now, weights.grads, engine.key, at.dkv if config.intervals else at.dx),
-            *(*pair_tables(engine.weights)[2:], at.n_tokens),
+        tokens.position_grad[(config.max_length, kinds, across)](
+            *(engine.meta, weights.grads, engine.key, ws.dkv if config.intervals else ws.dx),
+            *(*pair_tables(engine.weights)[2:], ws.n_tokens),
             B=batch,
             T=config.max_length,
             D=config.width,
@@ -52,8 +52,8 @@ def weight_sums(engine: EngineState, at: Buffers) -> None:
 
     # matrices, and the interval tables as blocks saw them, in one launch
     jobs = engine.jobs
-    weight_slopes[(len(jobs.table), engine.splits)](
-        *(engine.now, at.arena, jobs.table, engine.product_parts, engine.product_size),
+    weight_grad[(len(jobs.table), engine.splits)](
+        *(engine.meta, ws.arena, jobs.table, engine.product_parts, engine.product_size),
         B=batch,
         BM=TILE,
         BT=64,
@@ -65,10 +65,10 @@ def weight_sums(engine: EngineState, at: Buffers) -> None:
 
     # interval tables: what blocks saw, by their dropout
     if config.intervals:
-        table = at.tables[0, 0].numel()
+        table = ws.tables[0, 0].numel()
         factor = 1 / math.sqrt(head_width(engine.config)) / attention.LARGER.value
         raw = engine.product_parts[0, weights.size - weights.o_products :]
-        tokens.table_slopes[(-(-table // BLOCK), 2)](
+        tokens.table_grad[(-(-table // BLOCK), 2)](
             *(weights.grads, engine.key, raw, *pair_tables(engine.weights)[:2], factor),
             *(engine.splits, engine.product_size),
             TABLE=table,
@@ -78,13 +78,13 @@ def weight_sums(engine: EngineState, at: Buffers) -> None:
         )
 
 
-def group_slopes(engine: EngineState) -> None:
+def group_loss_grad(engine: EngineState) -> None:
     """The group loss and its gradients."""
     config = engine.config
     if not len(engine.group_losses):
         return
-    sampled.group_slopes[(len(engine.group_losses),)](
-        *(engine.now, engine.key, engine.weights.params, engine.scattered),
+    sampled.group_loss_grad[(len(engine.group_losses),)](
+        *(engine.meta, engine.key, engine.weights.params, engine.embedding_grads),
         *(engine.weights.offset("users.weight"), engine.groups, engine.group_losses),
         *(engine.sequences.n_users, config.group_pairs),
         *(config.group_margin, config.group_weight),
@@ -96,13 +96,13 @@ def group_slopes(engine: EngineState) -> None:
     )
 
 
-def update(engine: EngineState, at: Buffers, count: int) -> None:
+def update(engine: EngineState, ws: Workspace, count: int) -> None:
     """The step's loss, of `count` partial sums, and Adam."""
     config, weights, batch = engine.config, engine.weights, engine.config.batch_size
 
     # norms and loss
     adam.sum_up[(1,)](
-        *(engine.now, engine.block_squares, engine.spans, at.losses, engine.group_losses),
+        *(engine.meta, engine.block_squares, engine.spans, ws.losses, engine.group_losses),
         *(engine.norms, engine.record, count, config.l2),
         B=batch,
         TABLES=len(engine.spans),
@@ -113,19 +113,19 @@ def update(engine: EngineState, at: Buffers, count: int) -> None:
     # Adam
     adam.adam[(weights.size // BLOCK,)](
         # the step's tokens and number
-        *(engine.now, engine.key),
+        *(engine.meta, engine.key),
         # weights and moments
-        *(weights.params, weights.rounded, weights.exp_avg, weights.exp_avg_sq),
+        *(weights.params, weights.fp16, weights.exp_avg, weights.exp_avg_sq),
         # gradients
-        *(weights.grads, engine.scattered, at.item_parts, engine.product_parts),
+        *(weights.grads, engine.embedding_grads, ws.item_parts, engine.product_parts),
         # norm penalty
         *(engine.table_of, engine.norms),
         # sizes
-        *(weights.scattered, weights.o_products),
-        *(at.item_parts[0].numel(), engine.product_size, engine.splits),
+        *(weights.embedding_size, weights.o_products),
+        *(ws.item_parts[0].numel(), engine.product_size, engine.splits),
         # rates
         *(config.l2, config.learning_rate, config.beta1, config.beta2),
         B=batch,
-        ITEM_SPLITS=len(at.item_parts) if config.loss == "softmax" else 0,
+        ITEM_SPLITS=len(ws.item_parts) if config.loss == "softmax" else 0,
         BLOCK=BLOCK,
     )

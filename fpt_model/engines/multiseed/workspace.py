@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from fpt_model.config import Config
-from fpt_model.data.sequences import Windows
-from fpt_model.engines.multiseed import saved
+from fpt_model.data.sequences import SequenceBatch
+from fpt_model.engines.multiseed import activations
 from fpt_model.engines.multiseed.layout import PaddedLayout
 from fpt_model.features import token_inputs, widths
 
@@ -22,7 +22,7 @@ class Batch:
         config: settings.
         windows: (N, T) of one set of users, or of S sets one after the other (S·N, T).
         targets: same shape; None to rank.
-        look_ups: see `fpt_model.engines.multiseed.intervals`; None without intervals.
+        buckets: see `fpt_model.engines.multiseed.intervals`; None without intervals.
         shared: whether all seeds use the same windows.
 
     Attributes:
@@ -33,9 +33,9 @@ class Batch:
     def __init__(
         self,
         config: Config,
-        windows: Windows,
+        windows: SequenceBatch,
         targets: Tensor | None,
-        look_ups: Tensor | None,
+        buckets: Tensor | None,
         *,
         shared: bool,
     ) -> None:
@@ -44,12 +44,12 @@ class Batch:
         self.targets = items if targets is None else targets.int()
         self.users = windows.users.int()
         self.real = (windows.items > 0).sum(1, dtype=torch.int32)
-        self.look_ups = items if look_ups is None else look_ups
+        self.buckets = items if buckets is None else buckets
         self.shared = shared
 
     def tensors(self) -> tuple[Tensor, ...]:
         """All of them."""
-        return *self.tokens, self.targets, self.users, self.real, self.look_ups
+        return *self.tokens, self.targets, self.users, self.real, self.buckets
 
 
 class Drawn:
@@ -58,8 +58,8 @@ class Drawn:
     Attributes:
         tokens: as of `Batch`, (n, T) each.
         targets, negatives: (n, T).
-        users, chosen: (n,), of the sequences; `chosen` is the number of the window.
-        begins: (n,), the first position of a sequence that is no padding.
+        users, window_index: (n,), of the sequences; `window_index` is the number of the window.
+        first_real: (n,), the first position of a sequence that is no padding.
         masks: (n, mask_size) bytes, what dropout keeps.
     """
 
@@ -71,10 +71,10 @@ class Drawn:
 
         self.tokens = tuple(zeros(n, layout.length) for _ in token_inputs(config))
         self.targets, self.negatives = zeros(n, layout.length), zeros(n, layout.length)
-        self.users, self.chosen, self.begins = (zeros(n) for _ in range(3))
+        self.users, self.window_index, self.first_real = (zeros(n) for _ in range(3))
         self.masks = zeros(n, mask_size, kind=torch.uint8)
         tokens = iter(self.tokens)
-        others = {"users": self.users, **layout.of_items}
+        others = {"users": self.users, **layout.item_features}
         # of each input, as kernels look them up
         self.ids = tuple(
             next(tokens) if feature.per == "token" else others[feature.name]
@@ -82,7 +82,7 @@ class Drawn:
         )
 
 
-class Scratch:
+class Workspace:
     """What the kernels of n sequences write: on the way forward, and back if `train`.
 
     What is drawn has two places, taken in turn: the next step's is drawn beside a step.
@@ -95,7 +95,7 @@ class Scratch:
         def zeros(*shape: int) -> Tensor:
             return torch.zeros(shape, device=like.device)
 
-        def halves(*shape: int) -> Tensor:
+        def fp16_zeros(*shape: int) -> Tensor:
             return torch.zeros(shape, device=like.device, dtype=OPERANDS)
 
         # of dropout: on the input, and on each layer's weights, hidden layer and output
@@ -103,11 +103,13 @@ class Scratch:
         own = layout, config, n, self.mask_size, like.device
         self.drawn = [Drawn(*own) for _ in range(1 + train)]
         self.x = zeros(n, T, D)
-        kinds = saved.TO_TRAIN if train else saved.TO_RANK
-        self.tiles = halves(kinds, layers + 1, n, T, D)  # the last norm's lie above the last block
-        self.sums = halves(2 if train else 1, trained, n, T, R)
+        kinds = activations.TO_TRAIN if train else activations.TO_RANK
+        self.tiles = fp16_zeros(
+            kinds, layers + 1, n, T, D
+        )  # the last norm's lie above the last block
+        self.sums = fp16_zeros(2 if train else 1, trained, n, T, R)
         if not train:
             return
         self.rsd = zeros(2, layers, n, T)
-        self.squares = halves(2, layers, n, T, T)
+        self.attn = fp16_zeros(2, layers, n, T, T)
         self.dx, self.losses = zeros(n, T, D), zeros(n, T)

@@ -11,42 +11,48 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from fpt_model.data.sequences import Windows
+from fpt_model.data.sequences import SequenceBatch
 from fpt_model.engines.cpu.attention import Attention, attention_mask
 from fpt_model.engines.cpu.by_item import ByItem
-from fpt_model.engines.cpu.chance import Chance, scale_of
-from fpt_model.engines.cpu.layers import Affine, Dropout, Norm, Placed, by_place
-from fpt_model.engines.cpu.near import Near, NearByItem, near_pairs
+from fpt_model.engines.cpu.layers import (
+    Dropout,
+    LayerNorm,
+    Linear,
+    PositionalLinear,
+    sum_over_batch,
+)
 from fpt_model.engines.cpu.pairs import Pairs
+from fpt_model.engines.cpu.rng import Rng, dropout_scale
+from fpt_model.engines.cpu.unclipped import UnclippedPairs, UnclippedPairsByItem, unclipped_pairs
 from fpt_model.engines.cpu.weights import BlockWeights, Weights
 from fpt_model.features import Feature
 from fpt_model.model.encoder import Encoder
 
 
-class Passage:
-    """Used once: `forward`, then `back`.
+class ForwardBackward:
+    """Used once: `forward`, then `backward`.
 
     Args:
         model: whose settings and data count, not its weights.
         weights: what PyTorch does not follow.
         windows: of B users.
-        chance: of dropout; None outside of training.
+        rng: of dropout; None outside of training.
     """
 
     def __init__(
         self,
         model: Encoder,
         weights: Weights,
-        windows: Windows,
-        chance: Chance | None,
+        windows: SequenceBatch,
+        rng: Rng | None,
     ) -> None:
         self.model, config = model, model.config
         self.config, self.edges, self.weights, self.windows = config, model.edges, weights, windows
         self.features = [feature for feature, _ in model.tables()]
         self.padded = (windows.items == 0).sum(1)
-        self.chance, self.dropout = chance, Dropout(chance)
-        self.scale = math.sqrt(config.width) * (scale_of(config.dropout) if chance else 1.0)
-        self.norm = Norm(weights.norm, weights.shift)
+        self.rng, self.dropout = rng, Dropout(rng)
+        self.scale = math.sqrt(config.width) * (dropout_scale(config.dropout) if rng else 1.0)
+        self.norm = LayerNorm(weights.norm, weights.shift)
 
     def forward(self) -> Tensor:
         """Features of all positions, (B·T, D)."""
@@ -68,64 +74,68 @@ class Passage:
 
         # the last block, of the latest position alone
         x = self._through(x, before)
-        return self.norm.forward(self._block(last, *self._seen(1)).latest(x))
+        return self.norm.forward(self._block(last, *self._mask_and_pairs(1)).latest(x))
 
     def _from_items(self, weights: BlockWeights, by_item: ByItem) -> Tensor:
         """What comes out of the first block, (B, T, D)."""
         items, heads = self.windows.items, self.config.heads
         queries = items[:, None].expand(-1, heads, -1).flatten().int()  # (B·H·T,)
-        near = NearByItem(*self._near(items.shape[1]), queries, by_item.near)
-        block = self._block(weights, self._mask(items.shape[1]), near)
+        unclipped = UnclippedPairsByItem(
+            *self._unclipped(items.shape[1]), queries, by_item.unclipped
+        )
+        block = self._block(weights, self._mask(items.shape[1]), unclipped)
         return block.forward_of(*(torch.embedding(table, items) for table in by_item[:4]))
 
     def _through(self, x: Tensor, blocks: Sequence[BlockWeights]) -> Tensor:
         """(B, T, D) to (B, T, D)."""
-        seen = self._seen(x.shape[1]) if blocks else ()
+        seen = self._mask_and_pairs(x.shape[1]) if blocks else ()
         self.blocks = [self._block(weights, *seen) for weights in blocks]
         for block in self.blocks:
             x = block.forward(x)
         return x
 
-    def _block(self, weights: BlockWeights, mask: Tensor, near: Near | None) -> "BlockPass":
+    def _block(
+        self, weights: BlockWeights, mask: Tensor, unclipped: UnclippedPairs | None
+    ) -> "BlockPass":
         keys, values = weights.keys, weights.values
-        attention = Attention(self.config.heads, mask, near, keys, values, self.chance)
-        return BlockPass(weights, attention, self.chance)
+        attention = Attention(self.config.heads, mask, unclipped, keys, values, self.rng)
+        return BlockPass(weights, attention, self.rng)
 
-    def _seen(self, latest: int) -> tuple[Tensor, Near | None]:
-        """The mask and the near pairs of the latest N positions."""
-        near = Near(*self._near(latest)) if self.config.intervals else None
-        return self._mask(latest), near
+    def _mask_and_pairs(self, latest: int) -> tuple[Tensor, UnclippedPairs | None]:
+        """The mask and the unclipped pairs of the latest N positions."""
+        unclipped = UnclippedPairs(*self._unclipped(latest)) if self.config.intervals else None
+        return self._mask(latest), unclipped
 
     def _mask(self, latest: int) -> Tensor:
         shape = self.windows.items.shape[1], latest, self.config.heads
         return attention_mask(self.padded, *shape, self.weights.items.dtype)
 
-    def _near(self, latest: int) -> tuple[Pairs, Tensor]:
+    def _unclipped(self, latest: int) -> tuple[Pairs, Tensor]:
         known = self.config.time_span, self.edges, self.config.heads, latest
-        return near_pairs(self.windows, self.padded, *known)
+        return unclipped_pairs(self.windows, self.padded, *known)
 
-    def back(self, slopes: Tensor, items: Tensor) -> Weights:
-        """Slopes (B·T, D) of the features to those of the weights.
+    def backward(self, grad: Tensor, items: Tensor) -> Weights:
+        """Gradients (B·T, D) of the features to those of the weights.
 
         Args:
-            slopes: used up.
-            items: (I + 1, item_width) slopes by the scores; those by the inputs are added.
+            grad: used up.
+            items: (I + 1, item_width) gradients by the scores; those by the inputs are added.
         """
         # last norm and blocks, from the last to the first
-        slopes = self.norm.back(slopes)
+        grad = self.norm.backward(grad)
         for block in reversed(self.blocks):
-            slopes = block.back(slopes)
+            grad = block.backward(grad)
 
         # inputs: dropout, positions, tables
-        slopes = self.dropout.back(slopes.view(*self.windows.items.shape, -1))  # (B, T, D)
-        places = by_place(slopes, self.weights.places)
-        items, *others = self._of_tables(slopes * self.scale, items)
-        norm, shift = self.norm.slopes
+        grad = self.dropout.backward(grad.view(*self.windows.items.shape, -1))  # (B, T, D)
+        positions = sum_over_batch(grad, self.weights.positions)
+        items, *others = self._table_grads(grad * self.scale, items)
+        norm, shift = self.norm.grads
         return Weights(
             items=items,
             others=tuple(others),
-            places=places,
-            blocks=tuple(block.slopes for block in self.blocks),
+            positions=positions,
+            blocks=tuple(block.grads for block in self.blocks),
             norm=norm,
             shift=shift,
         )
@@ -134,28 +144,28 @@ class Passage:
         """(B, T, D); see `Encoder`."""
         weights, length = self.weights, self.windows.items.shape[1]
         parts = [
-            self._looked_up(feature, table)
+            self._embedding(feature, table)
             for feature, table in zip(self.features, self._tables(), strict=True)
         ]
         x = torch.cat(parts, 2).mul_(self.scale)
         if not self.config.intervals:
-            x += weights.places[-length:]
+            x += weights.positions[-length:]
         return self.dropout.forward(x)
 
     def _tables(self) -> tuple[Tensor, ...]:
         return self.weights.items, *self.weights.others
 
-    def _looked_up(self, feature: Feature, table: Tensor) -> Tensor:
+    def _embedding(self, feature: Feature, table: Tensor) -> Tensor:
         """(B, T, its width)."""
         found = torch.embedding(table, self.model.numbers(feature, self.windows))
         if feature.per == "sequence":
             return found[:, None].expand(-1, self.windows.items.shape[1], -1)
         return found.sum(2) if feature.per == "item" else found
 
-    def _of_tables(self, slopes: Tensor, items: Tensor) -> tuple[Tensor, ...]:
-        """Slopes (B, T, D) of the inputs to those of their tables, on top of those of items."""
+    def _table_grads(self, grad: Tensor, items: Tensor) -> tuple[Tensor, ...]:
+        """Gradients (B, T, D) of the inputs to those of their tables, on top of those of items."""
         tables = [items, *map(torch.zeros_like, self.weights.others)]
-        parts = slopes.split([table.shape[1] for table in tables], 2)
+        parts = grad.split([table.shape[1] for table in tables], 2)
         for feature, table, own in zip(self.features, tables, parts, strict=True):
             numbers = self.model.numbers(feature, self.windows)
             if feature.per == "sequence":
@@ -172,40 +182,43 @@ class Passage:
 class BlockPass:
     """Through one block and back; see `fpt_model.model.encoder.Block`."""
 
-    def __init__(self, weights: BlockWeights, attention: Attention, chance: Chance | None) -> None:
+    def __init__(self, weights: BlockWeights, attention: Attention, rng: Rng | None) -> None:
         w = weights
         self.attention = attention
-        self.attention_norm = Norm(w.attention_norm, w.attention_shift)
-        self.query = Affine(w.query, w.query_bias)
-        self.key, self.value = Placed(w.key, w.key_places), Placed(w.value, w.value_places)
-        self.pointwise_norm = Norm(w.pointwise_norm, w.pointwise_shift)
-        self.first, self.second = Affine(w.first, w.first_bias), Affine(w.second, w.second_bias)
-        self.inner_dropout, self.outer_dropout = Dropout(chance), Dropout(chance)
+        self.attention_norm = LayerNorm(w.attention_norm, w.attention_shift)
+        self.query = Linear(w.query, w.query_bias)
+        self.key, self.value = (
+            PositionalLinear(w.key, w.key_positions),
+            PositionalLinear(w.value, w.value_positions),
+        )
+        self.pointwise_norm = LayerNorm(w.pointwise_norm, w.pointwise_shift)
+        self.first, self.second = Linear(w.first, w.first_bias), Linear(w.second, w.second_bias)
+        self.inner_dropout, self.outer_dropout = Dropout(rng), Dropout(rng)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, D) to (B, T, D)."""
         shape = x.shape[:2]
 
         # queries come from the normed input, keys and values from the input itself
-        asked = self.attention_norm.forward(x.flatten(0, 1))  # (B·T, D)
-        query = self.query.forward(asked).unflatten(0, shape)
+        normed = self.attention_norm.forward(x.flatten(0, 1))  # (B·T, D)
+        query = self.query.forward(normed).unflatten(0, shape)
         key, value = self.key.forward(x), self.value.forward(x)
-        return self._meet(asked, query, key, value)
+        return self._attend(normed, query, key, value)
 
-    def forward_of(self, asked: Tensor, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    def forward_of(self, normed: Tensor, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """`forward` of what is known of each token, (B, T, D) all; there is no way back."""
-        key, value = self.key.placed(key), self.value.placed(value)
-        return self._meet(asked.flatten(0, 1), query, key, value)
+        key, value = self.key.add_positions(key), self.value.add_positions(value)
+        return self._attend(normed.flatten(0, 1), query, key, value)
 
     def latest(self, x: Tensor) -> Tensor:
         """(B, T, D) to (B, D), of the latest position."""
-        asked = self.attention_norm.forward(x[:, -1])
-        query = self.query.forward(asked)
-        return self._pointwise(self.attention.latest(query, x, self.key, self.value).add_(asked))
+        normed = self.attention_norm.forward(x[:, -1])
+        query = self.query.forward(normed)
+        return self._pointwise(self.attention.latest(query, x, self.key, self.value).add_(normed))
 
-    def _meet(self, asked: Tensor, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    def _attend(self, normed: Tensor, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """Inputs normalised (B·T, D), and what tokens meet by, (B, T, D), to (B, T, D)."""
-        x = self.attention.forward(query, key, value).flatten(0, 1).add_(asked)
+        x = self.attention.forward(query, key, value).flatten(0, 1).add_(normed)
         return self._pointwise(x).unflatten(0, query.shape[:2])
 
     def _pointwise(self, x: Tensor) -> Tensor:
@@ -213,28 +226,28 @@ class BlockPass:
         self.hidden = self.inner_dropout.forward(self.first.forward(x).relu_())
         return self.outer_dropout.forward(self.second.forward(self.hidden)).add_(x)
 
-    def back(self, slopes: Tensor) -> Tensor:
-        """Slopes (B·T, D) of all positions' outputs to those of the inputs."""
+    def backward(self, grad: Tensor) -> Tensor:
+        """Gradients (B·T, D) of all positions' outputs to those of the inputs."""
         # pointwise layers; their input is also the residual
-        inner = self.second.back(self.outer_dropout.back(slopes))
+        d_hidden = self.second.backward(self.outer_dropout.backward(grad))
         # nothing passes where ReLU or dropout left a zero
-        inner = torch.ops.aten.threshold_backward(inner, self.hidden, 0)
-        slopes = self.pointwise_norm.back(self.first.back(inner, beside=slopes))
+        d_hidden = torch.ops.aten.threshold_backward(d_hidden, self.hidden, 0)
+        grad = self.pointwise_norm.backward(self.first.backward(d_hidden, into=grad))
 
         # attention, then what its queries, keys and values are made of
-        query, key, value = self.attention.back(slopes)
-        slopes = self.query.back(query.flatten(0, 1), beside=slopes)
-        slopes = self.attention_norm.back(slopes)
-        slopes = self.value.back(value, beside=self.key.back(key, beside=slopes))
+        query, key, value = self.attention.backward(grad)
+        grad = self.query.backward(query.flatten(0, 1), into=grad)
+        grad = self.attention_norm.backward(grad)
+        grad = self.value.backward(value, into=self.key.backward(key, into=grad))
 
-        self.slopes = BlockWeights(
-            *self.attention_norm.slopes,
-            *self.query.slopes,
-            *self.key.slopes,
-            *self.value.slopes,
-            *self.attention.slopes,
-            *self.pointwise_norm.slopes,
-            *self.first.slopes,
-            *self.second.slopes,
+        self.grads = BlockWeights(
+            *self.attention_norm.grads,
+            *self.query.grads,
+            *self.key.grads,
+            *self.value.grads,
+            *self.attention.grads,
+            *self.pointwise_norm.grads,
+            *self.first.grads,
+            *self.second.grads,
         )
-        return slopes
+        return grad
