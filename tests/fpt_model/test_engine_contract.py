@@ -24,7 +24,7 @@ from fpt_model.config import ENGINES as ASKED_FOR
 from fpt_model.config import Config
 from fpt_model.data.negatives import NegativeSampler
 from fpt_model.data.seen import seen_before
-from fpt_model.data.sequences import SequenceBatch, Sequences
+from fpt_model.data.sequences import SequenceBatch, Sequences, load
 from fpt_model.data.training_windows import random_ends, training_windows
 from fpt_model.engines import contract, module
 from fpt_model.engines.choose import ENGINES, engine_of
@@ -65,7 +65,7 @@ SWITCHES: dict[str, tuple[Any, ...]] = {
     "week_width": (0, 4),
     "user_width": (4, 0, 2),
     "rating_width": (0, 2),
-    "genre_width": (0, 4),
+    "genre_width": (0, 2),
     "block": ("attention", "hstu"),
     "blocks": (1, 2),
     "heads": (1, 2),
@@ -95,6 +95,7 @@ EVERYTHING = {  # at once; a head is no power of two wide
     "overflow_rows": 3,
     "week_width": 4,
     "rating_width": 2,
+    "genre_width": 2,
     "blocks": 2,
     "heads": 2,
     "max_length": 20,
@@ -497,7 +498,7 @@ def exact(monkeypatch):
 
 
 @pytest.fixture
-def sequences(user, make_sequences) -> Sequences:
+def sequences(user, write_sequences) -> Sequences:
     """Three users to train on, of 24 items; gaps from none to months."""
     gaps = [0, 60, 120, 300, 9000, 540_000, 2_592_000]
     rows = []
@@ -509,7 +510,7 @@ def sequences(user, make_sequences) -> Sequences:
         unseen = [item for item in range(1, 25) if item not in items]
         drawn = {f"{split}_candidates": unseen[:9] for split in ("valid", "test")}
         rows.append(user(items, times=times, **drawn))
-    return make_sequences(rows, 24)
+    return load(write_sequences(rows, 24, genres=True))
 
 
 class Shadow:

@@ -71,11 +71,13 @@ class MultiseedEngine(contract.Engine):
         candidates = self.group.candidates(split)
         features = self.group.features(split)[self.number]
         items = self.layout.slots["items.weight"].view(self.kernels.params[self.number])
-        width, parts = items.shape[1], features.split(RANKED)
+        # A copy: cuBLAS picks a kernel, and so last digits, by where in memory its factors begin, and
+        # where a seed's features do depends on the seeds beside it.
+        own = features[:, : items.shape[1]].clone(memory_format=torch.contiguous_format)
         return joined(
             [
-                compare(some, own[:, :width] @ items.T, protocols)
-                for some, own in zip(candidates, parts, strict=True)
+                compare(some, part @ items.T, protocols)
+                for some, part in zip(candidates, own.split(RANKED), strict=True)
             ]
         )
 
