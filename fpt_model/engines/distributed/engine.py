@@ -143,7 +143,7 @@ class Distributed(ModuleEngine):
             loss: Tensor = self.losses(None)
             return loss
         owners = windows.users
-        windows = self.shares.sse_rate(windows, self.config, self.sequences)
+        windows = self.shares.apply_sse(windows, self.config, self.sequences)
         mean: Tensor = self.losses(Batch(windows, targets, owners))
         return mean * (count / everywhere)
 
@@ -170,8 +170,8 @@ class Distributed(ModuleEngine):
             batch.windows, dropout=lambda x, site: self.shares.dropout(x, config.dropout, site)
         )
         if config.loss == "softmax":
-            met = self.met(batch.windows, batch.owners, self.longest)
-            return softmax_loss(model, features, targets, met)
+            seen = self.seen(batch.windows, batch.owners, self.longest)
+            return softmax_loss(model, features, targets, seen)
         shape = tuple(targets.shape)
         chance = self.shares.uniform(shape, targets.device)
         return bce_loss(model, features, targets, self.negatives.draw(batch.owners, shape, chance))

@@ -46,7 +46,7 @@ class Shares:
     def apply_sse(
         self, windows: SequenceBatch, config: Config, sequences: Sequences
     ) -> SequenceBatch:
-        """See `training_windows.sse_rate`; each share by PyTorch's generators, seeded for it."""
+        """See `training_windows.apply_sse`; each share by PyTorch's generators, seeded for it."""
         rows = torch.arange(len(windows.users), device=windows.users.device)
         parts = []
         for seed, chosen in zip(self.seeds, rows.split(self.sizes), strict=True):
