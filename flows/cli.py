@@ -121,7 +121,7 @@ def prepare(
 
 
 @app.command(epilog="`fpt train 9c41 --model sas_fpt --seeds 5 --device cuda`")
-@asking("models", "preset", "settings", "seeds", "device", "gpus", "accept", "home")
+@asking("models", "preset", "settings", "seeds", "device", "gpus", "together", "accept", "home")
 def train(
     given: Given,
     snapshot_id: Annotated[
@@ -148,7 +148,7 @@ def train(
 
 @app.command(epilog="`fpt plan --dataset ml-1m --source ml-1m.zip --preset paper --seeds 5`")
 @asking(
-    without=("retention", "device", "gpus", "max_rejects", "accept"),
+    without=("retention", "device", "gpus", "together", "max_rejects", "accept"),
     retentions=(Retains, ["5-core"]),
 )
 def plan(given: Given, as_json: AsJson = False) -> None:
@@ -168,7 +168,7 @@ def plan(given: Given, as_json: AsJson = False) -> None:
 
 
 @app.command(epilog="`fpt export to-gpu --dataset ml-1m --source ml-1m.zip --preset paper`")
-@asking(without=("retention", "device", "gpus", "accept"), **TABLES)
+@asking(without=("retention", "device", "gpus", "together", "accept"), **TABLES)
 def export(
     folder: Annotated[Path, typer.Argument(help="Folder to write and to copy to that machine.")],
     given: Given,

@@ -95,6 +95,13 @@ DeviceName = Annotated[
 GpuCount = Annotated[
     int | None, typer.Option("--gpus", min=1, help="How many GPUs to train on. Default: all.")
 ]
+Together = Annotated[
+    bool,
+    typer.Option(
+        "--together",
+        help="All GPUs on each training, one training after the other: for very large batches.",
+    ),
+]
 MaxRejects = Annotated[int, typer.Option(min=0, help="How many lines or rows may be unreadable.")]
 AsOf = Annotated[
     datetime | None,
@@ -143,6 +150,7 @@ _OF_AN_EXPERIMENT: Mapping[str, tuple[Any, Any]] = {
     "seeds": (SeedCount, 1),
     "device": (DeviceName, "auto"),
     "gpus": (GpuCount, None),
+    "together": (Together, False),
     "max_rejects": (MaxRejects, 0),
     "as_of": (AsOf, None),
     "accept": (Accept, []),

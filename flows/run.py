@@ -53,7 +53,10 @@ def benchmark(asked: Experiment) -> Outcome:
 @flow(flow_run_name=names.export)
 @with_run_lifecycle
 @asked(
-    retentions=("5-core", "cold-start"), models=None, seeds=5, without=("device", "gpus", "accept")
+    retentions=("5-core", "cold-start"),
+    models=None,
+    seeds=5,
+    without=("device", "gpus", "together", "accept"),
 )
 def export(folder: Path, asked: Experiment) -> int:
     """Everything of `benchmark` up to training, for another machine. Returns how many trainings."""

@@ -80,7 +80,9 @@ def _train_and_rank(
         note(f"{counted(len(missing) - len(unranked), 'training')}: trained before")
     failures = {}
     if unranked:
-        failures = training.train(place, unranked, asked.device, asked.gpus)
+        failures = training.train(
+            place, unranked, asked.device, asked.gpus, together=asked.together
+        )
     states = [
         training.collect_run(place, one, failures.get(one.run_id), return_state=True)
         for one in missing

@@ -11,7 +11,7 @@ from pathlib import Path
 from fpt_model.config import ENGINES, PRESETS, engine_name
 from fpt_model.errors import InterruptedTrainingError, ModelError
 from fpt_model.simple.settings import SimpleConfig
-from fpt_model.training.launch import as_rank, is_launched, launch, refuse_missing
+from fpt_model.training.launch import as_rank, gpus_for, is_launched, launch, refuse_missing
 from fpt_model.variants import DISPLAY_NAMES, AnyConfig, resolve_any
 
 EXAMPLES = """examples:
@@ -190,10 +190,25 @@ def _evaluate(asked: argparse.Namespace) -> int:
 
 
 def _train_all(asked: argparse.Namespace) -> int:
+    if asked.engine != "distributed":
+        return _train_all_here(asked)
+    several = asked.cpu_processes > 1
+    asked.device = "cpu" if several else asked.device
+    if is_launched():
+        return as_rank(lambda: _train_all_here(asked), asked.device)
+    processes = asked.cpu_processes if several else gpus_for(asked.device, asked.gpus)
+    if processes == 1:
+        return _train_all_here(asked)
+    refuse_missing(asked.gpus or 0, processes, processes)
+    return launch(asked.words, processes)
+
+
+def _train_all_here(asked: argparse.Namespace) -> int:
     began = time.monotonic()
     from fpt_model.training.processes import sees_several_gpus, start_server
 
-    if asked.device != "cpu" and asked.gpus != 1 and sees_several_gpus():
+    several = asked.device != "cpu" and asked.gpus != 1 and sees_several_gpus()
+    if several and asked.engine != "distributed":
         start_server()
     from fpt_model.deterministic import prepare
     from fpt_model.engines.choose import device_name, device_of
@@ -203,7 +218,8 @@ def _train_all(asked: argparse.Namespace) -> int:
 
     prepare(asked.threads)
     jobs, device = read_jobs(asked.jobs), device_of(asked.device)
-    places = places_of(device, asked.gpus, asked.cpu_processes)
+    together = asked.engine == "distributed"  # each training takes all there are
+    places = [] if together else places_of(device, asked.gpus, asked.cpu_processes)
     if len(places) > 1 and len(jobs) > 1:
         failures, used = run_at(places, jobs, _emit, asked.engine, asked.threads)
     else:

@@ -10,7 +10,7 @@ import sys
 import uuid
 from collections.abc import Callable, Sequence
 
-from fpt_model.errors import ModelError
+from fpt_model.errors import LostRankError, ModelError
 
 LOST = 75  # exit status of a process whose neighbour is gone: not the cause
 KNOWN = (2, 130, 143)  # it has said itself what happened
@@ -19,6 +19,14 @@ KNOWN = (2, 130, 143)  # it has said itself what happened
 def is_launched() -> bool:
     """Whether torchrun, or what speaks like it, started this process."""
     return "RANK" in os.environ and "WORLD_SIZE" in os.environ
+
+
+def gpus_for(device: str, asked: int | None) -> int:
+    """How many GPUs a training takes that takes several: those asked for, else all; 1 on a CPU."""
+    import torch
+
+    there = 0 if device == "cpu" else torch.cuda.device_count()
+    return asked or max(1, there)
 
 
 def refuse_missing(gpus: int, batch_size: int, processes: int) -> None:
@@ -100,7 +108,7 @@ def as_rank(lead: Callable[[], int], device_name: str) -> int:
     """
     from fpt_model.engines.choose import device_of
     from fpt_model.engines.distributed.follow import follow
-    from fpt_model.engines.distributed.group import LostRankError, leave, meet
+    from fpt_model.engines.distributed.group import leave, meet
 
     try:
         device = device_of(device_name)
@@ -115,10 +123,11 @@ def as_rank(lead: Callable[[], int], device_name: str) -> int:
             leave()
             return 0
         try:
-            return lead()
+            status = lead()
         finally:
-            if not isinstance(sys.exception(), LostRankError):
+            if not group.out_of_step and not isinstance(sys.exception(), LostRankError):
                 leave()
+        return status
     except LostRankError as error:
         if "TORCHELASTIC_RUN_ID" not in os.environ:  # nobody watches, who would say it
             print(f"error: another process of the training is gone: {error}", file=sys.stderr)

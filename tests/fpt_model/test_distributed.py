@@ -21,8 +21,10 @@ from fpt_model.errors import ModelError
 from fpt_model.files.checkpoints import read
 from fpt_model.files.written import read_written
 from fpt_model.training.launch import LOST, _status
+from fpt_model.variants import resolve_any
 
 CPU = torch.device("cpu")
+KNN = resolve_any("item_knn", "paper", {})
 # With the same draws only rounding differs, in the order in which gradients are added. Adam
 # divides by their size, so that a weight whose gradient is nearly 0 differs by more.
 LOSS, WEIGHT = 1e-5, 1e-3
@@ -287,3 +289,23 @@ def test_the_cause_is_told_from_what_followed():
         _status({0: LOST, 1: 1, 2: LOST}, 3)
     with pytest.raises(ModelError, match=r"Process 2 of 3 .* got SIGKILL"):
         _status({0: LOST, 1: LOST, 2: -9}, 3)
+
+
+@pytest.mark.slow
+def test_all_trainings_of_a_file_in_turn(learnable, tmp_path, start, small_config):
+    """A model without gradients too, which the first process fits alone."""
+    configs = {"one": small_config("sasrec"), "two": small_config("tisasrec"), "simple": KNN}
+    rows = [
+        {"sequences": str(learnable), "output": name, "config": config.to_dict(), "seed": 0}
+        for name, config in configs.items()
+    ]
+    (tmp_path / "jobs.json").write_text(json.dumps({"jobs": rows}))
+    words = ["train-all", "--jobs", str(tmp_path / "jobs.json"), "--engine", "distributed"]
+    process = start(*words, "--cpu-processes", "2")
+    events, said = ended(process)
+    assert (process.returncode, said) == (0, "")
+    assert events[-1]["event"] == "finished"
+    for name in configs:
+        assert (tmp_path / name / "ranks.parquet").exists()
+    engines = [event["engine"] for event in events if event["event"] == "start"]
+    assert sorted(engines) == ["distributed", "distributed", "simple"]

@@ -111,7 +111,12 @@ class Distributed(ModuleEngine):
                 group.share([training.groups])  # the same everywhere, to the bit
         users = self.users_of_step()
         self.model.train()
-        self.step_on(users)
+        try:
+            self.step_on(users)
+        except Exception:
+            if group is not None:
+                group.out_of_step = True
+            raise
         progress.step += 1
 
     def step_on(self, users: Tensor) -> None:

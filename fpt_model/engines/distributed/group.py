@@ -18,16 +18,12 @@ import torch.distributed as dist
 from torch import Tensor
 
 from fpt_model.engines.distributed.limits import SHARES
-from fpt_model.errors import ModelError
+from fpt_model.errors import LostRankError, ModelError
 from fpt_model.version import code_version
 
 BUILD, STEP, LOAD, RESTORE, RANK, END = range(6)
 MEET = datetime.timedelta(minutes=5)
 BUSY = datetime.timedelta(days=1)  # a leader that validates, or writes, is not lost
-
-
-class LostRankError(Exception):
-    """Another process of the training is gone."""
 
 
 @dataclass
@@ -40,6 +36,7 @@ class Group:
         told: between CPUs, for what is told.
         data: between devices, for gradients and weights.
         sent: the sequences that the others have.
+        out_of_step: whether this one left off in the middle of what all do together.
     """
 
     rank: int
@@ -47,10 +44,13 @@ class Group:
     told: Any
     data: Any
     sent: Any = None
+    out_of_step: bool = False
     current: "ClassVar[Group | None]" = None
 
     def tell(self, code: int, *numbers: int) -> None:
         """What all do next, and three numbers for it."""
+        if self.out_of_step:
+            raise LostRankError("a step failed on the first process")
         header = torch.tensor([code, *numbers, 0, 0, 0][:4])
         with lost_contact():
             dist.broadcast(header, 0, group=self.told)
