@@ -50,7 +50,7 @@ LANDING = ("test_small_files", "test_landing_rejects", "test_landing", "test_dat
 SUITES = (
     "test_expectations_suites",
     "test_own_data_audit",
-    "test_ahead_audit",
+    "test_backtest_audit",
     "test_expectations_runner",
 )
 RANKING = (

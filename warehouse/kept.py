@@ -67,12 +67,16 @@ def published_checkpoints(home: Home) -> dict[str, str]:
 def kept(home: Home, run_id: str) -> Kept:
     """What is kept of a training that is published."""
     with reading(home) as connection:
-        query = f"SELECT {_COLUMNS} FROM mart.training_runs WHERE run_id = ?"
-        values = connection.execute(query, [run_id]).fetchall()[0]
+        query = (
+            f"SELECT {_COLUMNS}, n_interactions FROM mart.training_runs "
+            "JOIN core.snapshots USING (snapshot_id) WHERE run_id = ?"
+        )
+        *values, interactions = connection.execute(query, [run_id]).fetchall()[0]
         query = f"SELECT {', '.join(_EPOCH)} FROM mart.epochs WHERE run_id = ? ORDER BY epoch"
         rows = connection.execute(query, [run_id]).fetchall()
     epochs = [dict(zip(_EPOCH, row, strict=True)) for row in rows]
     record = dict(zip(_COLUMNS.split(", "), values, strict=True))
+    record["interactions"] = interactions
     record |= {name: json.loads(record[name]) for name in ("config", "versions")}
     record |= {name: _stamp(record[name]) for name in ("started_at", "finished_at")}
     if "chosen" in record["config"]:

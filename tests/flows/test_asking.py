@@ -53,8 +53,7 @@ def test_a_question_waits_for_no_library_that_it_does_not_need(heavy):
 def test_the_program_of_the_models_waits_for_no_compiler():
     """`torch.use_deterministic_algorithms` would import it, half the time of a short command."""
     code = (
-        "import argparse, sys, torch; from fpt_model.__main__ import _prepare; "
-        "_prepare(argparse.Namespace(threads=None)); "
+        "import sys, torch; from fpt_model.deterministic import prepare; prepare(None); "
         "assert torch.are_deterministic_algorithms_enabled(); "
         "sys.exit('torch._dynamo' in sys.modules)"
     )

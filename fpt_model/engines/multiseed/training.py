@@ -71,8 +71,8 @@ class MultiseedEngine(contract.Engine):
         candidates = self.group.candidates(split)
         features = self.group.features(split)[self.number]
         items = self.layout.slots["items.weight"].view(self.kernels.params[self.number])
-        # A copy: cuBLAS picks a kernel, and so last digits, by where in memory its factors begin, and
-        # where a seed's features do depends on the seeds beside it.
+        # A copy: by where in memory factors begin cuBLAS picks a kernel, and so last digits. Where
+        # a seed's features begin depends on the seeds beside it.
         own = features[:, : items.shape[1]].clone(memory_format=torch.contiguous_format)
         return joined(
             [
