@@ -7,6 +7,8 @@ import logging
 import os
 import signal
 import sys
+import threading
+import time
 import uuid
 from collections.abc import Callable, Sequence
 
@@ -122,6 +124,7 @@ def as_rank(lead: Callable[[], int], device_name: str) -> int:
             follow(group, device)
             leave()
             return 0
+        threading.Thread(target=_end_with_launcher, args=(os.getppid(),), daemon=True).start()
         try:
             status = lead()
         finally:
@@ -133,3 +136,10 @@ def as_rank(lead: Callable[[], int], device_name: str) -> int:
             print(f"error: another process of the training is gone: {error}", file=sys.stderr)
         sys.stdout.flush()
         os._exit(LOST)  # to take leave of a group takes all of it
+
+
+def _end_with_launcher(parent: int) -> None:
+    """A killed launcher stops nobody: then the first process keeps a checkpoint and ends all."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os.kill(os.getpid(), signal.SIGTERM)

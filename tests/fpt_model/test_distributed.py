@@ -208,6 +208,27 @@ def test_a_killed_rank_ends_all_and_the_training_goes_on(
 
 
 @pytest.mark.slow
+def test_a_killed_launcher_leaves_nobody_behind(learnable, tmp_path, start, train_words):
+    settings = {"epochs": 3000, "validate_every": 1000}
+    process = start(*several(train_words(learnable, tmp_path / "run", **settings), 2))
+    until_epochs(process, 2)
+    workers = [own for own, rank in family(process.pid).items() if rank is not None]
+    assert len(workers) >= 2
+    process.kill()
+    deadline = time.monotonic() + 15
+    while any(alive(own) for own in workers) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not any(alive(own) for own in workers)
+    assert list((tmp_path / "run").glob("checkpoint-*.safetensors"))
+
+
+def alive(process: int) -> bool:
+    with suppress(OSError):
+        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    return False
+
+
+@pytest.mark.slow
 def test_other_versions_on_another_rank_are_refused(learnable, tmp_path, start, train_words):
     source = tmp_path / "other"
     shutil.copytree(Path(fpt_model.__file__).parent, source / "fpt_model")
