@@ -1,7 +1,7 @@
 """All variants, the neural and the simple ones, and the settings of either."""
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 from fpt_model.config import VARIANTS, Config, Setting, from_dict, resolve
@@ -44,3 +44,23 @@ def settings_of(model: str) -> list[str]:
     if model in SIMPLE:
         return ["search", *SIMPLE[model].settings]
     return [field.name for field in fields(Config) if field.name not in ("model", "preset")]
+
+
+def config_of(row: Mapping[str, Any]) -> AnyConfig:
+    """The settings of a preset and what is changed of it, as a jobs file says them.
+
+    A simple model may be called after the changed neural ones beside it: its preset is the first
+    word of that.
+
+    >>> beside = replace(resolve_any("ease", "quick"), preset="quick epochs=2")
+    >>> config_of(beside.to_dict()) == beside
+    True
+
+    Raises:
+        ModelError: see `resolve_any`.
+    """
+    settings = dict(row)
+    model, name = settings.pop("model"), str(settings.pop("preset"))
+    if model in SIMPLE:
+        return replace(resolve_any(model, name.partition(" ")[0], settings), preset=name)
+    return resolve_any(model, name, settings)

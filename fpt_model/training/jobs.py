@@ -25,7 +25,7 @@ from fpt_model.training.fitting import fit
 from fpt_model.training.ranking import SPLITS, list_loaded, rank_loaded, rank_trained
 from fpt_model.training.run import SEARCH, Emit, search, train_loaded
 from fpt_model.training.trainer import Trainer
-from fpt_model.variants import AnyConfig, resolve_any
+from fpt_model.variants import AnyConfig, config_of
 from fpt_model.version import code_version
 
 
@@ -119,8 +119,7 @@ def _splits(asked: Any) -> tuple[Split, ...]:
 
 
 def _job(row: dict[str, Any], folder: Path, splits: tuple[Split, ...]) -> Job:
-    settings = dict(row["config"])
-    config = resolve_any(settings.pop("model"), settings.pop("preset"), settings)
+    config = config_of(row["config"])
     sequences, output = (folder / row[name] for name in ("sequences", "output"))
     return Job(row["output"], sequences, output, config, int(row["seed"]), splits)
 

@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from fpt_model.config import resolve
 from fpt_model.training import jobs as jobs_module
 from fpt_model.training.jobs import read_jobs
+from fpt_model.variants import resolve_any
 from fpt_model.version import code_version
 
 MODELS, SEEDS = ("sasrec", "sas_fpt"), (0, 3)
@@ -229,3 +231,12 @@ def test_a_file_for_another_version_of_the_code_is_refused(rows, train_all):
 def test_a_file_that_is_not_there_is_refused(run_command, tmp_path):
     (error,) = run_command("train-all", "--jobs", tmp_path / "none.json").events
     assert "none.json lists no jobs: got FileNotFoundError" in error["message"]
+
+
+def test_a_simple_model_named_after_changed_ones_beside_it_is_read(tmp_path):
+    """`fpt run --set epochs=2` calls it `quick epochs=2`, so that tables compare the two."""
+    config = replace(resolve_any("recent_popularity", "quick"), preset="quick epochs=2")
+    row = {"sequences": "s", "output": "o", "config": config.to_dict(), "seed": 0}
+    (tmp_path / "jobs.json").write_text(json.dumps({"jobs": [row]}))
+    (job,) = read_jobs(tmp_path / "jobs.json")
+    assert job.config == config
