@@ -22,6 +22,7 @@ from flows.options import (
     DEFAULT_HOME,
     ONE,
     TABLES,
+    WHERE,
     AsJson,
     Dataset,
     Given,
@@ -122,7 +123,17 @@ def prepare(
 
 @app.command(epilog="`fpt train 9c41 --model sas_fpt --seeds 5 --device cuda`")
 @asking(
-    "models", "preset", "settings", "seeds", "device", "gpus", "pool", "store", "accept", "home"
+    "models",
+    "preset",
+    "settings",
+    "seeds",
+    "device",
+    "gpus",
+    "together",
+    "pool",
+    "store",
+    "accept",
+    "home",
 )
 def train(
     given: Given,
@@ -150,7 +161,7 @@ def train(
 
 @app.command(epilog="`fpt plan --dataset ml-1m --source ml-1m.zip --preset paper --seeds 5`")
 @asking(
-    without=("retention", "device", "gpus", "max_rejects", "accept"),
+    without=("retention", *WHERE, "max_rejects", "accept"),
     retentions=(Retains, ["5-core"]),
 )
 def plan(given: Given, as_json: AsJson = False) -> None:
@@ -170,7 +181,7 @@ def plan(given: Given, as_json: AsJson = False) -> None:
 
 
 @app.command(epilog="`fpt export to-gpu --dataset ml-1m --source ml-1m.zip --preset paper`")
-@asking(without=("retention", "device", "gpus", "accept"), **TABLES)
+@asking(without=("retention", *WHERE, "accept"), **TABLES)
 def export(
     folder: Annotated[Path, typer.Argument(help="Folder to write and to copy to that machine.")],
     given: Given,

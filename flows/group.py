@@ -20,6 +20,7 @@ def train_group(
     order: str,
     device: Device = "auto",
     gpus: Gpus | None = None,
+    together: bool = False,
     pulse: float = 10.0,
     home: str | None = None,
 ) -> None:
@@ -32,6 +33,7 @@ def train_group(
         order: name of the order in it.
         device: where to train.
         gpus: how many GPUs to use; all without it.
+        together: whether all of them train one training after the other.
         pulse: seconds between two signs of life.
         home: of this worker; FPT_HOME without it.
 
@@ -50,7 +52,7 @@ def train_group(
     with orders.handing_back(shared, place, missing, str(flow_run.id), pulse):
         unranked = [one for one in missing if not training.is_ranked(place, one)]
         if unranked:
-            failures = training.train(place, unranked, device, gpus)
+            failures = training.train(place, unranked, device, gpus, together=together)
     if failures:
         names = {one.run_id: one.name for one in missing}
         raise StepError(

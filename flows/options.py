@@ -107,6 +107,13 @@ StoreUrl = Annotated[
         help="What a pool's machines share: a folder, s3://, gs:// or az://.",
     ),
 ]
+Together = Annotated[
+    bool,
+    typer.Option(
+        "--together",
+        help="All GPUs on each training, one training after the other: for very large batches.",
+    ),
+]
 MaxRejects = Annotated[int, typer.Option(min=0, help="How many lines or rows may be unreadable.")]
 AsOf = Annotated[
     datetime | None,
@@ -155,6 +162,7 @@ _OF_AN_EXPERIMENT: Mapping[str, tuple[Any, Any]] = {
     "seeds": (SeedCount, 1),
     "device": (DeviceName, "auto"),
     "gpus": (GpuCount, None),
+    "together": (Together, False),
     "pool": (PoolName, None),
     "store": (StoreUrl, None),
     "max_rejects": (MaxRejects, 0),
@@ -162,6 +170,7 @@ _OF_AN_EXPERIMENT: Mapping[str, tuple[Any, Any]] = {
     "accept": (Accept, []),
     "home": (HomeDir, DEFAULT_HOME),
 }
+WHERE = ("device", "gpus", "together", "pool", "store")  # what says where trainings take place
 ONE = ("retentions",)  # without these, it is of one retention
 TABLES: Given = {"models": (TableModels, None), "seeds": (SeedCount, 5)}  # as the paper has them
 

@@ -76,6 +76,7 @@ class Experiment:
         seeds: seeds 0 to n - 1 of each variant.
         device: `auto` takes a GPU where there is one.
         gpus: how many GPUs train at once; all of this machine without it.
+        together: each training takes all of those GPUs, instead of one.
         max_rejects: how many lines may be unreadable before the run stops.
         home: folder of the pipeline.
         as_of: only ratings before this day (UTC) are known; all of them without one.
@@ -94,6 +95,7 @@ class Experiment:
     as_of: date | None = None
     accept: Sequence[Suspicion] = ()
     gpus: Gpus | None = None
+    together: bool = False
     settings: Settings = field(default_factory=dict)
     pool: str | None = None
     store: str | None = None

@@ -56,7 +56,7 @@ def benchmark(asked: Experiment) -> Outcome:
     retentions=("5-core", "cold-start"),
     models=None,
     seeds=5,
-    without=("device", "gpus", "pool", "store", "accept"),
+    without=("device", "gpus", "together", "pool", "store", "accept"),
 )
 def export(folder: Path, asked: Experiment) -> int:
     """Everything of `benchmark` up to training, for another machine. Returns how many trainings."""

@@ -113,5 +113,6 @@ def _train(
 ) -> dict[str, str]:
     """Here, or by a pool; that is told of ranked ones too, as its groups are known by all of it."""
     if asked.pool:
-        return pools.train(place, missing, asked.pool, asked.store, asked.device, asked.gpus)
-    return training.train(place, unranked, asked.device, asked.gpus)
+        where = asked.device, asked.gpus, asked.together
+        return pools.train(place, missing, asked.pool, asked.store, *where)
+    return training.train(place, unranked, asked.device, asked.gpus, together=asked.together)

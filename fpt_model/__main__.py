@@ -11,7 +11,8 @@ from pathlib import Path
 from fpt_model.config import ENGINES, PRESETS, engine_name
 from fpt_model.errors import InterruptedTrainingError, ModelError
 from fpt_model.simple.settings import SimpleConfig
-from fpt_model.variants import DISPLAY_NAMES, resolve_any
+from fpt_model.training.launch import as_rank, gpus_for, is_launched, launch, refuse_missing
+from fpt_model.variants import DISPLAY_NAMES, AnyConfig, resolve_any
 
 EXAMPLES = """examples:
   python -m fpt_model train --sequences sequences-3f2a.parquet --output run --model sas_fpt
@@ -27,6 +28,7 @@ EXAMPLES = """examples:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     asked = _parser().parse_args(arguments)
+    asked.words = sys.argv[1:] if arguments is None else list(arguments)
     # deterministic matrix products on a GPU; read when CUDA starts
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     try:
@@ -56,6 +58,13 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--preset", default="quick", help=", ".join(PRESETS))
     train.add_argument("--seed", type=int, nargs="+", default=[0], help="one or several")
     train.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
+    several = train.add_mutually_exclusive_group()
+    several.add_argument(
+        "--gpus", type=_count, metavar="N", help="one training on so many GPUs, a process each"
+    )
+    several.add_argument(
+        "--cpu-processes", type=_count, metavar="N", help="the same on so many processes of a CPU"
+    )
     evaluate = commands.add_parser("evaluate", help="rank held-out items with a finished run")
     evaluate.add_argument(
         "--run", type=Path, nargs="+", required=True, help="run directory, or several"
@@ -109,6 +118,23 @@ def _parser() -> argparse.ArgumentParser:
 def _train(asked: argparse.Namespace) -> int:
     overrides = dict(_pair(text) for text in asked.set)
     config = resolve_any(asked.model, asked.preset, overrides)
+    processes = asked.gpus or asked.cpu_processes or 1
+    if processes == 1 and not is_launched():
+        return _train_alone(asked, config)
+    if isinstance(config, SimpleConfig) or asked.engine not in ("auto", "distributed"):
+        raise ModelError(
+            "Several processes train one model by the distributed engine",
+            got=f"--model {asked.model} --engine {asked.engine}",
+        )
+    asked.engine = "distributed"
+    asked.device = "cpu" if asked.cpu_processes else "cuda" if asked.gpus else asked.device
+    if is_launched():
+        return as_rank(lambda: _train_alone(asked, config), asked.device)
+    refuse_missing(asked.gpus or 0, config.batch_size, processes)
+    return launch(asked.words, processes)
+
+
+def _train_alone(asked: argparse.Namespace, config: AnyConfig) -> int:
     import torch
 
     from fpt_model.deterministic import prepare
@@ -164,10 +190,25 @@ def _evaluate(asked: argparse.Namespace) -> int:
 
 
 def _train_all(asked: argparse.Namespace) -> int:
+    if asked.engine != "distributed":
+        return _train_all_here(asked)
+    several = asked.cpu_processes > 1
+    asked.device = "cpu" if several else asked.device
+    if is_launched():
+        return as_rank(lambda: _train_all_here(asked), asked.device)
+    processes = asked.cpu_processes if several else gpus_for(asked.device, asked.gpus)
+    if processes == 1:
+        return _train_all_here(asked)
+    refuse_missing(asked.gpus or 0, processes, processes)
+    return launch(asked.words, processes)
+
+
+def _train_all_here(asked: argparse.Namespace) -> int:
     began = time.monotonic()
     from fpt_model.training.processes import sees_several_gpus, start_server
 
-    if asked.device != "cpu" and asked.gpus != 1 and sees_several_gpus():
+    several = asked.device != "cpu" and asked.gpus != 1 and sees_several_gpus()
+    if several and asked.engine != "distributed":
         start_server()
     from fpt_model.deterministic import prepare
     from fpt_model.engines.choose import device_name, device_of
@@ -177,7 +218,8 @@ def _train_all(asked: argparse.Namespace) -> int:
 
     prepare(asked.threads)
     jobs, device = read_jobs(asked.jobs), device_of(asked.device)
-    places = places_of(device, asked.gpus, asked.cpu_processes)
+    together = asked.engine == "distributed"  # each training takes all there are
+    places = [] if together else places_of(device, asked.gpus, asked.cpu_processes)
     if len(places) > 1 and len(jobs) > 1:
         failures, used = run_at(places, jobs, _emit, asked.engine, asked.threads)
     else:

@@ -162,7 +162,7 @@ RENAMED: Mapping[str, tuple[str, Mapping[str, Setting]]] = {
     "average": ("ema_decay", {}),
     "rivals": ("exclude_seen", {"all": False, "unseen": True}),
 }
-ENGINES = ("auto", "multiseed", "jagged", "cpu", "reference")
+ENGINES = ("auto", "multiseed", "jagged", "cpu", "reference", "distributed")
 RENAMED_ENGINES = {
     "fused": "multiseed",
     "graphed": "jagged",

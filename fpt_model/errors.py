@@ -31,3 +31,7 @@ class InterruptedTrainingError(Exception):
     def __init__(self, number: int) -> None:
         self.number = number
         super().__init__(f"interrupted by {signal.Signals(number).name}")
+
+
+class LostRankError(Exception):
+    """Another process of the same training is gone, so this one can't go on."""

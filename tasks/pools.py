@@ -160,6 +160,7 @@ def train(
     store: str | None,
     device: str,
     gpus: int | None = None,
+    together: bool = False,
 ) -> dict[str, str]:
     """Have all trained by workers of a pool, and bring what they left into this home.
 
@@ -170,6 +171,7 @@ def train(
         store: URL of the store.
         device: where workers train.
         gpus: of a worker's machine; all without it.
+        together: whether all of those train one training after the other.
 
     Returns:
         What each training that failed died of, by its run's id; the others are here.
@@ -179,7 +181,7 @@ def train(
     """
     shared = store_of(store)
     groups = groups_of(asked, 1 if device == "cpu" else TOGETHER)
-    parameters = {"store": shared.url, "device": device, "gpus": gpus}
+    parameters = {"store": shared.url, "device": device, "gpus": gpus, "together": together}
     following = _Following(home, shared, pool, groups, parameters)
     following.collect_what_is_there()
     with get_client(sync_client=True) as client:

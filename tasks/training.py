@@ -103,11 +103,17 @@ def _is_done(home: Home, training: Training, published: Mapping[str, str]) -> bo
 
 @task(task_run_name="train models")
 def train(
-    home: Home, asked: Sequence[Training], device: str, gpus: int | None = None
+    home: Home,
+    asked: Sequence[Training],
+    device: str,
+    gpus: int | None = None,
+    *,
+    together: bool = False,
 ) -> dict[str, str]:
     """Train and rank all, or go on where it was; each tells its own progress.
 
-    `gpus` is how many GPUs train at once; all of this machine without it.
+    `gpus` is how many GPUs train at once; all of this machine without it. `together` puts all of
+    them on each training, one training after the other.
 
     Returns:
         What each training that failed died of, by its run's id; the others are finished.
@@ -121,6 +127,7 @@ def train(
     jobs = [job(one, one.snapshot.sequences, folder) for folder, one in by_folder.items()]
     command = [sys.executable, "-m", "fpt_model", "train-all", "--device", device]
     command += ["--gpus", str(gpus)] if gpus else []
+    command += ["--engine", "distributed"] if together else []
     progress = _Progress({str(folder): one for folder, one in by_folder.items()})
     with staging_folder(home, "jobs") as staged:
         write_jobs(staged / JOBS, jobs)

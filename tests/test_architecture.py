@@ -51,7 +51,7 @@ def modules(path: Path) -> set[str]:
     return imports(path) | members
 
 
-ENGINES = {"cpu", "gpu", "jagged", "multiseed"}
+ENGINES = {"cpu", "distributed", "gpu", "jagged", "multiseed"}
 
 
 def files(room: str) -> list[Path]:

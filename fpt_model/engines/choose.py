@@ -12,6 +12,7 @@ from fpt_model.config import Config, engine_name
 from fpt_model.engines import reference
 from fpt_model.engines.contract import Engine, Refusal
 from fpt_model.engines.cpu import limits as cpu
+from fpt_model.engines.distributed import limits as distributed
 from fpt_model.engines.jagged import limits as jagged
 from fpt_model.engines.multiseed import limits as multiseed
 from fpt_model.engines.shared import Training
@@ -56,12 +57,19 @@ def _reference(trainings: Sequence[Training]) -> Sequence[Engine]:
     return [reference.Reference(training) for training in trainings]
 
 
+def _distributed(trainings: Sequence[Training]) -> Sequence[Engine]:
+    from fpt_model.engines.distributed.engine import Distributed
+
+    return [Distributed(training) for training in trainings]
+
+
 # The fastest first. More seeds than eight side by side only take more of a GPU's memory.
 ENGINES = {
     "multiseed": Kind(multiseed.refuses, _multiseed, together=8, compiles=True),
     "jagged": Kind(jagged.refuses, _jagged, compiles=True),
     "cpu": Kind(cpu.refuses, _cpu),
     "reference": Kind(reference.refuses, _reference),
+    "distributed": Kind(distributed.refuses, _distributed),
 }
 
 

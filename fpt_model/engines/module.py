@@ -75,14 +75,20 @@ class ModuleEngine(Engine):
         self.optimizer.step()
 
     def _windows(self, users: Tensor) -> tuple[SequenceBatch, Tensor]:
-        training, length = self.training, self.config.max_length
+        training = self.training
         if self.config.windows == "latest":
             inputs, targets = training.latest
             return inputs.select(users), targets[users]
-        last = training.last[users]
+        ends = self.ends(users)
+        return training_windows(self.sequences, training.rows[users], ends, self.config.max_length)
+
+    def ends(self, users: Tensor) -> Tensor:
+        """(B,) where the windows of a step's users end."""
+        last = self.training.last[users]
+        if self.config.windows == "latest":
+            return last
         uniform = torch.rand(last.shape, device=last.device, dtype=torch.float64)
-        ends = random_ends(last, length, uniform)
-        return training_windows(self.sequences, training.rows[users], ends, length)
+        return random_ends(last, self.config.max_length, uniform)
 
     @cached_property
     def negatives(self) -> NegativeSampler:

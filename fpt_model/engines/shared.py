@@ -56,6 +56,7 @@ class Training:
         sequences: on the device to train on.
 
     Attributes:
+        loaded: the sequences as they were given.
         sequences: with the moment that times are seen from, see `Config.time_reference`.
         model: with its first weights, on the device.
         rows: (N,) users to train on.
@@ -75,7 +76,7 @@ class Training:
 
     def __init__(self, config: Config, seed: int, sequences: Sequences) -> None:
         refuse_unfit(config, sequences)
-        sequences = sequences.with_time_reference(config.time_reference)
+        self.loaded, sequences = sequences, sequences.with_time_reference(config.time_reference)
         self.config, self.seed, self.sequences = config, seed, sequences
         device = sequences.items.device
         seed_step(seed, -_WEIGHTS)

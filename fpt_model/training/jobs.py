@@ -16,7 +16,7 @@ from fpt_model.config import Config
 from fpt_model.data.sequences import Sequences, Split, load
 from fpt_model.engines.choose import ENGINES, engine_of
 from fpt_model.engines.precompile import compile_ahead
-from fpt_model.errors import InterruptedTrainingError, ModelError
+from fpt_model.errors import InterruptedTrainingError, LostRankError, ModelError
 from fpt_model.evaluation.lists import LISTS
 from fpt_model.files.finished import problem
 from fpt_model.files.written import read_written
@@ -219,7 +219,7 @@ def _train_and_rank(
     try:
         _attempt(sequences, jobs, emit, engine)
         return {}
-    except InterruptedTrainingError:
+    except (InterruptedTrainingError, LostRankError):
         raise
     except Exception as error:
         cause = _in_words(error)

@@ -178,6 +178,7 @@ def test_a_pipe_is_wide_enough_for_a_table():
         ("seeds", 1.5),
         ("device", "tpu"),
         ("gpus", 0),
+        ("together", "perhaps"),
         ("max_rejects", -1),
         ("home", 7),
     ],

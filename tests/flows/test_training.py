@@ -234,6 +234,11 @@ def test_more_gpus_than_there_are_are_refused_in_one_line(prefect, copy, snapsho
         train(snapshot_id, ("sasrec",), seeds=2, device="cpu", gpus=2, home=copy)
 
 
+def test_all_gpus_on_each_training_are_refused_alike(prefect, copy, snapshot_id):
+    with pytest.raises(StepError, match=r"^Fewer GPUs here: got 0, expected 2[^\n]+$"):
+        train(snapshot_id, ("sasrec",), seeds=2, device="cpu", gpus=2, together=True, home=copy)
+
+
 def test_a_folder_with_other_things_in_it_is_not_written_to(prefect, copy, archive, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "fpt_model").mkdir()

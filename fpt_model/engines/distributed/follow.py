@@ -1,0 +1,57 @@
+"""What ranks other than the first do: what they are told, until the end."""
+
+import signal
+from typing import Any
+
+import torch
+
+from fpt_model.engines.distributed.engine import Distributed
+from fpt_model.engines.distributed.group import BUILD, END, LOAD, RANK, RESTORE, STEP, Group
+from fpt_model.engines.shared import Training
+
+
+def follow(group: Group, device: torch.device) -> None:
+    """Do what the leader tells.
+
+    A signal is the leader's to heed: it keeps a checkpoint and tells the end.
+
+    Raises:
+        LostRankError: another process is gone.
+    """
+    for one in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(one, signal.SIG_IGN)
+    engines: dict[int, Distributed] = {}
+    while (message := group.hear())[0] != END:
+        code, number, *numbers = message
+        if code == BUILD:
+            living = _build(group, device, number, engines)
+            engines = {key: engine for key, engine in engines.items() if key in living}
+        else:
+            _obey(group, engines[number], code, numbers)
+
+
+def _build(
+    group: Group, device: torch.device, number: int, engines: dict[int, Distributed]
+) -> set[int]:
+    """Returns the numbers of the engines that are still of use."""
+    config, seed, sequences, living = group.share_object(None)
+    if sequences is not None:
+        group.sent = sequences.to(device)
+    engines[number] = Distributed(Training(config, seed, group.sent))
+    found: set[int] = living
+    return found
+
+
+def _obey(group: Group, engine: Distributed, code: int, numbers: list[int]) -> None:
+    training = engine.training
+    if code == STEP:
+        training.progress.epoch, training.progress.step = numbers
+        engine.train()
+    elif code == LOAD:
+        engine.share_weights()
+    elif code == RESTORE:
+        shapes: dict[str, Any] = group.share_object(None)
+        device = training.rows.device
+        engine.share_state({name: torch.empty(s, device=device) for name, s in shapes.items()})
+    elif code == RANK:
+        engine.gathered_ranks(*group.share_object(None))
