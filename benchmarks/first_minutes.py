@@ -1,4 +1,4 @@
-"""docs/first-minutes.md: what a cold-start user types, and the terminal as it then looks.
+"""docs/first-minutes.md: what somebody new types, and the terminal as it then looks.
 
     python benchmarks/first_minutes.py
 
