@@ -1,0 +1,58 @@
+"""What Triton compiles and its interpreter does not notice; findings/ has both, by version."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+ENGINES = Path(__file__).parents[2] / "fpt_model" / "engines"
+
+
+def device_functions() -> Iterator[tuple[str, ast.FunctionDef]]:
+    for path in sorted(ENGINES.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef):
+                if any("triton.jit" in ast.unparse(one) for one in node.decorator_list):
+                    yield f"{path.parent.name}/{path.stem}.{node.name}", node
+
+
+FUNCTIONS = dict(device_functions())
+
+
+def handed_on(function: ast.AST) -> list[str]:
+    """Elements of the constant tuple INPUTS that a call takes as they are."""
+    return [
+        ast.unparse(call)
+        for call in ast.walk(function)
+        if isinstance(call, ast.Call) and ast.unparse(call.func) != "tl.constexpr"
+        for argument in call.args
+        if isinstance(argument, ast.Subscript) and ast.unparse(argument.value) == "INPUTS"
+    ]
+
+
+def early_returns(function: ast.AST) -> list[str]:
+    """Values that are returned from within an `if`, with something after it."""
+    return [
+        ast.unparse(inner)
+        for node in ast.walk(function)
+        if isinstance(node, ast.If) and node not in getattr(function, "body", [])[-1:]
+        for inner in ast.walk(node)
+        if isinstance(inner, ast.Return) and inner.value is not None
+    ]
+
+
+def test_there_are_kernels_to_look_at():
+    assert len(FUNCTIONS) > 60
+    assert any("INPUTS" in ast.unparse(one) for one in FUNCTIONS.values())
+
+
+def test_tuples_of_a_tuple_are_named_constants_and_nothing_follows_a_return():
+    """Triton 3.6 hands on no tuple of a constant tuple; all versions compile what is not reached."""
+    assert {name: handed_on(one) for name, one in FUNCTIONS.items() if handed_on(one)} == {}
+    assert {name: early_returns(one) for name, one in FUNCTIONS.items() if early_returns(one)} == {}
+
+
+def test_both_checks_find_what_they_look_for():
+    lines = ["if INPUTS[0][1] == 1:", "    return g(p, INPUTS[0])", "return p * 2"]
+    wrong = ast.parse("\n".join(["def f(p, INPUTS):", *(f"    {line}" for line in lines)])).body[0]
+    assert handed_on(wrong) == ["g(p, INPUTS[0])"]
+    assert early_returns(wrong) == ["return g(p, INPUTS[0])"]
