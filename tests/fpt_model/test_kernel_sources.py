@@ -46,7 +46,7 @@ def test_there_are_kernels_to_look_at():
 
 
 def test_tuples_of_a_tuple_are_named_constants_and_nothing_follows_a_return():
-    """Triton 3.6 hands on no tuple of a constant tuple; all versions compile what is not reached."""
+    """Triton 3.6 hands on no tuple of a tuple; all versions compile what is not reached."""
     assert {name: handed_on(one) for name, one in FUNCTIONS.items() if handed_on(one)} == {}
     assert {name: early_returns(one) for name, one in FUNCTIONS.items() if early_returns(one)} == {}
 
