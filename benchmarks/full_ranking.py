@@ -18,7 +18,7 @@ from timing import Trainings, as_our_command, facts, load, seconds
 
 from fpt_model.config import VARIANTS
 from fpt_model.evaluation.ranks import PROTOCOLS, Ranks, rank
-from fpt_model.training.trainer import scorer
+from fpt_model.evaluation.scorer import scorer
 
 
 def main() -> None:

@@ -254,7 +254,7 @@ def _sequences(items: Tensor, n_items: int) -> Sequences:
         n_train=(length - 2) * ones,
         scales=ones,
         candidates={},
-        asked=stamps,
+        query_times=stamps,
         comes_again=True,
     )
 

@@ -79,7 +79,7 @@ def sequences():
         n_items=5,
         items=torch.tensor([4, 2, 5]),
         times=torch.tensor([0, 60, 0]),
-        asked=torch.tensor([0, 60, 0]),
+        query_times=torch.tensor([0, 60, 0]),
         weeks=torch.tensor([1, 1, 1]),
         ratings=torch.tensor([8, 10, 1]),
         starts=torch.tensor([0, 2, 3]),

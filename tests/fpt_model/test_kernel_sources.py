@@ -10,9 +10,9 @@ ENGINES = Path(__file__).parents[2] / "fpt_model" / "engines"
 def device_functions() -> Iterator[tuple[str, ast.FunctionDef]]:
     for path in sorted(ENGINES.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.FunctionDef):
-                if any("triton.jit" in ast.unparse(one) for one in node.decorator_list):
-                    yield f"{path.parent.name}/{path.stem}.{node.name}", node
+            marks = node.decorator_list if isinstance(node, ast.FunctionDef) else []
+            if any("triton.jit" in ast.unparse(one) for one in marks):
+                yield f"{path.parent.name}/{path.stem}.{node.name}", node
 
 
 FUNCTIONS = dict(device_functions())
