@@ -335,6 +335,7 @@ def test_weights_of_version_0_1_give_the_scores_they_gave(mask):
     sizes |= {"max_length": 7, "time_span": 9, "heads": 3, "mask": mask}
     weights = {n.removeprefix("weights."): x for n, x in older.items() if "weights." in n}
     windows = {n.removeprefix("windows."): x for n, x in older.items() if "windows." in n}
+    windows["query_times"] = windows.pop("asked")  # as it was called then
     model = Encoder(resolve("sas_fpt", "paper", sizes), 12, 4, weights["edges"]).eval()
     model.load_state_dict(weights)
     with torch.no_grad():
