@@ -16,7 +16,7 @@ from types import SimpleNamespace
 import torch, triton, triton.language as tl
 from triton.backends.compiler import GPUTarget
 
-from fpt_model.engines.precompile import compile_all, rehearsed
+from fpt_model.engines.precompile import compile_all, dry_run
 from fpt_model.errors import ModelError
 
 triton.runtime.driver.set_active(
@@ -47,7 +47,7 @@ class Engine:
         double[(1,)](self.out, BLOCK=16)
         raise ModelError("What was not computed may be anything")
 
-missing = rehearsed(Engine())
+missing = dry_run(Engine())
 print(sorted(name.rpartition(".")[2] for name, _ in missing), float(Engine.out.sum()))
 compile_all(missing)
 """
