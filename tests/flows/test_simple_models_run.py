@@ -69,6 +69,19 @@ def test_simple_models_are_trained_once_published_and_compared(answers, copy, fp
     assert "1 training: unchanged, published before" in again.err
 
 
+@pytest.mark.slow
+def test_a_simple_model_is_trained_beside_changed_ones(copy, fpt):
+    """It is called as they are, so that tables compare them; its own settings are the preset's."""
+    models = ("--model", "sasrec", "--model", "recent_popularity")
+    done = fpt("train", *models, "--set", "epochs=1", "--preset", "quick", "--json", home=copy)
+    assert done.code == 0, done.err
+    with duckdb.connect(str(copy / "published.duckdb"), read_only=True) as connection:
+        runs = connection.execute(
+            "SELECT model FROM mart.training_runs WHERE preset = 'quick epochs=1' ORDER BY 1"
+        ).fetchall()
+    assert runs == [("recent_popularity",), ("sasrec",)]
+
+
 @pytest.fixture(scope="session")
 def movielens(real_archive, fpt, tmp_path_factory) -> Path:
     """The 5-core sequences of MovieLens-1M, restored."""
