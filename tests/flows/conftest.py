@@ -250,8 +250,9 @@ class Typed:
 
     def read(self) -> bool:
         """What comes within a moment; False at the end."""
+        ended = self.process.poll() is not None  # asked first: its last words come before its end
         if not select.select([self.terminal], [], [], 0.05)[0]:
-            return self.process.poll() is None
+            return not ended
         try:
             new = os.read(self.terminal, 1 << 16)
         except OSError:  # Linux says so when the other side has closed
