@@ -317,7 +317,7 @@ app.add_typer(own_data_command.app)
 
 def main() -> None:
     """Entry point of `fpt`."""
-    ends.watch()
+    ends.wanted = True
     for name in (
         "PREFECT_SERVER_ANALYTICS_ENABLED",
         "PREFECT_CLOUD_ENABLE_ORCHESTRATION_TELEMETRY",

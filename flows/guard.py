@@ -39,8 +39,14 @@ class Guarded(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was typed."""
         first_word.begin()
+
+        def invoked() -> Any:
+            if ends.wanted:  # not before: here what a signal raises is told in one line
+                ends.watch()
+            return super(Guarded, self).invoke(ctx)
+
         try:
-            return exit_on_error(lambda: _flushed(lambda: super(Guarded, self).invoke(ctx)), None)
+            return exit_on_error(lambda: _flushed(invoked), None)
         except Exception as error:
             if not _is_usage(error):
                 raise

@@ -35,6 +35,7 @@ class Ends:
         said: whether the user was told of it.
         server_lost: whether Prefect's server was not there at the end.
         at_last: what is done before an end by force.
+        wanted: whether this process is a command, which watches from when it is invoked.
     """
 
     def __init__(self) -> None:
@@ -42,6 +43,7 @@ class Ends:
         self.said = False
         self.server_lost = False
         self.at_last: list[Callable[[], None]] = []
+        self.wanted = False
         self._watching = False
         self._deferred = False
 
