@@ -101,8 +101,7 @@ class SharedStore:
 
     def marked(self, place: str) -> list[str]:
         """The objects that are said to belong under `place`, in the order of their names."""
-        found: Iterable[Any] = self._asked(lambda: _library().list(self.inner, place).collect())
-        return sorted(one["path"].rpartition("/")[2] for one in found)
+        return sorted(self._listed(place))
 
     def pulse(self, place: str) -> None:
         """Write the object at `place` anew. The one kind that is changed; tried once."""
@@ -110,11 +109,8 @@ class SharedStore:
 
     def pulses(self, place: str) -> dict[str, str]:
         """The objects under `place`, each with what changes when it is written anew."""
-        found: Iterable[Any] = self._asked(lambda: _library().list(self.inner, place).collect())
-        return {
-            one["path"].rpartition("/")[2]: f"{one['last_modified']} {one['e_tag']}"
-            for one in found
-        }
+        found = self._listed(place)
+        return {name: f"{one['last_modified']} {one['e_tag']}" for name, one in found.items()}
 
     def forget(self, place: str) -> None:
         """Remove the object at `place`, if it can be: nothing depends on it."""
@@ -127,9 +123,14 @@ class SharedStore:
         Raises:
             RefusedError: this machine may not, or what it reads is not what it wrote.
         """
-        place = _place(hashlib.sha256(PROBE).hexdigest())
-        self._asked(lambda: _library().put(self.inner, place, PROBE))
-        self.get(hashlib.sha256(PROBE).hexdigest())
+        name = hashlib.sha256(PROBE).hexdigest()
+        self._asked(lambda: _library().put(self.inner, _place(name), PROBE))
+        self.get(name)
+
+    def _listed(self, place: str) -> dict[str, Any]:
+        """What the library says of each object under `place`, by its name."""
+        found: Iterable[Any] = self._asked(lambda: _library().list(self.inner, place).collect())
+        return {one["path"].rpartition("/")[2]: one for one in found}
 
     def _brought(self, name: str, partial: Path) -> str:
         digest = hashlib.sha256()

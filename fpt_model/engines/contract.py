@@ -59,6 +59,11 @@ class Engine(ABC):
         loss, penalties included, to `training.loss_sum`, and `training.progress.step` counts it.
         """
 
+    def start_epoch(self) -> None:
+        """What comes before an epoch's first step, for engines that take one at a time."""
+        self.training.loss_sum.zero_()
+        self.training.refresh_groups(lambda: self.weights()["users.weight"])
+
     def weights(self) -> dict[str, Tensor]:
         """The model's state dict as it is now; a later step may change it."""
         return {name: value.detach() for name, value in self.model.state_dict().items()}

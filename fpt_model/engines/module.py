@@ -47,8 +47,7 @@ class ModuleEngine(Engine):
         """See `Engine`: one step."""
         training = self.training
         if training.progress.step == 0:
-            training.loss_sum.zero_()
-            training.refresh_groups(lambda: self.weights()["users.weight"])
+            self.start_epoch()
         users = self.users_of_step()
         self.model.train()
         work = self.work(users)
@@ -111,6 +110,13 @@ class ModuleEngine(Engine):
         if not self.config.exclude_seen:
             return None
         return seen_before(self.sequences, owners, windows.next_positions, longest)
+
+    def penalties(self) -> Tensor:
+        """What the loss has besides that of the next items."""
+        norms = torch._foreach_norm(self.model.regularised())
+        loss = self.config.l2 * torch.stack(norms).sum()
+        groups = self.group_penalty()
+        return loss if groups is None else loss + groups
 
     def group_penalty(self) -> Tensor | None:
         """0 while nobody has a group, None where the loss knows of none."""

@@ -66,13 +66,6 @@ class Reference(ModuleEngine):
         negatives = self.negatives.draw(windows.users, tuple(targets.shape))
         return bce_loss(model, features, targets, negatives)
 
-    def penalties(self) -> Tensor:
-        """What the loss has besides that of the next items."""
-        norms = torch._foreach_norm(self.model.regularised())
-        loss = self.config.l2 * torch.stack(norms).sum()
-        groups = self.group_penalty()
-        return loss if groups is None else loss + groups
-
     def rank(self, split: Split, protocols: tuple[Protocol, ...]) -> Ranks:
         """See `Engine`."""
         score = scorer(self.model, self.sequences)

@@ -26,10 +26,10 @@ def work(place: Place, pipe: Connection, engine: str, threads: int | None) -> No
     """What the process does.
 
     It says `READY` with the device's name and memory and the server that forked it, or `BROKEN` and
-    why. Then it gets jobs, the
-    share of their epochs after which to put them aside, and jobs to compile for. It says `EVENT`
-    with each event, and last `ENDED` with what failed, or `ASIDE` with checkpoints kept. SIGTERM
-    puts aside what it is at. A Ctrl-C at the terminal is its parent's to pass on.
+    why. Then it gets jobs, the share of their epochs after which to put them aside, and jobs to
+    compile for. It says `EVENT` with each event, and last `ENDED` with what failed, or `ASIDE` with
+    checkpoints kept. SIGTERM puts aside what it is at. A Ctrl-C at the terminal is its parent's to
+    pass on.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _stop)

@@ -105,8 +105,7 @@ class Distributed(ModuleEngine):
         training, progress = self.training, self.training.progress
         group = self._tell(STEP, progress.epoch, progress.step)
         if progress.step == 0:
-            training.loss_sum.zero_()
-            training.refresh_groups(lambda: self.weights()["users.weight"])
+            self.start_epoch()
             if group is not None and self.config.grouped:
                 group.share([training.groups])  # the same everywhere, to the bit
         users = self.users_of_step()
@@ -136,7 +135,9 @@ class Distributed(ModuleEngine):
         self.optimizer.zero_grad()
         with tf32_products(targets.device):
             loss = self._own_share(windows, targets)
-            penalties = self._penalties()
+            # drawn with the same seed on each rank
+            seed_step(self.training.seed, -1 - self.training.steps_before)
+            penalties = self.penalties()
             (loss * self.world + penalties).backward()  # DDP takes the mean over ranks
         return self._summed(loss.detach()) + penalties.detach()
 
@@ -151,14 +152,6 @@ class Distributed(ModuleEngine):
         windows = self.shares.apply_sse(windows, self.config, self.sequences)
         mean: Tensor = self.losses(Batch(windows, targets, owners))
         return mean * (count / everywhere)
-
-    def _penalties(self) -> Tensor:
-        """The same on each rank; see `Reference.penalties`."""
-        norms = torch._foreach_norm(self.model.regularised())
-        loss = self.config.l2 * torch.stack(norms).sum()
-        seed_step(self.training.seed, -1 - self.training.steps_before)
-        groups = self.group_penalty()
-        return loss if groups is None else loss + groups
 
     def _summed(self, value: Tensor) -> Tensor:
         """Over all ranks."""

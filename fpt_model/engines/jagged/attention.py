@@ -385,7 +385,7 @@ def attention_backward(
 
 
 @triton.jit
-def gather_up(
+def key_value_grad(
     meta, pairs, x, out, factor, N,
     B: tl.constexpr, H: tl.constexpr, T: tl.constexpr, TS: tl.constexpr, W: tl.constexpr,
     WC: tl.constexpr, K: tl.constexpr, AT: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,

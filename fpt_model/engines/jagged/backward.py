@@ -139,7 +139,9 @@ def _attention_backward(engine: EngineState, ws: Workspace, n: int, layer: int) 
     combine(engine, ws, engine.meta, inputs, dq, scale, values=False)
     ways = ((ws.d_scores, ws.q[layer], scale, False), (ws.weights[layer], dout, keep_scale, True))
     for pairs, x, factor, positive in ways:
-        attention.gather_up[attention_grid(engine.config, engine.meta, shape["BN"], shape["WC"])](
+        attention.key_value_grad[
+            attention_grid(engine.config, engine.meta, shape["BN"], shape["WC"])
+        ](
             *(engine.meta, pairs, x, ws.dkv[layer], factor, ws.n_tokens),
             **shape,
             AT=engine.weights.columns if positive else 0,

@@ -55,9 +55,8 @@ FIRST: tl.constexpr = tl.constexpr(0)
 BEGIN: tl.constexpr = tl.constexpr(1)
 USER: tl.constexpr = tl.constexpr(2)
 SCALE: tl.constexpr = tl.constexpr(3)
-FIXED_ONE: tl.constexpr = tl.constexpr(
-    4294967296.0
-)  # one, where reals are added as fixed-point numbers
+# one, where reals are added as fixed-point numbers
+FIXED_ONE: tl.constexpr = tl.constexpr(4294967296.0)
 FEW: tl.constexpr = tl.constexpr(16)  # rows of a table
 
 

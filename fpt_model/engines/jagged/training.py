@@ -27,8 +27,7 @@ class JaggedEngine(contract.Engine):
         """See `Engine`: one step; the GPU may do it later."""
         training, progress = self.training, self.training.progress
         if progress.step == 0:
-            training.loss_sum.zero_()
-            training.refresh_groups(lambda: self.weights()["users.weight"])
+            self.start_epoch()
         if self.planned != progress.epoch:
             self.kernels.start_epoch(self._plan(), progress.step, training.steps_before)
             self.planned = progress.epoch
