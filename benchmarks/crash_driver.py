@@ -118,12 +118,12 @@ def pipeline() -> dict[str, Callable[..., Any]]:
     from flows import report as reports
     from flows.doctor import examine
     from flows.run import run
-    from tasks import flow_runs, progress, servers, settings, training
+    from tasks import flow_runs, progress, servers, settings, temporary, training
     from warehouse import backup, fetch, forgetting, garbage, upgrade
     from warehouse.datasets import find
     from warehouse.home import Home
 
-    servers.temporary.used = True  # a run is dead when its process is
+    temporary.temporary.used = True  # a run is dead when its process is
     servers.get_client = lambda **_: nullcontext(SimpleNamespace(read_flow_run=_unknown))
     flow_runs.tell = lambda action: action()
     sys.modules[run.__module__].tag = lambda *_: None  # type: ignore[attr-defined]

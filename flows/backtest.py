@@ -13,7 +13,7 @@ from flows.train import refuse_unready, train_and_audit
 from tasks import auditing, backtesting, publishing
 from tasks.flow_runs import tag, with_run_lifecycle
 from tasks.progress import note
-from tasks.training import Training
+from tasks.trainings import Training
 from warehouse.backtest import BacktestFiles
 from warehouse.database import locked
 from warehouse.home import Home

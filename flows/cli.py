@@ -34,6 +34,7 @@ from flows.options import (
 )
 from flows.parameters import experiment
 from flows.refusing import asked_presets, refuse_unknown
+from flows.unchanged import unchanged
 from tasks.ends import ends
 
 app = typer.Typer(
@@ -71,7 +72,8 @@ def run(given: Given, wait: Wait = None, as_json: AsJson = False) -> None:
 
     home = given["home"]
     presets = exit_on_error(lambda: asked_presets(given), home)
-    outcome = run_flow("flows.run:run", given, wait=wait)
+    outcome = exit_on_error(lambda: unchanged(given), home)
+    outcome = outcome or run_flow("flows.run:run", given, wait=wait)
     exit_on_error(lambda: _show_metrics(outcome, presets, home, as_json), home)
 
 
@@ -86,7 +88,8 @@ def benchmark(given: Given, wait: Wait = None, as_json: AsJson = False) -> None:
 
     home = given["home"]
     presets = exit_on_error(lambda: asked_presets(given), home)
-    outcome = run_flow("flows.run:benchmark", given, wait=wait)
+    outcome = exit_on_error(lambda: unchanged(given), home)
+    outcome = outcome or run_flow("flows.run:benchmark", given, wait=wait)
     exit_on_error(lambda: _show_metrics(outcome, presets, home, as_json), home)
 
 
@@ -337,8 +340,8 @@ def main() -> None:
 
 
 def _show_metrics(outcome: Any, presets: list[str], home: Path, as_json: bool) -> None:
-    from tasks.artifacts import leaderboard
     from warehouse.home import Home
+    from warehouse.leaderboard import leaderboard
 
     rows = leaderboard(Home.at(home), outcome.snapshot_ids, presets)
     console.show_rows(rows, f"Test metrics, preset {' and '.join(presets)}", as_json=as_json)

@@ -7,6 +7,7 @@ from flows.parameters import Device, Gpus
 from tasks import orders, training
 from tasks.flow_runs import with_run_lifecycle
 from tasks.progress import note, warn
+from tasks.trainings import is_ranked
 from warehouse.errors import StepError
 from warehouse.home import Home
 from warehouse.shared_store import open_store
@@ -50,7 +51,7 @@ def train_group(
         return
     failures = {}
     with orders.handing_back(shared, place, missing, str(flow_run.id), pulse):
-        unranked = [one for one in missing if not training.is_ranked(place, one)]
+        unranked = [one for one in missing if not is_ranked(place, one)]
         if unranked:
             failures = training.train(place, unranked, device, gpus, together=together)
     if failures:

@@ -69,21 +69,25 @@ def run_flow(flow: str, given: Mapping[str, Any], *, wait: bool | None = None) -
     home: Path = given["home"]
 
     def logged(place: Home, reporter: shown.Shown) -> Any:
+        from flows import server
+
+        server.begin(place)  # takes as long as all that is imported meanwhile
+
         import prefect.flow_engine
 
-        from flows import server
         from flows.logs import log_to
         from flows.sweeping import swept
         from tasks.progress import use
 
         log_to(home)
+        asked = getattr(import_module(module), name)
         server.connect(place)
         # our handlers stay in place: the engine's would break off its own reports, and is of use
         # to workers only
         prefect.flow_engine.capture_sigterm = nullcontext  # type: ignore
         use(reporter)
         with swept(home):
-            return _whole(lambda: getattr(import_module(module), name)(**given), place)
+            return _whole(lambda: asked(**given), place)
 
     module, _, name = flow.partition(":")
 

@@ -9,7 +9,7 @@ from typing import Any
 from flows.parameters import Experiment
 from fpt_model.variants import AnyConfig
 from tasks.settings import preset_name
-from tasks.training import DONE, PUBLISH, TO_DO, run_id, state_of
+from tasks.trainings import DONE, PUBLISH, TO_DO, run_id, state_of
 from warehouse.archive import open_archive
 from warehouse.database import IN_MEMORY, connected
 from warehouse.fetch import is_there
@@ -40,22 +40,22 @@ def plan(asked: Experiment) -> list[Row]:
     place = Home.existing(asked.home)
     known = standing(place, asked.dataset)
     if asked.source is None and is_own(asked.dataset):  # its newest load stands for it
-        rows = [*_after_landing(place, asked, known, newest_load(place, asked.dataset), "")]
+        rows = [*after_landing(place, asked, known, newest_load(place, asked.dataset), "")]
         return [*rows, _total(rows)]
     dataset = find(place, asked.dataset, asked.source)
-    with _source(place, dataset, asked.source) as archive:
+    with source_of(place, dataset, asked.source) as archive:
         if archive is None:
             rows = _before_fetching(asked, known)
         else:
             load_id = load_id_of(dataset, archive, forgotten_users(place, asked.dataset))
             if load_id not in known.loads:
                 _refuse_unfit(dataset, archive)
-            rows = [*_after_landing(place, asked, known, load_id, archive.name)]
+            rows = [*after_landing(place, asked, known, load_id, archive.name)]
     return [*rows, _total(rows)]
 
 
 @contextmanager
-def _source(place: Home, dataset: DataSet, source: Path | None) -> Iterator[Path | None]:
+def source_of(place: Home, dataset: DataSet, source: Path | None) -> Iterator[Path | None]:
     """What a run would land, while the block runs; None where it would have to fetch it first."""
     if source is not None or isinstance(dataset, Description):
         yield source
@@ -92,9 +92,10 @@ def _before_fetching(asked: Experiment, known: Standing) -> list[Row]:
     return rows
 
 
-def _after_landing(
+def after_landing(
     place: Home, asked: Experiment, known: Standing, load_id: str, source: str
 ) -> Iterator[Row]:
+    """The steps of a run from landing on, each with its state; `source` is the archive's name."""
     landed = DONE if load_id in known.loads else TO_DO
     what = f"{asked.dataset} from {source}" if source else f"{asked.dataset} as it was landed last"
     yield _row("land", what, load_id, landed)

@@ -1,6 +1,5 @@
 """The whole pipeline: raw ratings to metrics in SQL."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from prefect import flow
@@ -11,24 +10,16 @@ from flows.ingest import land_and_audit
 from flows.parameters import Experiment, asked
 from flows.prepare import transform_and_audit
 from flows.train import refuse_unready, train_and_audit
+from flows.unchanged import NOTHING_TO_DO, Outcome
 from flows.unfit import refuse_unfit
 from tasks import artifacts, publishing, training
 from tasks.flow_runs import tag, with_run_lifecycle
 from tasks.progress import note
-from tasks.training import Training
+from tasks.trainings import Training
 from warehouse.catalogue import publication
 from warehouse.home import Home
 from warehouse.records import Snapshot
 from warehouse.transforms.options import Options
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a run leaves: which snapshots and trainings, and whether anything is new."""
-
-    snapshot_ids: tuple[str, ...]
-    run_ids: tuple[str, ...]
-    changed: bool
 
 
 @flow(flow_run_name=names.pipeline)
@@ -80,7 +71,7 @@ def _pipeline(asked: Experiment) -> Outcome:
     snapshot_ids = [snapshot.snapshot_id for snapshot in snapshots]
     changed = publication(place) != before
     if not changed:
-        note("nothing to do: all of it is published already")
+        note(NOTHING_TO_DO)
     artifacts.show_results(place, snapshot_ids, asked.preset_names(), run_ids)
     return Outcome(tuple(snapshot_ids), tuple(run_ids), changed)
 

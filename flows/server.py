@@ -20,8 +20,9 @@ from urllib.request import Request, urlopen
 from uuid import UUID
 
 from flows import serving
-from tasks.servers import temporary
+from flows.set_server import may_be_set
 from tasks.subprocesses import close, leashed
+from tasks.temporary import temporary
 from warehouse.errors import RefusedError, StepError
 from warehouse.home import Home
 
@@ -30,6 +31,25 @@ STARTS = 5  # of a temporary server that dies again and again, then the run does
 STOP_SECONDS = 1.0
 UNREACHABLE = "No Prefect server answers"
 _SQLITE = "sqlite+aiosqlite:///"
+
+
+def begin(home: Home) -> None:
+    """Start a server of ours, if none is set, while its caller imports what takes as long."""
+    if "prefect" not in sys.modules and not may_be_set():
+        _begin(home)
+
+
+def _begin(home: Home) -> "TemporaryServer":
+    server = TemporaryServer(home.log("prefect"))
+    _begun.append(server)
+    atexit.register(server.stop)  # registered first, so done last: Prefect still reports till then
+    server.launch()
+    return server
+
+
+def _stop_begun() -> None:
+    while _begun:
+        _begun.pop().stop()
 
 
 def connect(home: Home) -> None:
@@ -43,13 +63,13 @@ def connect(home: Home) -> None:
 
     settings = get_current_settings()
     if settings.api.url:
+        _stop_begun()
         secret = password_for(home, settings.api.url)
         refuse_unreachable(settings.api.url, secret)
         _use(settings.api.url, secret)
         tell_untold(home)
         return
-    server = TemporaryServer(home.root / "logs" / "prefect.log")
-    atexit.register(server.stop)  # registered first, so done last: Prefect still reports till then
+    server = _begun[0] if _begun else _begin(home)
     server.start(settings.server.ephemeral.startup_timeout_seconds)
     temporary.used = True
     _use(server.api, server.password)
@@ -115,6 +135,7 @@ def tell_untold(home: Home) -> None:
 
 
 _reported: list[tuple[str, str | None]] = []
+_begun: list["TemporaryServer"] = []  # one at most
 
 
 _open_to_the_end = ExitStack()
@@ -206,13 +227,19 @@ class TemporaryServer:
         """Address of its API."""
         return f"{self.url}/api"
 
+    def launch(self) -> None:
+        """Start it, and do not wait."""
+        self._process = self._launch()
+
     def start(self, seconds: float) -> None:
-        """Start it, wait until it answers, and watch it from then on.
+        """Start it if it is not, wait until it answers, and watch it from then on.
 
         Raises:
             RefusedError: it does not answer in time, or ends; with its own last words.
         """
-        self._process = self._launch()
+        if self._process is None:
+            self.launch()
+        assert self._process is not None
         left = STARTS  # several at once that make a new database get into each other's way
         deadline = time.monotonic() + seconds
         while not is_well(self.api, 0.5):
@@ -254,17 +281,14 @@ class TemporaryServer:
         return str(self._listener.fileno())
 
     def _environment(self) -> dict[str, str]:
-        from prefect.settings import get_current_settings
-
+        """Its settings; what a profile or a file sets it reads there itself, as we do."""
         ours = {
             "PREFECT_UI_ENABLED": "0",
             "PREFECT__SERVER_EPHEMERAL": "1",
             "PREFECT__SERVER_FINAL": "1",
             "PREFECT_SERVER_API_AUTH_STRING": self.password,
         }
-        return (
-            os.environ | get_current_settings().to_environment_variables(exclude_unset=True) | ours
-        )
+        return os.environ | ours
 
     def _keep(self) -> None:
         """Start it again when it dies; in the end let callers be refused, so that none waits."""

@@ -13,7 +13,7 @@ from flows.unfit import refuse_unfit
 from tasks import artifacts, auditing, pools, publishing, training
 from tasks.flow_runs import tag, with_run_lifecycle
 from tasks.progress import note
-from tasks.training import Training
+from tasks.trainings import Training, is_ranked
 from warehouse.database import is_held, locked
 from warehouse.errors import StepError
 from warehouse.home import Home
@@ -86,7 +86,7 @@ def _alone(place: Home, missing: Sequence[Training]) -> Iterator[bool]:
 def _train_and_rank(
     place: Home, missing: Sequence[Training], asked: Experiment
 ) -> list[TrainedRun]:
-    unranked = [one for one in missing if not training.is_ranked(place, one)]
+    unranked = [one for one in missing if not is_ranked(place, one)]
     if len(unranked) < len(missing):
         note(f"{counted(len(missing) - len(unranked), 'training')}: trained before")
     failures = {}

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from fpt_model.config import Setting
 from tasks.settings import text_of
-from tasks.training import Training
+from tasks.trainings import Training
 from warehouse.described import rules_of
 from warehouse.errors import RefusedError
 from warehouse.home import Home

@@ -15,6 +15,7 @@ from tasks.findings import Finding, bad
 from tasks.telling import tell
 from warehouse.database import statements
 from warehouse.home import Home
+from warehouse.leaderboard import leaderboard
 from warehouse.questions import ask
 from warehouse.visible import counted
 
@@ -72,14 +73,6 @@ def show_findings(findings: Sequence[Finding]) -> None:
         key="monitoring",
         description=f"{len(bad(findings))} of {len(findings)} checks need somebody",
     )
-
-
-def leaderboard(
-    home: Home, snapshot_ids: Sequence[str], presets: Sequence[str]
-) -> list[dict[str, Any]]:
-    """Test metrics at 10 of what is published, both protocols in a row a model."""
-    asked = [list(snapshot_ids), list(presets)]
-    return ask(home, statements("questions/metrics"), asked).to_dicts()
 
 
 def show_audit(what: str, rows: Sequence[Mapping[str, Any]]) -> None:

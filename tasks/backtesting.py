@@ -8,7 +8,7 @@ from prefect import task
 
 from tasks.progress import note, report
 from tasks.subprocesses import Event, follow
-from tasks.training import Training
+from tasks.trainings import Training
 from warehouse import backtest
 from warehouse.backtest import BacktestFiles
 from warehouse.home import Home

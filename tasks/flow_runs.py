@@ -25,6 +25,7 @@ from tasks.ends import InterruptedRunError, ends
 from tasks.last_words import INTERRUPTED
 from tasks.progress import note
 from tasks.telling import tell, tell_the_rest
+from tasks.temporary import temporary
 from warehouse import forgetting, garbage, locks, pruning
 from warehouse.database import locked
 from warehouse.errors import RefusedError
@@ -125,7 +126,7 @@ def alive(home: Home) -> Iterator[None]:
     if identity is None:
         yield
         return
-    name = f"{ALONE if servers.temporary.used else SIGN_OF_LIFE}{identity}"
+    name = f"{ALONE if temporary.used else SIGN_OF_LIFE}{identity}"
     current.id = UUID(str(identity))
     with locked(home, name):
         forgetting.wait_for_forgetting(home)

@@ -17,7 +17,7 @@ from typing import Any
 from fpt_model.files.finished import RECORD, checksum
 from fpt_model.variants import any_from_dict
 from fpt_model.version import code_version
-from tasks.training import Training, is_ranked
+from tasks.trainings import Training, is_ranked
 from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.records import Snapshot

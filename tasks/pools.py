@@ -24,8 +24,8 @@ from prefect.states import Crashed
 
 from tasks.orders import PULSES, bring_result, put_order
 from tasks.progress import note, report, warn
-from tasks.servers import temporary
-from tasks.training import Training, is_ranked
+from tasks.temporary import temporary
+from tasks.trainings import Training, is_ranked
 from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.shared_store import SharedStore, open_store

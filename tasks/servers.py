@@ -1,7 +1,6 @@
 """Runs that were told to a temporary server, which ended with their command."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
@@ -15,16 +14,6 @@ from warehouse.garbage import SIGNS_OF_LIFE
 from warehouse.home import Home
 
 ALONE = SIGNS_OF_LIFE[1]
-
-
-@dataclass
-class Temporary:
-    """Whether the server of this process is its own, and ends with it."""
-
-    used: bool = False
-
-
-temporary = Temporary()
 
 
 def died(home: Home) -> list[Path]:

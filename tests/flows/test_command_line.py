@@ -22,7 +22,7 @@ from fpt_model.simple.settings import SIMPLE
 from fpt_model.variants import DISPLAY_NAMES, resolve_any
 from tasks.ends import InterruptedRunError
 from tasks.settings import configs, preset_name
-from tasks.training import Training
+from tasks.trainings import Training
 from warehouse.errors import InUseError, RefusedError, StepError
 from warehouse.visible import counted
 

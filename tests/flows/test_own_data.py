@@ -20,7 +20,7 @@ from flows.parameters import Experiment, experiment
 from flows.plan import plan
 from flows.unfit import refuse_unfit
 from fpt_model.training.ranking import rank_run
-from tasks.training import Training
+from tasks.trainings import Training
 from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.preparing import known_snapshot

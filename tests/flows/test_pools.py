@@ -22,7 +22,7 @@ from prefect.client.schemas.actions import WorkPoolCreate
 from fpt_model.config import resolve
 from fpt_model.files.finished import RECORD
 from tasks import orders, pools
-from tasks.training import Training
+from tasks.trainings import Training
 from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.preparing import known_snapshot

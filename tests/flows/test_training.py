@@ -16,7 +16,7 @@ from flows.run import export
 from flows.train import train
 from fpt_model.config import resolve
 from tasks import progress
-from tasks.training import Training
+from tasks.trainings import Training
 from warehouse.catalogue import writing
 from warehouse.errors import RefusedError, StepError
 from warehouse.home import Home

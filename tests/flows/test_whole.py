@@ -18,7 +18,8 @@ import pytest
 from flows.doctor import examine
 from flows.train import train
 from tasks import progress
-from tasks.training import Training, is_ranked, missing
+from tasks.training import missing
+from tasks.trainings import Training, is_ranked
 from warehouse.home import Home
 from warehouse.preparing import known_snapshot
 

@@ -8,7 +8,8 @@ import pytest
 from fpt_model.config import resolve
 from fpt_model.simple.settings import resolve_simple
 from tasks import progress
-from tasks.training import Training, _Progress
+from tasks.training import _Progress
+from tasks.trainings import Training
 from warehouse.records import Snapshot
 
 
