@@ -1,4 +1,4 @@
-"""A run with nothing to do answers without Prefect; whatever a flow would do still gets its flow."""
+"""A run with nothing to do answers without Prefect; one that would do something gets its flow."""
 
 import shutil
 from datetime import date
