@@ -14,6 +14,7 @@ from fpt_model.data.negatives import NegativeSampler, seed_step
 from fpt_model.data.seen import seen_before
 from fpt_model.data.sequences import SequenceBatch
 from fpt_model.data.training_windows import random_ends, training_windows
+from fpt_model.engines.adam import Adam
 from fpt_model.engines.contract import Engine, Moments
 from fpt_model.engines.shared import Training
 from fpt_model.model.losses import group_loss
@@ -25,11 +26,10 @@ class ModuleEngine(Engine):
     def __init__(self, training: Training) -> None:
         super().__init__(training)
         config = self.config
-        self.optimizer = torch.optim.Adam(
+        self.optimizer = Adam(
             self.model.parameters(),
-            lr=config.learning_rate,
-            betas=(config.beta1, config.beta2),
-            fused=True,  # one pass
+            config.learning_rate,
+            (config.beta1, config.beta2),
             capturable=training.rows.device.type == "cuda",
         )
         self.order: tuple[int, Tensor] | None = None  # an epoch's, on the device

@@ -39,11 +39,7 @@ class Reference(ModuleEngine):
     def _changing(self) -> list[Tensor]:
         """All that a step changes; Adam's part is there from the first call on."""
         for parameter in self.model.parameters():
-            moments = self.optimizer.state[parameter]
-            if not moments:
-                moments["step"] = torch.zeros((), device=parameter.device)
-                moments["exp_avg"] = torch.zeros_like(parameter, requires_grad=False)
-                moments["exp_avg_sq"] = torch.zeros_like(parameter, requires_grad=False)
+            self.optimizer.begin(parameter)
         moments = [value for own in self.optimizer.state.values() for value in own.values()]
         parameters = [value.detach() for value in self.model.parameters()]
         return [*parameters, *moments, self.training.loss_sum]
