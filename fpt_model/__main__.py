@@ -1,6 +1,7 @@
 """`python -m fpt_model train|evaluate|train-all|recommend|explain|import`: JSON lines out."""
 
 import argparse
+import gc
 import json
 import os
 import sys
@@ -217,6 +218,7 @@ def _train_all_here(asked: argparse.Namespace) -> int:
     from fpt_model.training.places import places_of
 
     prepare(asked.threads)
+    gc.freeze()  # what is imported stays: collections between trainings need not look at it
     jobs, device = read_jobs(asked.jobs), device_of(asked.device)
     together = asked.engine == "distributed"  # each training takes all there are
     places = [] if together else places_of(device, asked.gpus, asked.cpu_processes)

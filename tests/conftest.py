@@ -1,5 +1,6 @@
 """What tests of several rooms share."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -25,3 +26,9 @@ def real_archive():
 def pytest_collection_modifyitems(items):
     """What takes longest begins first, so that no worker waits for another's last test."""
     items.sort(key=lambda item: item.path.name != "test_signals.py")
+
+
+def pytest_collection_finish():
+    """What is imported by now stays to the end: no collection need look at it again and again."""
+    gc.collect()
+    gc.freeze()

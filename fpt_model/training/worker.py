@@ -1,5 +1,6 @@
 """The process of one place: it trains what it is given, and tells of it, until its pipe closes."""
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -38,6 +39,7 @@ def work(place: Place, pipe: Connection, engine: str, threads: int | None) -> No
         os.environ["CUDA_VISIBLE_DEVICES"] = place.visible
     with suppress(InterruptedTrainingError, EOFError, BrokenPipeError, ConnectionResetError):
         prepare(threads)
+        gc.freeze()  # as `train-all` does
         device = torch.device(place.device)
         try:
             name, memory = _started(device)
