@@ -4,7 +4,18 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from flows.serving import ALARM, AUTH, GPU, LOCK, WEBHOOK, Served, Table, read_served, read_table, use
+from flows.serving import (
+    ALARM,
+    AUTH,
+    GPU,
+    LOCK,
+    WEBHOOK,
+    Served,
+    Table,
+    read_served,
+    read_table,
+    use,
+)
 from tasks.findings import Finding, finding
 from warehouse.errors import RefusedError
 from warehouse.home import Home

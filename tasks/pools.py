@@ -22,6 +22,7 @@ from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.runtime import flow_run
 from prefect.states import Crashed
 
+from fpt_model.grouping import side_by_side
 from tasks.orders import PULSES, bring_result, put_order
 from tasks.progress import note, report, warn
 from tasks.servers import temporary
@@ -142,14 +143,10 @@ def _workers(client: SyncPrefectClient, pool: str) -> int:
 
 def groups_of(asked: Iterable[Training], together: int) -> list[Group]:
     """Trainings that go to one worker: seeds of the same settings, so many of them at most."""
-    alike: dict[tuple[str, Any], list[Training]] = {}
-    for one in asked:
-        alike.setdefault((one.snapshot.snapshot_id, one.config), []).append(one)
-    return [
-        Group(seeds[at : at + together])
-        for seeds in alike.values()
-        for at in range(0, len(seeds), together)
-    ]
+    alike = side_by_side(
+        asked, lambda one: (one.snapshot.snapshot_id, one.config), lambda _: together
+    )
+    return [Group(seeds) for seeds in alike]
 
 
 @task(task_run_name="train on pool {pool}")
