@@ -52,7 +52,10 @@ def train_group(
     with orders.handing_back(shared, place, missing, str(flow_run.id), pulse):
         unranked = [one for one in missing if not training.is_ranked(place, one)]
         if unranked:
-            failures = training.train(place, unranked, device, gpus, together=together)
+            every = pulse * len(unranked)  # one update a pulse, however many train side by side
+            failures = training.train(
+                place, unranked, device, gpus, together=together, show_every=every
+            )
     if failures:
         names = {one.run_id: one.name for one in missing}
         raise StepError(

@@ -18,6 +18,8 @@ import duckdb
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags
+from prefect.states import Pending
 
 from fpt_model.config import resolve
 from fpt_model.files.finished import RECORD
@@ -119,6 +121,34 @@ def test_seeds_of_the_same_settings_go_together(published):
     found = pools.groups_of([*seeds, other], together=2)
     assert [group.trainings for group in found] == [seeds[:2], seeds[2:], [other]]
     assert found[0].name.endswith("sasrec cold-start quick seeds 0 to 1")
+
+
+def test_few_groups_wait_and_as_many_follow_as_are_taken(
+    prefect, store, published, tmp_path, monkeypatch
+):
+    """Each poll of each worker, busy or not, is answered with all runs that wait."""
+    for name in ("note", "report", "warn"):  # they log to a flow run
+        monkeypatch.setattr(pools, name, lambda *_: None)
+    asked = [Training(published.snapshot, published.config, seed) for seed in range(100, 160)]
+    groups = pools.groups_of(asked, together=1)
+    parameters = {"store": store.url, "device": "cpu", "gpus": None, "together": False}
+    following = pools._Following(Home.at(tmp_path / "there"), store, "few", groups, parameters)
+    tagged = FlowRunFilter(tags=FlowRunFilterTags(all_=["group"]))
+    with get_client(sync_client=True) as client:
+        client.create_work_pool(WorkPoolCreate(name="few", type="process"))
+        following.collect_what_is_there()
+        following.begin(client)
+        runs = client.read_flow_runs(flow_run_filter=tagged)
+        assert len(runs) == pools.AHEAD == len({run.idempotency_key for run in runs})
+        for run in runs[:5]:
+            client.set_flow_run_state(run.id, Pending())
+        following.look(client)
+        assert client.count_flow_runs(flow_run_filter=tagged) == pools.AHEAD + 5
+        for run in client.read_flow_runs(flow_run_filter=tagged):
+            client.set_flow_run_state(run.id, Pending(), force=True)
+        following.look(client)  # all were taken at once: the next time twice as many wait
+        assert client.count_flow_runs(flow_run_filter=tagged) == len(runs) + 5 + 2 * pools.AHEAD
+    assert len(list((tmp_path / "store/objects").iterdir())) == 53 + 1  # orders, and the sequences
 
 
 def test_what_lacks_is_said_before_any_work(prefect, tmp_path):
