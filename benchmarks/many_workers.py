@@ -93,7 +93,7 @@ class Machines(deployed.Deployed):  # type: ignore[name-defined,misc]
     """The services, with a meter before the server and one before the store."""
 
     def __init__(self, folder: Path, store: Any) -> None:
-        self.store = Meter(store.door.port)
+        self.door, self.store = store.door, Meter(store.door.port)
         super().__init__(folder, self.store.port, store.environment("writer"), COLUMNS="200")
         self.keys["AWS_ENDPOINT"] = f"http://127.0.0.1:{self.store.port}"
         self.server = Meter(self.port)
@@ -210,7 +210,7 @@ def sweep(machines: Machines, workers: Sequence[str], trainings: int, epochs: in
     wait_for(lambda: machines.workers() == len(workers))
     machines.server.take()
     machines.store.take()
-    before, own, began = machines.costs(), os.times(), time.monotonic()
+    before, began = machines.costs(), time.monotonic()
     words = ("--seeds", str(trainings), "--set", f"epochs={epochs}", "--set", f"patience={epochs}")
     machines.train(*words)
     seconds, load = time.monotonic() - began, os.getloadavg()[0]
@@ -228,7 +228,6 @@ def sweep(machines: Machines, workers: Sequence[str], trainings: int, epochs: in
             "epochs": epochs,
             "seconds": seconds,
             "load": load,
-            "publisher_cpu": os.times().children_user - own.children_user,
             "phases": phases(machines, preset),
             "cpu": cost,
             "requests": {name: one / trainings for name, one in sorted(asked.items())},

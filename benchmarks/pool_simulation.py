@@ -13,7 +13,7 @@ import argparse
 import heapq
 import random
 from collections.abc import Generator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import count
 
 from harness import RESULTS, Row, read_json, write_json
@@ -28,6 +28,7 @@ LOOK_SECONDS = 2.0  # of the publisher
 BEAT_SECONDS = 30.0  # of Prefect's workers
 LOG_SECONDS = 10.0  # between two lines of a training's progress
 FILES = 6  # that a training leaves
+PATIENCE = 20  # times the ideal
 Process = Generator[float, None, None]
 
 
@@ -71,24 +72,39 @@ class Ways:
     """How we use them.
 
     Attributes:
-        waiting: groups that wait for a worker at most; None for all of them.
+        ahead: groups that wait for a worker, or twice as many as were taken between two looks;
+            None for all of them.
         tells: seconds between two updates of progress of a group.
         bring: requests to the store for a training's result.
         asks: whether each training is looked for at the beginning by a request of its own.
         at_once: requests of the publisher to the store at a time.
         poll: seconds between a worker's polls.
+        alone: whether one of Prefect's workers starts all (a Kubernetes pool).
     """
 
-    waiting: int | None
+    ahead: int | None
     tells: float
     bring: int
     asks: bool
     at_once: int
     poll: float = 10.0
+    alone: bool = False
 
 
-BEFORE = Ways(waiting=None, tells=5.0 / 8, bring=2 + 2 * FILES, asks=True, at_once=1)
-AFTER = Ways(waiting=64, tells=10.0, bring=2 + FILES, asks=False, at_once=16)
+BEFORE = Ways(ahead=None, tells=5.0 / 8, bring=2 + 2 * FILES, asks=True, at_once=1)
+AFTER = Ways(ahead=16, tells=10.0, bring=2 + FILES, asks=False, at_once=16)
+POLLS_A_SECOND = 10
+
+
+def ways_of(workers: int) -> dict[str, Ways]:
+    """Those that are compared, by name."""
+    rarely = replace(AFTER, poll=max(10.0, workers / POLLS_A_SECOND))
+    return {
+        "before": BEFORE,
+        "after": AFTER,
+        "fewer polls": rarely,
+        "one worker starts all": replace(AFTER, alone=True),
+    }
 
 
 @dataclass(frozen=True)
@@ -146,9 +162,9 @@ class World:
         """Let it begin."""
         heapq.heappush(self._queue, (self.now + after, next(self._number), process))
 
-    def run(self) -> float:
-        """Until all is published; the seconds that took."""
-        while self._queue and not self.done:
+    def run(self, limit: float) -> float:
+        """Until all is published, or too much time is over; the seconds that took."""
+        while self._queue and not self.done and self.now < limit:
             self.now, _, process = heapq.heappop(self._queue)
             for pause in process:
                 self.start(process, pause)
@@ -170,6 +186,19 @@ class World:
             if found and state["free"]:
                 state["free"] = False
                 self.start(self._take(found[0], state))
+            yield self.ways.poll * self.random.uniform(1 - JITTER, 1 + JITTER)
+
+    def dispatcher(self) -> Process:
+        """The one worker of a pool whose runs are pods: takes all that it finds."""
+        self.start(self._beat())
+        places = [{"free": True} for _ in range(self.sweep.workers)]
+        while True:
+            found = self.waiting[:A_PAGE]
+            yield self.ask(self.parts.poll + self.parts.poll_run * len(found))
+            free = [state for state in places if state["free"]]
+            for group, state in zip(found, free, strict=False):
+                state["free"] = False
+                self.start(self._take(group, state))
             yield self.ways.poll * self.random.uniform(1 - JITTER, 1 + JITTER)
 
     def _beat(self) -> Process:
@@ -213,10 +242,12 @@ class World:
         requests = trainings if ways.asks else trainings / LISTED
         yield requests * parts.store
         self._spend("looking for what is there", began)
-        submitted = brought = 0
+        submitted = brought = taken = 0
         while brought < sweep.groups:
             began = self.now
-            room = sweep.groups if ways.waiting is None else ways.waiting - len(self.waiting)
+            taken, before = len(self.taken), taken
+            ahead = min(A_PAGE, max(ways.ahead or 0, 2 * (taken - before)))
+            room = sweep.groups if ways.ahead is None else ahead - len(self.waiting)
             for group in range(submitted, min(sweep.groups, submitted + max(0, room))):
                 yield 2 * parts.store
                 yield self.ask(parts.create)
@@ -244,29 +275,30 @@ class World:
 
 
 def simulated(parts: Parts, ways: Ways, sweep: Sweep) -> Row:
-    """What comes of it."""
+    """What comes of it; without `seconds` where it would take `PATIENCE` times as long as ideal."""
     world = World(parts, ways, sweep)
     world.start(world.publisher())
-    for _ in range(sweep.workers):
-        world.start(world.worker())
-    seconds = world.run()
-    rounds = -(-sweep.groups // sweep.workers)
-    ideal = rounds * sweep.trains
-    trained = seconds - world.spent["publishing"]
+    if ways.alone:
+        world.start(world.dispatcher())
+    else:
+        for _ in range(sweep.workers):
+            world.start(world.worker())
+    ideal = -(-sweep.groups // sweep.workers) * sweep.trains
+    seconds = world.run(PATIENCE * ideal)
+    publishing = world.spent.get("publishing", 0.0)
     shares = {
-        "Prefect's API": world.api.busy / trained,
-        "submitting": world.spent["submitting"] / trained,
-        "bringing": world.spent["bringing"] / trained,
-        "publishing": world.spent["publishing"] / seconds,
+        "Prefect's API": min(1.0, world.api.busy / (seconds - publishing)),
+        "bringing": world.spent.get("bringing", 0.0) / (seconds - publishing),
+        "publishing": publishing / seconds,
     }
     return {
         "workers": sweep.workers,
         "groups": sweep.groups,
-        "seconds": seconds,
+        "seconds": seconds if world.done else None,
         "ideal": ideal,
-        "efficiency": ideal / seconds,
-        "api": world.api.busy / trained,
-        "collisions": world.collisions / sweep.groups,
+        "efficiency": ideal / seconds if world.done else None,
+        "shares": shares,
+        "in_vain": world.collisions / sweep.groups,
         "spent": world.spent,
         "first": max(shares, key=lambda name: shares[name]),
     }
@@ -322,8 +354,8 @@ def main() -> None:
     parts = parts_of(read_json(MEASURED), asked.store, asked.start)
     rows = []
     for trains in asked.trains:
-        for name, ways in (("before", BEFORE), ("after", AFTER)):
-            for workers in SIZES:
+        for workers in SIZES:
+            for name, ways in ways_of(workers).items():
                 sweep = Sweep(workers, asked.groups * workers, 8, trains)
                 rows.append({"trains": trains, "ways": name} | simulated(parts, ways, sweep))
                 print(shown(rows[-1]), flush=True)
@@ -333,11 +365,13 @@ def main() -> None:
 
 
 def shown(row: Row) -> str:
+    seconds = f"{row['seconds']:8.0f}" if row["seconds"] else "too many"
+    shares = ", ".join(f"{name} {share:.0%}" for name, share in row["shares"].items())
+    spent = ", ".join(f"{name} {one:.0f} s" for name, one in row["spent"].items())
     return (
-        f"{row['trains']:5.0f} s {row['ways']:6} {row['workers']:5} workers: "
-        f"{row['seconds']:8.0f} s, ideal {row['ideal']:6.0f}, API busy {row['api']:5.0%}, "
-        f"in vain {row['collisions']:5.2f} a group, first: {row['first']}; "
-        + ", ".join(f"{name} {one:.0f} s" for name, one in row["spent"].items())
+        f"{row['trains']:5.0f} s, {row['workers']:5} workers, {row['ways']:21}: "
+        f"{seconds} s, ideal {row['ideal']:6.0f}; {shares}; "
+        f"in vain {row['in_vain']:5.2f} a group; {spent}"
     )
 
 
