@@ -60,12 +60,13 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=60, help="of a training")
     parser.add_argument("--rounds", type=int, default=2, help="sweeps by one worker and by two")
     parser.add_argument("--published", type=int, default=48, help="trainings published together")
-    parser.add_argument("--only", action="append", help="idle, api, publishing or sweeps")
+    parser.add_argument("--only", action="append", help="idle, api, store, publishing or sweeps")
     parser.add_argument("--record", action="store_true", help=f"write {FILE.name}")
     asked = parser.parse_args()
     measures: dict[str, Callable[[Machines], Any]] = {
         "idle": idle,
         "api": api,
+        "store": store,
         "publishing": lambda machines: publishing(machines, asked.published),
         "sweeps": lambda machines: list(sweeps(machines, asked)),
     }
@@ -316,6 +317,32 @@ def api(machines: Machines, times: int = 60) -> Row:
     for run in runs:
         machines.ask("DELETE", f"flow_runs/{run}")
     return rounded(told)
+
+
+def store(machines: Machines) -> Row:
+    """ms of a request to the store, and to a folder in its place, by one caller."""
+    os.environ.update(machines.keys)
+    places = {"moto": "s3://trainings/all", "folder": str(machines.folder / "store")}
+    return rounded({name: requests_to(url) for name, url in places.items()})
+
+
+def requests_to(url: str, times: int = 100, size: int = 50_000) -> Row:
+    from warehouse.shared_store import open_store
+
+    there, names = open_store(url, print), []
+
+    def measure(action: Callable[[int], object]) -> float:
+        took = []
+        for number in range(times):
+            began = time.perf_counter()
+            action(number)
+            took.append(time.perf_counter() - began)
+        return 1000 * median(took)
+
+    put = measure(lambda _: names.append(there.put(os.urandom(size))))
+    get = measure(lambda number: there.get(names[number]))
+    head = measure(lambda number: there.has(names[number], size))
+    return {"put, after a look": put, "get": get, "look": head}
 
 
 def publishing(machines: Machines, trainings: int) -> Row:

@@ -15,11 +15,13 @@ import random
 from collections.abc import Generator
 from dataclasses import asdict, dataclass, field, replace
 from itertools import count
+from statistics import median
 
-from harness import RESULTS, Row, read_json, write_json
+from harness import RESULTS, ROOT, Row, put, read_json, table, write_json
 
 MEASURED = RESULTS / "many_workers.json"
 FILE = RESULTS / "pool_simulation.json"
+PAGE = ROOT / "docs" / "how-to" / "many-machines.md"
 SIZES = (1, 2, 10, 30, 100, 300, 1000)
 A_PAGE = 200  # runs that the server answers a poll with, or a look
 LISTED = 1000  # objects that a store answers a list with
@@ -29,6 +31,8 @@ BEAT_SECONDS = 30.0  # of Prefect's workers
 LOG_SECONDS = 10.0  # between two lines of a training's progress
 FILES = 6  # that a training leaves
 PATIENCE = 20  # times the ideal
+SEEDS = 8  # of a group
+API = "Prefect's API"
 Process = Generator[float, None, None]
 
 
@@ -287,7 +291,7 @@ def simulated(parts: Parts, ways: Ways, sweep: Sweep) -> Row:
     seconds = world.run(PATIENCE * ideal)
     publishing = world.spent.get("publishing", 0.0)
     shares = {
-        "Prefect's API": min(1.0, world.api.busy / (seconds - publishing)),
+        API: min(1.0, world.api.busy / (seconds - publishing)),
         "bringing": world.spent.get("bringing", 0.0) / (seconds - publishing),
         "publishing": publishing / seconds,
     }
@@ -304,8 +308,24 @@ def simulated(parts: Parts, ways: Ways, sweep: Sweep) -> Row:
     }
 
 
-def parts_of(measured: Row, store: float, start: float) -> Parts:
+def check(measured: Row, row: Row) -> Row:
+    """A measured sweep beside what the simulation has in its place."""
+    parts = parts_of(measured, store=0.01, start=started(row))
+    sweep = Sweep(row["workers"], row["trainings"], 1, row["phases"]["trains"])
+    found = simulated(parts, replace(BEFORE, poll=2.0, tells=5.0), sweep)
+    print(f"{row['workers']} workers: measured {row['seconds']:.0f} s, simulated", end=" ")
+    print(f"{found['seconds']:.0f} s")
+    return {"workers": row["workers"], "measured": row["seconds"], "simulated": found["seconds"]}
+
+
+def started(row: Row) -> float:
+    """Seconds of a group beside those in which it trains."""
+    return float(sum(row["phases"][name] for name in ("starts", "fetches", "puts")))
+
+
+def parts_of(measured: Row, store: float, start: float | None) -> Parts:
     """What was measured, in seconds."""
+    start = start or median(map(started, measured["sweeps"]))
     server = {name: one["server"] / 1000 for name, one in measured["api"].items()}
     few, many = measured["publishing"]["tasks"]
     more = many["trainings"] - few["trainings"]
@@ -348,20 +368,63 @@ def main() -> None:
     parser.add_argument("--trains", type=float, nargs="*", default=[60.0, 600.0], help="seconds")
     parser.add_argument("--groups", type=int, default=4, help="of each worker")
     parser.add_argument("--store", type=float, default=0.03, help="seconds of a request to it")
-    parser.add_argument("--start", type=float, default=12.0, help="seconds until a run trains")
-    parser.add_argument("--record", action="store_true", help=f"write {FILE.name}")
+    parser.add_argument("--start", type=float, help="seconds until a run trains, if not measured")
+    parser.add_argument("--record", action="store_true", help=f"write {FILE.name} and the table")
     asked = parser.parse_args()
-    parts = parts_of(read_json(MEASURED), asked.store, asked.start)
+    measured = read_json(MEASURED)
+    parts = parts_of(measured, asked.store, asked.start)
+    checked = [check(measured, row) for row in measured["sweeps"]]
     rows = []
     for trains in asked.trains:
         for workers in SIZES:
             for name, ways in ways_of(workers).items():
-                sweep = Sweep(workers, asked.groups * workers, 8, trains)
+                sweep = Sweep(workers, asked.groups * workers, SEEDS, trains)
                 rows.append({"trains": trains, "ways": name} | simulated(parts, ways, sweep))
                 print(shown(rows[-1]), flush=True)
     if asked.record:
         facts = {"parts": asdict(parts), "before": asdict(BEFORE), "after": asdict(AFTER)}
+        facts["checked"] = checked
+        facts["seeds"] = SEEDS
         write_json(FILE, facts | {"rows": rows})
+        put(PAGE, "simulated", page(read_json(FILE)))
+
+
+def page(found: Row) -> str:
+    """The table of docs/how-to/many-machines.md: minutes until all is trained."""
+    names = ("before", "after", "fewer polls", "one worker starts all")
+    lines = []
+    for trains in dict.fromkeys(row["trains"] for row in found["rows"]):
+        for workers in SIZES:
+            by_name = {
+                row["ways"]: row
+                for row in found["rows"]
+                if (row["trains"], row["workers"]) == (trains, workers)
+            }
+            ideal = by_name["after"]["ideal"]
+            last = by_name["one worker starts all"]
+            publishing = last["groups"] * found["seeds"] * found["parts"]["publish"]
+            cells = [minutes(trained(by_name[name])) for name in names]
+            busy = [f"{by_name[name]['shares'][API]:.0%}" for name in ("before", names[-1])]
+            head = [f"{trains:.0f} s", str(workers), minutes(ideal)]
+            lines.append([*head, *cells, *busy, minutes(publishing)])
+    header = ["a group", "workers", "at best", *names, "API busy, before", "API busy, last"]
+    return table([*header, "then publishing"], lines)
+
+
+def trained(row: Row) -> float | None:
+    """Seconds until all is trained and brought, if that came."""
+    return row["seconds"] - row["spent"]["publishing"] if row["seconds"] else None
+
+
+def minutes(seconds: float | None) -> str:
+    """In words.
+
+    >>> minutes(90.0), minutes(6000.0), minutes(None)
+    ('1.5', '100', 'no end')
+    """
+    if seconds is None:
+        return "no end"
+    return f"{seconds / 60:.1f}" if seconds < 600 else f"{seconds / 60:.0f}"
 
 
 def shown(row: Row) -> str:

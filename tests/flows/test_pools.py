@@ -15,6 +15,7 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 import duckdb
+import obstore
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
@@ -239,13 +240,27 @@ def refused(machines: Machines, home: Path, why: str, **more: str) -> None:
     assert said.strip().splitlines()[-1].startswith(f"error: {why}"), said
 
 
+def damage_a_result(machines: Machines) -> str:
+    """Other bytes of the same length in place of somebody's ranks; the object's name."""
+    store = open_store("s3://trainings/all", ignore)
+    run_id = sorted(orders.with_results(store))[0]
+    name, _ = next(orders._manifests(store, run_id))["ranks.parquet"]
+    size = len(store.get(name))
+    obstore.put(store.inner, f"objects/{name}", bytes(size))
+    return name
+
+
 @pytest.mark.slow
-def test_one_of_two_workers_dies_and_each_training_is_published_once(machines, copy, tmp_path):
+def test_one_of_two_workers_dies_and_each_training_is_published_once(
+    machines, copy, copy_home, tmp_path, monkeypatch
+):
+    other = copy_home(copy, tmp_path / "other")
     refused(machines, copy, f"Pool {POOL} has no worker")
     for name in (A, B):
         machines.start(name)
     wait_for(lambda: len(machines.asked(f"work_pools/{POOL}/workers/filter", {})) == 2)
-    refused(machines, copy, "The store refuses this machine", **machines.store.users["stranger"])
+    for user in ("stranger", "reader"):  # wrong credentials, and those that may not write
+        refused(machines, copy, "The store refuses this machine", **machines.store.users[user])
     publisher = machines.publish(copy)
     wait_for(lambda: is_at_work(tmp_path / f"home-{A}"))
     machines.kill(A)
@@ -269,6 +284,16 @@ def test_one_of_two_workers_dies_and_each_training_is_published_once(machines, c
     assert again.returncode == 0, said
     assert "unchanged, published before" in said
     assert not list((tmp_path / f"home-{B}" / "catalogue").iterdir()), "a worker publishes nothing"
+
+    for key, value in machines.store.environment("writer").items():
+        monkeypatch.setenv(key, value)
+    name = damage_a_result(machines)
+    publisher = machines.publish(other)  # of another machine, which has to bring all
+    said, _ = publisher.communicate(timeout=60)
+    assert publisher.returncode == 1, said
+    last = said.strip().splitlines()[-1]
+    assert f"An object of the store is damaged: s3://trainings/all objects/{name}" in last
+    assert "1 of 3 trainings failed, so none was published" in last
 
 
 @pytest.mark.skipif(deployed.POSTGRES is None, reason="PostgreSQL of Debian's packages is missing")
