@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from resource import RUSAGE_CHILDREN, getrusage
 from statistics import median
 from types import ModuleType
 from typing import Any
@@ -346,32 +347,25 @@ def requests_to(url: str, times: int = 100, size: int = 50_000) -> Row:
 
 
 def publishing(machines: Machines, trainings: int) -> Row:
-    """Seconds of the publisher's tasks, for few trainings and for many that are published at once.
+    """Seconds of a command that finds few trainings, and many, trained: it audits and publishes.
 
-    Those are trained here, of one epoch each.
+    Those are trained here, of one epoch each, and put into a home that does not know them.
     """
+    settings = ("--set", "epochs=1", "--set", "patience=1")
+    empty = machines.folder / "before-publishing"
+    shutil.copytree(machines.home, empty, symlinks=True)
+    machines.train("--seeds", str(trainings), *settings, pool=False)
+    shutil.copytree(machines.home / "runs", empty / "runs", symlinks=True, dirs_exist_ok=True)
     told = []
-    for count, epochs in ((trainings // 4, 1), (trainings, 2)):
-        began = datetime.now(UTC).isoformat()
-        words = ("--set", f"epochs={epochs}", "--set", f"patience={epochs}")
-        machines.train("--seeds", str(count), *words, pool=False)
-        wanted = {"start_time": {"after_": began}}
-        rows: list[Row] = []
-        while True:
-            page = {"task_runs": wanted, "limit": A_PAGE, "offset": len(rows)}
-            found = machines.ask("POST", "task_runs/filter", page)
-            rows += found
-            if len(found) < A_PAGE:
-                break
-        took: dict[str, float] = {}
-        for row in rows:
-            name = row["name"].split()[0]
-            took[name] = took.get(name, 0.0) + row["total_run_time"]
-        collected = [row for row in rows if row["name"].startswith("collect")]
-        ends = sorted(at(row["end_time"]) for row in collected)
-        took["collect, from the first to the last"] = ends[-1] - ends[0]
-        told.append({"trainings": count} | took)
-    return rounded({"tasks": told})
+    for count in (trainings // 4, trainings):
+        shutil.rmtree(machines.home)
+        shutil.copytree(empty, machines.home, symlinks=True)
+        before, began = getrusage(RUSAGE_CHILDREN), time.monotonic()
+        machines.train("--seeds", str(count), *settings, pool=False)
+        seconds, after = time.monotonic() - began, getrusage(RUSAGE_CHILDREN)
+        cost = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        told.append({"trainings": count, "cpu": cost, "seconds": seconds})
+    return rounded({"commands": told})
 
 
 def rounded(value: Any) -> Any:

@@ -51,8 +51,7 @@ class Parts:
         requests: ordinary requests of a group, from its start to its end.
         start: of a worker's process until it trains.
         store: one request to the store.
-        collect: of the publisher, for a training: checked and read.
-        publish: for a training: audited and published.
+        publish: of the publisher, for a training: checked, audited and published.
         publish_once: for all of them.
     """
 
@@ -66,7 +65,6 @@ class Parts:
     requests: float
     start: float
     store: float
-    collect: float
     publish: float
     publish_once: float
 
@@ -270,7 +268,7 @@ class World:
             self._spend("bringing", began)
             yield LOOK_SECONDS
         began = self.now
-        yield parts.publish_once + trainings * (parts.collect + parts.publish)
+        yield parts.publish_once + trainings * parts.publish
         self._spend("publishing", began)
         self.done = True
 
@@ -288,7 +286,8 @@ def simulated(parts: Parts, ways: Ways, sweep: Sweep) -> Row:
         for _ in range(sweep.workers):
             world.start(world.worker())
     ideal = -(-sweep.groups // sweep.workers) * sweep.trains
-    seconds = world.run(PATIENCE * ideal)
+    last = parts.publish_once + sweep.groups * sweep.seeds * parts.publish
+    seconds = world.run(PATIENCE * ideal + last)
     publishing = world.spent.get("publishing", 0.0)
     shares = {
         API: min(1.0, world.api.busy / (seconds - publishing)),
@@ -327,14 +326,9 @@ def parts_of(measured: Row, store: float, start: float | None) -> Parts:
     """What was measured, in seconds."""
     start = start or median(map(started, measured["sweeps"]))
     server = {name: one["server"] / 1000 for name, one in measured["api"].items()}
-    few, many = measured["publishing"]["tasks"]
-    more = many["trainings"] - few["trainings"]
-
-    def each(name: str) -> float:
-        return max(0.0, (many[name] - few[name]) / more)
-
-    publish = each("audit") + each("publish")
-    once = few["audit"] + few["publish"] - publish * few["trainings"]
+    few, many = measured["publishing"]["commands"]
+    publish = (many["cpu"] - few["cpu"]) / (many["trainings"] - few["trainings"])
+    once = few["cpu"] - publish * few["trainings"]
     poll = server["poll, none waits"]
     return Parts(
         request=server["set a state"],
@@ -347,7 +341,6 @@ def parts_of(measured: Row, store: float, start: float | None) -> Parts:
         requests=requests_of(measured["sweeps"]),
         start=start,
         store=store,
-        collect=each("collect, from the first to the last"),
         publish=publish,
         publish_once=max(0.0, once),
     )

@@ -14,7 +14,7 @@ metering = importlib.import_module("metering")
 
 FREE = simulation.Parts(
     request=0, poll=0, poll_run=0, read_run=0, create=0, log=0, progress=0, requests=0,
-    start=5, store=0, collect=0, publish=2, publish_once=10,
+    start=5, store=0, publish=2, publish_once=10,
 )  # fmt: skip
 
 
