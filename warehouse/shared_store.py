@@ -174,6 +174,10 @@ class SharedStore:
             except (errors.PermissionDeniedError, errors.UnauthenticatedError) as error:
                 raise self._refused(error) from None
             except FileNotFoundError as error:
+                if "NoSuchBucket" in str(error):
+                    raise RefusedError(
+                        "There is no such bucket", got=self.url, to_do="Make it, or name another"
+                    ) from None
                 raise MissingObjectError(
                     "The store has no such object", got=f"{self.url}: {_cause(error)}"
                 ) from None
