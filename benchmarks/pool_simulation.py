@@ -375,7 +375,7 @@ def main() -> None:
                 rows.append({"trains": trains, "ways": name} | simulated(parts, ways, sweep))
                 print(shown(rows[-1]), flush=True)
     if asked.record:
-        facts = {"parts": asdict(parts), "before": asdict(BEFORE), "after": asdict(AFTER)}
+        facts: Row = {"parts": asdict(parts), "before": asdict(BEFORE), "after": asdict(AFTER)}
         facts["checked"] = checked
         facts["seeds"] = SEEDS
         write_json(FILE, facts | {"rows": rows})

@@ -235,7 +235,7 @@ def is_at_work(home: Path) -> bool:
 def refused(machines: Machines, home: Path, why: str, **more: str) -> None:
     """In one line, the last one."""
     publisher = machines.publish(home, **more)
-    said, _ = publisher.communicate(timeout=60)
+    said, _ = publisher.communicate(timeout=200)
     assert publisher.returncode == 2, said
     assert said.strip().splitlines()[-1].startswith(f"error: {why}"), said
 
@@ -266,7 +266,7 @@ def test_one_of_two_workers_dies_and_each_training_is_published_once(
     machines.kill(A)
     machines.store.door.shut()  # and the store is away for a while
     threading.Timer(5, machines.store.door.open).start()
-    said, _ = publisher.communicate(timeout=150)
+    said, _ = publisher.communicate(timeout=200)
     assert publisher.returncode == 0, said
     assert re.search(r"seed \d: its worker died; another one takes over", said), said
     with duckdb.connect(str(copy / "published.duckdb"), read_only=True) as connection:
@@ -280,7 +280,7 @@ def test_one_of_two_workers_dies_and_each_training_is_published_once(
     assert seeds == [(seed,) for seed in range(SEEDS)]
     assert len(files) == len(set(files)) == SEEDS
     again = machines.publish(copy)
-    said, _ = again.communicate(timeout=60)
+    said, _ = again.communicate(timeout=200)
     assert again.returncode == 0, said
     assert "unchanged, published before" in said
     assert not list((tmp_path / f"home-{B}" / "catalogue").iterdir()), "a worker publishes nothing"
@@ -289,7 +289,7 @@ def test_one_of_two_workers_dies_and_each_training_is_published_once(
         monkeypatch.setenv(key, value)
     name = damage_a_result(machines)
     publisher = machines.publish(other)  # of another machine, which has to bring all
-    said, _ = publisher.communicate(timeout=60)
+    said, _ = publisher.communicate(timeout=200)
     assert publisher.returncode == 1, said
     last = said.strip().splitlines()[-1]
     assert f"An object of the store is damaged: s3://trainings/all objects/{name}" in last
