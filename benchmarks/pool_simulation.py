@@ -28,7 +28,6 @@ LISTED = 1000  # objects that a store answers a list with
 JITTER = 0.3  # of a worker's polls
 LOOK_SECONDS = 2.0  # of the publisher
 BEAT_SECONDS = 30.0  # of Prefect's workers
-LOG_SECONDS = 10.0  # between two lines of a training's progress
 FILES = 6  # that a training leaves
 PATIENCE = 20  # times the ideal
 SEEDS = 8  # of a group
@@ -77,6 +76,7 @@ class Ways:
         ahead: groups that wait for a worker, or twice as many as were taken between two looks;
             None for all of them.
         tells: seconds between two updates of progress of a group.
+        logs: seconds between two lines of its log.
         bring: requests to the store for a training's result.
         asks: whether each training is looked for at the beginning by a request of its own.
         at_once: requests of the publisher to the store at a time.
@@ -86,6 +86,7 @@ class Ways:
 
     ahead: int | None
     tells: float
+    logs: float
     bring: int
     asks: bool
     at_once: int
@@ -93,8 +94,8 @@ class Ways:
     alone: bool = False
 
 
-BEFORE = Ways(ahead=None, tells=5.0 / 8, bring=2 + 2 * FILES, asks=True, at_once=1)
-AFTER = Ways(ahead=16, tells=10.0, bring=2 + FILES, asks=False, at_once=16)
+BEFORE = Ways(ahead=None, tells=5.0 / 8, logs=10.0, bring=2 + 2 * FILES, asks=True, at_once=1)
+AFTER = Ways(ahead=16, tells=60.0, logs=60.0, bring=2 + FILES, asks=False, at_once=16)
 POLLS_A_SECOND = 10
 
 
@@ -225,7 +226,7 @@ class World:
         yield parts.start
         end = self.now + self.sweep.trains
         self.start(self._tell(ways.tells, parts.progress, end))
-        self.start(self._tell(LOG_SECONDS, parts.log, end))
+        self.start(self._tell(ways.logs, parts.log, end))
         yield self.sweep.trains
         yield self.sweep.seeds * (3 + 2 * FILES) * parts.store
         yield self.ask(parts.request, parts.requests / 2)
