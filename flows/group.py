@@ -6,12 +6,15 @@ from prefect.runtime import flow_run
 from flows.parameters import Device, Gpus
 from tasks import orders, training
 from tasks.flow_runs import with_run_lifecycle
-from tasks.progress import note, warn
+from tasks.progress import LogReporter, note, use, warn
 from tasks.trainings import is_ranked
 from warehouse.errors import StepError
 from warehouse.home import Home
 from warehouse.shared_store import open_store
 from warehouse.visible import counted
+
+# A thousand groups that each told their progress every ten seconds would fill a server.
+TELL_SECONDS = 60.0
 
 
 @flow(name="train-group")
@@ -53,7 +56,11 @@ def train_group(
     with orders.handing_back(shared, place, missing, str(flow_run.id), pulse):
         unranked = [one for one in missing if not is_ranked(place, one)]
         if unranked:
-            failures = training.train(place, unranked, device, gpus, together=together)
+            use(LogReporter(TELL_SECONDS))
+            every = TELL_SECONDS * len(unranked)  # however many train side by side
+            failures = training.train(
+                place, unranked, device, gpus, together=together, show_every=every
+            )
     if failures:
         names = {one.run_id: one.name for one in missing}
         raise StepError(

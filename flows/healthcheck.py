@@ -4,7 +4,18 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from flows.serving import ALARM, AUTH, LOCK, WEBHOOK, Served, Table, read_served, read_table, use
+from flows.serving import (
+    ALARM,
+    AUTH,
+    GPU,
+    LOCK,
+    WEBHOOK,
+    Served,
+    Table,
+    read_served,
+    read_table,
+    use,
+)
 from tasks.findings import Finding, finding
 from warehouse.errors import RefusedError
 from warehouse.home import Home
@@ -70,7 +81,9 @@ def _worker(client: Any, pool: str, *, expected: bool) -> Finding:
         return finding(f"worker {pool}", "good", f"{', '.join(online)} online")
     if expected:
         return finding(f"worker {pool}", "bad", "none online", f"see logs/worker-{pool}.log")
-    return finding(f"worker {pool}", "note", "none: no GPU here")
+    if pool == GPU:
+        return finding(f"worker {pool}", "note", "none: no GPU here")
+    return finding(f"worker {pool}", "note", "none yet", f"prefect worker start --pool {pool}")
 
 
 def _deployments(client: Any, table: Table) -> Iterator[Finding]:

@@ -23,7 +23,7 @@ from warehouse.home import Home
 from warehouse.records import Snapshot
 from warehouse.shared_store import MissingObjectError, SharedStore
 
-PULSES = "pulses"
+PULSES, RESULTS = "pulses", "trainings"
 LEFT_OUT = (".partial",)
 
 
@@ -32,12 +32,20 @@ def versions() -> dict[str, str]:
     return {"fpt_model": code_version(), "torch": version("torch").partition("+")[0]}
 
 
-def put_order(store: SharedStore, asked: Sequence[Training]) -> str:
-    """Put an order for these trainings and their sequences files into the store; its name."""
-    snapshots = dict.fromkeys(one.snapshot for one in asked)
+def put_order(
+    store: SharedStore, asked: Sequence[Training], put: dict[str, Any] | None = None
+) -> str:
+    """Put an order for these trainings and their sequences files into the store; its name.
+
+    `put` keeps what earlier orders put there, so that a file is hashed and asked for once.
+    """
+    put = {} if put is None else put
+    snapshots = {one.snapshot.snapshot_id: one.snapshot for one in asked}
+    for name in snapshots.keys() - put.keys():
+        put[name] = _put_snapshot(store, snapshots[name])
     order = {
         "versions": versions(),
-        "snapshots": {one.snapshot_id: _put_snapshot(store, one) for one in snapshots},
+        "snapshots": {name: put[name] for name in snapshots},
         "trainings": [
             {
                 "run_id": one.run_id,
@@ -122,17 +130,17 @@ def _travels(path: Path) -> bool:
     return path.is_file() and not is_left_out
 
 
+def with_results(store: SharedStore) -> set[str]:
+    """The run's ids of all trainings that anybody left a result of."""
+    return store.folders(RESULTS)
+
+
 def result_of(store: SharedStore, run_id: str) -> dict[str, str] | None:
     """The files of a training by their paths, if all of them are in the store.
 
     Where several workers left a result, it is the first by name, so the same one for all.
     """
-    for name in store.marked(_results(run_id)):
-        try:
-            manifest = json.loads(store.get(name))
-        except MissingObjectError:  # somebody deleted it as it was damaged
-            continue
-        files = {_inside(path): (name, size) for path, (name, size) in manifest["files"].items()}
+    for files in _manifests(store, run_id):
         if all(store.has(name, size) for name, size in files.values()):
             return {path: name for path, (name, _) in files.items()}
     return None
@@ -144,15 +152,26 @@ def bring_result(store: SharedStore, home: Home, run_id: str) -> bool:
     Raises:
         RefusedError: one of them is damaged.
     """
-    files = result_of(store, run_id)
-    if files is None:
-        return False
-    folder = home.run(run_id)
+    for files in _manifests(store, run_id):
+        with suppress(MissingObjectError):  # somebody deleted it as it was damaged
+            _bring_files(store, home.run(run_id), files)
+            return True
+    return False
+
+
+def _manifests(store: SharedStore, run_id: str) -> Iterator[dict[str, tuple[str, int]]]:
+    """Name and size of each file of a training by its path, as each worker left them."""
+    for name in store.marked(_results(run_id)):
+        with suppress(MissingObjectError):
+            files = json.loads(store.get(name))["files"]
+            yield {_inside(path): (name, size) for path, (name, size) in files.items()}
+
+
+def _bring_files(store: SharedStore, folder: Path, files: Mapping[str, tuple[str, int]]) -> None:
     for path in sorted(files, key=lambda path: (path == RECORD, path)):
         target = folder / path
         target.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-        store.get_file(files[path], target)
-    return True
+        store.get_file(files[path][0], target)
 
 
 @contextmanager
@@ -195,7 +214,7 @@ def _put_finished(
 
 
 def _results(run_id: str) -> str:
-    return f"trainings/{run_id}"
+    return f"{RESULTS}/{run_id}"
 
 
 def _inside(path: str) -> str:

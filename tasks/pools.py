@@ -22,7 +22,9 @@ from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.runtime import flow_run
 from prefect.states import Crashed
 
-from tasks.orders import PULSES, bring_result, put_order
+from fpt_model.grouping import side_by_side
+from tasks.at_once import at_once
+from tasks.orders import PULSES, bring_result, put_order, with_results
 from tasks.progress import note, report, warn
 from tasks.temporary import temporary
 from tasks.trainings import Training, is_ranked
@@ -41,6 +43,10 @@ LOOK_SECONDS = 2.0
 A_PAGE = 200  # the server's own limit
 TOGETHER = 8  # seeds that train side by side on a GPU
 DEATHS = 3  # of one group, then its trainings fail
+# Every poll of every worker, busy or not, is answered with all runs that wait, up to a page: so few
+# of them do, unless many are taken between two looks.
+AHEAD = 16
+REQUESTS = 16  # to the store at the same time
 AWAY = (httpx.TransportError, PrefectHTTPStatusError)
 
 
@@ -55,6 +61,7 @@ class Group:
         deaths: how many of its runs died while we followed them.
         seen: its last sign of life.
         since: when that came, or when a worker took it, by our own clock.
+        taken: whether a worker has it.
         ended: nothing more is to come of it.
     """
 
@@ -64,6 +71,7 @@ class Group:
     deaths: int = 0
     seen: str = ""
     since: float = field(default_factory=time.monotonic)
+    taken: bool = False
     ended: bool = False
 
     @property
@@ -142,14 +150,10 @@ def _workers(client: SyncPrefectClient, pool: str) -> int:
 
 def groups_of(asked: Iterable[Training], together: int) -> list[Group]:
     """Trainings that go to one worker: seeds of the same settings, so many of them at most."""
-    alike: dict[tuple[str, Any], list[Training]] = {}
-    for one in asked:
-        alike.setdefault((one.snapshot.snapshot_id, one.config), []).append(one)
-    return [
-        Group(seeds[at : at + together])
-        for seeds in alike.values()
-        for at in range(0, len(seeds), together)
-    ]
+    alike = side_by_side(
+        asked, lambda one: (one.snapshot.snapshot_id, one.config), lambda _: together
+    )
+    return [Group(seeds) for seeds in alike]
 
 
 @task(task_run_name="train on pool {pool}")
@@ -185,7 +189,7 @@ def train(
     following = _Following(home, shared, pool, groups, parameters)
     following.collect_what_is_there()
     with get_client(sync_client=True) as client:
-        following.submit(client)
+        following.begin(client)
         while following.active:
             time.sleep(LOOK_SECONDS)
             following.look(client)
@@ -209,6 +213,7 @@ class _Following:
         self.lost_seconds = float(os.environ.get(LOST, LOST_SECONDS))
         self.parameters["pulse"] = self.lost_seconds / PULSES_BEFORE_LOST
         self._told: set[str] = set()
+        self._put: dict[str, Any] = {}
 
     @property
     def active(self) -> list[Group]:
@@ -217,20 +222,30 @@ class _Following:
 
     def collect_what_is_there(self) -> None:
         """Bring what earlier runs left in the store; groups that lack nothing are ended."""
+        there = with_results(self.store)
+        lacking = self._bring(self.groups, there)
         for group in self.groups:
-            group.ended = not self._bring(group)
+            group.ended = not any(one.run_id in lacking for one in group.trainings)
         if done := len(self.groups) - len(self.active):
             note(f"{counted(done, 'group')}: trained before")
 
-    def submit(self, client: SyncPrefectClient) -> None:
-        """Make a flow run for each group that lacks something, or find the one that is there."""
-        if not self.active:
+    def begin(self, client: SyncPrefectClient) -> None:
+        """Submit the first groups of those that lack something."""
+        if self.active:
+            note(f"{counted(len(self.active), 'group')} for pool {self.pool}")
+            self._submit_some(client, AHEAD)
+
+    def _submit_some(self, client: SyncPrefectClient, ahead: int) -> None:
+        """See that so many wait for a worker, each with a flow run of its own or one found."""
+        active = self.active
+        waiting = sum(group.run is not None and not group.taken for group in active)
+        new = [group for group in active if group.run is None][: max(0, ahead - waiting)]
+        if not new:
             return
         deployment = self._deployment(client)
-        for group in self.active:
-            group.order = put_order(self.store, group.trainings)
+        for group in new:
+            group.order = put_order(self.store, group.trainings, self._put)
             self._submit(client, deployment, group)
-        note(f"{counted(len(self.active), 'group')} submitted to pool {self.pool}")
 
     def _deployment(self, client: SyncPrefectClient) -> UUID:
         """The one of this pool. The flow is found by its module: no code is fetched."""
@@ -253,6 +268,7 @@ class _Following:
             )
             if run.state is None or not run.state.is_final():  # else it ended before we came
                 group.run, group.seen, group.since = run.id, "", time.monotonic()
+                group.taken = False
                 return
 
     def look(self, client: SyncPrefectClient) -> None:
@@ -261,8 +277,12 @@ class _Following:
             self._warn_without_workers(client)
             pulses = self._pulses()
             runs = self._runs(client)
-            for group in self.active:
-                self._see(client, group, runs.get(group.run), pulses)
+            waited = [group for group in self.active if group.run is not None and not group.taken]
+            submitted = [group for group in self.active if group.run is not None]
+            seen = [(one, self._see(client, one, runs.get(one.run), pulses)) for one in submitted]
+            self._end([(group, cause) for group, cause in seen if cause])
+            taken = sum(group.taken for group in waited)
+            self._submit_some(client, min(A_PAGE, max(AHEAD, 2 * taken)))
         trainings = [one for group in self.groups for one in group.trainings]
         done = sum(len(group.trainings) for group in self.groups if group.ended)
         report(f"train on pool {self.pool}", done, len(trainings), self._latest())
@@ -289,16 +309,16 @@ class _Following:
 
     def _see(
         self, client: SyncPrefectClient, group: Group, run: FlowRun | None, pulses: dict[str, str]
-    ) -> None:
+    ) -> str | None:
+        """How it ended, if it did."""
         if run is None or run.state is None:  # somebody deleted it
-            self._take_over(client, group)
-            return
+            return self._take_over(client, group)
         state = run.state
+        group.taken = not state.is_scheduled()
         if state.is_crashed() or self._is_lost(group, run, pulses):
             self._give_up(client, run)
-            self._take_over(client, group)
-        elif state.is_final():
-            self._end(group, state.message or state.name or "it ended")
+            return self._take_over(client, group)
+        return (state.message or state.name or "it ended") if state.is_final() else None
 
     def _is_lost(self, group: Group, run: FlowRun, pulses: dict[str, str]) -> bool:
         """Whether a worker has it and shows no sign of life, as far as our own clock tells."""
@@ -317,32 +337,44 @@ class _Following:
             client.set_flow_run_state(run.id, gone, force=True)
         self.store.forget(f"{PULSES}/{run.id}")
 
-    def _take_over(self, client: SyncPrefectClient, group: Group) -> None:
-        group.deaths += 1
-        if group.deaths >= DEATHS:
-            self._end(group, f"its run died {group.deaths} times")
-            return
-        warn(f"{group.name}: its worker died; another one takes over")
+    def _take_over(self, client: SyncPrefectClient, group: Group) -> str | None:
+        """Have another worker go on; without hope, what it died of."""
+        if group.deaths + 1 >= DEATHS:
+            return f"its run died {DEATHS} times"
         self._submit(client, self._deployment(client), group)
+        group.deaths += 1  # a server that goes away in between makes this no second death
+        warn(f"{group.name}: its worker died; another one takes over")
+        return None
 
-    def _end(self, group: Group, cause: str) -> None:
-        """Collect what a group's run left; what lacks has failed."""
-        for one in self._bring(group):
-            self.failures.setdefault(one.run_id, cause)
-        group.ended = True
+    def _end(self, ended: Sequence[tuple[Group, str]]) -> None:
+        """Collect what groups' runs left; what lacks has failed, of the cause beside its group."""
+        lacking = self._bring([group for group, _ in ended])
+        for group, cause in ended:
+            for one in group.trainings:
+                if one.run_id in lacking:
+                    self.failures.setdefault(one.run_id, cause)
+            group.ended = True
 
-    def _bring(self, group: Group) -> list[Training]:
-        """Bring a group's trainings here; those that are not in the store."""
-        lacking = []
-        for one in group.trainings:
+    def _bring(self, groups: Sequence[Group], there: set[str] | None = None) -> set[str]:
+        """Bring groups' trainings here; the ids of those that are not in the store.
+
+        `there` is which it may have, where that is known.
+        """
+
+        def lacks(one: Training) -> bool:
+            if is_ranked(self.home, one):
+                return False
+            if there is not None and one.run_id not in there:
+                return True
             try:
-                if not is_ranked(self.home, one) and not bring_result(
-                    self.store, self.home, one.run_id
-                ):
-                    lacking.append(one)
+                return not bring_result(self.store, self.home, one.run_id)
             except RefusedError as error:
                 self.failures[one.run_id] = str(error)
-        return lacking
+                return False
+
+        asked = [one for group in groups for one in group.trainings]
+        answers = at_once(lacks, asked, REQUESTS)
+        return {one.run_id for one, lacking in zip(asked, answers, strict=True) if lacking}
 
     def _warn_without_workers(self, client: SyncPrefectClient) -> None:
         found = _pool(client, self.pool)

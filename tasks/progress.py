@@ -22,15 +22,20 @@ class Reporter(Protocol):
 
 
 class LogReporter:
-    """Writes a line to the run's log now and then."""
+    """Writes a line to the run's log now and then.
 
-    def __init__(self) -> None:
+    Args:
+        every: seconds between two lines on a step; its end is always told.
+    """
+
+    def __init__(self, every: float = LOG_EVERY_SECONDS) -> None:
+        self._every = every
         self._last: dict[str, float] = {}
 
     def report(self, step: str, done: float, total: float | None, note: str) -> None:
         """See `Reporter`."""
         now = time.monotonic()
-        if done != total and now - self._last.get(step, -LOG_EVERY_SECONDS) < LOG_EVERY_SECONDS:
+        if done != total and now - self._last.get(step, -self._every) < self._every:
             return
         self._last[step] = now
         share = f"{done / total:4.0%}" if total else f"{done:,.0f}"

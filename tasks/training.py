@@ -64,11 +64,13 @@ def train(
     gpus: int | None = None,
     *,
     together: bool = False,
+    show_every: float = SHOW_EVERY_SECONDS,
 ) -> dict[str, str]:
     """Train and rank all, or go on where it was; each tells its own progress.
 
     `gpus` is how many GPUs train at once; all of this machine without it. `together` puts all of
-    them on each training, one training after the other.
+    them on each training, one training after the other. `show_every` is how many seconds a
+    training's artifact stays as it is.
 
     Returns:
         What each training that failed died of, by its run's id; the others are finished.
@@ -83,7 +85,8 @@ def train(
     command = [sys.executable, "-m", "fpt_model", "train-all", "--device", device]
     command += ["--gpus", str(gpus)] if gpus else []
     command += ["--engine", "distributed"] if together else []
-    progress = _Progress({str(folder): one for folder, one in by_folder.items()})
+    named = {str(folder): one for folder, one in by_folder.items()}
+    progress = _Progress(named, show_every)
     with staging_folder(home, "jobs") as staged:
         write_jobs(staged / JOBS, jobs)
         try:
@@ -219,10 +222,13 @@ class _Progress:
 
     Args:
         asked: the trainings by the name that events call them by.
+        show_every: seconds that a training's artifact stays as it is.
     """
 
-    def __init__(self, asked: Mapping[str, Training]) -> None:
-        self._asked = asked
+    def __init__(
+        self, asked: Mapping[str, Training], show_every: float = SHOW_EVERY_SECONDS
+    ) -> None:
+        self._asked, self._show_every = asked, show_every
         self.finished = False
         self.failures: dict[str, str] = {}
         self._shares = dict.fromkeys(asked, 0.0)
@@ -263,7 +269,7 @@ class _Progress:
     def _show(self, run: str, share: float, text: str) -> None:
         """Bring the training's artifact up to date, not with each of many short epochs."""
         now = time.monotonic()
-        early = now - self._shown.get(run, -SHOW_EVERY_SECONDS) < SHOW_EVERY_SECONDS
+        early = now - self._shown.get(run, -self._show_every) < self._show_every
         if TaskRunContext.get() is None or (early and share < 1):
             return
         self._shown[run] = now

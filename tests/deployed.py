@@ -54,22 +54,37 @@ class Deployed:
             shutil.chown(self.database, owner, owner)
         password = self.database / "password"
         password.write_text(self._filled(asked["POSTGRES_PASSWORD"]))
-        port, data, user = free_port(), self.database / "data", asked["POSTGRES_USER"]
+        data, user = self.database / "data", asked["POSTGRES_USER"]
         password.chmod(0o644)
         run = {"user": owner, "group": owner, "cwd": self.database}
         made = [POSTGRES / "initdb", "--no-sync", "-A", "scram-sha-256", "-U", user, "-D", data]
         subprocess.run([*made, f"--pwfile={password}"], check=True, capture_output=True, **run)
-        words = [POSTGRES / "postgres", "-D", data, "-p", str(port), "-k", self.database]
-        words += ["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        self.processes["database"] = subprocess.Popen(words, start_new_session=True, **quiet, **run)
+        port = self.run_database()
         there = os.environ | {"PGPASSWORD": self._filled(asked["POSTGRES_PASSWORD"])}
         create = f"until {POSTGRES}/createdb -h 127.0.0.1 -p {port} -U {user} "
         create += f"{asked['POSTGRES_DB']}; do sleep 0.1; done"
         subprocess.run(
             ["bash", "-c", create], env=there, check=True, timeout=30, capture_output=True
         )
-        self.places["database:5432"] = f"127.0.0.1:{port}"
+
+    def run_database(self) -> int:
+        """Start what was made, or killed; returns its port, always the same."""
+        owner = "postgres" if os.getuid() == 0 else None
+        if "database:5432" not in self.places:
+            self.places["database:5432"] = f"127.0.0.1:{free_port()}"
+        port = int(self.places["database:5432"].rpartition(":")[2])
+        words = [POSTGRES / "postgres", "-D", self.database / "data", "-p", str(port)]
+        words += ["-k", self.database, "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
+        self.processes["database"] = subprocess.Popen(
+            words,
+            start_new_session=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            user=owner,
+            group=owner,
+            cwd=self.database,
+        )
+        return port
 
     def environment(self, service: str) -> dict[str, str]:
         """What a service finds set."""

@@ -11,9 +11,10 @@ import re
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from threading import Event
 from typing import Any, TypeVar
 
 from warehouse.errors import RefusedError, StepError
@@ -41,12 +42,14 @@ class SharedStore:
     Attributes:
         url: as it was given.
         inner: the library's.
-        say: gets a line when it has to wait.
+        say: gets a line when it has to wait, one for all that wait at the same time.
+        away: set while it does not answer.
     """
 
     url: str
     inner: Any
     say: Say
+    away: Event = field(default_factory=Event)
 
     def put(self, content: bytes) -> str:
         """Keep some bytes; returns their name, the SHA-256."""
@@ -103,6 +106,11 @@ class SharedStore:
         """The objects that are said to belong under `place`, in the order of their names."""
         return sorted(self._listed(place))
 
+    def folders(self, place: str) -> set[str]:
+        """The places right under `place` that have anything, by one list of them all."""
+        found = self._asked(lambda: _library().list_with_delimiter(self.inner, place))
+        return {path.rstrip("/").rpartition("/")[2] for path in found["common_prefixes"]}
+
     def pulse(self, place: str) -> None:
         """Write the object at `place` anew. The one kind that is changed; tried once."""
         _library().put(self.inner, place, str(time.time_ns()).encode())
@@ -157,13 +165,19 @@ class SharedStore:
         """
         errors = _library().exceptions
         limit = float(os.environ.get(WAIT, WAIT_SECONDS))
-        began, told = time.monotonic(), False
+        began = time.monotonic()
         while True:
             try:
-                return action()
+                found = action()
+                self.away.clear()
+                return found
             except (errors.PermissionDeniedError, errors.UnauthenticatedError) as error:
                 raise self._refused(error) from None
             except FileNotFoundError as error:
+                if "NoSuchBucket" in str(error):
+                    raise RefusedError(
+                        "There is no such bucket", got=self.url, to_do="Make it, or name another"
+                    ) from None
                 raise MissingObjectError(
                     "The store has no such object", got=f"{self.url}: {_cause(error)}"
                 ) from None
@@ -176,9 +190,9 @@ class SharedStore:
                         got=f"{self.url}: {_cause(error)}",
                         to_do="Then the same command goes on where it was",
                     ) from None
-                if not told:
+                if not self.away.is_set():
+                    self.away.set()
                     self.say(f"the store {self.url} does not answer; waiting: {_cause(error)}")
-                    told = True
             except OSError as error:
                 raise self._refused(error) from None
             time.sleep(PAUSE_SECONDS)

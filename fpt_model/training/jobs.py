@@ -20,6 +20,7 @@ from fpt_model.errors import InterruptedTrainingError, LostRankError, ModelError
 from fpt_model.evaluation.lists import LISTS
 from fpt_model.files.finished import problem
 from fpt_model.files.written import read_written
+from fpt_model.grouping import side_by_side
 from fpt_model.simple.settings import SimpleConfig
 from fpt_model.training.fitting import fit
 from fpt_model.training.ranking import SPLITS, list_loaded, rank_loaded, rank_trained
@@ -200,16 +201,13 @@ def _to_compile(job: Job) -> Iterator[Config]:
 
 def groups_of(jobs: Sequence[Job], device: torch.device, engine: str) -> list[list[Job]]:
     """Jobs that train side by side: seeds of the same settings, where the engine can."""
-    alike: dict[tuple[Path, AnyConfig], list[Job]] = {}
-    for job in jobs:
-        alike.setdefault((job.sequences, job.config), []).append(job)
-    groups = []
-    for (_, config), seeds in alike.items():
-        together = 1
-        if isinstance(config, Config):
-            together = ENGINES[engine_of(engine, config, device)].together
-        groups += [seeds[at : at + together] for at in range(0, len(seeds), together)]
-    return groups
+
+    def at_most(job: Job) -> int:
+        if not isinstance(job.config, Config):
+            return 1
+        return ENGINES[engine_of(engine, job.config, device)].together
+
+    return side_by_side(jobs, lambda job: (job.sequences, job.config), at_most)
 
 
 def _train_and_rank(

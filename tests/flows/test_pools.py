@@ -15,9 +15,12 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 import duckdb
+import obstore
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags
+from prefect.states import Pending
 
 from fpt_model.config import resolve
 from fpt_model.files.finished import RECORD
@@ -121,6 +124,34 @@ def test_seeds_of_the_same_settings_go_together(published):
     assert found[0].name.endswith("sasrec cold-start quick seeds 0 to 1")
 
 
+def test_few_groups_wait_and_as_many_follow_as_are_taken(
+    prefect, store, published, tmp_path, monkeypatch
+):
+    """Each poll of each worker, busy or not, is answered with all runs that wait."""
+    for name in ("note", "report", "warn"):  # they log to a flow run
+        monkeypatch.setattr(pools, name, lambda *_: None)
+    asked = [Training(published.snapshot, published.config, seed) for seed in range(100, 160)]
+    groups = pools.groups_of(asked, together=1)
+    parameters = {"store": store.url, "device": "cpu", "gpus": None, "together": False}
+    following = pools._Following(Home.at(tmp_path / "there"), store, "few", groups, parameters)
+    tagged = FlowRunFilter(tags=FlowRunFilterTags(all_=["group"]))
+    with get_client(sync_client=True) as client:
+        client.create_work_pool(WorkPoolCreate(name="few", type="process"))
+        following.collect_what_is_there()
+        following.begin(client)
+        runs = client.read_flow_runs(flow_run_filter=tagged)
+        assert len(runs) == pools.AHEAD == len({run.idempotency_key for run in runs})
+        for run in runs[:5]:
+            client.set_flow_run_state(run.id, Pending())
+        following.look(client)
+        assert client.count_flow_runs(flow_run_filter=tagged) == pools.AHEAD + 5
+        for run in client.read_flow_runs(flow_run_filter=tagged):
+            client.set_flow_run_state(run.id, Pending(), force=True)
+        following.look(client)  # all were taken at once: the next time twice as many wait
+        assert client.count_flow_runs(flow_run_filter=tagged) == len(runs) + 5 + 2 * pools.AHEAD
+    assert len(list((tmp_path / "store/objects").iterdir())) == 53 + 1  # orders, and the sequences
+
+
 def test_what_lacks_is_said_before_any_work(prefect, tmp_path):
     where = str(tmp_path / "store")
     with pytest.raises(RefusedError, match="No such work pool: got nobodys"):
@@ -204,24 +235,38 @@ def is_at_work(home: Path) -> bool:
 def refused(machines: Machines, home: Path, why: str, **more: str) -> None:
     """In one line, the last one."""
     publisher = machines.publish(home, **more)
-    said, _ = publisher.communicate(timeout=60)
+    said, _ = publisher.communicate(timeout=200)
     assert publisher.returncode == 2, said
     assert said.strip().splitlines()[-1].startswith(f"error: {why}"), said
 
 
+def damage_a_result(machines: Machines) -> str:
+    """Other bytes of the same length in place of somebody's ranks; the object's name."""
+    store = open_store("s3://trainings/all", ignore)
+    run_id = sorted(orders.with_results(store))[0]
+    name, _ = next(orders._manifests(store, run_id))["ranks.parquet"]
+    size = len(store.get(name))
+    obstore.put(store.inner, f"objects/{name}", bytes(size))
+    return name
+
+
 @pytest.mark.slow
-def test_one_of_two_workers_dies_and_each_training_is_published_once(machines, copy, tmp_path):
+def test_one_of_two_workers_dies_and_each_training_is_published_once(
+    machines, copy, copy_home, tmp_path, monkeypatch
+):
+    other = copy_home(copy, tmp_path / "other")
     refused(machines, copy, f"Pool {POOL} has no worker")
     for name in (A, B):
         machines.start(name)
     wait_for(lambda: len(machines.asked(f"work_pools/{POOL}/workers/filter", {})) == 2)
-    refused(machines, copy, "The store refuses this machine", **machines.store.users["stranger"])
+    for user in ("stranger", "reader"):  # wrong credentials, and those that may not write
+        refused(machines, copy, "The store refuses this machine", **machines.store.users[user])
     publisher = machines.publish(copy)
     wait_for(lambda: is_at_work(tmp_path / f"home-{A}"))
     machines.kill(A)
     machines.store.door.shut()  # and the store is away for a while
     threading.Timer(5, machines.store.door.open).start()
-    said, _ = publisher.communicate(timeout=150)
+    said, _ = publisher.communicate(timeout=200)
     assert publisher.returncode == 0, said
     assert re.search(r"seed \d: its worker died; another one takes over", said), said
     with duckdb.connect(str(copy / "published.duckdb"), read_only=True) as connection:
@@ -235,10 +280,20 @@ def test_one_of_two_workers_dies_and_each_training_is_published_once(machines, c
     assert seeds == [(seed,) for seed in range(SEEDS)]
     assert len(files) == len(set(files)) == SEEDS
     again = machines.publish(copy)
-    said, _ = again.communicate(timeout=60)
+    said, _ = again.communicate(timeout=200)
     assert again.returncode == 0, said
     assert "unchanged, published before" in said
     assert not list((tmp_path / f"home-{B}" / "catalogue").iterdir()), "a worker publishes nothing"
+
+    for key, value in machines.store.environment("writer").items():
+        monkeypatch.setenv(key, value)
+    name = damage_a_result(machines)
+    publisher = machines.publish(other)  # of another machine, which has to bring all
+    said, _ = publisher.communicate(timeout=200)
+    assert publisher.returncode == 1, said
+    last = said.strip().splitlines()[-1]
+    assert f"An object of the store is damaged: s3://trainings/all objects/{name}" in last
+    assert "1 of 3 trainings failed, so none was published" in last
 
 
 @pytest.mark.skipif(deployed.POSTGRES is None, reason="PostgreSQL of Debian's packages is missing")

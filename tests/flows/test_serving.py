@@ -8,7 +8,15 @@ import yaml
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.flows import load_flow_from_entrypoint
 
-from flows.serving import AUTH, free_port, is_loopback, read_served, read_table, refuse_open_door
+from flows.serving import (
+    AUTH,
+    POOLS,
+    free_port,
+    is_loopback,
+    read_served,
+    read_table,
+    refuse_open_door,
+)
 from warehouse.errors import RefusedError
 from warehouse.home import Home
 
@@ -48,19 +56,35 @@ def test_what_runs_by_itself():
 
 def test_pipelines_wait_for_each_other_and_monitoring_for_none():
     table = read_table(ROOT)
-    assert table.pools["cpu"] == {"default": 1, "monitoring": None}
+    assert table.pools["cpu"] == {"default": 1, "monitoring": None, "waiting": 1}
     for row in DEPLOYMENTS:
         queue = row["work_pool"].get("work_queue_name", "default")
         assert queue in table.pools[row["work_pool"]["name"]]
         assert (queue == "monitoring") == (row["name"] == "monitoring")
+        assert (queue == "waiting") == ("pool" in row.get("parameters", {}))
     assert sorted(name for names in table.deployments.values() for name in names) == sorted(NAMES)
 
 
 def test_what_needs_a_gpu_says_so():
     """On its pool without `cuda` a training could run for days on a CPU, unseen."""
     for row in DEPLOYMENTS:
-        on_gpu = row["work_pool"]["name"] == "gpu"
-        assert on_gpu == (row.get("parameters", {}).get("device") == "cuda")
+        asked = row.get("parameters", {})
+        if "pool" not in asked:
+            assert (row["work_pool"]["name"] == "gpu") == (asked.get("device") == "cuda")
+
+
+def test_what_other_machines_train_goes_to_a_pool_without_a_limit_and_without_a_worker_here():
+    """A queue that lets one run through at a time would have all other machines stand still."""
+    table = read_table(ROOT)
+    rows = [row for row in DEPLOYMENTS if "pool" in row.get("parameters", {})]
+    assert len(rows) == 2
+    for row in rows:
+        pool = row["parameters"]["pool"]
+        assert set(table.pools[pool].values()) == {None}
+        assert pool != row["work_pool"]["name"]  # it would wait for its own end
+        assert pool not in POOLS
+        assert table.deployments[pool] == []
+        assert "store" in row["parameters"]
 
 
 def test_a_pool_that_is_not_there_is_refused(tmp_path):

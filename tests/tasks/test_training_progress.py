@@ -2,12 +2,13 @@
 
 import logging
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from fpt_model.config import resolve
 from fpt_model.simple.settings import resolve_simple
-from tasks import progress
+from tasks import progress, training
 from tasks.training import _Progress
 from tasks.trainings import Training
 from warehouse.records import Snapshot
@@ -65,3 +66,30 @@ def test_a_search_tells_the_settings_that_it_tries_and_chose(terminal):
     follow({"event": "done", "run": "runs/1", **done})
     said = "seed 0: half_life=2.0 penalty=200.0, validation NDCG@10 0.2500"
     assert terminal.steps == [("train ridge 5-core", 0.5, said), ("train ridge 5-core", 1.0, said)]
+
+
+def test_of_a_group_in_a_pool_each_training_is_shown_less_often(monkeypatch):
+    """Eight seeds that each tell their progress every five seconds are most of a server's work."""
+    told: list[tuple[str, float]] = []
+    now = 0.0
+    snapshot = Snapshot("s", "l", "5-core", 1, 1, 1, 0, Path("x"), "0")
+    asked = {f"runs/{n}": Training(snapshot, resolve("sasrec", "quick"), n) for n in range(8)}
+    monkeypatch.setattr(training, "TaskRunContext", SimpleNamespace(get=lambda: True))
+    monkeypatch.setattr(training.time, "monotonic", lambda: now)
+    monkeypatch.setattr(training, "report", lambda *_: None)
+    monkeypatch.setattr(
+        training, "create_progress_artifact", lambda share, **_: told.append(("new", share)) or "id"
+    )
+    monkeypatch.setattr(
+        training, "update_progress_artifact", lambda _, share, **__: told.append(("more", share))
+    )
+    follow = _Progress(asked, show_every=80.0)
+    for second in range(161):
+        now = float(second)
+        for run in asked:
+            event = {"event": "epoch", "run": run, "share": second / 200, "train_loss": 1.0}
+            follow(event | {"valid_ndcg_10": None})
+    assert [kind for kind, _ in told].count("new") == 8
+    assert len(told) == 8 * 3  # at 0, 80 and 160 s: a request each ten seconds
+    follow({"event": "done", "run": "runs/0", "best_epoch": 1, "valid_ndcg_10": 0.5})
+    assert told[-1] == ("more", 100.0)  # its end is told at once

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tasks.at_once import at_once
 from warehouse import shared_store
 from warehouse.errors import RefusedError, StepError
 from warehouse.shared_store import MissingObjectError, open_store
@@ -86,6 +87,15 @@ def test_marks_are_listed_by_name(folder):
     assert folder.marked("trainings/a") == ["b", "c"]
 
 
+def test_places_that_have_anything_are_listed_at_once(folder, store_as):
+    for store in (folder, store_as("writer")):
+        assert store.folders("made") == set()
+        store.mark("made/a", "x")
+        store.mark("made/a", "y")
+        store.mark("made/b", "x")
+        assert store.folders("made") == {"a", "b"}
+
+
 def test_a_pulse_changes_what_is_listed(folder):
     folder.pulse("pulses/one")
     first = folder.pulses("pulses")
@@ -136,8 +146,8 @@ def test_listing_with_wrong_credentials_is_a_refusal_too(store_as):
 
 
 def test_no_such_bucket_is_said_at_once(store_as):
-    with pytest.raises(RefusedError, match=r"NoSuchBucket|no such object"):
-        store_as("writer", "elsewhere").put(b"abc")
+    with pytest.raises(RefusedError, match=r"no such bucket: got s3://elsewhere/.*Make it"):
+        store_as("writer", "elsewhere").refuse_unusable()
 
 
 def test_a_store_that_is_away_is_waited_for(store_as, server, said):
@@ -148,6 +158,15 @@ def test_a_store_that_is_away_is_waited_for(store_as, server, said):
     assert store.get(name) == b"while it was away"
     assert len(said) == 1
     assert "does not answer; waiting" in said[0]
+
+
+def test_many_that_wait_say_it_once_and_again_the_next_time(store_as, server, said):
+    store = store_as("writer")
+    for _ in range(2):
+        server.door.shut()
+        threading.Timer(1.0, server.door.open).start()
+        at_once(lambda n: store.put(b"%d" % n), range(8), 8)
+    assert len(said) == 2
 
 
 def test_it_is_not_waited_for_without_end(store_as, server, monkeypatch):
