@@ -1,0 +1,199 @@
+"""Where the paper's gain comes from: the public code, trained by ours, many seeds and variants.
+
+    python benchmarks/authors.py train --reference DIR --data S --output F --seeds 5 --at-once 6
+    python benchmarks/authors.py agree --reference DIR --data S --output F
+    python benchmarks/authors.py pack --output F --into $OUT
+
+`train` goes on where it was stopped, and stops by itself after `--minutes`. `agree` ranks 200 users
+by the code's own evaluation, with our candidates, and compares. `pack` copies ranks and records.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tarfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from authors_code import (
+    LENGTH,
+    PAPER,
+    SPAN,
+    VARIANTS,
+    Data,
+    Windows,
+    build,
+    prepare,
+    ranks,
+    read,
+)
+from authors_training import KEPT, Training, put, train
+from harness import gains_of
+from reference import quiet
+
+from fpt_model.data.sequences import Sequences, load
+
+
+def main() -> None:
+    asked = arguments()
+    if asked.command == "pack":
+        pack(asked.output, asked.into)
+    elif asked.command == "agree":
+        agree(asked)
+    elif asked.command == "one":
+        one(asked)
+    else:
+        queue(asked)
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name in ("train", "one", "agree", "pack"):
+        command = commands.add_parser(name)
+        command.add_argument("--output", type=Path, required=True)
+        if name == "pack":
+            command.add_argument("--into", type=Path, required=True)
+            continue
+        command.add_argument("--reference", type=Path, required=True, help="checkout of SAS-FPT")
+        command.add_argument("--data", type=Path, required=True, help="sequences file")
+        command.add_argument("--device", default="cuda")
+        command.add_argument("--epochs", type=int, default=200)
+        command.add_argument("--until", type=float, default=float("inf"), help=argparse.SUPPRESS)
+        if name == "agree":
+            command.add_argument("--users", type=int, default=200)
+            command.add_argument("--epoch", type=int, default=40)
+        if name == "train":
+            command.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
+            command.add_argument("--seeds", type=int, default=5)
+            command.add_argument("--at-once", type=int, default=1)
+            command.add_argument("--minutes", type=float, default=float("inf"))
+        if name == "one":
+            command.add_argument("--variant", required=True)
+            command.add_argument("--seed", type=int, required=True)
+    return parser.parse_args()
+
+
+def loaded(asked: argparse.Namespace) -> tuple[Sequences, Data]:
+    """Both on the device; what its reader makes of the file is kept, since it takes a while."""
+    device, kept = torch.device(asked.device), asked.output / "data.pt"
+    sequences = load(asked.data)
+    if not kept.exists():
+        asked.output.mkdir(parents=True, exist_ok=True)
+        found = prepare(asked.reference, asked.data, sequences)
+        parts = {k: dict(vars(v)) if isinstance(v, Windows) else v for k, v in vars(found).items()}
+        put(parts | {"sequences": sequences.values}, kept)
+    parts = torch.load(kept)
+    if parts.pop("sequences") != sequences.values:
+        sys.exit(f"{kept} is of another sequences file")
+    data = Data(**{k: Windows(**v) if isinstance(v, dict) else v for k, v in parts.items()})
+    return sequences.to(device), data.to(device)
+
+
+def one(asked: argparse.Namespace) -> None:
+    """A training, in this process."""
+    torch.set_num_threads(1)
+    sequences, data = loaded(asked)
+    training = Training(asked.reference, asked.variant, asked.seed, data, sequences)
+    train(training, folder_of(asked.output, asked.variant, asked.seed), asked.epochs, asked.until)
+
+
+def folder_of(output: Path, variant: str, seed: int) -> Path:
+    return output / "runs" / f"{variant}-{seed}"
+
+
+def queue(asked: argparse.Namespace) -> None:
+    """Every training in a process of its own, some at once; seeds in turn, each of all variants."""
+    until = time.time() + asked.minutes * 60
+    loaded(asked)
+    waiting = [
+        (variant, seed)
+        for seed in range(asked.seeds)
+        for variant in asked.variants
+        if not (folder_of(asked.output, variant, seed) / "run.json").exists()
+    ]
+    running: dict[subprocess.Popen[bytes], tuple[str, int]] = {}
+    failed = 0
+    while running or (waiting and time.time() < until):
+        while waiting and len(running) < asked.at_once and time.time() < until:
+            job = waiting.pop(0)
+            running[start(asked, *job, until)] = job
+        for process in [one for one in running if one.poll() is not None]:
+            job = running.pop(process)
+            failed += process.returncode != 0
+            print(f"{job[0]} seed {job[1]}: ended {process.returncode}", flush=True)
+        time.sleep(0.2)
+    print(f"{len(waiting)} not begun, {failed} failed")
+    sys.exit(1 if failed else 0)
+
+
+def start(
+    asked: argparse.Namespace, variant: str, seed: int, until: float
+) -> subprocess.Popen[bytes]:
+    words: list[Any] = [sys.executable, __file__, "one", "--reference", asked.reference]
+    words += ["--data", asked.data, "--output", asked.output, "--device", asked.device]
+    words += ["--epochs", asked.epochs, "--until", until, "--variant", variant, "--seed", seed]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.Popen([str(word) for word in words], env=environment)
+
+
+def agree(asked: argparse.Namespace) -> None:
+    """Ranks of some users by its evaluation and by ours, of each variant's first seed."""
+    sequences, data = loaded(asked)
+    for name, variant in VARIANTS.items():
+        weights = folder_of(asked.output, name, 0) / f"weights-{asked.epoch}.pt"
+        if not weights.exists():
+            continue
+        model = build(asked.reference, variant, sequences)
+        model.load_state_dict(torch.load(weights, map_location=asked.device))
+        ours = ranks(model, variant, data, sequences, "test")[: asked.users].cpu().double().numpy()
+        theirs = evaluated_by_them(model, name, asked, sequences)
+        own = [float(gains_of(ours)[metric].mean()) for metric in ("ndcg_10", "recall_10")]
+        same = "the same" if np.allclose(own, theirs, atol=1e-12) else "OTHERS"
+        print(f"{name}, {asked.users} users: ours {own}, theirs {list(theirs)}: {same}")
+
+
+def evaluated_by_them(
+    model: Any, name: str, asked: argparse.Namespace, sequences: Sequences
+) -> tuple[float, float]:
+    """NDCG@10 and hit rate by its own evaluation, which gets our candidates instead of drawing."""
+    variant = VARIANTS[name]
+    utils, data = read(asked.reference, variant.folder, asked.data)
+    candidates = iter(sequences.candidates["test"][: asked.users].flatten().tolist())
+    utils.np = FedNumpy(candidates)  # type: ignore[attr-defined]
+    data[3] = asked.users
+    model.eval()
+    settings = argparse.Namespace(maxlen=LENGTH, time_span=SPAN)
+    with quiet(), torch.no_grad():
+        found = utils.evaluate(model, data, settings)
+    assert next(candidates, None) is None  # it drew each of them, once
+    return float(found[0]), float(found[1])
+
+
+class FedNumpy:
+    """`numpy` for its evaluation: a draw of an item is the next of ours."""
+
+    def __init__(self, draws: Any) -> None:
+        self.random = argparse.Namespace(randint=lambda *_: next(draws))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(np, name)
+
+
+def pack(output: Path, into: Path) -> None:
+    """Ranks, losses and records of all that was trained, without weights; states of what was not
+    finished, each archive small enough to be carried."""
+    into.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(into / "ranks.tar.gz", "w:gz") as archive:
+        for path in sorted(output.glob("runs/*/*")):
+            if path.name.startswith("ranks-") or path.suffix in (".json", ".jsonl"):
+                archive.add(path, str(path.relative_to(output)))
+    print(f"{KEPT} epochs between ranks, {PAPER}")
+
+
+if __name__ == "__main__":
+    main()
