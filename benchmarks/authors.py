@@ -21,7 +21,6 @@ import numpy as np
 import torch
 from authors_code import (
     LENGTH,
-    PAPER,
     SPAN,
     VARIANTS,
     Data,
@@ -31,11 +30,13 @@ from authors_code import (
     ranks,
     read,
 )
-from authors_training import KEPT, Training, put, train
+from authors_training import Training, put, train
 from harness import gains_of
 from reference import quiet
 
 from fpt_model.data.sequences import Sequences, load
+
+CARRIED = 15 << 20  # bytes of an archive
 
 
 def main() -> None:
@@ -67,8 +68,9 @@ def arguments() -> argparse.Namespace:
         if name == "agree":
             command.add_argument("--users", type=int, default=200)
             command.add_argument("--epoch", type=int, default=40)
-        if name == "train":
+        if name in ("train", "agree"):
             command.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
+        if name == "train":
             command.add_argument("--seeds", type=int, default=5)
             command.add_argument("--at-once", type=int, default=1)
             command.add_argument("--minutes", type=float, default=float("inf"))
@@ -144,7 +146,8 @@ def start(
 def agree(asked: argparse.Namespace) -> None:
     """Ranks of some users by its evaluation and by ours, of each variant's first seed."""
     sequences, data = loaded(asked)
-    for name, variant in VARIANTS.items():
+    for name in asked.variants:
+        variant = VARIANTS[name]
         weights = folder_of(asked.output, name, 0) / f"weights-{asked.epoch}.pt"
         if not weights.exists():
             continue
@@ -185,14 +188,23 @@ class FedNumpy:
 
 
 def pack(output: Path, into: Path) -> None:
-    """Ranks, losses and records of all that was trained, without weights; states of what was not
-    finished, each archive small enough to be carried."""
+    """Ranks, losses and records without weights, and states of what is not finished.
+
+    An archive of states holds `CARRIED` bytes at most; unpacked into an `--output` they go on.
+    """
     into.mkdir(parents=True, exist_ok=True)
     with tarfile.open(into / "ranks.tar.gz", "w:gz") as archive:
         for path in sorted(output.glob("runs/*/*")):
             if path.name.startswith("ranks-") or path.suffix in (".json", ".jsonl"):
                 archive.add(path, str(path.relative_to(output)))
-    print(f"{KEPT} epochs between ranks, {PAPER}")
+    states = output.glob("runs/*/state.pt")
+    open_ones = [path for path in sorted(states) if not (path.parent / "run.json").exists()]
+    size = CARRIED // max((path.stat().st_size for path in open_ones), default=CARRIED)
+    for first in range(0, len(open_ones), max(1, size)):
+        with tarfile.open(into / f"states-{first}.tar", "w") as archive:
+            for path in open_ones[first : first + size]:
+                archive.add(path, str(path.relative_to(output)))
+    print(f"{len(open_ones)} not finished")
 
 
 if __name__ == "__main__":

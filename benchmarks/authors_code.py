@@ -136,6 +136,7 @@ class FedTorch:
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
+        self.sent: dict[tuple[tuple[int, ...], bytes], Tensor] = {}
 
     def __getattr__(self, name: str) -> Any:
         return getattr(torch, name)
@@ -144,15 +145,20 @@ class FedTorch:
         """On the model's device."""
         return torch.ones(*size, **{"device": self.device, **settings})
 
-    @staticmethod
-    def LongTensor(values: Any) -> Tensor:  # noqa: N802
-        """A tensor stays where it is."""
-        return values.long() if isinstance(values, Tensor) else torch.LongTensor(values)
+    def LongTensor(self, values: Any) -> Tensor:  # noqa: N802
+        """A tensor stays where it is; an array, its positions, is sent to the device once."""
+        if isinstance(values, Tensor):
+            return values.long()
+        array = np.asarray(values)
+        key = array.shape, array.tobytes()
+        if key not in self.sent:
+            self.sent[key] = torch.LongTensor(array).to(self.device)
+        return self.sent[key]
 
     @staticmethod
     def BoolTensor(values: Any) -> Tensor:  # noqa: N802
         """Likewise."""
-        return values.bool() if isinstance(values, Tensor) else torch.BoolTensor(values)
+        return torch.as_tensor(values).bool()
 
 
 def import_file(path: Path) -> ModuleType:
