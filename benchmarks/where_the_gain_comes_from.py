@@ -1,0 +1,246 @@
+"""docs/where-the-gain-comes-from.md: what `authors.py` and `second_step.py` found, told.
+
+    python benchmarks/where_the_gain_comes_from.py --folder F        keep its figures, and tell
+    python benchmarks/where_the_gain_comes_from.py                   tell those that are kept
+
+The validation split chooses each training's epoch among those that were kept, every twentieth; the
+test split is read there, and at 40 epochs, where the public code stops.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from authors_code import VARIANTS
+from figures import GAP
+from harness import (
+    RESULTS,
+    ROOT,
+    Floats,
+    Row,
+    drawn_interval,
+    gains_of,
+    over_seeds,
+    put,
+    read_json,
+    short,
+    signed,
+    t_interval,
+    table,
+    write_json,
+)
+from markupsafe import Markup
+
+from warehouse.charts import (
+    HEIGHT,
+    POLYLINE,
+    TEXT,
+    WIDTH,
+    Series,
+    coloured,
+    course,
+    picture,
+    placed,
+)
+
+PAGE = ROOT / "docs" / "where-the-gain-comes-from.md"
+IMAGES = ROOT / "docs" / "images"
+KEPT = RESULTS / "authors.json"
+SHIPPED = 40  # epochs
+DRAWS = 2000  # of the bootstrap
+METRICS = ("recall_10", "ndcg_10")
+OURS = {
+    "ours-tisasrec": "TiSASRec",
+    "ours-tisasrec-second": "TiSASRec, an empty second step",
+    "ours-tisasrec_plus_plus": "TiSASRec++",
+    "ours-tisasrec_plus_plus-second": "TiSASRec++, an empty second step",
+    "ours-sas_fpt": "SAS-FPT",
+    "ours-sas_fpt-second": "SAS-FPT, an empty second step",
+}
+THEIRS = {name: variant.text for name, variant in VARIANTS.items()}
+NAMES = THEIRS | OURS
+# the first variant less the second: what changes between them
+CHANGES = (
+    ("sas-fpt", "tisasrec", "the whole gain, gradients None"),
+    ("sas-fpt-zeros", "tisasrec", "the whole gain, gradients zero"),
+    ("tisasrec-second", "tisasrec", "an empty second step alone"),
+    ("tisasrec-100", "tisasrec", "width alone"),
+    ("sas-fpt-empty", "sas-fpt-no-second", "an empty second step, in SAS-FPT"),
+    ("sas-fpt-zeros", "sas-fpt-empty", "the group loss, gradients zero"),
+    ("sas-fpt", "sas-fpt-no-second", "the group loss, gradients None"),
+    ("sas-fpt", "sas-fpt-no-users", "users and their loss"),
+    ("sas-fpt", "sas-fpt-no-weeks", "weeks"),
+    ("sas-fpt-zeros", "sas-fpt", "zeros in place of None"),
+)
+CURVES = {
+    "theirs": ("tisasrec", "tisasrec-second", "tisasrec-100", "sas-fpt", "sas-fpt-zeros"),
+    "ours": tuple(OURS),
+}
+
+
+def twice(name: str) -> bool:
+    """Whether every weight moves twice a batch."""
+    variant = VARIANTS.get(name)
+    return variant.second.endswith("zeros") if variant else name.endswith("-second")
+
+
+def read(folder: Path) -> dict[str, dict[int, dict[int, dict[str, Floats]]]]:
+    """Ranks by variant, seed, epoch and split; finished trainings alone."""
+    found: dict[str, dict[int, dict[int, dict[str, Floats]]]] = {}
+    for run in sorted(path.parent for path in folder.glob("runs/*/run.json")):
+        name, _, seed = run.name.rpartition("-")
+        epochs = {}
+        for path in run.glob("ranks-*.pt"):
+            ranks = torch.load(path)
+            epochs[int(path.stem.rpartition("-")[2])] = {
+                split: ranks[split].numpy().astype(float) / 2 for split in ("valid", "test")
+            }
+        found.setdefault(name, {})[int(seed)] = dict(sorted(epochs.items()))
+    return found
+
+
+def row_of(name: str, seed: int, epochs: dict[int, dict[str, Floats]]) -> Row:
+    """A training's figures: validation at each kept epoch, test where the page reads it."""
+    valid = {epoch: means(ranks["valid"]) for epoch, ranks in epochs.items()}
+    best = max(valid, key=lambda epoch: valid[epoch][1])
+    return {
+        "variant": name,
+        "seed": seed,
+        "epochs": list(valid),
+        "valid_ndcg_10": [round(one[1], 5) for one in valid.values()],
+        "valid_recall_10": [round(one[0], 5) for one in valid.values()],
+        "best_epoch": best,
+        "test": [round(value, 5) for value in means(epochs[best]["test"])],
+        "test_shipped": [round(value, 5) for value in means(epochs[SHIPPED]["test"])],
+    }
+
+
+def means(ranks: Floats) -> list[float]:
+    """Recall@10 and NDCG@10."""
+    gains = gains_of(ranks)
+    return [float(gains[metric].mean()) for metric in METRICS]
+
+
+def compared(
+    found: dict[str, dict[int, dict[int, dict[str, Floats]]]], first: str, second: str, told: str
+) -> Row:
+    """Both metrics of a variant less those of another, paired by seed and user, at both epochs."""
+    seeds = sorted(set(found[first]) & set(found[second]))
+    row: Row = {"change": told, "first": first, "second": second, "seeds": len(seeds)}
+    for at in ("shipped", "chosen"):
+        for metric in METRICS:
+            pair = [
+                np.stack([gains_of(test(found[name][seed], at))[metric] for seed in seeds])
+                for name in (first, second)
+            ]
+            difference = pair[0] - pair[1]
+            ends = drawn_interval(difference, DRAWS)
+            row[f"{metric}_{at}"] = [round(x, 5) for x in (float(difference.mean()), *ends)]
+    return row
+
+
+def test(epochs: dict[int, dict[str, Floats]], at: str) -> Floats:
+    """Test ranks of the epoch that is shipped, or of the one that validation chooses."""
+    if at == "shipped":
+        return epochs[SHIPPED]["test"]
+    return epochs[max(epochs, key=lambda epoch: means(epochs[epoch]["valid"])[1])]["test"]
+
+
+def markdown(rows: Sequence[Row], names: dict[str, str]) -> str:
+    """A line a variant: test at 40 epochs, and at the epoch that validation chose."""
+    lines = []
+    for name, text in names.items():
+        own = [row for row in rows if row["variant"] == name]
+        if not own:
+            continue
+        epochs = sorted(row["best_epoch"] for row in own)
+        lines.append(
+            [
+                text,
+                str(len(own)),
+                *(over_seeds([row["test_shipped"][n] for row in own]) for n in (0, 1)),
+                f"{epochs[0]} to {epochs[-1]}",
+                *(over_seeds([row["test"][n] for row in own]) for n in (0, 1)),
+                told([row["test"][1] for row in own]),
+            ]
+        )
+    header = ["", "seeds", "Recall@10 at 40 epochs", "NDCG@10", "chosen epoch"]
+    return table([*header, "Recall@10 there", "NDCG@10", "its 95 % interval over seeds"], lines)
+
+
+def told(values: Sequence[float]) -> str:
+    """The interval of a mean over seeds."""
+    if len(values) < 2:
+        return ""
+    _, low, high = t_interval(values)
+    return f"{short(low)} to {short(high)}"
+
+
+def changes(rows: Sequence[Row]) -> str:
+    """A line a comparison."""
+    lines = []
+    for row in rows:
+        pair = f"{NAMES[row['first']]} less {NAMES[row['second']]}"
+        cells = [row["change"], pair, str(row["seeds"])]
+        for at in ("shipped", "chosen"):
+            for metric in METRICS:
+                middle, low, high = row[f"{metric}_{at}"]
+                cells.append(f"{signed(middle)} ({signed(low)} to {signed(high)})")
+        lines.append(cells)
+    header = ["what changes", "", "seeds", "Recall@10 at 40 epochs", "NDCG@10 at 40 epochs"]
+    return table([*header, "Recall@10 at the chosen", "NDCG@10 at the chosen"], lines)
+
+
+def draw(rows: Sequence[Row], names: Sequence[str], path: Path, least: float) -> None:
+    """Validation NDCG@10 by epoch, and by how often every weight has moved."""
+    by_epoch, by_step = [], []
+    for number, name in enumerate(names, start=1):
+        own = [row for row in rows if row["variant"] == name]
+        if own:
+            values = np.mean([row["valid_ndcg_10"] for row in own], 0)
+            shown = [(e, float(v)) for e, v in zip(own[0]["epochs"], values, strict=True)]
+            shown = [(epoch, value) for epoch, value in shown if value >= least]
+            steps = (47 if name in THEIRS else 48) * (2 if twice(name) else 1)
+            parts = [epoch for epoch, _ in shown], [value for _, value in shown]
+            by_epoch.append(Series(NAMES[name], *parts, number))
+            moves = [epoch * steps for epoch in parts[0]]
+            by_step.append(Series(NAMES[name], moves, parts[1], number))
+    across = "optimiser steps of every weight"
+    drawn = [
+        *(entry(NAMES[name], number) for number, name in enumerate(names)),
+        placed(8, 70, course(by_epoch, "epochs", "NDCG@10 on validation")),
+        placed(8 + WIDTH + GAP, 70, course(by_step, across, "NDCG@10 on validation")),
+    ]
+    path.write_text(picture(2 * WIDTH + GAP + 16, HEIGHT + 80, drawn), encoding="utf-8")
+
+
+def entry(name: str, number: int) -> Markup:
+    """A name of the legend beside its colour, three a row."""
+    x, y = 8 + 290 * (number % 3), 20 + 22 * (number // 3)
+    line = POLYLINE.format(f"{x},{y - 4} {x + 20},{y - 4}", coloured(number + 1))
+    return line + TEXT.format(x + 26, y, "start", name)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--folder", type=Path)
+    asked = parser.parse_args()
+    if asked.folder:
+        found = read(asked.folder)
+        kept = {
+            "rows": [row_of(n, s, e) for n in NAMES for s, e in found.get(n, {}).items()],
+            "changes": [compared(found, *c) for c in CHANGES if {c[0], c[1]} <= set(found)],
+        }
+        write_json(KEPT, kept)
+    kept = read_json(KEPT)
+    put(PAGE, "theirs", markdown(kept["rows"], THEIRS))
+    put(PAGE, "changes", changes(kept["changes"]))
+    put(PAGE, "ours", markdown(kept["rows"], OURS))
+    for name, names in CURVES.items():
+        draw(kept["rows"], names, IMAGES / f"gain-{name}.svg", 0.45)
+
+
+if __name__ == "__main__":
+    main()
