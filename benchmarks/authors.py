@@ -31,12 +31,13 @@ from authors_code import (
     read,
 )
 from authors_training import Training, put, train
-from harness import gains_of
+from harness import gains_of, read_json
 from reference import quiet
 
 from fpt_model.data.sequences import Sequences, load
 
 CARRIED = 15 << 20  # bytes of an archive
+Job = tuple[str, int, int]  # variant, seed, epochs
 
 
 def main() -> None:
@@ -72,6 +73,10 @@ def arguments() -> argparse.Namespace:
             command.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
         if name == "train":
             command.add_argument("--seeds", type=int, default=5)
+            command.add_argument(
+                "--jobs", nargs="+", default=[], metavar="VARIANT:SEED:EPOCHS",
+                help="these, in this order, not --variants, --seeds and --epochs",
+            )  # fmt: skip
             command.add_argument("--at-once", type=int, default=1)
             command.add_argument("--minutes", type=float, default=float("inf"))
         if name == "one":
@@ -112,13 +117,11 @@ def queue(asked: argparse.Namespace) -> None:
     """Every training in a process of its own, some at once; seeds in turn, each of all variants."""
     until = time.time() + asked.minutes * 60
     loaded(asked)
-    waiting = [
-        (variant, seed)
-        for seed in range(asked.seeds)
-        for variant in asked.variants
-        if not (folder_of(asked.output, variant, seed) / "run.json").exists()
+    jobs = [parsed(text) for text in asked.jobs] or [
+        (variant, seed, asked.epochs) for seed in range(asked.seeds) for variant in asked.variants
     ]
-    running: dict[subprocess.Popen[bytes], tuple[str, int]] = {}
+    waiting = [job for job in jobs if reached(folder_of(asked.output, *job[:2])) < job[2]]
+    running: dict[subprocess.Popen[bytes], Job] = {}
     failed = 0
     while running or (waiting and time.time() < until):
         while waiting and len(running) < asked.at_once and time.time() < until:
@@ -133,12 +136,26 @@ def queue(asked: argparse.Namespace) -> None:
     sys.exit(1 if failed else 0)
 
 
+def parsed(text: str) -> Job:
+    """Variant, seed and epochs of `sas-fpt:1:80`."""
+    variant, seed, epochs = text.split(":")
+    if variant not in VARIANTS:
+        sys.exit(f"No variant {variant}: {', '.join(VARIANTS)}")
+    return variant, int(seed), int(epochs)
+
+
+def reached(folder: Path) -> int:
+    """Epochs that a finished training has."""
+    record = folder / "run.json"
+    return int(read_json(record)["epochs"]) if record.exists() else 0
+
+
 def start(
-    asked: argparse.Namespace, variant: str, seed: int, until: float
+    asked: argparse.Namespace, variant: str, seed: int, epochs: int, until: float
 ) -> subprocess.Popen[bytes]:
     words: list[Any] = [sys.executable, __file__, "one", "--reference", asked.reference]
     words += ["--data", asked.data, "--output", asked.output, "--device", asked.device]
-    words += ["--epochs", asked.epochs, "--until", until, "--variant", variant, "--seed", seed]
+    words += ["--epochs", epochs, "--until", until, "--variant", variant, "--seed", seed]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     return subprocess.Popen([str(word) for word in words], env=environment)
 

@@ -181,7 +181,7 @@ def train(training: Training, folder: Path, epochs: int, until: float) -> bool:
         if training.epoch % KEPT == 0:
             put(training.model.state_dict(), folder / f"weights-{training.epoch}.pt")
             put(training.kept(), folder / f"ranks-{training.epoch}.pt")
-        if training.epoch % STATES == 0 or over:
+        if training.epoch % STATES == 0 or over or training.epoch == epochs:
             put(training.state(), folder / "state.pt")
         with (folder / "epochs.jsonl").open("a") as log:
             print(json.dumps({"epoch": training.epoch, "loss": loss}), file=log)

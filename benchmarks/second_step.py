@@ -83,12 +83,13 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=200)
+    parser.add_argument("--twice", action="store_true", help="not those of one step")
     parser.add_argument("--device", default="cuda")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     sequences, seeds = load(asked.data).to(torch.device(asked.device)), range(asked.seeds)
     once = "multiseed" if asked.device == "cuda" else "reference"
-    for model in asked.models:
+    for model in () if asked.twice else asked.models:
         config = settings(model, asked.epochs)
         folders = [asked.output / "runs" / f"ours-{model}-{seed}" for seed in seeds]
         run(trainers_of(config, seeds, sequences, once), folders, twice=False)
