@@ -171,11 +171,12 @@ def own_scores(scores: Tensor, sequences: Sequences, rows: Tensor, counts: Tenso
 
 def without_history(scores: Tensor, sequences: Sequences, rows: Tensor) -> Tensor:
     """Scores (B, I + 1), -inf for padding and the whole history of each user."""
-    others = scores.clone()
-    others[:, 0] = float("-inf")
-    for row, own in zip(rows.tolist(), others, strict=True):
-        own[sequences.items[sequences.starts[row] : sequences.starts[row + 1]]] = float("-inf")
-    return others
+    lengths = sequences.lengths[rows]
+    steps = torch.arange(int(lengths.max()), device=rows.device)
+    place = sequences.starts[rows][:, None] + steps
+    items = sequences.items[place.clamp(max=len(sequences.items) - 1)]
+    history = items.masked_fill(steps >= lengths[:, None], 0)  # filled up with padding
+    return scores.scatter(1, history, float("-inf")).index_fill(1, steps[:1], float("-inf"))
 
 
 def best_rank(own: Tensor, others: Tensor) -> Tensor:
