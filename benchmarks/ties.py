@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 PAGE = ROOT / "docs" / "sensitivity.md"
+KEPT = RESULTS / "ties.json"
 LOTS = ("lot-0", "lot-1", "lot-2")
 ORDERS = ("file", *LOTS)
 EVERYTHING = 1_000_000  # the setting's largest
@@ -286,16 +287,19 @@ def of(rows: Sequence[Row], metric: str, protocol: str, orders: Sequence[str]) -
 def write_table(folder: Path) -> None:
     """Record and put into the page."""
     rows = figures(folder)
-    write_json(RESULTS / "ties.json", rows)
-    parts = []
-    for protocol, told in PROTOCOLS.items():
-        for suffix, users in (
-            ("", "all users"),
-            ("_exact", "users whose latest timestamps are all exact"),
-        ):
-            parts.append(f"Among {told}, {users}:\n\n{markdown(rows, protocol, suffix)}")
-    put(PAGE, "ties", "\n\n".join(parts))
-    print("\n\n".join(parts))
+    write_json(KEPT, rows)
+    put(PAGE, "ties", shown(rows))
+    print(shown(rows))
+
+
+def shown(rows: Sequence[Row]) -> str:
+    """A table for each protocol and kind of users."""
+    kinds = {"": "all users", "_exact": "users whose latest timestamps are all exact"}
+    return "\n\n".join(
+        f"Among {told}, {users}:\n\n{markdown(rows, protocol, suffix)}"
+        for protocol, told in PROTOCOLS.items()
+        for suffix, users in kinds.items()
+    )
 
 
 def main() -> None:

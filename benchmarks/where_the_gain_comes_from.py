@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from authors_code import VARIANTS
-from figures import GAP
+from figures import GAP, of_all
 from harness import (
     RESULTS,
     ROOT,
@@ -75,9 +75,12 @@ CHANGES = (
     ("sas-fpt-zeros", "sas-fpt", "zeros in place of None"),
 )
 CURVES = {
-    "theirs": ("tisasrec", "tisasrec-second", "tisasrec-100", "sas-fpt", "sas-fpt-zeros"),
+    "theirs": (
+        "tisasrec", "tisasrec-second", "tisasrec-100", "sas-fpt", "sas-fpt-zeros",
+        "sas-fpt-no-users",
+    ),
     "ours": tuple(OURS),
-}
+}  # fmt: skip
 
 
 def twice(name: str) -> bool:
@@ -87,9 +90,9 @@ def twice(name: str) -> bool:
 
 
 def read(folder: Path) -> dict[str, dict[int, dict[int, dict[str, Floats]]]]:
-    """Ranks by variant, seed, epoch and split; finished trainings alone."""
+    """Ranks by variant, seed, epoch and split, of all that reached the epoch that is shipped."""
     found: dict[str, dict[int, dict[int, dict[str, Floats]]]] = {}
-    for run in sorted(path.parent for path in folder.glob("runs/*/run.json")):
+    for run in sorted(path.parent for path in folder.glob(f"runs/*/ranks-{SHIPPED}.pt")):
         name, _, seed = run.name.rpartition("-")
         epochs = {}
         for path in run.glob("ranks-*.pt"):
@@ -156,18 +159,25 @@ def markdown(rows: Sequence[Row], names: dict[str, str]) -> str:
         if not own:
             continue
         epochs = sorted(row["best_epoch"] for row in own)
+        last = sorted(row["epochs"][-1] for row in own)
         lines.append(
             [
                 text,
                 str(len(own)),
                 *(over_seeds([row["test_shipped"][n] for row in own]) for n in (0, 1)),
-                f"{epochs[0]} to {epochs[-1]}",
+                span(epochs),
+                span(last),
                 *(over_seeds([row["test"][n] for row in own]) for n in (0, 1)),
                 told([row["test"][1] for row in own]),
             ]
         )
-    header = ["", "seeds", "Recall@10 at 40 epochs", "NDCG@10", "chosen epoch"]
+    header = ["", "seeds", "Recall@10 at 40 epochs", "NDCG@10", "chosen epoch", "of"]
     return table([*header, "Recall@10 there", "NDCG@10", "its 95 % interval over seeds"], lines)
+
+
+def span(values: Sequence[int]) -> str:
+    """Least to greatest, of ascending values."""
+    return f"{values[0]} to {values[-1]}" if values[0] != values[-1] else str(values[0])
 
 
 def told(values: Sequence[float]) -> str:
@@ -199,9 +209,7 @@ def draw(rows: Sequence[Row], names: Sequence[str], path: Path, least: float) ->
     for number, name in enumerate(names, start=1):
         own = [row for row in rows if row["variant"] == name]
         if own:
-            values = np.mean([row["valid_ndcg_10"] for row in own], 0)
-            shown = [(e, float(v)) for e, v in zip(own[0]["epochs"], values, strict=True)]
-            shown = [(epoch, value) for epoch, value in shown if value >= least]
+            shown = [point for point in of_all(own) if point[1] >= least]
             steps = (47 if name in THEIRS else 48) * (2 if twice(name) else 1)
             parts = [epoch for epoch, _ in shown], [value for _, value in shown]
             by_epoch.append(Series(NAMES[name], *parts, number))
@@ -223,6 +231,15 @@ def entry(name: str, number: int) -> Markup:
     return line + TEXT.format(x + 26, y, "start", name)
 
 
+def sections(kept: Row) -> dict[str, str]:
+    """What stands between the page's comments, by their names."""
+    return {
+        "theirs": markdown(kept["rows"], THEIRS),
+        "changes": changes(kept["changes"]),
+        "ours": markdown(kept["rows"], OURS),
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path)
@@ -235,9 +252,8 @@ def main() -> None:
         }
         write_json(KEPT, kept)
     kept = read_json(KEPT)
-    put(PAGE, "theirs", markdown(kept["rows"], THEIRS))
-    put(PAGE, "changes", changes(kept["changes"]))
-    put(PAGE, "ours", markdown(kept["rows"], OURS))
+    for name, body in sections(kept).items():
+        put(PAGE, name, body)
     for name, names in CURVES.items():
         draw(kept["rows"], names, IMAGES / f"gain-{name}.svg", 0.45)
 

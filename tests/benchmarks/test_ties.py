@@ -119,3 +119,24 @@ def small_second(learnable):
     config = second.settings("sas_fpt", 20)
     once = second.trainers_of(config, [0], sequences, "reference")[0]
     return once, second.twice_trainers(config, [0], sequences)[0]
+
+
+def test_pages_tell_what_is_kept(ties):
+    gain = importlib.import_module("where_the_gain_comes_from")
+    told = gain.sections(gain.read_json(gain.KEPT))
+    assert all(body in gain.PAGE.read_text() for body in told.values())
+    assert ties.shown(gain.read_json(ties.KEPT)) in ties.PAGE.read_text()
+
+
+def test_only_what_reached_the_shipped_epoch_is_told(tmp_path):
+    gain = importlib.import_module("where_the_gain_comes_from")
+    for name, epochs in (("tisasrec-100-1", (20, 40, 60)), ("sas-fpt-0", (20,))):
+        folder = tmp_path / "runs" / name
+        folder.mkdir(parents=True)
+        for epoch in epochs:
+            ranks = torch.tensor([2, 2 * epoch], dtype=torch.uint8)  # twice the ranks
+            torch.save({"valid": ranks, "test": ranks}, folder / f"ranks-{epoch}.pt")
+    found = gain.read(tmp_path)
+    assert list(found) == ["tisasrec-100"]
+    assert list(found["tisasrec-100"][1]) == [20, 40, 60]
+    assert found["tisasrec-100"][1][40]["test"].tolist() == [1.0, 40.0]
