@@ -218,7 +218,10 @@ def rank_simple(folder: Path) -> None:
 def rank_neural(folder: Path, device: torch.device) -> None:
     """Rank every finished training by its chosen weights."""
     for order in ORDERS:
-        sequences = load(folder / "sequences" / f"{order}.parquet").to(device)
+        path = folder / "sequences" / f"{order}.parquet"
+        if not path.exists():  # carried in parts
+            continue
+        sequences = load(path).to(device)
         for name, (slug, preset, seeds) in NEURAL.items():
             for seed in range(seeds):
                 run = folder / "runs" / f"{order}-{slug}-{preset}-{seed}"

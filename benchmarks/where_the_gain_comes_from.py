@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from authors_code import VARIANTS
-from figures import GAP, of_all
+from figures import GAP, entry, of_all
 from harness import (
     RESULTS,
     ROOT,
@@ -31,19 +31,8 @@ from harness import (
     table,
     write_json,
 )
-from markupsafe import Markup
 
-from warehouse.charts import (
-    HEIGHT,
-    POLYLINE,
-    TEXT,
-    WIDTH,
-    Series,
-    coloured,
-    course,
-    picture,
-    placed,
-)
+from warehouse.charts import HEIGHT, WIDTH, Series, course, picture, placed
 
 PAGE = ROOT / "docs" / "where-the-gain-comes-from.md"
 IMAGES = ROOT / "docs" / "images"
@@ -67,12 +56,26 @@ CHANGES = (
     ("sas-fpt-zeros", "tisasrec", "the whole gain, gradients zero"),
     ("tisasrec-second", "tisasrec", "an empty second step alone"),
     ("tisasrec-100", "tisasrec", "width alone"),
-    ("sas-fpt-empty", "sas-fpt-no-second", "an empty second step, in SAS-FPT"),
-    ("sas-fpt-zeros", "sas-fpt-empty", "the group loss, gradients zero"),
+    ("sas-fpt", "tisasrec-100", "SAS-FPT at equal width, gradients None"),
+    ("sas-fpt-zeros", "tisasrec-100", "SAS-FPT at equal width, gradients zero"),
+    ("sas-fpt-zeros", "sas-fpt", "zeros in place of None"),
     ("sas-fpt", "sas-fpt-no-second", "the group loss, gradients None"),
+    ("sas-fpt-zeros", "sas-fpt-empty", "the group loss, gradients zero"),
+    ("sas-fpt-empty", "sas-fpt-no-second", "an empty second step, in SAS-FPT"),
     ("sas-fpt", "sas-fpt-no-users", "users and their loss"),
     ("sas-fpt", "sas-fpt-no-weeks", "weeks"),
-    ("sas-fpt-zeros", "sas-fpt", "zeros in place of None"),
+    ("sas-fpt-no-users", "tisasrec", "weeks and width, without users"),
+)
+OUR_CHANGES = tuple(
+    (f"ours-{first}", f"ours-{second}", told)
+    for first, second, told in (
+        ("tisasrec-second", "tisasrec", "an empty second step, TiSASRec"),
+        ("tisasrec_plus_plus-second", "tisasrec_plus_plus", "the same, TiSASRec++"),
+        ("sas_fpt-second", "sas_fpt", "the same, SAS-FPT"),
+        ("sas_fpt", "tisasrec", "the whole gain, one step"),
+        ("sas_fpt-second", "tisasrec", "the whole gain, SAS-FPT alone twice a step"),
+        ("sas_fpt", "tisasrec_plus_plus", "users and their loss"),
+    )
 )
 CURVES = {
     "theirs": (
@@ -224,19 +227,13 @@ def draw(rows: Sequence[Row], names: Sequence[str], path: Path, least: float) ->
     path.write_text(picture(2 * WIDTH + GAP + 16, HEIGHT + 80, drawn), encoding="utf-8")
 
 
-def entry(name: str, number: int) -> Markup:
-    """A name of the legend beside its colour, three a row."""
-    x, y = 8 + 290 * (number % 3), 20 + 22 * (number // 3)
-    line = POLYLINE.format(f"{x},{y - 4} {x + 20},{y - 4}", coloured(number + 1))
-    return line + TEXT.format(x + 26, y, "start", name)
-
-
 def sections(kept: Row) -> dict[str, str]:
     """What stands between the page's comments, by their names."""
     return {
         "theirs": markdown(kept["rows"], THEIRS),
         "changes": changes(kept["changes"]),
         "ours": markdown(kept["rows"], OURS),
+        "our-changes": changes(kept["our_changes"]),
     }
 
 
@@ -249,6 +246,7 @@ def main() -> None:
         kept = {
             "rows": [row_of(n, s, e) for n in NAMES for s, e in found.get(n, {}).items()],
             "changes": [compared(found, *c) for c in CHANGES if {c[0], c[1]} <= set(found)],
+            "our_changes": [compared(found, *c) for c in OUR_CHANGES if {*c[:2]} <= set(found)],
         }
         write_json(KEPT, kept)
     kept = read_json(KEPT)
