@@ -119,7 +119,7 @@ def draw(rows: Sequence[Row], path: Path) -> None:
         panels.append(placed(8 + across * (WIDTH + GAP), 70, panel))
     names = {row["model"]: row["display_name"] for row in own}
     legend = [entry(names[model], number) for number, model in enumerate(models)]
-    drawn = picture(2 * WIDTH + GAP + 16, HEIGHT + 80, [*legend, *panels])
+    drawn = picture(2 * WIDTH + GAP + 40, HEIGHT + 80, [*legend, *panels])
     path.write_text(drawn, encoding="utf-8")
 
 

@@ -65,6 +65,7 @@ CHANGES = (
     ("sas-fpt", "sas-fpt-no-users", "users and their loss"),
     ("sas-fpt", "sas-fpt-no-weeks", "weeks"),
     ("sas-fpt-no-users", "tisasrec", "weeks and width, without users"),
+    ("sas-fpt-no-users", "tisasrec-100", "weeks at equal width, without users"),
 )
 OUR_CHANGES = tuple(
     (f"ours-{first}", f"ours-{second}", told)
@@ -224,7 +225,7 @@ def draw(rows: Sequence[Row], names: Sequence[str], path: Path, least: float) ->
         placed(8, 70, course(by_epoch, "epochs", "NDCG@10 on validation")),
         placed(8 + WIDTH + GAP, 70, course(by_step, across, "NDCG@10 on validation")),
     ]
-    path.write_text(picture(2 * WIDTH + GAP + 16, HEIGHT + 80, drawn), encoding="utf-8")
+    path.write_text(picture(2 * WIDTH + GAP + 40, HEIGHT + 80, drawn), encoding="utf-8")
 
 
 def sections(kept: Row) -> dict[str, str]:
