@@ -5,7 +5,8 @@
     python benchmarks/authors.py pack --output F --into $OUT
 
 `train` goes on where it was stopped, and stops by itself after `--minutes`. `agree` ranks 200 users
-by the code's own evaluation, with our candidates, and compares. `pack` copies ranks and records.
+by the code's own evaluation, with our candidates, and computes the loss of a batch by its modules
+as they are; both are told beside ours. `pack` copies ranks and records.
 """
 
 import argparse
@@ -21,6 +22,7 @@ import numpy as np
 import torch
 from authors_code import (
     LENGTH,
+    PAPER,
     SPAN,
     VARIANTS,
     Data,
@@ -30,10 +32,11 @@ from authors_code import (
     ranks,
     read,
 )
-from authors_training import Training, put, train
+from authors_training import BATCH, L2, PENALISED, WEEK_L2, Training, put, train
 from harness import gains_of, read_json
 from reference import quiet
 
+from fpt_model.data.negatives import seed_step
 from fpt_model.data.sequences import Sequences, load
 
 CARRIED = 15 << 20  # bytes of an archive
@@ -175,6 +178,39 @@ def agree(asked: argparse.Namespace) -> None:
         own = [float(gains_of(ours)[metric].mean()) for metric in ("ndcg_10", "recall_10")]
         same = "the same" if np.allclose(own, theirs, atol=1e-12) else "OTHERS"
         print(f"{name}, {asked.users} users: ours {own}, theirs {list(theirs)}: {same}")
+        training = Training(asked.reference, name, 0, data, sequences)
+        training.model.load_state_dict(model.state_dict())
+        print(f"{name}, loss of a batch: ours {{}}, theirs {{}}".format(*losses(asked, training)))
+
+
+def losses(asked: argparse.Namespace, training: Training) -> tuple[float, float]:
+    """Of a batch without dropout: by ours, and by its module as it is, on arrays of NumPy."""
+    variant, sequences = training.variant, training.sequences
+    training.model.eval()
+    rows = training.rows[:BATCH]
+    seed_step(0, 0)
+    ours = training.loss(rows).item()
+    seed_step(0, 0)
+    targets = training.data.targets[rows]
+    negatives = training.negatives.draw(rows + 1, tuple(targets.shape)) * (targets != 0)
+    model = build(asked.reference, variant, sequences, fed=False)
+    model.load_state_dict(training.model.state_dict())
+    model.eval()
+    windows = training.data.train.select(rows)
+    given = [rows + 1, windows.items, windows.intervals(), targets, negatives]
+    given += [windows.weeks] if variant.folder == PAPER else []
+    arrays = [value.cpu().numpy() for value in given]
+    with torch.no_grad():
+        scores = model(*arrays)
+        real, bce = np.where(arrays[3] != 0), torch.nn.BCEWithLogitsLoss()
+        loss = sum(
+            bce(values[real], torch.full_like(values, label)[real])
+            for values, label in zip(scores, (1.0, 0.0), strict=True)
+        )
+        loss += L2 * sum(torch.norm(getattr(model, name).weight) for name in PENALISED)
+        if variant.folder == PAPER:
+            loss += WEEK_L2 * torch.norm(model.week_emb.weight)
+    return ours, loss.item()
 
 
 def evaluated_by_them(

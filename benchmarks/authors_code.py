@@ -242,11 +242,17 @@ def _targets(train: Sequence[Sequence[Sequence[int]]]) -> Tensor:
     return windows_of([own[1:] for own in train]).items
 
 
-def build(reference: Path, variant: Variant, sequences: Sequences) -> Any:
-    """Its model with first weights as its main.py draws them, by torch's generators."""
+def build(reference: Path, variant: Variant, sequences: Sequences, *, fed: bool = True) -> Any:
+    """Its model with first weights as its main.py draws them, by torch's generators.
+
+    Args:
+        reference, variant, sequences: as elsewhere.
+        fed: whether its module gets our stand-in for `torch`; see above.
+    """
     device = sequences.items.device
     code = import_file(reference / variant.folder / "model.py")
-    code.torch = FedTorch(device)  # type: ignore[attr-defined]
+    if fed:
+        code.torch = FedTorch(device)  # type: ignore[attr-defined]
     settings = Namespace(
         maxlen=LENGTH, hidden_units=variant.width, num_blocks=2, num_heads=1, dropout_rate=0.2,
         time_span=SPAN, device=str(device),

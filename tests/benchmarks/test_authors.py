@@ -70,7 +70,8 @@ class TiSASRec(torch.nn.Module):
     def forward(self, users, items, matrix, positives, negatives, *weeks):
         found = self.seq2feats(users, items, matrix, *weeks)
         own, rest = found[..., : self.width], found[..., self.width :].sum(-1)
-        return [(own * self.item_emb(x)).sum(-1) + rest for x in (positives, negatives)]
+        both = map(torch.LongTensor, (positives, negatives))
+        return [(own * self.item_emb(x)).sum(-1) + rest for x in both]
 
     def predict(self, users, items, matrix, candidates, weeks):
         found = self.seq2feats(users, items, matrix, *([weeks] if OTHERS else []))[0, -1]
@@ -240,8 +241,11 @@ def test_its_evaluation_and_ours_agree(made, code, reference, path, training, tm
         training.train(made(name), authors.folder_of(asked.output, name, 0), 20, float("inf"))
     authors.agree(asked)
     lines = capsys.readouterr().out.splitlines()
-    assert [line.endswith(": the same") for line in lines] == [True, True]
-    assert any("[0.0, 0.0]" not in line for line in lines)  # somebody is ranked high enough
+    assert [line.endswith(": the same") for line in lines[::2]] == [True, True]
+    for line in lines[1::2]:
+        ours, theirs = line.partition("ours ")[2].split(", theirs ")
+        assert float(ours) == pytest.approx(float(theirs), rel=1e-6)
+    assert any("[0.0, 0.0]" not in line for line in lines[::2])  # somebody is ranked high enough
 
 
 def test_what_is_packed_is_enough_to_go_on(made, training, tmp_path):
