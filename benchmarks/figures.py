@@ -159,6 +159,13 @@ def of_all(seeds: Sequence[Row]) -> list[tuple[int, float]]:
     return [(epoch, mean(one[epoch] for one in found)) for epoch in shared]
 
 
+def entry(name: str, number: int) -> Markup:
+    """A name of a legend beside its colour, three a row."""
+    x, y = 8 + 290 * (number % 3), 20 + 22 * (number // 3)
+    line = POLYLINE.format(f"{x},{y - 4} {x + 20},{y - 4}", coloured(number + 1))
+    return line + TEXT.format(x + 26, y, "start", name)
+
+
 def _write(path: Path, drawn: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(drawn, encoding="utf-8")
