@@ -118,3 +118,8 @@ def needs_of_passes(config: Config) -> list[tuple[bool, object, str]]:
         (config.mask == "keys", f"mask {config.mask}", "mask keys"),
         (config.block == "attention", f"block {config.block}", "block attention"),
     ]
+
+
+def all_items_or_one(config: Config) -> tuple[bool, object, str]:
+    """What engines need that have no sampled softmax."""
+    return config.loss != "sampled_softmax", f"loss {config.loss}", "loss bce or softmax"

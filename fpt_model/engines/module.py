@@ -15,24 +15,42 @@ from fpt_model.data.seen import seen_before
 from fpt_model.data.sequences import SequenceBatch
 from fpt_model.data.training_windows import random_ends, training_windows
 from fpt_model.engines.contract import Engine, Moments
+from fpt_model.engines.item_rows import ItemRows
+from fpt_model.engines.sampled import Sampled
 from fpt_model.engines.shared import Training
 from fpt_model.model.losses import group_loss
 
 
+ITEMS = "items.weight"
+
+
 class ModuleEngine(Engine):
-    """How a step's gradients come about is left open."""
+    """How a step's gradients come about is left open.
+
+    Attributes:
+        sampled: with a sampled softmax: its draws, and the item table, whose rows it steps itself.
+        optimizer: of all other parameters.
+    """
 
     def __init__(self, training: Training) -> None:
         super().__init__(training)
         config = self.config
+        self.sampled: Sampled | None = None
+        if config.loss == "sampled_softmax":
+            self.model.items.weight.requires_grad_(False)
+            self.sampled = Sampled(config, self.sequences, self.item_rows())
         self.optimizer = torch.optim.Adam(
-            self.model.parameters(),
+            (one for one in self.model.parameters() if one.requires_grad),
             lr=config.learning_rate,
             betas=(config.beta1, config.beta2),
             fused=True,  # one pass
             capturable=training.rows.device.type == "cuda",
         )
         self.order: tuple[int, Tensor] | None = None  # an epoch's, on the device
+
+    def item_rows(self) -> ItemRows:
+        """The item table of a sampled softmax."""
+        return ItemRows(self.model.items.weight, self.config)
 
     @abstractmethod
     def differentiate(self, windows: SequenceBatch, targets: Tensor) -> Tensor:
@@ -112,8 +130,9 @@ class ModuleEngine(Engine):
         return seen_before(self.sequences, owners, windows.next_positions, longest)
 
     def penalties(self) -> Tensor:
-        """What the loss has besides that of the next items."""
-        norms = torch._foreach_norm(self.model.regularised())
+        """What the loss has besides that of the next items, and of rows that step by themselves."""
+        tables = [one for one in self.model.regularised() if one.requires_grad]
+        norms = torch._foreach_norm(tables)
         loss = self.config.l2 * torch.stack(norms).sum()
         groups = self.group_penalty()
         return loss if groups is None else loss + groups
@@ -130,19 +149,32 @@ class ModuleEngine(Engine):
 
     def moments(self) -> Moments:
         """See `Engine`."""
-        return {
+        found = {
             f"{kind}.{name}": value
             for name, parameter in self.model.named_parameters()
             for kind, value in self.optimizer.state[parameter].items()
         }
+        if self.sampled is not None:
+            kept = self.sampled.rows.moments()
+            found |= {f"{kind}.{ITEMS}": value for kind, value in kept.items()}
+        return found
 
     def restore(self, moments: Moments) -> None:
         """See `Engine`."""
         for name, parameter in self.model.named_parameters():
-            own = self.optimizer.state[parameter]
-            for kind in ("step", "exp_avg", "exp_avg_sq"):
-                value = moments.get(f"{kind}.{name}")
-                if kind in own:  # captured steps know its address
-                    own[kind].copy_(torch.zeros(()) if value is None else value)
-                elif value is not None:
-                    own[kind] = value.to(parameter.device, copy=True)
+            kinds = ("step", "exp_avg", "exp_avg_sq")
+            kept = {kind: moments.get(f"{kind}.{name}") for kind in kinds}
+            if parameter.requires_grad:
+                self._restore(self.optimizer.state[parameter], kept, parameter.device)
+            elif self.sampled is not None:
+                there = {kind: value for kind, value in kept.items() if value is not None}
+                self.sampled.rows.restore(there)
+
+    def _restore(
+        self, own: dict[str, Tensor], kept: dict[str, Tensor | None], device: torch.device
+    ) -> None:
+        for kind, value in kept.items():
+            if kind in own:  # captured steps know its address
+                own[kind].copy_(torch.zeros(()) if value is None else value)
+            elif value is not None:
+                own[kind] = value.to(device, copy=True)

@@ -112,6 +112,7 @@ class Encoder(nn.Module):
         latest: int | None = None,
         users: Tensor | None = None,
         dropout: Dropout | None = None,
+        items: Tensor | None = None,
     ) -> Tensor:
         """Features of every position, (B, T, D); those of padded positions mean nothing.
 
@@ -120,10 +121,12 @@ class Encoder(nn.Module):
             latest: N, how many positions of the last block are asked for; all when not said.
             users: (B, user_width), in place of the vectors of `windows.users`.
             dropout: what is dropped; at random in training, nothing otherwise, when not said.
+            items: (B, T, item_width), in place of the vectors of `windows.items`, from a table
+                that is elsewhere.
         """
         drop = dropout or self._random_dropout
         real = windows.items > 0  # (B, T)
-        x = self._embed(windows, users)  # (B, T, D)
+        x = self._embed(windows, {"users": users, "items": items})  # (B, T, D)
         if not self.config.on_pairs:
             x = x + self._positions(0, real)
         x = drop(x, "inputs")
@@ -148,13 +151,17 @@ class Encoder(nn.Module):
     def _random_dropout(self, x: Tensor, _: str) -> Tensor:
         return F.dropout(x, self.config.dropout, self.training)
 
-    def _embed(self, windows: SequenceBatch, users: Tensor | None) -> Tensor:
-        """r, the inputs side by side, scaled as in SASRec: (B, T, D)."""
+    def _embed(self, windows: SequenceBatch, given: Mapping[str, Tensor | None]) -> Tensor:
+        """r, the inputs side by side, scaled as in SASRec: (B, T, D).
+
+        Args:
+            windows: B of them.
+            given: vectors by the name of an input, in place of its table's.
+        """
         parts = []
         for feature, table in self.tables():
-            if feature.per == "sequence" and users is not None:
-                own = users  # (B, width)
-            else:
+            own = given.get(feature.name)
+            if own is None:
                 own = embedding(table, self.numbers(feature, windows))
             if feature.per == "sequence":
                 own = own[:, None].expand(-1, windows.items.shape[1], -1)
