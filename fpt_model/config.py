@@ -129,6 +129,12 @@ class Config:
                 raise ModelError(
                     f"Unknown {name}", got=repr(getattr(self, name)), expected=" or ".join(words)
                 )
+        if self.loss == "sampled_softmax" and self.beta1**2 >= self.beta2:
+            raise ModelError(
+                "With sampled_softmax, Adam's steps must shrink while a row is not looked up",
+                got=f"beta1 {self.beta1}, beta2 {self.beta2}",
+                expected="the square of beta1 below beta2",
+            )
         if self.width % self.heads:
             raise ModelError("Width is not divisible", got=self.width, expected=f"{self.heads} n")
 

@@ -15,7 +15,7 @@ from fpt_model.data.seen import seen_before
 from fpt_model.data.sequences import SequenceBatch
 from fpt_model.data.training_windows import random_ends, training_windows
 from fpt_model.engines.contract import Engine, Moments
-from fpt_model.engines.item_rows import ItemRows
+from fpt_model.engines.item_rows import OF_ROWS, ItemRows
 from fpt_model.engines.sampled import Sampled
 from fpt_model.engines.shared import Training
 from fpt_model.model.losses import group_loss
@@ -71,7 +71,21 @@ class ModuleEngine(Engine):
         work = self.work(users)
         seed_step(training.seed, training.steps_before)
         work(users)
-        training.progress.step += 1
+        self.end_step()
+
+    def end_step(self) -> None:
+        """Count it; after an epoch's last all weights are those of now."""
+        progress = self.training.progress
+        progress.step += 1
+        if self.sampled is not None and progress.step == self.training.steps:
+            self.sampled.rows.settle()
+
+    def start_epoch(self) -> None:
+        """See `Engine`."""
+        self.training.loss_sum.zero_()
+        users = self.model.users
+        if users is not None:
+            self.training.refresh_groups(users.weight.detach)
 
     def users_of_step(self) -> Tensor:
         """(B,) places in `training.rows`; an epoch's order goes to the device once."""
@@ -162,19 +176,15 @@ class ModuleEngine(Engine):
     def restore(self, moments: Moments) -> None:
         """See `Engine`."""
         for name, parameter in self.model.named_parameters():
-            kinds = ("step", "exp_avg", "exp_avg_sq")
-            kept = {kind: moments.get(f"{kind}.{name}") for kind in kinds}
-            if parameter.requires_grad:
-                self._restore(self.optimizer.state[parameter], kept, parameter.device)
-            elif self.sampled is not None:
-                there = {kind: value for kind, value in kept.items() if value is not None}
-                self.sampled.rows.restore(there)
-
-    def _restore(
-        self, own: dict[str, Tensor], kept: dict[str, Tensor | None], device: torch.device
-    ) -> None:
-        for kind, value in kept.items():
-            if kind in own:  # captured steps know its address
-                own[kind].copy_(torch.zeros(()) if value is None else value)
-            elif value is not None:
-                own[kind] = value.to(device, copy=True)
+            if not parameter.requires_grad:
+                continue
+            own = self.optimizer.state[parameter]
+            for kind in ("step", "exp_avg", "exp_avg_sq"):
+                value = moments.get(f"{kind}.{name}")
+                if kind in own:  # captured steps know its address
+                    own[kind].copy_(torch.zeros(()) if value is None else value)
+                elif value is not None:
+                    own[kind] = value.to(parameter.device, copy=True)
+        if self.sampled is not None:
+            kinds = {kind: moments.get(f"{kind}.{ITEMS}") for kind in ("step", *OF_ROWS)}
+            self.sampled.rows.restore({kind: x for kind, x in kinds.items() if x is not None})

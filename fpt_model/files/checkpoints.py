@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -112,13 +113,26 @@ def read_latest(folder: Path) -> tuple[State | None, list[str]]:
     return None, problems
 
 
-def load_weights(model: torch.nn.Module, tensors: dict[str, Tensor], source: str) -> None:
+def load_weights(
+    model: torch.nn.Module,
+    tensors: dict[str, Tensor],
+    source: str,
+    elsewhere: Mapping[str, tuple[int, ...]] | None = None,
+) -> None:
     """Put weights into a model.
+
+    Args:
+        model: has names, shapes and types.
+        tensors: by name.
+        source: what they are called where they don't fit.
+        elsewhere: the shapes of those that the model has in another place; they are checked alone.
 
     Raises:
         ModelError: other names, shapes or types, or a value that is not a finite number.
     """
+    elsewhere = elsewhere or {}
     expected = model.state_dict()
+    expected |= {name: torch.empty(shape, device="meta") for name, shape in elsewhere.items()}
     wrong = [
         *(f"{name} is missing" for name in expected if name not in tensors),
         *(f"{name} is unknown" for name in tensors if name not in expected),
@@ -131,7 +145,8 @@ def load_weights(model: torch.nn.Module, tensors: dict[str, Tensor], source: str
     ]
     if wrong:
         raise ModelError(f"{source} does not fit the model", got="; ".join(wrong[:5]))
-    model.load_state_dict(tensors)
+    here = {name: value for name, value in tensors.items() if name not in elsewhere}
+    model.load_state_dict(here, strict=not elsewhere)
 
 
 def _checkpoints(folder: Path) -> list[Path]:

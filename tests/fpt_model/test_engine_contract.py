@@ -547,6 +547,8 @@ class Shadow:
             state["step"] = torch.tensor(float(trainer.training.steps_before))
             state["exp_avg"] = torch.zeros_like(parameter, requires_grad=False)
             state["exp_avg_sq"] = torch.zeros_like(parameter, requires_grad=False)
+        last = torch.full((sequences.n_items + 1,), trainer.training.steps_before)
+        self.last = last.to(sequences.items.device)  # the step that each item's row is of
 
     def users(self, step: int) -> Tensor:
         """(B,) of a step of the epoch, in its order."""
@@ -561,6 +563,8 @@ class Shadow:
         rows, ends = training.rows[users], source.ends(users)
         inputs, targets = training_windows(self.sequences, rows, ends, config.max_length)
         drawn = source.of(before, inputs, targets)
+        looked_up = self._looked_up(targets, drawn)
+        self._coast(looked_up, before)
         features = torch.zeros(*targets.shape, config.width, dtype=torch.float64)
         for one in drawn.passes:
             length = one.items.shape[1]
@@ -569,16 +573,30 @@ class Shadow:
             windows = replace(windows, items=one.items, users=one.users)
             found = FORWARD(self.model, windows, dropout=one.dropout)
             features[one.rows, -length:] = found
-        looked_up = self._looked_up(targets, drawn)
         loss = self._loss(features, inputs, targets, drawn)
         loss = loss + self._penalties(drawn.pairs, looked_up)
         self.adam.zero_grad()
         loss.backward()
-        before = [own.clone() for own in self._items()]
+        unmoved = [own.clone() for own in self._items()]
         self.adam.step()
-        for own, kept in zip(self._items(), before, strict=True):
+        for own, kept in zip(self._items(), unmoved, strict=True):
             own[~looked_up] = kept[~looked_up]
+        self.last[looked_up] = before + 1
+        if step + 1 == training.steps:
+            self._coast(torch.ones_like(looked_up), before + 1)
         return loss.detach()
+
+    def _coast(self, looked_up: Tensor, now: int) -> None:
+        """What Adam moves rows by in the steps since they were looked up, of whom it is asked."""
+        config, (items, exp_avg, exp_avg_sq) = self.trainer.config, self._items()
+        for row in looked_up.nonzero()[:, 0].tolist():
+            for _ in range(int(self.last[row]), now):
+                exp_avg[row] *= config.beta1
+                exp_avg_sq[row] *= config.beta2
+                left = 1 - config.beta2**now, 1 - config.beta1**now
+                root = (exp_avg_sq[row] / left[0]).sqrt().add(1e-8)
+                items[row] -= config.learning_rate * exp_avg[row] / left[1] / root
+            self.last[row] = now
 
     def _looked_up(self, targets: Tensor, drawn: Drawn) -> Tensor:
         """(I + 1,) bool, the items that a step moves."""
@@ -724,6 +742,16 @@ def test_a_step_is_the_encoders(name, sequences):
         check_gradients(name, config, sequences)
 
     hold()
+
+
+@pytest.mark.parametrize("name", ["reference", "distributed"])
+@pytest.mark.parametrize("negatives", [1, 30])
+def test_a_sampled_step_is_the_encoders(name, negatives, sequences):
+    """One that looks up few items, and one that looks up most."""
+    more = {"loss": "sampled_softmax", "negatives": negatives, "sse_item": 0.4}
+    settings = EVERYTHING | more | {"max_length": 5, "batch_size": 1}
+    check_gradients(name, usual(name, **settings), sequences, steps=3)
+    check_resumption(name, usual(name, **settings), sequences, steps=2)
 
 
 def check_ranks(name: str, config: Config, sequences: Sequences) -> None:

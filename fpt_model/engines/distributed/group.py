@@ -21,7 +21,7 @@ from fpt_model.engines.distributed.limits import SHARES
 from fpt_model.errors import LostRankError, ModelError
 from fpt_model.version import code_version
 
-BUILD, STEP, LOAD, RESTORE, RANK, END = range(6)
+BUILD, STEP, LOAD, RESTORE, WEIGHTS, MOMENTS, RANK, END = range(8)
 MEET = datetime.timedelta(minutes=5)
 BUSY = datetime.timedelta(days=1)  # a leader that validates, or writes, is not lost
 
