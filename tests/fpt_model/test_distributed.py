@@ -129,6 +129,28 @@ def test_two_ranks_follow_the_loss_of_one(learnable, tmp_path, start, run_comman
             torch.testing.assert_close(other[name], value, rtol=0, atol=WEIGHT)
 
 
+SAMPLED = {"loss": "sampled_softmax", "negatives": 20, "exclude_seen": True, "genre_width": 2}
+
+
+def test_two_ranks_with_half_of_the_items_each_follow_the_loss_of_one(
+    learnable, tmp_path, start, run_command, train_words
+):
+    """Averaged weights go to the ranks and back at each validation; the same ranks come of it."""
+    settings = SETTINGS | SAMPLED | {"ema_decay": 0.5, "epochs": 3}
+    alone, both = tmp_path / "alone", tmp_path / "both"
+    words = train_words(learnable, alone, **settings)
+    assert run_command(*words, "--engine", "distributed").code == 0
+    events, said = ended(start(*several(train_words(learnable, both, **settings), 2)))
+    assert (events[-1]["event"], said) == ("done", "")
+    assert losses(both) == pytest.approx(losses(alone), rel=LOSS)
+    one, other = (read(folder / "best.safetensors").tensors for folder in (alone, both))
+    assert one.keys() == other.keys()
+    torch.testing.assert_close(other["items.weight"], one["items.weight"], rtol=0, atol=WEIGHT)
+    lines = [(folder / "epochs.jsonl").read_text().splitlines() for folder in (alone, both)]
+    figures = [[json.loads(line)["valid_ndcg_10"] for line in own] for own in lines]
+    assert figures[0] == pytest.approx(figures[1])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("settings", [
     {"model": "hstu", "loss": "softmax", "windows": "random", "exclude_seen": True},

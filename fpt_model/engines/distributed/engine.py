@@ -7,6 +7,7 @@ by its share of all positions that have a target.
 Letters: B users of a step, b of them on this rank, T sequence.
 """
 
+from contextlib import nullcontext
 from inspect import signature
 from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
@@ -93,7 +94,7 @@ class Distributed(ModuleEngine):
         self._announce()
         self.losses: nn.Module = _Losses(self)
         if self.group:
-            with lost_contact():
+            with self.group.together():
                 self.losses = DistributedDataParallel(
                     self.losses, process_group=self.group.data, **_NO_BUFFERS
                 )
@@ -138,13 +139,9 @@ class Distributed(ModuleEngine):
                 group.share([training.groups])  # the same everywhere, to the bit
         users = self.users_of_step()
         self.model.train()
-        try:
+        with self.group.together() if self.group else nullcontext():
             self.step_on(users)
-        except Exception:
-            if group is not None:
-                group.out_of_step = True
-            raise
-        self.end_step()
+            self.end_step()
 
     def step_on(self, users: Tensor) -> None:
         """A step on users (B,), of whom this rank has some."""
@@ -153,9 +150,8 @@ class Distributed(ModuleEngine):
         ends = self.ends(users)  # of all, on each rank
         own = self.shares.begin(training.seed, training.steps_before, len(users))
         rows = training.rows[users[own]]
-        with lost_contact():
-            windows, targets = training_windows(self.sequences, rows, ends[own], length)
-            training.loss_sum += self.differentiate(windows, targets)
+        windows, targets = training_windows(self.sequences, rows, ends[own], length)
+        training.loss_sum += self.differentiate(windows, targets)
         self.optimizer.step()
 
     def differentiate(self, windows: SequenceBatch, targets: Tensor) -> Tensor:
@@ -226,10 +222,11 @@ class Distributed(ModuleEngine):
     def weights(self) -> dict[str, Tensor]:
         """See `Engine`; of a table that is cut, on the leader alone."""
         found = super().weights()
-        if self.table is None:
+        if self.table is None or self.group is None:
             return found
         self._tell(WEIGHTS)
-        whole = self.table.taken(self.table.weight)
+        with self.group.together():
+            whole = self.table.taken(self.table.weight)
         found = {name: value.cpu() for name, value in found.items()}
         return found if whole is None else {**found, ITEMS: whole}
 
@@ -259,20 +256,21 @@ class Distributed(ModuleEngine):
         """The leader's, to all."""
         if self.group is None:
             return
-        self.group.share(list(super().weights().values()))
-        if self.table is not None:
-            self.table.give(items, self.table.weight)
+        with self.group.together():
+            self.group.share(list(super().weights().values()))
+            if self.table is not None:
+                self.table.give(items, self.table.weight)
 
     def moments(self) -> Moments:
         """See `Engine`; of a table that is cut, on the leader alone."""
         found = super().moments()
-        if self.table is None:
+        if self.table is None or self.group is None:
             return found
         self._tell(MOMENTS)
-        for kind in OF_ROWS:
-            if (own := found.get(f"{kind}.{ITEMS}")) is not None:
-                whole = self.table.taken(own)
-                found[f"{kind}.{ITEMS}"] = own if whole is None else whole
+        with self.group.together():
+            for name in filter(self._is_cut, list(found)):
+                whole = self.table.taken(found[name])
+                found[name] = found[name] if whole is None else whole
         return found
 
     def restore(self, moments: Moments) -> None:
@@ -288,9 +286,10 @@ class Distributed(ModuleEngine):
         assert self.group is not None
         device = self.training.rows.device
         own = {name: x.to(device) for name, x in moments.items() if not self._is_cut(name)}
-        self.group.share([*own.values(), self.training.groups, self.training.loss_sum])
-        if self.table is not None:
-            own |= {n: self._given(self.table, x) for n, x in moments.items() if self._is_cut(n)}
+        with self.group.together():
+            self.group.share([*own.values(), self.training.groups, self.training.loss_sum])
+            cut = {name: x for name, x in moments.items() if self._is_cut(name)}
+            own |= {name: self._given(x) for name, x in cut.items()}
         super().restore(own)
 
     def blank(self, name: str, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
@@ -302,12 +301,12 @@ class Distributed(ModuleEngine):
         """Whether a moment is cut by row."""
         return self.table is not None and name in [f"{kind}.{ITEMS}" for kind in OF_ROWS]
 
-    def _given(self, table: CutRows, whole: Tensor) -> Tensor:
-        """This rank's rows of a table that the leader has; of the others' only the kind is known."""
-        rows = torch.empty(
-            (len(table.weight), *whole.shape[1:]), dtype=whole.dtype, device=table.weight.device
-        )
-        table.give(whole if self.rank_number == 0 else None, rows)
+    def _given(self, whole: Tensor) -> Tensor:
+        """This rank's rows of a table that the leader has; the others know its shape and type."""
+        assert self.table is not None
+        weight = self.table.weight
+        rows = weight.new_empty(len(weight), *whole.shape[1:], dtype=whole.dtype)
+        self.table.give(whole if self.rank_number == 0 else None, rows)
         return rows
 
     def rank(self, split: Split, protocols: tuple[Protocol, ...]) -> Ranks:
@@ -339,7 +338,7 @@ class Distributed(ModuleEngine):
     ) -> Ranks | ModelError:
         """Of all users, or why there are none, on each rank."""
         try:
-            with lost_contact():
+            with lost_contact():  # a score that is no number is seen by all
                 return CutRanks(self.model, table, self.sequences).rank(split, protocols)
         except ModelError as error:
             return error

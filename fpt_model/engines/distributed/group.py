@@ -47,6 +47,20 @@ class Group:
     out_of_step: bool = False
     current: "ClassVar[Group | None]" = None
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What all ranks do: one that fails in the middle of it can't even take leave.
+
+        Raises:
+            LostRankError: another rank is gone.
+        """
+        try:
+            with lost_contact():
+                yield
+        except Exception:
+            self.out_of_step = True
+            raise
+
     def tell(self, code: int, *numbers: int) -> None:
         """What all do next, and three numbers for it."""
         if self.out_of_step:

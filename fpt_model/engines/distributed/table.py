@@ -100,7 +100,7 @@ class CutRows(ItemRows):
                 if whole is not None:
                     own[rows] = whole[some].to(own.device)
             elif whole is not None:
-                dist.send(whole[some].to(own.device), rank, group=self.group)
+                dist.send(whole[some].to(own.device).contiguous(), rank, group=self.group)
             elif rank == self.number:
                 part = torch.empty_like(own[rows])
                 dist.recv(part, 0, group=self.group)
