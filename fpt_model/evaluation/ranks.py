@@ -5,7 +5,7 @@ Letters: B users of a batch, I items, C candidates.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, Protocol as Interface, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -18,6 +18,16 @@ Protocol = Literal["uniform_100", "full"]
 PROTOCOLS: tuple[Protocol, ...] = ("uniform_100", "full")
 Scorer = Callable[[SequenceBatch], Tensor]
 """Windows of B users to the scores of every item, (B, I + 1); column 0 is padding."""
+
+
+
+@runtime_checkable
+class ScorerOfSome(Interface):
+    """A scorer that need not score every item."""
+
+    def of_some(self, windows: SequenceBatch, /) -> Callable[[Tensor], Tensor]:
+        """Windows of B users to what scores items (b, C), a row for each of the first b of them."""
+
 
 Scored = tuple[Tensor, Tensor]
 """Rows of users (B,) and the scores of every item, (B, I + 1)."""
@@ -54,6 +64,7 @@ def rank(
     split: Split,
     length: int,
     protocols: tuple[Protocol, ...] = PROTOCOLS,
+    rows: Tensor | None = None,
 ) -> Ranks:
     """Rank each user's held-out item by a model.
 
@@ -63,12 +74,29 @@ def rank(
         split: which held-out item; what lies before it is the input.
         length: of the window.
         protocols: among what to rank.
+        rows: of users; all who have held-out items when not given.
 
     Raises:
         ModelError: there is nobody to evaluate, or a score is NaN.
     """
-    rows = evaluated(sequences)
+    rows = evaluated(sequences) if rows is None else rows
+    many = users_at_once(sequences.n_items) < BATCH  # items
+    if many and protocols == ("uniform_100",) and isinstance(score, ScorerOfSome):
+        return _rank_among_drawn(score, sequences, rows, split, length)
     return compare(scored(score, sequences, rows, split, length), sequences, split, protocols)
+
+
+@torch.no_grad()
+def _rank_among_drawn(
+    score: ScorerOfSome, sequences: Sequences, rows: Tensor, split: Split, length: int
+) -> Ranks:
+    """See `rank`; of millions of items only the drawn candidates are scored."""
+    parts = []
+    for batch_rows in rows.split(BATCH):
+        whole = filled(batch_rows, BATCH)
+        windows = sequences.windows(whole, sequences.held_out(whole, split), length)
+        parts.append(compare_drawn(batch_rows, score.of_some(windows), sequences, split))
+    return joined(parts)
 
 
 def compare(

@@ -78,8 +78,7 @@ class Encoder(nn.Module):
             self.register_buffer(f"{name}_of_items", numbers, persistent=False)
         for feature in FEATURES:
             rows, width = counts.get(feature.name, feature.rows), getattr(config, feature.width)
-            table = nn.Embedding(rows + 1, width, padding_idx=0) if width else None
-            setattr(self, feature.name, table)
+            setattr(self, feature.name, _table(rows + 1, width) if width else None)
         self.register_buffer("edges", edges)
         n_buckets = config.time_span + 1 + len(edges)
         # keys and values have tables of their own; or there is one of positions, on the input
@@ -301,6 +300,14 @@ class Time(NamedTuple):
 def _placed(layer: nn.Linear, x: Tensor, positions: Tensor | None) -> Tensor:
     """x Wᵀ + (b + p), where p (T, D) is of positions: both at once, x (B, T, D) being large."""
     return layer(x) if positions is None else F.linear(x, layer.weight) + (layer.bias + positions)
+
+
+def _table(rows: int, width: int) -> nn.Embedding:
+    """To be initialised. Its own first draw is not taken where it takes seconds: a seed's weights
+    are what they always were for tables that are smaller."""
+    if rows * width < 1 << 26:
+        return nn.Embedding(rows, width, padding_idx=0)
+    return nn.Embedding.from_pretrained(torch.empty(rows, width), freeze=False, padding_idx=0)
 
 
 def _block(config: Config, n_buckets: int) -> Block | HstuBlock:

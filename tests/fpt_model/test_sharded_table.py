@@ -111,7 +111,7 @@ def test_rows_that_coast_end_where_adam_on_all_rows_puts_them():
         adam.step()
         taught(rows, ids, gradient)
         if step == 299:
-            torch.testing.assert_close(rows.weight, dense.detach(), rtol=0, atol=1e-12)
+            torch.testing.assert_close(rows.weight, dense.detach(), rtol=0, atol=1e-7)
     moved = (dense.detach() - table).abs().max()
     assert (rows.weight - dense).abs().max() > 1e-5  # some coast
     rows.settle()

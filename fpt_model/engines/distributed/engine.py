@@ -42,7 +42,7 @@ from fpt_model.engines.module import ITEMS, ModuleEngine
 from fpt_model.engines.sampled import SampledBatch, loss_of
 from fpt_model.engines.shared import Training
 from fpt_model.errors import ModelError
-from fpt_model.evaluation.ranks import Protocol, Ranks, compare, evaluated, joined, scored
+from fpt_model.evaluation.ranks import Protocol, Ranks, evaluated, joined, rank
 from fpt_model.evaluation.scorer import scorer
 from fpt_model.files.checkpoints import load_weights
 from fpt_model.model.encoder import Encoder
@@ -349,8 +349,7 @@ class Distributed(ModuleEngine):
         if not len(rows):
             raise _NobodyError
         score, length = scorer(self.model, self.sequences), self.config.max_length
-        batches = scored(score, self.sequences, rows, split, length)
-        return compare(batches, self.sequences, split, protocols)
+        return rank(score, self.sequences, split, length, protocols, rows)
 
 
 class _NobodyError(Exception):
