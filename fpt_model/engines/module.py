@@ -20,7 +20,6 @@ from fpt_model.engines.sampled import Sampled
 from fpt_model.engines.shared import Training
 from fpt_model.model.losses import group_loss
 
-
 ITEMS = "items.weight"
 
 

@@ -5,7 +5,8 @@ Letters: B users of a batch, I items, C candidates.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol as Interface, runtime_checkable
+from typing import Literal, runtime_checkable
+from typing import Protocol as Interface
 
 import torch
 from torch import Tensor
@@ -18,7 +19,6 @@ Protocol = Literal["uniform_100", "full"]
 PROTOCOLS: tuple[Protocol, ...] = ("uniform_100", "full")
 Scorer = Callable[[SequenceBatch], Tensor]
 """Windows of B users to the scores of every item, (B, I + 1); column 0 is padding."""
-
 
 
 @runtime_checkable
@@ -180,7 +180,7 @@ def _ranks(batch_rows: Tensor, own: Tensor, others: dict[Protocol, Tensor]) -> R
 
 
 def signs(values: Tensor, own: Tensor) -> Tensor:
-    """(B,) how many columns of values (B, C) are higher than own (B, 1), less how many are lower."""
+    """(B,) how many of values (B, C) are higher than own (B, 1), less how many are lower."""
     exact = torch.float64 if values.shape[1] >= 1 << 24 else None  # float32 can count no further
     return torch.sub(values, own).sign_().sum(1, dtype=exact)
 

@@ -94,7 +94,7 @@ def taught(rows: ItemRows, ids: list[int], gradient: torch.Tensor) -> None:
 
 
 def test_rows_that_coast_end_where_adam_on_all_rows_puts_them():
-    """Gradients are large beside Adam's epsilon; once its correction of bias is over, all is one."""
+    """Gradients are large beside epsilon, and the correction of bias is over."""
     draw = torch.Generator().manual_seed(4)
     table = torch.randn(9, 3, generator=draw, dtype=torch.float64)
     betas = {"beta1": 0.5, "beta2": 0.9}

@@ -7,7 +7,6 @@ Letters: B users of a batch, O items of this rank, K places.
 """
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -50,9 +49,7 @@ class CutRanks:
         rows, size = evaluated(self.sequences), users_at_once(len(self.table.weight))
         return joined([self._of(some, size, split, protocols) for some in rows.split(size)])
 
-    def _of(
-        self, rows: Tensor, size: int, split: Split, protocols: tuple[Protocol, ...]
-    ) -> Ranks:
+    def _of(self, rows: Tensor, size: int, split: Split, protocols: tuple[Protocol, ...]) -> Ranks:
         features = self._features(filled(rows, size), split)[: len(rows)]  # (B, W)
 
         def score(items: Tensor) -> Tensor:
