@@ -236,7 +236,7 @@ def test_a_cut_table_goes_on_with_another_number_of_ranks(
     learnable, tmp_path, start, run_command, train_words
 ):
     """In the middle of an epoch, when some rows have not been looked up for a while."""
-    settings = {"epochs": 100, "patience": 100, "learning_rate": 1e-4, "batch_size": 2, "l2": 0.0}
+    settings = {"epochs": 100, "patience": 100, "learning_rate": 1e-4, "batch_size": 4, "l2": 0.0}
     settings |= SAMPLED | {"model": "tisasrec", "negatives": 3}
     folder, alone = tmp_path / "run", tmp_path / "alone"
     words = train_words(learnable, folder, **settings)
@@ -347,7 +347,7 @@ def test_steps_seeds_and_shares_draw_apart():
 
 
 @pytest.mark.parametrize(("more", "what"), [
-    (["--gpus", "64"], "Fewer GPUs here: got"),
+    (["--gpus", "64"], "expected 64, for --gpus 64. Leave --gpus out to take"),
     (["--cpu-processes", "9"], "Too many processes for a batch: got 9, expected at most 8"),
     (["--cpu-processes", "4", "--set", "batch_size=3"], "got 4, expected at most 3"),
     (["--cpu-processes", "2", "--engine", "cpu"], "train one model by the distributed engine"),
