@@ -223,9 +223,14 @@ def scored(
         yield batch_rows, score(windows)[: len(batch_rows)]
 
 
-def users_at_once(n_items: int) -> int:
-    """How many users are scored at a time, by the number of items alone."""
-    return max(1, min(BATCH, SCORES // (n_items + 1)))
+def users_at_once(n_items: int, most: int | None = None) -> int:
+    """How many users are scored at a time, by the number of items alone.
+
+    Args:
+        n_items: of which each has a score.
+        most: users; `BATCH` when not said.
+    """
+    return max(1, min(most or BATCH, SCORES // (n_items + 1)))
 
 
 def filled(rows: Tensor, size: int) -> Tensor:
