@@ -20,6 +20,7 @@ Letters: N users, L interactions of each, I items.
 """
 
 import argparse
+import gc
 import hashlib
 import json
 import os
@@ -214,6 +215,7 @@ def forgets(device: torch.device) -> Callable[[], None]:
     """What begins to measure memory anew."""
 
     def forget() -> None:
+        gc.collect()  # trainings that are over
         if device.type == "cuda":
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()

@@ -25,7 +25,7 @@ Moments = dict[str, Tensor]
 
 Steps are float32 scalars, the others have the parameter's shape. Empty before the first step. With
 a sampled softmax also `last.items.weight`, of each row of items the step that its moments and
-weights are of; see `item_rows.py`. At the end of an epoch that is the last one for all.
+weights are of, 0 where it was never looked up; see `item_rows.py`.
 """
 
 

@@ -99,10 +99,14 @@ class ItemRows:
         self._write(places, vectors, mean * config.beta1**count, square * config.beta2**count)
 
     def settle(self) -> None:
-        """Make up for all rows."""
-        some = max(1, _AT_ONCE // self.weight.shape[1])
-        for places in torch.arange(len(self.weight), device=self.weight.device).split(some):
-            self.stop_coasting(places)
+        """Make up for all rows; those that were never looked up have not moved."""
+        if self.kept is None:
+            return
+        size, last = max(1, _AT_ONCE // self.weight.shape[1]), self.kept[2]
+        for first in range(0, len(last), size):
+            some = last[first : first + size]
+            coasting = ((some > 0) & (some < self.steps)).nonzero()[:, 0]
+            self.stop_coasting(first + coasting)
 
     def _change(self, mean: Tensor, square: Tensor) -> Tensor:
         """What Adam subtracts by moments (U, D) at the present step."""

@@ -150,7 +150,9 @@ class Encoder(nn.Module):
     def _random_dropout(self, x: Tensor, _: str) -> Tensor:
         return F.dropout(x, self.config.dropout, self.training)
 
-    def _embed(self, windows: SequenceBatch, given: Mapping[str, Tensor | None]) -> Tensor:
+    def _embed(
+        self, windows: SequenceBatch, given: Mapping[str, Tensor | None] | None = None
+    ) -> Tensor:
         """r, the inputs side by side, scaled as in SASRec: (B, T, D).
 
         Args:
@@ -159,7 +161,7 @@ class Encoder(nn.Module):
         """
         parts = []
         for feature, table in self.tables():
-            own = given.get(feature.name)
+            own = given.get(feature.name) if given else None
             if own is None:
                 own = embedding(table, self.numbers(feature, windows))
             if feature.per == "sequence":

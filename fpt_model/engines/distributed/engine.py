@@ -10,7 +10,7 @@ Letters: B users of a step, b of them on this rank, T sequence.
 from contextlib import nullcontext
 from inspect import signature
 from typing import Any, NamedTuple
-from weakref import WeakValueDictionary
+from weakref import WeakMethod, WeakValueDictionary
 
 import torch
 import torch.distributed as dist
@@ -362,14 +362,17 @@ class _Losses(nn.Module):
     def __init__(self, engine: Distributed) -> None:
         super().__init__()
         self.model = engine.model
-        self.of = engine.loss
+        # no circle: a training that is over leaves its table's memory at once
+        self.loss_of = WeakMethod(engine.loss)
 
     def forward(self, batch: Batch | None) -> Tensor:
         """Without a batch zero, by all parameters."""
         if batch is None:
             trained = (own for own in self.model.parameters() if own.requires_grad)
             return 0.0 * torch.stack([own.sum() for own in trained]).sum()
-        found: Tensor = self.of(batch)
+        loss = self.loss_of()
+        assert loss is not None
+        found: Tensor = loss(batch)
         return found
 
 
