@@ -154,7 +154,9 @@ def _train_alone(asked: argparse.Namespace, config: AnyConfig) -> int:
         train(asked.sequences, _folders(asked), config, device, _emit, asked.engine)
     except torch.cuda.OutOfMemoryError as error:
         raise ModelError(
-            "The GPU's memory is full", got=str(error).split(".")[0], to_do="Lower batch_size"
+            "The GPU's memory is full",
+            got=str(error).split(".")[0],
+            to_do="Lower batch_size; for millions of items, take loss=sampled_softmax",
         ) from error
     return 0
 

@@ -57,10 +57,15 @@ class Config:
             `queries`, as the authors' code has it; see `Encoder`.
         windows: `latest`, every user's last T + 1 training interactions (the papers' sampler), or
             `random`, any T + 1 in a row, drawn anew each epoch.
-        loss: `bce` with one sampled negative a position, or `softmax` over all items.
+        loss: `bce` with one sampled negative a position, `softmax` over all items, or
+            `sampled_softmax`, for millions of items: items that a step draws stand for all others
+            (logQ correction). Then a step looks up some rows of the item table; only these are
+            moved by Adam, and only their norm is penalised.
+        negatives: how many items a step of `sampled_softmax` draws, for all its positions: half of
+            them uniformly, half as often as they are trained on.
         exclude_seen: whether a softmax leaves out the items that the user has seen before. Ranking
-            does, so nothing is gained by learning that they do not come again. A sampled negative
-            is new to the user in any case.
+            does, so nothing is gained by learning that they do not come again. The negative of
+            `bce` is new to the user in any case.
         batch_size: users a step.
         learning_rate: of Adam.
         beta1: of Adam.
@@ -99,7 +104,8 @@ class Config:
     ema_decay: float = 0.0
     mask: Literal["keys", "queries"] = "keys"
     windows: Literal["latest", "random"] = "latest"
-    loss: Literal["bce", "softmax"] = "bce"
+    loss: Literal["bce", "softmax", "sampled_softmax"] = "bce"
+    negatives: int = 1024
     exclude_seen: bool = False
     batch_size: int = 128
     learning_rate: float = 1e-3
@@ -123,6 +129,12 @@ class Config:
                 raise ModelError(
                     f"Unknown {name}", got=repr(getattr(self, name)), expected=" or ".join(words)
                 )
+        if self.loss == "sampled_softmax" and self.beta1**2 >= self.beta2:
+            raise ModelError(
+                "With sampled_softmax, Adam's steps must shrink while a row is not looked up",
+                got=f"beta1 {self.beta1}, beta2 {self.beta2}",
+                expected="the square of beta1 below beta2",
+            )
         if self.width % self.heads:
             raise ModelError("Width is not divisible", got=self.width, expected=f"{self.heads} n")
 
@@ -151,7 +163,7 @@ _WORDS = {
     "time_reference": ("last", "query"),
     "mask": ("keys", "queries"),
     "windows": ("latest", "random"),
-    "loss": ("bce", "softmax"),
+    "loss": ("bce", "softmax", "sampled_softmax"),
 }
 # Names of earlier versions, the names of now, and values that have another name too. Whoever reads
 # settings takes either; what people write is answered by a note, what a file of before says is not.
@@ -170,14 +182,14 @@ RENAMED_ENGINES = {
     "plain": "reference",
 }
 # What a training had whose record does not say it: settings that came after it.
-_BEFORE: Mapping[str, Setting] = {"block": "attention", "genre_width": 0}
+_BEFORE: Mapping[str, Setting] = {"block": "attention", "genre_width": 0, "negatives": 1024}
 _RANGES: tuple[tuple[str, float, float], ...] = (
     *((name, 1, 4096) for name in ("item_width", "blocks", "heads", "groups", "validate_every")),
     *((name, 0, 4096) for name in ("week_width", "user_width", "rating_width", "genre_width")),
     ("overflow_rows", 0, 4096),
     *((name, 0, 0.99) for name in ("dropout", "sse_user", "sse_item", "ema_decay")),
     *((name, 0, 1e6) for name in ("group_weight", "group_pairs", "l2")),
-    *((name, 1, 1e6) for name in ("time_span", "batch_size", "epochs", "patience")),
+    *((name, 1, 1e6) for name in ("time_span", "batch_size", "epochs", "patience", "negatives")),
     *((name, 0, 0.9999) for name in ("beta1", "beta2")),
     ("group_refresh", 1, 1e6),
     ("group_margin", -1, 1),

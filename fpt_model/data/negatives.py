@@ -76,6 +76,37 @@ class NegativeSampler:
         return place + 1 + before - self.firsts[rows]
 
 
+class SharedNegatives:
+    """Items that stand for all others at every position of a step, drawn with replacement.
+
+    Half of them are drawn uniformly, so that every item is among them at times, and half as often
+    as they are trained on, since those are the ones that a softmax gives high scores.
+
+    Args:
+        sequences: whose training parts say how often.
+        count: K, of a step.
+    """
+
+    def __init__(self, sequences: Sequences, count: int) -> None:
+        owners = torch.repeat_interleave(sequences.lengths)
+        place = torch.arange(len(owners), device=owners.device) - sequences.starts[owners]
+        self.trained = sequences.items[place < sequences.n_train[owners]]
+        self.n_items, self.uniform, self.often = sequences.n_items, count - count // 2, count // 2
+        share = torch.bincount(self.trained, minlength=self.n_items + 1) / len(self.trained)
+        expected = self.uniform / self.n_items + self.often * share
+        self.log_expected = expected.log()  # (I + 1,)
+
+    def draw(self, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        """Items (K,), ids from 1, and the logarithm of how often each is expected among them."""
+        count, device = self.uniform + self.often, self.trained.device
+        chance = torch.rand(count, generator=generator, device=device, dtype=torch.float64)
+        even, often = chance.split([self.uniform, self.often])
+        items = torch.cat(
+            [1 + (even * self.n_items).long(), self.trained[(often * len(self.trained)).long()]]
+        )
+        return items, self.log_expected[items]
+
+
 def sse_replace(ids: Tensor, rate: float, n_ids: int) -> Tensor:
     """Stochastic shared embeddings (SSE-PT, section 3.2): some ids become others, at random.
 

@@ -1,4 +1,7 @@
-"""What users had seen by when. Letters: B users, T sequence, I items, L longest training part."""
+"""What users had seen by when.
+
+Letters: B users, T sequence, I items, K some of them, L longest training part.
+"""
 
 import torch
 from torch import Tensor
@@ -35,3 +38,33 @@ def _first_positions(sequences: Sequences, users: Tensor, longest: int | None) -
     positions = torch.where(real, steps, NEVER)
     first = positions.new_full((len(users), sequences.n_items + 1), NEVER)
     return first.scatter_reduce_(1, items, positions, "amin")
+
+
+class FirstSeen:
+    """When users first saw some items, by binary search: nothing here is as long as all items."""
+
+    def __init__(self, sequences: Sequences) -> None:
+        owners = torch.repeat_interleave(sequences.lengths)
+        place = torch.arange(len(owners), device=owners.device) - sequences.starts[owners]
+        trained = place < sequences.n_train[owners]
+        self.stride = sequences.n_items + 1
+        keys, order = (owners * self.stride + sequences.items)[trained].sort(stable=True)
+        first = torch.ones_like(keys, dtype=torch.bool)
+        first[1:] = keys[1:] != keys[:-1]
+        self.keys, self.places = keys[first], place[trained][order][first]
+
+    def seen_before(self, users: Tensor, positions: Tensor, items: Tensor) -> Tensor:
+        """Which of some items users had seen, within their training parts.
+
+        Args:
+            users: (B,) ids.
+            positions: (B, T), before which places of their histories, from 0.
+            items: (K,).
+
+        Returns:
+            (B, T, K) bool.
+        """
+        asked = (users - 1)[:, None] * self.stride + items  # (B, K)
+        at = torch.searchsorted(self.keys, asked).clamp(max=len(self.keys) - 1)
+        first = torch.where(self.keys[at] == asked, self.places[at], NEVER)
+        return first[:, None, :] < positions[:, :, None]

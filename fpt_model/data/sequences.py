@@ -5,6 +5,7 @@ Letters: N users, T window, L all interactions.
 
 import json
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -261,9 +262,11 @@ def _item_features(path: Path, name: str, said: bytes, n_items: int) -> Tensor:
     try:
         found = json.loads(said)
         lists, n_names = found["items"], len(found["names"])
-        numbers = torch.zeros(n_items + 1, max(map(len, lists)), dtype=torch.int64)
-        for item, own in enumerate(lists, start=1):
-            numbers[item, : len(own)] = torch.tensor(own, dtype=torch.int64)
+        lengths = np.fromiter(map(len, lists), np.int64, len(lists))
+        flat = np.fromiter(chain.from_iterable(lists), np.int64, lengths.sum())
+        rows = np.zeros((len(lists) + 1, max(lengths)), np.int64)
+        rows[1:][np.arange(rows.shape[1]) < lengths[:, None]] = flat
+        numbers = torch.from_numpy(rows)
     except (ValueError, TypeError, KeyError, IndexError) as error:
         raise ModelError(f"{path.name} says no {name} of each item", got=error) from error
     if len(lists) != n_items or _outside(numbers, 0, n_names):

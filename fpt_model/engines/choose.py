@@ -4,7 +4,7 @@ Engines that need a GPU, or Triton, are imported when they train.
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 
@@ -97,6 +97,11 @@ def engine_of(name: str, config: Config, device: torch.device) -> str:
 def engines_of(name: str, trainings: Sequence[Training]) -> Sequence[Engine]:
     """An engine for each training; all have the same settings, which it does not refuse."""
     return ENGINES[name].build(trainings)
+
+
+def items_of(name: str, config: Config) -> Literal["here", "apart"]:
+    """Where an engine wants the item table, see `Training`."""
+    return "apart" if name == "distributed" and distributed.cuts(config) else "here"
 
 
 def device_of(name: str) -> torch.device:

@@ -18,11 +18,14 @@ from fpt_model.data.sequences import Split
 from fpt_model.engines.shared import Training
 from fpt_model.evaluation.ranks import Protocol, Ranks
 from fpt_model.files.checkpoints import load_weights
+from fpt_model.model.encoder import Encoder
 
 Moments = dict[str, Tensor]
 """What Adam keeps: `step.`, `exp_avg.` and `exp_avg_sq.`, each with the parameter's name.
 
-Steps are float32 scalars, the others have the parameter's shape. Empty before the first step.
+Steps are float32 scalars, the others have the parameter's shape. Empty before the first step. With
+a sampled softmax also `last.items.weight`, of each row of items the step that its moments and
+weights are of, 0 where it was never looked up; see `item_rows.py`.
 """
 
 
@@ -67,6 +70,16 @@ class Engine(ABC):
     def weights(self) -> dict[str, Tensor]:
         """The model's state dict as it is now; a later step may change it."""
         return {name: value.detach() for name, value in self.model.state_dict().items()}
+
+    @property
+    def weights_device(self) -> torch.device:
+        """Where `weights` are."""
+        return self.training.rows.device
+
+    def encoder(self) -> Encoder:
+        """The encoder with the weights as they are now."""
+        self.model.load_state_dict(self.weights())
+        return self.model
 
     def load(self, weights: dict[str, Tensor], source: str = "The weights") -> None:
         """Take weights; the next step and ranking are by them.
@@ -118,3 +131,8 @@ def needs_of_passes(config: Config) -> list[tuple[bool, object, str]]:
         (config.mask == "keys", f"mask {config.mask}", "mask keys"),
         (config.block == "attention", f"block {config.block}", "block attention"),
     ]
+
+
+def all_items_or_one(config: Config) -> tuple[bool, object, str]:
+    """What engines need that have no sampled softmax."""
+    return config.loss != "sampled_softmax", f"loss {config.loss}", "loss bce or softmax"

@@ -16,23 +16,40 @@ from fpt_model.data.sequences import SequenceBatch
 from fpt_model.data.training_windows import random_ends, training_windows
 from fpt_model.engines.adam import Adam
 from fpt_model.engines.contract import Engine, Moments
+from fpt_model.engines.item_rows import OF_ROWS, ItemRows
+from fpt_model.engines.sampled import Sampled
 from fpt_model.engines.shared import Training
 from fpt_model.model.losses import group_loss
 
+ITEMS = "items.weight"
+
 
 class ModuleEngine(Engine):
-    """How a step's gradients come about is left open."""
+    """How a step's gradients come about is left open.
+
+    Attributes:
+        sampled: with a sampled softmax: its draws, and the item table, whose rows it steps itself.
+        optimizer: of all other parameters.
+    """
 
     def __init__(self, training: Training) -> None:
         super().__init__(training)
         config = self.config
+        self.sampled: Sampled | None = None
+        if config.loss == "sampled_softmax":
+            self.model.items.weight.requires_grad_(False)
+            self.sampled = Sampled(config, self.sequences, self.item_rows())
         self.optimizer = Adam(
-            self.model.parameters(),
+            (one for one in self.model.parameters() if one.requires_grad),
             config.learning_rate,
             (config.beta1, config.beta2),
             capturable=training.rows.device.type == "cuda",
         )
         self.order: tuple[int, Tensor] | None = None  # an epoch's, on the device
+
+    def item_rows(self) -> ItemRows:
+        """The item table of a sampled softmax."""
+        return ItemRows(self.model.items.weight, self.config)
 
     @abstractmethod
     def differentiate(self, windows: SequenceBatch, targets: Tensor) -> Tensor:
@@ -53,7 +70,21 @@ class ModuleEngine(Engine):
         work = self.work(users)
         seed_step(training.seed, training.steps_before)
         work(users)
-        training.progress.step += 1
+        self.end_step()
+
+    def end_step(self) -> None:
+        """Count it; after an epoch's last all weights are those of now."""
+        progress = self.training.progress
+        progress.step += 1
+        if self.sampled is not None and progress.step == self.training.steps:
+            self.sampled.rows.settle()
+
+    def start_epoch(self) -> None:
+        """See `Engine`."""
+        self.training.loss_sum.zero_()
+        users = self.model.users
+        if users is not None:
+            self.training.refresh_groups(users.weight.detach)
 
     def users_of_step(self) -> Tensor:
         """(B,) places in `training.rows`; an epoch's order goes to the device once."""
@@ -112,8 +143,9 @@ class ModuleEngine(Engine):
         return seen_before(self.sequences, owners, windows.next_positions, longest)
 
     def penalties(self) -> Tensor:
-        """What the loss has besides that of the next items."""
-        norms = torch._foreach_norm(self.model.regularised())
+        """What the loss has besides that of the next items, and of rows that step by themselves."""
+        tables = [one for one in self.model.regularised() if one.requires_grad]
+        norms = torch._foreach_norm(tables)
         loss = self.config.l2 * torch.stack(norms).sum()
         groups = self.group_penalty()
         return loss if groups is None else loss + groups
@@ -130,15 +162,21 @@ class ModuleEngine(Engine):
 
     def moments(self) -> Moments:
         """See `Engine`."""
-        return {
+        found = {
             f"{kind}.{name}": value
             for name, parameter in self.model.named_parameters()
             for kind, value in self.optimizer.state[parameter].items()
         }
+        if self.sampled is not None:
+            kept = self.sampled.rows.moments()
+            found |= {f"{kind}.{ITEMS}": value for kind, value in kept.items()}
+        return found
 
     def restore(self, moments: Moments) -> None:
         """See `Engine`."""
         for name, parameter in self.model.named_parameters():
+            if not parameter.requires_grad:
+                continue
             own = self.optimizer.state[parameter]
             for kind in ("step", "exp_avg", "exp_avg_sq"):
                 value = moments.get(f"{kind}.{name}")
@@ -146,3 +184,6 @@ class ModuleEngine(Engine):
                     own[kind].copy_(torch.zeros(()) if value is None else value)
                 elif value is not None:
                     own[kind] = value.to(parameter.device, copy=True)
+        if self.sampled is not None:
+            kinds = {kind: moments.get(f"{kind}.{ITEMS}") for kind in ("step", *OF_ROWS)}
+            self.sampled.rows.restore({kind: x for kind, x in kinds.items() if x is not None})

@@ -14,6 +14,7 @@ from fpt_model.data.training_windows import apply_sse
 from fpt_model.engines.capturing import CapturedSteps, tf32_products
 from fpt_model.engines.contract import Refusal
 from fpt_model.engines.module import ModuleEngine
+from fpt_model.engines.sampled import Sampled, loss_of
 from fpt_model.engines.shared import Training
 from fpt_model.evaluation.ranks import Protocol, Ranks, rank
 from fpt_model.evaluation.scorer import scorer
@@ -27,8 +28,9 @@ class Reference(ModuleEngine):
 
     def __init__(self, training: Training) -> None:
         super().__init__(training)
-        on_gpu = training.rows.device.type == "cuda"
-        self.captured = CapturedSteps(self.step_on, self._changing) if on_gpu else None
+        # how many rows a sampled softmax looks up is known in a step only
+        captured = training.rows.device.type == "cuda" and self.sampled is None
+        self.captured = CapturedSteps(self.step_on, self._changing) if captured else None
 
     def work(self, users: Tensor, /) -> Callable[[Tensor], object]:
         """See `ModuleEngine`."""
@@ -46,11 +48,24 @@ class Reference(ModuleEngine):
 
     def differentiate(self, windows: SequenceBatch, targets: Tensor) -> Tensor:
         """See `ModuleEngine`."""
+        if self.sampled is not None:
+            return self._differentiate_sampled(self.sampled, windows, targets)
         with tf32_products(targets.device):
             loss = self.loss(windows, targets) + self.penalties()
             self.optimizer.zero_grad()
             loss.backward()
         return loss.detach()
+
+    def _differentiate_sampled(
+        self, sampled: Sampled, windows: SequenceBatch, targets: Tensor
+    ) -> Tensor:
+        owners, windows = windows.users, apply_sse(windows, self.config, self.sequences)
+        batch = sampled.look_up(windows, targets, owners)
+        with tf32_products(targets.device):
+            loss = loss_of(self.model, batch) + self.penalties()
+            self.optimizer.zero_grad()
+            loss.backward()
+        return loss.detach() + sampled.rows.step(batch.looked)
 
     def loss(self, windows: SequenceBatch, targets: Tensor) -> Tensor:
         """Mean over the positions of some users that have a target."""

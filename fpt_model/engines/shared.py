@@ -7,10 +7,10 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fpt_model.config import Config
 from fpt_model.data.negatives import generator, seed_step
@@ -54,8 +54,11 @@ class Training:
         config: settings.
         seed: of everything random.
         sequences: on the device to train on.
+        items: where the item table is: `here`, within the model; `apart`, in `first_items`, or
+            `elsewhere`, with another process. Then the model has a row for padding alone.
 
     Attributes:
+        first_items: (I + 1, D), on a CPU; the first vectors of a table that is apart.
         loaded: the sequences as they were given.
         sequences: with the moment that times are seen from, see `Config.time_reference`.
         model: with its first weights, on the device.
@@ -72,17 +75,29 @@ class Training:
     """
 
     over = False
+    first_items: Tensor | None = None
     say: Callable[[str], None] = staticmethod(warnings.warn)
 
-    def __init__(self, config: Config, seed: int, sequences: Sequences) -> None:
+    def __init__(
+        self,
+        config: Config,
+        seed: int,
+        sequences: Sequences,
+        items: Literal["here", "apart", "elsewhere"] = "here",
+    ) -> None:
         refuse_unfit(config, sequences)
         self.loaded, sequences = sequences, sequences.with_time_reference(config.time_reference)
         self.config, self.seed, self.sequences = config, seed, sequences
         device = sequences.items.device
         seed_step(seed, -_WEIGHTS)
         edges = overflow_edges(sequences, config).cpu()
-        sizes = sequences.n_items, sequences.n_users
-        self.model = Encoder(config, *sizes, edges, sequences.item_features).to(device)
+        sizes = 0 if items == "elsewhere" else sequences.n_items, sequences.n_users
+        model = Encoder(config, *sizes, edges, sequences.item_features)
+        if items == "apart":
+            self.first_items = model.items.weight.detach()
+        if items != "here":
+            model.items = nn.Embedding.from_pretrained(torch.zeros(1, config.item_width))
+        self.model = model.to(device)
         self.rows = sequences.trainable()
         if not len(self.rows):
             raise ModelError(

@@ -5,7 +5,8 @@ Letters: B users of a batch, I items, C candidates.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, runtime_checkable
+from typing import Protocol as Interface
 
 import torch
 from torch import Tensor
@@ -19,12 +20,22 @@ PROTOCOLS: tuple[Protocol, ...] = ("uniform_100", "full")
 Scorer = Callable[[SequenceBatch], Tensor]
 """Windows of B users to the scores of every item, (B, I + 1); column 0 is padding."""
 
+
+@runtime_checkable
+class ScorerOfSome(Interface):
+    """A scorer that need not score every item."""
+
+    def of_some(self, windows: SequenceBatch, /) -> Callable[[Tensor], Tensor]:
+        """Windows of B users to what scores items (b, C), a row for each of the first b of them."""
+
+
 Scored = tuple[Tensor, Tensor]
 """Rows of users (B,) and the scores of every item, (B, I + 1)."""
 
 # Fixed, and the last batch is filled up: the shape of a product can change its rounding, and a
 # rank must not depend on who else is ranked.
 BATCH = 256
+SCORES = 1 << 27  # of a batch at most, 512 MiB; a rank takes three times as much
 TOP = 20  # places of a list: the last cut-off of the metrics
 
 
@@ -53,6 +64,7 @@ def rank(
     split: Split,
     length: int,
     protocols: tuple[Protocol, ...] = PROTOCOLS,
+    rows: Tensor | None = None,
 ) -> Ranks:
     """Rank each user's held-out item by a model.
 
@@ -62,12 +74,29 @@ def rank(
         split: which held-out item; what lies before it is the input.
         length: of the window.
         protocols: among what to rank.
+        rows: of users; all who have held-out items when not given.
 
     Raises:
         ModelError: there is nobody to evaluate, or a score is NaN.
     """
-    rows = evaluated(sequences)
+    rows = evaluated(sequences) if rows is None else rows
+    many = users_at_once(sequences.n_items) < BATCH  # items
+    if many and protocols == ("uniform_100",) and isinstance(score, ScorerOfSome):
+        return _rank_among_drawn(score, sequences, rows, split, length)
     return compare(scored(score, sequences, rows, split, length), sequences, split, protocols)
+
+
+@torch.no_grad()
+def _rank_among_drawn(
+    score: ScorerOfSome, sequences: Sequences, rows: Tensor, split: Split, length: int
+) -> Ranks:
+    """See `rank`; of millions of items only the drawn candidates are scored."""
+    parts = []
+    for batch_rows in rows.split(BATCH):
+        whole = filled(batch_rows, BATCH)
+        windows = sequences.windows(whole, sequences.held_out(whole, split), length)
+        parts.append(compare_drawn(batch_rows, score.of_some(windows), sequences, split))
+    return joined(parts)
 
 
 def compare(
@@ -92,8 +121,8 @@ def compare(
     """
     parts = []
     for batch_rows, scores in batches:
-        _refuse_nan(scores)
-        own = scores.gather(1, _targets(sequences, batch_rows, split))
+        refuse_nan(scores)
+        own = scores.gather(1, held_out_items(sequences, batch_rows, split))
         others = {}
         for protocol in protocols:
             of = _scores_of_drawn if protocol == "uniform_100" else _scores_of_all
@@ -116,8 +145,8 @@ def compare_drawn(
         sequences, split: see `compare`.
     """
     candidates = sequences.candidates[split][batch_rows]
-    scores = score(torch.cat([_targets(sequences, batch_rows, split), candidates], 1))
-    _refuse_nan(scores)
+    scores = score(torch.cat([held_out_items(sequences, batch_rows, split), candidates], 1))
+    refuse_nan(scores)
     others = scores[:, 1:].masked_fill(candidates == 0, float("-inf"))
     return _ranks(batch_rows, scores[:, :1], {"uniform_100": others})
 
@@ -144,10 +173,16 @@ def _ranks(batch_rows: Tensor, own: Tensor, others: dict[Protocol, Tensor]) -> R
     ranks, counts = {}, {}
     for protocol, values in others.items():
         # higher less lower, of all columns: higher + equal / 2 is half of them and the columns
-        lead = torch.sub(values, own).sign_().sum(1)
+        lead = signs(values, own)
         ranks[protocol] = (1 + (lead + values.shape[1]) / 2).float()
         counts[protocol] = 1 + (values > float("-inf")).sum(1)
     return Ranks(batch_rows + 1, ranks, counts)
+
+
+def signs(values: Tensor, own: Tensor) -> Tensor:
+    """(B,) how many of values (B, C) are higher than own (B, 1), less how many are lower."""
+    exact = torch.float64 if values.shape[1] >= 1 << 24 else None  # float32 can count no further
+    return torch.sub(values, own).sign_().sum(1, dtype=exact)
 
 
 def _first(sequences: Sequences, rows: Tensor, own: Tensor, scores: Tensor) -> Tensor:
@@ -156,17 +191,22 @@ def _first(sequences: Sequences, rows: Tensor, own: Tensor, scores: Tensor) -> T
     `scores` (B, I + 1), -inf where an item is none of them, is changed.
     """
     place = torch.arange(len(rows), device=rows.device)
-    scores[place, _targets(sequences, rows, "test")[:, 0]] = own[:, 0]
+    scores[place, held_out_items(sequences, rows, "test")[:, 0]] = own[:, 0]
     values, items = highest(scores, TOP)
     return items.masked_fill(values == float("-inf"), 0)
 
 
-def _targets(sequences: Sequences, rows: Tensor, split: Split) -> Tensor:
-    """Held-out items, (B, 1)."""
+def held_out_items(sequences: Sequences, rows: Tensor, split: Split) -> Tensor:
+    """Of users, (B, 1)."""
     return sequences.items[sequences.starts[rows] + sequences.held_out(rows, split)][:, None]
 
 
-def _refuse_nan(scores: Tensor) -> None:
+def refuse_nan(scores: Tensor) -> None:
+    """Refuse scores that are not finite.
+
+    Raises:
+        ModelError: there are such.
+    """
     if not torch.isfinite(torch.stack(scores.aminmax())).all():
         raise ModelError("A score is not a number", to_do="Train again with a lower rate")
 
@@ -176,10 +216,21 @@ def scored(
     score: Scorer, sequences: Sequences, rows: Tensor, split: Split, length: int
 ) -> Iterator[Scored]:
     """Batches of user rows with the scores of every item by the `length` interactions before."""
-    for batch_rows in rows.split(BATCH):
-        whole = filled(batch_rows, BATCH)
+    size = users_at_once(sequences.n_items)
+    for batch_rows in rows.split(size):
+        whole = filled(batch_rows, size)
         windows = sequences.windows(whole, sequences.held_out(whole, split), length)
         yield batch_rows, score(windows)[: len(batch_rows)]
+
+
+def users_at_once(n_items: int, most: int | None = None) -> int:
+    """How many users are scored at a time, by the number of items alone.
+
+    Args:
+        n_items: of which each has a score.
+        most: users; `BATCH` when not said.
+    """
+    return max(1, min(most or BATCH, SCORES // (n_items + 1)))
 
 
 def filled(rows: Tensor, size: int) -> Tensor:
@@ -213,11 +264,20 @@ def _scores_of_all(sequences: Sequences, rows: Tensor, split: Split, scores: Ten
     """
     others = scores.clone()
     others[:, 0] = float("-inf")
+    others[left_out(sequences, rows, split)] = float("-inf")
+    return others
+
+
+def left_out(sequences: Sequences, rows: Tensor, split: Split) -> tuple[Tensor, Tensor]:
+    """What is no candidate of users (B,): whose, from 0, and which items, one pair after the other.
+
+    That is the whole history; where items come again, the target alone.
+    """
+    owner = torch.arange(len(rows), device=rows.device)
     if sequences.comes_again:
-        return others.scatter_(1, _targets(sequences, rows, split), float("-inf"))
+        return owner, held_out_items(sequences, rows, split)[:, 0]
     lengths = sequences.lengths[rows]
-    owner = torch.repeat_interleave(torch.arange(len(rows), device=rows.device), lengths)
+    owner = torch.repeat_interleave(owner, lengths)
     first = torch.repeat_interleave(lengths.cumsum(0) - lengths, lengths)
     place = torch.arange(len(owner), device=rows.device) - first + sequences.starts[rows][owner]
-    others[owner, sequences.items[place]] = float("-inf")
-    return others
+    return owner, sequences.items[place]

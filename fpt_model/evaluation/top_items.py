@@ -17,14 +17,19 @@ def highest(scores: Tensor, top: int) -> tuple[Tensor, Tensor]:
     Returns:
         Values and items, (B, K); -inf where nothing is left.
     """
-    scores = scores[:, 1:]
+    values, columns = highest_columns(scores[:, 1:], top)
+    return values, columns + 1
+
+
+def highest_columns(scores: Tensor, top: int) -> tuple[Tensor, Tensor]:
+    """The highest scores (B, C), equal ones in the order of their columns, and these columns."""
     values, items = scores.topk(min(top, scores.shape[1]), dim=1)  # (B, K)
     cut = values[:, -1:]  # of the last place
     tied = (scores >= cut).sum(1) > values.shape[1]  # (B,), of which topk took any
     items[tied] = _first_down_to(scores[tied], cut[tied], values.shape[1])
     items = items.sort(dim=1).values
     values, order = scores.gather(1, items).sort(dim=1, descending=True, stable=True)
-    return values, items.gather(1, order) + 1
+    return values, items.gather(1, order)
 
 
 def _first_down_to(scores: Tensor, cut: Tensor, top: int) -> Tensor:

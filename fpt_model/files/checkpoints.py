@@ -1,14 +1,14 @@
 """Weights and the state of a training, as safetensors: never executed, always checked."""
 
-import hashlib
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import save_file
 from torch import Tensor
 
 from fpt_model.errors import ModelError
@@ -35,23 +35,36 @@ class State:
 def write(path: Path, state: State) -> str:
     """Write whole or not at all: temporary file, fsync, rename, checksum beside. Returns it."""
     tensors = {name: value.detach().cpu().contiguous() for name, value in state.tensors.items()}
-    data = save(tensors, metadata={"facts": json.dumps(state.facts)})
-    sha256 = hashlib.sha256(data).hexdigest()
-    write_whole(path, data)
+    facts = {"facts": json.dumps(state.facts)}
+    sha256 = _write_whole(path, lambda partial: _save(tensors, partial, facts))
     write_whole(Path(f"{path}.sha256"), f"{sha256}  {path.name}\n".encode())
     return sha256
 
 
+def _save(tensors: dict[str, Tensor], path: Path, facts: dict[str, str]) -> None:
+    try:
+        save_file(tensors, path, metadata=facts)
+    except SafetensorError as error:  # what it calls a full disk
+        raise OSError(str(error)) from error
+
+
 def write_whole(path: Path, data: bytes) -> None:
     """Write a file so that readers see the old one or the new one, never part of it."""
+    _write_whole(path, lambda partial: partial.write_bytes(data))
+
+
+def _write_whole(path: Path, fill: Callable[[Path], object]) -> str:
+    """Likewise, of what is too large to be held once more; returns its checksum."""
     partial = path.with_name(f"{path.name}.partial")
     try:
-        partial.write_bytes(data)
+        fill(partial)
+        sha256 = checksum(partial)
         point("before a training's file is placed")
         put_in_place(partial, path)
     except OSError:
         partial.unlink(missing_ok=True)  # a full disk: its last free bytes are given back
         raise
+    return sha256
 
 
 def check_sha256(path: Path, made_by: str) -> str:
@@ -112,13 +125,26 @@ def read_latest(folder: Path) -> tuple[State | None, list[str]]:
     return None, problems
 
 
-def load_weights(model: torch.nn.Module, tensors: dict[str, Tensor], source: str) -> None:
+def load_weights(
+    model: torch.nn.Module,
+    tensors: dict[str, Tensor],
+    source: str,
+    elsewhere: Mapping[str, tuple[int, ...]] | None = None,
+) -> None:
     """Put weights into a model.
+
+    Args:
+        model: has names, shapes and types.
+        tensors: by name.
+        source: what they are called where they don't fit.
+        elsewhere: the shapes of those that the model has in another place; they are checked alone.
 
     Raises:
         ModelError: other names, shapes or types, or a value that is not a finite number.
     """
+    elsewhere = elsewhere or {}
     expected = model.state_dict()
+    expected |= {name: torch.empty(shape, device="meta") for name, shape in elsewhere.items()}
     wrong = [
         *(f"{name} is missing" for name in expected if name not in tensors),
         *(f"{name} is unknown" for name in tensors if name not in expected),
@@ -131,7 +157,8 @@ def load_weights(model: torch.nn.Module, tensors: dict[str, Tensor], source: str
     ]
     if wrong:
         raise ModelError(f"{source} does not fit the model", got="; ".join(wrong[:5]))
-    model.load_state_dict(tensors)
+    here = {name: value for name, value in tensors.items() if name not in elsewhere}
+    model.load_state_dict(here, strict=not elsewhere)
 
 
 def _checkpoints(folder: Path) -> list[Path]:

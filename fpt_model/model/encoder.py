@@ -78,8 +78,7 @@ class Encoder(nn.Module):
             self.register_buffer(f"{name}_of_items", numbers, persistent=False)
         for feature in FEATURES:
             rows, width = counts.get(feature.name, feature.rows), getattr(config, feature.width)
-            table = nn.Embedding(rows + 1, width, padding_idx=0) if width else None
-            setattr(self, feature.name, table)
+            setattr(self, feature.name, _table(rows + 1, width) if width else None)
         self.register_buffer("edges", edges)
         n_buckets = config.time_span + 1 + len(edges)
         # keys and values have tables of their own; or there is one of positions, on the input
@@ -112,6 +111,7 @@ class Encoder(nn.Module):
         latest: int | None = None,
         users: Tensor | None = None,
         dropout: Dropout | None = None,
+        items: Tensor | None = None,
     ) -> Tensor:
         """Features of every position, (B, T, D); those of padded positions mean nothing.
 
@@ -120,10 +120,12 @@ class Encoder(nn.Module):
             latest: N, how many positions of the last block are asked for; all when not said.
             users: (B, user_width), in place of the vectors of `windows.users`.
             dropout: what is dropped; at random in training, nothing otherwise, when not said.
+            items: (B, T, item_width), in place of the vectors of `windows.items`, from a table
+                that is elsewhere.
         """
         drop = dropout or self._random_dropout
         real = windows.items > 0  # (B, T)
-        x = self._embed(windows, users)  # (B, T, D)
+        x = self._embed(windows, {"users": users, "items": items})  # (B, T, D)
         if not self.config.on_pairs:
             x = x + self._positions(0, real)
         x = drop(x, "inputs")
@@ -148,13 +150,19 @@ class Encoder(nn.Module):
     def _random_dropout(self, x: Tensor, _: str) -> Tensor:
         return F.dropout(x, self.config.dropout, self.training)
 
-    def _embed(self, windows: SequenceBatch, users: Tensor | None) -> Tensor:
-        """r, the inputs side by side, scaled as in SASRec: (B, T, D)."""
+    def _embed(
+        self, windows: SequenceBatch, given: Mapping[str, Tensor | None] | None = None
+    ) -> Tensor:
+        """r, the inputs side by side, scaled as in SASRec: (B, T, D).
+
+        Args:
+            windows: B of them.
+            given: vectors by the name of an input, in place of its table's.
+        """
         parts = []
         for feature, table in self.tables():
-            if feature.per == "sequence" and users is not None:
-                own = users  # (B, width)
-            else:
+            own = given.get(feature.name) if given else None
+            if own is None:
                 own = embedding(table, self.numbers(feature, windows))
             if feature.per == "sequence":
                 own = own[:, None].expand(-1, windows.items.shape[1], -1)
@@ -294,6 +302,14 @@ class Time(NamedTuple):
 def _placed(layer: nn.Linear, x: Tensor, positions: Tensor | None) -> Tensor:
     """x Wᵀ + (b + p), where p (T, D) is of positions: both at once, x (B, T, D) being large."""
     return layer(x) if positions is None else F.linear(x, layer.weight) + (layer.bias + positions)
+
+
+def _table(rows: int, width: int) -> nn.Embedding:
+    """To be initialised. Its own first draw is not taken where it takes seconds: a seed's weights
+    are what they always were for tables that are smaller."""
+    if rows * width < 1 << 26:
+        return nn.Embedding(rows, width, padding_idx=0)
+    return nn.Embedding.from_pretrained(torch.empty(rows, width), freeze=False, padding_idx=0)
 
 
 def _block(config: Config, n_buckets: int) -> Block | HstuBlock:

@@ -89,14 +89,15 @@ def _sums(x: Tensor, shape: Sequence[int], add: Callable[[Tensor, Tensor], objec
     """Zeros of a shape, to which `add` adds x."""
     whole = (x / UNIT).long()
     sums = whole.new_zeros(shape)
-    with _in_any_order():
+    with in_any_order():
         add(sums, whole)
     return sums * x.new_full((), UNIT)
 
 
 @contextmanager
-def _in_any_order() -> Iterator[None]:
-    """Deterministic algorithms would sort, though whole numbers need no order."""
+def in_any_order() -> Iterator[None]:
+    """Deterministic algorithms would sort, though whole numbers need no order, nor rows of which
+    each is written once."""
     before = torch.get_deterministic_debug_mode()
     torch.set_deterministic_debug_mode(0)
     try:

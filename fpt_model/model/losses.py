@@ -1,12 +1,20 @@
-"""What training makes small. Letters: B batch, T sequence, D width, I items, P pairs."""
+"""What training makes small.
+
+Letters: B batch, T sequence, N their positions, D width, I items, U rows that are looked up,
+K drawn items, P pairs of users.
+"""
 
 import math
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from fpt_model.model.encoder import Encoder
+from fpt_model.model.fixed_point import embedding
+
+AT_ONCE = 1 << 27  # scores of a sampled softmax, 512 MiB; of the others none are kept
 
 
 def bce_loss(model: Encoder, features: Tensor, targets: Tensor, negatives: Tensor) -> Tensor:
@@ -59,6 +67,60 @@ def cross_entropy(
         excluded = seen.scatter(1, targets[:, None], value=False)[:, 1:]
         scores = scores.masked_fill(excluded, -math.inf)
     return F.cross_entropy(scores, targets - 1, ignore_index=-1, reduction=reduction)
+
+
+def sampled_softmax_loss(
+    features: Tensor,
+    rows: Tensor,
+    targets: Tensor,
+    drawn: Tensor,
+    log_expected: Tensor,
+    seen: Tensor | None = None,
+) -> Tensor:
+    """Cross-entropy of the next item, where drawn items stand for all others.
+
+    A drawn item counts as many as it stands for: its score is lowered by the logarithm of how often
+    it is expected among the draws (logQ correction), so that the sum of exponents is that over all
+    items in expectation. A draw of the target itself does not count.
+
+    Args:
+        features: (B, T, D).
+        rows: (U, D) vectors of items, the first of padding.
+        targets: (B, T) places in `rows` of the next items, 0 where padded.
+        drawn: (K,) likewise, of the drawn items.
+        log_expected: (K,).
+        seen: (B, T, K), which of them are left out.
+
+    Returns:
+        The mean over real positions.
+    """
+    features = features[..., : rows.shape[1]].flatten(0, 1)
+    own, others = embedding(rows, targets.flatten()), embedding(rows, drawn)
+    excluded = targets.flatten()[:, None] == drawn
+    if seen is not None:
+        excluded |= seen.flatten(0, 1)
+    size = max(1, AT_ONCE // max(1, len(drawn)))
+    parts = zip(features.split(size), own.split(size), excluded.split(size), strict=True)
+    rest = others, log_expected
+    if len(features) <= size:
+        losses = [_sampled(*part, *rest) for part in parts]
+    else:  # scores are computed again on the way back
+        losses = [
+            checkpoint(_sampled, *part, *rest, use_reentrant=False, preserve_rng_state=False)
+            for part in parts
+        ]
+    real = targets.flatten() > 0
+    return torch.where(real, torch.cat(losses), 0.0).sum() / real.sum()
+
+
+def _sampled(
+    features: Tensor, own: Tensor, excluded: Tensor, others: Tensor, log_expected: Tensor
+) -> Tensor:
+    """(N,) losses of features and target vectors (N, D) among others (K, D)."""
+    target = (features * own).sum(1, keepdim=True)
+    scores = (features @ others.T - log_expected).masked_fill(excluded, -math.inf)
+    first = torch.zeros(len(own), dtype=torch.int64, device=own.device)
+    return F.cross_entropy(torch.cat([target, scores], 1), first, reduction="none")
 
 
 def group_loss(users: Tensor, first: Tensor, second: Tensor, same: Tensor, margin: float) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor
 from fpt_model.data.histories import History, read_histories, windows_of
 from fpt_model.data.sequences import Sequences, load
 from fpt_model.errors import ModelError
-from fpt_model.evaluation.ranks import BATCH
+from fpt_model.evaluation.ranks import users_at_once
 from fpt_model.evaluation.top_items import highest
 from fpt_model.files.written import write_table
 from fpt_model.model.cold_start_users import ColdStartUsers
@@ -96,9 +96,10 @@ def _best(
     model = load_ranker(run, sequences)
     length = model.window(max(len(one.items) for one in histories))
     device = model.sequences.items.device
-    for first in range(0, len(histories), BATCH):
-        some = histories[first : first + BATCH]
-        filled = [*some, *[some[0]] * (BATCH - len(some))]  # see `evaluate.BATCH`
+    size = users_at_once(sequences.n_items)
+    for first in range(0, len(histories), size):
+        some = histories[first : first + size]
+        filled = [*some, *[some[0]] * (size - len(some))]  # see `evaluation.ranks.BATCH`
         windows = windows_of([one.to(device) for one in filled], length, model.time_reference)
         scores = model.score(windows)[: len(some)]  # (B, I + 1)
         seen = [] if sequences.comes_again else [one.items.to(device) for one in some]

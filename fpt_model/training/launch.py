@@ -40,9 +40,9 @@ def refuse_missing(gpus: int, batch_size: int, processes: int) -> None:
     import torch
 
     from fpt_model.engines.distributed.limits import SHARES
+    from fpt_model.training.places import refuse_fewer
 
-    if gpus > torch.cuda.device_count():
-        raise ModelError("Fewer GPUs here", got=torch.cuda.device_count(), expected=gpus)
+    refuse_fewer(gpus, torch.cuda.device_count())
     if processes > min(SHARES, batch_size):
         raise ModelError(
             "Too many processes for a batch",

@@ -35,16 +35,25 @@ def places_of(device: torch.device, gpus: int | None, processes: int = 1) -> lis
         ModelError: there are fewer GPUs.
     """
     found = _visible() if device.type == "cuda" else []
-    if gpus and gpus > len(found):
-        raise ModelError(
-            "Fewer GPUs than asked for",
-            got=len(found) if device.type == "cuda" else f"{len(found)} on device {device.type}",
-            expected=f"{gpus}, for --gpus {gpus}",
-            to_do="Leave --gpus out to take all there are",
-        )
+    refuse_fewer(gpus, len(found), "" if device.type == "cuda" else f" on device {device.type}")
     if not found:
         return [Place(f"CPU process {number}", "cpu") for number in range(processes)]
     return [Place(f"GPU {name}", "cuda", name) for name in found[:gpus]]
+
+
+def refuse_fewer(asked: int | None, there: int, where: str = "") -> None:
+    """Refuse to take more GPUs than there are.
+
+    Raises:
+        ModelError: so.
+    """
+    if asked and asked > there:
+        raise ModelError(
+            "Fewer GPUs than asked for",
+            got=f"{there}{where}",
+            expected=f"{asked}, for --gpus {asked}",
+            to_do="Leave --gpus out to take all there are",
+        )
 
 
 def _visible() -> list[str]:

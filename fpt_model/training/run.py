@@ -31,6 +31,7 @@ Emit = Callable[[Event], None]
 SPEC = "order.json"
 SEARCH = "search"  # where a training with `refit` keeps the one that chose its epoch
 SAVE_EVERY_SECONDS = 10.0  # on a GPU, validations come faster than files can be written
+SAVES = 0.1  # of the time at most: a table of millions of items takes long to be written
 
 
 @dataclass(frozen=True)
@@ -190,6 +191,7 @@ class Run:
         trainer.training.say = lambda text: self.emit({"event": "note", "text": text})
         self.started = ""
         self.saved = time.monotonic()
+        self.saving = 0.0  # seconds that the latest checkpoint took
 
     def resume(self) -> None:
         """Go on from the newest whole checkpoint, if there is one."""
@@ -207,11 +209,12 @@ class Run:
 
     def save(self) -> None:
         """Write a checkpoint."""
-        progress = self.trainer.progress
+        progress, began = self.trainer.progress, time.monotonic()
         state = self.trainer.state()
         state.facts["order"] = self.spec.to_dict()
         write_latest(self.folder, state, progress.epoch * self.trainer.steps + progress.step)
         self.saved = time.monotonic()
+        self.saving = self.saved - began
 
     def end_epoch(self, seconds: float) -> None:
         """Close the epoch whose steps took so long; write the results after the last."""
@@ -222,7 +225,7 @@ class Run:
         record["seconds"] = seconds
         progress.seconds += seconds
         self.emit({"event": "epoch", **self._outlook(), **record})
-        late = time.monotonic() - self.saved >= SAVE_EVERY_SECONDS
+        late = time.monotonic() - self.saved >= max(SAVE_EVERY_SECONDS, self.saving / SAVES)
         if progress.epoch % config.validate_every == 0 and late:
             self.save()
         if self.trainer.finished:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fpt_model.config import Config
 from fpt_model.data.sequences import Sequences, Split
-from fpt_model.engines.choose import engines_of
+from fpt_model.engines.choose import engines_of, items_of
 from fpt_model.engines.contract import Engine
 from fpt_model.engines.shared import Training
 from fpt_model.errors import ModelError
@@ -132,7 +132,7 @@ class Trainer:
         self.best = _strip_prefix("best.", tensors)
         ema_weights = _strip_prefix("averaged.", tensors)
         self.ema_weights = {
-            name: value.to(training.rows.device) for name, value in ema_weights.items()
+            name: value.to(self.engine.weights_device) for name, value in ema_weights.items()
         }
         training.groups.copy_(tensors["groups"])
         training.loss_sum.copy_(tensors["loss_sum"])
@@ -150,7 +150,9 @@ class Trainer:
     def _select(self, valid_ndcg: float) -> None:
         """Take the weights of this epoch for the best so far."""
         self.progress.best_ndcg, self.progress.best_epoch = valid_ndcg, self.progress.epoch
-        self.best = _copied(self.ema_weights or self.engine.weights())
+        weights = self.ema_weights or self.engine.weights()
+        # beside a training's own there is no room on a GPU for another table of millions of items
+        self.best = {name: value.to("cpu", copy=True) for name, value in weights.items()}
 
     def _update_ema(self) -> None:
         """Take the epoch's weights into their average; the first epoch's are its beginning."""
@@ -186,9 +188,10 @@ class Trainer:
 
     def _ranked_by_encoder(self, split: Split, protocols: tuple[Protocol, ...]) -> Ranks:
         """By the encoder, which knows of cold-start users, whatever engine trains."""
-        self.model.load_state_dict(self.engine.weights())
-        score = scorer(self.model, self.sequences)
-        return rank(score, self.sequences, split, self.config.max_length, protocols)
+        model = self.engine.encoder()
+        sequences = self.sequences.to(self.engine.weights_device)
+        score = scorer(model, sequences)
+        return rank(score, sequences, split, self.config.max_length, protocols)
 
     def use_best(self) -> None:
         """Take the chosen weights. It is trained no further."""
@@ -210,7 +213,8 @@ def trainers_of(
     Raises:
         ModelError: see `Training`.
     """
-    trainings = [Training(config, seed, sequences) for seed in seeds]
+    items = items_of(engine, config)
+    trainings = [Training(config, seed, sequences, items) for seed in seeds]
     engines = engines_of(engine, trainings)
     return [Trainer(*pair) for pair in zip(trainings, engines, strict=True)]
 

@@ -235,7 +235,7 @@ def test_more_gpus_than_there_are_are_refused_in_one_line(prefect, copy, snapsho
 
 
 def test_all_gpus_on_each_training_are_refused_alike(prefect, copy, snapshot_id):
-    with pytest.raises(StepError, match=r"^Fewer GPUs here: got 0, expected 2[^\n]+$"):
+    with pytest.raises(StepError, match=r"^Fewer GPUs than asked for: got 0, expected 2[^\n]+$"):
         train(snapshot_id, ("sasrec",), seeds=2, device="cpu", gpus=2, together=True, home=copy)
 
 

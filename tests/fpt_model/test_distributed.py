@@ -129,10 +129,34 @@ def test_two_ranks_follow_the_loss_of_one(learnable, tmp_path, start, run_comman
             torch.testing.assert_close(other[name], value, rtol=0, atol=WEIGHT)
 
 
+SAMPLED = {"loss": "sampled_softmax", "negatives": 20, "exclude_seen": True, "genre_width": 2}
+
+
+def test_two_ranks_with_half_of_the_items_each_follow_the_loss_of_one(
+    learnable, tmp_path, start, run_command, train_words
+):
+    """Averaged weights go to the ranks and back at each validation; the same ranks come of it."""
+    settings = SETTINGS | SAMPLED | {"ema_decay": 0.5, "model": "tisasrec"}
+    alone, both = tmp_path / "alone", tmp_path / "both"
+    words = train_words(learnable, alone, **settings)
+    assert run_command(*words, "--engine", "distributed").code == 0
+    events, said = ended(start(*several(train_words(learnable, both, **settings), 2)))
+    assert (events[-1]["event"], said) == ("done", "")
+    assert losses(both) == pytest.approx(losses(alone), rel=LOSS)
+    one, other = (read(folder / "best.safetensors").tensors for folder in (alone, both))
+    assert one.keys() == other.keys()
+    torch.testing.assert_close(other["items.weight"], one["items.weight"], rtol=0, atol=WEIGHT)
+    lines = [(folder / "epochs.jsonl").read_text().splitlines() for folder in (alone, both)]
+    figures = [[json.loads(line)["valid_ndcg_10"] for line in own] for own in lines]
+    assert figures[0] == pytest.approx(figures[1])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("settings", [
     {"model": "hstu", "loss": "softmax", "windows": "random", "exclude_seen": True},
     {"model": "sas_fpt", "refit": True, "ema_decay": 0.5, "windows": "random", "dropout": 0.0},
+    # somebody is ranked without training, by the encoder on the CPU
+    {"model": "sas_fpt", "refit": True, **SAMPLED},
 ])  # fmt: skip
 def test_other_settings_follow_as_well(
     settings, learnable, tmp_path, start, run_command, train_words
@@ -205,6 +229,48 @@ def test_a_killed_rank_ends_all_and_the_training_goes_on(
     assert evaluated == [0, 0]
     tables = [read_written(one / "ranks.parquet", made_by="it")[0] for one in (folder, other)]
     assert tables[0].drop_columns(["rank"]).equals(tables[1].drop_columns(["rank"]))
+
+
+@pytest.mark.slow
+def test_a_cut_table_goes_on_with_another_number_of_ranks(
+    learnable, tmp_path, start, run_command, train_words
+):
+    """In the middle of an epoch, when some rows have not been looked up for a while."""
+    settings = {"epochs": 100, "patience": 100, "learning_rate": 1e-4, "batch_size": 4, "l2": 0.0}
+    settings |= SAMPLED | {"model": "tisasrec", "negatives": 3}
+    folder, alone = tmp_path / "run", tmp_path / "alone"
+    words = train_words(learnable, folder, **settings)
+    for processes in (2, 3):
+        process = start(*several(words, processes))
+        until_epochs(process, 3)
+        process.send_signal(signal.SIGTERM)
+        events, said = ended(process)
+        assert (process.returncode, events[-1]["event"], said) == (143, "interrupted", "")
+    answer = run_command(*words, "--engine", "distributed")
+    assert [one["event"] for one in answer.events if one["event"] != "epoch"] == [
+        "resumed", "start", "done"
+    ]  # fmt: skip
+    words = train_words(learnable, alone, **settings)
+    assert run_command(*words, "--engine", "distributed").code == 0
+    assert losses(folder) == pytest.approx(losses(alone), rel=1e-3)  # after 100 epochs
+
+
+@pytest.mark.slow
+def test_ranks_that_have_some_items_each_rank_as_one_that_has_all(
+    learnable, tmp_path, start, run_command, small_config
+):
+    config = small_config("tisasrec", **SAMPLED)
+    row = {"sequences": str(learnable), "output": "run", "config": config.to_dict(), "seed": 0}
+    (tmp_path / "jobs.json").write_text(json.dumps({"jobs": [row]}))
+    words = ["train-all", "--jobs", str(tmp_path / "jobs.json"), "--engine", "distributed"]
+    process = start(*words, "--cpu-processes", "3")
+    assert ended(process)[1] == ""
+    files = "ranks.parquet", "lists.parquet"
+    ours = [read_written(tmp_path / "run" / name, made_by="it")[0] for name in files]
+    words = ["evaluate", "--sequences", learnable, "--run", tmp_path / "run", "--device", "cpu"]
+    assert run_command(*words).code == 0
+    for name, own in zip(files, ours, strict=True):
+        assert own.equals(read_written(tmp_path / "run" / name, made_by="it")[0])
 
 
 @pytest.mark.slow
@@ -281,7 +347,7 @@ def test_steps_seeds_and_shares_draw_apart():
 
 
 @pytest.mark.parametrize(("more", "what"), [
-    (["--gpus", "64"], "Fewer GPUs here: got"),
+    (["--gpus", "64"], "expected 64, for --gpus 64. Leave --gpus out to take"),
     (["--cpu-processes", "9"], "Too many processes for a batch: got 9, expected at most 8"),
     (["--cpu-processes", "4", "--set", "batch_size=3"], "got 4, expected at most 3"),
     (["--cpu-processes", "2", "--engine", "cpu"], "train one model by the distributed engine"),

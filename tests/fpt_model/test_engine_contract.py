@@ -22,7 +22,7 @@ if not torch.cuda.is_available():
 
 from fpt_model.config import ENGINES as ASKED_FOR
 from fpt_model.config import Config
-from fpt_model.data.negatives import NegativeSampler
+from fpt_model.data.negatives import NegativeSampler, SharedNegatives
 from fpt_model.data.seen import seen_before
 from fpt_model.data.sequences import SequenceBatch, Sequences, load
 from fpt_model.data.training_windows import random_ends, training_windows
@@ -40,7 +40,7 @@ from fpt_model.features import FEATURES
 from fpt_model.files.checkpoints import State
 from fpt_model.model.encoder import Encoder
 from fpt_model.model.intervals import overflow_edges
-from fpt_model.model.losses import bce_loss, group_loss, softmax_loss
+from fpt_model.model.losses import bce_loss, group_loss, sampled_softmax_loss, softmax_loss
 from fpt_model.training.trainer import Trainer, trainers_of
 
 if find_spec("triton"):
@@ -82,7 +82,8 @@ SWITCHES: dict[str, tuple[Any, ...]] = {
     "ema_decay": (0.0, 0.5),
     "mask": ("keys", "queries"),
     "windows": ("latest", "random"),
-    "loss": ("bce", "softmax"),
+    "loss": ("bce", "softmax", "sampled_softmax"),
+    "negatives": (9, 1, 30),
     "exclude_seen": (False, True),
     "batch_size": (2, 4),
     "learning_rate": (1e-3, 1e-4),
@@ -115,11 +116,11 @@ IRRELEVANT = {
     "refit": "two trainings, one after the other, on other sequences",
 }
 # What an engine refuses to have otherwise; `test_an_engine_covers_all_but_what_is_fixed_here`.
-OWN_PASSES = {"mask": "keys", "block": "attention"}
-FIXED: dict[str, dict[str, Any]] = {
+OWN_PASSES = {"mask": ("keys",), "block": ("attention",), "loss": ("bce", "softmax")}
+FIXED: dict[str, dict[str, tuple[Any, ...]]] = {
     "cpu": OWN_PASSES,
     "jagged": OWN_PASSES,
-    "multiseed": OWN_PASSES | {"heads": 1, "loss": "bce"},
+    "multiseed": OWN_PASSES | {"heads": (1,), "loss": ("bce",)},
 }
 NAMES = [
     pytest.param(
@@ -133,22 +134,23 @@ BOOK = "epochs", "validate_every", "patience"
 
 def configs(name: str) -> st.SearchStrategy[Config]:
     """Settings that an engine trains."""
-    drawn = {switch: st.sampled_from(values) for switch, values in SWITCHES.items()}
-    drawn |= {switch: st.just(value) for switch, value in FIXED.get(name, {}).items()}
+    able = SWITCHES | FIXED.get(name, {})
+    drawn = {switch: st.sampled_from(values) for switch, values in able.items()}
     book = dict.fromkeys(BOOK, 99)
     return st.fixed_dictionaries(drawn).map(lambda own: Config("drawn", "drawn", **own, **book))
 
 
 def usual(name: str, **changes: Any) -> Config:
     """The first value of each switch, some of them changed."""
-    first = {switch: values[0] for switch, values in SWITCHES.items()}
-    own = first | FIXED.get(name, {}) | changes
+    own = {switch: values[0] for switch, values in (SWITCHES | FIXED.get(name, {})).items()}
+    own |= changes
     return Config("drawn", "drawn", **own, **dict.fromkeys(BOOK, 99))
 
 
 def everything(name: str) -> Config:
     """All that an engine has, at once."""
-    return usual(name, **EVERYTHING | FIXED.get(name, {}))
+    fixed = FIXED.get(name, {})
+    return usual(name, **{k: v for k, v in EVERYTHING.items() if v in fixed.get(k, (v,))})
 
 
 def profile(n_examples: int) -> Callable:
@@ -178,11 +180,13 @@ class Pass(NamedTuple):
 
 
 class Drawn(NamedTuple):
-    """What an engine drew for a step: passes, negatives (B, T), pairs of users (2, P)."""
+    """What an engine drew for a step: passes, negatives (B, T), pairs of users (2, P), and items
+    (K,) that stand for all, each with the logarithm of how often it is expected."""
 
     passes: list[Pass]
     negatives: Tensor | None
     pairs: Tensor | None
+    shared: tuple[Tensor, Tensor] | None = None
 
 
 class Noted:
@@ -199,10 +203,16 @@ class Noted:
         self.negatives: list[tuple[Tensor, Tensor]] = []
         self.own_ends: list[Tensor] = []
         self.pairs: list[Tensor] = []
+        self.shared: list[tuple[Tensor, Tensor]] = []
         self._note(patch)
 
     def _note(self, patch: pytest.MonkeyPatch) -> None:
         draw, ends, loss = NegativeSampler.draw, module.random_ends, module.group_loss
+        share = SharedNegatives.draw
+
+        def note_shared(*words):
+            self.shared.append(share(*words))
+            return self.shared[-1]
 
         def note_draw(sampler, users, shape, *chance):
             found = draw(sampler, users, shape, *chance)
@@ -236,13 +246,14 @@ class Noted:
             return FORWARD(model, windows, *words, dropout=note, **named)
 
         patch.setattr(NegativeSampler, "draw", note_draw)
+        patch.setattr(SharedNegatives, "draw", note_shared)
         patch.setattr(module, "random_ends", note_ends)
         patch.setattr(module, "group_loss", note_pairs)
         patch.setattr(Encoder, "forward", note_pass)
 
     def begin(self) -> None:
         """Forget what was noted before the next steps."""
-        for noted in (self.passes, self.negatives, self.own_ends, self.pairs):
+        for noted in (self.passes, self.negatives, self.own_ends, self.pairs, self.shared):
             noted.clear()
 
     def ends(self, users: Tensor) -> Tensor:
@@ -258,7 +269,8 @@ class Noted:
         for one, (users, drawn) in zip(self.passes, self.negatives, strict=False):
             assert users.equal(inputs.users[one.rows]), "negatives are another user's"
             negatives[one.rows, -drawn.shape[1] :] = drawn
-        return Drawn(self.passes, negatives, self.pairs[0] if self.pairs else None)
+        pairs = self.pairs[0] if self.pairs else None
+        return Drawn(self.passes, negatives, pairs, self.shared[0] if self.shared else None)
 
 
 class NotedOnCpu(Noted):
@@ -535,6 +547,8 @@ class Shadow:
             state["step"] = torch.tensor(float(trainer.training.steps_before))
             state["exp_avg"] = torch.zeros_like(parameter, requires_grad=False)
             state["exp_avg_sq"] = torch.zeros_like(parameter, requires_grad=False)
+        last = torch.full((sequences.n_items + 1,), trainer.training.steps_before)
+        self.last = last.to(sequences.items.device)  # the step that each item's row is of
 
     def users(self, step: int) -> Tensor:
         """(B,) of a step of the epoch, in its order."""
@@ -549,6 +563,8 @@ class Shadow:
         rows, ends = training.rows[users], source.ends(users)
         inputs, targets = training_windows(self.sequences, rows, ends, config.max_length)
         drawn = source.of(before, inputs, targets)
+        looked_up = self._looked_up(targets, drawn)
+        self._coast(looked_up, before)
         features = torch.zeros(*targets.shape, config.width, dtype=torch.float64)
         for one in drawn.passes:
             length = one.items.shape[1]
@@ -557,11 +573,44 @@ class Shadow:
             windows = replace(windows, items=one.items, users=one.users)
             found = FORWARD(self.model, windows, dropout=one.dropout)
             features[one.rows, -length:] = found
-        loss = self._loss(features, inputs, targets, drawn) + self._penalties(drawn.pairs)
+        loss = self._loss(features, inputs, targets, drawn)
+        loss = loss + self._penalties(drawn.pairs, looked_up)
         self.adam.zero_grad()
         loss.backward()
+        unmoved = [own.clone() for own in self._items()]
         self.adam.step()
+        for own, kept in zip(self._items(), unmoved, strict=True):
+            own[~looked_up] = kept[~looked_up]
+        self.last[looked_up] = before + 1
+        if step + 1 == training.steps:
+            self._coast(torch.ones_like(looked_up), before + 1)
         return loss.detach()
+
+    def _coast(self, looked_up: Tensor, now: int) -> None:
+        """What Adam moves rows by in the steps since they were looked up, of whom it is asked."""
+        config, (items, exp_avg, exp_avg_sq) = self.trainer.config, self._items()
+        for row in looked_up.nonzero()[:, 0].tolist():
+            for _ in range(int(self.last[row]), now):
+                exp_avg[row] *= config.beta1
+                exp_avg_sq[row] *= config.beta2
+                left = 1 - config.beta2**now, 1 - config.beta1**now
+                root = (exp_avg_sq[row] / left[0]).sqrt().add(1e-8)
+                items[row] -= config.learning_rate * exp_avg[row] / left[1] / root
+            self.last[row] = now
+
+    def _looked_up(self, targets: Tensor, drawn: Drawn) -> Tensor:
+        """(I + 1,) bool, the items that a step moves."""
+        looked_up = torch.ones(self.sequences.n_items + 1, dtype=torch.bool)
+        if drawn.shared is not None:
+            looked_up[:] = False
+            for ids in (targets, drawn.shared[0], *(one.items for one in drawn.passes)):
+                looked_up[ids] = True
+        return looked_up.to(targets.device)
+
+    def _items(self) -> list[Tensor]:
+        """The item table and its moments."""
+        items = self.model.items.weight
+        return [items.data, *(self.adam.state[items][kind] for kind in ("exp_avg", "exp_avg_sq"))]
 
     def _refuse_odd_ids(self, one: Pass, windows: SequenceBatch) -> None:
         """Ids are replaced by others that there are, where they may be."""
@@ -582,6 +631,12 @@ class Shadow:
         if config.loss == "softmax":
             excluded = seen if config.exclude_seen else None
             return softmax_loss(self.model, features, targets, excluded)
+        if drawn.shared is not None:
+            items, log_expected = drawn.shared
+            assert len(items) == config.negatives
+            excluded = seen[:, :, items] if config.exclude_seen else None
+            table = self.model.items.weight
+            return sampled_softmax_loss(features, table, targets, items, log_expected, excluded)
         negatives, real = drawn.negatives, targets > 0
         last = self.sequences.n_train[inputs.users - 1]
         trained = seen_before(self.sequences, inputs.users, last[:, None].expand_as(targets))
@@ -589,9 +644,10 @@ class Shadow:
         assert (new & (negatives > 0))[real].all(), "a negative is not new to its user"
         return bce_loss(self.model, features, targets, negatives)
 
-    def _penalties(self, pairs: Tensor | None) -> Tensor:
+    def _penalties(self, pairs: Tensor | None, looked_up: Tensor) -> Tensor:
         config, groups = self.trainer.config, self.trainer.training.groups
-        loss = config.l2 * sum(table.norm() for table in self.model.regularised())
+        items, *others = self.model.regularised()
+        loss = config.l2 * sum(table.norm() for table in (items[looked_up], *others))
         if not config.grouped or int(groups[1]) < 0:
             return loss
         first, second = pairs
@@ -686,6 +742,16 @@ def test_a_step_is_the_encoders(name, sequences):
         check_gradients(name, config, sequences)
 
     hold()
+
+
+@pytest.mark.parametrize("name", ["reference", "distributed"])
+@pytest.mark.parametrize("negatives", [1, 30])
+def test_a_sampled_step_is_the_encoders(name, negatives, sequences):
+    """One that looks up few items, and one that looks up most."""
+    more = {"loss": "sampled_softmax", "negatives": negatives, "sse_item": 0.4}
+    settings = EVERYTHING | more | {"max_length": 5, "batch_size": 1}
+    check_gradients(name, usual(name, **settings), sequences, steps=3)
+    check_resumption(name, usual(name, **settings), sequences, steps=2)
 
 
 def check_ranks(name: str, config: Config, sequences: Sequences) -> None:
@@ -826,8 +892,8 @@ def test_an_engine_covers_all_but_what_is_fixed_here(name, monkeypatch):
     for switch, values in SWITCHES.items():
         for value in values:
             refusal = ENGINES[name].refuses(usual(name, **{switch: value}), device)
-            fixed = FIXED.get(name, {}).get(switch, value)
-            assert (refusal is None) == (value == fixed), f"{switch} {value}: {refusal}"
+            fixed = FIXED.get(name, {}).get(switch, (value,))
+            assert (refusal is None) == (value in fixed), f"{switch} {value}: {refusal}"
             assert refusal is None or str(value) in refusal.got
 
 

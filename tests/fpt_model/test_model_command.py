@@ -52,7 +52,14 @@ def refused(ended, *says: str) -> None:
         (["--set", "dropout=1"], ["dropout is out of range: got 1.0, expected 0 to 0.99."]),
         (["--set", "dropout=nan"], ["dropout is out of range: got nan"]),
         (["--set", "heads=7"], ["Width is not divisible: got 100, expected 7 n."]),
-        (["--set", "loss=hinge"], ["Unknown loss: got 'hinge', expected bce or softmax."]),
+        (
+            ["--set", "loss=hinge"],
+            ["Unknown loss: got 'hinge', expected bce or softmax or sampled"],
+        ),
+        (
+            ["--set", "loss=sampled_softmax", "--set", "beta2=0.7"],
+            ["got beta1 0.9, beta2 0.7, expected the square of beta1 below beta2."],
+        ),
     ],
 )
 def test_settings_that_cannot_be_are_refused(words, says, learnable, run_command, tmp_path):

@@ -221,7 +221,7 @@ def test_an_unknown_rating_adds_nothing(slug, model_of, random_windows):
     """Its columns are zero, whatever other ratings have become."""
     model = model_of(slug, rating_width=4)
     windows = random_windows(4, real=6)
-    inputs = model._embed(replace(windows, ratings=torch.zeros_like(windows.ratings)), None)
+    inputs = model._embed(replace(windows, ratings=torch.zeros_like(windows.ratings)))
     assert inputs[..., :-4].any()
     assert not inputs[..., -4:].any()
 
@@ -236,7 +236,7 @@ def test_genres_of_an_item_are_summed_and_of_none_are_zero(slug, small_config, r
         model.genres.weight[1:] = torch.tensor([[1.0, 10.0], [2.0, 20.0], [4.0, 40.0]])
     windows = random_windows(0, batch=1, length=6, real=6)
     windows = replace(windows, items=torch.tensor([[0, 1, 2, 3, 4, 2]]))
-    genres = model._embed(windows, None)[0, :, -2:] / math.sqrt(config.width)
+    genres = model._embed(windows)[0, :, -2:] / math.sqrt(config.width)
     expected = [[0, 0], [2, 20], [5, 50], [0, 0], [4, 40], [5, 50]]
     torch.testing.assert_close(genres, torch.tensor(expected, dtype=torch.float32))
     genres.sum().backward()

@@ -47,7 +47,7 @@ def hstu_pair_by_pair(model, windows, b: int):
     """Features (T, D) and weights (blocks, H, T, T) of one window, as the paper writes them."""
     config, length = model.config, windows.items.shape[1]
     width = config.width // config.heads
-    embedded = model._embed(windows, None)[b]
+    embedded = model._embed(windows)[b]
     first = config.max_length - length
     x = embedded + torch.stack([model.positions[0][first + t] for t in range(length)])
     found = torch.zeros(config.blocks, config.heads, length, length, dtype=x.dtype)

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from fpt_model.config import resolve
+from fpt_model.model import losses
 from fpt_model.model.encoder import Encoder
-from fpt_model.model.losses import bce_loss, group_loss, softmax_loss
+from fpt_model.model.losses import bce_loss, group_loss, sampled_softmax_loss, softmax_loss
 from fpt_model.training.trainer import Trainer, trainer_of
 
 ITEMS = [[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]
@@ -55,6 +56,65 @@ def test_softmax_is_over_all_items_but_padding(model, features):
     expected = sum(math.log(sum(map(math.exp, row))) - target for row, target in rows) / 3
     loss = softmax_loss(model, features, targets)
     assert loss.item() == pytest.approx(expected, abs=1e-12)
+
+
+def test_all_items_drawn_once_each_are_the_full_softmax(model, features):
+    targets, every = torch.tensor([[0, 3], [2, 1]]), torch.tensor([1, 2, 3])
+    table, once = model.items.weight, torch.zeros(3)
+    found = sampled_softmax_loss(features, table, targets, every, once)
+    full = softmax_loss(model, features, targets)
+    assert found.item() == pytest.approx(full.item(), abs=1e-12)
+    # of items drawn twice, each counts half
+    found = sampled_softmax_loss(
+        features, table, targets, every.repeat(2), torch.full((6,), 2.0).double().log()
+    )
+    assert found.item() == pytest.approx(full.item(), abs=1e-12)
+
+
+def test_a_sampled_softmax_leaves_out_what_was_seen(model, features):
+    targets, drawn = torch.tensor([[0, 3], [2, 1]]), torch.tensor([1, 3, 2])
+    seen = torch.zeros(2, 2, 3, dtype=torch.bool)
+    seen[0, 1, 0] = seen[1, 0, 2] = seen[1, 1] = True  # the target itself, and all there is
+    log_expected = torch.tensor([0.5, 2.0, 1.0]).double().log()
+    # scores of items 1, 2, 3: (2, 1, 3), (0, 3, 3), (-1, 1, 0); drawn are 1, 3 and 2
+    sums = [
+        math.exp(3) + math.exp(1),
+        math.exp(3) + math.exp(0) / 0.5 + math.exp(3) / 2,
+        math.exp(-1),
+    ]
+    expected = (sum(map(math.log, sums)) - 3 - 3 + 1) / 3
+    found = sampled_softmax_loss(features, model.items.weight, targets, drawn, log_expected, seen)
+    assert found.item() == pytest.approx(expected, abs=1e-12)
+
+
+def test_correction_makes_skewed_draws_right_in_expectation():
+    """The sum of exponents, over all draws of one negative, is that over all items."""
+    scores = torch.tensor([0.0, 0.0, 1.0, -1.0, 2.0]).double()  # the first of padding
+    chance = [0.0, 0.1, 0.2, 0.3, 0.4]
+    target, feature = torch.tensor([[4]]), torch.ones(1, 1, 1).double()
+    mean = 0.0
+    for item in range(1, 5):
+        drawn, log_expected = torch.tensor([item]), torch.tensor([chance[item]]).log()
+        loss = sampled_softmax_loss(feature, scores[:, None], target, drawn, log_expected)
+        mean += chance[item] * math.exp(float(loss) + 2.0)
+    assert mean == pytest.approx(float(scores[1:].exp().sum()), rel=1e-6)
+
+
+def test_a_sampled_softmax_in_parts_is_that_of_the_whole(monkeypatch):
+    draw = torch.Generator().manual_seed(3)
+    features = torch.randn(3, 4, 6, generator=draw).requires_grad_()
+    rows = torch.randn(9, 5, generator=draw).requires_grad_()
+    targets = torch.randint(0, 9, (3, 4), generator=draw)
+    drawn = torch.randint(1, 9, (7,), generator=draw)
+    seen = torch.rand(3, 4, 7, generator=draw) < 0.3
+    given = features, rows, targets, drawn, torch.zeros(7), seen
+    found = []
+    for at_once in (losses.AT_ONCE, 35):
+        monkeypatch.setattr(losses, "AT_ONCE", at_once)
+        loss = sampled_softmax_loss(*given)
+        found.append((loss, *torch.autograd.grad(loss, (features, rows))))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)
 
 
 def test_a_softmax_leaves_out_what_was_seen_but_not_the_next_item(model, features):

@@ -10,6 +10,8 @@ from fpt_model.evaluation import ranks as evaluate
 from fpt_model.evaluation.metrics import mrr, ndcg, recall
 from fpt_model.evaluation.popularity import popularity
 from fpt_model.evaluation.ranks import rank
+from fpt_model.model.encoder import Encoder
+from fpt_model.training.trainer import trainer_of
 
 SPLITS = ("valid", "test")
 
@@ -195,3 +197,28 @@ def test_ndcg_discounts_by_the_log_of_the_rank():
 def test_mrr_is_the_mean_of_one_over_the_rank():
     assert mrr(RANKS, 10) == pytest.approx((1 + 1 / 2.5 + 1 / 10) / 5, abs=1e-12)
     assert mrr(RANKS, 1) == pytest.approx(1 / 5, abs=1e-12)
+
+
+def test_of_millions_of_items_fewer_users_are_scored_at_a_time():
+    """Their scores are half a gigabyte at most, or those of one user."""
+    sizes = [evaluate.users_at_once(n) for n in (1, 524_287, 524_288, 10_000_000, 2**30)]
+    assert sizes == [256, 256, 255, 13, 1]
+
+
+def test_of_many_items_only_the_drawn_ones_are_scored_to_validate(
+    learnable_sequences, small_config, monkeypatch
+):
+    trainer = trainer_of(small_config("tisasrec", loss="sampled_softmax"), 0, learnable_sequences)
+    expected = trainer.ranked("valid", ("uniform_100",))
+    monkeypatch.setattr(evaluate, "SCORES", 31 * 7)
+    both = trainer.ranked("valid")
+    monkeypatch.setattr(Encoder, "score_all", lambda *_: pytest.fail("all items were scored"))
+    some = trainer.ranked("valid", ("uniform_100",))
+    for found in (both, some):
+        assert found.ranks["uniform_100"].equal(expected.ranks["uniform_100"])
+        assert found.n_candidates["uniform_100"].equal(expected.n_candidates["uniform_100"])
+
+
+def test_signs_of_more_items_than_float32_can_count():
+    values = torch.tensor([[1.0]]).expand(1, 2**24 + 3)
+    assert float(evaluate.signs(values, torch.zeros(1, 1))) == 2**24 + 3

@@ -31,7 +31,7 @@ def test_padding_has_weights_where_a_model_looks_there(small_config, encoder, ra
     assert (weights[:, :, 0][padded[:, None].expand(-1, 2, -1)] > 0).all()
     with torch.no_grad():  # of the first block, whose padded inputs are zero
         block = model.blocks[0]
-        x = model._embed(windows, None) * ~padded[..., None]
+        x = model._embed(windows) * ~padded[..., None]
         times = torch.where(padded, -windows.scales[:, None], windows.times)
         gaps = (windows.query_times[:, -1:] - times) // windows.scales[:, None]
         rows = interval_rows(gaps, config.time_span, model.edges)

@@ -1,11 +1,19 @@
 """Negatives that are never positives, replaced ids, and chance that is the same each time."""
 
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fpt_model.data.negatives import NegativeSampler, generator, seed_step, sse_replace
+from fpt_model.data.negatives import (
+    NegativeSampler,
+    SharedNegatives,
+    generator,
+    seed_step,
+    sse_replace,
+)
 from fpt_model.data.sequences import Sequences
 
 N_ITEMS = 12
@@ -155,3 +163,32 @@ def test_a_generator_leaves_the_global_one_alone():
     seed_step(3, 0)
     torch.rand(5, generator=generator(3, 1, 0))
     assert torch.equal(torch.rand(3), expected)
+
+
+def test_shared_negatives_are_half_uniform_and_half_as_often_as_trained_on():
+    """Item 1 is trained on three times of five, items 2 and 3 once; the held-out ones do not count.
+    Of 100 draws 50 are uniform among 12 items."""
+    sequences = sequences_of([[1, 2, 1, 9, 9], [1, 3, 7, 7]], held_out=2)
+    sampler = SharedNegatives(sequences, 100)
+    seed_step(1, 0)
+    drawn = [sampler.draw() for _ in range(400)]
+    items = torch.cat([own for own, _ in drawn])
+    expected = {1: 50 / 12 + 50 * 3 / 5, 2: 50 / 12 + 50 / 5, 9: 50 / 12, 12: 50 / 12}
+    for item, count in expected.items():
+        assert float((items == item).sum()) / 400 == pytest.approx(count, rel=0.06)
+    for own, log_expected in drawn[:3]:
+        for item, log in zip(own.tolist(), log_expected.tolist(), strict=True):
+            if item in expected:
+                assert log == pytest.approx(math.log(expected[item]), abs=1e-5)
+    assert items.min() >= 1
+    assert items.max() <= N_ITEMS
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_as_many_shared_negatives_as_asked_for_the_same_for_the_same_generator(count):
+    sampler = SharedNegatives(sequences_of([[1, 2, 3, 4]]), count)
+    one, other = (sampler.draw(torch.Generator().manual_seed(7)) for _ in range(2))
+    assert len(one[0]) == count
+    assert one[0].equal(other[0])
+    total = sampler.log_expected[1:].exp().sum()
+    assert float(total) == pytest.approx(count)

@@ -4,7 +4,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fpt_model.data.seen import seen_before
+from fpt_model.data.seen import FirstSeen, seen_before
 from fpt_model.data.sequences import load
 from fpt_model.data.training_windows import training_windows
 
@@ -46,3 +46,19 @@ def test_a_window_knows_what_its_targets_follow(history, length, end, user, writ
             number = end - length + place + 1  # of the target in the history
             assert history[number] == target
             assert set(torch.nonzero(seen[place]).flatten().tolist()) == set(history[:number])
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
+@given(
+    histories=st.lists(
+        st.lists(st.integers(1, N_ITEMS), min_size=4, max_size=12), min_size=1, max_size=3
+    ),
+    drawn=st.lists(st.integers(1, N_ITEMS), min_size=1, max_size=8),
+)
+def test_some_items_are_known_by_search_as_all_are(histories, drawn, user, write_sequences):
+    sequences = load(write_sequences([user(history) for history in histories], N_ITEMS))
+    users = torch.arange(len(histories), 0, -1)
+    positions = torch.arange(-1, 12).expand(len(histories), -1)
+    items = torch.tensor(drawn)
+    found = FirstSeen(sequences).seen_before(users, positions, items)
+    assert found.equal(seen_before(sequences, users, positions)[:, :, items])

@@ -20,6 +20,7 @@ from fpt_model.evaluation.ranks import (
     evaluated,
     filled,
     joined,
+    users_at_once,
 )
 from fpt_model.model.encoder import Encoder
 
@@ -35,6 +36,8 @@ def rank(
     """See `evaluation.ranks.rank`; only the drawn candidates are scored if no others count."""
     weights, length = weights_of(model, training=False).detached(), model.config.max_length
     known, size = by_item(model.config, weights), users_of_batch(model.config)
+    if protocols != ("uniform_100",):
+        size = users_at_once(sequences.n_items, size)
 
     @torch.no_grad()
     def ranks(batch_rows: Tensor) -> Ranks:

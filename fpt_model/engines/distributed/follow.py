@@ -1,12 +1,23 @@
 """What ranks other than the first do: what they are told, until the end."""
 
 import signal
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 from fpt_model.engines.distributed.engine import Distributed
-from fpt_model.engines.distributed.group import BUILD, END, LOAD, RANK, RESTORE, STEP, Group
+from fpt_model.engines.distributed.group import (
+    BUILD,
+    END,
+    LOAD,
+    MOMENTS,
+    RANK,
+    RESTORE,
+    STEP,
+    WEIGHTS,
+    Group,
+)
+from fpt_model.engines.distributed.limits import cuts
 from fpt_model.engines.shared import Training
 
 
@@ -37,7 +48,8 @@ def _build(
     config, seed, sequences, living = group.share_object(None)
     if sequences is not None:
         group.sent = sequences.to(device)
-    engines[number] = Distributed(Training(config, seed, group.sent))
+    items: Literal["here", "elsewhere"] = "elsewhere" if cuts(config) else "here"
+    engines[number] = Distributed(Training(config, seed, group.sent, items))
     found: set[int] = living
     return found
 
@@ -48,10 +60,13 @@ def _obey(group: Group, engine: Distributed, code: int, numbers: list[int]) -> N
         training.progress.epoch, training.progress.step = numbers
         engine.train()
     elif code == LOAD:
-        engine.share_weights()
+        engine.share_weights(None)
     elif code == RESTORE:
-        shapes: dict[str, Any] = group.share_object(None)
-        device = training.rows.device
-        engine.share_state({name: torch.empty(s, device=device) for name, s in shapes.items()})
+        kinds: dict[str, Any] = group.share_object(None)
+        engine.share_state({name: engine.blank(name, *kind) for name, kind in kinds.items()})
+    elif code == WEIGHTS:
+        engine.weights()
+    elif code == MOMENTS:
+        engine.moments()
     elif code == RANK:
         engine.gathered_ranks(*group.share_object(None))

@@ -21,7 +21,7 @@ from fpt_model.engines.distributed.limits import SHARES
 from fpt_model.errors import LostRankError, ModelError
 from fpt_model.version import code_version
 
-BUILD, STEP, LOAD, RESTORE, RANK, END = range(6)
+BUILD, STEP, LOAD, RESTORE, WEIGHTS, MOMENTS, RANK, END = range(8)
 MEET = datetime.timedelta(minutes=5)
 BUSY = datetime.timedelta(days=1)  # a leader that validates, or writes, is not lost
 
@@ -46,6 +46,20 @@ class Group:
     sent: Any = None
     out_of_step: bool = False
     current: "ClassVar[Group | None]" = None
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What all ranks do: one that fails in the middle of it can't even take leave.
+
+        Raises:
+            LostRankError: another rank is gone.
+        """
+        try:
+            with lost_contact():
+                yield
+        except Exception:
+            self.out_of_step = True
+            raise
 
     def tell(self, code: int, *numbers: int) -> None:
         """What all do next, and three numbers for it."""

@@ -14,6 +14,11 @@ def world_size() -> int:
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
+def cuts(config: Config) -> bool:
+    """Whether the item table is cut by row over ranks, whose steps look up some rows of it."""
+    return config.loss == "sampled_softmax" and world_size() > 1
+
+
 def refuses(config: Config, _device: torch.device) -> Refusal | None:
     """Why this engine can't train that; None if it can."""
     size, world = config.batch_size, world_size()

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from fpt_model.data.sequences import Split
+from fpt_model.data.sequences import Sequences, Split
 from fpt_model.data.training_windows import random_ends, training_windows
 from fpt_model.engines import contract
 from fpt_model.engines.contract import Moments
@@ -15,7 +15,8 @@ from fpt_model.engines.multiseed.workspace import Batch
 from fpt_model.engines.shared import Training
 from fpt_model.evaluation.ranks import Protocol, Ranks, evaluated, joined
 
-RANKED = 8192  # users whose scores of all items are held at a time
+RANKED = 8192  # users whose scores of all items are held at a time,
+SCORES = 1 << 31  # unless these are more
 
 
 class MultiseedEngine(contract.Engine):
@@ -74,12 +75,18 @@ class MultiseedEngine(contract.Engine):
         # A copy: by where in memory factors begin cuBLAS picks a kernel, and so last digits. Where
         # a seed's features begin depends on the seeds beside it.
         own = features[:, : items.shape[1]].clone(memory_format=torch.contiguous_format)
+        parts = own.split(users_at_once(self.sequences))
         return joined(
             [
                 compare(some, part @ items.T, protocols)
-                for some, part in zip(candidates, own.split(RANKED), strict=True)
+                for some, part in zip(candidates, parts, strict=True)
             ]
         )
+
+
+def users_at_once(sequences: Sequences) -> int:
+    """How many users' scores of all items are held at a time."""
+    return max(1, min(RANKED, SCORES // (sequences.n_items + 1)))
 
 
 class Group:
@@ -125,9 +132,9 @@ class Group:
         return self._features[1]
 
     def candidates(self, split: Split) -> list[Candidates]:
-        """Whom those users' items are compared with, `RANKED` users at a time."""
+        """Whom those users' items are compared with, some users at a time."""
         if split not in self._candidates:
-            parts = evaluated(self.sequences).split(RANKED)
+            parts = evaluated(self.sequences).split(users_at_once(self.sequences))
             self._candidates[split] = [Candidates(self.sequences, rows, split) for rows in parts]
         return self._candidates[split]
 
