@@ -16,7 +16,7 @@ import duckdb
 from expectations.ranges import ranges, within
 
 AT_A_TIME = 2  # each may fill its share of the memory limit
-ROWS_A_PART = 8_000_000  # of the largest table: some 1 GB at work
+ROWS_A_PART = 4_000_000  # of the largest table: some 500 MB at work
 LARGEST = {"raw": "raw.ratings", "core": "core.interactions"}  # of a schema
 
 

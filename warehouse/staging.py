@@ -40,6 +40,7 @@ ARROW: Mapping[str, pa.DataType] = {
     "INTEGER[]": pa.list_(pa.int32()),
     "TIMESTAMP": pa.timestamp("us"),
 }
+WORDS = pa.dictionary(pa.int32(), pa.string())  # in a file text like any other
 # quick to write and to read; rows in the order of the query, in DuckDB's own groups
 PARQUET = f"FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, ROW_GROUP_SIZE {ROWS_A_GROUP}"
 
@@ -153,20 +154,11 @@ class StagedTable:
     """
 
     def __init__(self, folder: Path, table: str, identity: str) -> None:
-        types = {
-            name: stored_tables()[table].types[name] for name in stored_tables()[table].columns
-        }
-        self._columns = [pl.col(name).cast(POLARS[kind]) for name, kind in types.items()]
-        self.schema = pa.schema([(name, ARROW[kind]) for name, kind in types.items()])
+        self._path = staged_file(folder, table, identity)
+        stored = stored_tables()[table]
+        self._types = {name: stored.types[name] for name in stored.columns}
         self._rows = Regrouped(ROWS_A_GROUP, self._write)
-        self._writer = pq.ParquetWriter(
-            staged_file(folder, table, identity),
-            self.schema,
-            compression="zstd",
-            compression_level=1,
-            use_dictionary=[name for name, kind in types.items() if kind == "VARCHAR"],
-            store_schema=False,
-        )
+        self._writer: pq.ParquetWriter | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -174,14 +166,32 @@ class StagedTable:
     def __exit__(self, kind: object, *_: object) -> None:
         if kind is None:
             self._rows.end()
-        self._writer.close()
+            if self._writer is None:
+                types = [(name, ARROW[of]) for name, of in self._types.items()]
+                self._write(pa.schema(types).empty_table())
+        if self._writer:
+            self._writer.close()
         point("a frame is staged")
 
     def add(self, frame: pl.DataFrame) -> None:
-        """The next rows."""
-        self._rows.add(frame.select(self._columns).to_arrow().cast(self.schema))
+        """The next rows; of every part columns are words of a list, or none is."""
+        columns, fields = [], []
+        for name, kind in self._types.items():
+            listed = isinstance(frame.schema[name], pl.Enum)  # as numbers: quicker by far
+            columns.append(pl.col(name) if listed else pl.col(name).cast(POLARS[kind]))
+            fields.append((name, WORDS if listed else ARROW[kind]))
+        self._rows.add(frame.select(columns).to_arrow().cast(pa.schema(fields)))
 
     def _write(self, rows: pa.Table) -> None:
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(
+                self._path,
+                rows.schema,
+                compression="zstd",
+                compression_level=1,
+                use_dictionary=[name for name, kind in self._types.items() if kind == "VARCHAR"],
+                store_schema=False,
+            )
         self._writer.write_table(rows, row_group_size=ROWS_A_GROUP)
 
 

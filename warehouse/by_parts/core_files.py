@@ -65,7 +65,8 @@ class CoreFiles:
         candidates.end()
 
     def _count(self, tables: CoreTables) -> None:
-        trained = tables.interactions.filter(pl.col("split") == "train")["item_id"]
+        rows = tables.interactions.select("item_id", "split")
+        trained = rows.filter(pl.col("split") == "train")["item_id"]
         self.n_train += np.bincount(trained.to_numpy(), minlength=len(self.n_train))
         self.users.append(tables.users)
 

@@ -23,7 +23,7 @@ from warehouse.transforms.rules import MOVIELENS, Rules
 from warehouse.transforms.split import ENOUGH, EVALUATED, with_split
 from warehouse.transforms.time_features import with_scaled_interval, with_time_scale, with_week
 
-ROWS_A_PART = 4_000_000  # some 1 GB at work
+ROWS_A_PART = 2_000_000  # some 500 MB at work
 MOST_PARTS = 256  # of more rows parts are larger
 ROWS_READ = 983_040  # at a time: eight groups of a stored file
 RAW_COLUMNS = ("raw_user_id", "raw_item_id", "timestamp", "rating", "source_row")

@@ -36,6 +36,7 @@ class Drawing:
         Args:
             interactions: all of these users', in the order of `user_id`.
         """
+        interactions = interactions.select("user_id", "item_id", "split")
         users = interactions.filter(pl.col("split") == "test")["user_id"]
         if not len(users):
             return NOBODYS
