@@ -23,6 +23,7 @@ from fpt_model.files.written import Parts
 Split = Literal["valid", "test"]
 N_CANDIDATES = 100
 ITEM_FEATURES = ("genres",)  # what the file's metadata may say of each item
+HISTORIES = ("items", "times", "weeks", "ratings", "query_times")  # (L,) of `Sequences`
 INTERACTIONS = ("item_ids", "timestamps", "weeks", "ratings")
 PER_USER = ("lengths", "user_id", "n_train", "time_scale", "valid_candidates", "test_candidates")
 Ints = NDArray[np.integer[Any]]
@@ -86,6 +87,9 @@ class SequenceBatch:
 class Sequences:
     """Every user's whole history; user u's are entries `starts[u - 1]` to `starts[u]`.
 
+    What has an entry for each interaction may stay in the machine's memory while the rest is on a
+    GPU; see `fpt_model/data/placing.py`. `at` reads it wherever it is.
+
     Attributes:
         snapshot_id: what it was prepared from.
         sha256: of the file's bytes, which another version of a library may write otherwise.
@@ -129,10 +133,23 @@ class Sequences:
         """(N,) length of each history."""
         return self.starts.diff()
 
-    def to(self, device: torch.device) -> "Sequences":
-        """The same on another device."""
+    @property
+    def device(self) -> torch.device:
+        """Where one computes on them."""
+        return self.starts.device
+
+    def at(self, name: str, place: Tensor) -> Tensor:
+        """Entries of one of `HISTORIES`, on the device of their places."""
+        column: Tensor = getattr(self, name)
+        if column.device == place.device:
+            return column[place]
+        return column[place.to(column.device)].to(place.device)
+
+    def to(self, device: torch.device, histories: torch.device | None = None) -> "Sequences":
+        """The same on another device, what has an entry for each interaction on yet another."""
+        homes = dict.fromkeys(HISTORIES, histories or device)
         moved: dict[str, Any] = {
-            name: value.to(device) if isinstance(value, Tensor) else value
+            name: value.to(homes.get(name, device)) if isinstance(value, Tensor) else value
             for name, value in vars(self).items()
         }
         for by_name in ("candidates", "item_features"):
@@ -157,7 +174,7 @@ class Sequences:
         if time_reference == "last":
             return self
         later = torch.arange(1, len(self.items) + 1, device=self.items.device)
-        later[self.starts[1:] - 1] -= 1  # the latest of each history
+        later[self.starts[1:].to(later.device) - 1] -= 1  # the latest of each history
         return replace(self, query_times=self.times[later], weeks=self.weeks[later])
 
     def with_validation(self) -> "Sequences":
@@ -179,15 +196,15 @@ class Sequences:
         place = (self.starts[rows] + before)[:, None] - length + steps  # (N, T)
         real = place >= self.starts[rows][:, None]
         place = place.clamp(min=0)
-        first = self.times[self.starts[rows]][:, None]
+        first = self.at("times", self.starts[rows])[:, None]
         return SequenceBatch(
-            items=torch.where(real, self.items[place], 0),
-            times=torch.where(real, self.times[place], first),
-            weeks=torch.where(real, self.weeks[place], 0),
-            ratings=torch.where(real, self.ratings[place], 0),
+            items=torch.where(real, self.at("items", place), 0),
+            times=torch.where(real, self.at("times", place), first),
+            weeks=torch.where(real, self.at("weeks", place), 0),
+            ratings=torch.where(real, self.at("ratings", place), 0),
             users=rows + 1,
             scales=self.scales[rows],
-            query_times=torch.where(real, self.query_times[place], first),
+            query_times=torch.where(real, self.at("query_times", place), first),
             ends=before,
         )
 

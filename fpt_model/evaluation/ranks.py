@@ -163,7 +163,8 @@ def _first(sequences: Sequences, rows: Tensor, own: Tensor, scores: Tensor) -> T
 
 def _targets(sequences: Sequences, rows: Tensor, split: Split) -> Tensor:
     """Held-out items, (B, 1)."""
-    return sequences.items[sequences.starts[rows] + sequences.held_out(rows, split)][:, None]
+    place = sequences.starts[rows] + sequences.held_out(rows, split)
+    return sequences.at("items", place)[:, None]
 
 
 def _refuse_nan(scores: Tensor) -> None:
@@ -219,5 +220,5 @@ def _scores_of_all(sequences: Sequences, rows: Tensor, split: Split, scores: Ten
     owner = torch.repeat_interleave(torch.arange(len(rows), device=rows.device), lengths)
     first = torch.repeat_interleave(lengths.cumsum(0) - lengths, lengths)
     place = torch.arange(len(owner), device=rows.device) - first + sequences.starts[rows][owner]
-    others[owner, sequences.items[place]] = float("-inf")
+    others[owner, sequences.at("items", place)] = float("-inf")
     return others

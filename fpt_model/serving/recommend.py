@@ -95,7 +95,7 @@ def _best(
 ) -> Iterator[pa.Table]:
     model = load_ranker(run, sequences)
     length = model.window(max(len(one.items) for one in histories))
-    device = model.sequences.items.device
+    device = model.sequences.device
     for first in range(0, len(histories), BATCH):
         some = histories[first : first + BATCH]
         filled = [*some, *[some[0]] * (BATCH - len(some))]  # see `evaluate.BATCH`
