@@ -104,11 +104,15 @@ class Ahead:
             parts = begins[whole].flatten(), counts[whole].flatten()
             self._parts.append(Part(first, last, *parts))
             first = last + 1
-        for coming in self._coming.values():
-            coming.result()
+        self.settle()
         self._coming.clear()
         self._fetch(0)
         return replace(plan, steps=steps)
+
+    def settle(self) -> None:
+        """Wait until nothing is being gathered."""
+        for coming in self._coming.values():
+            coming.result()
 
     @contextmanager
     def at_hand(self, step: int) -> Iterator[None]:

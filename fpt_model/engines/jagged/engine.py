@@ -42,6 +42,8 @@ class Engine(EngineState):
             self.step(n)
             return
         if n not in self.graphs:
+            if isinstance(self.source, Ahead):
+                self.source.settle()  # nobody else may use the GPU while a graph is recorded
             self.graphs[n] = captured(lambda: self.step(n), self._state())
         self.graphs[n].replay()
 
