@@ -47,7 +47,7 @@ from results import command
 from warehouse import landing
 from warehouse.datasets import find
 from warehouse.identity import identify, sha256_of
-from warehouse.preparing import SEQUENCES_SCHEMA
+from warehouse.sequences_file import SEQUENCES_SCHEMA
 from warehouse.staging import audited
 from warehouse.transforms.core import candidates_of, core_tables
 from warehouse.transforms.options import Options

@@ -93,7 +93,7 @@ class Trainings:
         engine: str = "auto",
     ) -> None:
         config = of_model("resolve")(model, "paper", settings or {})
-        self.engine = of_model("engine_of")(engine, config, sequences.items.device)
+        self.engine = of_model("engine_of")(engine, config, sequences.n_train.device)
         self.members = of_model("trainers_of")(config, range(seeds), sequences, self.engine)
         self.steps = self.members[0].steps
         rows = getattr(self.members[0], "training", self.members[0]).rows

@@ -1,7 +1,8 @@
 """The counts of an audit, asked two at a time before Great Expectations comes to them.
 
 It asks one at a time, and between two answers it is busy with itself: half the machine would wait.
-Checks that look at the same rows are counted in one query.
+Checks that look at the same rows are counted in one query. A query of large tables that looks at
+each user alone is asked for some users after others: it needs no more memory for more of them.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,16 +13,25 @@ from typing import Any
 
 import duckdb
 
+from expectations.ranges import ranges, within
+
 AT_A_TIME = 2  # each may fill its share of the memory limit
+ROWS_A_PART = 4_000_000  # of the largest table: some 500 MB at work
+LARGEST = {"raw": "raw.ratings", "core": "core.interactions"}  # of a schema
 
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of `query` that `where` picks; the query calls the audited `table` "batch"."""
+    """The rows of `query` that `where` picks; the query calls the audited `table` "batch".
+
+    `by` is a column by whose values the tables may be cut: the rows of the whole are then those of
+    all parts together. Every table of `expectations.ranges.CUT` that the query names has it.
+    """
 
     table: str
     query: str
     where: str
+    by: str = ""
 
 
 class Prefetch:
@@ -30,9 +40,9 @@ class Prefetch:
     def __init__(self, connection: duckdb.DuckDBPyConnection, wanted: Iterable[Rows]) -> None:
         self.connection = connection
         self.pool = ThreadPoolExecutor(AT_A_TIME, thread_name_prefix="audit")
-        together: dict[tuple[str, str], list[str]] = {}
+        together: dict[tuple[str, str, str], list[str]] = {}
         for rows in wanted:
-            together.setdefault((rows.table, rows.query), []).append(rows.where)
+            together.setdefault((rows.table, rows.query, rows.by), []).append(rows.where)
         self.counts = {
             asked: self.pool.submit(self._count, *asked, conditions)
             for asked, conditions in together.items()
@@ -44,16 +54,17 @@ class Prefetch:
         Raises:
             duckdb.Error: of the query.
         """
+        asked = rows.table, rows.query, rows.by
         try:
-            return self.counts[rows.table, rows.query].result()[rows.where]
+            return self.counts[asked].result()[rows.where]
         except duckdb.BinderException:  # a column is missing: only those that need it fail
-            return self._count(rows.table, rows.query, [rows.where])[rows.where]
+            return self._count(*asked, [rows.where])[rows.where]
 
     def sample(self, rows: Rows, shown: str, limit: int) -> list[dict[str, Any]]:
         """The first of the rows, in the order of all that is shown."""
+        tables, query = within("", rows.table, rows.query)
         names, found = self._ask(
-            f"{_from(rows.table)} SELECT {shown} FROM ({rows.query}) WHERE {rows.where}\n"
-            f"ORDER BY ALL LIMIT {limit}"
+            f"{tables} SELECT {shown} FROM ({query}) WHERE {rows.where}\nORDER BY ALL LIMIT {limit}"
         )
         return [dict(zip(names, row, strict=True)) for row in found]
 
@@ -61,12 +72,27 @@ class Prefetch:
         """Nothing is asked any more."""
         self.pool.shutdown(cancel_futures=True)
 
-    def _count(self, table: str, query: str, conditions: Sequence[str]) -> dict[str, int]:
+    def _count(self, table: str, query: str, by: str, conditions: Sequence[str]) -> dict[str, int]:
         counts = ", ".join(f"count(*) FILTER ({where})" for where in conditions)
         # mostly no row is wanted: one test of all conditions takes half of a test for each count
         wanted = " OR ".join(f"({where})" for where in conditions)
-        _, (row,) = self._ask(f"{_from(table)} SELECT {counts} FROM ({query}) WHERE {wanted}")
-        return dict(zip(conditions, row, strict=True))
+        found = [0] * len(conditions)
+        for part in self._parts(table, by):
+            tables, asked = within(part, table, query)
+            _, (row,) = self._ask(f"{tables} SELECT {counts} FROM ({asked}) WHERE {wanted}")
+            found = [sum(pair) for pair in zip(found, row, strict=True)]
+        return dict(zip(conditions, found, strict=True))
+
+    def _parts(self, table: str, by: str) -> list[str]:
+        """Conditions that cut a table; one that holds for all of its rows where it is small."""
+        if not by:
+            return [""]
+        largest = LARGEST[table.partition(".")[0]]
+        _, ((rows,),) = self._ask(f"SELECT count(*) FROM {largest}")
+        if rows < 2 * ROWS_A_PART:
+            return [""]
+        _, ((low, high),) = self._ask(f"SELECT min({by}), max({by}) FROM {table}")
+        return ranges(by, low, high, rows // ROWS_A_PART)
 
     def _ask(self, statement: str) -> tuple[list[str], list[tuple[Any, ...]]]:
         with self.connection.cursor() as cursor:
@@ -92,7 +118,3 @@ def prefetching(connection: duckdb.DuckDBPyConnection, wanted: Iterable[Rows]) -
 def prefetched() -> Prefetch:
     """The one of the audit that is under way."""
     return _current[-1]
-
-
-def _from(table: str) -> str:
-    return f"WITH batch AS NOT MATERIALIZED (SELECT * FROM {table})\n"

@@ -53,6 +53,7 @@ class OffendingRows(BatchExpectation):  # type: ignore[misc]
         shown: columns of a sample; `{key}` stands for those that identify a row of the table.
         table: the audited table, told by its suite.
         most: rows that a sample has at most.
+        by: see `Rows`.
     """
 
     query: str
@@ -60,13 +61,14 @@ class OffendingRows(BatchExpectation):  # type: ignore[misc]
     shown: str
     table: str = ""
     most: int = SAMPLE_ROWS
+    by: str = ""
     _kept: Any = PrivateAttr(None)
-    success_keys: ClassVar[tuple[str, ...]] = ("query", "where", "shown", "table", "most")
+    success_keys: ClassVar[tuple[str, ...]] = ("query", "where", "shown", "table", "most", "by")
 
     @property
     def rows(self) -> Rows:
         """Those that are looked for."""
-        return Rows(self.table, self.query, self.where)
+        return Rows(self.table, self.query, self.where, self.by)
 
     @property
     def configuration(self) -> Any:
@@ -114,15 +116,17 @@ def no_rows(
     *,
     where: str = "true",
     shown: str = "*",
+    by: str = "",
     reason: str,
     severity: Severity = "critical",
 ) -> Expectation:
     """No row of `sql` is one of `where`; `sql` calls the audited table `batch`.
 
-    Checks of the same `sql` are one query. `shown` are the columns of a sample.
+    Checks of the same `sql` are one query. `shown` are the columns of a sample. Where `sql` looks
+    at each value of a column alone, `by` names it: large tables are then looked at in parts.
     """
     told = _told(words, reason, severity)
-    return OffendingRows(query=sql.strip(), where=where, shown=shown, **told)
+    return OffendingRows(query=sql.strip(), where=where, shown=shown, by=by, **told)
 
 
 def suspicion(name: str, words: str, sql: str, *, reason: str) -> Expectation:
@@ -227,8 +231,10 @@ def exactly_set(column: str, values: Iterable[str], *, reason: str) -> Expectati
     )
 
 
-def unique(*columns: str, reason: str, severity: Severity = "critical") -> Expectation:
-    """No combination of these columns twice.
+def unique(
+    *columns: str, reason: str, by: str = "", severity: Severity = "critical"
+) -> Expectation:
+    """No combination of these columns twice; `by` is one of them, see `no_rows`.
 
     In SQL, since Great Expectations' own takes five times as long on a million rows.
     """
@@ -236,6 +242,7 @@ def unique(*columns: str, reason: str, severity: Severity = "critical") -> Expec
     return no_rows(
         f"({names}) unique",
         f"SELECT {names}, count(*) AS times FROM batch GROUP BY {names} HAVING count(*) > 1",
+        by=by,
         reason=reason,
         severity=severity,
     )

@@ -11,10 +11,11 @@ from warehouse.database import literal_glob, quoted
 from warehouse.described import rules_of
 from warehouse.errors import RefusedError
 from warehouse.home import Home
-from warehouse.preparing import raw_tables, write_sequences
+from warehouse.preparing import raw_tables
 from warehouse.publishing import stage_whole
 from warehouse.ranks import core_files
 from warehouse.records import Snapshot
+from warehouse.sequences_file import write_sequences
 from warehouse.staging import auditable, audited, stage_frame, staging_folder
 from warehouse.store import list_files, place_all, staged_file
 from warehouse.transforms.core import candidates_of, core_tables

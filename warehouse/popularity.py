@@ -4,6 +4,7 @@ Its ranks are of the same users, held-out items and candidates as those of every
 figures in the same way.
 """
 
+from collections.abc import Iterator
 from itertools import product
 
 import duckdb
@@ -15,6 +16,7 @@ from warehouse.database import insert, statements
 
 PARTS = tuple(product(("valid", "test"), ("uniform_100", "full")))
 NAME = "popularity"
+ROWS_A_PART = 4_000_000  # interactions, about
 
 
 def popularity_metrics(connection: duckdb.DuckDBPyConnection, snapshot_id: str) -> pa.Table | None:
@@ -24,13 +26,22 @@ def popularity_metrics(connection: duckdb.DuckDBPyConnection, snapshot_id: str) 
         connection: reads the tables `core.*` of the snapshot.
         snapshot_id: whose.
     """
-    ranks = connection.sql(statements("figures/popularity"), params=[snapshot_id])
-    rows = ranks.to_arrow_table()
+    rows = pa.concat_tables(_ranks(connection, snapshot_id))
     if not len(rows):
         return None
     tables = [_metrics(rows, *part) for part in PARTS]
     ids = pa.array([snapshot_id] * sum(map(len, tables)), pa.string())
     return pa.concat_tables(tables).append_column("snapshot_id", ids)
+
+
+def _ranks(connection: duckdb.DuckDBPyConnection, snapshot_id: str) -> Iterator[pa.Table]:
+    """Of all users, some after others: memory does not grow with the interactions."""
+    query = "SELECT count(*), max(user_id) FROM core.interactions WHERE snapshot_id = ?"
+    rows, last = connection.execute(query, [snapshot_id]).fetchall()[0]
+    users = -(-(last or 1) // max(1, rows // ROWS_A_PART))
+    for first in range(1, (last or 1) + 1, users):
+        asked = [snapshot_id, first, first + users]
+        yield connection.sql(statements("figures/popularity"), params=asked).to_arrow_table()
 
 
 def keep_popularity(

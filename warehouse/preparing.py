@@ -1,48 +1,28 @@
 """From a landed load to a staged snapshot and its sequences file."""
 
-from concurrent.futures import ThreadPoolExecutor
+import tempfile
 from pathlib import Path
 
 import duckdb
 import polars as pl
-import pyarrow as pa
 import pyarrow.parquet as pq
 
+from warehouse.by_parts.core_files import CoreFiles
+from warehouse.by_parts.core_parts import ROWS_A_PART, core_parts
 from warehouse.catalogue import reading
 from warehouse.commands import prepare_command
 from warehouse.database import literal_glob, quoted, utc_now
 from warehouse.described import raw_tables_of, rules_of
 from warehouse.errors import RefusedError
-from warehouse.faults import point
 from warehouse.home import Home
 from warehouse.identity import identify, sha256_of
-from warehouse.placing import put_in_place
 from warehouse.records import Snapshot
-from warehouse.staging import auditable, stage_frame
+from warehouse.staging import auditable
 from warehouse.store import has_files, stored_files
 from warehouse.stored import CORE
 from warehouse.transforms import candidates, core
-from warehouse.transforms.genres import genres
 from warehouse.transforms.options import Options
-from warehouse.transforms.sequences import sequences
-from warehouse.values import KEY, Digest
 
-_LISTS = {
-    "item_ids": pa.int32(),
-    "timestamps": pa.int64(),
-    "weeks": pa.int8(),
-    "ratings": pa.int8(),
-}
-SEQUENCES_SCHEMA = pa.schema(
-    [
-        pa.field("user_id", pa.int32()),
-        *(pa.field(name, pa.list_(kind)) for name, kind in _LISTS.items()),
-        pa.field("n_train", pa.int32()),
-        pa.field("time_scale", pa.int64()),
-        pa.field("valid_candidates", pa.list_(pa.int32())),
-        pa.field("test_candidates", pa.list_(pa.int32())),
-    ]
-)
 # Of the items that have some, by the metadata of the sequences file.
 _GENRES = """
 CREATE VIEW core.sequence_genres AS
@@ -56,7 +36,6 @@ FROM (
 )
 WHERE len(numbers) > 0
 """
-USERS_A_GROUP = 2048  # of the sequences file; groups are read side by side
 
 
 def snapshot_id(load_id: str, retention: str, options: Options = core.CORRECT) -> str:
@@ -95,29 +74,30 @@ def prepare(
         RefusedError: unknown load or retention; too little data is left.
     """
     identity = snapshot_id(load_id, retention, options)
-    rules = rules_of(home, load_id)
-    tables = core.core_tables(*raw_tables(home, load_id), retention, options, rules)
     path = home.sequences_file(identity)
-    # one core draws and compresses while the other writes the tables
-    with ThreadPoolExecutor(1) as pool:
-        drawn = pool.submit(core.candidates_of, tables)
-        written = pool.submit(lambda: write_sequences(path, tables, drawn.result(), identity))
-        for name in ("interactions", "items", "users"):
-            stage_frame(folder, f"core.{name}", identity, getattr(tables, name))
-        stage_frame(folder, "core.candidates", identity, drawn.result())
-        snapshot = Snapshot(
-            snapshot_id=identity,
-            load_id=load_id,
-            retention=retention,
-            n_users=tables.users.height,
-            n_items=tables.items.height,
-            n_interactions=tables.interactions.height,
-            n_duplicates=tables.n_duplicates,
-            sequences=path,
-            sequences_sha256=written.result(),
-            as_of=options.as_of,
-            repeats=rules.repeats,
+    with tempfile.TemporaryDirectory(dir=folder) as waiting:
+        made = core_parts(
+            *raw_tables(home, load_id),
+            retention,
+            Path(waiting),
+            options,
+            rules_of(home, load_id),
+            ROWS_A_PART,
         )
+        sha256 = CoreFiles(folder, Path(waiting), identity, made).write(path)
+    snapshot = Snapshot(
+        snapshot_id=identity,
+        load_id=load_id,
+        retention=retention,
+        n_users=made.n_users,
+        n_items=made.items.height,
+        n_interactions=made.n_interactions,
+        n_duplicates=made.n_duplicates,
+        sequences=path,
+        sequences_sha256=sha256,
+        as_of=options.as_of,
+        repeats=made.rules.repeats,
+    )
     with auditable(folder) as connection:
         _insert_snapshot(connection, home, snapshot)
         source = quoted(literal_glob(path))
@@ -194,30 +174,6 @@ def raw_tables(home: Home, load_id: str) -> tuple[pl.LazyFrame, pl.LazyFrame]:
 
 def _scan(path: Path) -> pl.LazyFrame:
     return pl.scan_parquet(path, glob=False, hive_partitioning=False)
-
-
-def write_sequences(path: Path, tables: core.CoreTables, drawn: pl.DataFrame, identity: str) -> str:
-    """Write whole or not at all, with the hash of its values in it. Returns its checksum."""
-    metadata = {"snapshot_id": identity, "n_items": str(tables.items.height)}
-    if tables.rules.comes_again:
-        metadata["repeats"] = tables.rules.repeats
-    if known := genres(tables.items):
-        metadata["genres"] = known
-    rows = sequences(tables, drawn.lazy()).collect()
-    schema = SEQUENCES_SCHEMA.with_metadata(metadata)
-    partial = path.with_suffix(".partial")
-    digest = Digest(schema)
-    with pq.ParquetWriter(partial, schema, compression="zstd", use_dictionary=False) as writer:
-        for group in rows.select(schema.names).iter_slices(USERS_A_GROUP):
-            table = group.to_arrow().cast(schema)
-            digest.add(table)
-            writer.write_table(table)
-        writer.add_key_value_metadata({KEY: digest.hexdigest()})
-    sha256 = sha256_of(partial)
-    point("sequences are written")
-    put_in_place(partial, path)
-    Path(f"{path}.sha256").unlink(missing_ok=True)  # an older version's, of what was there
-    return sha256
 
 
 def names_genres(path: Path) -> bool:

@@ -2,13 +2,15 @@
 
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import duckdb
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from warehouse import locks
 from warehouse.database import connected, locked, quoted, table_files
@@ -29,6 +31,16 @@ POLARS: Mapping[str, Any] = {
     "INTEGER[]": pl.List(pl.Int32),
     "TIMESTAMP": pl.Datetime("us"),
 }
+ARROW: Mapping[str, pa.DataType] = {
+    "BIGINT": pa.int64(),
+    "INTEGER": pa.int32(),
+    "TINYINT": pa.int8(),
+    "FLOAT": pa.float32(),
+    "VARCHAR": pa.string(),
+    "INTEGER[]": pa.list_(pa.int32()),
+    "TIMESTAMP": pa.timestamp("us"),
+}
+WORDS = pa.dictionary(pa.int32(), pa.string())  # in a file text like any other
 # quick to write and to read; rows in the order of the query, in DuckDB's own groups
 PARQUET = f"FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, ROW_GROUP_SIZE {ROWS_A_GROUP}"
 
@@ -130,6 +142,86 @@ def stage_frame(folder: Path, table: str, identity: str, frame: pl.DataFrame) ->
         row_group_size=ROWS_A_GROUP,
     )
     point("a frame is staged")
+
+
+class StagedTable:
+    """A staged file that is written in parts; where they are cut does not matter.
+
+    Args:
+        folder: a staging folder.
+        table: a stored table.
+        identity: the load, snapshot or training whose rows they are.
+    """
+
+    def __init__(self, folder: Path, table: str, identity: str) -> None:
+        self._path = staged_file(folder, table, identity)
+        stored = stored_tables()[table]
+        self._types = {name: stored.types[name] for name in stored.columns}
+        self._rows = Regrouped(ROWS_A_GROUP, self._write)
+        self._writer: pq.ParquetWriter | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            self._rows.end()
+            if self._writer is None:
+                types = [(name, ARROW[of]) for name, of in self._types.items()]
+                self._write(pa.schema(types).empty_table())
+        if self._writer:
+            self._writer.close()
+        point("a frame is staged")
+
+    def add(self, frame: pl.DataFrame) -> None:
+        """The next rows; of every part columns are words of a list, or none is."""
+        columns, fields = [], []
+        for name, kind in self._types.items():
+            listed = isinstance(frame.schema[name], pl.Enum)  # as numbers: quicker by far
+            columns.append(pl.col(name) if listed else pl.col(name).cast(POLARS[kind]))
+            fields.append((name, WORDS if listed else ARROW[kind]))
+        self._rows.add(frame.select(columns).to_arrow().cast(pa.schema(fields)))
+
+    def _write(self, rows: pa.Table) -> None:
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(
+                self._path,
+                rows.schema,
+                compression="zstd",
+                compression_level=1,
+                use_dictionary=[name for name, kind in self._types.items() if kind == "VARCHAR"],
+                store_schema=False,
+            )
+        self._writer.write_table(rows, row_group_size=ROWS_A_GROUP)
+
+
+class Regrouped:
+    """Rows that come in parts of any length and go on in groups of one length, but for the last.
+
+    Args:
+        length: of a group.
+        write: takes some whole groups, at the end what remains.
+    """
+
+    def __init__(self, length: int, write: Callable[[pa.Table], None]) -> None:
+        self.length, self.write = length, write
+        self._waiting: list[pa.Table] = []
+
+    def add(self, rows: pa.Table) -> None:
+        """The next rows."""
+        self._waiting.append(rows)
+        whole = sum(map(len, self._waiting)) // self.length * self.length
+        if whole:
+            rows = pa.concat_tables(
+                self._waiting
+            ).combine_chunks()  # else bytes tell where it was cut
+            self.write(rows[:whole])
+            self._waiting = [rows[whole:]]
+
+    def end(self) -> None:
+        """What remains."""
+        if sum(map(len, self._waiting)):
+            self.write(pa.concat_tables(self._waiting).combine_chunks())
 
 
 def _without_comments(script: str) -> str:

@@ -31,7 +31,12 @@ def suite(facts: Facts) -> Suite:
             *contract(TABLE, COLUMNS),
             of_snapshot(facts),
             in_set("split", ["valid", "test"], reason="Nothing is ranked for training rows."),
-            unique("split", "user_id", reason="One draw a user, the same for every model."),
+            unique(
+                "split",
+                "user_id",
+                by="user_id",
+                reason="One draw a user, the same for every model.",
+            ),
             _users_with_a_held_out_item(),
             *(_any_but_the_answer() if facts.comes_again else _new_to_the_user()),
             *_items(),
@@ -52,6 +57,7 @@ def _users_with_a_held_out_item() -> Expectation:
         ) AS held ON drawn.split = held.split AND drawn.user_id = held.user_id
         WHERE drawn.user_id IS NULL OR held.user_id IS NULL
         """,
+        by="user_id",
         reason="A user without candidates drops out of the metric, and the mean shifts.",
     )
 
@@ -72,6 +78,7 @@ def _items() -> list[Expectation]:
             WHERE item_id IS NOT NULL
             GROUP BY split, user_id, item_id HAVING times > 1
             """,
+            by="user_id",
             reason="An item twice counts twice in the rank.",
         ),
         no_rows(
@@ -106,6 +113,7 @@ def _new_to_the_user() -> list[Expectation]:
             FROM (SELECT split, user_id, unnest(item_ids) AS item_id FROM batch) AS drawn
             SEMI JOIN core.interactions USING (user_id, item_id)
             """,
+            by="user_id",
             reason="A negative that the user had, or the answer itself, makes the rank wrong.",
         ),
     ]
@@ -130,6 +138,7 @@ def _any_but_the_answer() -> list[Expectation]:
             FROM (SELECT split, user_id, unnest(item_ids) AS item_id FROM batch) AS drawn
             SEMI JOIN core.interactions USING (split, user_id, item_id)
             """,
+            by="user_id",
             reason="The answer among the negatives makes the rank wrong.",
         ),
     ]

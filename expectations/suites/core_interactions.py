@@ -89,6 +89,7 @@ def _known(column: str, other: str, known: str) -> Expectation:
     return no_rows(
         f"{column} in {other}",
         _PLACES,
+        by="user_id",
         where=f"{column} IS NOT NULL AND {known} IS NULL",
         shown=f"user_id, position, {column}",
         reason="Ids there are contiguous; any other would index past an embedding table.",
@@ -100,6 +101,7 @@ def _order() -> list[Expectation]:
         no_rows(
             "(user_id, position) unique",
             _PLACES,
+            by="user_id",
             where="position = position_before",
             shown="user_id, position",
             reason="Two rows in one place have no order.",
@@ -107,6 +109,7 @@ def _order() -> list[Expectation]:
         no_rows(
             "position from 1 without a gap for each user",
             _USERS,
+            by="user_id",
             where="lowest <> 1 OR highest <> interactions",
             shown="user_id, lowest, highest, interactions",
             reason="Position is the place in the history: a gap is a lost interaction.",
@@ -114,6 +117,7 @@ def _order() -> list[Expectation]:
         no_rows(
             "timestamp ascending with position",
             _PLACES,
+            by="user_id",
             where="gap < 0",
             shown="user_id, position, timestamp, timestamp_before",
             reason="Out of order, the model is asked for the past and trained on the future.",
@@ -125,6 +129,7 @@ def _once() -> Expectation:
     return unique(
         "user_id",
         "item_id",
+        by="user_id",
         reason="A held-out item that also stands in the training part is given away.",
     )
 
@@ -141,6 +146,7 @@ def _again() -> Expectation:
                 AND before.position < held.position
         WHERE held.split <> 'train'
         """,
+        by="user_id",
         reason="All repeats are kept: so many of those to be predicted are taken again.",
         severity="info",
     )
@@ -152,6 +158,7 @@ def _split() -> list[Expectation]:
         no_rows(
             "one valid and one test for users with 3 interactions or more, else none",
             _USERS,
+            by="user_id",
             where="valid <> CAST(interactions >= 3 AS INTEGER) OR test <> valid",
             shown="user_id, interactions, valid, test",
             reason="Leave-one-out: each user counts once in every metric.",
@@ -167,6 +174,7 @@ def _last_but(split: str, after: int) -> Expectation:
     return no_rows(
         f"{split} is the {place} position",
         _USERS,
+        by="user_id",
         where=f"{split}_position <> highest - {after}",
         shown=f"user_id, {split}_position, highest AS last_position",
         reason="What comes after a held-out item must not be in what the model has seen.",
@@ -180,11 +188,12 @@ def _retention(retention: str) -> list[Expectation]:
         no_rows(
             f"5 interactions or more for each {column}",
             query,
+            by=by,
             where="interactions < 5",
             shown=f"{column}, interactions",
             reason="5-core is a fixed point: what is left still satisfies it.",
         )
-        for column, query in (("user_id", _USERS), ("item_id", _ITEMS))
+        for column, query, by in (("user_id", _USERS, "user_id"), ("item_id", _ITEMS, ""))
     ]
 
 
@@ -202,6 +211,7 @@ def _time_features() -> list[Expectation]:
         no_rows(
             "scaled_interval = floor(gap / time_scale), null for the first",
             _PLACES,
+            by="user_id",
             where="known_user IS NOT NULL AND coalesce(gap, 0) >= 0"
             " AND scaled_interval IS DISTINCT FROM gap // nullif(time_scale, 0)",
             shown="user_id, position, gap, time_scale, scaled_interval",

@@ -56,6 +56,7 @@ def _counts() -> list[Expectation]:
         no_rows(
             f"{column} as counted in core.interactions",
             _HISTORIES,
+            by="user_id",
             where=f"{column} <> {counted}",
             shown=f"user_id, {column}, {counted} AS counted",
             reason=reason,
@@ -85,6 +86,7 @@ def _time_scale() -> list[Expectation]:
             ) USING (user_id)
             WHERE time_scale >= 1 AND time_scale <> recomputed
             """,
+            by="user_id",
             reason="With the held-out items in it, it would give away when they came.",
         ),
     ]

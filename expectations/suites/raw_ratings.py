@@ -23,6 +23,7 @@ COLUMNS = {
     "rating": "FLOAT",
     "timestamp": "BIGINT",
 }
+_ORDER = "It decides the order of rows with the same time."
 
 
 def suite(facts: Facts) -> Suite:
@@ -63,7 +64,7 @@ def _ids(facts: Facts) -> list[Expectation]:
     return [
         of_load(facts),
         between("source_row", 1, None, reason="Lines are counted from 1."),
-        unique("source_row", reason="It decides the order of rows with the same time."),
+        unique("source_row", by="source_row", reason=_ORDER),
         between(
             "raw_user_id",
             1,
@@ -118,6 +119,7 @@ def _relations(facts: Facts) -> list[Expectation]:
     repeated = unique(
         "raw_user_id",
         "raw_item_id",
+        by="raw_user_id",
         reason=facts.if_own(
             "The preparation keeps one of them, as the description says.",
             "The preparation keeps the earliest of them; many would be a doubled file.",

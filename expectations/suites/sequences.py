@@ -66,6 +66,7 @@ def _shape() -> list[Expectation]:
         no_rows(
             "item_ids, timestamps, weeks and ratings of the same length",
             _LISTS,
+            by="user_id",
             where="items <> times OR items <> week_numbers OR items <> half_stars",
             shown="user_id, items, times, week_numbers, half_stars",
             reason="They are read side by side.",
@@ -73,6 +74,7 @@ def _shape() -> list[Expectation]:
         no_rows(
             "n_train = length - 2, or the length below 3",
             _LISTS,
+            by="user_id",
             where="n_train <> if(items < 3, items, items - 2)",
             shown="user_id, n_train, items AS length",
             reason="One too many and the validation item is trained on.",
@@ -99,6 +101,7 @@ def _ranges(facts: Facts) -> list[Expectation]:
         no_rows(
             "timestamps ascending",
             _LISTS,
+            by="user_id",
             where="timestamps <> list_sort(timestamps)",
             shown="user_id",
             reason="Intervals are differences of neighbours.",
@@ -111,6 +114,7 @@ def _within(column: str, words: str, limit: str, reason: str, low: int = 1) -> E
     return no_rows(
         f"{column} between {low} and {words}",
         _LISTS,
+        by="user_id",
         where=f"list_min({column}) < {low} OR list_max({column}) > {limit} OR {nulls} > 0",
         shown=f"user_id, list_min({column}) AS lowest, list_max({column}) AS highest, "
         f"{nulls} AS nulls",
@@ -136,6 +140,7 @@ def _agreement(facts: Facts) -> list[Expectation]:
             SELECT user_id, n_interactions, NULL, NULL, NULL, NULL
             FROM batch JOIN core.users USING (user_id) WHERE len(item_ids) < n_interactions
             """,
+            by="user_id",
             reason="What people query in SQL is what the models were trained on.",
         ),
         no_rows(
@@ -173,5 +178,6 @@ def _candidates(split: str) -> Expectation:
             USING (user_id)
         WHERE {split}_candidates <> coalesce(item_ids, [])
         """,
+        by="user_id",
         reason="Every model ranks the same stored draw.",
     )

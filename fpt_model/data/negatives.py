@@ -40,8 +40,15 @@ class NegativeSampler:
     """
 
     def __init__(self, sequences: Sequences) -> None:
+        device, sequences = sequences.device, sequences.to(sequences.items.device)
+        self._count(sequences)
+        for name in ("keys", "firsts", "counts", "_n_unseen"):
+            setattr(self, name, getattr(self, name).to(device))
+
+    def _count(self, sequences: Sequences) -> None:
+        """Where the items are: what is in between takes several times as much as what is kept."""
         n_users, n_items = sequences.n_users, sequences.n_items
-        device = sequences.items.device
+        device = sequences.device
         lengths = sequences.lengths
         users = torch.repeat_interleave(torch.arange(n_users, device=device), lengths)
         place = torch.arange(len(sequences.items), device=device) - sequences.starts[users]

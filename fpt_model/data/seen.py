@@ -34,7 +34,7 @@ def _first_positions(sequences: Sequences, users: Tensor, longest: int | None) -
     steps = torch.arange(longest or int(lengths.max()), device=users.device)
     real = steps < lengths[:, None]  # (B, L)
     at = torch.where(real, starts[:, None] + steps, 0)
-    items = torch.where(real, sequences.items[at], 0)
+    items = torch.where(real, sequences.at("items", at), 0)
     positions = torch.where(real, steps, NEVER)
     first = positions.new_full((len(users), sequences.n_items + 1), NEVER)
     return first.scatter_reduce_(1, items, positions, "amin")

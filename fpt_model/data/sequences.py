@@ -4,6 +4,7 @@ Letters: N users, T window, L all interactions.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -12,16 +13,21 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from fpt_model.errors import ModelError
 from fpt_model.features import RATINGS, WEEKS, Feature
 from fpt_model.files.finished import checksum
-from fpt_model.files.written import read_written
+from fpt_model.files.written import Parts
 
 Split = Literal["valid", "test"]
 N_CANDIDATES = 100
 ITEM_FEATURES = ("genres",)  # what the file's metadata may say of each item
+HISTORIES = ("items", "times", "weeks", "ratings", "query_times")  # (L,) of `Sequences`
+INTERACTIONS = ("item_ids", "timestamps", "weeks", "ratings")
+PER_USER = ("lengths", "user_id", "n_train", "time_scale", "valid_candidates", "test_candidates")
+Ints = NDArray[np.integer[Any]]
 SCHEMA = pa.schema(
     [
         ("user_id", pa.int32()),
@@ -82,6 +88,9 @@ class SequenceBatch:
 class Sequences:
     """Every user's whole history; user u's are entries `starts[u - 1]` to `starts[u]`.
 
+    What has an entry for each interaction may stay in the machine's memory while the rest is on a
+    GPU; see `fpt_model/data/placing.py`. `at` reads it wherever it is.
+
     Attributes:
         snapshot_id: what it was prepared from.
         sha256: of the file's bytes, which another version of a library may write otherwise.
@@ -125,10 +134,23 @@ class Sequences:
         """(N,) length of each history."""
         return self.starts.diff()
 
-    def to(self, device: torch.device) -> "Sequences":
-        """The same on another device."""
+    @property
+    def device(self) -> torch.device:
+        """Where one computes on them."""
+        return self.starts.device
+
+    def at(self, name: str, place: Tensor) -> Tensor:
+        """Entries of one of `HISTORIES`, on the device of their places."""
+        column: Tensor = getattr(self, name)
+        if column.device == place.device:
+            return column[place]
+        return column[place.to(column.device)].to(place.device)
+
+    def to(self, device: torch.device, histories: torch.device | None = None) -> "Sequences":
+        """The same on another device, what has an entry for each interaction on yet another."""
+        homes = dict.fromkeys(HISTORIES, histories or device)
         moved: dict[str, Any] = {
-            name: value.to(device) if isinstance(value, Tensor) else value
+            name: value.to(homes.get(name, device)) if isinstance(value, Tensor) else value
             for name, value in vars(self).items()
         }
         for by_name in ("candidates", "item_features"):
@@ -153,7 +175,7 @@ class Sequences:
         if time_reference == "last":
             return self
         later = torch.arange(1, len(self.items) + 1, device=self.items.device)
-        later[self.starts[1:] - 1] -= 1  # the latest of each history
+        later[self.starts[1:].to(later.device) - 1] -= 1  # the latest of each history
         return replace(self, query_times=self.times[later], weeks=self.weeks[later])
 
     def with_validation(self) -> "Sequences":
@@ -175,15 +197,15 @@ class Sequences:
         place = (self.starts[rows] + before)[:, None] - length + steps  # (N, T)
         real = place >= self.starts[rows][:, None]
         place = place.clamp(min=0)
-        first = self.times[self.starts[rows]][:, None]
+        first = self.at("times", self.starts[rows])[:, None]
         return SequenceBatch(
-            items=torch.where(real, self.items[place], 0),
-            times=torch.where(real, self.times[place], first),
-            weeks=torch.where(real, self.weeks[place], 0),
-            ratings=torch.where(real, self.ratings[place], 0),
+            items=torch.where(real, self.at("items", place), 0),
+            times=torch.where(real, self.at("times", place), first),
+            weeks=torch.where(real, self.at("weeks", place), 0),
+            ratings=torch.where(real, self.at("ratings", place), 0),
             users=rows + 1,
             scales=self.scales[rows],
-            query_times=torch.where(real, self.query_times[place], first),
+            query_times=torch.where(real, self.at("query_times", place), first),
             ends=before,
         )
 
@@ -203,50 +225,95 @@ def load(path: Path, least: int = 1) -> Sequences:
     Raises:
         ModelError: the file is missing, damaged, or says what can't be.
     """
-    table, values = read_written(path, made_by="`fpt prepare`")
-    if not table.schema.remove_metadata().equals(SCHEMA):
+    parts = Parts(path, made_by="`fpt prepare`")
+    if not parts.schema.remove_metadata().equals(SCHEMA):
         raise ModelError(
             f"{path.name} has other columns",
-            got=", ".join(f"{field.name} {field.type}" for field in table.schema),
+            got=", ".join(f"{field.name} {field.type}" for field in parts.schema),
             expected=", ".join(f"{field.name} {field.type}" for field in SCHEMA),
             to_do="If another version prepared it, run `fpt prepare` again",
         )
-    sequences = _tensors(path, table, values)
-    _refuse_impossible(path, sequences, table, least)
+    snapshot_id, n_items = _facts(path, parts.schema.metadata or {})
+    columns = _Columns(parts)
+    sequences = _tensors(path, columns, parts, snapshot_id, n_items)
+    _refuse_impossible(path, sequences, columns.user_ids, least)
     return sequences
 
 
-def _tensors(path: Path, table: pa.Table, values: str) -> Sequences:
-    metadata = table.schema.metadata or {}
+def _facts(path: Path, metadata: Mapping[bytes, bytes]) -> tuple[str, int]:
     try:
-        snapshot_id, n_items = metadata[b"snapshot_id"].decode(), int(metadata[b"n_items"])
+        return metadata[b"snapshot_id"].decode(), int(metadata[b"n_items"])
     except (KeyError, ValueError) as error:
         raise ModelError(f"{path.name} does not say its snapshot_id and n_items") from error
-    histories = table["item_ids"].combine_chunks()
-    lengths = np.diff(histories.offsets.to_numpy())
-    starts = np.concatenate([[0], np.cumsum(lengths)])
-    stamps = _flat(table, "timestamps")
-    firsts = torch.repeat_interleave(
-        stamps[torch.from_numpy(starts[:-1]).clamp(max=max(len(stamps) - 1, 0))],
-        torch.from_numpy(lengths),
-    )
-    times = stamps - firsts
+
+
+class _Columns:
+    """The file's columns as arrays, filled part by part: no more is held than what they are.
+
+    Attributes:
+        flat: of each list column of `INTERACTIONS` (L,) int64, timestamps in seconds since each
+            user's first.
+        lengths, user_ids, n_train, scales: (N,) int64.
+        candidates: for each split (N, 100) int64.
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        self.flat = {name: np.empty(parts.count(name), np.int64) for name in INTERACTIONS}
+        self._filled = dict.fromkeys(INTERACTIONS, 0)
+        found = [self._part(part) for part in parts]
+        one = {name: [part[name] for part in found] for name in PER_USER}
+        self.lengths, self.user_ids, self.n_train, self.scales = (
+            np.concatenate([np.empty(0, np.int64), *one[name]]) for name in PER_USER[:4]
+        )
+        self.candidates = {
+            name: np.concatenate([np.empty((0, N_CANDIDATES), np.int64), *one[name]])
+            for name in PER_USER[4:]
+        }
+        self.flat = {name: rows[: self._filled[name]] for name, rows in self.flat.items()}
+
+    def _part(self, part: pa.Table) -> dict[str, Ints]:
+        """What a part says of its users; of their interactions, it goes where it belongs."""
+        lengths = np.diff(part["item_ids"].combine_chunks().offsets.to_numpy()).astype(np.int64)
+        for name in INTERACTIONS:
+            values = part[name].combine_chunks().flatten().to_numpy()
+            if name == "timestamps":
+                values = values - _firsts(values, lengths)
+            first = self._filled[name]
+            self.flat[name][first : first + len(values)] = values
+            self._filled[name] = first + len(values)
+        numbers = (part[name].to_numpy().astype(np.int64) for name in PER_USER[1:4])
+        drawn = (_padded(part, name) for name in PER_USER[4:])
+        return dict(zip(PER_USER, (lengths, *numbers, *drawn), strict=True))
+
+
+def _firsts(values: Ints, lengths: Ints) -> Ints:
+    """Of each of the values the first of its user's, which follow each other."""
+    starts = (np.cumsum(lengths) - lengths).clip(max=max(len(values) - 1, 0))
+    firsts = np.repeat(values[starts], lengths) if len(values) else values
+    return firsts if len(firsts) == len(values) else np.zeros_like(values)  # it is refused later
+
+
+def _tensors(
+    path: Path, columns: _Columns, parts: Parts, snapshot_id: str, n_items: int
+) -> Sequences:
+    metadata = parts.schema.metadata or {}
+    flat = {name: torch.from_numpy(rows) for name, rows in columns.flat.items()}
     return Sequences(
         snapshot_id=snapshot_id,
         sha256=checksum(path),
-        values=values,
+        values=parts.values,
         n_items=n_items,
-        items=_flat(table, "item_ids"),
-        times=times,
-        query_times=times,
-        weeks=_flat(table, "weeks"),
-        ratings=_flat(table, "ratings"),
-        starts=torch.from_numpy(starts),
-        n_train=_column(table, "n_train"),
-        scales=_column(table, "time_scale"),
+        items=flat["item_ids"],
+        times=flat["timestamps"],
+        query_times=flat["timestamps"],
+        weeks=flat["weeks"],
+        ratings=flat["ratings"],
+        starts=torch.from_numpy(np.concatenate([[0], np.cumsum(columns.lengths)])),
+        n_train=torch.from_numpy(columns.n_train),
+        scales=torch.from_numpy(columns.scales),
         candidates={
-            "valid": _padded(table, "valid_candidates"),
-            "test": _padded(table, "test_candidates"),
+            "valid": torch.from_numpy(columns.candidates["valid_candidates"]),
+            "test": torch.from_numpy(columns.candidates["test_candidates"]),
         },
         comes_again=metadata.get(b"repeats") == b"all",
         item_features={
@@ -274,15 +341,7 @@ def _item_features(path: Path, name: str, said: bytes, n_items: int) -> Tensor:
     return numbers
 
 
-def _column(table: pa.Table, name: str) -> Tensor:
-    return torch.from_numpy(table[name].to_numpy().astype(np.int64))
-
-
-def _flat(table: pa.Table, name: str) -> Tensor:
-    return torch.from_numpy(table[name].combine_chunks().flatten().to_numpy().astype(np.int64))
-
-
-def _padded(table: pa.Table, name: str) -> Tensor:
+def _padded(table: pa.Table, name: str) -> Ints:
     """(N, 100) rows of a list column, filled up with zeros."""
     lists = table[name].combine_chunks()
     lengths = np.diff(lists.offsets.to_numpy())
@@ -290,16 +349,15 @@ def _padded(table: pa.Table, name: str) -> Tensor:
         raise ModelError(f"Too many {name}", got=lengths.max(), expected=f"at most {N_CANDIDATES}")
     rows = np.zeros((len(lengths), N_CANDIDATES), np.int64)
     rows[np.arange(N_CANDIDATES) < lengths[:, None]] = lists.flatten().to_numpy()
-    return torch.from_numpy(rows)
+    return rows
 
 
-def _refuse_impossible(path: Path, ours: Sequences, table: pa.Table, least: int) -> None:
+def _refuse_impossible(path: Path, ours: Sequences, user_ids: Ints, least: int) -> None:
     lengths, n_users = ours.lengths, ours.n_users
-    users = torch.arange(1, n_users + 1)
     held_out = lengths - ours.n_train
     problems = {
         "no users": n_users == 0,
-        "user ids are not 1, 2, 3 …": not torch.equal(_column(table, "user_id"), users),
+        "user ids are not 1, 2, 3 …": not np.array_equal(user_ids, np.arange(1, n_users + 1)),
         "an empty history": bool((lengths == 0).any()),
         "histories and their times, weeks or ratings differ in length": len(
             {len(ours.items), len(ours.times), len(ours.weeks), len(ours.ratings)}

@@ -34,7 +34,7 @@ def compile_ahead(configs: Iterable[Config], sequences: Sequences, engine: str) 
     """
     missing: Missing = {}
     for config in configs:
-        name = engine_of(engine, config, sequences.items.device)
+        name = engine_of(engine, config, sequences.device)
         if not ENGINES[name].compiles:
             continue
         try:

@@ -88,7 +88,7 @@ class Training:
         refuse_unfit(config, sequences)
         self.loaded, sequences = sequences, sequences.with_time_reference(config.time_reference)
         self.config, self.seed, self.sequences = config, seed, sequences
-        device = sequences.items.device
+        device = sequences.device
         seed_step(seed, -_WEIGHTS)
         edges = overflow_edges(sequences, config).cpu()
         sizes = 0 if items == "elsewhere" else sequences.n_items, sequences.n_users

@@ -198,7 +198,8 @@ def _first(sequences: Sequences, rows: Tensor, own: Tensor, scores: Tensor) -> T
 
 def held_out_items(sequences: Sequences, rows: Tensor, split: Split) -> Tensor:
     """Of users, (B, 1)."""
-    return sequences.items[sequences.starts[rows] + sequences.held_out(rows, split)][:, None]
+    place = sequences.starts[rows] + sequences.held_out(rows, split)
+    return sequences.at("items", place)[:, None]
 
 
 def refuse_nan(scores: Tensor) -> None:
@@ -280,4 +281,4 @@ def left_out(sequences: Sequences, rows: Tensor, split: Split) -> tuple[Tensor, 
     owner = torch.repeat_interleave(owner, lengths)
     first = torch.repeat_interleave(lengths.cumsum(0) - lengths, lengths)
     place = torch.arange(len(owner), device=rows.device) - first + sequences.starts[rows][owner]
-    return owner, sequences.items[place]
+    return owner, sequences.at("items", place)

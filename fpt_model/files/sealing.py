@@ -11,6 +11,7 @@ fpt_model and warehouse each hold this file, the same to the byte, as neither ma
 import hashlib
 import re
 from pathlib import Path
+from typing import IO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -36,14 +37,28 @@ def sealed(table: pa.Table) -> bytes:
 
 def is_whole(path: Path) -> bool | None:
     """Whether a file's bytes are those that were sealed; None where there is no seal."""
-    data = bytearray(path.read_bytes())
-    place = _place(data)
-    if place is None:
-        return None
-    start, end = place
-    said = bytes(data[start:end])
-    data[start:end] = NOTHING.encode()
-    return hashlib.sha256(data).hexdigest().encode() == said
+    before = max(0, path.stat().st_size - FOOTER)
+    with path.open("rb") as file:
+        file.seek(before)
+        end = bytearray(file.read())
+        place = _place(end)
+        if place is None:
+            return None
+        said = bytes(end[slice(*place)])
+        end[slice(*place)] = NOTHING.encode()
+        return _sha256(file, before, end) == said
+
+
+def _sha256(file: IO[bytes], before: int, end: bytes) -> bytes:
+    """In hex, of a file's first bytes and of an end that follows: files may be large."""
+    digest = hashlib.sha256()
+    file.seek(0)
+    while before:
+        chunk = file.read(min(before, FOOTER))
+        digest.update(chunk)
+        before -= len(chunk) or before  # what became shorter meanwhile has another hash
+    digest.update(end)
+    return digest.hexdigest().encode()
 
 
 def _place(data: bytearray) -> tuple[int, int] | None:

@@ -81,7 +81,7 @@ class ColdStartUsers:
         owner = torch.repeat_interleave(torch.arange(len(lengths), device=lengths.device), lengths)
         first = torch.repeat_interleave(lengths.cumsum(0) - lengths, lengths)
         place = torch.arange(len(owner), device=owner.device) - first  # (L,)
-        items = ours.items[ours.starts[self.trained][owner] + place]
+        items = ours.at("items", ours.starts[self.trained][owner] + place)
         return torch.nn.functional.embedding_bag(
             items, self.model.items.weight, lengths.cumsum(0) - lengths, mode="mean"
         )

@@ -51,7 +51,7 @@ def overflow_edges(sequences: Sequences, config: Config) -> Tensor:
     Returns:
         At most `overflow_rows` edges (fewer when quantiles coincide), ascending, int64.
     """
-    device = sequences.items.device
+    device = sequences.device
     if not config.overflow_rows:
         return torch.empty(0, dtype=torch.int64, device=device)
     users = sequences.trainable()

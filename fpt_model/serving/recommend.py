@@ -95,7 +95,7 @@ def _best(
 ) -> Iterator[pa.Table]:
     model = load_ranker(run, sequences)
     length = model.window(max(len(one.items) for one in histories))
-    device = model.sequences.items.device
+    device = model.sequences.device
     size = users_at_once(sequences.n_items)
     for first in range(0, len(histories), size):
         some = histories[first : first + size]

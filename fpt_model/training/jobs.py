@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from fpt_model.config import Config
+from fpt_model.data.device_limit import placed
 from fpt_model.data.sequences import Sequences, Split, load
 from fpt_model.engines.choose import ENGINES, engine_of
 from fpt_model.engines.precompile import compile_ahead
@@ -189,7 +190,7 @@ class Bench:
         if path not in self._loaded:
             for other in list(self._loaded)[:-1]:
                 del self._loaded[other]
-            self._loaded[path] = load(path).to(self.device)
+            self._loaded[path] = placed(load(path), self.device)
         return self._loaded[path]
 
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 import torch
 
 from fpt_model.config import from_dict
+from fpt_model.data.device_limit import placed
 from fpt_model.data.sequences import Sequences, Split, load
 from fpt_model.engines.cpu import ranking as threaded
 from fpt_model.engines.cpu.limits import refuses
@@ -50,7 +51,7 @@ def rank_run(
     Raises:
         ModelError: the run is not finished, damaged, or of other sequences.
     """
-    return rank_loaded(load(path).to(device), run, output, scores)
+    return rank_loaded(placed(load(path), device), run, output, scores)
 
 
 def rank_loaded(
@@ -133,12 +134,13 @@ def rank_ahead(path: Path, ahead: Path, run: Path, output: Path, device: torch.d
     Raises:
         ModelError: see `load_model`; the files are not of the same users and items.
     """
-    before, after = load(path).to(device), load(ahead, least=0).to(device)
+    before, after = placed(load(path), device), placed(load(ahead, least=0), device)
     ours, theirs = ((x.snapshot_id, x.n_users, x.n_items) for x in (before, after))
     if ours != theirs:
         raise ModelError(f"{ahead.name} is not of {path.name}", got=theirs, expected=ours)
     model = load_ranker(run, before)
-    later = replace(model, sequences=after.to(model.sequences.items.device))
+    there = after.device == model.sequences.device
+    later = replace(model, sequences=after if there else after.to(model.sequences.device))
     table = _rows("next", later.ranks("test", as_trained=False))
     write_table(output, table)
     return int(table.num_rows)
@@ -257,7 +259,7 @@ def _encoder(state: State, sequences: Sequences) -> Encoder:
     sizes = sequences.n_items, sequences.n_users
     model = Encoder(config, *sizes, edges, sequences.item_features)
     load_weights(model, state.tensors, BEST)
-    return model.to(sequences.items.device)
+    return model.to(sequences.device)
 
 
 def _refuse_other(sequences: Sequences, order: Mapping[str, Any]) -> None:
@@ -273,7 +275,7 @@ def _refuse_other(sequences: Sequences, order: Mapping[str, Any]) -> None:
 
 
 def _ranks(model: Encoder, sequences: Sequences, split: Split) -> Ranks:
-    able = refuses(model.config, sequences.items.device) is None
+    able = refuses(model.config, sequences.device) is None
     if able and not has_cold_start_users(model.config, sequences):
         return threaded.rank(model, sequences, split, PROTOCOLS)
     return rank(scorer(model, sequences), sequences, split, model.config.max_length)

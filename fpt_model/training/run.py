@@ -16,6 +16,7 @@ import pyarrow
 import torch
 
 from fpt_model.config import Config
+from fpt_model.data.device_limit import placed
 from fpt_model.data.sequences import Sequences, load
 from fpt_model.engines.choose import device_name, engine_of
 from fpt_model.errors import InterruptedTrainingError, ModelError
@@ -84,7 +85,7 @@ def train(
             the loss is not finite.
         InterruptedTrainingError: SIGTERM or SIGINT came; checkpoints were written.
     """
-    train_loaded(load(path).to(device), folders, config, emit, engine)
+    train_loaded(placed(load(path), device), folders, config, emit, engine)
 
 
 def train_loaded(
@@ -132,7 +133,7 @@ def _trained(
     selected_by_seed: Mapping[int, SelectedEpoch],
 ) -> dict[int, Trainer]:
     """`train_loaded` of one training a seed, which validates where nothing is chosen for it."""
-    device = sequences.items.device
+    device = sequences.device
     engine_name = engine_of(engine, config, device)
     specs = {
         seed: TrainingSpec(config, seed, sequences.values, sequences.snapshot_id)
@@ -332,7 +333,7 @@ def _finish(folder: Path, trainer: Trainer, spec: TrainingSpec, started: str) ->
     sha256 = write(folder / BEST, State(trainer.best, kept))
     lines = "".join(json.dumps(record) + "\n" for record in progress.epochs)
     facts = {
-        "device": device_name(trainer.sequences.items.device),
+        "device": device_name(trainer.sequences.device),
         "started_at": started,
         "train_seconds": progress.seconds + (selected.seconds if selected else 0.0),
         "best_epoch": progress.best_epoch,

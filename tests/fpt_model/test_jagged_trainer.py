@@ -13,7 +13,7 @@ pytest.importorskip("triton", reason="Triton has no build for this platform")
 from fpt_model.data.sequences import load
 from fpt_model.engines import choose as engines
 from fpt_model.engines import contract
-from fpt_model.engines.jagged import state
+from fpt_model.engines.jagged import ahead, state
 from fpt_model.errors import ModelError
 from fpt_model.training.trainer import Trainer, trainer_of
 
@@ -71,3 +71,19 @@ def test_it_learns_and_repeats_itself_to_the_bit(trainer, windows):
     run(again, 3 * first.steps)
     assert same(first.weights(), again.weights())
     assert int(first.training.groups.max()) > 0  # the groups are there
+
+
+@pytest.mark.parametrize("settings", [{}, {"loss": "bce", "windows": "random", "heads": 1}])
+def test_a_training_whose_histories_stay_behind_gets_the_same_bits(trainer, monkeypatch, settings):
+    """Two steps an epoch of four windows each: with little room, a part each, resumed in between."""
+    whole = trainer(**settings)
+    records = run(whole, 5)
+    source = lambda engine: ahead.Ahead(engine.model, engine.sequences, 4 * 9)  # noqa: E731
+    monkeypatch.setattr(state.EngineState, "_source", source)
+    parts = trainer(**settings)
+    assert len(parts.engine.kernels.source.items) == 2 * 4 * 9
+    assert [row["train_loss"] for row in run(parts, 3)] == [records[0]["train_loss"]]
+    resumed = trainer(**settings)
+    resumed.restore(parts.state())
+    run(resumed, 2)
+    assert same(whole.state().tensors, resumed.state().tensors)

@@ -122,7 +122,7 @@ def test_popularity_ranks_among_all_items_where_they_come_again():
             "CREATE TABLE core.snapshots AS SELECT 's' AS snapshot_id, 'all' AS repeats"
         )
         ranks = connection.execute(
-            f"FROM ({statements('figures/popularity')}) ORDER BY ALL", ["s"]
+            f"FROM ({statements('figures/popularity')}) ORDER BY ALL", ["s", 1, 1000]
         ).fetchall()
     assert [row for row in ranks if row[2] == 1] == [
         ("test", "full", 1, 1.0, 4),

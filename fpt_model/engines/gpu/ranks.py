@@ -38,7 +38,7 @@ class Candidates:
     def __init__(self, sequences: Sequences, rows: Tensor, split: Split) -> None:
         self.users = rows + 1
         held_out = sequences.starts[rows] + sequences.held_out(rows, split)
-        self.targets = sequences.items[held_out].int()
+        self.targets = sequences.at("items", held_out).int()
         self.drawn = sequences.candidates[split][rows].int()
         numbers, lengths = torch.arange(len(rows), device=rows.device), sequences.lengths[rows]
         if sequences.comes_again:
@@ -48,7 +48,7 @@ class Candidates:
             shift = sequences.starts[rows] - (lengths.cumsum(0) - lengths)
             place = torch.arange(len(owner), device=rows.device) + shift[owner]
         columns = sequences.n_items + 1
-        keys = torch.cat([numbers * columns, owner * columns + sequences.items[place]])
+        keys = torch.cat([numbers * columns, owner * columns + sequences.at("items", place)])
         keys = keys.unique()  # sorted
         self.seen = (keys % columns).int()
         seen = torch.bincount(keys // columns, minlength=len(rows))

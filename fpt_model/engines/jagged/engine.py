@@ -7,6 +7,8 @@ of `state.ROUNDED` tokens that occurs.
 Letters: B batch, N tokens, T sequence, D width, K columns, H heads, R interval rows, L blocks.
 """
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from torch import Tensor
 
@@ -14,6 +16,7 @@ from fpt_model.data.sequences import SequenceBatch
 from fpt_model.engines.gpu.graphs import captured
 from fpt_model.engines.gpu.layout import power_of_two
 from fpt_model.engines.jagged import tokens
+from fpt_model.engines.jagged.ahead import Ahead
 from fpt_model.engines.jagged.backward import backward, loss_backward
 from fpt_model.engines.jagged.forward import forward, inputs
 from fpt_model.engines.jagged.plan import LARGEST, Source
@@ -26,11 +29,21 @@ class Engine(EngineState):
 
     def run(self, step: int) -> None:
         """One step; on a GPU it is a graph."""
+        with self._at_hand(step):
+            self._run(step)
+
+    def _at_hand(self, step: int) -> AbstractContextManager[None]:
+        """What the step reads is on the device."""
+        return self.source.at_hand(step) if isinstance(self.source, Ahead) else nullcontext()
+
+    def _run(self, step: int) -> None:
         n = round_up_tokens(self.tokens[step])
         if self.device.type != "cuda":
             self.step(n)
             return
         if n not in self.graphs:
+            if isinstance(self.source, Ahead):
+                self.source.settle()  # nobody else may use the GPU while a graph is recorded
             self.graphs[n] = captured(lambda: self.step(n), self._state())
         self.graphs[n].replay()
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from fpt_model.engines.gpu import rng
 from fpt_model.engines.gpu.layout import BLOCK, aligned
 from fpt_model.engines.jagged import adam, attention, first_seen, norms, tokens
+from fpt_model.engines.jagged.ahead import Ahead
 from fpt_model.engines.jagged.plan import LARGEST, Source
 from fpt_model.engines.jagged.products import add_product, multiply
 from fpt_model.engines.jagged.shapes import (
@@ -33,7 +34,7 @@ SEEN_PROGRAMS = 4  # programs that share a history, 256 interactions each at a t
 
 
 def inputs(
-    engine: EngineState, ws: Workspace, meta: Tensor, source: Source, *, train: bool
+    engine: EngineState, ws: Workspace, meta: Tensor, source: Source | Ahead, *, train: bool
 ) -> None:
     """Tokens, their vectors, and what attention needs of their times and tables."""
     config, weights = engine.config, engine.weights
@@ -87,7 +88,7 @@ def inputs(
         )
 
 
-def _find_first_seen(engine: EngineState, meta: Tensor, source: Source) -> None:
+def _find_first_seen(engine: EngineState, meta: Tensor, source: Source | Ahead) -> None:
     """Where each item was first seen by each of the step's users."""
     if not engine.exclude_seen:
         return

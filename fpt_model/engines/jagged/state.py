@@ -13,6 +13,7 @@ from fpt_model.engines.gpu.groups import PAIRS_AT_ONCE
 from fpt_model.engines.gpu.layout import aligned
 from fpt_model.engines.gpu.negatives import NegativeIndex
 from fpt_model.engines.gpu.streams import SideStreams
+from fpt_model.engines.jagged.ahead import Ahead, room_of
 from fpt_model.engines.jagged.plan import LARGEST, ROWS, Plan, Source
 from fpt_model.engines.jagged.products import Job, Jobs
 from fpt_model.engines.jagged.shapes import ITEMS_AT_ONCE, by_head, head_width
@@ -47,11 +48,10 @@ class EngineState:
     ) -> None:
         self.model, self.config, self.sequences = model, model.config, sequences
         self.groups, self.record = groups, record
-        self.device = sequences.items.device
+        self.device = sequences.device
         self.weights = Weights(model, HALF)
         self.edges = model.edges.clamp(max=LARGEST).int()
         self.n_rows = self.config.time_span + 1 + len(self.edges) if self.config.intervals else 0
-        self.source = Source(model, sequences)
         self.keys = key[None].to(self.device)
         batch = self.config.batch_size
         self.step_counter, self.key = self._ints(2), self._ints(3)
@@ -64,9 +64,20 @@ class EngineState:
         self._index_weights()
         self.negatives = NegativeIndex(sequences) if self.config.loss == "bce" else None
         self._index_seen()
+        self.source = self._source()
         self.streams = SideStreams(1, self.device)
         if self.device.type == "cuda":
             torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
+
+    def _source(self) -> Source | Ahead:
+        """All interactions on the device, or those of the next steps.
+
+        Where a loss asks for all that users had seen, the place of each matters: all are there.
+        """
+        here = self.sequences.items.device == self.device
+        if here or self.exclude_seen:
+            return Source(self.model, self.sequences.to(self.device))
+        return Ahead(self.model, self.sequences, room_of(self.config))
 
     def _ints(self, *shape: int) -> Tensor:
         return torch.zeros(shape, dtype=torch.int64, device=self.device)
@@ -91,6 +102,8 @@ class EngineState:
 
     def start_epoch(self, plan: Plan, step: int, before: int) -> None:
         """Set what steps read: the epoch's plan, its next step, and the steps before that one."""
+        if isinstance(self.source, Ahead):
+            plan = self.source.follow(plan)
         if self.workspace is None or self.workspace.n_tokens < max(plan.tokens):
             self._allocate(plan)
         self.plan.copy_(plan.steps)

@@ -54,7 +54,7 @@ class EngineState:
         self, models: Sequence[Encoder], keys: Tensor, sequences: Sequences, n_rows: int
     ) -> None:
         self.config, self.sequences, self.n_rows = models[0].config, sequences, n_rows
-        self.seeds, self.device = len(models), sequences.items.device
+        self.seeds, self.device = len(models), sequences.device
 
         # sizes of an epoch
         self.layout = PaddedLayout(models[0])

@@ -1,11 +1,14 @@
--- $1: snapshot. The rank of each held-out item when items are ranked by how often training saw them:
+-- $1: snapshot. Users from $2 on and before $3. The rank of each held-out item when items are ranked by how often training saw them:
 -- 1 + candidates seen more often + half of those seen as often. Where items come again, all others
 -- are candidates, else those outside of the history.
 WITH items AS (
     SELECT item_id, n_train FROM core.items WHERE snapshot_id = $1
 ), history AS (
     SELECT user_id, item_id, split, n_train
-    FROM (SELECT user_id, item_id, split FROM core.interactions WHERE snapshot_id = $1)
+    FROM (
+        SELECT user_id, item_id, split FROM core.interactions
+        WHERE snapshot_id = $1 AND user_id >= $2 AND user_id < $3
+    )
     JOIN items USING (item_id)
 ), held AS (
     SELECT split, user_id, n_train FROM history WHERE split <> 'train'
@@ -28,7 +31,8 @@ WITH items AS (
     UNION ALL
     SELECT split, user_id, n_train, 1, 0, 1 FROM held WHERE (SELECT comes_again FROM again)
 ), drawn AS (
-    SELECT split, user_id, unnest(item_ids) AS item_id FROM core.candidates WHERE snapshot_id = $1
+    SELECT split, user_id, unnest(item_ids) AS item_id FROM core.candidates
+    WHERE snapshot_id = $1 AND user_id >= $2 AND user_id < $3
 )
 SELECT
     split, 'full' AS protocol, user_id,

@@ -1,0 +1,1 @@
+"""Preparing more ratings than memory holds: the transforms, on some users after others."""
