@@ -13,8 +13,8 @@ from packaging.requirements import Requirement
 
 from flows.wholeness import leftovers, trainings
 from tasks.findings import Finding, finding
-from warehouse.catalogue import copy_fault, is_whole, newest, opened
-from warehouse.database import locked, statements
+from warehouse.catalogue import copy_fault, is_whole, newest, opened, turn
+from warehouse.database import statements
 from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.keeping import keep_whole
@@ -105,7 +105,7 @@ def _copy_fault(home: Home) -> str:
     """Looked at once more under the lock: a publication may have been under way."""
     if not copy_fault(home):
         return ""
-    with locked(home, "warehouse"):
+    with turn(home):
         return copy_fault(home)
 
 

@@ -99,7 +99,7 @@ def _reply(
     from warehouse.catalogue import publication
     from warehouse.published import no_answer
 
-    home = Home(Path(place.home))
+    home = Home.existing(place.home)
     asked = publication(home)
     memory = RefusedError(
         "The answer needs more memory than a question may have",
@@ -143,7 +143,7 @@ def _answer(place: Place, file: TextIO, question: str, form: "Format") -> list[s
 
     spill = Path(place.spill)
     parquet = spill.with_suffix(".parquet")
-    with guarded(Home(Path(place.home)), spill, parquet) as connection:
+    with guarded(Home.existing(place.home), spill, parquet) as connection:
         refuse_writing(connection, question)
         relation = connection.sql(question)
         if relation is None:

@@ -14,8 +14,9 @@ from warehouse.catalogue import (
     made_for,
     number_of,
     publication,
+    turn,
 )
-from warehouse.database import connected, locked
+from warehouse.database import connected
 from warehouse.errors import RefusedError
 from warehouse.garbage import collect
 from warehouse.home import Home
@@ -104,7 +105,7 @@ def restore(home: Home, backup_file: Path) -> dict[str, int]:
         RefusedError: it is no whole backup; something is published in the home.
     """
     collect(home)  # one before this may have been killed
-    with locked(home, "warehouse"), staging_folder(home, "restore") as folder:
+    with turn(home), staging_folder(home, "restore") as folder:
         with _opened(backup_file) as archive:
             _refuse_used(home, _its_catalogue(backup_file, archive.getnames()))
             archive.extractall(folder, filter="data")

@@ -7,7 +7,7 @@ from typing import Any
 
 import duckdb
 
-from warehouse.catalogue import catalogues, fetch_all, give_to_readers, reading, writing
+from warehouse.catalogue import catalogues, fetch_all, give_to_readers, reading, turn, writing
 from warehouse.commands import Given, Trained, import_command, run_command
 from warehouse.database import is_held, locked, statements, utc_now
 from warehouse.errors import RefusedError
@@ -189,7 +189,7 @@ def _withdraw(home: Home, dataset: str, user: User, asked: Forgotten) -> None:
 
 def _delete(home: Home, gone: Forgotten) -> None:
     """The files; first whatever still names them, the readers' copy and older catalogues."""
-    with locked(home, "warehouse"):
+    with turn(home):
         give_to_readers(home)  # who died after the publication may have left the one before
     for old in catalogues(home)[1:]:
         point("before a catalogue with a forgotten person goes")

@@ -12,9 +12,10 @@ from warehouse.catalogue import (
     opened,
     publication,
     reading,
+    turn,
     writing,
 )
-from warehouse.database import WAIT_SECONDS, connected, locked
+from warehouse.database import WAIT_SECONDS, connected
 from warehouse.errors import RefusedError
 from warehouse.faults import point
 from warehouse.home import Home
@@ -46,7 +47,7 @@ def keep_whole(home: Home, *, whole: bool = False) -> Iterator[str]:
     yield from go_back(home)
     yield from _withdraw_damaged(home, whole)
     if copy_fault(home):
-        with locked(home, "warehouse"):
+        with turn(home):
             fault = copy_fault(home)  # a publication may have been under way
             give_to_readers(home)
         if fault:
@@ -61,7 +62,7 @@ def go_back(home: Home) -> Iterator[str]:
     """
     if is_whole(catalogues(home)[0]):
         return
-    with locked(home, "warehouse"):
+    with turn(home):
         found = catalogues(home)
         good = next((path for path in found if is_whole(path)), None)
         if good is None:
@@ -88,7 +89,7 @@ def prune(
     """
     if not unlisted(home, _kept_files(home), older_than=older_than):
         return []  # mostly: and nobody's lock is waited for
-    with locked(home, "warehouse", wait_seconds=wait_seconds):
+    with turn(home, wait_seconds=wait_seconds):
         left = unlisted(home, _kept_files(home), older_than=older_than)
         for path in left:
             point("before a file goes that nobody lists")
@@ -122,7 +123,7 @@ def _withdraw_damaged(home: Home, whole: bool) -> Iterator[str]:
         show_listed(connection, home, {file.table for file, _ in broken})
     point("damaged files are out of the catalogue")
     for file, fault in broken:
-        aside = home.root / file.path
+        aside = home.files / file.path
         if aside.exists():
             os.utime(aside)  # it stays for a day, to be looked at
             put_in_place(aside, aside.with_suffix(".damaged"))

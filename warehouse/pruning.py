@@ -107,7 +107,7 @@ def _withdraw(connection: duckdb.DuckDBPyConnection, home: Home, gone: Sequence[
     for file in listed(connection):
         if file.identity in ids:
             with suppress(FileNotFoundError):
-                os.utime(home.root / file.path)  # readers' grace begins now
+                os.utime(home.files / file.path)  # readers' grace begins now
     withdraw(connection, home, ids)
     bring_up_to_date(connection)
 

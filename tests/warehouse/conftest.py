@@ -32,7 +32,7 @@ from warehouse.transforms.options import Options
 
 
 @pytest.fixture
-def home(tmp_path) -> Home:
+def home(tmp_path, warehouse) -> Home:
     return Home.at(tmp_path / "home")
 
 
