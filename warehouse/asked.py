@@ -66,11 +66,13 @@ def main() -> None:
         _limit(kind, most)
     with os.fdopen(place.answer, "w", encoding="utf-8", newline="") as file:
         import warehouse.published  # noqa: F401 - DuckDB is there when the first question comes
+        from warehouse.catalogue import as_it_is
 
         for line in sys.stdin:
             file.seek(0)
             file.truncate()
-            print(json.dumps(_reply(place, file, **json.loads(line))), flush=True)
+            with as_it_is(Home.existing(place.home)):
+                print(json.dumps(_reply(place, file, **json.loads(line))), flush=True)
 
 
 def _end_with(parent: int) -> None:

@@ -155,6 +155,11 @@ def _here(home: Home) -> Path | None:
     return next(iter(catalogues(home)), None)
 
 
+def _number_here(home: Home) -> int:
+    path = _here(home)
+    return number_of(path) if path else 0
+
+
 @contextmanager
 def turn(home: Home, *, wait_seconds: float = WAIT_SECONDS) -> Iterator[Callable[[], None]]:
     """Be the only one who publishes; yields what raises when that has come to an end.
@@ -166,14 +171,17 @@ def turn(home: Home, *, wait_seconds: float = WAIT_SECONDS) -> Iterator[Callable
         if home.lake is None:
             yield lambda: None
             return
-        with upstream.turn(home.lake, wait_seconds) as sure, _asking_no_more(home):
+        with upstream.turn(home.lake, wait_seconds) as sure, as_it_is(home):
             _catch_up(home)
             yield sure
 
 
 @contextmanager
-def _asking_no_more(home: Home) -> Iterator[None]:
-    """Whose turn it is knows what is newest."""
+def as_it_is(home: Home) -> Iterator[None]:
+    """In the block the home's newest catalogue is what it has now: no lake is asked.
+
+    For whoever has just looked, and whoever must not reach PostgreSQL.
+    """
     this = _turn_of(home)
     _in_turn.add(this)
     try:
@@ -190,18 +198,18 @@ def _follow(home: Home) -> None:
     """Bring what other homes have published into a lake; whose turn it is knows it already."""
     if home.lake is None or _turn_of(home) in _in_turn:
         return
-    if upstream.is_news(home, _here(home) is not None):
-        with locked(home, "warehouse"), _asking_no_more(home):
+    if upstream.is_news(home, _number_here(home)):
+        with locked(home, "warehouse"), as_it_is(home):
             _catch_up(home)
 
 
 def _catch_up(home: Home) -> None:
     """The caller holds the home's lock."""
-    here = _here(home)
-    if home.lake is None or (news := upstream.news(home, here is not None)) is None:
+    here = _number_here(home)
+    if home.lake is None or (news := upstream.news(home, here)) is None:
         return
     snapshot, number = news
-    if here is None or number > number_of(here):
+    if number > here:
         draft = home.catalogue / f"draft-{os.getpid()}.partial"
         _forget(draft)
         try:
@@ -217,14 +225,14 @@ def _catch_up(home: Home) -> None:
             _publish(home, draft, number)
         finally:
             _forget(draft)
-    elif number < number_of(here):
+    elif number < here:
         raise RefusedError(
             "The lake has gone back",
             got=f"publication {number}",
-            expected=f"{number_of(here)} or later, which this home has seen",
+            expected=f"{here} or later, which this home has seen",
             to_do="Bring its database back as it was, or give another --home",
         )
-    upstream.follow_from(home, snapshot)
+    upstream.follow_from(home, snapshot, number)
 
 
 @contextmanager
@@ -269,10 +277,10 @@ def writing(
             if anew:
                 _write_anew(draft)
             point("a draft is whole")
-            snapshot = upstream.publish(home, draft, before, sure, anew=anew)
+            snapshot = upstream.publish(home, draft, before, sure)
             point("before a draft counts in its home")
             _publish(home, draft, number)
-            upstream.follow_from(home, snapshot)
+            upstream.follow_from(home, snapshot, number)
         finally:
             _forget(draft)
 

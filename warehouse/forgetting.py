@@ -14,10 +14,12 @@ from warehouse.errors import RefusedError
 from warehouse.faults import point
 from warehouse.garbage import collect, refuse_at_work
 from warehouse.home import Home
+from warehouse.lake import upstream
 from warehouse.raw_ids import User
 from warehouse.withdrawing import delete_beside_store, notes, withdraw, write_note
 
 LOCK = "forgetting"
+OTHERS = "Other homes have weights, sequences and catalogues that this one can't reach"
 SHORT_SECONDS = 10.0  # for flows such as that which looks after the pipeline
 
 
@@ -60,6 +62,7 @@ def forget(home: Home, dataset: str, user: User) -> Forgotten:
     Raises:
         RefusedError: no published load of the data set knows the user; a run is at work.
     """
+    upstream.refuse(home, "Forgetting a person", OTHERS)
     with locked(home, LOCK):
         collect(home)
         refuse_at_work(home, "It may hold the person's data: wait for its end", SHORT_SECONDS)

@@ -1,7 +1,7 @@
 """Keeping a home whole: what was damaged is seen, goes out of the views, and is made again."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from warehouse.catalogue import (
@@ -19,6 +19,7 @@ from warehouse.database import WAIT_SECONDS, connected
 from warehouse.errors import RefusedError
 from warehouse.faults import point
 from warehouse.home import Home
+from warehouse.lake import upstream
 from warehouse.placing import put_in_place
 from warehouse.store import (
     GRACE_SECONDS,
@@ -65,6 +66,9 @@ def go_back(home: Home) -> Iterator[str]:
     with turn(home):
         found = catalogues(home)
         good = next((path for path in found if is_whole(path)), None)
+        if home.lake is not None:
+            yield from _fetch_again(found)
+            return
         if good is None:
             raise RefusedError(
                 "No catalogue is whole",
@@ -74,6 +78,14 @@ def go_back(home: Home) -> Iterator[str]:
         for path in found[: found.index(good)]:
             put_in_place(path, path.with_suffix(".damaged"))
             yield f"{path.name} was damaged: {good.name} counts again"
+
+
+def _fetch_again(found: Sequence[Path]) -> Iterator[str]:
+    """The lake has them all: the next look brings its newest."""
+    for path in found:
+        if not is_whole(path):
+            put_in_place(path, path.with_suffix(".damaged"))
+            yield f"{path.name} was damaged: the lake's newest counts"
 
 
 def prune(
@@ -87,16 +99,21 @@ def prune(
         RefusedError: the newest catalogue is damaged, so that nobody knows what counts; somebody
             publishes for longer than `wait_seconds`.
     """
-    if not unlisted(home, _kept_files(home), older_than=older_than):
+    if not _going(home, older_than):
         return []  # mostly: and nobody's lock is waited for
     with turn(home, wait_seconds=wait_seconds):
-        left = unlisted(home, _kept_files(home), older_than=older_than)
+        upstream.expire(home)
+        left = _going(home, older_than)
         for path in left:
             point("before a file goes that nobody lists")
             path.unlink()
             if not any(path.parent.iterdir()):
                 path.parent.rmdir()
     return left
+
+
+def _going(home: Home, older_than: float) -> list[Path]:
+    return unlisted(home, _kept_files(home), older_than=older_than, held=upstream.held(home))
 
 
 def _kept_files(home: Home) -> list[StoredFile]:

@@ -10,7 +10,7 @@ import secrets
 import shutil
 import stat
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -233,12 +233,16 @@ def _fault(path: Path, file: StoredFile, whole: bool) -> str:
     return "other bytes than were written" if whole and sha256_of(path) != file.sha256 else ""
 
 
-def unlisted(home: Home, files: Iterable[StoredFile], *, older_than: float) -> list[Path]:
+def unlisted(
+    home: Home, files: Iterable[StoredFile], *, older_than: float, held: Collection[Path] = ()
+) -> list[Path]:
     """Files of the store that no catalogue lists and nobody touched for so many seconds.
+
+    `held`: files that stay in any case.
 
     The caller holds the warehouse's lock, so that nobody enters one meanwhile.
     """
-    known = {home.files / file.path for file in files}
+    known = {home.files / file.path for file in files}.union(held)
     before = time.time() - older_than
     return [
         path

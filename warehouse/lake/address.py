@@ -103,6 +103,20 @@ def asked() -> tuple[Address, str | None] | None:
     return None if url in ("", FILES) else parsed(url)
 
 
+def choose(url: str) -> None:
+    """Take it for this process and its children.
+
+    Raises:
+        RefusedError: it is no warehouse, or holds a password: other users see what was typed.
+    """
+    if url != FILES and parsed(url)[1] is not None:
+        raise RefusedError(
+            "The URL of the warehouse holds a password",
+            to_do=f"Set it in the environment: the whole URL as {ASKED}, or PGPASSWORD",
+        )
+    os.environ[ASKED] = url
+
+
 def password_of(address: Address) -> str | None:
     """What stands with it in the environment; None: libpq looks for one by itself."""
     named = asked()

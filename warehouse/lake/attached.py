@@ -22,7 +22,6 @@ from warehouse.lake.address import Address, password_of
 LAKE = "lake"
 EXTENSIONS = ("postgres_scanner", "ducklake")
 TO_DO = "`make install-lake` brings DuckDB 1.5.5 with them, in an environment of its own"
-SMALL_ROWS = 100_000  # of a change to a small table: they stand in PostgreSQL, in no file
 CONFLICT = "conflict"
 ELSEWHERE = "does not match existing data path"
 
@@ -64,8 +63,7 @@ def _opened(address: Address) -> duckdb.DuckDBPyConnection:
     connection.execute(f"CREATE SECRET catalogue (TYPE postgres{_secret(address)})")
     connection.execute(
         f"ATTACH 'ducklake:postgres:' AS {LAKE} (META_SECRET 'catalogue', "
-        f"METADATA_SCHEMA {quoted(address.schema)}, DATA_PATH {quoted(address.data + '/')}, "
-        f"DATA_INLINING_ROW_LIMIT {SMALL_ROWS})"
+        f"METADATA_SCHEMA {quoted(address.schema)}, DATA_PATH {quoted(address.data + '/')})"
     )
     return connection
 

@@ -9,12 +9,13 @@ import duckdb
 from warehouse.database import quoted
 from warehouse.errors import InUseError, RefusedError
 from warehouse.lake.attached import LAKE
-from warehouse.lake.tables import bring_up_to_date, made, wanted
+from warehouse.lake.tables import bring_up_to_date, wanted
 from warehouse.stored import KEYS
 
 CATALOGUE = "mart.catalogue"  # the number of the publication, and whose tables these are
 NOW = "SELECT publication, version FROM {}.mart.catalogue"
 NEVER = (0, "")
+SMALL_ROWS = 100_000  # more than a publication changes of a small table
 FILES = "SELECT table_name, id, path, sha256 FROM {}.mart.files"
 
 
@@ -24,8 +25,6 @@ def publish(
     before: Path | None,
     files: Path,
     sure: Callable[[], None],
-    *,
-    anew: bool = False,
 ) -> None:
     """Bring the lake from one catalogue to the next, in one transaction.
 
@@ -35,7 +34,6 @@ def publish(
         before: the one that it was made from, which the lake holds; None: the lake is empty.
         files: what paths in catalogues are relative to.
         sure: called right before the commit; raises when it must not be.
-        anew: tables of which rows go are made anew, so that none of these is left anywhere.
 
     Raises:
         InUseError: the lake has moved on.
@@ -50,12 +48,12 @@ def publish(
             _refuse_moved_on(here[0], now(lake, "before")[0] if before else 0)
             if here[1] != now(lake, "draft")[1]:
                 bring_up_to_date(lake)
+            _inline(lake, SMALL_ROWS)
             for table in changed:
-                if anew:
-                    _make_anew(lake, table)
-                else:
-                    _bring_rows(lake, table)
+                _bring_rows(lake, table)
+            _inline(lake, 0)
             _bring_files(lake, files, before is not None)
+            _inline(lake, SMALL_ROWS)
             _bring_number(lake)
             sure()
             lake.commit()
@@ -63,16 +61,6 @@ def publish(
             with suppress(duckdb.Error):
                 lake.rollback()
             raise
-        if anew:
-            expire(lake)
-
-
-def expire(lake: duckdb.DuckDBPyConnection, older_than: str = "-1 day") -> None:
-    """Forget the lake's changes of before, and delete what they alone had."""
-    lake.execute(
-        f"CALL ducklake_expire_snapshots('lake', older_than => now() - INTERVAL '{older_than}')"
-    )
-    lake.execute("CALL ducklake_cleanup_old_files('lake', cleanup_all => true)")
 
 
 @contextmanager
@@ -141,16 +129,6 @@ def _bring_rows(lake: duckdb.DuckDBPyConnection, table: str) -> None:
     )
 
 
-def _make_anew(lake: duckdb.DuckDBPyConnection, table: str) -> None:
-    """Deleted rows stay in DuckLake's tables of PostgreSQL after all that had them has expired."""
-    lake.execute(f"DROP TABLE {table}")
-    for statement in made(table):
-        lake.execute(statement)
-    lake.execute(
-        f"INSERT INTO {table} BY NAME SELECT {_names(list(wanted()[table]))} FROM draft.{table}"
-    )
-
-
 def _bring_files(lake: duckdb.DuckDBPyConnection, files: Path, is_before: bool) -> None:
     """Files that are listed no more go out of their tables, without being read; others come in."""
     now = set(lake.execute(FILES.format("draft")).fetchall())
@@ -162,7 +140,12 @@ def _bring_files(lake: duckdb.DuckDBPyConnection, files: Path, is_before: bool) 
         lake.execute(
             f"CALL ducklake_add_data_files('lake', {quoted(name)}, {quoted(str(files / path))}, "
             f"schema => {quoted(schema)}, hive_partitioning => true, allow_missing => true)"
-        )
+        ).fetchall()
+
+
+def _inline(lake: duckdb.DuckDBPyConnection, rows: int) -> None:
+    """Let changes of up to so many rows stand in PostgreSQL; of none, rows that go end their file."""
+    lake.execute(f"SET ducklake_default_data_inlining_row_limit = {rows}")
 
 
 def _bring_number(lake: duckdb.DuckDBPyConnection) -> None:
@@ -172,7 +155,7 @@ def _bring_number(lake: duckdb.DuckDBPyConnection) -> None:
     row = "SELECT ? AS publication, ? AS version, '' AS root"
     lake.execute(f"INSERT INTO {CATALOGUE} BY NAME {row}", [number, version])
     said = f"publication {number}"
-    lake.execute("CALL lake.set_commit_message('fpt', ?)", [said])
+    lake.execute("CALL lake.set_commit_message('fpt', ?)", [said]).fetchall()
 
 
 def _refuse_moved_on(here: int, made_from: int) -> None:

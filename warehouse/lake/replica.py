@@ -1,11 +1,11 @@
 """A home's catalogue as the lake has it: what the home reads, and makes its next one from."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import duckdb
 
 from warehouse.database import quoted
-from warehouse.lake.changes import CATALOGUE
 from warehouse.lake.tables import refuse_newer, there, wanted
 from warehouse.stored import KEYS
 
@@ -17,17 +17,23 @@ def fill(lake: duckdb.DuckDBPyConnection, draft: Path) -> None:
         RefusedError: a newer version made the lake.
     """
     lake.execute(f"ATTACH {quoted(str(draft))} AS replica")
+    lake.begin()
     try:
-        lake.begin()
         found = there(lake)
         refuse_newer(found)
-        lake.execute(f"DELETE FROM replica.{CATALOGUE}")
+        for table in wanted().keys() - KEYS.keys():  # a new catalogue has rows of its own
+            lake.execute(f"DELETE FROM replica.{table}")
         for table, columns in found.items():
-            if table not in KEYS and table in wanted():
+            if table not in KEYS:
                 names = ", ".join(f'"{name}"' for name in columns)
                 lake.execute(
                     f"INSERT INTO replica.{table} BY NAME SELECT {names} FROM lake.{table}"
                 )
         lake.commit()
+    except BaseException:
+        with suppress(duckdb.Error):
+            lake.rollback()
+        raise
     finally:
-        lake.execute("DETACH replica")
+        with suppress(duckdb.Error):
+            lake.execute("DETACH replica")

@@ -23,7 +23,7 @@ PAUSE_SECONDS, LOOK_SECONDS, TELL_SECONDS = 1.0, 0.05, 10.0
 # a writer whose machine has lost its power is missed within a minute
 ALIVE = {"keepalives_idle": 20, "keepalives_interval": 10, "keepalives_count": 3}
 ITS_ALIVE = "-c tcp_keepalives_idle=20 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3"
-ANSWERED = "FATAL:"  # it is there, and refuses
+ANSWERED = ("FATAL:", "no password supplied")  # it is there, and refuses
 PASSING = ("starting up", "shutting down", "too many", "recovery mode", "remaining connection")
 EXTRA = 'pip install "sas-fpt-pipeline[lake]"'
 LOCKED = "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))"
@@ -47,6 +47,23 @@ def newest_snapshot(address: Address) -> int | None:
         return None
     except psycopg.errors.InsufficientPrivilege as error:
         raise _refused(address, error) from None
+
+
+def data_files(address: Address) -> list[str]:
+    """Paths of all files that DuckLake knows, of its past too; most are whole paths."""
+    schema = address.schema
+    files = f'SELECT path FROM "{schema}".ducklake_data_file'
+    going = f'SELECT path FROM "{schema}".ducklake_files_scheduled_for_deletion'
+    return [path for (path,) in _answered(address, f"{files} UNION {going}")]
+
+
+def is_older(address: Address, days: int) -> bool:
+    """Whether the lake can go back by so many days."""
+    query = (
+        f'SELECT count(*) FROM "{address.schema}".ducklake_snapshot '
+        f"WHERE snapshot_time < now() - INTERVAL '{days} days'"
+    )
+    return bool(_answered(address, query)[0][0])
 
 
 @contextmanager
@@ -133,7 +150,7 @@ def _connected(address: Address) -> Any:
             return psycopg.connect(**_parameters(address), autocommit=True)
         except psycopg.OperationalError as error:
             said = _said(error)
-            if ANSWERED in said and not any(word in said for word in PASSING):
+            if any(word in said for word in ANSWERED) and not any(word in said for word in PASSING):
                 raise _refused(address, error) from None
             if time.monotonic() - began > limit:
                 raise StepError(
@@ -172,7 +189,7 @@ def _refused(address: Address, error: Exception) -> RefusedError:
 def _said(error: Exception) -> str:
     """The server's words in one line; libpq never says a password."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    answers = [line for line in lines if ANSWERED in line] or lines or ["no reason"]
+    answers = [line for line in lines if ANSWERED[0] in line] or lines or ["no reason"]
     return answers[0]
 
 

@@ -106,13 +106,13 @@ def bring_up_to_date(connection: duckdb.DuckDBPyConnection) -> None:
     for schema in SCHEMAS:
         connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
     for table in wanted():
-        for statement in made(table, found.get(table)):
+        for statement in _made(table, found.get(table)):
             connection.execute(statement)
     for statement in _views(connection):
         connection.execute(statement)
 
 
-def made(table: str, found: Mapping[str, str] | None = None) -> Iterator[str]:
+def _made(table: str, found: Mapping[str, str] | None) -> Iterator[str]:
     """The statements that make a table, or bring one with these columns up to date."""
     columns = wanted()[table]
     lacking = {name: one for name, one in columns.items() if name not in (found or {})}

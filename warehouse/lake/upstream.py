@@ -16,6 +16,7 @@ from warehouse.lake.address import Address
 from warehouse.placing import put_in_place
 
 NOTE = "followed.json"
+KEPT_DAYS = 7  # to which one can go back in the lake
 
 
 @contextmanager
@@ -27,37 +28,42 @@ def turn(address: Address, wait_seconds: float) -> Iterator[Callable[[], None]]:
         yield sure
 
 
-def is_news(home: Home, has_catalogue: bool) -> bool:
+def is_news(home: Home, here: int) -> bool:
     """Whether the lake has changed since the home looked last; DuckLake itself is not asked."""
-    return _news(home, has_catalogue) is not None
+    return _news(home, here) is not None
 
 
-def news(home: Home, has_catalogue: bool) -> tuple[int, int] | None:
-    """The number of the lake's last change, if it is news, and of its newest publication."""
+def news(home: Home, here: int) -> tuple[int, int] | None:
+    """The number of the lake's last change, if it is news, and of its newest publication.
+
+    Args:
+        home: which follows.
+        here: the number of its newest publication; 0: it has none.
+    """
     from warehouse.lake import changes
     from warehouse.lake.attached import attached
 
-    snapshot = _news(home, has_catalogue)
+    snapshot = _news(home, here)
     if snapshot is None or home.lake is None:
         return None
     with attached(home.lake) as lake:
         return snapshot, changes.now(lake)[0]
 
 
-def _news(home: Home, has_catalogue: bool) -> int | None:
+def _news(home: Home, here: int) -> int | None:
     from warehouse.lake.server import newest_snapshot
 
     if home.lake is None:
         return None
     snapshot = newest_snapshot(home.lake)
-    if snapshot is None and has_catalogue:
+    if snapshot is None and here:
         raise RefusedError(
             "The lake is gone",
             got=f"nothing in {home.lake.url}",
             expected="what this home has followed so far",
             to_do="Bring its database back, or give another --home",
         )
-    return None if has_catalogue and snapshot == _followed(home) else snapshot
+    return None if here and (snapshot, here) == _followed(home) else snapshot
 
 
 def fetch(address: Address, draft: Path) -> None:
@@ -69,9 +75,7 @@ def fetch(address: Address, draft: Path) -> None:
         replica.fill(lake, draft)
 
 
-def publish(
-    home: Home, draft: Path, before: Path | None, sure: Callable[[], None], *, anew: bool
-) -> int | None:
+def publish(home: Home, draft: Path, before: Path | None, sure: Callable[[], None]) -> int | None:
     """Bring what a draft changes into the lake: when this returns, it counts.
 
     Args:
@@ -79,7 +83,6 @@ def publish(
         draft: the next catalogue.
         before: what it was made from.
         sure: see `turn`.
-        anew: nothing of what was deleted may be left there.
 
     Returns:
         The number of the lake's change.
@@ -91,22 +94,60 @@ def publish(
     if home.lake is None:
         return None
     with attached(home.lake) as lake:
-        changes.publish(lake, draft, before, home.files, sure, anew=anew)
+        changes.publish(lake, draft, before, home.files, sure)
     return newest_snapshot(home.lake)
 
 
-def follow_from(home: Home, snapshot: int | None) -> None:
-    """Note up to which change of the lake the home's newest catalogue has all."""
+def follow_from(home: Home, snapshot: int | None, number: int) -> None:
+    """Note up to which change of the lake the publication `number` has all."""
     if snapshot is None:
         return
-    note = home.catalogue / NOTE
+    note = home.root / NOTE
     partial = note.with_suffix(".partial")
-    partial.write_text(json.dumps({"snapshot": snapshot}), encoding="utf-8")
+    partial.write_text(json.dumps([snapshot, number]), encoding="utf-8")
     put_in_place(partial, note)
 
 
-def _followed(home: Home) -> int | None:
+def held(home: Home) -> set[Path]:
+    """Files of the store that some moment which the lake can still go back to has."""
+    from warehouse.lake.server import data_files
+
+    if home.lake is None:
+        return set()
+    return {home.files / path for path in data_files(home.lake)}
+
+
+def expire(home: Home) -> None:
+    """Let the lake forget what it was long ago, with the files that are of then alone."""
+    from warehouse.lake.attached import attached
+    from warehouse.lake.server import is_older
+
+    if home.lake is not None and is_older(home.lake, KEPT_DAYS + 1):
+        days = f"older_than => now() - INTERVAL '{KEPT_DAYS} days'"
+        with attached(home.lake) as lake:
+            lake.execute(f"CALL ducklake_expire_snapshots('lake', {days})").fetchall()
+            clean = "CALL ducklake_cleanup_old_files('lake', cleanup_all => true)"
+            lake.execute(clean).fetchall()
+
+
+def refuse(home: Home, what: str, why: str) -> None:
+    """Refuse what can't be done well where other homes have their part.
+
+    Raises:
+        RefusedError: the home has a lake.
+    """
+    if home.lake is not None:
+        raise RefusedError(
+            f"{what} is not there for a lake",
+            got=home.lake.url,
+            expected="a home with a catalogue of its own",
+            to_do=why,
+        )
+
+
+def _followed(home: Home) -> tuple[int, int] | None:
     try:
-        return int(json.loads((home.catalogue / NOTE).read_text(encoding="utf-8"))["snapshot"])
-    except (OSError, ValueError, KeyError, TypeError):
+        snapshot, number = json.loads((home.root / NOTE).read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError):
         return None
+    return snapshot, number
