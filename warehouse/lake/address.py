@@ -80,6 +80,8 @@ def parsed(url: str) -> tuple[Address, str | None]:
     if not database:
         raise _wrong("no database")
     data = given.get("data", "")
+    if "://" in data:
+        raise _wrong("data= in an object store, which is not there: give a folder that all mount")
     if not data.startswith("/") or set(data) & set("?\\"):
         raise _wrong("no data=, or not with a whole path, or one with ? or \\ in it")
     address = Address(

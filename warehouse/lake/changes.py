@@ -144,7 +144,7 @@ def _bring_files(lake: duckdb.DuckDBPyConnection, files: Path, is_before: bool) 
 
 
 def _inline(lake: duckdb.DuckDBPyConnection, rows: int) -> None:
-    """Let changes of up to so many rows stand in PostgreSQL; of none, rows that go end their file."""
+    """Let changes of so many rows stand in PostgreSQL; with 0, rows that go end their file."""
     lake.execute(f"SET ducklake_default_data_inlining_row_limit = {rows}")
 
 

@@ -2,12 +2,14 @@
 
 import signal
 
+import duckdb
 import pytest
 
 from warehouse.catalogue import catalogues, fetch_all, newest, publication, reading, writing
 from warehouse.errors import InUseError, RefusedError, StepError
 from warehouse.home import Home
 from warehouse.keeping import go_back, prune
+from warehouse.lake import attached as attached_by
 from warehouse.lake import changes, server
 from warehouse.lake.attached import attached
 from warehouse.locks import waiting
@@ -222,6 +224,24 @@ def test_lake_is_attached_without_its_password_anywhere(home, publish):
         said = connection.execute("SELECT * FROM duckdb_databases()").fetchall()
         said += connection.execute("SELECT * FROM duckdb_secrets()").fetchall()
     assert "s3cret-word" not in str(said) + str(home)
+
+
+def test_who_has_duckdb_alone_reads_the_lake_as_it_is_and_was(home, publish, url):
+    publish(home, "first")
+    publish(home, "second")
+    with duckdb.connect() as connection:
+        for name in attached_by.EXTENSIONS:
+            connection.execute(f"LOAD '{attached_by._extension(name)}'")
+        at = home.lake
+        connection.execute(
+            f"ATTACH 'ducklake:postgres:host={at.host} port={at.port} user={at.user} "
+            f"password=s3cret-word dbname={at.database}' AS theirs "
+            f"(READ_ONLY, METADATA_SCHEMA '{at.schema}')"
+        )
+        assert connection.execute("SELECT count(*) FROM theirs.raw.items").fetchone() == (4,)
+        assert connection.execute("FROM theirs.leaderboard").fetchall() == []
+        was = "SELECT count(*) FROM theirs.raw.items AT (VERSION => 1)"
+        assert connection.execute(was).fetchone() == (2,)
 
 
 def test_a_home_moves_with_its_lake(home, other, publish, tmp_path):
