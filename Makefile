@@ -61,11 +61,11 @@ install-lake: .venv-lake/installed
 	touch $@
 
 # what a catalogue of a home's own passes, a lake must pass, and more; needs PostgreSQL's programs
-SAME := $(addprefix tests/warehouse/test_,publishing.py store.py withdrawn.py suspicions.py \
-	watching.py)
+SAME := $(addprefix tests/warehouse/test_,publishing.py store.py suspicions.py watching.py \
+	questions.py lake_address.py)
 test-lake: install-lake
 	FPT_TEST_WAREHOUSE=lake OMP_NUM_THREADS=1 $(LAKE_BIN)/pytest --numprocesses 2 --dist worksteal \
-		-m "not slow" tests/warehouse/lake $(SAME)
+		-m "not slow and not files_only" tests/warehouse/lake $(SAME)
 
 clean:
 	rm -rf .venv .venv-lake .fpt build *.egg-info

@@ -39,7 +39,7 @@ class Home:
             home.root,
             home.sources,
             home.catalogue,
-            home.store,
+            *([home.store] if home.lake is None else []),  # a lake's folder has rights of its own
             home.staging,
             home.sequences,
             home.runs,

@@ -1,7 +1,7 @@
 """Keeping a home whole: what was damaged is seen, goes out of the views, and is made again."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from warehouse.catalogue import (
@@ -66,26 +66,17 @@ def go_back(home: Home) -> Iterator[str]:
     with turn(home):
         found = catalogues(home)
         good = next((path for path in found if is_whole(path)), None)
-        if home.lake is not None:
-            yield from _fetch_again(found)
-            return
-        if good is None:
+        if good is None and home.lake is None:
             raise RefusedError(
                 "No catalogue is whole",
                 got=f"{len(found)} damaged ones in {home.catalogue}",
                 to_do="`fpt restore` brings back a backup",
             )
-        for path in found[: found.index(good)]:
+        # a lake has the newest: the next look brings it
+        counts = "the lake's newest" if good is None or home.lake is not None else good.name
+        for path in found[: found.index(good) if good else None]:
             put_in_place(path, path.with_suffix(".damaged"))
-            yield f"{path.name} was damaged: {good.name} counts again"
-
-
-def _fetch_again(found: Sequence[Path]) -> Iterator[str]:
-    """The lake has them all: the next look brings its newest."""
-    for path in found:
-        if not is_whole(path):
-            put_in_place(path, path.with_suffix(".damaged"))
-            yield f"{path.name} was damaged: the lake's newest counts"
+            yield f"{path.name} was damaged: {counts} counts again"
 
 
 def prune(

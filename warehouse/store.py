@@ -73,10 +73,8 @@ def stage_copy(source: Path, target: Path) -> None:
 
 def place_all(home: Home, folder: Path) -> list[StoredFile]:
     """Move all that is staged into the store; the catalogue does not list it yet."""
-    # DuckLake deletes a file when the snapshots that had it expire, also if it has come back since
-    place = _place if home.lake is None else _place_anew
     placed = [
-        place(home, table, path.parent.name.partition("=")[2], path)
+        _place(home, table, path.parent.name.partition("=")[2], path)
         for table, paths in staged_files(folder).items()
         for path in paths
     ]
@@ -85,14 +83,19 @@ def place_all(home: Home, folder: Path) -> list[StoredFile]:
 
 
 def _place(home: Home, table: str, identity: str, staged: Path) -> StoredFile:
-    file = _described(home, table, identity, staged, "")
+    # DuckLake deletes a file when the snapshots that had it expire, also if it has come back since
+    more = "" if home.lake is None else f"-{secrets.token_hex(4)}"
+    file = _described(home, table, identity, staged, more)
     path = home.files / file.path
     if path.exists() and sha256_of(path) == file.sha256:
         os.utime(path)  # it counts again: it must not go as one that nobody lists
         point("before a staged file goes that the store has")
         staged.unlink()
     else:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if home.lake is None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        else:
+            staged = _copied(home.files, staged, path)
         staged.chmod(READ_ONLY)
         os.utime(staged)
         put_in_place(staged, path)
@@ -100,21 +103,16 @@ def _place(home: Home, table: str, identity: str, staged: Path) -> StoredFile:
     return file
 
 
-def _place_anew(home: Home, table: str, identity: str, staged: Path) -> StoredFile:
-    """In a lake's folder, perhaps on another file system, and never under a name of before."""
-    file = _described(home, table, identity, staged, f"-{secrets.token_hex(4)}")
-    path = home.files / file.path
-    mode = stat.S_IMODE(home.files.stat().st_mode)  # whoever may write the lake's folder may here
-    for folder in (home.store, path.parent.parent, path.parent):
+def _copied(share: Path, staged: Path, path: Path) -> Path:
+    """A copy beside the place in a lake's folder, which may be on another file system."""
+    mode = stat.S_IMODE(share.stat().st_mode)  # who may write the folder may write within
+    for folder in (path.parent.parent.parent, path.parent.parent, path.parent):
         if not folder.exists():
             folder.mkdir(exist_ok=True)
             folder.chmod(mode)
     partial = path.with_suffix(".partial")
     shutil.copyfile(staged, partial)
-    partial.chmod(READ_ONLY)
-    put_in_place(partial, path)
-    sync(path.parent.parent)
-    return file
+    return partial
 
 
 def _described(home: Home, table: str, identity: str, staged: Path, more: str) -> StoredFile:

@@ -65,7 +65,7 @@ def test_a_home_without_a_lake_takes_none_later(tmp_path, monkeypatch):
 
 
 def test_views_of_a_lake_name_what_they_read():
-    query = "SELECT * FROM mart.epochs\nJOIN mart.metrics USING (run_id), raw.loads AS l"
+    query = "SELECT * FROM mart.epochs\nJOIN mart.metrics AS m USING (run_id)"
     assert without_hidden_columns(query) == (
-        "SELECT * FROM (FROM mart.epochs) AS epochs\nJOIN mart.metrics USING (run_id), raw.loads AS l"
+        "SELECT * FROM (FROM mart.epochs) AS epochs\nJOIN mart.metrics AS m USING (run_id)"
     )

@@ -42,6 +42,7 @@ def attached(address: Address) -> Iterator[duckdb.DuckDBPyConnection]:
         key = (os.getpid(), address)
         try:
             if key not in _instances:
+                _close_others()
                 _instances[key] = _opened(address)
             cursor = _instances[key].cursor()
             cursor.execute(f"USE {LAKE}")
@@ -53,6 +54,16 @@ def attached(address: Address) -> Iterator[duckdb.DuckDBPyConnection]:
             with suppress(KeyError, duckdb.Error):
                 _instances.pop(key).close()  # its connections may be broken: the next is a new one
             raise _told(address, error) from error
+
+
+def _close_others() -> None:
+    """A process uses one lake: each instance keeps connections to its server."""
+    while _instances:
+        pid, address = next(iter(_instances))
+        instance = _instances.pop((pid, address))
+        if pid == os.getpid():
+            with suppress(duckdb.Error):
+                instance.close()
 
 
 def _opened(address: Address) -> duckdb.DuckDBPyConnection:

@@ -13,7 +13,6 @@ from pathlib import Path
 from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.lake.address import Address
-from warehouse.placing import put_in_place
 
 NOTE = "followed.json"
 KEPT_DAYS = 7  # to which one can go back in the lake
@@ -102,10 +101,8 @@ def follow_from(home: Home, snapshot: int | None, number: int) -> None:
     """Note up to which change of the lake the publication `number` has all."""
     if snapshot is None:
         return
-    note = home.root / NOTE
-    partial = note.with_suffix(".partial")
-    partial.write_text(json.dumps([snapshot, number]), encoding="utf-8")
-    put_in_place(partial, note)
+    # half of it is no JSON: then the lake is asked for more
+    (home.root / NOTE).write_text(json.dumps([snapshot, number]), encoding="utf-8")
 
 
 def held(home: Home) -> set[Path]:
