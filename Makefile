@@ -14,7 +14,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # its other packages come from the usual index, as constraints.txt has them
 TORCH_FROM := $(if $(TORCH_INDEX),--no-deps --index-url $(TORCH_INDEX))
 
-.PHONY: install run test test-slow lint clean fuzz mutation-test crash-test pictures
+.PHONY: install install-lake run test test-slow test-lake lint clean fuzz mutation-test crash-test pictures
 
 install: .venv/installed
 
@@ -46,8 +46,29 @@ test: lint
 test-slow: install
 	$(PYTEST) -m slow
 
+# An environment of its own for lakes (docs/how-to/many-writers.md): DuckDB 1.5.5 and its extensions,
+# which are not there for 2.0; all else as constraints.txt has it
+LAKE_BIN := .venv-lake/bin
+LAKE_PIP := $(LAKE_BIN)/python -m pip install --quiet --disable-pip-version-check
+install-lake: .venv-lake/installed
+
+.venv-lake/installed: pyproject.toml constraints.txt constraints-lake.txt
+	$(PYTHON) -m venv .venv-lake
+	grep -v '^duckdb==' constraints.txt | cat - constraints-lake.txt > .venv-lake/constraints.txt
+	$(LAKE_PIP) $(TORCH_FROM) "$$(grep '^torch==' constraints.txt)"
+	$(LAKE_PIP) --editable '.[lake,dev]' --constraint .venv-lake/constraints.txt
+	$(LAKE_BIN)/python -m pip check
+	touch $@
+
+# what a catalogue of a home's own passes, a lake must pass, and more; needs PostgreSQL's programs
+SAME := $(addprefix tests/warehouse/test_,publishing.py store.py suspicions.py watching.py \
+	questions.py lake_address.py)
+test-lake: install-lake
+	FPT_TEST_WAREHOUSE=lake OMP_NUM_THREADS=1 $(LAKE_BIN)/pytest --numprocesses 2 --dist worksteal \
+		-m "not slow and not files_only" tests/warehouse/lake $(SAME)
+
 clean:
-	rm -rf .venv .fpt build *.egg-info
+	rm -rf .venv .venv-lake .fpt build *.egg-info
 
 # 10,000 archives changed at random against plain Python: some minutes
 fuzz: install

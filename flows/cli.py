@@ -53,6 +53,14 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+def _publish_into(url: str | None) -> None:
+    """For this command and those that it starts; homes note it."""
+    if url is not None:
+        from warehouse.lake.address import choose
+
+        exit_on_error(lambda: choose(url), None)
+
+
 @app.callback()
 def options(
     version: Annotated[
@@ -61,6 +69,15 @@ def options(
             "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
         ),
     ] = False,
+    warehouse: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            callback=_publish_into,
+            help="A lake that many homes publish into: ducklake:postgres://… (or FPT_WAREHOUSE). "
+            "A home stays with what it was first given.",
+        ),
+    ] = None,
 ) -> None:
     """From MovieLens or your own events to sequential recommenders and metrics in SQL."""
 

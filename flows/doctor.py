@@ -13,8 +13,8 @@ from packaging.requirements import Requirement
 
 from flows.wholeness import leftovers, trainings
 from tasks.findings import Finding, finding
-from warehouse.catalogue import copy_fault, is_whole, newest, opened
-from warehouse.database import locked, statements
+from warehouse.catalogue import copy_fault, is_whole, newest, opened, publication, turn
+from warehouse.database import statements
 from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.keeping import keep_whole
@@ -85,7 +85,13 @@ def mended(home: Home, *, mend: bool) -> Iterator[Finding]:
 
 def databases(home: Home) -> Iterator[Finding]:
     """The catalogue and every file that it lists are as they were written, and so is the copy."""
-    path = newest(home)
+    try:
+        path = newest(home)
+    except RefusedError as error:
+        yield finding("lake", "bad", f"{error.what}: {error.got}", error.to_do)
+        return
+    if home.lake is not None:
+        yield finding("lake", "good", f"publication {publication(home)} of {home.lake.url}")
     if path is None:
         yield finding("warehouse", "note", "nothing is published yet", "fpt run")
         return
@@ -105,7 +111,7 @@ def _copy_fault(home: Home) -> str:
     """Looked at once more under the lock: a publication may have been under way."""
     if not copy_fault(home):
         return ""
-    with locked(home, "warehouse"):
+    with turn(home):
         return copy_fault(home)
 
 

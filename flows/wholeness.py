@@ -25,6 +25,10 @@ def trainings(home: Home, *, mend: bool) -> Iterator[Finding]:
         known = needed(home)
     except RefusedError:
         return  # the warehouse does not open, which is said elsewhere
+    if home.lake is not None:
+        everybodys, known = known, [one for one in known if home.run(one.run_id).exists()]
+        others = len(everybodys) - len(known)
+        yield finding("lake", "good", f"{others} trainings have their weights in other homes")
     lost = [*_sequences(home, known)]
     for one in known:
         lost += _training(home, one, mend=mend)

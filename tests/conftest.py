@@ -2,12 +2,31 @@
 
 import gc
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
+sys.path.append(str(Path(__file__).parent))
+from lake_server import lake_server
+
 os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
 os.environ["DO_NOT_TRACK"] = "1"
+
+
+@pytest.fixture(scope="session")
+def lakes():
+    """A PostgreSQL for lakes of tests."""
+    with lake_server() as server:
+        yield server
+
+
+@pytest.fixture
+def warehouse(request, monkeypatch, tmp_path) -> None:
+    """What homes of a test publish into: `make test-lake` runs the same tests with a lake."""
+    if os.environ.get("FPT_TEST_WAREHOUSE") == "lake":
+        url = request.getfixturevalue("lakes").new_url(tmp_path / "lake")
+        monkeypatch.setenv("FPT_WAREHOUSE", url)
 
 
 @pytest.fixture(scope="session")

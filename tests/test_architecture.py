@@ -18,6 +18,7 @@ PACKAGES = {
 }
 OPTIONAL = {"fpt_model/simple/borrowed.py": {"scipy"}}  # comes with what its models need
 OPTIONAL["warehouse/shared_store.py"] = {"obstore"}  # for `--pool`
+OPTIONAL["warehouse/lake/server.py"] = {"psycopg"}  # for a lake
 CALLS = {
     "flows": {"tasks", "warehouse", "fpt_model"},
     "tasks": {"warehouse", "expectations", "fpt_model"},

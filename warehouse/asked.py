@@ -66,11 +66,13 @@ def main() -> None:
         _limit(kind, most)
     with os.fdopen(place.answer, "w", encoding="utf-8", newline="") as file:
         import warehouse.published  # noqa: F401 - DuckDB is there when the first question comes
+        from warehouse.catalogue import as_it_is
 
         for line in sys.stdin:
             file.seek(0)
             file.truncate()
-            print(json.dumps(_reply(place, file, **json.loads(line))), flush=True)
+            with as_it_is(Home.existing(place.home)):
+                print(json.dumps(_reply(place, file, **json.loads(line))), flush=True)
 
 
 def _end_with(parent: int) -> None:
@@ -99,7 +101,7 @@ def _reply(
     from warehouse.catalogue import publication
     from warehouse.published import no_answer
 
-    home = Home(Path(place.home))
+    home = Home.existing(place.home)
     asked = publication(home)
     memory = RefusedError(
         "The answer needs more memory than a question may have",
@@ -143,7 +145,7 @@ def _answer(place: Place, file: TextIO, question: str, form: "Format") -> list[s
 
     spill = Path(place.spill)
     parquet = spill.with_suffix(".parquet")
-    with guarded(Home(Path(place.home)), spill, parquet) as connection:
+    with guarded(Home.existing(place.home), spill, parquet) as connection:
         refuse_writing(connection, question)
         relation = connection.sql(question)
         if relation is None:

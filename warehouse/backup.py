@@ -14,17 +14,20 @@ from warehouse.catalogue import (
     made_for,
     number_of,
     publication,
+    turn,
 )
-from warehouse.database import connected, locked
+from warehouse.database import connected
 from warehouse.errors import RefusedError
 from warehouse.garbage import collect
 from warehouse.home import Home
 from warehouse.identity import sha256_of
+from warehouse.lake import upstream
 from warehouse.placing import put_in_place
 from warehouse.published import refuse_unpublished
 from warehouse.staging import staging_folder
 from warehouse.store import damaged, listed
 
+BY_PARTS = "pg_dump keeps the lake's catalogue, a copy of its folder the data, in this order"
 MANIFEST = "manifest.json"  # the checksum of every other member; the last one
 # of a training's folder: checkpoints of the way are left out
 WEIGHTS = "best.safetensors"
@@ -42,6 +45,7 @@ def backup(home: Home, output: Path) -> dict[str, int]:
     Raises:
         RefusedError: nothing is published; a file is damaged; the output can't be written.
     """
+    upstream.refuse(home, "A backup", BY_PARTS)
     refuse_unpublished(home)
     catalogue = catalogues(home)[0]
     members = [catalogue, *_files(home, catalogue)]
@@ -103,8 +107,9 @@ def restore(home: Home, backup_file: Path) -> dict[str, int]:
     Raises:
         RefusedError: it is no whole backup; something is published in the home.
     """
+    upstream.refuse(home, "Restoring", BY_PARTS)
     collect(home)  # one before this may have been killed
-    with locked(home, "warehouse"), staging_folder(home, "restore") as folder:
+    with turn(home), staging_folder(home, "restore") as folder:
         with _opened(backup_file) as archive:
             _refuse_used(home, _its_catalogue(backup_file, archive.getnames()))
             archive.extractall(folder, filter="data")

@@ -10,7 +10,8 @@ rests on it, and it is known by its content.
 import errno
 import os
 import shutil
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -24,6 +25,7 @@ from warehouse.database import (
     IN_MEMORY,
     SQL,
     STORAGE_VERSION,
+    WAIT_SECONDS,
     connected,
     locked,
     quoted,
@@ -35,6 +37,7 @@ from warehouse.errors import RefusedError
 from warehouse.faults import point
 from warehouse.home import Home
 from warehouse.identity import code_version, sha256_of
+from warehouse.lake import upstream
 from warehouse.placing import put_in_place, put_link_in_place
 from warehouse.records import Published
 from warehouse.renamed import rename
@@ -53,6 +56,7 @@ READ_ONLY = 0o440
 FIGURES = {f"mart.{name}" for name in KEPT_FIGURES}
 NO_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP)  # of a file system without links
 NO_HOME = Home(Path())  # of a catalogue without files
+_in_turn: set[tuple[Home, int]] = set()  # who publishes, by threads: it need not ask the lake
 
 
 def catalogues(home: Home) -> list[Path]:
@@ -87,8 +91,8 @@ def _refuse_old(home: Home) -> None:
 
 def publication(home: Home) -> int:
     """The number of the newest publication; 0 before the first."""
-    found = catalogues(home)
-    return number_of(found[0]) if found else 0
+    path = newest(home)
+    return number_of(path) if path else 0
 
 
 @contextmanager
@@ -138,8 +142,97 @@ def opened(home: Home) -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def newest(home: Home) -> Path | None:
-    """The newest catalogue; None before the first publication."""
+    """The newest catalogue; None before the first publication.
+
+    Raises:
+        RefusedError: of a home with a lake: the lake can't be asked whether there is a newer one.
+    """
+    _follow(home)
+    return _here(home)
+
+
+def _here(home: Home) -> Path | None:
     return next(iter(catalogues(home)), None)
+
+
+def _number_here(home: Home) -> int:
+    path = _here(home)
+    return number_of(path) if path else 0
+
+
+@contextmanager
+def turn(home: Home, *, wait_seconds: float = WAIT_SECONDS) -> Iterator[Callable[[], None]]:
+    """Be the only one who publishes; yields what raises when that has come to an end.
+
+    Raises:
+        InUseError: somebody else publishes for longer than `wait_seconds`.
+    """
+    with locked(home, "warehouse", wait_seconds=wait_seconds):
+        if home.lake is None:
+            yield lambda: None
+            return
+        with upstream.turn(home.lake, wait_seconds) as sure, as_it_is(home):
+            _catch_up(home)
+            yield sure
+
+
+@contextmanager
+def as_it_is(home: Home) -> Iterator[None]:
+    """In the block the home's newest catalogue is what it has now: no lake is asked.
+
+    For whoever has just looked, and whoever must not reach PostgreSQL.
+    """
+    this = _turn_of(home)
+    _in_turn.add(this)
+    try:
+        yield
+    finally:
+        _in_turn.discard(this)
+
+
+def _turn_of(home: Home) -> tuple[Home, int]:
+    return home, threading.get_ident()
+
+
+def _follow(home: Home) -> None:
+    """Bring what other homes have published into a lake; whose turn it is knows it already."""
+    if home.lake is None or _turn_of(home) in _in_turn:
+        return
+    if upstream.is_news(home, _number_here(home)):
+        with locked(home, "warehouse"), as_it_is(home):
+            _catch_up(home)
+
+
+def _catch_up(home: Home) -> None:
+    """The caller holds the home's lock."""
+    here = _number_here(home)
+    if home.lake is None or (news := upstream.news(home, here)) is None:
+        return
+    snapshot, number = news
+    if number > here:
+        draft = home.catalogue / f"draft-{os.getpid()}.partial"
+        _forget(draft)
+        try:
+            with connected(draft) as connection:
+                create_schema(connection, home)
+            upstream.fetch(home.lake, draft)
+            with connected(draft) as connection:
+                show_listed(connection, home, KEYS)
+                root = str(home.files)
+                connection.execute("UPDATE mart.catalogue SET root = ?", [root])
+                number = _number(connection)
+                connection.execute("CHECKPOINT")
+            _publish(home, draft, number)
+        finally:
+            _forget(draft)
+    elif number < here:
+        raise RefusedError(
+            "The lake has gone back",
+            got=f"publication {number}",
+            expected=f"{here} or later, which this home has seen",
+            to_do="Bring its database back as it was, or give another --home",
+        )
+    upstream.follow_from(home, snapshot, number)
 
 
 @contextmanager
@@ -161,7 +254,7 @@ def writing(
     """
     if not beside_old:
         _refuse_old(home)
-    with locked(home, "warehouse"):
+    with turn(home) as sure:
         before = newest(home)
         draft = home.catalogue / f"draft-{os.getpid()}.partial"
         _forget(draft)  # of a dead process with our number: its changes would come into ours
@@ -184,7 +277,10 @@ def writing(
             if anew:
                 _write_anew(draft)
             point("a draft is whole")
+            snapshot = upstream.publish(home, draft, before, sure)
+            point("before a draft counts in its home")
             _publish(home, draft, number)
+            upstream.follow_from(home, snapshot, number)
         finally:
             _forget(draft)
 
@@ -278,7 +374,7 @@ def replace_readers_copy(home: Home) -> Published:
     """As `give_to_readers`, after bringing the catalogue up to date."""
     with reading(home):
         pass
-    with locked(home, "warehouse"):
+    with turn(home):
         return give_to_readers(home)
 
 
@@ -330,7 +426,7 @@ def is_current(connection: duckdb.DuckDBPyConnection, home: Home) -> bool:
         rows = connection.execute("SELECT version, root FROM mart.catalogue").fetchall()
     except duckdb.CatalogException:  # no such table yet; the list of tables takes 8 ms to ask
         return False
-    return rows == [(_wanted_version(), str(home.root))]
+    return rows == [(_wanted_version(), str(home.files))]
 
 
 def create_schema(connection: duckdb.DuckDBPyConnection, home: Home = NO_HOME) -> None:
@@ -354,7 +450,7 @@ def create_schema(connection: duckdb.DuckDBPyConnection, home: Home = NO_HOME) -
         "INSERT INTO mart.catalogue SELECT 0, '', '' WHERE NOT EXISTS (FROM mart.catalogue)"
     )
     connection.execute(
-        "UPDATE mart.catalogue SET version = ?, root = ?", [_wanted_version(), str(home.root)]
+        "UPDATE mart.catalogue SET version = ?, root = ?", [_wanted_version(), str(home.files)]
     )
     bring_up_to_date(connection)
     connection.commit()

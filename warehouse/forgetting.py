@@ -7,17 +7,19 @@ from typing import Any
 
 import duckdb
 
-from warehouse.catalogue import catalogues, fetch_all, give_to_readers, reading, writing
+from warehouse.catalogue import catalogues, fetch_all, give_to_readers, reading, turn, writing
 from warehouse.commands import Given, Trained, import_command, run_command
 from warehouse.database import is_held, locked, statements, utc_now
 from warehouse.errors import RefusedError
 from warehouse.faults import point
 from warehouse.garbage import collect, refuse_at_work
 from warehouse.home import Home
+from warehouse.lake import upstream
 from warehouse.raw_ids import User
 from warehouse.withdrawing import delete_beside_store, notes, withdraw, write_note
 
 LOCK = "forgetting"
+OTHERS = "Other homes have weights, sequences and catalogues that this one can't reach"
 SHORT_SECONDS = 10.0  # for flows such as that which looks after the pipeline
 
 
@@ -60,6 +62,7 @@ def forget(home: Home, dataset: str, user: User) -> Forgotten:
     Raises:
         RefusedError: no published load of the data set knows the user; a run is at work.
     """
+    upstream.refuse(home, "Forgetting a person", OTHERS)
     with locked(home, LOCK):
         collect(home)
         refuse_at_work(home, "It may hold the person's data: wait for its end", SHORT_SECONDS)
@@ -189,7 +192,7 @@ def _withdraw(home: Home, dataset: str, user: User, asked: Forgotten) -> None:
 
 def _delete(home: Home, gone: Forgotten) -> None:
     """The files; first whatever still names them, the readers' copy and older catalogues."""
-    with locked(home, "warehouse"):
+    with turn(home):
         give_to_readers(home)  # who died after the publication may have left the one before
     for old in catalogues(home)[1:]:
         point("before a catalogue with a forgotten person goes")

@@ -5,15 +5,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from warehouse.errors import RefusedError
+from warehouse.lake.address import NOTE, Address, address_of, noted
 
 _UNUSABLE = "?\\"  # DuckDB takes them for the end of a path and for a folder's separator
 
 
 @dataclass(frozen=True)
 class Home:
-    """The folder given by `--home`, and the place of everything in it."""
+    """The folder given by `--home`, and the place of everything in it.
+
+    Attributes:
+        root: the folder.
+        lake: where it publishes, if not into a catalogue of its own; see `warehouse/lake/`.
+    """
 
     root: Path
+    lake: Address | None = None
 
     @classmethod
     def at(cls, root: str | Path | None = None) -> "Home":
@@ -22,15 +29,17 @@ class Home:
         Folders are 0750 and files 0640: ratings are personal data.
 
         Raises:
-            RefusedError: DuckDB could not open files there.
+            RefusedError: DuckDB could not open files there; its lake has no folder.
         """
         home = cls.existing(root)
         os.umask(0o027)
+        if home.lake is not None:
+            _refuse_no_data(home.lake)
         for folder in (
             home.root,
             home.sources,
             home.catalogue,
-            home.store,
+            *([home.store] if home.lake is None else []),  # a lake's folder has rights of its own
             home.staging,
             home.sequences,
             home.runs,
@@ -40,6 +49,8 @@ class Home:
                 folder.mkdir(mode=0o750, parents=True, exist_ok=True)
             except OSError as error:
                 raise _unusable(folder, error.strerror) from error
+        if home.lake is not None:
+            _bind(home.root, home.lake)
         return home
 
     @classmethod
@@ -53,6 +64,7 @@ class Home:
         try:
             home = cls(given.expanduser().resolve())
             home.root.exists()  # too long a name is an error here already
+            home = cls(home.root, address_of(home.root))
         except (OSError, RuntimeError, ValueError) as error:
             raise _unusable(given, str(error)) from error
         if set(_UNUSABLE) & set(str(home.root)):
@@ -65,9 +77,14 @@ class Home:
         return self.root / "catalogue"
 
     @property
+    def files(self) -> Path:
+        """What the catalogue's paths of files are relative to: the home, or its lake's folder."""
+        return self.root if self.lake is None else self.lake.files
+
+    @property
     def store(self) -> Path:
         """The files of the bulky tables; see `warehouse/store.py`."""
-        return self.root / "store"
+        return self.files / "store"
 
     @property
     def old_warehouse(self) -> Path:
@@ -122,6 +139,22 @@ class Home:
     def run(self, run_id: str) -> Path:
         """Folder of a training."""
         return self.runs / run_id
+
+
+def _refuse_no_data(lake: Address) -> None:
+    """A share that is not mounted would be filled beside it."""
+    if not lake.files.is_dir():
+        raise RefusedError(
+            "The folder of the lake's data is not there",
+            got=f"no {lake.files}",
+            to_do="Mount it, or make it",
+        )
+
+
+def _bind(root: Path, lake: Address) -> None:
+    """From now on the home belongs to the lake, whatever the environment says."""
+    if noted(root) is None:
+        (root / NOTE).write_text(f"{lake.url}\n", encoding="utf-8")
 
 
 def _unusable(path: Path, reason: str | None = None, expected: str | None = None) -> RefusedError:

@@ -12,12 +12,14 @@ from warehouse.catalogue import (
     opened,
     publication,
     reading,
+    turn,
     writing,
 )
-from warehouse.database import WAIT_SECONDS, connected, locked
+from warehouse.database import WAIT_SECONDS, connected
 from warehouse.errors import RefusedError
 from warehouse.faults import point
 from warehouse.home import Home
+from warehouse.lake import upstream
 from warehouse.placing import put_in_place
 from warehouse.store import (
     GRACE_SECONDS,
@@ -46,7 +48,7 @@ def keep_whole(home: Home, *, whole: bool = False) -> Iterator[str]:
     yield from go_back(home)
     yield from _withdraw_damaged(home, whole)
     if copy_fault(home):
-        with locked(home, "warehouse"):
+        with turn(home):
             fault = copy_fault(home)  # a publication may have been under way
             give_to_readers(home)
         if fault:
@@ -61,18 +63,20 @@ def go_back(home: Home) -> Iterator[str]:
     """
     if is_whole(catalogues(home)[0]):
         return
-    with locked(home, "warehouse"):
+    with turn(home):
         found = catalogues(home)
         good = next((path for path in found if is_whole(path)), None)
-        if good is None:
+        if good is None and home.lake is None:
             raise RefusedError(
                 "No catalogue is whole",
                 got=f"{len(found)} damaged ones in {home.catalogue}",
                 to_do="`fpt restore` brings back a backup",
             )
-        for path in found[: found.index(good)]:
+        # a lake has the newest: the next look brings it
+        counts = "the lake's newest" if good is None or home.lake is not None else good.name
+        for path in found[: found.index(good) if good else None]:
             put_in_place(path, path.with_suffix(".damaged"))
-            yield f"{path.name} was damaged: {good.name} counts again"
+            yield f"{path.name} was damaged: {counts} counts again"
 
 
 def prune(
@@ -86,16 +90,21 @@ def prune(
         RefusedError: the newest catalogue is damaged, so that nobody knows what counts; somebody
             publishes for longer than `wait_seconds`.
     """
-    if not unlisted(home, _kept_files(home), older_than=older_than):
+    if not _going(home, older_than):
         return []  # mostly: and nobody's lock is waited for
-    with locked(home, "warehouse", wait_seconds=wait_seconds):
-        left = unlisted(home, _kept_files(home), older_than=older_than)
+    with turn(home, wait_seconds=wait_seconds):
+        upstream.expire(home)
+        left = _going(home, older_than)
         for path in left:
             point("before a file goes that nobody lists")
             path.unlink()
             if not any(path.parent.iterdir()):
                 path.parent.rmdir()
     return left
+
+
+def _going(home: Home, older_than: float) -> list[Path]:
+    return unlisted(home, _kept_files(home), older_than=older_than, held=upstream.held(home))
 
 
 def _kept_files(home: Home) -> list[StoredFile]:
@@ -122,7 +131,7 @@ def _withdraw_damaged(home: Home, whole: bool) -> Iterator[str]:
         show_listed(connection, home, {file.table for file, _ in broken})
     point("damaged files are out of the catalogue")
     for file, fault in broken:
-        aside = home.root / file.path
+        aside = home.files / file.path
         if aside.exists():
             os.utime(aside)  # it stays for a day, to be looked at
             put_in_place(aside, aside.with_suffix(".damaged"))

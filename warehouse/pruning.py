@@ -20,6 +20,7 @@ from warehouse.expiry import Rule, Thing, outdated
 from warehouse.faults import point
 from warehouse.garbage import collect, others_live, refuse_at_work
 from warehouse.home import Home
+from warehouse.lake import upstream
 from warehouse.run_figures import bring_up_to_date
 from warehouse.store import listed
 from warehouse.withdrawing import beside_store, delete_beside_store, notes, withdraw, write_note
@@ -49,6 +50,7 @@ def prune(home: Home, rule: Rule, agreed: Sequence[Thing], *, at_once: bool = Fa
     Raises:
         RefusedError: a run is at work, which may be about to use some of it.
     """
+    upstream.refuse(home, "Pruning", "Runs of other homes may be about to use what would go")
     refuse_at_work(home, "It may be about to use what would go: prune when it has ended")
     with locked(home, LOCK):
         with writing(home) as connection:
@@ -107,7 +109,7 @@ def _withdraw(connection: duckdb.DuckDBPyConnection, home: Home, gone: Sequence[
     for file in listed(connection):
         if file.identity in ids:
             with suppress(FileNotFoundError):
-                os.utime(home.root / file.path)  # readers' grace begins now
+                os.utime(home.files / file.path)  # readers' grace begins now
     withdraw(connection, home, ids)
     bring_up_to_date(connection)
 

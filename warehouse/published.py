@@ -43,7 +43,7 @@ def guarded(
     with reading(home):
         pass  # brings a catalogue of older code up to date
     with opened(home) as connection:
-        paths = [home.root / file.path for file in listed(connection)]
+        paths = [home.files / file.path for file in listed(connection)]
         paths += [output] if output else []
         # by its name, and as views have it: brackets in a folder's name stand there in brackets
         files = ", ".join(

@@ -6,9 +6,11 @@ here by a rename when its content has passed its audit. The catalogue lists the 
 """
 
 import os
+import secrets
 import shutil
+import stat
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,20 +83,45 @@ def place_all(home: Home, folder: Path) -> list[StoredFile]:
 
 
 def _place(home: Home, table: str, identity: str, staged: Path) -> StoredFile:
-    sha256, size = sha256_of(staged), staged.stat().st_size
-    rows = pq.read_metadata(staged).num_rows
-    path = home.store / table / staged.parent.name / f"{sha256[:NAME_DIGITS]}.parquet"
-    if path.exists() and sha256_of(path) == sha256:
+    # DuckLake deletes a file when the snapshots that had it expire, also if it has come back since
+    more = "" if home.lake is None else f"-{secrets.token_hex(4)}"
+    file = _described(home, table, identity, staged, more)
+    path = home.files / file.path
+    if path.exists() and sha256_of(path) == file.sha256:
         os.utime(path)  # it counts again: it must not go as one that nobody lists
         point("before a staged file goes that the store has")
         staged.unlink()
     else:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if home.lake is None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        else:
+            staged = _copied(home.files, staged, path)
         staged.chmod(READ_ONLY)
         os.utime(staged)
         put_in_place(staged, path)
         sync(path.parent.parent)
-    return StoredFile(table, identity, str(path.relative_to(home.root)), sha256, size, rows)
+    return file
+
+
+def _copied(share: Path, staged: Path, path: Path) -> Path:
+    """A copy beside the place in a lake's folder, which may be on another file system."""
+    mode = stat.S_IMODE(share.stat().st_mode)  # who may write the folder may write within
+    for folder in (path.parent.parent.parent, path.parent.parent, path.parent):
+        if not folder.exists():
+            folder.mkdir(exist_ok=True)
+            folder.chmod(mode)
+    partial = path.with_suffix(".partial")
+    shutil.copyfile(staged, partial)
+    return partial
+
+
+def _described(home: Home, table: str, identity: str, staged: Path, more: str) -> StoredFile:
+    sha256 = sha256_of(staged)
+    name = f"{sha256[:NAME_DIGITS]}{more}.parquet"
+    path = home.store / table / staged.parent.name / name
+    rows = pq.read_metadata(staged).num_rows
+    relative = str(path.relative_to(home.files))
+    return StoredFile(table, identity, relative, sha256, staged.stat().st_size, rows)
 
 
 def list_files(
@@ -106,11 +133,13 @@ def list_files(
     """
     if not files:
         return
+    if home.lake is not None:
+        files = [_as_listed(home, file, listed(connection)) for file in files]
     entered = {(file.table, file.identity): file.path for file in files}
     for old in listed(connection):
         if entered.get((old.table, old.identity), old.path) != old.path:
             with suppress(FileNotFoundError):
-                os.utime(home.root / old.path)
+                os.utime(home.files / old.path)
     for file in files:
         unlist(connection, file.table, file.identity)
     connection.executemany(
@@ -118,6 +147,16 @@ def list_files(
         [(one.table, one.identity, one.path, one.sha256, one.size, one.rows) for one in files],
     )
     show_listed(connection, home, {file.table for file in files})
+
+
+def _as_listed(home: Home, file: StoredFile, known: Sequence[StoredFile]) -> StoredFile:
+    """The listed file of the same bytes, if there is one, instead of a second one."""
+    for one in known:
+        same = (one.table, one.identity, one.sha256) == (file.table, file.identity, file.sha256)
+        if same and one.path != file.path and not _fault(home.files / one.path, one, whole=False):
+            (home.files / file.path).unlink(missing_ok=True)
+            return one
+    return file
 
 
 def unlist(connection: duckdb.DuckDBPyConnection, table: str, identity: str) -> None:
@@ -131,7 +170,7 @@ def show_listed(connection: duckdb.DuckDBPyConnection, home: Home, tables: Itera
     files: dict[str, list[Path]] = {}
     for one in listed(connection):
         if one.table in names:
-            files.setdefault(one.table, []).append(home.root / one.path)
+            files.setdefault(one.table, []).append(home.files / one.path)
     show_files(connection, files, names)
 
 
@@ -148,7 +187,7 @@ def stored_files(
 ) -> dict[str, Path]:
     """The files of one load, snapshot or training, by table."""
     return {
-        one.table: home.root / one.path for one in listed(connection) if one.identity == identity
+        one.table: home.files / one.path for one in listed(connection) if one.identity == identity
     }
 
 
@@ -170,7 +209,7 @@ def damaged(
         whole: hash every byte; else sizes and the marks at both ends, which takes no time.
     """
     for file in files:
-        path = home.root / file.path
+        path = home.files / file.path
         if fault := _fault(path, file, whole):
             yield file, fault
 
@@ -192,12 +231,16 @@ def _fault(path: Path, file: StoredFile, whole: bool) -> str:
     return "other bytes than were written" if whole and sha256_of(path) != file.sha256 else ""
 
 
-def unlisted(home: Home, files: Iterable[StoredFile], *, older_than: float) -> list[Path]:
+def unlisted(
+    home: Home, files: Iterable[StoredFile], *, older_than: float, held: Collection[Path] = ()
+) -> list[Path]:
     """Files of the store that no catalogue lists and nobody touched for so many seconds.
+
+    `held`: files that stay in any case.
 
     The caller holds the warehouse's lock, so that nobody enters one meanwhile.
     """
-    known = {home.root / file.path for file in files}
+    known = {home.files / file.path for file in files}.union(held)
     before = time.time() - older_than
     return [
         path

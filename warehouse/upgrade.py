@@ -5,8 +5,8 @@ from pathlib import Path
 
 import duckdb
 
-from warehouse.catalogue import give_to_readers, is_old, newest, writing
-from warehouse.database import connected, locked, quoted, table_files
+from warehouse.catalogue import give_to_readers, is_old, newest, turn, writing
+from warehouse.database import connected, quoted, table_files
 from warehouse.errors import RefusedError
 from warehouse.faults import point
 from warehouse.garbage import collect
@@ -59,7 +59,7 @@ def upgrade(home: Home) -> dict[str, int]:
 
 def _finish(home: Home) -> None:
     """Every row is in the catalogue, which is published only when it is: the old file may go."""
-    with locked(home, "warehouse"):
+    with turn(home):
         give_to_readers(home)
     for path in (home.old_warehouse, Path(f"{home.old_warehouse}.wal")):
         path.unlink(missing_ok=True)

@@ -34,7 +34,7 @@ def home(tmp_path_factory) -> Home:
 def paths(home) -> dict[str, Path]:
     with guarded(home) as connection:
         ((path,),) = connection.execute("SELECT path FROM mart.files").fetchall()
-    listed = home.root / path
+    listed = home.files / path
     (unlisted,) = set(listed.parent.iterdir()) - {listed}
     return {"listed": listed, "unlisted": unlisted, "home": home.root, "newest": newest(home)}
 

@@ -1,0 +1,131 @@
+"""A lake attached to a DuckDB of this process, with the extensions that Python packages bring.
+
+Neither DuckDB 2.0 nor a machine without the internet can fetch them; those of the packages are
+signed, and of DuckDB 1.5.5. One instance stays for the process: to load them takes a third of a
+second.
+"""
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from warehouse.database import MEMORY_LIMIT, quoted
+from warehouse.errors import InUseError, RefusedError, StepError
+from warehouse.lake.address import Address, password_of
+
+LAKE = "lake"
+EXTENSIONS = ("postgres_scanner", "ducklake")
+TO_DO = "`make install-lake` brings DuckDB 1.5.5 with them, in an environment of its own"
+CONFLICT = "conflict"
+ELSEWHERE = "does not match existing data path"
+
+_instances: dict[tuple[int, Address], duckdb.DuckDBPyConnection] = {}
+_one_at_a_time = threading.RLock()
+
+
+@contextmanager
+def attached(address: Address) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The lake, made if it is not there; its tables are found by schema and name.
+
+    Raises:
+        RefusedError: its extensions are not installed; it is of another version.
+        InUseError: somebody else changed the same meanwhile.
+        StepError: PostgreSQL went away.
+    """
+    with _one_at_a_time:
+        key = (os.getpid(), address)
+        try:
+            if key not in _instances:
+                _close_others()
+                _instances[key] = _opened(address)
+            cursor = _instances[key].cursor()
+            cursor.execute(f"USE {LAKE}")
+            try:
+                yield cursor
+            finally:
+                cursor.close()
+        except duckdb.Error as error:
+            with suppress(KeyError, duckdb.Error):
+                _instances.pop(key).close()  # its connections may be broken: the next is a new one
+            raise _told(address, error) from error
+
+
+def _close_others() -> None:
+    """A process uses one lake: each instance keeps connections to its server."""
+    while _instances:
+        pid, address = next(iter(_instances))
+        instance = _instances.pop((pid, address))
+        if pid == os.getpid():
+            with suppress(duckdb.Error):
+                instance.close()
+
+
+def _opened(address: Address) -> duckdb.DuckDBPyConnection:
+    connection = duckdb.connect(config={"memory_limit": MEMORY_LIMIT})
+    for name in EXTENSIONS:
+        connection.execute(f"LOAD {quoted(str(_extension(name)))}")
+    # in a secret, DuckDB repeats the password nowhere; in what it attaches, in every error
+    connection.execute(f"CREATE SECRET catalogue (TYPE postgres{_secret(address)})")
+    connection.execute(
+        f"ATTACH 'ducklake:postgres:' AS {LAKE} (META_SECRET 'catalogue', "
+        f"METADATA_SCHEMA {quoted(address.schema)}, DATA_PATH {quoted(address.data + '/')})"
+    )
+    return connection
+
+
+def _secret(address: Address) -> str:
+    given = {
+        "HOST": address.host,
+        "PORT": address.port,
+        "DATABASE": address.database,
+        "USER": address.user,
+        "PASSWORD": password_of(address),
+    }
+    return "".join(f", {name} {quoted(value)}" for name, value in given.items() if value)
+
+
+def _extension(name: str) -> Path:
+    """The file of an extension, of the very version of DuckDB that runs.
+
+    Raises:
+        RefusedError: it is not installed.
+    """
+    try:
+        package: Any = files(f"duckdb_extension_{name}")
+    except ModuleNotFoundError:
+        raise _lacking(name) from None
+    path = Path(str(package)) / "extensions" / f"v{duckdb.__version__}" / f"{name}.duckdb_extension"
+    if not path.is_file():
+        raise _lacking(name)
+    return path
+
+
+def _lacking(name: str) -> RefusedError:
+    return RefusedError(
+        "A lake needs DuckDB's extensions",
+        got=f"no {name} for DuckDB {duckdb.__version__}",
+        to_do=TO_DO,
+    )
+
+
+def _told(address: Address, error: duckdb.Error) -> RefusedError:
+    said = " ".join(str(error).split())
+    if CONFLICT in said:
+        return InUseError(
+            "Somebody else changed the lake meanwhile", got=said, to_do="Run the command again"
+        )
+    if ELSEWHERE in said:
+        return RefusedError(
+            "The lake's data is elsewhere",
+            got=f"data={address.data}; {said}",
+            to_do="Correct data=",
+        )
+    if "authentication failed" in said or "permission denied" in said:
+        return RefusedError("PostgreSQL refuses the lake", got=f"{address.url}: {said}")
+    return StepError("The lake could not be used", got=f"{address.url}: {said}")

@@ -1,0 +1,150 @@
+"""A lake as a home's catalogues follow it: is there a newer one, whose turn is it, what changed.
+
+Each home keeps the last catalogues as it does without a lake. What differs is where the next one
+comes from: from the lake, whenever another home has published; and it goes there before it counts.
+A home without a lake passes through here as if each of its publications were known to all.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from warehouse.errors import RefusedError
+from warehouse.home import Home
+from warehouse.lake.address import Address
+
+NOTE = "followed.json"
+KEPT_DAYS = 7  # to which one can go back in the lake
+
+
+@contextmanager
+def turn(address: Address, wait_seconds: float) -> Iterator[Callable[[], None]]:
+    """See `server.turn`."""
+    from warehouse.lake import server
+
+    with server.turn(address, wait_seconds) as sure:
+        yield sure
+
+
+def is_news(home: Home, here: int) -> bool:
+    """Whether the lake has changed since the home looked last; DuckLake itself is not asked."""
+    return _news(home, here) is not None
+
+
+def news(home: Home, here: int) -> tuple[int, int] | None:
+    """The number of the lake's last change, if it is news, and of its newest publication.
+
+    Args:
+        home: which follows.
+        here: the number of its newest publication; 0: it has none.
+    """
+    from warehouse.lake import changes
+    from warehouse.lake.attached import attached
+
+    snapshot = _news(home, here)
+    if snapshot is None or home.lake is None:
+        return None
+    with attached(home.lake) as lake:
+        return snapshot, changes.now(lake)[0]
+
+
+def _news(home: Home, here: int) -> int | None:
+    from warehouse.lake.server import newest_snapshot
+
+    if home.lake is None:
+        return None
+    snapshot = newest_snapshot(home.lake)
+    if snapshot is None and here:
+        raise RefusedError(
+            "The lake is gone",
+            got=f"nothing in {home.lake.url}",
+            expected="what this home has followed so far",
+            to_do="Bring its database back, or give another --home",
+        )
+    return None if here and (snapshot, here) == _followed(home) else snapshot
+
+
+def fetch(address: Address, draft: Path) -> None:
+    """Fill an empty catalogue with what the lake has."""
+    from warehouse.lake import replica
+    from warehouse.lake.attached import attached
+
+    with attached(address) as lake:
+        replica.fill(lake, draft)
+
+
+def publish(home: Home, draft: Path, before: Path | None, sure: Callable[[], None]) -> int | None:
+    """Bring what a draft changes into the lake: when this returns, it counts.
+
+    Args:
+        home: of the draft.
+        draft: the next catalogue.
+        before: what it was made from.
+        sure: see `turn`.
+
+    Returns:
+        The number of the lake's change.
+    """
+    from warehouse.lake import changes
+    from warehouse.lake.attached import attached
+    from warehouse.lake.server import newest_snapshot
+
+    if home.lake is None:
+        return None
+    with attached(home.lake) as lake:
+        changes.publish(lake, draft, before, home.files, sure)
+    return newest_snapshot(home.lake)
+
+
+def follow_from(home: Home, snapshot: int | None, number: int) -> None:
+    """Note up to which change of the lake the publication `number` has all."""
+    if snapshot is None:
+        return
+    # half of it is no JSON: then the lake is asked for more
+    (home.root / NOTE).write_text(json.dumps([snapshot, number]), encoding="utf-8")
+
+
+def held(home: Home) -> set[Path]:
+    """Files of the store that some moment which the lake can still go back to has."""
+    from warehouse.lake.server import data_files
+
+    if home.lake is None:
+        return set()
+    return {home.files / path for path in data_files(home.lake)}
+
+
+def expire(home: Home) -> None:
+    """Let the lake forget what it was long ago, with the files that are of then alone."""
+    from warehouse.lake.attached import attached
+    from warehouse.lake.server import is_older
+
+    if home.lake is not None and is_older(home.lake, KEPT_DAYS + 1):
+        days = f"older_than => now() - INTERVAL '{KEPT_DAYS} days'"
+        with attached(home.lake) as lake:
+            lake.execute(f"CALL ducklake_expire_snapshots('lake', {days})").fetchall()
+            clean = "CALL ducklake_cleanup_old_files('lake', cleanup_all => true)"
+            lake.execute(clean).fetchall()
+
+
+def refuse(home: Home, what: str, why: str) -> None:
+    """Refuse what can't be done well where other homes have their part.
+
+    Raises:
+        RefusedError: the home has a lake.
+    """
+    if home.lake is not None:
+        raise RefusedError(
+            f"{what} is not there for a lake",
+            got=home.lake.url,
+            expected="a home with a catalogue of its own",
+            to_do=why,
+        )
+
+
+def _followed(home: Home) -> tuple[int, int] | None:
+    try:
+        snapshot, number = json.loads((home.root / NOTE).read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError):
+        return None
+    return snapshot, number
