@@ -186,7 +186,7 @@ def validation(trainer: Trainer, users: int = 512) -> float:
     for some, scores in scored(score, sequences, rows, "valid", trainer.config.max_length):
         own = scores.gather(1, target[some][:, None])[:, 0]
         loss += float((scores[:, 1:].logsumexp(1) - own).sum())
-    return loss / users
+    return loss / len(rows)
 
 
 def write(asked: argparse.Namespace, _: torch.device) -> Any:

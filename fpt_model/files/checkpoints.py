@@ -1,14 +1,15 @@
 """Weights and the state of a training, as safetensors: never executed, always checked."""
 
+import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from fpt_model.errors import ModelError
@@ -35,36 +36,23 @@ class State:
 def write(path: Path, state: State) -> str:
     """Write whole or not at all: temporary file, fsync, rename, checksum beside. Returns it."""
     tensors = {name: value.detach().cpu().contiguous() for name, value in state.tensors.items()}
-    facts = {"facts": json.dumps(state.facts)}
-    sha256 = _write_whole(path, lambda partial: _save(tensors, partial, facts))
+    data = save(tensors, metadata={"facts": json.dumps(state.facts)})
+    sha256 = hashlib.sha256(data).hexdigest()
+    write_whole(path, data)
     write_whole(Path(f"{path}.sha256"), f"{sha256}  {path.name}\n".encode())
     return sha256
 
 
-def _save(tensors: dict[str, Tensor], path: Path, facts: dict[str, str]) -> None:
-    try:
-        save_file(tensors, path, metadata=facts)
-    except SafetensorError as error:  # what it calls a full disk
-        raise OSError(str(error)) from error
-
-
 def write_whole(path: Path, data: bytes) -> None:
     """Write a file so that readers see the old one or the new one, never part of it."""
-    _write_whole(path, lambda partial: partial.write_bytes(data))
-
-
-def _write_whole(path: Path, fill: Callable[[Path], object]) -> str:
-    """Likewise, of what is too large to be held once more; returns its checksum."""
     partial = path.with_name(f"{path.name}.partial")
     try:
-        fill(partial)
-        sha256 = checksum(partial)
+        partial.write_bytes(data)
         point("before a training's file is placed")
         put_in_place(partial, path)
     except OSError:
         partial.unlink(missing_ok=True)  # a full disk: its last free bytes are given back
         raise
-    return sha256
 
 
 def check_sha256(path: Path, made_by: str) -> str:

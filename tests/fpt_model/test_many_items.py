@@ -1,0 +1,64 @@
+"""A million items: trained on, ranked and recommended within the memory of a small machine."""
+
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fpt_model.files.written import read_written
+
+pytestmark = pytest.mark.slow
+N_ITEMS = 1_000_000
+# of one process: half a gigabyte of scores, and what a rank makes of them
+MOST_GB = 3.4
+RUN = """
+import resource, sys
+from fpt_model.__main__ import main
+code = main(sys.argv[1:])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, file=sys.stderr)
+sys.exit(code)
+"""
+
+
+def used(*words: object) -> float:
+    """Gigabytes of a command at its peak."""
+    command = [sys.executable, "-c", RUN, *map(str, words), "--device", "cpu", "--threads", "1"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    return float(ended.stderr.split()[-1])
+
+
+@pytest.fixture
+def path(user, write_sequences) -> Path:
+    """300 users, more than are scored at a time, who walk forward through the items."""
+    chance, rows = random.Random(3), []
+    for _ in range(300):
+        first = chance.randrange(1, N_ITEMS - 20)
+        drawn = {
+            f"{split}_candidates": chance.sample(range(1, N_ITEMS), 100)
+            for split in ("valid", "test")
+        }
+        rows.append(user(list(range(first, first + 8)), **drawn))
+    return write_sequences(rows, N_ITEMS)
+
+
+def test_a_million_items_need_no_large_machine(path, tmp_path):
+    settings = {"loss": "sampled_softmax", "negatives": 64, "item_width": 8, "max_length": 8}
+    settings |= {"epochs": 2, "validate_every": 1, "batch_size": 64}
+    sets = [f"--set={name}={value}" for name, value in settings.items()]
+    words = ["--sequences", path, "--output", tmp_path / "run", "--model", "sasrec"]
+    assert used("train", *words, "--preset", "paper", *sets) < MOST_GB
+
+    assert used("evaluate", "--sequences", path, "--run", tmp_path / "run") < MOST_GB
+    ranks, _ = read_written(tmp_path / "run" / "ranks.parquet", made_by="it")
+    assert len(ranks) == 300 * 2 * 2
+    assert max(ranks["n_candidates"].to_pylist()) == N_ITEMS - 7  # all but the history
+
+    asked, top = tmp_path / "asked.json", tmp_path / "top.parquet"
+    asked.write_text(json.dumps([{"user_id": 1 + n} for n in range(150)]))
+    words = ["--sequences", path, "--run", tmp_path / "run", "--asked", asked, "--output", top]
+    assert used("recommend", *words) < MOST_GB
+    assert len(read_written(top, made_by="it")[0]) == 150 * 10
