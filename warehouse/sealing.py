@@ -49,7 +49,7 @@ def is_whole(path: Path) -> bool | None:
         return _sha256(file, before, end) == said
 
 
-def _sha256(file: IO[bytes], before: int, end: bytes) -> bytes:
+def _sha256(file: IO[bytes], before: int, end: bytearray) -> bytes:
     """In hex, of a file's first bytes and of an end that follows: files may be large."""
     digest = hashlib.sha256()
     file.seek(0)

@@ -24,10 +24,6 @@ from fpt_model.files.written import Parts
 Split = Literal["valid", "test"]
 N_CANDIDATES = 100
 ITEM_FEATURES = ("genres",)  # what the file's metadata may say of each item
-HISTORIES = ("items", "times", "weeks", "ratings", "query_times")  # (L,) of `Sequences`
-INTERACTIONS = ("item_ids", "timestamps", "weeks", "ratings")
-PER_USER = ("lengths", "user_id", "n_train", "time_scale", "valid_candidates", "test_candidates")
-Ints = NDArray[np.integer[Any]]
 SCHEMA = pa.schema(
     [
         ("user_id", pa.int32()),
@@ -41,6 +37,10 @@ SCHEMA = pa.schema(
         ("test_candidates", pa.list_(pa.int32())),
     ]
 )
+HISTORIES = ("items", "times", "weeks", "ratings", "query_times")  # (L,) of `Sequences`
+INTERACTIONS = ("item_ids", "timestamps", "weeks", "ratings")
+PER_USER = ("lengths", "user_id", "n_train", "time_scale", "valid_candidates", "test_candidates")
+Ints = NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True)

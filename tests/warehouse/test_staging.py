@@ -4,15 +4,26 @@ from datetime import datetime
 
 import duckdb
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from warehouse import staging as staging_module
 from warehouse.catalogue import newest
 from warehouse.database import connected, statements
-from warehouse.staging import auditable, audited, stage_frame, stage_rows
+from warehouse.staging import (
+    Regrouped,
+    StagedTable,
+    auditable,
+    audited,
+    stage_frame,
+    stage_rows,
+)
 from warehouse.store import place_all, staged_file, staged_files
 from warehouse.stored import KEYS, stored_tables
+from warehouse.values import values_sha256
 
 
 def items(rows: int) -> pl.DataFrame:
@@ -100,3 +111,43 @@ def test_what_is_placed_is_seen_by_nobody_until_it_is_listed(home, staging, stor
     assert (newest(home), home.published.read_bytes()) == before
     with duckdb.connect(str(home.published), read_only=True) as readers:
         assert readers.execute("SELECT DISTINCT load_id FROM raw.items").fetchall() == [("one",)]
+
+
+@settings(deadline=None)  # a busy machine is no error
+@given(st.lists(st.integers(0, 9), max_size=12), st.integers(1, 7))
+def test_rows_come_in_groups_of_one_length_however_they_were_cut(parts, length):
+    written: list[pa.Table] = []
+    rows = pa.table({"number": range(sum(parts))})
+    regrouped, first = Regrouped(length, written.append), 0
+    for part in parts:
+        regrouped.add(rows[first : first + part])
+        first += part
+    regrouped.end()
+    assert all(len(table) % length == 0 and len(table) for table in written[:-1])
+    assert pa.concat_tables([rows[:0], *written]).equals(rows)
+
+
+def test_a_staged_table_in_parts_is_the_one_of_the_frame(staging):
+    """Words of a list are text in the file, as in a frame's; no rows are a table too."""
+    words = pl.Enum(["train", "valid", "test"])
+    frame = pl.DataFrame(
+        {
+            "split": ["train", "valid", "test", "train"],
+            "user_id": [1, 1, 1, 2],
+            "item_ids": [[3], [], [4, 5], [6]],
+        }
+    )
+    for rows in (frame, frame[:0]):
+        whole, parts = staging(), staging()
+        stage_frame(whole, "core.candidates", "one", rows)
+        with StagedTable(parts, "core.candidates", "one") as table:
+            for row in range(rows.height):
+                table.add(rows[row : row + 1].with_columns(pl.col("split").cast(words)))
+        first, second = (staged_files(folder)["core.candidates"][0] for folder in (whole, parts))
+        assert values_sha256(first) == values_sha256(second)
+        with duckdb.connect() as connection:
+            types = [
+                connection.execute("DESCRIBE FROM read_parquet($1)", [str(path)]).fetchall()
+                for path in (first, second)
+            ]
+        assert types[0] == types[1]

@@ -198,7 +198,7 @@ class _Cutter:
         self, spilled: Spill, rows: Ints, item_ids: Ints, named: pl.DataFrame
     ) -> Iterator[CoreTables]:
         """Tables of the users who stay; those beyond a whole block wait for the next part's."""
-        user_ids, evaluated = numbered(rows), np.cumsum(rows[rows > 0] >= EVALUATED)
+        user_ids, evaluated = numbered(rows), np.cumsum(rows[rows > 0] >= EVALUATED, dtype=np.int64)
         waiting: list[pl.DataFrame] = []
         for part in range(len(spilled)):
             waiting.append(_with_ids(spilled.read(part), user_ids, item_ids))
