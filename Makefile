@@ -56,14 +56,18 @@ install-lake: .venv-lake/installed
 	$(PYTHON) -m venv .venv-lake
 	grep -v '^duckdb==' constraints.txt | cat - constraints-lake.txt > .venv-lake/constraints.txt
 	$(LAKE_PIP) $(TORCH_FROM) "$$(grep '^torch==' constraints.txt)"
-	$(LAKE_PIP) --editable '.[lake,dev]' --constraint .venv-lake/constraints.txt
+	$(LAKE_PIP) --editable '.[lake]' --constraint .venv-lake/constraints.txt
 	$(LAKE_BIN)/python -m pip check
+	touch $@
+
+.venv-lake/tested: .venv-lake/installed
+	$(LAKE_PIP) hypothesis pytest pytest-timeout pytest-xdist --constraint .venv-lake/constraints.txt
 	touch $@
 
 # what a catalogue of a home's own passes, a lake must pass, and more; needs PostgreSQL's programs
 SAME := $(addprefix tests/warehouse/test_,publishing.py store.py suspicions.py watching.py \
 	questions.py lake_address.py)
-test-lake: install-lake
+test-lake: .venv-lake/tested
 	FPT_TEST_WAREHOUSE=lake OMP_NUM_THREADS=1 $(LAKE_BIN)/pytest --numprocesses 2 --dist worksteal \
 		-m "not slow and not files_only" tests/warehouse/lake $(SAME)
 
