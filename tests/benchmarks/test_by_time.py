@@ -44,3 +44,8 @@ def test_gaps_have_their_intervals(by_time):
 def test_a_picture_has_a_line_for_each_model(by_time, tmp_path):
     by_time.draw(ROWS, tmp_path / "x.svg")
     assert (tmp_path / "x.svg").read_text().count("<polyline") == 3  # the legend, two panels
+
+
+def test_the_page_tells_what_is_kept(by_time):
+    told = by_time.sections(by_time.read_json(by_time.KEPT))
+    assert all(body in by_time.PAGE.read_text() for body in told.values())
