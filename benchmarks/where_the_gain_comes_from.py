@@ -108,6 +108,13 @@ def read(folder: Path) -> dict[str, dict[int, dict[int, dict[str, Floats]]]]:
     return found
 
 
+def made_on(folder: Path) -> Row:
+    """Device, version of PyTorch, and which sequences, of a training of the public code."""
+    records = [read_json(path) for path in sorted(folder.glob("runs/*/run.json"))]
+    theirs = next(one for one in records if one.get("variant") in THEIRS)
+    return {name: theirs[name] for name in ("device", "torch", "sequences")}
+
+
 def row_of(name: str, seed: int, epochs: dict[int, dict[str, Floats]]) -> Row:
     """A training's figures: validation at each kept epoch, test where the page reads it."""
     valid = {epoch: means(ranks["valid"]) for epoch, ranks in epochs.items()}
@@ -245,6 +252,7 @@ def main() -> None:
     if asked.folder:
         found = read(asked.folder)
         kept = {
+            "made_on": made_on(asked.folder),
             "rows": [row_of(n, s, e) for n in NAMES for s, e in found.get(n, {}).items()],
             "changes": [compared(found, *c) for c in CHANGES if {c[0], c[1]} <= set(found)],
             "our_changes": [compared(found, *c) for c in OUR_CHANGES if {*c[:2]} <= set(found)],
