@@ -28,7 +28,7 @@ def trainings(home: Home, *, mend: bool) -> Iterator[Finding]:
     if home.lake is not None:
         everybodys, known = known, [one for one in known if home.run(one.run_id).exists()]
         others = len(everybodys) - len(known)
-        yield finding("lake", "good", f"{others} trainings have their weights in other homes")
+        yield finding("lake", "good", f"trainings of other homes: {others}")
     lost = [*_sequences(home, known)]
     for one in known:
         lost += _training(home, one, mend=mend)

@@ -1,14 +1,20 @@
 """What tests of several rooms share."""
 
 import gc
+import importlib.util
 import os
 import sys
 from pathlib import Path
 
 import pytest
 
-sys.path.append(str(Path(__file__).parent))
-from lake_server import lake_server
+# by its path: the folder of tests on sys.path would hide packages of the same names
+_spec = importlib.util.spec_from_file_location(
+    "lake_server", Path(__file__).with_name("lake_server.py")
+)
+lake_server = importlib.util.module_from_spec(_spec)
+sys.modules["lake_server"] = lake_server  # where dataclasses look
+_spec.loader.exec_module(lake_server)
 
 os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
 os.environ["DO_NOT_TRACK"] = "1"
@@ -17,7 +23,7 @@ os.environ["DO_NOT_TRACK"] = "1"
 @pytest.fixture(scope="session")
 def lakes():
     """A PostgreSQL for lakes of tests."""
-    with lake_server() as server:
+    with lake_server.lake_server() as server:
         yield server
 
 
