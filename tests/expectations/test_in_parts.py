@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from expectations import prefetch, runner, suites
+from expectations import prefetch, runner
 from expectations.prefetch import Prefetch
 from expectations.ranges import CUT, ranges
 
