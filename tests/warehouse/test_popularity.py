@@ -5,6 +5,7 @@ import random
 
 import pytest
 
+from warehouse import popularity
 from warehouse.catalogue import reading, writing
 from warehouse.popularity import popularity_metrics
 from warehouse.publishing import publish_runs
@@ -45,7 +46,7 @@ def test_it_ranks_as_the_scorer_that_knows_counts_alone(
     home, publish_rows, prepare_load, seed, retention
 ):
     from fpt_model.data.sequences import load
-    from fpt_model.evaluation.popularity import popularity
+    from fpt_model.evaluation.popularity import popularity as scorer
     from fpt_model.evaluation.ranks import rank
 
     rng = random.Random(seed)
@@ -60,7 +61,7 @@ def test_it_ranks_as_the_scorer_that_knows_counts_alone(
     snapshot = prepare_load("load", retention)
     sequences = load(snapshot.sequences)
     for split in ("valid", "test"):
-        found = rank(popularity(sequences), sequences, split, 1)
+        found = rank(scorer(sequences), sequences, split, 1)
         for protocol, ranks in found.ranks.items():
             query = (
                 "SELECT recall, ndcg, n_users FROM mart.popularity_metrics "
@@ -85,6 +86,18 @@ def test_a_home_of_before_gets_its_figures_and_a_snapshot_that_goes_takes_them_a
         connection.execute("DELETE FROM core.snapshots")
         bring_up_to_date(connection)
     assert ask(home, AT_10).is_empty()
+
+
+@pytest.mark.parametrize("rows_a_part", [1, 3, 7])
+def test_some_users_after_others_rank_as_all_at_once(
+    home, published_snapshot, monkeypatch, rows_a_part
+):
+    """Four users of five interactions each."""
+    with reading(home) as connection:
+        whole = popularity_metrics(connection, published_snapshot.snapshot_id)
+        monkeypatch.setattr(popularity, "ROWS_A_PART", rows_a_part)
+        assert len(list(popularity._ranks(connection, published_snapshot.snapshot_id))) > 1
+        assert popularity_metrics(connection, published_snapshot.snapshot_id) == whole
 
 
 def test_a_snapshot_whose_files_are_gone_has_no_figures(home):
