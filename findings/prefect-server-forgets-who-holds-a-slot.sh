@@ -97,20 +97,24 @@ holder = subprocess.Popen([sys.executable, "-c", HOLDER], stdin=subprocess.PIPE,
 sys.path.insert(0, str(Path.cwd()))
 from flows import work
 
-deployed = work.from_source(str(Path.cwd()), "flows.py:work").to_deployment("once", concurrency_limit=1)
+deployed = work.from_source(str(Path.cwd()), "flows.py:work").to_deployment(
+    "once", work_pool_name="cpu", concurrency_limit=1
+)
+subprocess.run([*prefect, "work-pool", "create", "cpu", "--type", "process"], stdout=log, stderr=log, check=True)
+worker = subprocess.Popen([*prefect, "worker", "start", "--pool", "cpu"], cwd=folder, stdout=log, stderr=log)
 with get_client(sync_client=True) as client:
     run = client.create_flow_run_from_deployment(deployed.apply())
-    runner = subprocess.Popen([*prefect, "flow-run", "execute", str(run.id)], cwd=folder, stdout=log, stderr=log)
-    wait_for(lambda: taken() and client.read_flow_run(run.id).state_type.value == "RUNNING")
+    state = lambda: client.read_flow_run(run.id).state_type.value
+    wait_for(lambda: taken() and state() == "RUNNING")
     server.terminate()
     server.wait()
     server = started()
     holder.communicate(b"\n")
-    runner.wait()
-    state = client.read_flow_run(run.id).state_type.value
-print(f"{storage}: slot given back: {taken()} of 1 taken; run {state}")
-server.terminate()
-server.wait()
+    wait_for(lambda: state() not in {"RUNNING", "CANCELLING"}, 480)
+    print(f"{storage}: slot given back: {taken()} of 1 taken; run {state()}")
+for process in (worker, server):
+    process.terminate()
+    process.wait()
 PY
 cd "$folder"
 for storage in memory filesystem; do
