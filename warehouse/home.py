@@ -47,7 +47,7 @@ class Home:
         """The home at `root` as `at` finds it, for those who only read: nothing is made.
 
         Raises:
-            RefusedError: no path can be so, or DuckDB could not open files there.
+            RefusedError: no path can be so, or DuckDB could not open files there or would misread.
         """
         given = Path(root or os.environ.get("FPT_HOME", ".fpt"))
         try:
@@ -57,6 +57,8 @@ class Home:
             raise _unusable(given, str(error)) from error
         if set(_UNUSABLE) & set(str(home.root)):
             raise _unusable(home.root, expected="a path without ? and \\")
+        if folder := _named_like_a_column(home.root):
+            raise _unusable(home.root, expected=f"a path without {folder}, which names a column")
         return home
 
     @property
@@ -122,6 +124,18 @@ class Home:
     def run(self, run_id: str) -> Path:
         """Folder of a training."""
         return self.runs / run_id
+
+
+def _named_like_a_column(root: Path) -> str | None:
+    """A folder such as `user_id=7`: DuckDB would read user 7 in every row of the files below it."""
+    folders = [folder for folder in root.parts if "=" in folder]
+    if not folders:
+        return None
+    from warehouse.stored import stored_tables  # brings DuckDB
+
+    columns = {name for table in stored_tables().values() for name in table.types}
+    named = (one for one in folders if one.partition("=")[0].lower() in columns)
+    return next(named, None)
 
 
 def _unusable(path: Path, reason: str | None = None, expected: str | None = None) -> RefusedError:

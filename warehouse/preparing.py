@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from warehouse.catalogue import reading
 from warehouse.commands import prepare_command
-from warehouse.database import literal_glob, quoted, utc_now
+from warehouse.database import literal_glob, quoted, rows_of, utc_now
 from warehouse.described import raw_tables_of, rules_of
 from warehouse.errors import RefusedError
 from warehouse.faults import point
@@ -120,9 +120,8 @@ def prepare(
         )
     with auditable(folder) as connection:
         _insert_snapshot(connection, home, snapshot)
-        source = quoted(literal_glob(path))
-        connection.execute(f"CREATE VIEW core.sequences AS FROM read_parquet({source})")
-        connection.execute(_GENRES.format(source=source))
+        connection.execute(f"CREATE VIEW core.sequences AS FROM {rows_of(path)}")
+        connection.execute(_GENRES.format(source=quoted(literal_glob(path))))
     return snapshot
 
 
