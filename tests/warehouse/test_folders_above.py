@@ -18,7 +18,7 @@ from warehouse.transforms.core import CORRECT
 @pytest.fixture
 def home(tmp_path) -> Home:
     """Under folders that are named like columns of what is read on the way, and of no table."""
-    return Home.at(tmp_path / "day=7" / "time_scale=9" / "job=12" / "home")
+    return Home.at(tmp_path / "day=7" / "weeks=9" / "job=12" / "home")
 
 
 def test_duckdb_replaces_a_column_by_a_folder_above(tmp_path):
@@ -58,8 +58,8 @@ def test_sequences_have_their_own_columns(home, stage_load, publish_rows, stagin
     prepare(home, "load", "cold-start", folder, CORRECT)
     with auditable(folder) as connection:
         columns = [row[0] for row in connection.execute("DESCRIBE core.sequences").fetchall()]
-        (sizes,) = connection.execute("SELECT list(len(item_ids)) FROM core.sequences").fetchall()
-    assert "item_ids" in columns
+        (sizes,) = connection.execute("SELECT list(len(weeks)) FROM core.sequences").fetchall()
+    assert "weeks" in columns
     assert not {"day", "job"} & set(columns)
     assert sizes == ([4, 4, 4],)
 
