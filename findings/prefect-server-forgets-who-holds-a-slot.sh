@@ -11,7 +11,7 @@
 #           though it has worked through the restart without an error. With
 #           PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE=prefect.server.concurrency.lease_storage.filesystem
 #           leases lie in PREFECT_HOME, and both are as guessed.
-# Seen:     memory: slot given back: 1 of 1 taken; run CANCELLED
+# Seen:     memory: slot given back: 1 of 1 taken; run CRASHED
 #           filesystem: slot given back: 0 of 1 taken; run COMPLETED
 # Matters:  a nightly job dies of an update of its server, and the next ones wait for a slot of nobody.
 # Source:   prefect/server/concurrency/lease_storage/memory.py (a dict);
@@ -123,6 +123,6 @@ done
 wait
 seen=$(tail -qn 1 memory.out filesystem.out)
 echo "$seen"
-test "$seen" = "memory: slot given back: 1 of 1 taken; run CANCELLED
+test "$seen" = "memory: slot given back: 1 of 1 taken; run CRASHED
 filesystem: slot given back: 0 of 1 taken; run COMPLETED" || { tail -n 20 ./*.err; exit 1; }
 echo "as described"

@@ -10,7 +10,7 @@ from warehouse.home import Home
 from warehouse.own_data.description import Description
 from warehouse.own_data.reading import read_events
 from warehouse.preparing import prepare
-from warehouse.staging import auditable
+from warehouse.staging import audited
 from warehouse.stored import KEYS, stored_tables
 from warehouse.transforms.core import CORRECT
 
@@ -56,7 +56,7 @@ def test_sequences_have_their_own_columns(home, stage_load, publish_rows, stagin
     publish_rows("load", [(user, user + step, step) for user in (1, 2, 3) for step in range(4)])
     folder = staging()
     prepare(home, "load", "cold-start", folder, CORRECT)
-    with auditable(folder) as connection:
+    with duckdb.connect(str(audited(folder))) as connection:
         columns = [row[0] for row in connection.execute("DESCRIBE core.sequences").fetchall()]
         (sizes,) = connection.execute("SELECT list(len(weeks)) FROM core.sequences").fetchall()
     assert "weeks" in columns
