@@ -77,7 +77,7 @@ if dist.get_rank() == 0:
 dist.destroy_process_group()
 PY
 seen=$(OMP_NUM_THREADS=1 "$folder/venv/bin/python" -W ignore -m torch.distributed.run \
-  --nproc-per-node 2 --master-port 0 "$folder/cut.py" 2>"$folder/err") || { cat "$folder/err"; exit 1; }
+  --standalone --nproc-per-node 2 "$folder/cut.py" 2>"$folder/err") || { cat "$folder/err"; exit 1; }
 echo "$seen"
 test "$seen" = "rows: weight 6 x 4, gradient 12 x 4 (Replicate()), Adam's mean 6 x 4
 columns: weight 12 x 2, gradient 12 x 2 (Shard(dim=1))
