@@ -51,10 +51,11 @@ class Prefetch:
 
     def sample(self, rows: Rows, shown: str, limit: int) -> list[dict[str, Any]]:
         """The first of the rows, in the order of all that is shown."""
-        names, found = self._ask(
-            f"{_from(rows.table)} SELECT {shown} FROM ({rows.query}) WHERE {rows.where}\n"
-            f"ORDER BY ALL LIMIT {limit}"
-        )
+        start, end = f"{_from(rows.table)} SELECT {shown} FROM", f"\nORDER BY ALL LIMIT {limit}"
+        names, found = self._ask(f"{start} ({rows.query}) WHERE {rows.where}{end}")
+        if not found:  # NaN alone, which only an aggregate sees: see `_count`
+            kept = f"SELECT unnest(list(q) FILTER ({rows.where}), max_depth := 2)"
+            names, found = self._ask(f"{start} ({kept} FROM ({rows.query}) AS q){end}")
         return [dict(zip(names, row, strict=True)) for row in found]
 
     def close(self) -> None:
@@ -62,10 +63,17 @@ class Prefetch:
         self.pool.shutdown(cancel_futures=True)
 
     def _count(self, table: str, query: str, conditions: Sequence[str]) -> dict[str, int]:
-        counts = ", ".join(f"count(*) FILTER ({where})" for where in conditions)
-        # mostly no row is wanted: one test of all conditions takes half of a test for each count
+        """By FILTER, never by WHERE: DuckDB lets the statistics of a file answer that, without NaN.
+
+        Mostly no row is wanted: one test of all conditions takes half of a test for each.
+        """
+        start, end = f"{_from(table)} SELECT", f"FROM ({query})"
         wanted = " OR ".join(f"({where})" for where in conditions)
-        _, (row,) = self._ask(f"{_from(table)} SELECT {counts} FROM ({query}) WHERE {wanted}")
+        _, ((some,),) = self._ask(f"{start} count(*) FILTER ({wanted}) {end}")
+        if not some or len(conditions) == 1:
+            return dict.fromkeys(conditions, some)
+        counts = ", ".join(f"count(*) FILTER ({where})" for where in conditions)
+        _, (row,) = self._ask(f"{start} {counts} {end}")
         return dict(zip(conditions, row, strict=True))
 
     def _ask(self, statement: str) -> tuple[list[str], list[tuple[Any, ...]]]:

@@ -41,7 +41,7 @@ for name, model in {
     items, scores = model.recommend(0, seen[0], N=5, filter_already_liked_items=True)
     old = np.isin(items, seen[0].indices)
     (score,) = set(scores[old].tolist())
-    shown = np.float32(score) if score else score
+    shown = str(np.float32(score))
     none, _ = model.recommend(0, seen[0], N=12, filter_already_liked_items=True, filter_items=[10])
     print(
         f"{name} {(~old).sum()} new, {old.sum()} seen before (score {shown}); {len(items)} with the one"

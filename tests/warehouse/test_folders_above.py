@@ -1,6 +1,7 @@
 """Folders such as `day=7` in a path: DuckDB takes them for columns, and we do not."""
 
 import duckdb
+import polars as pl
 import pytest
 
 from warehouse.catalogue import reading
@@ -50,6 +51,16 @@ def test_a_home_below_any_other_name_holds_what_was_written(home, published_snap
         assert connection.execute(rows).fetchall() == [(1,), (2,), (3,), (4,)]
         keys = "SELECT DISTINCT load_id FROM raw.ratings"
         assert connection.execute(keys).fetchall() == [("load",)]
+
+
+@pytest.mark.parametrize("identity", ["1e5", "007", "0x1F", "2026-01-01"])
+def test_ids_that_look_like_numbers_stay_text(home, store_frames, identity):
+    """Each library guesses another type of a folder's name."""
+    items = pl.DataFrame({"raw_item_id": [1], "title": ["A"], "genres": [""]})
+    store_frames({("raw.items", identity): items})
+    with reading(home) as connection:
+        found = connection.execute("SELECT load_id, typeof(load_id) FROM raw.items").fetchall()
+    assert found == [(identity, "VARCHAR")]
 
 
 def test_sequences_have_their_own_columns(home, stage_load, publish_rows, staging):
