@@ -6,6 +6,13 @@ from pathlib import Path
 
 from warehouse.errors import RefusedError
 
+# of the tables that are kept as files; a test holds them together with the tables
+COLUMNS = frozenset(
+    "age created_at gender genres item_id item_ids item_key line load_id member n_candidates"
+    " n_interactions n_train occupation position protocol rank rating raw_item_id raw_user_id"
+    " reason run_id scaled_interval score snapshot_id source_row split time_scale timestamp title"
+    " user_id user_key waited_seconds week".split()
+)
 _UNUSABLE = "?\\"  # DuckDB takes them for the end of a path and for a folder's separator
 
 
@@ -128,13 +135,8 @@ class Home:
 
 def _named_like_a_column(root: Path) -> str | None:
     """A folder such as `user_id=7`: DuckDB would read user 7 in every row of the files below it."""
-    folders = [folder for folder in root.parts if "=" in folder]
-    if not folders:
-        return None
-    from warehouse.stored import stored_tables  # brings DuckDB
-
-    columns = {name for table in stored_tables().values() for name in table.types}
-    named = (one for one in folders if one.partition("=")[0].lower() in columns)
+    folders = (folder for folder in root.parts if "=" in folder)
+    named = (one for one in folders if one.partition("=")[0].lower() in COLUMNS)
     return next(named, None)
 
 
