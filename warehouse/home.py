@@ -7,44 +7,13 @@ from pathlib import Path
 from warehouse.errors import RefusedError
 
 # of the tables that are kept as files; a test holds them together with the tables
-COLUMNS = frozenset(
-    [
-        "age",
-        "created_at",
-        "gender",
-        "genres",
-        "item_id",
-        "item_ids",
-        "item_key",
-        "line",
-        "load_id",
-        "member",
-        "n_candidates",
-        "n_interactions",
-        "n_train",
-        "occupation",
-        "position",
-        "protocol",
-        "rank",
-        "rating",
-        "raw_item_id",
-        "raw_user_id",
-        "reason",
-        "run_id",
-        "scaled_interval",
-        "score",
-        "snapshot_id",
-        "source_row",
-        "split",
-        "time_scale",
-        "timestamp",
-        "title",
-        "user_id",
-        "user_key",
-        "waited_seconds",
-        "week",
-    ]
-)
+COLUMNS = frozenset((
+    "age", "created_at", "gender", "genres", "item_id", "item_ids", "item_key", "line",
+    "load_id", "member", "n_candidates", "n_interactions", "n_train", "occupation",
+    "position", "protocol", "rank", "rating", "raw_item_id", "raw_user_id", "reason",
+    "run_id", "scaled_interval", "score", "snapshot_id", "source_row", "split",
+    "time_scale", "timestamp", "title", "user_id", "user_key", "waited_seconds", "week",
+))  # fmt: skip
 _UNUSABLE = "?\\"  # DuckDB takes them for the end of a path and for a folder's separator
 
 
