@@ -1,11 +1,13 @@
 """What libraries do with rows that one would not guess, and that ours are right all the same."""
 
+import math
 import random
 
 import duckdb
 import polars as pl
 import pytest
 
+from warehouse.catalogue import reading
 from warehouse.transforms.core import CORRECT
 
 USERS, EACH = 40, 50
@@ -48,3 +50,22 @@ def test_sequences_are_in_order_after_joins(publish_rows, prepare_load):
     sequences = pl.read_parquet(snapshot.sequences)
     assert sequences["user_id"].to_list() == list(range(1, USERS + 1))
     assert sequences["timestamps"].to_list() == [[1_000_000 + 60 * n for n in range(EACH)]] * USERS
+
+
+def test_no_view_divides_by_nothing(home, publish):
+    """With one training there is no spread of seeds, and nothing to compare with."""
+    with duckdb.connect() as connection:
+        with pytest.raises(duckdb.Error, match="Division by zero"):
+            connection.execute("SELECT 1 // 0")  # null before DuckDB 2.0
+        loud = connection.execute("SELECT log2(0), sqrt(-1), 1 / 0").fetchall()
+    assert [math.isfinite(value) for value in loud[0]] == [False] * 3
+    publish("a", [2.0] * 4)
+    with reading(home) as connection:
+        views = connection.execute(
+            "SELECT schema_name || '.' || view_name FROM duckdb_views() WHERE NOT internal"
+        ).fetchall()
+        assert len(views) > 10
+        for (view,) in views:
+            rows = connection.execute(f"FROM {view}").fetchall()
+            numbers = [value for row in rows for value in row if isinstance(value, float)]
+            assert all(map(math.isfinite, numbers)), view
