@@ -10,8 +10,8 @@
 #           well, so it depends on which export came first. union_by_name = true gives the common type.
 # Seen:     whole first [4, 5, 4, 4, 2, 0], of 4.5 and more: 1; half first [4.5, 3.5, 2.5, 0.5, 4.0, 5.0]
 #           by name [4.0, 5.0, 4.5, 3.5, 2.5, 0.5]; Polars SchemaError; PyArrow ArrowInvalid
-# Source:   run here. DuckDB's page on combining schemas says that the first file's columns count and
-#           that others "must match"; a cast that rounds is not mentioned.
+# Source:   run here. DuckDB's page on combining schemas says that the first file's schema is read, and
+#           that this is right where all files have the same; not that values are cast and rounded.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

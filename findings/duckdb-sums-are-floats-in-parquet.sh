@@ -11,8 +11,8 @@
 #           a 128-bit integer that Polars writes is sixteen bytes to DuckDB.
 # Seen:     DuckDB 9007199254740993, in Parquet 9007199254740992.0 (Float64), as decimal 9007199254740993, in CSV 9007199254740993
 #           Polars' Int128 9007199254740993 is a BLOB to DuckDB
-# Source:   run here. The page on Parquet export of DuckDB does not say it; the writer's table of types
-#           does (extension/parquet/parquet_writer.cpp: HUGEINT and UHUGEINT become DOUBLE).
+# Source:   run here. DuckDB's page on writing Parquet does not say it; duckdb/duckdb#21180 (open) does,
+#           with the place in extension/parquet/parquet_writer.cpp.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -14,8 +14,9 @@
 #           ports: i64, i64, i64, f64; ONNX Runtime: all equal to torch
 # Matters:  a sequence model that takes timestamps gives other recommendations than the one that was
 #           evaluated, and no check of shapes, types or ranges sees it.
-# Source:   run here. The documentation of the CPU device lists i64 among its supported input types; that
-#           f32 is its precision of inference is said there, what becomes of i64 within is not.
+# Source:   run here. The page of the CPU device lists f32 and i32 as precisions of its internal
+#           primitives; that values of other types are cut to them, while ports keep the types, it does
+#           not say.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

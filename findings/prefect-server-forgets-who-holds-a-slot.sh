@@ -17,7 +17,8 @@
 # Source:   prefect/server/concurrency/lease_storage/memory.py (a dict);
 #           bulk_decrement_active_slots_with_lease in prefect/server/api/concurrency_limits_v2.py
 #           returns if it finds no lease; prefect/flow_engine.py: raise_on_lease_renewal_failure=True.
-#           The settings' reference names the module, not what follows from it.
+#           The settings' reference names the module, not what follows from it; a warning at the
+#           server's start was proposed (PrefectHQ/prefect#20090) and is not there.
 # Takes:    up to 15 minutes, most of it waiting for the lease to be renewed.
 set -euo pipefail
 folder=$(mktemp -d)

@@ -15,7 +15,8 @@
 # Matters:  negatives drawn by popularity from a table ordered by counts leave out the tail of any data
 #           set with more than 17 million interactions, and the loss looks fine.
 # Source:   run here; aten/src/ATen/native/cpu/MultinomialKernel.cpp sums into the type of the weights.
-#           The documentation of torch.multinomial says nothing of the type.
+#           The documentation says nothing of the type; pytorch/pytorch#28390 and #43115, open since 2019
+#           and 2020, say it of weights of very different sizes and of very many categories.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
