@@ -18,8 +18,8 @@
 #           (docs/performance.md), and 0 of 300 since nothing else reads what its products read. This
 #           script launches nothing: it shows the order of copies and products, not how often it matters.
 # Source:   run here: the number of buffers (local_alloc), the products that a wait leaves (pendings), and
-#           the copy after it, in the intermediate code ("ttgir"). Triton's documentation says nothing
-#           of buffers; num_stages is described as a hint for speed.
+#           the copy after it, in the intermediate code ("ttgir"). The docstring of tl.range says
+#           that num_stages turns of the loop are in flight at once, and nothing of who may read what.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
