@@ -141,3 +141,10 @@ def test_every_finding_says_what_the_readme_asks_for(findings, script):
     assert "set -euo pipefail" in text
     assert "mktemp -d" in text
     assert subprocess.run(["bash", "-n", script], check=False).returncode == 0
+
+
+def test_the_readme_names_what_is_there():
+    text = (FOLDER / "README.md").read_text(encoding="utf-8")
+    named = re.findall(r"^python findings/run\.py ([a-z]\S+)", text, re.MULTILINE)
+    assert named
+    assert all((FOLDER / f"{name}.sh").is_file() for name in named)
