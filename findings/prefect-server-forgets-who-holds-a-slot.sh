@@ -19,7 +19,7 @@
 #           returns if it finds no lease; prefect/flow_engine.py: raise_on_lease_renewal_failure=True.
 #           The settings' reference names the module, not what follows from it; a warning at the
 #           server's start was proposed (PrefectHQ/prefect#20090) and is not there.
-# Takes:    up to 15 minutes, most of it waiting for the lease to be renewed.
+# Takes:    up to 25 minutes, most of it waiting for the lease to be renewed.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -33,8 +33,8 @@ from prefect import flow
 
 @flow
 def work():
-    """Work for six minutes, past the next renewal of a lease."""
-    for _ in range(360):
+    """Work past the renewal of a lease, which is due after 225 seconds."""
+    for _ in range(270):
         time.sleep(1)
 PY
 cat > "$folder/restart.py" <<'PY'
@@ -112,10 +112,13 @@ with get_client(sync_client=True) as client:
     server = started()
     holder.communicate(b"\n")
     wait_for(lambda: state() not in {"RUNNING", "CANCELLING"}, 480)
-    print(f"{storage}: slot given back: {taken()} of 1 taken; run {state()}")
+    print(f"{storage}: slot given back: {taken()} of 1 taken; run {state()}", flush=True)
 for process in (worker, server):
     process.terminate()
-    process.wait()
+    try:
+        process.wait(60)
+    except subprocess.TimeoutExpired:
+        process.kill()
 PY
 cd "$folder"
 for storage in memory filesystem; do
