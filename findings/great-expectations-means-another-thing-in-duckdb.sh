@@ -14,7 +14,8 @@
 #           0 to 1: pandas holds, DuckDB fails; mean 0 to 1: pandas holds, DuckDB fails
 #           codes in 1, 2, 3: pandas fails, DuckDB holds; stars in "1", "2": pandas fails, DuckDB holds
 # Source:   run here. DuckDB's page on numeric types says that NaN is equal to itself and greater than all;
-#           the gallery of expectations says nothing of NaN, nor of casts. (Without the small dialect
+#           the docstring of "not null" names np.nan of pandas, and no NaN of a database; none speaks of
+#           casts. (Without the small dialect
 #           below Great Expectations reads nothing from DuckDB: it closes the connection first.)
 set -euo pipefail
 folder=$(mktemp -d)

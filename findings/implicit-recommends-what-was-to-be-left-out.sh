@@ -13,8 +13,8 @@
 #           Cosine 1 new, 4 seen before (score 0.0); 5 with the one new item forbidden as well: 10 is not there
 # Matters:  in a small catalogue, or for the most active users, lists show what was bought; lists kept
 #           by rank alone, without scores, give no sign of it.
-# Source:   run here; implicit/recommender_base.py and implicit/cpu/topk.pyx set the score, and leave the
-#           item. The docstring says that the items are "filtered out".
+# Source:   run here; implicit/utils.py and implicit/nearest_neighbours.py fill up with the smallest float.
+#           The docstring in implicit/recommender_base.py says that such items are not returned.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

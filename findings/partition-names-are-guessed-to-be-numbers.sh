@@ -15,7 +15,7 @@
 #           1.10 1.1: DuckDB 1.10, 1.1; Polars 1.1, 1.1; PyArrow 1.10, 1.1
 #           0x1F 0x2F: DuckDB 31, 47; Polars 0x1F, 0x2F; PyArrow 31, 47
 #           1e5 3af: DuckDB 1e5, 3af; Polars 1e5, 3af; PyArrow 1e5, 3af
-# Matters:  one in eighteen hashes of three digits is a number to Polars (digits, or digits e digits).
+# Matters:  a table whose key is a short hash changes its type with the training that was run last.
 # Source:   run here. All three say that types are inferred; none says how, nor that zeros go.
 set -euo pipefail
 folder=$(mktemp -d)

@@ -13,8 +13,8 @@
 #           columns: weight 12 x 2, gradient 12 x 2 (Shard(dim=1))
 #           rows, sparse: NotImplementedError; FSDP2, sparse: NotImplementedError
 # Source:   run here; torch/distributed/tensor/_ops/_embedding_ops.py: the backward of embedding has
-#           strategies for a replicated gradient and for cut columns, none for rows. The tutorial on
-#           tensor parallelism recommends RowwiseParallel for embeddings.
+#           strategies that give columns, sums or the whole, and none that gives rows. The tutorial on
+#           tensor parallelism takes RowwiseParallel for the embedding.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
