@@ -4,7 +4,7 @@
 # Versions: polars 2.1.0 with two threads or more; 1.44.2 keeps the order in both.
 # Guess:    frame.join(…) and frame.lazy().join(…).collect() are the same rows. A left join that looks
 #           up one row for each keeps its left side as it is, as it did in Polars 1.
-# What is:  since 2.0 lazy frames run on the streaming engine by themselves, eager ones don't. There a
+# What is:  in 2.1 lazy frames run on the streaming engine by themselves, eager ones don't. There a
 #           join gives rows in an order that differs between two runs of one process, even right after
 #           a sort, and in small tables too. group_by(…).agg(…) of it makes lists out of order: a
 #           history in which later interactions come before earlier ones, so that "the last one held
