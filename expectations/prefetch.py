@@ -63,9 +63,11 @@ class Prefetch:
     def sample(self, rows: Rows, shown: str, limit: int) -> list[dict[str, Any]]:
         """The first of the rows, in the order of all that is shown."""
         tables, query = within("", rows.table, rows.query)
-        names, found = self._ask(
-            f"{tables} SELECT {shown} FROM ({query}) WHERE {rows.where}\nORDER BY ALL LIMIT {limit}"
-        )
+        start, end = f"{tables} SELECT {shown} FROM", f"\nORDER BY ALL LIMIT {limit}"
+        names, found = self._ask(f"{start} ({query}) WHERE {rows.where}{end}")
+        if not found:  # NaN alone, which only an aggregate sees: see `_count`
+            kept = f"SELECT unnest(list(q) FILTER ({rows.where}), max_depth := 2)"
+            names, found = self._ask(f"{start} ({kept} FROM ({query}) AS q){end}")
         return [dict(zip(names, row, strict=True)) for row in found]
 
     def close(self) -> None:
@@ -73,13 +75,20 @@ class Prefetch:
         self.pool.shutdown(cancel_futures=True)
 
     def _count(self, table: str, query: str, by: str, conditions: Sequence[str]) -> dict[str, int]:
-        counts = ", ".join(f"count(*) FILTER ({where})" for where in conditions)
-        # mostly no row is wanted: one test of all conditions takes half of a test for each count
+        """By FILTER, never by WHERE: DuckDB lets the statistics of a file answer that, without NaN.
+
+        Mostly no row is wanted: one test of all conditions takes half of a test for each.
+        """
         wanted = " OR ".join(f"({where})" for where in conditions)
+        counts = ", ".join(f"count(*) FILTER ({where})" for where in conditions)
         found = [0] * len(conditions)
         for part in self._parts(table, by):
             tables, asked = within(part, table, query)
-            _, (row,) = self._ask(f"{tables} SELECT {counts} FROM ({asked}) WHERE {wanted}")
+            _, (row,) = self._ask(f"{tables} SELECT count(*) FILTER ({wanted}) FROM ({asked})")
+            if row[0] and len(conditions) > 1:
+                _, (row,) = self._ask(f"{tables} SELECT {counts} FROM ({asked})")
+            elif not row[0]:
+                continue
             found = [sum(pair) for pair in zip(found, row, strict=True)]
         return dict(zip(conditions, found, strict=True))
 

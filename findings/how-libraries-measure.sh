@@ -8,7 +8,7 @@
 #           has no list is 0, left out or an error.
 # Seen:     the rows of the page; this fails where one of them differs.
 # Source:   run here, each with its own way in; the page says what follows from it.
-# Takes:    4 GB of disk and some minutes. Where PyTorch comes with CUDA by default, name its index
+# Takes:    up to 40 minutes, and 4 GB of disk. Where PyTorch comes with CUDA by default, name its index
 #           of CPU wheels in PIP_EXTRA_INDEX_URL to spare the most of it.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)

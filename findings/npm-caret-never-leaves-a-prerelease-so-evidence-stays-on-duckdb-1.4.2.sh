@@ -9,6 +9,7 @@
 # Seen:     node-api 1.4.2-r.1; by default refused, with storage_compatibility_version v1.4.0 read
 # Matters:  Evidence's newest connector reads no database of a current DuckDB, unless whoever writes
 #           it names an old storage version. So do all packages that depend on node-api by a caret.
+# Needs:    npm
 # Source:   run here; semver's own text on prereleases says it, for ranges of one version.
 set -euo pipefail
 folder=$(mktemp -d)

@@ -38,6 +38,7 @@ from warehouse.home import Home
 START_SECONDS = 180.0
 SERVER = "server"
 RESTARTS = 5
+LEASES = "prefect.server.concurrency.lease_storage.filesystem"
 
 
 def up(
@@ -145,6 +146,8 @@ def _environment(home: Home, served: Served) -> dict[str, str]:
         # pages of other sites in the same browser must not reach the API
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": served.url,
         "PREFECT_SERVER_UI_API_URL": "/api",  # of whatever name the browser knows this machine by
+        # on disk: a server that is started again must still know which run has a deployment's slot
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": LEASES,
         "PREFECT_WORKER_QUERY_SECONDS": "5",
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "INFO",
     }

@@ -9,6 +9,7 @@ names of the columns where there is no row.
 import ctypes
 import json
 import os
+import re
 import resource
 import shutil
 import signal
@@ -170,13 +171,21 @@ def _answer(place: Place, file: TextIO, question: str, form: "Format") -> list[s
 def _write_parquet(relation: Any, of: Sequence["Column"], path: Path, file: TextIO) -> None:
     """By DuckDB, which keeps its types; it writes to a path, and that is copied into the answer."""
     names = (one.name.replace('"', '""') for one in of)
-    chosen = ", ".join(f'#{place} AS "{name}"' for place, name in enumerate(names, start=1))
+    values = (_exact(f"#{n}", str(kind)) for n, kind in enumerate(relation.types, start=1))
+    chosen = ", ".join(f'{value} AS "{name}"' for value, name in zip(values, names, strict=True))
     try:
         relation.project(chosen).write_parquet(str(path), compression="zstd")
         with path.open("rb") as written:
             shutil.copyfileobj(written, file.buffer)
     finally:
         path.unlink(missing_ok=True)
+
+
+def _exact(value: str, kind: str) -> str:
+    """A value that Parquet can hold to the last digit: DuckDB would write a HUGEINT as a float."""
+    if re.fullmatch(r"U?HUGEINT(\[\d*\])*", kind):
+        return f"{value}::{re.sub('U?HUGEINT', 'DECIMAL(38, 0)', kind)}"
+    return value
 
 
 def _rows(connection: "DuckDBPyConnection", relation: Any) -> Iterator["Row"]:

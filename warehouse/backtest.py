@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from warehouse.catalogue import fetch_all, writing
-from warehouse.database import literal_glob, quoted
+from warehouse.database import rows_of
 from warehouse.described import rules_of
 from warehouse.errors import RefusedError
 from warehouse.home import Home
@@ -96,8 +96,7 @@ def stage_next_ranks(
     with auditable(folder, core_files(home, ahead.snapshot.snapshot_id)) as connection:
         for name, file in (("ahead", ahead.sequences), ("sequences", ahead.snapshot.sequences)):
             check_sequences(file)
-            source = quoted(literal_glob(file))
-            connection.execute(f"CREATE VIEW core.{name} AS FROM read_parquet({source})")
+            connection.execute(f"CREATE VIEW core.{name} AS FROM {rows_of(file)}")
     return audited(folder)
 
 

@@ -53,6 +53,15 @@ def quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+def rows_of(path: Path) -> str:
+    """What one Parquet file holds, in SQL: by itself DuckDB adds columns of its folders' names.
+
+    >>> rows_of(Path("/data/day=7/ranks.parquet"))
+    "read_parquet('/data/day=7/ranks.parquet', hive_partitioning = false)"
+    """
+    return f"read_parquet({quoted(literal_glob(path))}, hive_partitioning = false)"
+
+
 @contextmanager
 def locked(home: Home, name: str, *, wait_seconds: float = WAIT_SECONDS) -> Iterator[None]:
     """Hold the lock `name` of a home; the kernel frees it when its process dies.

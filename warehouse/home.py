@@ -7,6 +7,14 @@ from pathlib import Path
 from warehouse.errors import RefusedError
 from warehouse.lake.address import NOTE, Address, address_of, noted
 
+# of the tables that are kept as files; a test holds them together with the tables
+COLUMNS = frozenset((
+    "age", "created_at", "gender", "genres", "item_id", "item_ids", "item_key", "line",
+    "load_id", "member", "n_candidates", "n_interactions", "n_train", "occupation",
+    "position", "protocol", "rank", "rating", "raw_item_id", "raw_user_id", "reason",
+    "run_id", "scaled_interval", "score", "snapshot_id", "source_row", "split",
+    "time_scale", "timestamp", "title", "user_id", "user_key", "waited_seconds", "week",
+))  # fmt: skip
 _UNUSABLE = "?\\"  # DuckDB takes them for the end of a path and for a folder's separator
 
 
@@ -58,7 +66,7 @@ class Home:
         """The home at `root` as `at` finds it, for those who only read: nothing is made.
 
         Raises:
-            RefusedError: no path can be so, or DuckDB could not open files there.
+            RefusedError: no path can be so, or DuckDB could not open files there or would misread.
         """
         given = Path(root or os.environ.get("FPT_HOME", ".fpt"))
         try:
@@ -69,6 +77,9 @@ class Home:
             raise _unusable(given, str(error)) from error
         if set(_UNUSABLE) & set(str(home.root)):
             raise _unusable(home.root, expected="a path without ? and \\")
+        for place in dict.fromkeys((home.root, home.files)):
+            if folder := _named_like_a_column(place):
+                raise _unusable(place, expected=f"a path without {folder}, which names a column")
         return home
 
     @property
@@ -155,6 +166,13 @@ def _bind(root: Path, lake: Address) -> None:
     """From now on the home belongs to the lake, whatever the environment says."""
     if noted(root) is None:
         (root / NOTE).write_text(f"{lake.url}\n", encoding="utf-8")
+
+
+def _named_like_a_column(root: Path) -> str | None:
+    """A folder such as `user_id=7`: DuckDB would read user 7 in every row of the files below it."""
+    folders = (folder for folder in root.parts if "=" in folder)
+    named = (one for one in folders if one.partition("=")[0].lower() in COLUMNS)
+    return next(named, None)
 
 
 def _unusable(path: Path, reason: str | None = None, expected: str | None = None) -> RefusedError:

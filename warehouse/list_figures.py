@@ -10,7 +10,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from warehouse.database import insert, literal_glob, quoted, statements
+from warehouse.database import insert, quoted, rows_of, statements
 
 LISTS = "mart.top_lists"
 
@@ -26,7 +26,7 @@ def figures_of_files(
         files: the lists of each training of it.
     """
     parts = " UNION ALL ".join(
-        f"SELECT {quoted(run_id)} AS run_id, * FROM read_parquet({quoted(literal_glob(path))})"
+        f"SELECT {quoted(run_id)} AS run_id, * FROM {rows_of(path)}"
         for run_id, path in files.items()
     )
     return _figures(connection, snapshot_id, list(files), parts)

@@ -11,7 +11,7 @@ from warehouse.by_parts.core_files import CoreFiles
 from warehouse.by_parts.core_parts import ROWS_A_PART, core_parts
 from warehouse.catalogue import reading
 from warehouse.commands import prepare_command
-from warehouse.database import literal_glob, quoted, utc_now
+from warehouse.database import literal_glob, quoted, rows_of, utc_now
 from warehouse.described import raw_tables_of, rules_of
 from warehouse.errors import RefusedError
 from warehouse.home import Home
@@ -100,9 +100,8 @@ def prepare(
     )
     with auditable(folder) as connection:
         _insert_snapshot(connection, home, snapshot)
-        source = quoted(literal_glob(path))
-        connection.execute(f"CREATE VIEW core.sequences AS FROM read_parquet({source})")
-        connection.execute(_GENRES.format(source=source))
+        connection.execute(f"CREATE VIEW core.sequences AS FROM {rows_of(path)}")
+        connection.execute(_GENRES.format(source=quoted(literal_glob(path))))
     return snapshot
 
 

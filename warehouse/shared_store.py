@@ -138,7 +138,9 @@ class SharedStore:
     def _listed(self, place: str) -> dict[str, Any]:
         """What the library says of each object under `place`, by its name."""
         found: Iterable[Any] = self._asked(lambda: _library().list(self.inner, place).collect())
-        return {one["path"].rpartition("/")[2]: one for one in found}
+        parts = ((*one["path"].rpartition("/"), one) for one in found)
+        # a folder made in a console is an object that is called like the place itself
+        return {name: one for above, _, name, one in parts if above.endswith(place)}
 
     def _brought(self, name: str, partial: Path) -> str:
         digest = hashlib.sha256()
@@ -160,7 +162,8 @@ class SharedStore:
         """Do it; wait while the store does not answer.
 
         Raises:
-            RefusedError: it refuses this machine; there is no such object, or no such bucket.
+            RefusedError: it refuses this machine; there is no such object, or no such bucket; a
+                name under the place that is listed is none to the library.
             StepError: it does not answer for `FPT_STORE_WAIT_SECONDS`.
         """
         errors = _library().exceptions
@@ -180,6 +183,12 @@ class SharedStore:
                     ) from None
                 raise MissingObjectError(
                     "The store has no such object", got=f"{self.url}: {_cause(error)}"
+                ) from None
+            except errors.InvalidPathError as error:  # one such name hides all others from a list
+                raise RefusedError(
+                    "A name in the store can't be read",
+                    got=f"{self.url}: {_cause(error)}",
+                    to_do="Delete it with the program that wrote it",
                 ) from None
             except errors.GenericError as error:
                 if _is_refusal(str(error)):

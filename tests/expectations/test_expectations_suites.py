@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import duckdb
+import pyarrow.parquet as pq
 import pytest
 
 from expectations import suites, suspicions
@@ -933,6 +934,39 @@ def test_chance_level_passes(changed, facts):
 def test_a_rank_that_is_no_number_fails(changed, facts):
     database = changed(f"UPDATE mart.user_ranks SET rank = 'nan' {ONE_FULL}")
     assert "rank at most n_candidates" in failed(database, "user_ranks", facts)
+
+
+def as_file(database: Path, table: str, file: Path) -> None:
+    """The table becomes a view on a Parquet file, of whose statistics PyArrow leaves NaN out."""
+    with duckdb.connect(str(database)) as connection:
+        pq.write_table(connection.sql(f"FROM {table}").to_arrow_table(), file)
+        connection.execute(f"DROP TABLE {table}")
+        connection.execute(f"CREATE VIEW {table} AS FROM '{file}'")
+
+
+@pytest.mark.parametrize(
+    ("suite", "column", "words"),
+    [
+        ("user_ranks", "rank", "rank at most n_candidates"),
+        ("raw_ratings", "rating", "rating between 0.5 and 5.0"),
+    ],
+)
+def test_a_nan_in_a_file_fails_and_is_shown(changed, facts, tmp_path, suite, column, words):
+    """DuckDB answers WHERE from a file's statistics: not even isnan() finds a row."""
+    table = suite.replace("raw_", "raw.") if suite.startswith("raw") else f"mart.{suite}"
+    one = "WHERE user_id = 7" if suite == "user_ranks" else "WHERE source_row = 7"
+    database = changed(
+        f"UPDATE {table} SET {column} = 3; UPDATE {table} SET {column} = 'nan' {one}"
+    )
+    as_file(database, table, tmp_path / "rows.parquet")
+    with duckdb.connect(str(database), read_only=True) as connection:
+        asked = f"SELECT count(*) FROM {table} WHERE isnan({column})"
+        assert connection.execute(asked).fetchall() == [(0,)]
+    (found,) = [
+        outcome for outcome in audit(database, [suite], facts) if outcome.expectation == words
+    ]
+    assert not found.success
+    assert found.sample[0][column] == "nan"
 
 
 ONE_PART = "DELETE FROM mart.user_ranks WHERE split <> 'test' OR protocol <> 'full';"

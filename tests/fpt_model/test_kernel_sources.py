@@ -1,6 +1,8 @@
 """What Triton compiles and its interpreter does not notice; findings/ has both, by version."""
 
 import ast
+import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,3 +58,56 @@ def test_both_checks_find_what_they_look_for():
     wrong = ast.parse("\n".join(["def f(p, INPUTS):", *(f"    {line}" for line in lines)])).body[0]
     assert handed_on(wrong) == ["g(p, INPUTS[0])"]
     assert early_returns(wrong) == ["return g(p, INPUTS[0])"]
+
+
+def shared_loads(function: ast.AST) -> list[str]:
+    """Loads of a loop in stages that both a product and something else reads."""
+    loops = [
+        node
+        for node in ast.walk(function)
+        if isinstance(node, ast.For) and "num_stages" in ast.unparse(node.iter)
+    ]
+    return [name for loop in loops for name in sorted(_loaded(loop)) if _is_shared(loop, name)]
+
+
+def _loaded(loop: ast.For) -> set[str]:
+    """Names of what is loaded as it is: one that is bound anew stands for another value."""
+    bound = [
+        (target.id, ast.unparse(node.value))
+        for node in ast.walk(loop)
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    ]
+    times = Counter(name for name, _ in bound)
+    return {name for name, value in bound if value.startswith("tl.load(") and times[name] == 1}
+
+
+def _is_shared(loop: ast.For, name: str) -> bool:
+    def reads(node: ast.AST) -> int:
+        types = re.findall(rf"\b{name}\.dtype\b", ast.unparse(node))  # which read no value
+        return sum(
+            isinstance(one, ast.Name) and one.id == name and isinstance(one.ctx, ast.Load)
+            for one in ast.walk(node)
+        ) - len(types)
+
+    products = [
+        node
+        for node in ast.walk(loop)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("product", "tl.dot")
+    ]
+    by_products = sum(map(reads, products))
+    return 0 < by_products < reads(loop)
+
+
+def test_what_a_product_reads_nothing_else_reads():
+    """Of such a load Triton keeps a buffer less, and the next one fills what a product reads."""
+    staged = [name for name, one in FUNCTIONS.items() if "num_stages" in ast.unparse(one)]
+    assert "multiseed/weight_grads.weight_grad" in staged
+    assert [name for name in staged if shared_loads(FUNCTIONS[name])] == []
+    loop = "for n in tl.range(4, num_stages=3):\n    a = tl.load(x)\n    b = tl.load(y)\n"
+    loop += "    total += product(tl.trans(a), b)\n"
+    assert shared_loads(ast.parse(loop)) == []
+    assert shared_loads(ast.parse(loop + "    biases += tl.sum(a, 0)\n")) == ["a"]
+    assert shared_loads(ast.parse(loop + "    biases += product(a, ones).to(b.dtype)\n")) == []
+    assert shared_loads(ast.parse(loop.replace("    total", "    a = a * 2\n    total"))) == []

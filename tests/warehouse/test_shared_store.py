@@ -5,6 +5,7 @@ import importlib.util
 import threading
 from pathlib import Path
 
+import boto3
 import pytest
 
 from tasks.at_once import at_once
@@ -143,6 +144,46 @@ def test_listing_with_wrong_credentials_is_a_refusal_too(store_as):
     """The library has another error for it than for reading."""
     with pytest.raises(RefusedError, match=r"The store refuses this machine.*403"):
         store_as("stranger").marked("trainings/a")
+
+
+@pytest.fixture
+def written_by_another(server):
+    """Puts an object by the vendor's own library, which takes any name; it goes at the end."""
+    user = server.environment("writer")
+    s3 = boto3.client(
+        "s3",
+        endpoint_url=user["AWS_ENDPOINT"],
+        region_name=user["AWS_REGION"],
+        aws_access_key_id=user["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=user["AWS_SECRET_ACCESS_KEY"],
+    )
+    names = []
+
+    def write(name: str) -> None:
+        names.append(name)
+        s3.put_object(Bucket=store_server.BUCKET, Key=f"some/where/{name}", Body=b"")
+
+    yield write
+    for name in names:
+        s3.delete_object(Bucket=store_server.BUCKET, Key=f"some/where/{name}")
+
+
+def test_a_name_that_hides_all_others_is_a_refusal(store_as, written_by_another):
+    """The library lists nothing below a place where another program wrote two slashes."""
+    store = store_as("writer")
+    store.mark("trainings/odd", "a")
+    written_by_another("trainings/odd//b")
+    with pytest.raises(RefusedError, match=r"A name in the store can't be read.*odd//b"):
+        store.marked("trainings/odd")
+    assert store.get(store.put(b"abc")) == b"abc"
+
+
+def test_a_folder_made_in_a_console_is_no_result(store_as, written_by_another):
+    store = store_as("writer")
+    written_by_another("trainings/made/")
+    assert store.marked("trainings/made") == []
+    store.mark("trainings/made", "a")
+    assert store.marked("trainings/made") == ["a"]
 
 
 def test_no_such_bucket_is_said_at_once(store_as):

@@ -9,7 +9,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from warehouse.database import literal_glob, quoted, statements
+from warehouse.database import quoted, rows_of, statements
 from warehouse.errors import RefusedError
 from warehouse.raw_ids import User
 from warehouse.records import Snapshot
@@ -70,7 +70,7 @@ def take_rows(
         connection.execute(
             f'CREATE VIEW given AS SELECT "user" AS given_user, item AS given_item, score, '
             f"{own_split}::VARCHAR AS split "
-            f"FROM read_parquet({quoted(literal_glob(path))}, hive_partitioning = false)"
+            f"FROM {rows_of(path)}"
         )
         rows = _checked(connection, path, snapshot)
         connection.execute(statements("importing/scored"))

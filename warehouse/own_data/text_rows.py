@@ -77,6 +77,7 @@ class TextRows:
         options = {
             "columns": f"{{{names}}}",
             "auto_detect": "false",
+            "hive_partitioning": "false",  # folders of the path are no columns
             "header": str(self.header).lower(),
             "skip": str(self._skipped),
             "delim": quoted(self.separator),

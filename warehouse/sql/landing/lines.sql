@@ -4,5 +4,5 @@ CREATE OR REPLACE TEMP TABLE lines AS
 SELECT line
 FROM read_csv(
     $path, columns = {'line': 'VARCHAR'}, delim = chr(1), quote = '', escape = '',
-    header = false, auto_detect = false, new_line = '\n', max_line_size = 65536
+    hive_partitioning = false, header = false, auto_detect = false, new_line = '\n', max_line_size = 65536
 )
