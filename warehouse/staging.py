@@ -141,6 +141,11 @@ def stage_frame(folder: Path, table: str, identity: str, frame: pl.DataFrame) ->
         compression_level=1,
         row_group_size=ROWS_A_GROUP,
     )
+    _staged()
+
+
+def _staged() -> None:
+    """Whole, or in parts: to whoever dies here it is the same place."""
     point("a frame is staged")
 
 
@@ -171,7 +176,7 @@ class StagedTable:
                 self._write(pa.schema(types).empty_table())
         if self._writer:
             self._writer.close()
-        point("a frame is staged")
+        _staged()
 
     def add(self, frame: pl.DataFrame) -> None:
         """The next rows; of every part columns are words of a list, or none is."""
