@@ -108,6 +108,15 @@ def test_what_a_flow_would_mend_gets_its_flow(copy, archive, nowhere, damage):
     assert unchanged(given(copy, archive)) is None
 
 
+def test_what_is_lost_of_another_training_gets_a_flow_which_withdraws_it(copy, archive, nowhere):
+    asked = given(copy, archive, models=("sas_fpt",))
+    own, other = unchanged(asked), unchanged(given(copy, archive, models=("sasrec",)))
+    assert own is not None
+    assert other is not None
+    next((copy / "store").rglob(f"*{other.run_ids[0]}/*.parquet")).unlink()
+    assert unchanged(asked) is None
+
+
 def test_a_living_run_beside_it_is_no_reason(copy, archive, nowhere):
     home = Home.at(copy)
     from warehouse.database import locked
