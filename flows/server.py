@@ -63,7 +63,8 @@ def connect(home: Home) -> None:
 
     settings = get_current_settings()
     if settings.api.url:
-        _stop_begun()
+        if not temporary.used:  # else it is the one that is set
+            _stop_begun()
         secret = password_for(home, settings.api.url)
         refuse_unreachable(settings.api.url, secret)
         _use(settings.api.url, secret)

@@ -18,7 +18,7 @@ from warehouse.database import is_held
 from warehouse.errors import RefusedError
 from warehouse.home import Home
 
-POOLS = ["cpu", "gpu"]  # those that `fpt up` has workers for
+POOLS = ["cpu", "gpu"]  # whose dead runs are resumed
 GPU = "gpu"
 FILE = "prefect.yaml"
 AUTH = "PREFECT_SERVER_API_AUTH_STRING"

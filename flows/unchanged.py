@@ -91,14 +91,15 @@ def _is_tidy(place: "Home") -> bool:
     from warehouse import forgetting, garbage, pruning
     from warehouse.catalogue import catalogues, copy_fault, is_current, is_whole, opened
     from warehouse.database import is_held
+    from warehouse.store import damaged, listed
     from warehouse.withdrawing import notes
 
     found = catalogues(place)
     if not found or not is_whole(found[0]) or copy_fault(place):
         return False
     with opened(place) as connection:
-        if not is_current(connection, place):
-            return False
+        if not is_current(connection, place) or any(damaged(place, listed(connection))):
+            return False  # also of what is not asked for: a run takes it out of the catalogue
     dead = (path for path in garbage.signs_of_life(place) if not is_held(place, path.stem))
     left = (*notes(place, forgetting.LOCK), *notes(place, pruning.LOCK), *garbage.find(place))
     return not left and not any(dead)

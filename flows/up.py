@@ -19,7 +19,6 @@ from flows.serving import (
     AUTH,
     GPU,
     LOCK,
-    POOLS,
     Served,
     Table,
     forget_served,
@@ -127,13 +126,13 @@ def _watch(processes: Processes, restart: Callable[[], None], look: Callable[[],
 
 
 def _pools(table: Table) -> list[str]:
-    """The pools that get a worker here: that for a GPU only where there is one.
+    """The pools that get a worker here: those of deployments, that for a GPU where there is one.
 
-    Workers of other pools are started on their own machines.
+    A pool without deployments is for groups of trainings: its workers are on other machines.
     """
     look = [sys.executable, "-c", "import sys, torch; sys.exit(not torch.cuda.is_available())"]
     has_gpu = GPU in table.pools and subprocess.run(look, check=False).returncode == 0
-    return [pool for pool in POOLS if pool in table.pools and (pool != GPU or has_gpu)]
+    return [pool for pool, rows in table.deployments.items() if rows and (pool != GPU or has_gpu)]
 
 
 def _environment(home: Home, served: Served) -> dict[str, str]:

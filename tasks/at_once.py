@@ -15,7 +15,8 @@ def at_once(action: Callable[[T], R], items: Iterable[T], threads: int) -> list[
     """Do it for each item, so many at a time; the answers in the order of the items.
 
     Raises:
-        Exception: the first that `action` raised; what had not begun by then is left out.
+        Exception: the first that `action` raised; what had not begun by then is left out, and so
+            it is after an interrupt.
     """
     waiting: queue.SimpleQueue[tuple[int, T]] = queue.SimpleQueue()
     asked = list(items)
@@ -23,9 +24,10 @@ def at_once(action: Callable[[T], R], items: Iterable[T], threads: int) -> list[
         waiting.put((number, item))
     found: dict[int, R] = {}
     failed: list[Exception] = []
+    ended = threading.Event()
 
     def work() -> None:
-        while not failed:
+        while not (failed or ended.is_set()):
             try:
                 number, item = waiting.get_nowait()
                 found[number] = action(item)
@@ -35,9 +37,12 @@ def at_once(action: Callable[[T], R], items: Iterable[T], threads: int) -> list[
                 failed.append(error)
 
     working = [_started(work) for _ in range(min(threads, len(asked)))]
-    for thread in working:
-        while thread.is_alive() and not failed:
-            thread.join(LOOK_SECONDS)
+    try:
+        for thread in working:
+            while thread.is_alive() and not failed:
+                thread.join(LOOK_SECONDS)
+    finally:
+        ended.set()
     if failed:
         raise failed[0]
     return [found[number] for number in range(len(asked))]

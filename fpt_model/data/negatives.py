@@ -95,22 +95,23 @@ class SharedNegatives:
     """
 
     def __init__(self, sequences: Sequences, count: int) -> None:
+        self.device, sequences = sequences.device, sequences.to(sequences.items.device)
         owners = torch.repeat_interleave(sequences.lengths)
         place = torch.arange(len(owners), device=owners.device) - sequences.starts[owners]
-        self.trained = sequences.items[place < sequences.n_train[owners]]
+        self.trained = sequences.items[place < sequences.n_train[owners]]  # stays where they are
         self.n_items, self.uniform, self.often = sequences.n_items, count - count // 2, count // 2
-        share = torch.bincount(self.trained, minlength=self.n_items + 1) / len(self.trained)
+        counts = torch.bincount(self.trained, minlength=self.n_items + 1).to(self.device)
+        share = counts / len(self.trained)
         expected = self.uniform / self.n_items + self.often * share
         self.log_expected = expected.log()  # (I + 1,)
 
     def draw(self, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
         """Items (K,), ids from 1, and the logarithm of how often each is expected among them."""
-        count, device = self.uniform + self.often, self.trained.device
-        chance = torch.rand(count, generator=generator, device=device, dtype=torch.float64)
+        count = self.uniform + self.often
+        chance = torch.rand(count, generator=generator, device=self.device, dtype=torch.float64)
         even, often = chance.split([self.uniform, self.often])
-        items = torch.cat(
-            [1 + (even * self.n_items).long(), self.trained[(often * len(self.trained)).long()]]
-        )
+        place = (often * len(self.trained)).long().to(self.trained.device)
+        items = torch.cat([1 + (even * self.n_items).long(), self.trained[place].to(self.device)])
         return items, self.log_expected[items]
 
 

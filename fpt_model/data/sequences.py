@@ -89,7 +89,7 @@ class Sequences:
     """Every user's whole history; user u's are entries `starts[u - 1]` to `starts[u]`.
 
     What has an entry for each interaction may stay in the machine's memory while the rest is on a
-    GPU; see `fpt_model/data/placing.py`. `at` reads it wherever it is.
+    GPU; see `fpt_model/data/device_limit.py`. `at` reads it wherever it is.
 
     Attributes:
         snapshot_id: what it was prepared from.

@@ -188,8 +188,9 @@ class Trainer:
 
     def _ranked_by_encoder(self, split: Split, protocols: tuple[Protocol, ...]) -> Ranks:
         """By the encoder, which knows of cold-start users, whatever engine trains."""
-        model = self.engine.encoder()
-        sequences = self.sequences.to(self.engine.weights_device)
+        model, sequences = self.engine.encoder(), self.sequences
+        if sequences.device != self.engine.weights_device:
+            sequences = sequences.to(self.engine.weights_device)
         score = scorer(model, sequences)
         return rank(score, sequences, split, self.config.max_length, protocols)
 

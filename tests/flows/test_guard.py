@@ -15,11 +15,13 @@ from uuid import uuid4
 
 import pytest
 import typer
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows import console, guard, logs, server
 from flows.server import damage_of, refuse_unreachable
 from flows.serving import AUTH, password, password_file
 from tasks.telling import listens
+from tasks.temporary import temporary
 from warehouse.database import locked
 from warehouse.errors import RefusedError
 from warehouse.home import Home
@@ -246,3 +248,16 @@ def test_who_holds_a_lock_is_named(tmp_path):
     with locked(home, "load-x", wait_seconds=5):  # the kernel has freed it; the note said nothing
         pass
     assert list(home.locks.glob("*.holder")) == []
+
+
+def test_a_second_flow_of_a_process_keeps_its_temporary_server(tmp_path, monkeypatch):
+    class Begun:
+        def stop(self) -> None:
+            pytest.fail("the server that flows report to was stopped")
+
+    monkeypatch.setattr(server, "_begun", [Begun()])
+    monkeypatch.setattr(temporary, "used", True)
+    monkeypatch.setattr(server, "refuse_unreachable", lambda *_: None)
+    monkeypatch.setattr(server, "_use", lambda *_: None)
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
+        server.connect(Home.at(tmp_path))

@@ -8,6 +8,7 @@ import yaml
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.flows import load_flow_from_entrypoint
 
+from flows import up
 from flows.serving import (
     AUTH,
     POOLS,
@@ -142,3 +143,13 @@ def test_nothing_up_is_said(fpt, tmp_path):
     answer = fpt("up", "--check", "--json", home=home.root)
     assert answer.code == 1
     assert [(row["check"], row["state"]) for row in answer.rows] == [("up", "bad")]
+
+
+def test_each_pool_of_a_deployment_gets_a_worker_here_and_no_other(tmp_path):
+    pools = {"own": {}, "machines": {}}
+    content = {"pools": pools, "deployments": [{"name": "x", "work_pool": {"name": "own"}}]}
+    (tmp_path / "prefect.yaml").write_text(yaml.safe_dump(content))
+    assert up._pools(read_table(tmp_path)) == ["own"]
+    here = up._pools(read_table(ROOT))
+    assert "cpu" in here
+    assert "machines" not in here

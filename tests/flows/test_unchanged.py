@@ -108,6 +108,15 @@ def test_what_a_flow_would_mend_gets_its_flow(copy, archive, nowhere, damage):
     assert unchanged(given(copy, archive)) is None
 
 
+def test_what_is_lost_of_another_training_gets_a_flow_which_withdraws_it(copy, archive, nowhere):
+    asked = given(copy, archive, models=("sas_fpt",))
+    own, other = unchanged(asked), unchanged(given(copy, archive, models=("sasrec",)))
+    assert own is not None
+    assert other is not None
+    next((copy / "store").rglob(f"*{other.run_ids[0]}/*.parquet")).unlink()
+    assert unchanged(asked) is None
+
+
 def test_a_living_run_beside_it_is_no_reason(copy, archive, nowhere):
     home = Home.at(copy)
     from warehouse.database import locked
@@ -125,18 +134,26 @@ def test_a_home_that_moved_gets_its_flow(copy, archive, nowhere, tmp_path):
 SETTINGS = {
     "prefect/profiles.toml": '[profiles.own]\nPREFECT_API_URL = "http://127.0.0.1:4200/api"\n',
     "elsewhere/.env": "PREFECT_API_URL=http://127.0.0.1:4200/api\n",
+    "elsewhere/.env ": "PREFECT_PROFILES_PATH=own.toml\n",
     "elsewhere/prefect.toml": '[api]\nurl = "http://127.0.0.1:4200/api"\n',
     "elsewhere/pyproject.toml": '[tool.prefect.api]\nurl = "http://127.0.0.1:4200/api"\n',
+    "elsewhere/pyproject.toml ": '[tool]\nprefect.api.url = "http://127.0.0.1:4200/api"\n',
 }
 
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_a_server_is_told_wherever_it_is_set(copy, archive, nowhere, tmp_path, name):
-    path = tmp_path / name
+    path = tmp_path / name.strip()
     path.parent.mkdir(exist_ok=True)
     path.write_text(SETTINGS[name])
     assert may_be_set()
     assert unchanged(given(copy, archive)) is None
+
+
+def test_a_pyproject_that_depends_on_prefect_sets_nothing(nowhere):
+    text = '[project]\ndependencies = ["prefect>=3"]\n[tool.ruff]\nline-length = 100\n'
+    (nowhere / "pyproject.toml").write_text(text)
+    assert not may_be_set()
 
 
 def test_a_server_of_the_environment_is_told(copy, archive, nowhere, monkeypatch):

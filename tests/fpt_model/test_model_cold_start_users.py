@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+from fpt_model.data.sequences import Sequences
 from fpt_model.evaluation.ranks import rank
 from fpt_model.model.cold_start_users import ColdStartUsers
-from fpt_model.training.trainer import scorer
+from fpt_model.training.trainer import scorer, trainer_of
 
 UNSEEN = 5  # three interactions, of which one is for training
 
@@ -124,3 +125,12 @@ def test_ranks_of_cold_start_users_do_not_rest_on_their_untrained_vector(sequenc
         ]
         assert torch.equal(*ranks)
         assert len(ranks[0]) == UNSEEN
+
+
+def test_validation_moves_no_histories(user, make_sequences, small_config, monkeypatch):
+    """They may be in the machine's memory since a GPU has no room for them."""
+    sequences = make_sequences([user([1, 2, 3]), user([1, 2, 3, 4, 2, 1])], 4)
+    one = trainer_of(small_config("sas_fpt"), 3, sequences)
+    assert one.ranks_cold_start_users
+    monkeypatch.setattr(Sequences, "to", lambda *_: pytest.fail("they were moved"))
+    assert len(one.ranked("valid").users) == 2

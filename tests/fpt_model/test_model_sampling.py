@@ -14,6 +14,7 @@ from fpt_model.data.negatives import (
     seed_step,
     sse_replace,
 )
+from fpt_model.data.seen import FirstSeen
 from fpt_model.data.sequences import Sequences
 
 N_ITEMS = 12
@@ -192,3 +193,19 @@ def test_as_many_shared_negatives_as_asked_for_the_same_for_the_same_generator(c
     assert one[0].equal(other[0])
     total = sampler.log_expected[1:].exp().sum()
     assert float(total) == pytest.approx(count)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_shared_items_are_the_same_wherever_histories_are():
+    sequences, gpu = sequences_of([[1, 2, 3], [2, 4], [5]]), torch.device("cuda")
+    found = []
+    for histories in (gpu, torch.device("cpu")):
+        seed_step(3, 1)
+        placed = sequences.to(gpu, histories)
+        drawn = SharedNegatives(placed, 64).draw()
+        users, positions = torch.tensor([1, 2], device=gpu), torch.tensor([[0, 2]] * 2, device=gpu)
+        found.append([*drawn, FirstSeen(placed).seen_before(users, positions, drawn[0])])
+    for here, there in zip(*found, strict=True):
+        assert here.device == there.device
+        assert here.device.type == "cuda"
+        assert here.equal(there)

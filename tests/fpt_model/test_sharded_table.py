@@ -6,9 +6,13 @@ import subprocess
 import sys
 
 import torch
+import torch.distributed as dist
 
 from fpt_model.config import Config
+from fpt_model.engines.distributed.cut_ranks import CutRanks
+from fpt_model.engines.distributed.table import CutRows
 from fpt_model.engines.item_rows import ItemRows
+from fpt_model.evaluation import ranks
 
 # Each rank looks up, learns and ranks; what comes of it is that of a table that is whole.
 TWO = """
@@ -79,6 +83,27 @@ def test_two_ranks_look_up_and_learn_as_one():
     for one in both:
         out, said = one.communicate(timeout=60)
         assert out == "ok\n", said
+
+
+def test_ranks_take_the_same_users_at_a_time(make_sequences, user, monkeypatch):
+    """Also where one has a row more; else they would wait for each other, or add up strangers."""
+    sequences = make_sequences([user([1, 2, 3, 4])] * 9, 10)
+    monkeypatch.setattr(ranks, "SCORES", 42)  # 6 users of 6 rows, 7 of 5
+    monkeypatch.setattr(dist, "get_world_size", lambda _: 2)
+    taken: list[int] = []
+
+    def noted(_: CutRanks, rows: torch.Tensor, size: int, *_of: object) -> ranks.Ranks:
+        taken.append(size)
+        return ranks.Ranks(rows + 1, {"full": rows}, {"full": rows})
+
+    monkeypatch.setattr(CutRanks, "_of", noted)
+    config = Config("sasrec", "paper", item_width=4)
+    for rank in range(2):
+        monkeypatch.setattr(dist, "get_rank", lambda _, rank=rank: rank)
+        table = CutRows(10, config, None, torch.device("cpu"))
+        assert len(table.weight) == 6 - rank
+        CutRanks(torch.nn.Linear(1, 1), table, sequences).rank("valid", ("full",))
+    assert taken == [6] * 4
 
 
 def rows_of(table: torch.Tensor, **settings: object) -> ItemRows:

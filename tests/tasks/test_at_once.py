@@ -1,5 +1,7 @@
 """Many waits at once: in order, the first fault is told, the context goes along."""
 
+import os
+import signal
 import threading
 import time
 from contextvars import ContextVar
@@ -43,6 +45,23 @@ def test_the_first_fault_is_raised_and_nothing_is_begun_after_it():
         at_once(work, range(100), 2)
     time.sleep(0.2)
     assert len(begun) <= 4
+
+
+def test_nothing_is_begun_after_an_interrupt():
+    begun = []
+
+    def work(number: int) -> None:
+        begun.append(number)
+        time.sleep(0.1)
+
+    interrupt = threading.Timer(0.15, os.kill, [os.getpid(), signal.SIGINT])
+    interrupt.start()
+    with pytest.raises(KeyboardInterrupt):
+        at_once(work, range(100), 2)
+    interrupt.join()
+    here = len(begun)
+    time.sleep(0.4)
+    assert len(begun) <= here + 2
 
 
 def test_a_fault_is_not_kept_waiting_by_others():

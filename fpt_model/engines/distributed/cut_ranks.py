@@ -46,7 +46,8 @@ class CutRanks:
     def rank(self, split: Split, protocols: tuple[Protocol, ...]) -> Ranks:
         """See `evaluation.ranks.rank`; the same on each rank."""
         self.model.eval()
-        rows, size = evaluated(self.sequences), users_at_once(len(self.table.weight))
+        # by what all ranks know: one may have a row more, and none may take other users at a time
+        rows, size = evaluated(self.sequences), users_at_once(self.table.most)
         return joined([self._of(some, size, split, protocols) for some in rows.split(size)])
 
     def _of(self, rows: Tensor, size: int, split: Split, protocols: tuple[Protocol, ...]) -> Ranks:

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import torch
 
+from fpt_model.data.device_limit import placed
 from fpt_model.engines.distributed.engine import Distributed
 from fpt_model.engines.distributed.group import (
     BUILD,
@@ -47,7 +48,7 @@ def _build(
     """Returns the numbers of the engines that are still of use."""
     config, seed, sequences, living = group.share_object(None)
     if sequences is not None:
-        group.sent = sequences.to(device)
+        group.sent = placed(sequences, device)
     items: Literal["here", "elsewhere"] = "elsewhere" if cuts(config) else "here"
     engines[number] = Distributed(Training(config, seed, group.sent, items))
     found: set[int] = living

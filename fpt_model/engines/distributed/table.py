@@ -28,6 +28,9 @@ SENT = 1 << 26  # numbers at a time, where a whole table goes from rank to rank
 class CutRows(ItemRows):
     """Rows of a table, of which this rank keeps some.
 
+    Attributes:
+        most: rows of the rank that keeps most; the same on all.
+
     Args:
         n_items: I.
         config: settings.
@@ -39,6 +42,7 @@ class CutRows(ItemRows):
         self.group, self.count = group, n_items + 1
         self.world, self.number = dist.get_world_size(group), dist.get_rank(group)
         own = len(range(self.number, self.count, self.world))
+        self.most = -(-self.count // self.world)
         super().__init__(torch.zeros(own, config.item_width, device=device), config)
 
     def fetched(self, numbers: Tensor) -> Tensor:
