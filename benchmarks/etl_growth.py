@@ -42,9 +42,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, help="for archives and homes; else a temporary one")
     parser.add_argument("--plot", type=Path, default=PLOT)
-    parser.add_argument(
-        "--record", action="store_true", help="keep 32 and more in speed.json"
-    )
+    parser.add_argument("--record", action="store_true", help="keep 32 and more in speed.json")
     asked = parser.parse_args()
     if asked.folder:
         asked.folder.mkdir(parents=True, exist_ok=True)

@@ -39,14 +39,9 @@ _mine = threading.local()
 
 def newest_snapshot(address: Address) -> int | None:
     """The number of DuckLake's last change; None: there is no lake yet."""
-    psycopg = _library()
     query = f'SELECT max(snapshot_id) FROM "{address.schema}".ducklake_snapshot'
-    try:
-        return int(_answered(address, query)[0][0])
-    except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
-        return None
-    except psycopg.errors.InsufficientPrivilege as error:
-        raise _refused(address, error) from None
+    found = _of_lake(address, query)
+    return int(found[0][0]) if found else None
 
 
 def data_files(address: Address) -> list[str]:
@@ -54,16 +49,17 @@ def data_files(address: Address) -> list[str]:
     schema = address.schema
     files = f'SELECT path FROM "{schema}".ducklake_data_file'
     going = f'SELECT path FROM "{schema}".ducklake_files_scheduled_for_deletion'
-    return [path for (path,) in _answered(address, f"{files} UNION {going}")]
+    return [path for (path,) in _of_lake(address, f"{files} UNION {going}")]
 
 
 def is_older(address: Address, days: int) -> bool:
-    """Whether the lake can go back by so many days."""
+    """Whether there is a change older than so many days, other than the last one."""
     query = (
         f'SELECT count(*) FROM "{address.schema}".ducklake_snapshot '
-        f"WHERE snapshot_time < now() - INTERVAL '{days} days'"
+        f"WHERE snapshot_time < now() - INTERVAL '{days} days' AND snapshot_id < "
+        f'(SELECT max(snapshot_id) FROM "{address.schema}".ducklake_snapshot)'
     )
-    return bool(_answered(address, query)[0][0])
+    return any(count for (count,) in _of_lake(address, query))
 
 
 @contextmanager
@@ -117,6 +113,17 @@ def _refuse_lost(connection: Any) -> None:
             expected="nothing is published",
             to_do="Run the command again",
         ) from None
+
+
+def _of_lake(address: Address, query: str) -> list[Any]:
+    """What DuckLake's own tables say; nothing where there is no lake yet."""
+    errors = _library().errors
+    try:
+        return _answered(address, query)
+    except (errors.UndefinedTable, errors.InvalidSchemaName):
+        return []
+    except errors.InsufficientPrivilege as error:
+        raise _refused(address, error) from None
 
 
 def _answered(address: Address, query: str) -> list[Any]:

@@ -114,12 +114,18 @@ def held(home: Home) -> set[Path]:
     return {home.files / path for path in data_files(home.lake)}
 
 
+def is_long(home: Home) -> bool:
+    """Whether the lake can go back by more than it should."""
+    from warehouse.lake.server import is_older
+
+    return home.lake is not None and is_older(home.lake, KEPT_DAYS + 1)
+
+
 def expire(home: Home) -> None:
     """Let the lake forget what it was long ago, with the files that are of then alone."""
     from warehouse.lake.attached import attached
-    from warehouse.lake.server import is_older
 
-    if home.lake is not None and is_older(home.lake, KEPT_DAYS + 1):
+    if home.lake is not None and is_long(home):
         days = f"older_than => now() - INTERVAL '{KEPT_DAYS} days'"
         with attached(home.lake) as lake:
             lake.execute(f"CALL ducklake_expire_snapshots('lake', {days})").fetchall()
