@@ -227,12 +227,8 @@ def _catch_up(home: Home) -> None:
         finally:
             _forget(draft)
     elif number < here:
-        raise RefusedError(
-            "The lake has gone back",
-            got=f"publication {number}",
-            expected=f"{here} or later, which this home has seen",
-            to_do="Bring its database back as it was, or give another --home",
-        )
+        expected = f"{here} or later, which this home has seen"
+        raise upstream.gone_back(f"publication {number}", expected)
     upstream.follow_from(home, snapshot, number)
 
 

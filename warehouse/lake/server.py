@@ -26,6 +26,8 @@ ITS_ALIVE = "-c tcp_keepalives_idle=20 -c tcp_keepalives_interval=10 -c tcp_keep
 ANSWERED = ("FATAL:", "no password supplied")  # it is there, and refuses
 PASSING = ("starting up", "shutting down", "too many", "recovery mode", "remaining connection")
 EXTRA = 'pip install "sas-fpt-pipeline[lake]"'
+Change = tuple[int, int]  # its number, and when it was, in microseconds
+CHANGE = "SELECT snapshot_id, (extract(epoch FROM snapshot_time) * 1000000)::bigint"
 LOCKED = "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))"
 HOLDER = (
     "SELECT application_name, client_addr FROM pg_locks JOIN pg_stat_activity USING (pid) "
@@ -37,11 +39,18 @@ HOLDER = (
 _mine = threading.local()
 
 
-def newest_snapshot(address: Address) -> int | None:
-    """The number of DuckLake's last change; None: there is no lake yet."""
-    query = f'SELECT max(snapshot_id) FROM "{address.schema}".ducklake_snapshot'
+def newest_snapshot(address: Address) -> Change | None:
+    """DuckLake's last change; None: there is no lake yet."""
+    query = f'{CHANGE} FROM "{address.schema}".ducklake_snapshot ORDER BY 1 DESC LIMIT 1'
     found = _of_lake(address, query)
-    return int(found[0][0]) if found else None
+    return found[0] if found else None
+
+
+def has_had(address: Address, change: Change) -> bool:
+    """Whether a change is in the lake's past, or would be if that reached so far back."""
+    query = f'{CHANGE} FROM "{address.schema}".ducklake_snapshot ORDER BY 1'
+    known = dict(_of_lake(address, query))
+    return known.get(change[0]) == change[1] or change[0] < min(known, default=0)
 
 
 def data_files(address: Address) -> list[str]:
