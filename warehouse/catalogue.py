@@ -43,7 +43,7 @@ from warehouse.records import Published
 from warehouse.renamed import rename
 from warehouse.run_figures import KEPT as KEPT_FIGURES
 from warehouse.run_figures import bring_up_to_date, figure_files
-from warehouse.store import show_listed
+from warehouse.store import listed, refuse_unreadable, show_listed
 from warehouse.stored import KEYS, columns_of, comment_columns, drop_definitions, kept_tables
 
 KEPT = 3  # catalogues: the newest, and two to go back to
@@ -217,6 +217,7 @@ def _catch_up(home: Home) -> None:
                 create_schema(connection, home)
             upstream.fetch(home.lake, draft)
             with connected(draft) as connection:
+                refuse_unreadable(home, listed(connection))
                 show_listed(connection, home, KEYS)
                 root = str(home.files)
                 connection.execute("UPDATE mart.catalogue SET root = ?", [root])
@@ -226,12 +227,8 @@ def _catch_up(home: Home) -> None:
         finally:
             _forget(draft)
     elif number < here:
-        raise RefusedError(
-            "The lake has gone back",
-            got=f"publication {number}",
-            expected=f"{here} or later, which this home has seen",
-            to_do="Bring its database back as it was, or give another --home",
-        )
+        expected = f"{here} or later, which this home has seen"
+        raise upstream.gone_back(f"publication {number}", expected)
     upstream.follow_from(home, snapshot, number)
 
 

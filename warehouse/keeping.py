@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from warehouse.catalogue import (
@@ -26,6 +27,7 @@ from warehouse.store import (
     StoredFile,
     damaged,
     listed,
+    refuse_unreadable,
     show_listed,
     unlist,
     unlisted,
@@ -84,13 +86,15 @@ def prune(
 ) -> list[Path]:
     """Delete files of the store that no kept catalogue lists and nobody touched for so long.
 
+    Also what a lake can go back to beyond its days, which makes more such files.
+
     Those of the catalogues before the newest stay: `go_back` needs them.
 
     Raises:
         RefusedError: the newest catalogue is damaged, so that nobody knows what counts; somebody
             publishes for longer than `wait_seconds`.
     """
-    if not _going(home, older_than):
+    if not (_going(home, older_than) or upstream.is_long(home)):
         return []  # mostly: and nobody's lock is waited for
     with turn(home, wait_seconds=wait_seconds):
         upstream.expire(home)
@@ -122,6 +126,8 @@ def _withdraw_damaged(home: Home, whole: bool) -> Iterator[str]:
     # a catalogue that counts again may be of before the home moved: its views look elsewhere
     with reading(home) as connection:
         files = listed(connection)
+    if home.lake is not None:
+        refuse_unreadable(home, files)
     broken = list(damaged(home, files, whole=whole))
     if not broken:
         return
@@ -133,6 +139,7 @@ def _withdraw_damaged(home: Home, whole: bool) -> Iterator[str]:
     for file, fault in broken:
         aside = home.files / file.path
         if aside.exists():
-            os.utime(aside)  # it stays for a day, to be looked at
+            with suppress(PermissionError):  # another user's, in a lake
+                os.utime(aside)  # it stays for a day, to be looked at
             put_in_place(aside, aside.with_suffix(".damaged"))
         yield f"{file.path} is {fault}: the next run that needs it makes it again"

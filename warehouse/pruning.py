@@ -6,7 +6,6 @@ and sequences, which no reader opens, at once.
 """
 
 import json
-import os
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
@@ -22,7 +21,7 @@ from warehouse.garbage import collect, others_live, refuse_at_work
 from warehouse.home import Home
 from warehouse.lake import upstream
 from warehouse.run_figures import bring_up_to_date
-from warehouse.store import listed
+from warehouse.store import begin_grace, listed
 from warehouse.withdrawing import beside_store, delete_beside_store, notes, withdraw, write_note
 
 LOCK = "pruning"
@@ -108,8 +107,7 @@ def _withdraw(connection: duckdb.DuckDBPyConnection, home: Home, gone: Sequence[
     ids = {thing.id for thing in gone}
     for file in listed(connection):
         if file.identity in ids:
-            with suppress(FileNotFoundError):
-                os.utime(home.files / file.path)  # readers' grace begins now
+            begin_grace(home, file)
     withdraw(connection, home, ids)
     bring_up_to_date(connection)
 

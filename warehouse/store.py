@@ -8,7 +8,6 @@ here by a rename when its content has passed its audit. The catalogue lists the 
 import os
 import secrets
 import shutil
-import stat
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -18,9 +17,11 @@ from pathlib import Path
 import duckdb
 import pyarrow.parquet as pq
 
+from warehouse.errors import RefusedError
 from warehouse.faults import point
 from warehouse.home import Home
 from warehouse.identity import sha256_of
+from warehouse.lake.folders import share
 from warehouse.placing import put_in_place, sync
 from warehouse.stored import KEYS, show_files
 
@@ -103,13 +104,9 @@ def _place(home: Home, table: str, identity: str, staged: Path) -> StoredFile:
     return file
 
 
-def _copied(share: Path, staged: Path, path: Path) -> Path:
+def _copied(lake: Path, staged: Path, path: Path) -> Path:
     """A copy beside the place in a lake's folder, which may be on another file system."""
-    mode = stat.S_IMODE(share.stat().st_mode)  # who may write the folder may write within
-    for folder in (path.parent.parent.parent, path.parent.parent, path.parent):
-        if not folder.exists():
-            folder.mkdir(exist_ok=True)
-            folder.chmod(mode)
+    share(lake, path.parent)
     partial = path.with_suffix(".partial")
     shutil.copyfile(staged, partial)
     return partial
@@ -138,8 +135,7 @@ def list_files(
     entered = {(file.table, file.identity): file.path for file in files}
     for old in listed(connection):
         if entered.get((old.table, old.identity), old.path) != old.path:
-            with suppress(FileNotFoundError):
-                os.utime(home.files / old.path)
+            begin_grace(home, old)
     for file in files:
         unlist(connection, file.table, file.identity)
     connection.executemany(
@@ -147,6 +143,17 @@ def list_files(
         [(one.table, one.identity, one.path, one.sha256, one.size, one.rows) for one in files],
     )
     show_listed(connection, home, {file.table for file in files})
+
+
+def begin_grace(home: Home, file: StoredFile) -> None:
+    """A file is listed no more from now on: it stays for a day, for readers who may still open it.
+
+    In a lake it may be another user's, whose times are not ours to set; there it stays as long as
+    the lake can go back to it.
+    """
+    if home.lake is None:
+        with suppress(FileNotFoundError):
+            os.utime(home.files / file.path)
 
 
 def _as_listed(home: Home, file: StoredFile, known: Sequence[StoredFile]) -> StoredFile:
@@ -212,6 +219,22 @@ def damaged(
         path = home.files / file.path
         if fault := _fault(path, file, whole):
             yield file, fault
+
+
+def refuse_unreadable(home: Home, files: Iterable[StoredFile]) -> None:
+    """A share that is not mounted here must not make a lake's data go for everybody.
+
+    Nor does DuckLake let a file go that it can't open.
+
+    Raises:
+        RefusedError: a file of the lake is missing here, or this user can't read it.
+    """
+    for file, fault in damaged(home, files, whole=False):
+        raise RefusedError(
+            "A file of the lake can't be read here",
+            got=f"{home.files / file.path}: {fault}",
+            to_do="Mount the lake's folder, or bring the file back from a copy of it",
+        )
 
 
 def _fault(path: Path, file: StoredFile, whole: bool) -> str:

@@ -9,6 +9,7 @@ import duckdb
 from warehouse.database import quoted
 from warehouse.errors import InUseError, RefusedError
 from warehouse.lake.attached import LAKE
+from warehouse.lake.folders import share
 from warehouse.lake.tables import bring_up_to_date, wanted
 from warehouse.stored import KEYS
 
@@ -41,6 +42,8 @@ def publish(
     """
     with _attached(lake, draft, before):
         changed = list(_changed(lake, before is not None))
+        for table in wanted():  # DuckLake would make them for its own user alone
+            share(files, files.joinpath(*table.split(".")))
         is_made = now(lake) != NEVER
         lake.begin()
         try:

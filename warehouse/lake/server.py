@@ -26,6 +26,8 @@ ITS_ALIVE = "-c tcp_keepalives_idle=20 -c tcp_keepalives_interval=10 -c tcp_keep
 ANSWERED = ("FATAL:", "no password supplied")  # it is there, and refuses
 PASSING = ("starting up", "shutting down", "too many", "recovery mode", "remaining connection")
 EXTRA = 'pip install "sas-fpt-pipeline[lake]"'
+Change = tuple[int, int]  # its number, and when it was, in microseconds
+CHANGE = "SELECT snapshot_id, (extract(epoch FROM snapshot_time) * 1000000)::bigint"
 LOCKED = "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))"
 HOLDER = (
     "SELECT application_name, client_addr FROM pg_locks JOIN pg_stat_activity USING (pid) "
@@ -37,16 +39,18 @@ HOLDER = (
 _mine = threading.local()
 
 
-def newest_snapshot(address: Address) -> int | None:
-    """The number of DuckLake's last change; None: there is no lake yet."""
-    psycopg = _library()
-    query = f'SELECT max(snapshot_id) FROM "{address.schema}".ducklake_snapshot'
-    try:
-        return int(_answered(address, query)[0][0])
-    except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
-        return None
-    except psycopg.errors.InsufficientPrivilege as error:
-        raise _refused(address, error) from None
+def newest_snapshot(address: Address) -> Change | None:
+    """DuckLake's last change; None: there is no lake yet."""
+    query = f'{CHANGE} FROM "{address.schema}".ducklake_snapshot ORDER BY 1 DESC LIMIT 1'
+    found = _of_lake(address, query)
+    return found[0] if found else None
+
+
+def has_had(address: Address, change: Change) -> bool:
+    """Whether a change is in the lake's past, or would be if that reached so far back."""
+    query = f'{CHANGE} FROM "{address.schema}".ducklake_snapshot ORDER BY 1'
+    known = dict(_of_lake(address, query))
+    return known.get(change[0]) == change[1] or change[0] < min(known, default=0)
 
 
 def data_files(address: Address) -> list[str]:
@@ -54,16 +58,17 @@ def data_files(address: Address) -> list[str]:
     schema = address.schema
     files = f'SELECT path FROM "{schema}".ducklake_data_file'
     going = f'SELECT path FROM "{schema}".ducklake_files_scheduled_for_deletion'
-    return [path for (path,) in _answered(address, f"{files} UNION {going}")]
+    return [path for (path,) in _of_lake(address, f"{files} UNION {going}")]
 
 
 def is_older(address: Address, days: int) -> bool:
-    """Whether the lake can go back by so many days."""
+    """Whether there is a change older than so many days, other than the last one."""
     query = (
         f'SELECT count(*) FROM "{address.schema}".ducklake_snapshot '
-        f"WHERE snapshot_time < now() - INTERVAL '{days} days'"
+        f"WHERE snapshot_time < now() - INTERVAL '{days} days' AND snapshot_id < "
+        f'(SELECT max(snapshot_id) FROM "{address.schema}".ducklake_snapshot)'
     )
-    return bool(_answered(address, query)[0][0])
+    return any(count for (count,) in _of_lake(address, query))
 
 
 @contextmanager
@@ -117,6 +122,17 @@ def _refuse_lost(connection: Any) -> None:
             expected="nothing is published",
             to_do="Run the command again",
         ) from None
+
+
+def _of_lake(address: Address, query: str) -> list[Any]:
+    """What DuckLake's own tables say; nothing where there is no lake yet."""
+    errors = _library().errors
+    try:
+        return _answered(address, query)
+    except (errors.UndefinedTable, errors.InvalidSchemaName):
+        return []
+    except errors.InsufficientPrivilege as error:
+        raise _refused(address, error) from None
 
 
 def _answered(address: Address, query: str) -> list[Any]:

@@ -15,6 +15,7 @@ from warehouse.home import Home
 from warehouse.lake.address import Address
 
 NOTE = "followed.json"
+Change = tuple[int, int]  # of the lake; see `server.py`
 KEPT_DAYS = 7  # to which one can go back in the lake
 
 
@@ -32,8 +33,8 @@ def is_news(home: Home, here: int) -> bool:
     return _news(home, here) is not None
 
 
-def news(home: Home, here: int) -> tuple[int, int] | None:
-    """The number of the lake's last change, if it is news, and of its newest publication.
+def news(home: Home, here: int) -> tuple[Change, int] | None:
+    """The lake's last change, if it is news, and the number of its newest publication.
 
     Args:
         home: which follows.
@@ -49,8 +50,8 @@ def news(home: Home, here: int) -> tuple[int, int] | None:
         return snapshot, changes.now(lake)[0]
 
 
-def _news(home: Home, here: int) -> int | None:
-    from warehouse.lake.server import newest_snapshot
+def _news(home: Home, here: int) -> Change | None:
+    from warehouse.lake.server import has_had, newest_snapshot
 
     if home.lake is None:
         return None
@@ -62,7 +63,22 @@ def _news(home: Home, here: int) -> int | None:
             expected="what this home has followed so far",
             to_do="Bring its database back, or give another --home",
         )
-    return None if here and (snapshot, here) == _followed(home) else snapshot
+    last = _followed(home) if here else None
+    if last == (snapshot, here):
+        return None
+    if last is not None and not has_had(home.lake, last[0]):
+        raise gone_back(f"a lake without what it was at publication {last[1]}", "the same lake")
+    return snapshot
+
+
+def gone_back(got: str, expected: str) -> RefusedError:
+    """An old copy of the lake's database is in its place; others may have gone on from there."""
+    return RefusedError(
+        "The lake has gone back",
+        got=got,
+        expected=expected,
+        to_do="Bring its database back as it was, or give another --home",
+    )
 
 
 def fetch(address: Address, draft: Path) -> None:
@@ -74,7 +90,9 @@ def fetch(address: Address, draft: Path) -> None:
         replica.fill(lake, draft)
 
 
-def publish(home: Home, draft: Path, before: Path | None, sure: Callable[[], None]) -> int | None:
+def publish(
+    home: Home, draft: Path, before: Path | None, sure: Callable[[], None]
+) -> Change | None:
     """Bring what a draft changes into the lake: when this returns, it counts.
 
     Args:
@@ -84,7 +102,7 @@ def publish(home: Home, draft: Path, before: Path | None, sure: Callable[[], Non
         sure: see `turn`.
 
     Returns:
-        The number of the lake's change.
+        The lake's change.
     """
     from warehouse.lake import changes
     from warehouse.lake.attached import attached
@@ -97,7 +115,7 @@ def publish(home: Home, draft: Path, before: Path | None, sure: Callable[[], Non
     return newest_snapshot(home.lake)
 
 
-def follow_from(home: Home, snapshot: int | None, number: int) -> None:
+def follow_from(home: Home, snapshot: Change | None, number: int) -> None:
     """Note up to which change of the lake the publication `number` has all."""
     if snapshot is None:
         return
@@ -114,12 +132,18 @@ def held(home: Home) -> set[Path]:
     return {home.files / path for path in data_files(home.lake)}
 
 
+def is_long(home: Home) -> bool:
+    """Whether the lake can go back by more than it should."""
+    from warehouse.lake.server import is_older
+
+    return home.lake is not None and is_older(home.lake, KEPT_DAYS + 1)
+
+
 def expire(home: Home) -> None:
     """Let the lake forget what it was long ago, with the files that are of then alone."""
     from warehouse.lake.attached import attached
-    from warehouse.lake.server import is_older
 
-    if home.lake is not None and is_older(home.lake, KEPT_DAYS + 1):
+    if home.lake is not None and is_long(home):
         days = f"older_than => now() - INTERVAL '{KEPT_DAYS} days'"
         with attached(home.lake) as lake:
             lake.execute(f"CALL ducklake_expire_snapshots('lake', {days})").fetchall()
@@ -142,9 +166,9 @@ def refuse(home: Home, what: str, why: str) -> None:
         )
 
 
-def _followed(home: Home) -> tuple[int, int] | None:
+def _followed(home: Home) -> tuple[Change, int] | None:
     try:
-        snapshot, number = json.loads((home.root / NOTE).read_text(encoding="utf-8"))
+        (snapshot, moment), number = json.loads((home.root / NOTE).read_text(encoding="utf-8"))
     except (OSError, ValueError, TypeError):
         return None
-    return snapshot, number
+    return (snapshot, moment), number

@@ -1,18 +1,23 @@
 """Several homes publish into one lake: all of each publication is there, once, or nothing of it."""
 
+import os
 import signal
+import stat
 
 import duckdb
+import polars as pl
 import pytest
 
 from warehouse.catalogue import catalogues, fetch_all, newest, publication, reading, writing
 from warehouse.errors import InUseError, RefusedError, StepError
 from warehouse.home import Home
-from warehouse.keeping import go_back, prune
+from warehouse.keeping import go_back, keep_whole, prune
 from warehouse.lake import attached as attached_by
-from warehouse.lake import changes, server
+from warehouse.lake import changes, server, upstream
 from warehouse.lake.attached import attached
 from warehouse.locks import waiting
+from warehouse.staging import stage_frame, staging_folder
+from warehouse.store import list_files, place_all
 
 LOADS = "SELECT load_id FROM raw.loads ORDER BY ALL"
 ITEMS = "SELECT load_id, count(*) FROM raw.items GROUP BY ALL ORDER BY ALL"
@@ -211,11 +216,68 @@ def test_files_go_when_nothing_has_them_and_not_while_the_lake_can_go_back(
         f"UPDATE {schema}.ducklake_snapshot SET snapshot_time = now() - interval '9 days' "
         f"WHERE snapshot_id < (SELECT max(snapshot_id) FROM {schema}.ducklake_snapshot)"
     )
-    stray = file.with_name("stray.parquet")
-    stray.write_bytes(b"of a dead writer")
     prune(home, older_than=-1)
     assert not file.exists()
-    assert not stray.exists()
+    assert not upstream.is_long(home)  # the last change, however old, is no past
+    stray = file.with_name("stray.parquet")
+    stray.write_bytes(b"of a dead writer")
+    assert prune(home, older_than=-1) == [stray]
+
+
+def test_nothing_is_pruned_before_the_first_publication(home):
+    assert list(keep_whole(home)) == prune(home) == []
+
+
+def test_what_one_user_makes_in_the_folder_others_write_into(home, publish):
+    home.files.chmod(0o2770)
+    publish(home, "first")
+    folders = [path for path in home.files.rglob("*") if path.is_dir()]
+    assert home.files / "mart" / "run_metrics" in folders
+    assert {stat.S_IMODE(path.stat().st_mode) for path in folders} == {0o2770}
+
+
+def test_another_users_file_is_replaced_without_a_change_of_it(home, publish, monkeypatch):
+    publish(home, "first")
+    frame = pl.DataFrame({"raw_item_id": [1], "title": ["other"], "genres": [""]})
+    with staging_folder(home, "test") as folder:
+        stage_frame(folder, "raw.items", "first", frame)
+        files = place_all(home, folder)
+
+    def refuse(*_):
+        raise PermissionError  # the answer for who is not its owner
+
+    monkeypatch.setattr(os, "utime", refuse)
+    with writing(home) as connection:
+        list_files(connection, home, files)
+    assert fetch_all(home, ITEMS) == [("first", 1)]
+
+
+def test_a_share_that_is_not_mounted_here_makes_nothing_go(home, other, publish):
+    """An empty folder is in its place, as mount points are."""
+    publish(home, "first")
+    publish(other, "second")
+    mounted = home.files.rename(home.files.with_name("mounted"))
+    home.files.mkdir()
+    for one in (home, other):  # the first has not seen the second publication yet
+        with pytest.raises(RefusedError, match=r"can't be read here: got .*missing"):
+            list(keep_whole(one))
+    home.files.rmdir()
+    mounted.rename(home.files)
+    assert list(keep_whole(home)) == []
+    assert publication(other) == 2
+    assert fetch_all(other, ITEMS) == [("first", 2), ("second", 2)]
+
+
+def test_a_file_with_other_bytes_goes_out_of_the_lake(home, other, publish):
+    publish(home, "first")
+    publish(home, "second")
+    (file,) = home.store.glob("raw.items/load_id=first/*")
+    data = bytearray(file.read_bytes())
+    data[50] ^= 1
+    file.chmod(0o640)
+    file.write_bytes(data)
+    assert len(list(keep_whole(home, whole=True))) == 1
+    assert fetch_all(other, ITEMS) == [("second", 2)]
 
 
 def test_lake_is_attached_without_its_password_anywhere(home, publish):

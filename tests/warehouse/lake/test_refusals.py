@@ -93,6 +93,18 @@ def test_a_lake_that_is_gone_is_not_taken_for_an_empty_one(home, lakes, publish)
         publication(home)
 
 
+def test_an_old_copy_from_which_others_went_on_is_refused(home, publish, lake, lakes):
+    """Its numbers are those that the home knows, and other things are behind them."""
+    publish(home, "first")
+    schema = home.lake.schema
+    lakes.sql(
+        f"UPDATE {schema}.ducklake_snapshot SET snapshot_time = snapshot_time + interval '1 s' "
+        f"WHERE snapshot_id = (SELECT max(snapshot_id) FROM {schema}.ducklake_snapshot)"
+    )
+    with pytest.raises(RefusedError, match="gone back: got a lake without"):
+        publication(home)
+
+
 def test_a_lake_that_has_gone_back_is_refused(home, publish, lake):
     publish(home, "first")
     publish(home, "second")
