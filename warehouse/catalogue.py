@@ -199,6 +199,7 @@ def _follow(home: Home) -> None:
     if home.lake is None or _turn_of(home) in _in_turn:
         return
     if upstream.is_news(home, _number_here(home)):
+        Home.at(home.root)  # who only asks has made nothing of it yet
         with locked(home, "warehouse"), as_it_is(home):
             _catch_up(home)
 

@@ -18,6 +18,10 @@ def test_a_url_has_its_parts():
     assert parsed(address.url) == (address, None)
 
 
+def test_a_plus_in_a_path_is_a_plus():
+    assert parsed("ducklake:postgres://db/lake?data=/mnt/a+b%23")[0].data == "/mnt/a+b#"
+
+
 @pytest.mark.parametrize(
     ("url", "said"),
     [
@@ -26,6 +30,9 @@ def test_a_url_has_its_parts():
         ("ducklake:postgres://me:w0rd@db/lake", "no data="),
         ("ducklake:postgres://me:w0rd@db/lake?data=mnt", "whole path"),
         ("ducklake:postgres://me:w0rd@db/lake?data=/a?b", "with [?]"),
+        ("ducklake:postgres://me:w0rd@db/lake?data=/a#1", "%23"),
+        ("ducklake:postgres://me:w0rd@db/lake?data=/", "whole path"),
+        ('ducklake:postgres://me:w0rd@db/lake?data=/a&schema=a"b', "no plain name"),
         ("ducklake:postgres://me:w0rd@db/lake?data=s3://bucket/lake", "object store"),
         ("ducklake:postgres://me:w0rd@db:many/lake?data=/mnt", "port"),
         ("ducklake:postgres://me:w0rd@db/lake?data=/mnt&sslmode=require", "unknown sslmode"),

@@ -7,6 +7,7 @@ libpq finds it by itself (PGPASSWORD, ~/.pgpass).
 """
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
@@ -73,16 +74,20 @@ def parsed(url: str) -> tuple[Address, str | None]:
         host, port = parts.hostname or "", parts.port
     except ValueError:
         raise _wrong("a host or port that can't be read") from None
-    given = dict(parse_qsl(parts.query))
+    if parts.fragment:
+        raise _wrong("a # (write %23)")
+    given = dict(parse_qsl(parts.query.replace("+", "%2B")))  # a plus is no blank in a path
     if unknown := sorted(given.keys() - {"data", "schema"}):
         raise _wrong(f"unknown {', '.join(unknown)}")
     database = unquote(parts.path.removeprefix("/"))
     if not database:
         raise _wrong("no database")
-    data = given.get("data", "")
+    data, schema = given.get("data", ""), given.get("schema", DEFAULT_SCHEMA)
+    if not re.fullmatch(r"\w+", schema):
+        raise _wrong("schema= that is no plain name")
     if "://" in data:
         raise _wrong("data= in an object store, which is not there: give a folder that all mount")
-    if not data.startswith("/") or set(data) & set("?\\"):
+    if not data.startswith("/") or not data.strip("/") or set(data) & set("?\\"):
         raise _wrong("no data=, or not with a whole path, or one with ? or \\ in it")
     address = Address(
         host=host,
@@ -90,7 +95,7 @@ def parsed(url: str) -> tuple[Address, str | None]:
         user=unquote(parts.username or ""),
         database=database,
         data=data.rstrip("/"),
-        schema=given.get("schema", DEFAULT_SCHEMA),
+        schema=schema,
     )
     return address, unquote(parts.password) if parts.password else None
 

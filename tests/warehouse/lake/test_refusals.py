@@ -193,6 +193,12 @@ def test_a_lake_whose_data_is_elsewhere_is_refused(home, url, publish, monkeypat
         publication(Home.at(tmp_path / "three"))
 
 
+def test_who_only_asks_needs_no_home(home, publish, tmp_path):
+    publish(home, "first")
+    for _ in range(2):  # and is asked again as a home of the lake
+        assert fetch_all(Home.existing(tmp_path / "new"), LOADS) == [("first",)]
+
+
 def test_before_the_first_publication_a_lake_is_empty(home):
     started = time.monotonic()
     assert publication(home) == 0
