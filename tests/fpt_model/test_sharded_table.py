@@ -4,14 +4,20 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
+from types import SimpleNamespace
 
+import pytest
 import torch
 import torch.distributed as dist
 
 from fpt_model.config import Config
 from fpt_model.engines.distributed.cut_ranks import CutRanks
+from fpt_model.engines.distributed.engine import Distributed
+from fpt_model.engines.distributed.group import Group
 from fpt_model.engines.distributed.table import CutRows
 from fpt_model.engines.item_rows import ItemRows
+from fpt_model.errors import ModelError
 from fpt_model.evaluation import ranks
 
 # Each rank looks up, learns and ranks; what comes of it is that of a table that is whole.
@@ -104,6 +110,25 @@ def test_ranks_take_the_same_users_at_a_time(make_sequences, user, monkeypatch):
         assert len(table.weight) == 6 - rank
         CutRanks(torch.nn.Linear(1, 1), table, sequences).rank("valid", ("full",))
     assert taken == [6] * 4
+
+
+def test_a_rank_that_fails_in_the_middle_of_ranking_takes_no_leave(monkeypatch):
+    """The others wait for its counts; what it told them next they would add to theirs."""
+    engine = SimpleNamespace(model=None, sequences=None, group=Group(0, 2, None, None))
+
+    def failing(error: Exception) -> Callable[..., None]:
+        def rank(*_: object) -> None:
+            raise error
+
+        return rank
+
+    monkeypatch.setattr(CutRanks, "rank", failing(refused := ModelError("A score is no number")))
+    assert Distributed._cut_ranks(engine, None, "valid", ("full",)) is refused  # by all alike
+    assert not engine.group.out_of_step
+    monkeypatch.setattr(CutRanks, "rank", failing(RuntimeError("CUDA out of memory")))
+    with pytest.raises(RuntimeError, match="out of memory"):
+        Distributed._cut_ranks(engine, None, "valid", ("full",))
+    assert engine.group.out_of_step
 
 
 def rows_of(table: torch.Tensor, **settings: object) -> ItemRows:

@@ -337,11 +337,15 @@ class Distributed(ModuleEngine):
         self, table: CutRows, split: Split, protocols: tuple[Protocol, ...]
     ) -> Ranks | ModelError:
         """Of all users, or why there are none, on each rank."""
+        assert self.group is not None
         try:
-            with lost_contact():  # a score that is no number is seen by all
+            with lost_contact():
                 return CutRanks(self.model, table, self.sequences).rank(split, protocols)
-        except ModelError as error:
+        except ModelError as error:  # a score that is no number is seen by all
             return error
+        except Exception:
+            self.group.out_of_step = True  # the others wait in the middle of it
+            raise
 
     def own_ranks(self, split: Split, protocols: tuple[Protocol, ...]) -> Ranks:
         """Of this rank's users."""
