@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# DuckLake: a row that is deleted stays when every snapshot with it has expired, and is written to a file then.
+# DuckLake: a deleted row outlives every snapshot that had it, and flushing writes it into a new file.
 #
 # Versions: duckdb 1.5.5 with the extension of duckdb-extension-ducklake 1.5.5 (DuckLake 1.0); there is
 #           no such package for DuckDB 2.0. The catalogue is a DuckDB file; with PostgreSQL 15 the same.
@@ -11,18 +11,18 @@
 #           it. ducklake_flush_inlined_data takes it out of the catalogue, and writes it to a new Parquet
 #           file beside the rows that count, with a second file that says it is deleted; further
 #           expiring and cleaning up leave both. ducklake_rewrite_data_files leaves them too,
-#           unless delete_threshold is below the share of deleted rows (0.95 by itself). With it, then
-#           expiring and cleaning up once more, the row is gone.
+#           unless delete_threshold (by default 0.95) is below the share of deleted rows. After that, and
+#           after expiring and cleaning up once more, the row is gone.
 # Seen:     deleted; snapshots 4: table ['Bob'], catalogue ['Ann', 'Bob'], files []
 #           expired; snapshots 1: table ['Bob'], catalogue ['Ann', 'Bob'], files []
 #           flushed, expired; snapshots 1: table ['Bob'], catalogue [], files ['Ann', 'Bob']
 #           rewritten, expired; snapshots 1: table ['Bob'], catalogue [], files ['Ann', 'Bob']
 #           rewritten with delete_threshold 0, expired; snapshots 1: table ['Bob'], catalogue [], files ['Bob']
 # Matters:  the wish of somebody to be forgotten is reported as done, and years later the row is found.
-# Source:   "Data Inlining" says that a deleted row keeps its place and gets an end_snapshot, "Expire
+# Source:   "Data Inlining" says that a deleted row gets an end_snapshot, "Expire
 #           Snapshots" that expiring is how data is physically removed; neither that it does not
-#           remove these. duckdb/ducklake#1390 says it of the catalogue; #1391 (merged, in no package
-#           yet) removes such rows when snapshots expire. Of the file neither speaks.
+#           remove these. duckdb/ducklake#1390 says it of the catalogue, and takes flushing for what
+#           removes them; #1391 (merged after 1.5.5) removes them when snapshots expire.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
