@@ -139,7 +139,7 @@ def files_of(home, load_id: str, rows_a_part: int, monkeypatch) -> dict[str, str
 
 
 def values_of(sequences: Path) -> str:
-    """The hash of what the file says, but for the snapshot's id, which follows from code as well."""
+    """The hash of what the file says, without the snapshot id, which follows from code as well."""
     table = pq.read_table(sequences)
     facts = {name: said for name, said in table.schema.metadata.items() if name != b"snapshot_id"}
     return values_sha256(table.replace_schema_metadata(facts))
