@@ -98,7 +98,7 @@ def training() -> dict[str, Callable[..., Any]]:
     from fpt_model import __main__ as program
     from fpt_model.training import run as train
 
-    train.SAVE_EVERY_SECONDS = 0.0
+    train.SAVE_EVERY_SECONDS, train.SAVES = 0.0, float("inf")
 
     def train_all(jobs: str) -> int:
         return program.main(["train-all", "--device", "cpu", "--jobs", jobs])
