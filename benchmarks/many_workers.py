@@ -160,15 +160,16 @@ def services(folder: Path) -> Iterator[Machines]:
 
 
 def wait_for(question: Callable[[], object], seconds: float = 120.0) -> None:
-    deadline = time.monotonic() + seconds
+    deadline, seen = time.monotonic() + seconds, "no"
     while time.monotonic() < deadline:
         try:
             if question():
                 return
-        except OSError:
-            pass
+            seen = "no"
+        except OSError as error:
+            seen = str(error)
         time.sleep(0.1)
-    raise SystemExit(f"it did not come within {seconds:.0f} s")
+    raise SystemExit(f"it did not come within {seconds:.0f} s: {seen}")
 
 
 def idle(machines: Machines, seconds: float = 30.0) -> Row:

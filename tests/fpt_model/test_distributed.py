@@ -116,14 +116,28 @@ SETTINGS = {
 }
 
 
-def test_two_ranks_follow_the_loss_of_one(learnable, tmp_path, start, run_command, train_words):
-    alone, both = tmp_path / "alone", tmp_path / "both"
-    words = train_words(learnable, alone, **SETTINGS)
-    assert run_command(*words, "--engine", "distributed").code == 0
-    events, said = ended(start(*several(train_words(learnable, both, **SETTINGS), 2)))
-    assert (events[-1]["event"], said) == ("done", "")
-    assert losses(both) == pytest.approx(losses(alone), rel=LOSS)
-    one, other = (read(folder / "best.safetensors").tensors for folder in (alone, both))
+@pytest.fixture
+def alone_and_by_two(learnable, tmp_path, start, run_command, train_words):
+    """Train in one process and in two, which have the same losses; both folders."""
+
+    def train(settings) -> tuple[Path, Path]:
+        alone, both = tmp_path / "alone", tmp_path / "both"
+        words = train_words(learnable, alone, **settings)
+        assert run_command(*words, "--engine", "distributed").code == 0
+        events, said = ended(start(*several(train_words(learnable, both, **settings), 2)))
+        assert (events[-1]["event"], said) == ("done", "")
+        assert losses(both) == pytest.approx(losses(alone), rel=LOSS)
+        return alone, both
+
+    return train
+
+
+def weights_of(folder: Path) -> dict:
+    return read(folder / "best.safetensors").tensors
+
+
+def test_two_ranks_follow_the_loss_of_one(alone_and_by_two):
+    one, other = map(weights_of, alone_and_by_two(SETTINGS))
     for name, value in one.items():
         if not name.endswith("key.bias"):  # no score depends on it: its gradient is rounding
             torch.testing.assert_close(other[name], value, rtol=0, atol=WEIGHT)
@@ -132,18 +146,11 @@ def test_two_ranks_follow_the_loss_of_one(learnable, tmp_path, start, run_comman
 SAMPLED = {"loss": "sampled_softmax", "negatives": 20, "exclude_seen": True, "genre_width": 2}
 
 
-def test_two_ranks_with_half_of_the_items_each_follow_the_loss_of_one(
-    learnable, tmp_path, start, run_command, train_words
-):
+def test_two_ranks_with_half_of_the_items_each_follow_the_loss_of_one(alone_and_by_two):
     """Averaged weights go to the ranks and back at each validation; the same ranks come of it."""
     settings = SETTINGS | SAMPLED | {"ema_decay": 0.5, "model": "tisasrec"}
-    alone, both = tmp_path / "alone", tmp_path / "both"
-    words = train_words(learnable, alone, **settings)
-    assert run_command(*words, "--engine", "distributed").code == 0
-    events, said = ended(start(*several(train_words(learnable, both, **settings), 2)))
-    assert (events[-1]["event"], said) == ("done", "")
-    assert losses(both) == pytest.approx(losses(alone), rel=LOSS)
-    one, other = (read(folder / "best.safetensors").tensors for folder in (alone, both))
+    alone, both = alone_and_by_two(settings)
+    one, other = map(weights_of, (alone, both))
     assert one.keys() == other.keys()
     torch.testing.assert_close(other["items.weight"], one["items.weight"], rtol=0, atol=WEIGHT)
     lines = [(folder / "epochs.jsonl").read_text().splitlines() for folder in (alone, both)]
