@@ -40,18 +40,18 @@ class Part:
 
     Attributes:
         first, last: of the steps.
-        begins, counts: (W,) where each window is in the data, and how many interactions it has,
+        starts, counts: (W,) where each window is in the data, and how many interactions it has,
             what comes next included.
     """
 
     first: int
     last: int
-    begins: Tensor
+    starts: Tensor
     counts: Tensor
 
     def places(self) -> Tensor:
         """(M,) of its interactions in the data, one window after the other."""
-        shift = self.begins - (self.counts.cumsum(0) - self.counts)
+        shift = self.starts - (self.counts.cumsum(0) - self.counts)
         return torch.arange(int(self.counts.sum())) + shift.repeat_interleave(self.counts)
 
 
@@ -93,7 +93,7 @@ class Ahead:
     def follow(self, plan: Plan) -> Plan:
         """Make ready for an epoch; returns its plan, windows where they will be on the device."""
         steps = plan.steps.clone()
-        lengths, begins = steps[:, FIRST].diff().long(), steps[:, BEGIN, :-1].long()
+        lengths, starts = steps[:, FIRST].diff().long(), steps[:, BEGIN, :-1].long()
         counts = torch.where(lengths > 0, lengths + 1, 0)  # (steps, B)
         before, self._parts, first = counts.sum(1).cumsum(0) - counts.sum(1), [], 0
         for last in _ends(counts.sum(1).tolist(), self.room):
@@ -101,7 +101,7 @@ class Ahead:
             half = len(self._parts) % HALVES * self.room
             place = before[whole, None] - before[first] + counts[whole].cumsum(1) - counts[whole]
             steps[whole, BEGIN, :-1] = (place + half).int()
-            parts = begins[whole].flatten(), counts[whole].flatten()
+            parts = starts[whole].flatten(), counts[whole].flatten()
             self._parts.append(Part(first, last, *parts))
             first = last + 1
         self.settle()

@@ -180,7 +180,7 @@ BEFORE = {
 ROWS = {"ml-100k": 100_000, "ml-1m": 1_000_209}
 
 
-def begins(found: dict[str, str], dataset: str) -> dict[str, str]:
+def prefixes(found: dict[str, str], dataset: str) -> dict[str, str]:
     return {name: found[name][:10] for name in BEFORE[dataset]}
 
 
@@ -189,7 +189,7 @@ def test_a_synthetic_world_gives_the_bits_of_before(home, tmp_path, monkeypatch)
     write_archive(SyntheticWorld(n_users=700), source)
     load_id = landed(home, "synthetic", source)
     whole = files_of(home, load_id, 10**9, monkeypatch)
-    assert begins(whole, "synthetic") == BEFORE["synthetic"]
+    assert prefixes(whole, "synthetic") == BEFORE["synthetic"]
     for length in (5_000, 300):
         assert files_of(home, load_id, length, monkeypatch) == whole
 
@@ -199,5 +199,5 @@ def test_a_synthetic_world_gives_the_bits_of_before(home, tmp_path, monkeypatch)
 def test_real_ratings_give_the_bits_of_before(dataset, home, real_archive, monkeypatch):
     load_id = landed(home, dataset, real_archive(f"{dataset}.zip"))
     whole = files_of(home, load_id, 10**9, monkeypatch)
-    assert begins(whole, dataset) == BEFORE[dataset]
+    assert prefixes(whole, dataset) == BEFORE[dataset]
     assert files_of(home, load_id, ROWS[dataset] // 12, monkeypatch) == whole
