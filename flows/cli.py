@@ -87,7 +87,11 @@ def options(
 def run(given: Given, wait: Wait = None, as_json: AsJson = False) -> None:
     """Run it all: ingest, prepare, train, evaluate, publish, with audits. Shows the metrics."""
 
-    _run_all("flows.run:run", given, wait, as_json)
+    home = given["home"]
+    presets = exit_on_error(lambda: asked_presets(given), home)
+    outcome = exit_on_error(lambda: unchanged(given), home)
+    outcome = outcome or run_flow("flows.run:run", given, wait=wait)
+    exit_on_error(lambda: _show_metrics(outcome, presets, home, as_json), home)
 
 
 @app.command(epilog="`fpt benchmark --dataset ml-1m --source ml-1m.zip --preset paper --seeds 5`")
@@ -99,7 +103,11 @@ def benchmark(given: Given, wait: Wait = None, as_json: AsJson = False) -> None:
     data, each with every seed. If you name models, those are trained on both kinds of data.
     """
 
-    _run_all("flows.run:benchmark", given, wait, as_json)
+    home = given["home"]
+    presets = exit_on_error(lambda: asked_presets(given), home)
+    outcome = exit_on_error(lambda: unchanged(given), home)
+    outcome = outcome or run_flow("flows.run:benchmark", given, wait=wait)
+    exit_on_error(lambda: _show_metrics(outcome, presets, home, as_json), home)
 
 
 @app.command(epilog="`fpt ingest --dataset ml-1m --source ml-1m.zip`")
@@ -346,15 +354,6 @@ def main() -> None:
     except SystemExit as end:
         ends.finish(end.code)
         raise
-
-
-def _run_all(flow: str, given: Given, wait: bool | None, as_json: bool) -> None:
-    """Run a whole pipeline, unless there is nothing to do; show the metrics."""
-    home = given["home"]
-    presets = exit_on_error(lambda: asked_presets(given), home)
-    outcome = exit_on_error(lambda: unchanged(given), home)
-    outcome = outcome or run_flow(flow, given, wait=wait)
-    exit_on_error(lambda: _show_metrics(outcome, presets, home, as_json), home)
 
 
 def _show_metrics(outcome: Any, presets: list[str], home: Path, as_json: bool) -> None:
