@@ -7,20 +7,14 @@ from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
-from warehouse.catalogue import (
-    catalogues,
-    give_to_readers,
-    is_whole,
-    made_for,
-    number_of,
-    publication,
-    turn,
-)
+from warehouse.catalogue import made_for
 from warehouse.database import connected
 from warehouse.errors import RefusedError
+from warehouse.following import publication, turn
 from warehouse.garbage import collect
 from warehouse.home import Home
 from warehouse.identity import sha256_of
+from warehouse.kept_catalogues import catalogues, give_to_readers, is_whole, number_of
 from warehouse.lake import upstream
 from warehouse.placing import put_in_place
 from warehouse.published import refuse_unpublished

@@ -7,13 +7,15 @@ from typing import Any
 
 import duckdb
 
-from warehouse.catalogue import catalogues, fetch_all, give_to_readers, reading, turn, writing
+from warehouse.catalogue import fetch_all, reading, writing
 from warehouse.commands import Given, Trained, import_command, run_command
 from warehouse.database import is_held, locked, statements, utc_now
 from warehouse.errors import RefusedError
 from warehouse.faults import point
+from warehouse.following import turn
 from warehouse.garbage import collect, refuse_at_work
 from warehouse.home import Home
+from warehouse.kept_catalogues import catalogues, give_to_readers
 from warehouse.lake import upstream
 from warehouse.raw_ids import User
 from warehouse.withdrawing import delete_beside_store, notes, withdraw, write_note

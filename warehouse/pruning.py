@@ -13,12 +13,13 @@ from dataclasses import replace
 
 import duckdb
 
-from warehouse.catalogue import KEPT, reading, writing
+from warehouse.catalogue import reading, writing
 from warehouse.database import locked, statements, utc_now
 from warehouse.expiry import Rule, Thing, outdated
 from warehouse.faults import point
 from warehouse.garbage import collect, others_live, refuse_at_work
 from warehouse.home import Home
+from warehouse.kept_catalogues import KEPT
 from warehouse.lake import upstream
 from warehouse.run_figures import bring_up_to_date
 from warehouse.store import begin_grace, listed
