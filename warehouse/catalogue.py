@@ -7,7 +7,7 @@ catalogue, whatever happens to writers, and readers hold no writer up.
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,11 +25,11 @@ from warehouse.kept_catalogues import (
     forget_draft,
     give_to_readers,
     is_whole,
-    name_of,
     number_of,
     put_newest,
 )
 from warehouse.lake import upstream
+from warehouse.lake.meanwhile import refuse_withdrawn
 from warehouse.placing import put_in_place
 from warehouse.records import Published
 
@@ -110,7 +110,7 @@ def writing(
 
     Raises:
         RefusedError: the lock is held for too long; the newest catalogue is damaged; the home is
-            of an earlier version.
+            of an earlier version; another home of its lake withdrew what this rests on.
     """
     if not beside_old:
         _refuse_old(home)
@@ -129,6 +129,7 @@ def writing(
                 connection.begin()
                 connection.execute("UPDATE mart.catalogue SET publication = publication + 1")
                 yield connection
+                refuse_withdrawn(connection, home)
                 point("before the commit to a draft")
                 connection.commit()
                 point("after the commit to a draft")
@@ -167,21 +168,26 @@ def _write_anew(draft: Path) -> None:
     put_in_place(clean, draft)
 
 
-def made_for(home: Home, path: Path) -> str:
-    """Make a catalogue of another home, which is not in place yet, one of this home.
+def make_newest(home: Home, other: Path, sure: Callable[[], None]) -> None:
+    """Make a catalogue of another home the first of this one, and of its lake.
 
-    Returns:
-        The name that it has in its place: the same number, the hash of its bytes now.
+    Args:
+        home: has no catalogue, but for this very one that the lake may have by now.
+        other: is changed where it lies.
+        sure: see `turn`, which the caller has.
     """
-    with connected(path, read_only=True) as connection:
-        if is_current(connection, home):
-            return path.name
-    path.chmod(READ_ONLY | 0o200)
-    with connected(path) as connection:
-        create_schema(connection, home)
-        connection.execute("CHECKPOINT")
-    path.chmod(READ_ONLY)
-    return name_of(path, number_of(path))
+    with connected(other, read_only=True) as connection:
+        is_ours = is_current(connection, home)
+    if not is_ours:
+        other.chmod(READ_ONLY | 0o200)
+        with connected(other) as connection:
+            create_schema(connection, home)
+            connection.execute("CHECKPOINT")
+    number = number_of(other)
+    snapshot = upstream.publish(home, other, None, sure)
+    point("before a restored catalogue counts in its home")
+    put_newest(home, other, number)
+    upstream.follow_from(home, snapshot, number)
 
 
 def replace_readers_copy(home: Home) -> Published:

@@ -14,6 +14,7 @@ from warehouse.home import Home
 from warehouse.kept_catalogues import forget_draft, here, number_here, number_of, put_newest
 from warehouse.lake import upstream
 from warehouse.lake.address import Address
+from warehouse.lake.elsewhere import carry_out_in_turn
 from warehouse.store import listed, refuse_unreadable, show_listed
 from warehouse.stored import KEYS
 
@@ -91,6 +92,7 @@ def _catch_up(home: Home) -> None:
         raise upstream.gone_back(f"publication {number}", expected)
     if number > seen:
         number = _bring(home, home.lake)
+        carry_out_in_turn(home)
     upstream.follow_from(home, snapshot, number)
 
 

@@ -54,6 +54,15 @@ def is_whole(path: Path) -> bool:
     return sha256_of(path).startswith(path.stem[NUMBER_DIGITS + 1 :])
 
 
+def forget_older(home: Home) -> None:
+    """Remove all catalogues but the newest, and damaged ones: they hold who was forgotten since."""
+    for old in catalogues(home)[1:]:
+        point("before a catalogue with a forgotten person goes")
+        old.unlink()
+    for damaged in home.catalogue.glob("*.damaged"):
+        damaged.unlink()
+
+
 def forget_draft(draft: Path) -> None:
     """Remove a catalogue that was not finished, and what DuckDB put beside it."""
     for left in (draft, Path(f"{draft}.wal"), draft.with_name(f"clean-{draft.name}")):
