@@ -24,9 +24,9 @@ from warehouse.kept_catalogues import (
     READ_ONLY,
     forget_draft,
     give_to_readers,
-    is_whole,
     number_of,
     put_newest,
+    refuse_damaged,
 )
 from warehouse.lake import upstream
 from warehouse.lake.meanwhile import refuse_withdrawn
@@ -120,7 +120,7 @@ def writing(
         forget_draft(draft)  # of a dead process with our number: its changes would come into ours
         try:
             if before is not None:
-                _refuse_damaged(before)
+                refuse_damaged(before)
                 shutil.copyfile(before, draft)
                 point("a catalogue is copied to a draft")
             with connected(draft) as connection:
@@ -144,16 +144,6 @@ def writing(
             upstream.follow_from(home, snapshot, number)
         finally:
             forget_draft(draft)
-
-
-def _refuse_damaged(path: Path) -> None:
-    """A copy of damaged bytes would be published under their own hash, as if they were whole."""
-    if not is_whole(path):
-        raise RefusedError(
-            f"{path.name} is damaged",
-            got="other bytes than were written",
-            to_do="`fpt doctor --mend` goes back to the last good one",
-        )
 
 
 def _write_anew(draft: Path) -> None:

@@ -54,6 +54,20 @@ def is_whole(path: Path) -> bool:
     return sha256_of(path).startswith(path.stem[NUMBER_DIGITS + 1 :])
 
 
+def refuse_damaged(path: Path) -> None:
+    """A copy of damaged bytes would be published under their own hash, as if they were whole.
+
+    Raises:
+        RefusedError: it is not as it was written.
+    """
+    if not is_whole(path):
+        raise RefusedError(
+            f"{path.name} is damaged",
+            got="other bytes than were written",
+            to_do="`fpt doctor --mend` goes back to the last good one",
+        )
+
+
 def forget_older(home: Home) -> None:
     """Remove all catalogues but the newest, and damaged ones: they hold who was forgotten since."""
     for old in catalogues(home)[1:]:

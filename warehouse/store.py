@@ -141,6 +141,15 @@ def list_files(
     for old in listed(connection):
         if entered.get((old.table, old.identity), old.path) != old.path:
             begin_grace(home, old)
+    enter_files(connection, home, files)
+
+
+def enter_files(
+    connection: duckdb.DuckDBPyConnection, home: Home, files: Sequence[StoredFile]
+) -> None:
+    """What `list_files` does to a catalogue, and nothing in the store."""
+    if not files:
+        return
     for file in files:
         unlist(connection, file.table, file.identity)
     connection.executemany(

@@ -86,7 +86,7 @@ def test_the_engine_that_holds_all_windows_on_the_gpu_refuses_a_limit(small_conf
     assert engine_of("auto", config, gpu) == "multiseed"
     monkeypatch.setenv(device_limit.NAME, "8GB")
     assert engine_of("auto", config, gpu) == "jagged"
-    with pytest.raises(ModelError, match="got a limit by FPT_DEVICE_HISTORIES, .*--engine jagged"):
+    with pytest.raises(ModelError, match=r"got a limit by FPT_DEVICE_HISTORIES, .*--engine jagged"):
         engine_of("multiseed", config, gpu)
     monkeypatch.delenv(device_limit.NAME)
     assert engine_of("multiseed", config, gpu) == "multiseed"

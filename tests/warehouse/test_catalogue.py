@@ -13,12 +13,13 @@ import polars as pl
 import pytest
 
 from warehouse import catalogue
-from warehouse.catalogue import NOWHERE, opened, reading, replace_readers_copy, writing
+from warehouse.catalogue import opened, reading, replace_readers_copy, writing
 from warehouse.errors import RefusedError
 from warehouse.following import newest, publication
 from warehouse.home import Home
 from warehouse.kept_catalogues import (
     KEPT,
+    NOWHERE,
     catalogues,
     copy_fault,
     give_to_readers,

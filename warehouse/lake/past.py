@@ -12,6 +12,7 @@ from typing import Any
 import duckdb
 
 from warehouse.errors import InUseError, RefusedError
+from warehouse.faults import point
 from warehouse.lake import server
 from warehouse.lake.address import Address
 from warehouse.lake.attached import attached, let_go
@@ -46,6 +47,7 @@ def drop(address: Address) -> None:
     with attached(address) as lake:
         for table in _small_with_files(address):
             _write_anew(lake, table)
+    point("before the lake's past goes")
     *past, _ = server.snapshots(address)
     with attached(address) as lake:
         if past:
@@ -53,6 +55,7 @@ def drop(address: Address) -> None:
         lake.execute(CLEAN).fetchall()
         narrow = list(_narrower(lake, address))
     let_go()  # what this process has read of them may be as wide as before
+    point("before rows of PostgreSQL go")
     with server.connected(address) as postgres:
         for change, values in narrow:
             postgres.execute(change, values)
@@ -95,7 +98,8 @@ def _narrower(lake: duckdb.DuckDBPyConnection, address: Address) -> Iterator[tup
         f"JOIN {_in(address, 'ducklake_column')} AS c USING (table_id) "
         f"JOIN {_in(address, 'ducklake_table_column_stats')} AS w USING (table_id, column_id) "
         "WHERE coalesce(t.end_snapshot, s.end_snapshot, c.end_snapshot) IS NULL "
-        f"AND w.min_value IS NOT NULL AND column_type IN {NARROWED} ORDER BY 1, 3",
+        f"AND parent_column IS NULL AND min_value IS NOT NULL AND column_type IN {NARROWED} "
+        "ORDER BY 1, 3",
     )
     for table in dict.fromkeys(name for name, *_ in columns):
         ours = [(key, column, named) for name, key, column, named in columns if name == table]
