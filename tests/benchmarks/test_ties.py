@@ -2,6 +2,7 @@
 
 import importlib
 
+import harness
 import numpy as np
 import polars as pl
 import pytest
@@ -69,6 +70,26 @@ def test_users_whose_latest_timestamps_are_exact(ties, monkeypatch):
     estimated = pl.DataFrame({"file_row": [0, 3]}, schema={"file_row": pl.Int32})
     found = ties.exact_users(interactions, ratings.lazy(), estimated)
     assert found.tolist() == [True, False]
+
+
+@pytest.mark.parametrize("time_reference", ["last", "query"])
+def test_ranks_are_those_of_the_training(ties, learnable, run_command, tmp_path, time_reference):
+    """Also where the time of the request is known, which the file itself does not say."""
+    settings = {"max_length": 6, "item_width": 8, "week_width": 4, "user_width": 4, "epochs": 1}
+    settings |= {"model": "sas_fpt", "preset": "paper", "time_reference": time_reference}
+    one = harness.job(learnable, "run", settings, 0)
+    harness.write_jobs(tmp_path / "jobs.json", [one])
+    assert run_command("train-all", "--jobs", tmp_path / "jobs.json", "--device", "cpu").code == 0
+    sequences = load(learnable)
+    found = ties.ranked(ties.load_ranker(tmp_path / "run", sequences), "file")
+    kept = pl.read_parquet(tmp_path / "run" / "ranks.parquet").filter(split="test")
+    for protocol in ties.PROTOCOLS:
+        own = kept.filter(protocol=protocol).sort("user_id")["rank"]
+        assert found[protocol].tolist() == own.to_list()
+        # where the last second has one item, order says nothing
+        alone = ties.last_second(sequences)[sequences.evaluated()].numpy() == 1
+        assert 0 < alone.sum() < len(alone)
+        assert found[f"any-{protocol}"][alone].tolist() == found[protocol][alone].tolist()
 
 
 def test_a_line_says_what_lots_lose(ties):
