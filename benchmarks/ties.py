@@ -275,7 +275,7 @@ def markdown(rows: Sequence[Row], protocol: str, suffix: str = "") -> str:
             }
             lost = np.mean(by["lot"]) / np.mean(by["file"]) - 1 if by["lot"] else 0
             cells += [over_seeds(by[key]) for key in ("file", "lot")]
-            cells += [f"{100 * lost:+.1f} %", over_seeds(by["any"])]
+            cells += [f"{round(100 * lost, 1) + 0.0:+.1f} %", over_seeds(by["any"])]
         lines.append(cells)
     header = ["model", "Recall@10, by file", "by lot", "", "any of the last second"]
     return table([*header, "NDCG@10, by file", *header[2:]], lines)
