@@ -196,7 +196,8 @@ def best_rank(own: Tensor, others: Tensor) -> Tensor:
 
 def ranked(model: Ranker, order: str) -> Found:
     """Test ranks in order, and where it is the file's, without order."""
-    found = {name: values.cpu().numpy() for name, values in model.ranks("test").ranks.items()}
+    ranks = model.ranks("test").ranks
+    found: Found = {str(name): values.cpu().numpy() for name, values in ranks.items()}
     if order == "file":
         seen = model.sequences.with_time_reference(model.time_reference)
         loose = unordered(model.score, seen, model.window(int(seen.lengths.max())))
@@ -273,7 +274,7 @@ def markdown(rows: Sequence[Row], protocol: str, suffix: str = "") -> str:
                 "lot": of(own, metric + suffix, protocol, LOTS),
                 "any": of(own, metric + suffix, f"any-{protocol}", ("file",)),
             }
-            lost = np.mean(by["lot"]) / np.mean(by["file"]) - 1 if by["lot"] else 0
+            lost = float(np.mean(by["lot"]) / np.mean(by["file"]) - 1) if by["lot"] else 0.0
             cells += [over_seeds(by[key]) for key in ("file", "lot")]
             cells += [f"{round(100 * lost, 1) + 0.0:+.1f} %", over_seeds(by["any"])]
         lines.append(cells)

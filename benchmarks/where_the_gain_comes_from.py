@@ -3,6 +3,8 @@
     python benchmarks/where_the_gain_comes_from.py --folder F        keep its figures, and tell
     python benchmarks/where_the_gain_comes_from.py                   tell those that are kept
 
+`--again G` compares trainings of another folder that were made with the same seeds.
+
 The validation split chooses each training's epoch among those that were kept, every twentieth; the
 test split is read there, and at 40 epochs, where the public code stops.
 """
@@ -38,8 +40,10 @@ PAGE = ROOT / "docs" / "where-the-gain-comes-from.md"
 IMAGES = ROOT / "docs" / "images"
 KEPT = RESULTS / "authors.json"
 SHIPPED = 40  # epochs
+CUTS = (80, 120)  # epochs
 DRAWS = 2000  # of the bootstrap
 METRICS = ("recall_10", "ndcg_10")
+AT = ("shipped", "chosen")  # epochs that test is read at
 Found = dict[str, dict[int, dict[int, dict[str, Floats]]]]  # by variant, seed, epoch and split
 OURS = {
     "ours-tisasrec": "TiSASRec",
@@ -118,6 +122,20 @@ def read(folder: Path) -> Found:
     return found
 
 
+def repeated(found: Found, again: Found) -> list[Row]:
+    """Trainings that were made twice with the same draws: how alike both are, by epoch, on test."""
+    rows = []
+    for name, seed in [(variant, one) for variant, seeds in again.items() for one in seeds]:
+        one, other = found[name][seed], again[name][seed]
+        for epoch in sorted(set(one) & set(other)):
+            pair = one[epoch]["test"], other[epoch]["test"]
+            figures = [round(means(ranks)[1], 5) for ranks in pair]
+            same = round(float((pair[0] == pair[1]).mean()), 3)
+            facts = {"variant": name, "seed": seed, "epoch": epoch}
+            rows.append(facts | {"same_ranks": same, "ndcg_10": figures})
+    return rows
+
+
 def made_on(folder: Path) -> Row:
     """Device, version of PyTorch, and which sequences, of a training of the public code."""
     records = [read_json(path) for path in sorted(folder.glob("runs/*/run.json"))]
@@ -151,7 +169,7 @@ def compared(found: Found, first: str, second: str, told: str) -> Row:
     """Both metrics of a variant less those of another, paired by seed and user, at both epochs."""
     seeds = sorted(set(found[first]) & set(found[second]))
     row: Row = {"change": told, "first": first, "second": second, "seeds": len(seeds)}
-    for at in ("shipped", "chosen"):
+    for at in AT:
         pair = [[test(found[name][seed], at) for seed in seeds] for name in (first, second)]
         row |= {f"{metric}_{at}": ends for metric, ends in differences(*pair).items()}
     return row
@@ -177,6 +195,21 @@ def differences(first: Sequence[Floats], second: Sequence[Floats]) -> dict[str, 
         ends = drawn_interval(one - other, DRAWS)
         found[metric] = [round(x, 5) for x in (float((one - other).mean()), *ends)]
     return found
+
+
+def cut_at(found: Found, first: str, second: str, epochs: int) -> Row:
+    """A comparison at the chosen epochs, as if nobody had been trained for longer."""
+    seeds = sorted(set(found[first]) & set(found[second]))
+    pair = [
+        [test(upto(found[name][seed], epochs), "chosen") for seed in seeds]
+        for name in (first, second)
+    ]
+    return {"first": first, "second": second, "epochs": epochs, **differences(*pair)}
+
+
+def upto(epochs: dict[int, dict[str, Floats]], last: int) -> dict[int, dict[str, Floats]]:
+    """Ranks of the epochs to that one."""
+    return {epoch: ranks for epoch, ranks in epochs.items() if epoch <= last}
 
 
 def test(epochs: dict[int, dict[str, Floats]], at: str) -> Floats:
@@ -232,7 +265,7 @@ def changes(rows: Sequence[Row]) -> str:
     for row in rows:
         pair = f"{NAMES[row['first']]} less {NAMES[row['second']]}"
         cells = [row["change"], pair, str(row["seeds"])]
-        for at in ("shipped", "chosen"):
+        for at in AT:
             for metric in METRICS:
                 cells.append(with_ends(row[f"{metric}_{at}"]))
         lines.append(cells)
@@ -253,7 +286,7 @@ def equal_steps(rows: Sequence[Row], names: dict[str, str]) -> str:
 
 def with_ends(values: Sequence[float]) -> str:
     """A difference and its interval."""
-    middle, low, high = map(signed, values)
+    middle, low, high = (signed(round(value, 4) + 0.0) for value in values)  # -.0000 is .0000
     return f"{middle} ({low} to {high})"
 
 
@@ -293,6 +326,7 @@ def sections(kept: Row) -> dict[str, str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path)
+    parser.add_argument("--again", type=Path)
     asked = parser.parse_args()
     if asked.folder:
         found = read(asked.folder)
@@ -301,6 +335,8 @@ def main() -> None:
             "rows": [row_of(n, s, e) for n in NAMES for s, e in found.get(n, {}).items()],
             "changes": [compared(found, *c) for c in CHANGES if {c[0], c[1]} <= set(found)],
             "our_changes": [compared(found, *c) for c in OUR_CHANGES if {*c[:2]} <= set(found)],
+            "cut": [cut_at(found, *CHANGES[n][:2], last) for n in (0, 1) for last in CUTS],
+            "repeated": repeated(found, read(asked.again)) if asked.again else [],
             "equal_steps": [at_equal_steps(found, *pair) for pair in EQUAL_STEPS],
         }
         write_json(KEPT, kept)

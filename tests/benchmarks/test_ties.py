@@ -114,9 +114,38 @@ def test_epochs_are_chosen_on_validation():
     assert row["test"] == row["test_shipped"] == [0.0, 0.0]
     assert row["valid_recall_10"] == [0.0, 1.0]
     assert gain.test(epochs, "chosen").tolist() == bad.tolist()
+    cut = gain.upto(epochs, 20)
+    assert gain.test(cut, "chosen").tolist() == good.tolist()
+    found = {"sas-fpt": {0: epochs}, "tisasrec": {0: cut}}
+    assert gain.cut_at(found, "sas-fpt", "tisasrec", 20)["ndcg_10"] == [0.0, 0.0, 0.0]
+    assert gain.cut_at(found, "sas-fpt", "tisasrec", 40)["recall_10"] == [-1.0, -1.0, -1.0]
     assert [gain.twice(name) for name in ("sas-fpt", "sas-fpt-zeros", "ours-sas_fpt-second")] == [
         False, True, True,
     ]  # fmt: skip
+
+
+def test_at_equal_steps_the_other_has_twice_the_epochs():
+    """By hand: at 40 epochs the first has one of two users right, the second at 80 has both."""
+    gain = importlib.import_module("where_the_gain_comes_from")
+    first, both = np.array([1.0, 50.0]), np.array([1.0, 1.0])
+    found = {
+        "tisasrec-second": {seed: {40: {"test": first}, 80: {"test": both}} for seed in (0, 1)},
+        "tisasrec": {0: {40: {"test": first}, 80: {"test": both}}, 1: {40: {"test": first}}},
+    }
+    row = gain.at_equal_steps(found, "tisasrec-second", "tisasrec")
+    assert (row["seeds"], row["recall_10"][0], row["ndcg_10"][0]) == (1, -0.5, -0.5)
+    line = gain.equal_steps([row], gain.NAMES).splitlines()[2]
+    assert line.startswith("| TiSASRec, an empty second step, 40 epochs, less TiSASRec, as publi")
+    assert "| 1 | -.5000 (-1.0000 to .0000) |" in line
+
+
+def test_a_training_made_twice_is_compared_at_the_epochs_of_both():
+    gain = importlib.import_module("where_the_gain_comes_from")
+    one = {"tisasrec": {0: {40: {"test": np.array([1.0, 20.0])}, 80: {"test": np.array([1.0])}}}}
+    again = {"tisasrec": {0: {40: {"test": np.array([1.0, 1.0])}}}}
+    assert gain.repeated(one, again) == [
+        {"variant": "tisasrec", "seed": 0, "epoch": 40, "same_ranks": 0.5, "ndcg_10": [0.5, 1.0]}
+    ]
 
 
 def test_our_second_step_is_adams_without_a_gradient(small_second):
