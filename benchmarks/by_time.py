@@ -35,7 +35,7 @@ PAIRS = (
     ("ridge", "recent_popularity"),
 )
 NOT_DRAWN = "item_knn"  # there are six colours, and it is behind in every panel
-TITLES = {"ndcg_10": "what came next", "left_out_ndcg_10": "leave-one-out, the same users"}
+TITLES = {"ndcg_10": "what came next", "left_out_ndcg_10": "leave-one-out"}
 AT = {"left_out": "leave-one-out", "came_next": "what came next"}
 # both figures of each user on each day, mean over seeds
 BY_USER = """

@@ -25,7 +25,6 @@ ELSEWHERE = {
         "Intervals are 95 %",
     ],
     "by-time.md": [
-        "95 to 99 % of those who came back",
         "95 % intervals over users",
     ],
     "sensitivity.md": [
@@ -178,3 +177,131 @@ def mean_of(kept):
         name: mean(row["test"][1] for row in kept["rows"] if row["variant"] == name)
         for name in names
     }
+
+
+def by_time(kept):
+    """Claims of docs/by-time.md."""
+
+    def lead(first, second, protocol, at):
+        return of(kept["pairs"], first, second)[f"{protocol}_{at}"]
+
+    def plain(values):
+        middle, low, high = map(signed, values)
+        return f"{middle}, {low} to {high}"
+
+    def both(first, second, protocol):
+        return [lead(first, second, protocol, at) for at in ("left_out", "came_next")]
+
+    drawn = both("sas_fpt", "recent_popularity", "uniform_100")
+    yield "SAS-FPT has {} of NDCG@10 more by leave-one-out ({})".format(*size(drawn[0]))
+    yield f"and no more by what came next ({plain(drawn[1])})"
+    found = [size(lead(x, "recent_popularity", "full", "came_next")) for x in ("sas_fpt", "ridge")]
+    yield "SAS-FPT has {} less than it ({}), ridge {} less ({})".format(*found[0], *found[1])
+    drawn = [size(values) for values in both("sasrec", "ridge", "uniform_100")]
+    yield "SASRec leads ridge by {} ({}) by leave-one-out".format(*drawn[0])
+    yield "and by {} ({}) by what came next".format(*drawn[1])
+    whole = both("sasrec", "ridge", "full")
+    yield "ridge leads by {} ({}) by leave-one-out".format(*size(whole[0]))
+    yield f"and by nothing by what came next ({plain(whole[1])})"
+    drawn = both("tisasrec", "sasrec", "uniform_100")
+    yield "TiSASRec's lead over SASRec, {} by leave-one-out ({})".format(*size(drawn[0]))
+    yield f"is gone by what came next ({plain(drawn[1])})"
+    drawn = [size(values) for values in both("sas_fpt", "tisasrec", "uniform_100")]
+    yield "SAS-FPT's over TiSASRec is {} ({}) and {} ({})".format(*drawn[0], *drawn[1])
+    rows = [row for row in kept["rows"] if row["protocol"] == "full"]
+    days = sorted({row["as_of"] for row in rows})
+    best = [
+        max(row["ndcg_10"] for row in whole_of(rows, "all") if row["as_of"] == day) for day in days
+    ]
+    yield f"the best model of a day has {span(best)}"
+    waited = [whole_of(rows, kind) for kind in ("all", "a day and more")]
+    shares = [
+        100 * late["n_users"] / everybody["n_users"]
+        for everybody in waited[0] for late in waited[1]
+        if (late["as_of"], late["model"]) == (everybody["as_of"], everybody["model"])
+    ]  # fmt: skip
+    yield f"{round(min(shares))} to {round(max(shares))} % of those who came back"
+    one = kept["pairs"][0]
+    yield f"{one['users']:,} users and {one['n']:,} next items"
+
+
+def whole_of(rows, waited):
+    """Of users who came back that soon."""
+    return [row for row in rows if row["waited"] == waited]
+
+
+def test_by_time():
+    kept = read_json(RESULTS / "by_time.json")
+    checked("by-time.md", sentences(page("by-time.md")), list(by_time(kept)))
+    best = {}  # the models of the first places by what came next, among 100 sampled items
+    for row in whole_of(kept["rows"], "all"):
+        if row["protocol"] == "uniform_100":
+            best.setdefault(row["as_of"], []).append((row["ndcg_10"], row["model"]))
+    neural = {"sasrec", "tisasrec", "sas_fpt"}
+    for found in best.values():
+        assert {model for _, model in sorted(found)[-4:]} == {*neural, "recent_popularity"}
+
+
+def of_ties(rows):
+    """Claims of docs/sensitivity.md about the order within a second."""
+    ties = importlib.import_module("ties")
+
+    def figure(model, orders, metric="recall_10", protocol="full"):
+        return mean(
+            ties.of([row for row in rows if row["model"] == model], metric, protocol, orders)
+        )
+
+    def change(model, *of):
+        """By lot, of what it has by file, in %."""
+        return 100 * (figure(model, ties.LOTS, *of) / figure(model, ("file",), *of) - 1)
+
+    first, chain, ridge = "Markov chain of first order", "Markov chain", "ridge"
+    yield f"A first-order Markov chain owes {-change(first):.0f} % of its Recall@10 among all items"
+    yield f"a chain of 20 lags {-change(chain):.0f} %, ridge {-change(ridge):.0f} %"
+    yield f"({-change(ridge, 'recall_10_exact'):.0f} % among users with exact timestamps)"
+    tables = [
+        (metric + users, protocol)
+        for metric in ("recall_10", "ndcg_10")
+        for users in ("", "_exact")
+        for protocol in ties.PROTOCOLS
+    ]
+    paper = [name for name in ties.NEURAL if name.endswith("paper")]
+    found = [change(name, *table) for name in paper for table in tables]
+    yield f"between {min(found):.0f} % and +{max(found):.0f} % in every table"
+    lost = [-change(name, *table) for name in ("item-kNN", "popularity") for table in tables]
+    yield f"Item-kNN and popularity lose {max(lost):.0f} % at most"
+    yield f"Popularity gains {change('popularity'):.0f} % among all items by lot"
+    most = max(
+        -change(first, metric, protocol) for metric, protocol in tables if protocol != "full"
+    )
+    yield f"{most:.0f} % of a first-order chain's NDCG@10 at most"
+    paper_best = max(figure(name, ("file",)) for name in paper)
+    leads = [figure(name, ("file",)) - paper_best for name in (ridge, chain)]
+    yield f"lead the `paper` networks among all items by {span_of_two(leads)} of Recall@10"
+
+
+def span_of_two(values):
+    """Least to greatest, two digits each."""
+    return " to ".join(f"{value:.2f}"[1:] for value in sorted(values))
+
+
+def test_order_within_a_second():
+    rows = read_json(RESULTS / "ties.json")
+    text = page("sensitivity.md").partition("## Order within a second")[2]
+    checked("sensitivity.md", sentences(text), list(of_ties(rows)))
+    ties = importlib.import_module("ties")
+
+    def figure(model, orders):
+        own = [row for row in rows if row["model"] == model]
+        return mean(ties.of(own, "recall_10", "full", orders))
+
+    # what is said without figures
+    networks = [name for name in ties.NEURAL if name.endswith("paper")]
+    leads = [
+        figure("Markov chain", orders) - max(figure(name, orders) for name in networks)
+        for orders in (("file",), ties.LOTS)
+    ]
+    assert leads[1] < leads[0] / 2
+    first = "Markov chain of first order"
+    assert figure(first, ("file",)) > figure("SASRec, paper", ("file",))
+    assert figure(first, ties.LOTS) < figure("SASRec, paper", ties.LOTS)
