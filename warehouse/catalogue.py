@@ -10,6 +10,7 @@ rests on it, and it is known by its content.
 import errno
 import os
 import shutil
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -45,6 +46,7 @@ from warehouse.run_figures import KEPT as KEPT_FIGURES
 from warehouse.run_figures import bring_up_to_date, figure_files
 from warehouse.store import listed, refuse_unreadable, show_listed
 from warehouse.stored import KEYS, columns_of, comment_columns, drop_definitions, kept_tables
+from warehouse.template import write_new
 
 KEPT = 3  # catalogues: the newest, and two to go back to
 NUMBER_DIGITS = 10
@@ -126,9 +128,10 @@ def opened(home: Home) -> Iterator[duckdb.DuckDBPyConnection]:
     path = newest(home)
     if path is None:
         _refuse_old(home)
-        with connected(IN_MEMORY) as connection:
-            create_schema(connection, home)
-            yield connection
+        with tempfile.TemporaryDirectory(prefix="fpt-") as folder:
+            path = Path(folder, "empty.duckdb")
+            with _connected_to_new(path, home) as connection:
+                yield connection
         return
     with ExitStack() as held:
         try:
@@ -214,8 +217,8 @@ def _catch_up(home: Home) -> None:
         draft = home.catalogue / f"draft-{os.getpid()}.partial"
         _forget(draft)
         try:
-            with connected(draft) as connection:
-                create_schema(connection, home)
+            with _connected_to_new(draft, home):
+                pass
             upstream.fetch(home.lake, draft)
             with connected(draft) as connection:
                 refuse_unreadable(home, listed(connection))
@@ -261,7 +264,7 @@ def writing(
                 _refuse_damaged(before)
                 shutil.copyfile(before, draft)
                 point("a catalogue is copied to a draft")
-            with connected(draft) as connection:
+            with connected(draft) if before else _connected_to_new(draft, home) as connection:
                 if not is_current(connection, home):
                     create_schema(connection, home)
                 connection.begin()
@@ -416,6 +419,15 @@ def _guard_copy(home: Home) -> None:
         # its mode alone protects the copy
         with suppress(FileNotFoundError):
             _guard_path(home).unlink()
+
+
+@contextmanager
+def _connected_to_new(path: Path, home: Home) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The catalogue of a home in which nothing is published, as a new file."""
+    write_new(path, create_schema, _wanted_version())
+    with connected(path) as connection:
+        connection.execute("UPDATE mart.catalogue SET root = ?", [str(home.files)])
+        yield connection
 
 
 def is_current(connection: duckdb.DuckDBPyConnection, home: Home) -> bool:
