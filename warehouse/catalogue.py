@@ -265,8 +265,7 @@ def writing(
                 shutil.copyfile(before, draft)
                 point("a catalogue is copied to a draft")
             with connected(draft) if before else _connected_to_new(draft, home) as connection:
-                if not is_current(connection, home):
-                    create_schema(connection, home)
+                _bring_up_to_date(connection, home)
                 connection.begin()
                 connection.execute("UPDATE mart.catalogue SET publication = publication + 1")
                 yield connection
@@ -341,7 +340,7 @@ def made_for(home: Home, path: Path) -> str:
             return path.name
     path.chmod(READ_ONLY | 0o200)
     with connected(path) as connection:
-        create_schema(connection, home)
+        _bring_up_to_date(connection, home)
         connection.execute("CHECKPOINT")
     path.chmod(READ_ONLY)
     return _name(path, number_of(path))
@@ -432,11 +431,27 @@ def _connected_to_new(path: Path, home: Home) -> Iterator[duckdb.DuckDBPyConnect
 
 def is_current(connection: duckdb.DuckDBPyConnection, home: Home) -> bool:
     """Whether tables and views are those of this code, and name files of this home."""
+    return _made_for(connection) == (_wanted_version(), str(home.files))
+
+
+def _made_for(connection: duckdb.DuckDBPyConnection) -> tuple[str, str] | None:
+    """The version of the code that made tables and views, and the folder whose files they name."""
     try:
         rows = connection.execute("SELECT version, root FROM mart.catalogue").fetchall()
     except duckdb.CatalogException:  # no such table yet; the list of tables takes 8 ms to ask
-        return False
-    return rows == [(_wanted_version(), str(home.files))]
+        return None
+    return rows[0] if len(rows) == 1 else None
+
+
+def _bring_up_to_date(connection: duckdb.DuckDBPyConnection, home: Home) -> None:
+    made_for = _made_for(connection)
+    if made_for is None or made_for[0] != _wanted_version():
+        create_schema(connection, home)
+    elif made_for[1] != str(home.files):  # the home was moved, or copied
+        connection.begin()
+        show_listed(connection, home, KEYS)
+        connection.execute("UPDATE mart.catalogue SET root = ?", [str(home.files)])
+        connection.commit()
 
 
 def create_schema(connection: duckdb.DuckDBPyConnection, home: Home = NO_HOME) -> None:
