@@ -51,8 +51,12 @@ def gone(one, seconds: float) -> bool:
         ("loss", signal.SIGTERM),
     ],
 )
-def test_told_to_end_it_does_in_order_and_in_time(typed, tmp_path, archive, moment, number):
+def test_told_to_end_it_does_in_order_and_in_time(
+    typed, tmp_path, archive, prefect_home, moment, number
+):
     home = tmp_path / "home"
+    if moment:
+        prefect_home(tmp_path / "prefect")
     command = typed(*LONG, "--source", archive, "--home", home)
     if moment:
         command.wait_for(moment)
@@ -74,6 +78,13 @@ def test_told_to_end_it_does_in_order_and_in_time(typed, tmp_path, archive, mome
         assert list(home.glob("runs/*/checkpoint-*.safetensors"))
 
 
+@pytest.fixture
+def used(prefect_home, tmp_path) -> Path:
+    """Prefect's home of the commands of a test, in which a server was before."""
+    return prefect_home(tmp_path / "prefect")
+
+
+@pytest.mark.usefixtures("used")
 def test_killed_it_takes_training_and_server_along_at_once(typed, tmp_path, archive):
     command = typed(*LONG, "--source", archive, "--home", tmp_path / "home")
     command.wait_for("loss")
@@ -83,6 +94,7 @@ def test_killed_it_takes_training_and_server_along_at_once(typed, tmp_path, arch
     assert gone(command, 2.0), command.family()
 
 
+@pytest.mark.usefixtures("used")
 def test_a_killed_server_is_started_again_and_told(typed, tmp_path, archive):
     command = typed(*LONG, "--source", archive, "--home", tmp_path / "home")
     command.wait_for("loss")
@@ -94,7 +106,7 @@ def test_a_killed_server_is_started_again_and_told(typed, tmp_path, archive):
 
 
 @pytest.fixture
-def server(tmp_path) -> Iterator[tuple[subprocess.Popen, str]]:
+def server(used) -> Iterator[tuple[subprocess.Popen, str]]:
     """A server that somebody else started, and its address."""
     import socket
 
@@ -104,7 +116,7 @@ def server(tmp_path) -> Iterator[tuple[subprocess.Popen, str]]:
     words = ["uvicorn", "--factory", "prefect.server.api.server:create_app"]
     process = subprocess.Popen(
         [sys.executable, "-m", *words, "--port", str(port), "--log-level", "error"],
-        env=os.environ | {"PREFECT_HOME": str(tmp_path / "prefect")},
+        env=os.environ | {"PREFECT_HOME": str(used)},
     )
     from flows.server import _status
 
