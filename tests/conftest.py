@@ -3,9 +3,11 @@
 import gc
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -94,6 +96,34 @@ def prefect_home(shared) -> Callable[[Path], Path]:
         return folder
 
     return make
+
+
+MEMORY = Path("/dev/shm")  # a folder without a disk, where there is one
+ROOM = 6 << 30  # a whole suite leaves some 2 GB
+
+
+def has_room() -> bool:
+    """Whether temporary files may be kept in memory, and programs among them be run."""
+    if not os.access(MEMORY, os.W_OK):
+        return False
+    there = os.statvfs(MEMORY)
+    (available,) = re.findall(r"MemAvailable: +(\d+) kB", Path("/proc/meminfo").read_text())
+    room = min(there.f_bavail * there.f_frsize, int(available) << 10)
+    return room > ROOM and not there.f_flag & os.ST_NOEXEC
+
+
+def pytest_configure(config):
+    """Temporary files in memory: a publication waits for a disk ten times, and tests publish much.
+
+    `--basetemp` or TMPDIR puts them elsewhere.
+    """
+    if {"TMPDIR", "PYTEST_XDIST_WORKER"} & set(os.environ) or config.option.basetemp:
+        return
+    if has_room():
+        os.environ["TMPDIR"] = tempfile.mkdtemp(prefix="fpt-tests-", dir=MEMORY)
+        Path(os.environ["TMPDIR"]).chmod(0o711)  # PostgreSQL of a test has a user of its own
+        tempfile.tempdir = None  # it is asked for anew
+        config.add_cleanup(lambda: shutil.rmtree(os.environ["TMPDIR"], ignore_errors=True))
 
 
 def pytest_collection_modifyitems(items):
