@@ -7,6 +7,7 @@ catalogue, whatever happens to writers, and readers hold no writer up.
 
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 
 import duckdb
 
-from warehouse.catalogue_tables import create_schema, is_current
+from warehouse.catalogue_tables import connected_to_new, is_current, make_current
 from warehouse.database import BLOCK_BYTES, IN_MEMORY, STORAGE_VERSION, connected, quoted
 from warehouse.errors import RefusedError
 from warehouse.faults import point
@@ -80,9 +81,10 @@ def opened(home: Home) -> Iterator[duckdb.DuckDBPyConnection]:
     path = newest(home)
     if path is None:
         _refuse_old(home)
-        with connected(IN_MEMORY) as connection:
-            create_schema(connection, home)
-            yield connection
+        with tempfile.TemporaryDirectory(prefix="fpt-") as folder:
+            path = Path(folder, "empty.duckdb")
+            with connected_to_new(path, home) as connection:
+                yield connection
         return
     with ExitStack() as held:
         try:
@@ -123,9 +125,8 @@ def writing(
                 refuse_damaged(before)
                 shutil.copyfile(before, draft)
                 point("a catalogue is copied to a draft")
-            with connected(draft) as connection:
-                if not is_current(connection, home):
-                    create_schema(connection, home)
+            with connected(draft) if before else connected_to_new(draft, home) as connection:
+                make_current(connection, home)
                 connection.begin()
                 connection.execute("UPDATE mart.catalogue SET publication = publication + 1")
                 yield connection
@@ -171,7 +172,7 @@ def make_newest(home: Home, other: Path, sure: Callable[[], None]) -> None:
     if not is_ours:
         other.chmod(READ_ONLY | 0o200)
         with connected(other) as connection:
-            create_schema(connection, home)
+            make_current(connection, home)
             connection.execute("CHECKPOINT")
     number = number_of(other)
     snapshot = upstream.publish(home, other, None, sure)

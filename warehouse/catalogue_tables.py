@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 
 from warehouse import stored
-from warehouse.database import SQL, statements, table_files, view_files
+from warehouse.database import SQL, connected, statements, table_files, view_files
 from warehouse.home import Home
 from warehouse.identity import code_version
 from warehouse.renamed import rename
@@ -16,18 +16,45 @@ from warehouse.run_figures import KEPT as KEPT_FIGURES
 from warehouse.run_figures import bring_up_to_date, figure_files
 from warehouse.store import show_listed
 from warehouse.stored import KEYS, columns_of, comment_columns, drop_definitions, kept_tables
+from warehouse.template import write_new
 
 FIGURES = {f"mart.{name}" for name in KEPT_FIGURES}
 NO_HOME = Home(Path())  # of a catalogue without files
 
 
+@contextmanager
+def connected_to_new(path: Path, home: Home) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The catalogue of a home in which nothing is published, as a new file."""
+    write_new(path, create_schema, _wanted_version())
+    with connected(path) as connection:
+        connection.execute("UPDATE mart.catalogue SET root = ?", [str(home.files)])
+        yield connection
+
+
 def is_current(connection: duckdb.DuckDBPyConnection, home: Home) -> bool:
     """Whether tables and views are those of this code, and name files of this home."""
+    return _made_for(connection) == (_wanted_version(), str(home.files))
+
+
+def _made_for(connection: duckdb.DuckDBPyConnection) -> tuple[str, str] | None:
+    """The version of the code that made tables and views, and the folder whose files they name."""
     try:
         rows = connection.execute("SELECT version, root FROM mart.catalogue").fetchall()
     except duckdb.CatalogException:  # no such table yet; the list of tables takes 8 ms to ask
-        return False
-    return rows == [(_wanted_version(), str(home.files))]
+        return None
+    return rows[0] if len(rows) == 1 else None
+
+
+def make_current(connection: duckdb.DuckDBPyConnection, home: Home) -> None:
+    """Bring tables and views up to date with this code, and with where the home lies."""
+    made_for = _made_for(connection)
+    if made_for is None or made_for[0] != _wanted_version():
+        create_schema(connection, home)
+    elif made_for[1] != str(home.files):  # the home was moved, or copied
+        connection.begin()
+        show_listed(connection, home, KEYS)
+        connection.execute("UPDATE mart.catalogue SET root = ?", [str(home.files)])
+        connection.commit()
 
 
 def create_schema(connection: duckdb.DuckDBPyConnection, home: Home = NO_HOME) -> None:

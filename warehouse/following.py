@@ -8,7 +8,7 @@ from pathlib import Path
 
 import duckdb
 
-from warehouse.catalogue_tables import create_schema
+from warehouse.catalogue_tables import connected_to_new
 from warehouse.database import WAIT_SECONDS, connected, locked
 from warehouse.home import Home
 from warehouse.kept_catalogues import forget_draft, here, number_here, number_of, put_newest
@@ -101,8 +101,8 @@ def _bring(home: Home, lake: Address) -> int:
     draft = home.catalogue / f"draft-{os.getpid()}.partial"
     forget_draft(draft)
     try:
-        with connected(draft) as connection:
-            create_schema(connection, home)
+        with connected_to_new(draft, home):
+            pass
         upstream.fetch(lake, draft)
         with connected(draft) as connection:
             refuse_unreadable(home, listed(connection))

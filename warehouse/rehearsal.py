@@ -7,7 +7,7 @@ from pathlib import Path
 
 import duckdb
 
-from warehouse.catalogue_tables import create_schema, is_current
+from warehouse.catalogue_tables import make_current
 from warehouse.database import connected
 from warehouse.following import newest
 from warehouse.home import Home
@@ -55,8 +55,7 @@ def _copied(home: Home, folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
             continue
     try:
         with connected(copy) as connection:
-            if not is_current(connection, home):
-                create_schema(connection, home)
+            make_current(connection, home)
             connection.begin()
             connection.execute("UPDATE mart.catalogue SET publication = publication + 1")
             yield connection

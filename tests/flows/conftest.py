@@ -10,6 +10,7 @@ import select
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -113,15 +114,6 @@ def write_archive() -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
-def shared(tmp_path_factory) -> Path:
-    """A folder of all pytest-xdist workers: what takes long is made by the first that needs it."""
-    base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
-    folder.mkdir(exist_ok=True)
-    return folder
-
-
-@pytest.fixture(scope="session")
 def archive(shared, write_archive, lines) -> Path:
     path = shared / "small.zip"  # the same bytes for all: a zip file holds the time of its making
     with FileLock(shared / "archive.lock"):
@@ -129,11 +121,11 @@ def archive(shared, write_archive, lines) -> Path:
 
 
 @pytest.fixture(scope="session")
-def fpt(tmp_path_factory) -> Callable[..., Answer]:
+def fpt(tmp_path_factory, prefect_home) -> Callable[..., Answer]:
     """Type `fpt …` as a user would, in an environment without Prefect settings of ours."""
-    prefect_home = tmp_path_factory.mktemp("prefect")
+    own = prefect_home(tmp_path_factory.mktemp("prefect"))
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "FPT_"))}
-    environment |= {"PREFECT_HOME": str(prefect_home), "COLUMNS": "200"}
+    environment |= {"PREFECT_HOME": str(own), "COLUMNS": "200"}
     # of a busy machine, which the tests themselves make
     environment["PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"] = "120"
 
@@ -202,12 +194,16 @@ def copy(finished, tmp_path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def prefect():
+def prefect(prefect_home):
     """One temporary Prefect server for all flows that are called in this process."""
-    from prefect.testing.utilities import prefect_test_harness
+    from prefect.testing import utilities
 
-    with prefect_test_harness(server_startup_timeout=90):
-        yield
+    made = prefect_home(Path(tempfile.mkdtemp()))
+    (made / "prefect.db").rename(made / "prefect-test.db")  # the name that it takes
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(utilities, "mkdtemp", lambda: str(made))
+        with utilities.prefect_test_harness(server_startup_timeout=90):
+            yield
 
 
 @pytest.fixture(scope="session")

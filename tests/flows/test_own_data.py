@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from filelock import FileLock
 
 from flows.parameters import Experiment, experiment
 from flows.plan import plan
@@ -104,9 +105,17 @@ def clicks(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def landed(fpt, tmp_path_factory):
+def landed(fpt, shared, copy_home, tmp_path_factory):
     """A home with a training of each, and the folder of their sources."""
-    home, folder = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("mine")
+    home, folder = shared / "own-home", shared / "own-data"
+    with FileLock(shared / "own.lock"):
+        if not folder.exists():
+            make_ready(fpt, home, tmp_path_factory.mktemp("mine")).rename(folder)
+    mine = tmp_path_factory.mktemp("landed")
+    return copy_home(home, mine / "home"), Path(shutil.copytree(folder, mine / "data"))
+
+
+def make_ready(fpt, home: Path, folder: Path) -> Path:
     for name, make, model in (
         ("shop", shop, "ridge"),
         ("listening", plays, "markov_chain"),
@@ -114,7 +123,7 @@ def landed(fpt, tmp_path_factory):
     ):
         done = fpt("run", "--dataset", name, "--source", make(folder), "--model", model, home=home)
         assert done.code == 0, done.err
-    return home, folder
+    return folder
 
 
 @pytest.fixture
