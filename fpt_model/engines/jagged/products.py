@@ -13,9 +13,8 @@ from torch import Tensor
 from fpt_model.engines.gpu.layout import power_of_two
 
 TILE = 128  # rows of a gradient
-FIELDS = 12  # of a tile in the table of jobs
-LARGE = 1 << 30  # columns of a head, where there is one
-ALIGNED = 8  # elements that every place and width is a multiple of
+FIELDS = 11  # of a tile in the table of jobs
+ALIGNED = 8  # elements that every place and width that is read is a multiple of
 
 
 def multiply(a: Tensor, b: Tensor, out: Tensor) -> None:
@@ -49,7 +48,7 @@ class Job:
         offset: of the first element of the result.
         stride: elements from row to row of the result.
         rows, columns: M and K.
-        head: STRIDE and W where columns of `left` lie by head, see weights.py.
+        by_head: whether columns of `left` lie by head, see weights.py.
     """
 
     left: Tensor
@@ -58,7 +57,7 @@ class Job:
     stride: int
     rows: int
     columns: int
-    head: tuple[int, int] = (LARGE, LARGE)
+    by_head: bool = False
 
     def tiles(self) -> list[list[int]]:
         """What `weight_grad` reads of each tile of rows."""
@@ -67,7 +66,7 @@ class Job:
             [
                 int(self.left.storage_offset()) + start, self.left.stride(0), columns - start,
                 int(self.right.storage_offset()), self.right.stride(0), self.right.shape[1],
-                self.offset, start, self.rows, self.columns, *self.head,
+                self.offset, start, self.rows, self.columns, int(self.by_head),
             ]
             for start in range(0, columns, TILE)
         ]  # fmt: skip
@@ -80,6 +79,7 @@ class Jobs:
         table: (tiles, FIELDS) int64.
         stride: elements from row to row of all results.
         width: columns of a tile, a power of two.
+        aligned: elements that every place that is written is a multiple of, and every width.
     """
 
     def __init__(self, jobs: list[Job]) -> None:
@@ -88,6 +88,8 @@ class Jobs:
         self.table = table.to(jobs[0].left.device)
         (self.stride,) = {job.stride for job in jobs}
         self.width = power_of_two(max(job.right.shape[1] for job in jobs))
+        written = [job.offset | job.stride | job.columns for job in jobs]
+        self.aligned = next(n for n in (4, 2, 1) if not any(one % n for one in written))
 
 
 def by_width(jobs: list[Job]) -> list[Jobs]:
@@ -101,9 +103,10 @@ def by_width(jobs: list[Job]) -> list[Jobs]:
 
 @triton.jit
 def weight_grad(
-    meta, arena, jobs, parts, size, stride,
-    B: tl.constexpr, BM: tl.constexpr, BT: tl.constexpr, P: tl.constexpr, FIELDS: tl.constexpr,
-    ALIGNED: tl.constexpr,
+    meta, arena, jobs, parts, size,
+    B: tl.constexpr, K: tl.constexpr, W: tl.constexpr, STRIDE: tl.constexpr, GAPS: tl.constexpr,
+    BM: tl.constexpr, BT: tl.constexpr, P: tl.constexpr, FIELDS: tl.constexpr,
+    ALIGNED: tl.constexpr, WRITTEN: tl.constexpr,
 ):  # fmt: skip
     """A tile of a weight's gradient over the program's share of tokens. Grid (tiles, S).
 
@@ -113,11 +116,13 @@ def weight_grad(
         jobs: (tiles, FIELDS) int64, see `Job.tiles`.
         parts: (S, size) float32, gets partial sums.
         size: elements of a part.
-        stride: elements from row to row of a result.
         B: sequences.
+        K: elements from row to row of a result.
         BM, BT: rows of the gradient, and tokens at a time.
         P: columns, a power of two.
-        ALIGNED: elements that every place and width is a multiple of; loads are as wide as it says.
+        W, STRIDE, GAPS: see norms.py.
+        ALIGNED, WRITTEN: elements that every place and width that is read or written is a multiple
+            of; loads and stores are as wide as they say.
     """
     job, split = jobs + tl.program_id(0) * FIELDS, tl.program_id(1)
 
@@ -147,9 +152,13 @@ def weight_grad(
 
     # write what is kept: nothing is between the heads of a result
     m += tl.load(job + 7).to(tl.int32)
-    head, width = tl.load(job + 10).to(tl.int32), tl.load(job + 11).to(tl.int32)
-    row = m // head * width + m % head
-    kept = (m % head < width) & (row < tl.load(job + 8))
-    mask = kept[:, None] & (w < tl.load(job + 9))[None, :]
-    to = parts + split * size + tl.load(job + 6) + row[:, None] * stride + w[None, :]
-    tl.store(to, total, mask=mask)
+    row, kept = m, m >= 0
+    if GAPS:
+        by_head = tl.load(job + 10) > 0
+        row = tl.where(by_head, m // STRIDE * W + m % STRIDE, m)
+        kept = (m % STRIDE < W) | ~by_head
+    kept = kept & (row < tl.load(job + 8))
+    columns = tl.multiple_of(tl.load(job + 9).to(tl.int32), WRITTEN)
+    to = parts + tl.multiple_of(split * size + tl.load(job + 6), WRITTEN)
+    to += row[:, None] * K + w[None, :]
+    tl.store(to, total, mask=kept[:, None] & (w < columns)[None, :])

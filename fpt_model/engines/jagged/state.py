@@ -23,7 +23,6 @@ from fpt_model.engines.jagged.weights import (
     PRODUCTS,
     Weights,
     has_gaps,
-    head_stride,
     head_width,
 )
 from fpt_model.engines.jagged.workspace import Workspace
@@ -149,7 +148,7 @@ class EngineState:
     def _jobs(self, ws: Workspace) -> list[Job]:
         """The gradients of weights that are products over tokens."""
         config, weights, jobs = self.config, self.weights, []
-        head = {"head": (head_stride(config), head_width(config))} if has_gaps(config) else {}
+        gaps = has_gaps(config)
         for layer in range(config.blocks):
             dk, dv = ws.dkv[layer].split(weights.columns_by_head, 1)
             pairs = (
@@ -158,9 +157,9 @@ class EngineState:
             )
             for part, (left, right) in zip(PRODUCTS, pairs, strict=True):
                 place = weights.o_product(layer, part) - weights.o_products, weights.columns
-                some = left if part in BY_HEAD and head else left[:, : aligned(config.width)]
-                kept = config.width, weights.columns
-                jobs.append(Job(some, right, *place, *kept, **(head if part in BY_HEAD else {})))
+                by_head = gaps and part in BY_HEAD
+                some = left if by_head else left[:, : aligned(config.width)]
+                jobs.append(Job(some, right, *place, config.width, weights.columns, by_head))
             if config.intervals:
                 jobs += self._table_jobs(ws, layer)
         return jobs

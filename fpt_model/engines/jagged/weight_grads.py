@@ -51,16 +51,19 @@ def weight_sums(engine: EngineState, ws: Workspace) -> None:
         )
 
     # matrices, and the interval tables as blocks saw them
+    heads = head_shape(config)
     for jobs in engine.jobs:
         weight_grad[(len(jobs.table), splits_of(jobs))](
             *(engine.meta, ws.arena, jobs.table, engine.product_parts, engine.product_size),
-            jobs.stride,
             B=batch,
+            **{name: heads[name] for name in ("W", "STRIDE", "GAPS")},
+            K=jobs.stride,
             BM=TILE,
             BT=64,
             P=jobs.width,
             FIELDS=FIELDS,
             ALIGNED=ALIGNED,
+            WRITTEN=jobs.aligned,
             num_warps=8,
         )
 
