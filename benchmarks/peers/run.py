@@ -52,6 +52,7 @@ class Job:
 
     @property
     def name(self) -> str:
+        """Of its folder."""
         return f"{self.library}-{self.model}"
 
 
@@ -76,8 +77,10 @@ def main() -> None:
     if asked.command == "record":
         record(asked.output, jobs)
         return
-    time_steps(jobs, asked)
-    train(jobs, asked)
+    if "steps" in asked.what:
+        time_steps(jobs, asked)
+    if "train" in asked.what:
+        train(jobs, asked)
     print(tables(rows_of(asked.output, jobs)))
 
 
@@ -85,6 +88,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
     measure = commands.add_parser("measure", help="time steps, train, rank")
+    measure.add_argument("--what", nargs="+", choices=list(FILES), default=list(FILES))
     measure.add_argument("--sequences", type=Path, required=True)
     measure.add_argument("--reference", type=Path, help="checkout of TiSASRec.pytorch")
     measure.add_argument("--device", default="cuda")
@@ -196,8 +200,10 @@ def rows_of(output: Path, jobs: Sequence[Job]) -> list[Row]:
             row |= read_json(timed)
         if (folder / FILES["train"]).exists():
             row |= read_json(folder / FILES["train"])
-        failed = [folder / FAILED.format(what) for what in FILES]
-        row |= {"failed": reason(path) for path in failed if path.exists()}
+        failed = [
+            path for path in (folder / FAILED.format(what) for what in FILES) if path.exists()
+        ]
+        row |= {"failed": reason(failed[0])} if failed else {}
         found.append(row)
     return found
 
