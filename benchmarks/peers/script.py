@@ -44,8 +44,8 @@ def trained(new: Callable[[], Peer], setting: Setting, folder: Path, seconds: fl
     folder.mkdir(parents=True, exist_ok=True)
     training = Training(folder, time.time() + seconds, sampled_ndcg)
     torch.manual_seed(0)
-    setting.apply()
     peer = new()
+    setting.apply()  # last: RecTools' own trainer, made and not used, says that nothing need be so
     watched(peer, training)
     Setting().apply()
     peer.module.to(peer.sequences.device)  # a trainer leaves it on the processor
