@@ -112,8 +112,9 @@ class Trainings:
         settings: Mapping[str, Any] | None = None,
         seeds: int = 1,
         engine: str = "auto",
+        preset: str = "paper",
     ) -> None:
-        config = of_model("resolve")(model, "paper", settings or {})
+        config = of_model("resolve")(model, preset, settings or {})
         self.engine = of_model("engine_of")(engine, config, sequences.n_train.device)
         self.members = of_model("trainers_of")(config, range(seeds), sequences, self.engine)
         self.steps = self.members[0].steps
