@@ -1,4 +1,4 @@
-"""What audits import takes two seconds: it is begun beside work that does without it.
+"""Imports that take seconds, begun beside work that does without them.
 
 Nothing rests on it. Who needs a module imports it as ever, and then waits for what is begun; what
 can't be imported fails there again, and is told there.
@@ -9,10 +9,10 @@ import threading
 from collections.abc import Sequence
 from importlib import import_module
 
-# The last needs all others: between two of them the end of the process is heard. The first sets
-# what Great Expectations reads when it is imported.
-AUDITS = (
-    *("expectations", "pandas", "sqlalchemy", "scipy.stats"),
+# Prefect needs the first when a flow begins. The last, audits, needs all others: between two of them
+# the end of the process is heard. `expectations` sets what Great Expectations reads on its import.
+AHEAD = (
+    *("fastapi.encoders", "expectations", "pandas", "sqlalchemy", "scipy.stats"),
     *("great_expectations", "expectations.runner"),
 )
 
@@ -24,7 +24,7 @@ class Ahead:
         names: of the modules, in this order.
     """
 
-    def __init__(self, names: Sequence[str] = AUDITS) -> None:
+    def __init__(self, names: Sequence[str] = AHEAD) -> None:
         self._names = names
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._import, daemon=True, name="imports ahead")

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from multiprocessing.util import Finalize
 from pathlib import Path
 
 import pytest
@@ -123,7 +124,9 @@ def pytest_configure(config):
         os.environ["TMPDIR"] = tempfile.mkdtemp(prefix="fpt-tests-", dir=MEMORY)
         Path(os.environ["TMPDIR"]).chmod(0o711)  # PostgreSQL of a test has a user of its own
         tempfile.tempdir = None  # it is asked for anew
-        config.add_cleanup(lambda: shutil.rmtree(os.environ["TMPDIR"], ignore_errors=True))
+        # after what multiprocessing itself removes at the end
+        removed = (os.environ["TMPDIR"],)
+        Finalize(None, shutil.rmtree, removed, {"ignore_errors": True}, exitpriority=-200)
 
 
 def pytest_collection_modifyitems(items):

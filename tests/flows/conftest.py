@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from filelock import FileLock
 
 FPT = Path(sys.executable).parent / "fpt"
 N_USERS, N_ITEMS, LENGTH = 60, 140, 14
+NOTHING_TOLD: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -129,18 +130,40 @@ def fpt(tmp_path_factory, prefect_home) -> Callable[..., Answer]:
     # of a busy machine, which the tests themselves make
     environment["PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"] = "120"
 
-    def type_in(*arguments: object, home: Path, timeout: float = 240) -> Answer:
+    def type_in(
+        *arguments: object,
+        home: Path,
+        timeout: float = 240,
+        told: Mapping[str, str] = NOTHING_TOLD,
+    ) -> Answer:
         done = subprocess.run(
             [FPT, *map(str, arguments), "--home", str(home)],
             capture_output=True,
             text=True,
             timeout=timeout,
-            env=environment,
+            env=environment | told,
             stdin=subprocess.DEVNULL,
         )
         return Answer(done.returncode, done.stdout, done.stderr)
 
     return type_in
+
+
+@pytest.fixture(scope="session")
+def lasting(prefect_home, tmp_path_factory) -> Iterator[dict[str, str]]:
+    """What commands are told of a Prefect server that stays: their own take three seconds each.
+
+    For commands of which something else is looked at, and which have work to do.
+    """
+    from flows.server import TemporaryServer
+
+    own = prefect_home(tmp_path_factory.mktemp("lasting"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PREFECT_HOME", str(own))
+        server = TemporaryServer(own / "server.log")
+        server.start(120)
+    yield {"PREFECT_API_URL": server.api, "PREFECT_API_AUTH_STRING": server.password}
+    server.stop()
 
 
 def copied(home: Path, to: Path) -> Path:

@@ -44,7 +44,7 @@ def checkout(finished, copy_home, archive, tmp_path) -> Path:
 
 
 @pytest.fixture
-def do(checkout, tmp_path_factory, prefect_home):
+def do(checkout, tmp_path_factory, prefect_home, request):
     """Run a command in the copy, whose packages come before the installed ones."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "FPT_"))}
     path = f"{checkout / '.venv' / 'bin'}{os.pathsep}{kept['PATH']}"
@@ -52,6 +52,8 @@ def do(checkout, tmp_path_factory, prefect_home):
     kept["COLUMNS"] = "200"  # so that no head of a table is broken
     own = prefect_home(tmp_path_factory.mktemp("prefect"))
     kept |= {"PREFECT_HOME": str(own), "PYTHONPATH": "."}
+    if "page" in request.fixturenames and request.getfixturevalue("page").stem not in QUICK:
+        kept |= request.getfixturevalue("lasting")
 
     def run(*words: str, **more) -> str:
         done = subprocess.run(

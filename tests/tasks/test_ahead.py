@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from tasks.ahead import AUDITS, Ahead
+from tasks.ahead import AHEAD, Ahead
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_a_process_may_end_in_the_middle_of_it(after):
 def test_audits_are_imported_whole_and_report_to_nobody():
     code = "import warehouse.database\n" + BEGUN
     code += "from expectations.runner import audit; import os; before = set(sys.modules); "
-    code += f"ahead.end(); after = all(name in before for name in {AUDITS}); "
+    code += f"ahead.end(); after = all(name in before for name in {AHEAD}); "
     code += "print(os.environ['GX_ANALYTICS_ENABLED'], after, callable(audit))"
     done = run(code)
     assert (done.stdout.strip(), done.stderr) == ("false True True", "")
