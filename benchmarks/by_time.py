@@ -7,6 +7,7 @@ python benchmarks/by_time.py                                      tells those th
 
 import argparse
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -134,7 +135,22 @@ def markdown(rows: Sequence[Row], protocol: str) -> str:
                 f"{short(row['left_out_ndcg_10'])} ({places[1]})"
             )
         lines.append(line)
+    if len(lines) > 1:
+        lines.append(["Kendall's τ of both rankings", *(signed(tau(own, day)) for day in days)])
     return table(header, lines)
+
+
+def tau(rows: Sequence[Row], day: str) -> float:
+    """Pairs of models that both figures of a day rank alike, less those they don't, of all.
+
+    >>> rows = [{"as_of": "d", "ndcg_10": x, "left_out_ndcg_10": y} for x, y in
+    ...         [(1, 1), (2, 3), (3, 2)]]
+    >>> round(tau(rows, "d"), 3)
+    0.333
+    """
+    pairs = list(combinations([row for row in rows if row["as_of"] == day], 2))
+    steps = [[np.sign(one[metric] - other[metric]) for metric in TITLES] for one, other in pairs]
+    return float(np.mean([first * second for first, second in steps]))
 
 
 def users(rows: Sequence[Row], day: str) -> int:

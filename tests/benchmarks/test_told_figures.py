@@ -170,6 +170,19 @@ def test_where_the_gain_comes_from():
     assert max(mean_of(kept), key=mean_of(kept).get) == "sas-fpt-no-users"  # the best form
 
 
+def test_the_readme_says_where_the_gain_comes_from():
+    """In two sentences without figures, which hold as long as these do."""
+    kept = read_json(RESULTS / "authors.json")
+    told = sentences((ROOT / "README.md").read_text(encoding="utf-8"))
+    assert "shows no gain of SAS-FPT over TiSASRec (five seeds)" in told
+    whole = of(kept["changes"], "sas-fpt-zeros", "tisasrec")
+    width = of(kept["changes"], "tisasrec-100", "tisasrec")
+    assert whole["seeds"] == 5
+    assert whole["ndcg_10_chosen"][0] < 0 < whole["ndcg_10_shipped"][1]
+    assert "twice the width gives TiSASRec the same" in told
+    assert width["ndcg_10_shipped"][0] > whole["ndcg_10_shipped"][0]
+
+
 def mean_of(kept):
     """NDCG@10 on test of each of the public code's forms, at the chosen epochs."""
     names = {row["variant"] for row in kept["rows"] if not row["variant"].startswith("ours")}
@@ -221,6 +234,11 @@ def by_time(kept):
         if (late["as_of"], late["model"]) == (everybody["as_of"], everybody["model"])
     ]  # fmt: skip
     yield f"{round(min(shares))} to {round(max(shares))} % of those who came back"
+    script = importlib.import_module("by_time")
+    for protocol, told in script.PROTOCOLS.items():
+        own = whole_of([row for row in kept["rows"] if row["protocol"] == protocol], "all")
+        taus = sorted(script.tau(own, day) for day in days)
+        yield f"{taus[0]:.2f} to {taus[-1]:.2f} among {told}".replace("0.", ".")
     one = kept["pairs"][0]
     yield f"{one['users']:,} users and {one['n']:,} next items"
 
