@@ -20,11 +20,8 @@ from warehouse.charts import HEIGHT, WIDTH, Series, course, picture, placed
 PAGE = ROOT / "docs" / "by-time.md"
 IMAGE = ROOT / "docs" / "images" / "by-time.svg"
 KEPT = RESULTS / "by_time.json"
-# other presets than the first are named beside their models
-NAMED = "if(preset = $first, {0}, concat({0}, ', ', preset))"
 COLUMNS = (
-    f"as_of::VARCHAR AS as_of, {NAMED.format('model')} AS model, "
-    f"{NAMED.format('display_name')} AS display_name, protocol, waited, recall_10, ndcg_10, "
+    "as_of::VARCHAR AS as_of, model, display_name, protocol, waited, recall_10, ndcg_10, "
     "left_out_recall_10, left_out_ndcg_10, ndcg_gap, low, high, n_users, n_new_items, n_seeds"
 )
 PROTOCOLS = {"uniform_100": "100 sampled items", "full": "all items"}
@@ -37,19 +34,13 @@ PAIRS = (
     ("markov_chain", "item_knn"),
     ("sas_fpt", "recent_popularity"),
     ("ridge", "recent_popularity"),
-    ("sas_fpt, best", "sas_fpt"),
-    ("sas_fpt, best", "recent_popularity"),
 )
 NOT_DRAWN = "item_knn"  # there are six colours, and it is behind in every panel
 TITLES = {"ndcg_10": "what came next", "left_out_ndcg_10": "leave-one-out"}
 AT = {"left_out": "leave-one-out", "came_next": "what came next"}
-BACKTEST = (
-    f"SELECT {COLUMNS} FROM mart.backtest WHERE list_contains($presets, preset) "
-    "AND dataset = 'ml-1m' AND retention = '5-core' ORDER BY ALL"
-)
 # both figures of each user on each day, mean over seeds
-BY_USER = f"""
-    SELECT raw_user_id, as_of::VARCHAR AS as_of, {NAMED.format("model")}, protocol,
+BY_USER = """
+    SELECT raw_user_id, as_of::VARCHAR AS as_of, model, protocol,
         avg(CASE WHEN after.rank <= 10 THEN 1 / log2(after.rank::DOUBLE + 1) ELSE 0 END),
         avg(CASE WHEN held.rank <= 10 THEN 1 / log2(held.rank::DOUBLE + 1) ELSE 0 END)
     FROM mart.next_ranks AS after
@@ -58,33 +49,30 @@ BY_USER = f"""
     JOIN core.users USING (snapshot_id, user_id)
     JOIN core.snapshots USING (snapshot_id)
     JOIN raw.loads USING (load_id)
-    WHERE held.split = 'test' AND list_contains($presets, preset)
-        AND dataset = 'ml-1m' AND retention = '5-core'
+    WHERE held.split = 'test' AND preset = $preset AND dataset = 'ml-1m' AND retention = '5-core'
     GROUP BY ALL ORDER BY ALL
 """
 Gains = dict[tuple[str, str], dict[tuple[int, str], tuple[float, float]]]
 
 
-def read(home: Path, presets: Sequence[str]) -> Row:
+def read(home: Path, preset: str) -> Row:
     """Rows of `mart.backtest`, and the pairs over all days."""
     import duckdb
 
-    path, asked = home / "published.duckdb", {"first": presets[0], "presets": list(presets)}
+    path = home / "published.duckdb"
     with duckdb.connect(str(path), read_only=True) as connection:
         by_user: Gains = {}
-        for user, day, model, protocol, later, held in connection.execute(
-            BY_USER, asked
+        for user, day, model, protocol, *gains in connection.execute(
+            BY_USER, {"preset": preset}
         ).fetchall():
-            by_user.setdefault((model, protocol), {})[user, day] = (held, later)
-        found = connection.execute(BACKTEST, asked)
-        names = [column[0] for column in found.description]
+            by_user.setdefault((model, protocol), {})[user, day] = (gains[1], gains[0])
+        found = connection.sql(
+            f"SELECT {COLUMNS} FROM mart.backtest "
+            f"WHERE preset = '{preset}' AND dataset = 'ml-1m' AND retention = '5-core' ORDER BY ALL"
+        )
+        names = found.columns
         rows = [dict(zip(names, rounded(row), strict=True)) for row in found.fetchall()]
-    models = {model for model, _ in by_user}
-    return {"rows": rows, "pairs": [compared(by_user, *x) for x in PAIRS if {*x} <= models]}
-
-
-def rounded(row: Sequence[object]) -> list[object]:
-    return [round(value, 5) if isinstance(value, float) else value for value in row]
+    return {"rows": rows, "pairs": [compared(by_user, *pair) for pair in PAIRS]}
 
 
 def compared(by_user: Gains, first: str, second: str) -> Row:
@@ -111,6 +99,10 @@ def clustered(values: Floats, owners: Sequence[int]) -> tuple[float, float, floa
     spread = np.bincount(owner, values - values.mean())
     half = 1.96 * float(np.sqrt((spread**2).sum())) / len(values)
     return float(values.mean()), float(values.mean()) - half, float(values.mean()) + half
+
+
+def rounded(row: Sequence[object]) -> list[object]:
+    return [round(value, 5) if isinstance(value, float) else value for value in row]
 
 
 def markdown(rows: Sequence[Row], protocol: str) -> str:
@@ -200,8 +192,7 @@ def leads(pairs: Sequence[Row], names: Mapping[str, str]) -> str:
 
 def draw(rows: Sequence[Row], path: Path) -> None:
     """NDCG@10 by day: what came next, and what leave-one-out says; a row of panels a protocol."""
-    every = dict.fromkeys(row["model"] for row in rows)
-    models = [model for model in every if model != NOT_DRAWN and ", " not in model]
+    models = [model for model in dict.fromkeys(row["model"] for row in rows) if model != NOT_DRAWN]
     panels = []
     for down, protocol in enumerate(PROTOCOLS):
         own = [row for row in rows if row["protocol"] == protocol and row["waited"] == "all"]
@@ -239,10 +230,10 @@ def sections(kept: Row) -> dict[str, str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--home", type=Path)
-    parser.add_argument("--presets", nargs="+", default=["paper"])
+    parser.add_argument("--preset", default="paper")
     asked = parser.parse_args()
     if asked.home:
-        write_json(KEPT, read(asked.home, asked.presets))
+        write_json(KEPT, read(asked.home, asked.preset))
     kept = read_json(KEPT)
     for name, body in sections(kept).items():
         put(PAGE, name, body)
