@@ -35,7 +35,7 @@ PAIRS = (
     ("sas_fpt", "recent_popularity"),
     ("ridge", "recent_popularity"),
 )
-NOT_DRAWN = "item_knn"  # there are six colours, and it is behind in every panel
+NOT_DRAWN = "item_knn"  # there are six colours
 TITLES = {"ndcg_10": "what came next", "left_out_ndcg_10": "leave-one-out"}
 AT = {"left_out": "leave-one-out", "came_next": "what came next"}
 # both figures of each user on each day, mean over seeds

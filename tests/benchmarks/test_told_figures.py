@@ -323,3 +323,20 @@ def test_order_within_a_second():
     first = "Markov chain of first order"
     assert figure(first, ("file",)) > figure("SASRec, paper", ("file",))
     assert figure(first, ties.LOTS) < figure("SASRec, paper", ties.LOTS)
+
+
+def test_leads_over_all_days_are_those_of_the_days_tables():
+    """Pairs are of users, rows of days: weighted by users they are the same means."""
+    kept = read_json(RESULTS / "by_time.json")
+
+    def pooled(model, protocol, metric):
+        rows = whole_of(kept["rows"], "all")
+        own = [row for row in rows if (row["model"], row["protocol"]) == (model, protocol)]
+        return sum(row[metric] * row["n_users"] for row in own) / sum(x["n_users"] for x in own)
+
+    columns = {"left_out": "left_out_ndcg_10", "came_next": "ndcg_10"}
+    for pair in kept["pairs"]:
+        for protocol in ("uniform_100", "full"):
+            for at, metric in columns.items():
+                first, second = (pooled(pair[one], protocol, metric) for one in ("first", "second"))
+                assert pair[f"{protocol}_{at}"][0] == pytest.approx(first - second, abs=2e-5)
