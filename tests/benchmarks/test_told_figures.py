@@ -136,6 +136,8 @@ def of_the_gain(kept):
     yield f"beside users, weeks add nothing ({plain('sas-fpt', 'sas-fpt-no-weeks', 'chosen')})"
     cut = [row["ndcg_10"] for row in kept["cut"] if row["first"] == "sas-fpt-zeros"]
     yield "less than TiSASRec by {} ({}) and by {} ({})".format(*(x for y in cut for x in size(y)))
+    yield f"SAS-FPT with users and groups at {best_at(kept, 'sas-fpt', 'sas-fpt-zeros')} epochs"
+    yield f"TiSASRec is best at {best_at(kept, 'tisasrec')}"
     lost = lost_by(kept, 120)
     yield f"the {len(lost)} trainings that went on to epoch 120 had lost {span(lost)} of NDCG@10"
     same = sorted(round(100 * row["same_ranks"]) for row in kept["repeated"])
@@ -148,6 +150,12 @@ def of_the_gain(kept):
     order = [change(ours[2], ours[0], "shipped")[0], plain(ours[2], ours[0], "chosen")]
     yield f"SAS-FPT before TiSASRec by {order[0]}, is the paper's"
     yield f"where validation stops it is gone ({order[1]})"
+
+
+def best_at(kept, *names):
+    """Least to greatest epoch that validation chose."""
+    found = [row["best_epoch"] for row in kept["rows"] if row["variant"] in names]
+    return f"{min(found)} to {max(found)}"
 
 
 def lost_by(kept, epoch):
