@@ -264,6 +264,11 @@ def test_by_time():
         if row["protocol"] == "uniform_100":
             best.setdefault(row["as_of"], []).append((row["ndcg_10"], row["model"]))
     neural = {"sasrec", "tisasrec", "sas_fpt"}
+    over = {}  # all items, all days: no model is above recent popularity
+    for row in whole_of(kept["rows"], "all"):
+        if row["protocol"] == "full":
+            over[row["model"]] = over.get(row["model"], 0) + row["ndcg_10"] * row["n_users"]
+    assert max(over, key=over.get) == "recent_popularity"
     for found in best.values():
         assert {model for _, model in sorted(found)[-4:]} == {*neural, "recent_popularity"}
 
