@@ -7,6 +7,7 @@ python benchmarks/by_time.py                                      tells those th
 
 import argparse
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,7 @@ PAIRS = (
     ("sas_fpt", "recent_popularity"),
     ("ridge", "recent_popularity"),
 )
-NOT_DRAWN = "item_knn"  # there are six colours, and it is behind in every panel
+NOT_DRAWN = "item_knn"  # there are six colours
 TITLES = {"ndcg_10": "what came next", "left_out_ndcg_10": "leave-one-out"}
 AT = {"left_out": "leave-one-out", "came_next": "what came next"}
 # both figures of each user on each day, mean over seeds
@@ -126,7 +127,22 @@ def markdown(rows: Sequence[Row], protocol: str) -> str:
                 f"{short(row['left_out_ndcg_10'])} ({places[1]})"
             )
         lines.append(line)
+    if len(lines) > 1:
+        lines.append(["Kendall's τ of both rankings", *(signed(tau(own, day)) for day in days)])
     return table(header, lines)
+
+
+def tau(rows: Sequence[Row], day: str) -> float:
+    """Pairs of models that both figures of a day rank alike, less those they don't, of all.
+
+    >>> rows = [{"as_of": "d", "ndcg_10": x, "left_out_ndcg_10": y} for x, y in
+    ...         [(1, 1), (2, 3), (3, 2)]]
+    >>> round(tau(rows, "d"), 3)
+    0.333
+    """
+    pairs = list(combinations([row for row in rows if row["as_of"] == day], 2))
+    steps = [[np.sign(one[metric] - other[metric]) for metric in TITLES] for one, other in pairs]
+    return float(np.mean([first * second for first, second in steps]))
 
 
 def users(rows: Sequence[Row], day: str) -> int:
