@@ -217,16 +217,17 @@ def test_a_turn_waits_for_the_lock(tmp_path):
         (tmp_path / "a").mkdir()
         (tmp_path / "a" / turns.READY).touch()
         assert turns.all_ready(folders)  # b has ended, whatever it was about
-    turn = turns.Turn(tmp_path / "c")
-    turn.wait()
+    turns.wait_for_turn(tmp_path / "c")
     assert (tmp_path / "c" / turns.READY).exists()
+    with (tmp_path / turns.LOCK).open() as other, pytest.raises(BlockingIOError):
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)  # to the end of this process
 
 
 LIBRARY = """
 import argparse, json, sys, time
 from pathlib import Path
 sys.path.insert(0, {peers!r})
-from turns import Turn
+from turns import wait_for_turn
 parser = argparse.ArgumentParser()
 parser.add_argument("what")
 for name in ("model", "sequences", "output", "device", "minutes", "reference"):
@@ -238,7 +239,7 @@ calls = output.parent / "calls.txt"
 if asked.model == "broken":
     sys.exit("No module named 'their_library'")
 if asked.what == "steps":
-    Turn(output).wait()
+    wait_for_turn(output)
     with calls.open("a") as file:
         print("begin", asked.model, file=file, flush=True)
         time.sleep(0.05)
@@ -326,14 +327,14 @@ def test_the_page_is_made_of_its_record():
     assert harness.replaced(page, "peers", run.tables(rows)) == page
 
 
-def test_our_record_is_read_from_our_files(learnable, tmp_path):
+def test_our_record_is_read_from_our_files(learnable, tmp_path, run_command):
     """Trained and ranked by our command: the qualities are those of the file of ranks."""
     ours = script("ours")
-    places = ["--sequences", str(learnable), "--device", "cpu"]
+    places = ["--sequences", learnable, "--device", "cpu", "--threads", 1]
     words = ["--model", "sasrec", "--set", "epochs=4", "--set", "validate_every=2"]
     words += ["--set", "item_width=8", "--set", "max_length=8"]
-    ours.command([*places, "--output", str(tmp_path / "run"), *words], "train")
-    ours.command([*places, "--run", str(tmp_path / "run")], "evaluate")
+    run_command("train", *places, "--output", tmp_path / "run", *words)
+    run_command("evaluate", *places, "--run", tmp_path / "run")
     row = ours.record(tmp_path / "run")
     assert (row["epoch"], row["stopped_because"]) == (4, "epochs")
     assert [epoch for epoch, _ in row["validated"]] == [2, 4]
