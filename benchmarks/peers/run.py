@@ -6,10 +6,10 @@
     python benchmarks/peers/run.py record --output F
 
 `measure` times the steps of each model, one after the other with nothing beside it, then trains
-each by its fastest setting. What is finished is not done again, and a training that was stopped
-goes on from its last validation. A model that fails is told with the reason; the others go on. The
-two libraries want other versions of shared packages: `--python LIBRARY=PATH` names an interpreter
-of its own. `record` writes docs/results/peers.json and the tables of docs/peers.md.
+each by its fastest setting. What is finished is not done again; a training that was stopped, or
+whose time was up, goes on from its last validation. A model that fails is told with the reason;
+the others go on. The two libraries want other versions of shared packages: `--python LIBRARY=PATH`
+names an interpreter of its own. `record` writes docs/results/peers.json and the tables of docs/peers.md.
 """
 
 import argparse
@@ -141,13 +141,20 @@ def reason(errors: Path) -> str:
 
 def left(jobs: Sequence[Job], what: str, asked: argparse.Namespace) -> list[Job]:
     """What is not finished, and can be: without steps there is no fastest setting to train by."""
+    if what == "steps":
+        own = [job for job in jobs if not job.like]
+        return [job for job in own if not (asked.output / job.name / FILES[what]).exists()]
     return [
         job
         for job in jobs
-        if not (asked.output / job.name / FILES[what]).exists()
-        and not (what == "steps" and job.like)
-        and (what == "steps" or (asked.output / (job.like or job.name) / FILES["steps"]).exists())
+        if (asked.output / (job.like or job.name) / FILES["steps"]).exists()
+        and not converged(asked.output / job.name / FILES[what])
     ]
+
+
+def converged(result: Path) -> bool:
+    """Whether a training ended by itself."""
+    return result.exists() and read_json(result)["stopped_because"] != "time"
 
 
 @contextmanager
