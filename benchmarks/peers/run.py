@@ -9,7 +9,8 @@
 each by its fastest setting. What is finished is not done again; a training that was stopped, or
 whose time was up, goes on from its last validation. A model that fails is told with the reason;
 the others go on. The two libraries want other versions of shared packages: `--python LIBRARY=PATH`
-names an interpreter of its own. `record` writes docs/results/peers.json and the tables of docs/peers.md.
+names an interpreter of its own. `record` writes docs/results/peers.json and the tables of
+docs/peers.md.
 """
 
 import argparse
