@@ -15,7 +15,7 @@ from statistics import median
 import torch
 from peer import Row
 from script import RESULT, STEPS, arguments, facts
-from turns import Turn
+from turns import wait_for_turn
 
 from fpt_model.data.sequences import load
 from fpt_model.evaluation.metrics import ndcg, recall
@@ -50,7 +50,7 @@ def steps(asked: argparse.Namespace) -> None:
     device = torch.device(asked.device)
     trainings = Trainings(model, load(asked.sequences).to(device), settings, preset=preset)
     trainings.seconds(2)  # kernels are compiled, the epoch is recorded
-    Turn(asked.output).wait()
+    wait_for_turn(asked.output)
     ms = median(trainings.seconds(EPOCHS)) / trainings.steps * 1e3
     print(f"{asked.model}: {ms:.3f} ms a step, engine {trainings.engine}", flush=True)
     row: Row = {"ms": round(ms, 4), "words": f"engine {trainings.engine}"}

@@ -1,15 +1,15 @@
 """Other libraries' models and ours on one split, by one evaluation, on one machine.
 
-    pip install 'rectools[torch]==0.19.0' 'replay-rec[torch]==0.22.0'
+    pip install 'rectools[torch]==0.19.0' 'replay-rec[torch]==0.22.0' safetensors
     git clone https://github.com/pmixer/TiSASRec.pytorch
     python benchmarks/peers/run.py measure --sequences S --reference TiSASRec.pytorch --output F
     python benchmarks/peers/run.py record --output F
 
 `measure` times the steps of each model, one after the other with nothing beside it, then trains
-each by its fastest setting. What is finished is not done again, and a training that was stopped
-goes on from its last validation. A model that fails is told with the reason; the others go on. The
-two libraries want other versions of shared packages: `--python LIBRARY=PATH` names an interpreter
-of its own. `record` writes docs/results/peers.json and the tables of docs/peers.md.
+each by its fastest setting. What is finished is not done again; a training that was stopped, or
+whose time was up, goes on from its last validation. A model that fails is told with the reason;
+the others go on. `record` writes docs/results/peers.json and the tables of docs/peers.md. Both
+libraries can be installed together on Python 3.13.
 """
 
 import argparse
@@ -95,7 +95,6 @@ def arguments() -> argparse.Namespace:
     measure.add_argument("--minutes", type=float, default=10.0, help="of a training")
     measure.add_argument("--at-once", type=int, default=1, help="trainings; steps are timed alone")
     measure.add_argument("--threads", nargs="*", default=["1", "2", "4", "8"], help="to try")
-    measure.add_argument("--python", action="append", default=[], metavar="LIBRARY=PATH")
     commands.add_parser("record", help="write docs/results/peers.json and docs/peers.md")
     for command in commands.choices.values():
         command.add_argument("--output", type=Path, required=True)
@@ -108,8 +107,7 @@ def start(job: Job, what: str, asked: argparse.Namespace) -> "subprocess.Popen[b
     folder = asked.output / job.name
     folder.mkdir(parents=True, exist_ok=True)
     (folder / READY).unlink(missing_ok=True)
-    python = dict(text.split("=", 1) for text in asked.python).get(job.library, sys.executable)
-    words = [python, str(HERE / f"{job.library}.py"), what, "--model", job.model]
+    words = [sys.executable, str(HERE / f"{job.library}.py"), what, "--model", job.model]
     words += ["--sequences", str(asked.sequences), "--output", str(folder)]
     words += [
         "--device",
@@ -141,13 +139,20 @@ def reason(errors: Path) -> str:
 
 def left(jobs: Sequence[Job], what: str, asked: argparse.Namespace) -> list[Job]:
     """What is not finished, and can be: without steps there is no fastest setting to train by."""
+    if what == "steps":
+        own = [job for job in jobs if not job.like]
+        return [job for job in own if not (asked.output / job.name / FILES[what]).exists()]
     return [
         job
         for job in jobs
-        if not (asked.output / job.name / FILES[what]).exists()
-        and not (what == "steps" and job.like)
-        and (what == "steps" or (asked.output / (job.like or job.name) / FILES["steps"]).exists())
+        if (asked.output / (job.like or job.name) / FILES["steps"]).exists()
+        and not converged(asked.output / job.name / FILES[what])
     ]
+
+
+def converged(result: Path) -> bool:
+    """Whether a training ended by itself."""
+    return result.exists() and read_json(result)["stopped_because"] != "time"
 
 
 @contextmanager

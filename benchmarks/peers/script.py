@@ -5,11 +5,12 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import torch
 from peer import Peer, Row, Setting, quality
-from turns import Turn
+from turns import wait_for_turn
 from watches import Clock, Over, Training, Watch, sampled_ndcg, settings_of
 
 from fpt_model.data.sequences import Sequences, load
@@ -83,7 +84,7 @@ def run(
     sequences = load(asked.sequences).to(device)
     path = asked.output / STEPS
     if asked.what == "steps":
-        found = steps(lambda: new(sequences), asked.threads, Turn(asked.output).wait)
+        found = steps(lambda: new(sequences), asked.threads, partial(wait_for_turn, asked.output))
         for row in found:
             print(f"{asked.model}: {row['ms']:.2f} ms a step ({row['words']})", flush=True)
         write_json(path, facts(device, *packages) | {"steps": found})

@@ -4,6 +4,7 @@ Whoever starts them holds a lock until all are ready; then each takes it in turn
 """
 
 import fcntl
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,22 +21,16 @@ def held(path: Path) -> Iterator[None]:
         yield
 
 
-class Turn:
-    """A process's own; kept until it is closed.
+def wait_for_turn(folder: Path) -> None:
+    """Say that this process is ready, and come back when it is its turn, which ends with it.
 
     Args:
-        folder: the process's own, in which it says that it is ready; the lock lies beside.
+        folder: its own, in which it says so; the lock lies beside.
     """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.lock = held(folder.parent / LOCK)
-
-    def wait(self) -> None:
-        """Say that it is ready, and come back when it is its turn."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / READY).touch()
-        self.lock.__enter__()
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / READY).touch()
+    lock = os.open(folder.parent / LOCK, os.O_RDWR | os.O_CREAT)  # a number: nobody closes it
+    fcntl.flock(lock, fcntl.LOCK_EX)
 
 
 def all_ready(folders: dict[Path, Callable[[], bool]]) -> bool:

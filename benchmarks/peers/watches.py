@@ -16,8 +16,8 @@ from peer import Peer, Row, Setting, ranked
 from fpt_model.evaluation.metrics import ndcg
 
 EVERY, PATIENCE = 2, 10  # epochs between validations; validations without a better one
-ROUNDS, STEPS = 3, 12  # of a setting; of a round
-SETTLE, WINDOW = 3, 3.0  # steps before a round; seconds of one at most
+ROUNDS, STEPS = 3, 10  # of a setting; of a round
+SETTLE, WINDOW = 2, 2.0  # steps before a round; seconds of one at most
 
 
 class Over(Exception):  # noqa: N818

@@ -6,7 +6,7 @@
 No tutorial of RePlay trains it with intervals: sizes are TiSASRec's (T = 50, B = 128), the rest its
 defaults (D = 50, two blocks, cross-entropy over all items), with four loaders as in its tutorial of
 SASRec. Its model clips differences of whatever times it gets at 256: it gets those in units of the
-user's own shortest gap, as the paper of TiSASRec has them; of seconds nearly all would be clipped.
+user's own shortest gap, as the paper of TiSASRec has them.
 """
 
 import warnings
