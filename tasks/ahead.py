@@ -1,7 +1,8 @@
 """Imports that take seconds, begun beside work that does without them.
 
-Nothing rests on it. Who needs a module imports it as ever, and then waits for what is begun; what
-can't be imported fails there again, and is told there.
+Nothing rests on it. Who needs one of these modules imports it as ever, and then waits for what is
+begun; what can't be imported fails there again, and is told there. Python waits for a module of
+that name alone: what lies below a package that is under way is not to be imported meanwhile.
 """
 
 import atexit
@@ -9,8 +10,8 @@ import threading
 from collections.abc import Sequence
 from importlib import import_module
 
-# Prefect needs the first when a flow begins. The last, audits, needs all others: between two of them
-# the end of the process is heard. `expectations` sets what Great Expectations reads on its import.
+# Prefect needs the first when a flow begins. The last, audits, needs all others: between two of
+# them the end of the process is heard. `expectations` sets what Great Expectations reads on its import.
 AHEAD = (
     *("fastapi.encoders", "expectations", "pandas", "sqlalchemy", "scipy.stats"),
     *("great_expectations", "expectations.runner"),
