@@ -9,8 +9,9 @@ import threading
 from collections.abc import Sequence
 from importlib import import_module
 
-# Prefect needs the first when a flow begins. The last, audits, needs all others: between two of them
-# the end of the process is heard. `expectations` sets what Great Expectations reads on its import.
+# Prefect needs the first when a flow begins. The last, audits, needs all others: between two of
+# them the end of the process is heard. `expectations` sets what Great Expectations reads on its
+# import.
 AHEAD = (
     *("fastapi.encoders", "expectations", "pandas", "sqlalchemy", "scipy.stats"),
     *("great_expectations", "expectations.runner"),
