@@ -179,6 +179,15 @@ def test_where_the_gain_comes_from():
     )]  # fmt: skip
     assert 0.28 < shares[0] / shares[1] < 0.38  # about a third
     assert {row["seeds"] for row in kept["changes"]} == {5}
+    leads = [row["ndcg_10"][0] for row in kept["by_epoch"] if row["first"] == "sas-fpt-zeros"]
+    assert [lead > 0 for lead in leads] == [
+        True,
+        True,
+        True,
+        False,
+        False,
+    ]  # at 20, 40, 60, 80, 120
+    assert of(kept["changes"], "sas-fpt-zeros", "tisasrec")["ndcg_10_chosen"][0] < 0
     assert max(mean_of(kept), key=mean_of(kept).get) == "sas-fpt-no-users"  # the best form
 
 
