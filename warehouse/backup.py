@@ -14,7 +14,7 @@ from warehouse.following import publication, turn
 from warehouse.garbage import collect
 from warehouse.home import Home
 from warehouse.identity import sha256_of
-from warehouse.kept_catalogues import catalogues, is_whole, number_of
+from warehouse.kept_catalogues import catalogues, give_to_readers, is_whole, number_of
 from warehouse.lake import upstream
 from warehouse.placing import put_in_place
 from warehouse.published import refuse_unpublished
@@ -129,6 +129,7 @@ def restore(home: Home, backup_file: Path) -> dict[str, int]:
             _put_all(home, folder, others)
             # what a catalogue lists is there before the catalogue is
             make_newest(home, catalogue, sure)
+        give_to_readers(home)
     return {"files": len(names), "publication": publication(home)}
 
 

@@ -198,7 +198,7 @@ def _delete(home: Home, gone: Forgotten) -> None:
     with turn(home):
         give_to_readers(home)  # who died after the publication may have left the one before
         forget_older(home)
-        upstream.drop_past(home)
+        upstream.drop_past(home, rows=True)
     for identity in (*gone.loads, *gone.snapshots, *gone.runs, *gone.imports):
         for folder in home.store.glob(f"*/*={identity}"):
             point("before a file with a forgotten person goes")

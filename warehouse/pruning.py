@@ -125,7 +125,7 @@ def _to_the_end(home: Home, ids: Sequence[str], *, at_once: bool) -> None:
                 pass
     elif at_once:  # otherwise the lake can go back to them for some days
         with turn(home):
-            upstream.drop_past(home)
+            upstream.drop_past(home, rows=False)
     _delete(home, ids, at_once=at_once)
 
 

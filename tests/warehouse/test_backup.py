@@ -91,6 +91,7 @@ def test_what_is_published_in_the_home_is_not_overwritten(home, kept):
     assert newest(home).read_bytes() == before
 
 
+@pytest.mark.files_only  # a lake brings the home its newest
 def test_a_home_whose_catalogues_are_damaged_is_brought_back(home, kept):
     for path in catalogues(home):
         path.chmod(0o640)

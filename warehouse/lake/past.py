@@ -35,10 +35,21 @@ def expire(address: Address, days: int) -> None:
         _drop_ended(postgres, address)
 
 
-def drop(address: Address) -> None:
-    """Forget all but the last snapshot, so that nothing is left of what was deleted by then.
+def drop_files(address: Address) -> None:
+    """Forget all but the last snapshot, with the files that are of others alone.
 
     The caller has the turn. Readers who have the lake open as it was find files gone.
+    """
+    point("before the lake's past goes")
+    *past, _ = server.snapshots(address)
+    with attached(address) as lake:
+        if past:
+            lake.execute(f"CALL ducklake_expire_snapshots('lake', versions => {past})").fetchall()
+        lake.execute(CLEAN).fetchall()
+
+
+def drop(address: Address) -> None:
+    """`drop_files`, and nothing of a row that was deleted by then is left in PostgreSQL either.
 
     Raises:
         InUseError: such a reader keeps PostgreSQL's rows from going; all else is done.
@@ -47,12 +58,8 @@ def drop(address: Address) -> None:
     with attached(address) as lake:
         for table in _small_with_files(address):
             _write_anew(lake, table)
-    point("before the lake's past goes")
-    *past, _ = server.snapshots(address)
+    drop_files(address)
     with attached(address) as lake:
-        if past:
-            lake.execute(f"CALL ducklake_expire_snapshots('lake', versions => {past})").fetchall()
-        lake.execute(CLEAN).fetchall()
         narrow = list(_narrower(lake, address))
     let_go()  # what this process has read of them may be as wide as before
     point("before rows of PostgreSQL go")

@@ -159,18 +159,20 @@ def expire(home: Home) -> None:
         past.expire(home.lake, KEPT_DAYS)
 
 
-def drop_past(home: Home) -> None:
+def drop_past(home: Home, *, rows: bool) -> None:
     """Let the lake forget all that it was, with the files that are of then alone.
 
-    The caller has the turn.
+    Args:
+        home: of a lake, or not; the caller has the turn.
+        rows: those that were deleted leave PostgreSQL, too.
 
     Raises:
-        InUseError: somebody has it open as it was.
+        InUseError: somebody has it open as it was, so that rows stay.
     """
     from warehouse.lake import past
 
     if home.lake is not None:
-        past.drop(home.lake)
+        (past.drop if rows else past.drop_files)(home.lake)
 
 
 def _followed(home: Home) -> tuple[Change, int] | None:
