@@ -138,16 +138,10 @@ def reason(errors: Path) -> str:
 
 
 def left(jobs: Sequence[Job], what: str, asked: argparse.Namespace) -> list[Job]:
-    """What is not finished, and can be: without steps there is no fastest setting to train by."""
-    if what == "steps":
-        own = [job for job in jobs if not job.like]
-        return [job for job in own if not (asked.output / job.name / FILES[what]).exists()]
-    return [
-        job
-        for job in jobs
-        if (asked.output / (job.like or job.name) / FILES["steps"]).exists()
-        and not converged(asked.output / job.name / FILES[what])
-    ]
+    """What is not finished."""
+    own = [job for job in jobs if what == "train" or not job.like]
+    done = {"steps": Path.exists, "train": converged}[what]
+    return [job for job in own if not done(asked.output / job.name / FILES[what])]
 
 
 def converged(result: Path) -> bool:
@@ -177,8 +171,8 @@ def time_steps(jobs: Sequence[Job], asked: argparse.Namespace) -> None:
             }
             while not all_ready(waited):
                 time.sleep(0.2)
-        for job, process in running.items():
-            ended(job, "steps", asked, process.wait())
+        while running:
+            end_some(running, "steps", asked)
 
 
 def train(jobs: Sequence[Job], asked: argparse.Namespace) -> None:
@@ -189,26 +183,27 @@ def train(jobs: Sequence[Job], asked: argparse.Namespace) -> None:
             while waiting and len(running) < asked.at_once:
                 job = waiting.pop(0)
                 running[job] = start(job, "train", asked)
-            for job in [job for job, process in running.items() if process.poll() is not None]:
-                ended(job, "train", asked, running.pop(job).returncode)
-            time.sleep(0.2)
+            end_some(running, "train", asked)
+
+
+def end_some(running: Running, what: str, asked: argparse.Namespace) -> None:
+    """Take those that have ended out; wait a moment."""
+    for job in [job for job, process in running.items() if process.poll() is not None]:
+        ended(job, what, asked, running.pop(job).returncode)
+    time.sleep(0.2)
 
 
 def rows_of(output: Path, jobs: Sequence[Job]) -> list[Row]:
-    """What was measured of each job, or why nothing was."""
+    """What was measured of each job, or why something was not."""
     found = []
     for job in jobs:
-        folder = output / job.name
+        folders = {"steps": output / (job.like or job.name), "train": output / job.name}
         row: Row = {"name": job.name, "title": job.title}
-        timed = output / (job.like or job.name) / FILES["steps"]
-        if timed.exists():
-            row |= read_json(timed)
-        if (folder / FILES["train"]).exists():
-            row |= read_json(folder / FILES["train"])
-        failed = [
-            path for path in (folder / FAILED.format(what) for what in FILES) if path.exists()
-        ]
-        row |= {"failed": reason(failed[0])} if failed else {}
+        for what, folder in folders.items():
+            if (folder / FILES[what]).exists():
+                row |= read_json(folder / FILES[what])
+            elif (folder / FAILED.format(what)).exists():
+                row["failed"] = reason(folder / FAILED.format(what))
         found.append(row)
     return found
 
@@ -239,9 +234,15 @@ def quality_row(row: Row) -> list[str]:
     cells = [row["title"], ms(timed[0]) if timed else "", ms(fastest) if fastest else ""]
     if "quality" not in row:
         return [*cells, row.get("failed", "not trained"), *[""] * 5]
-    seconds = row["best_epoch"] * row["steps_an_epoch"] * fastest["ms"] / 1e3
     epochs = f"{row['best_epoch']} of {row['epoch']} ({row['stopped_because']})"
-    return [*cells, f"{seconds:.1f}", epochs, *qualities(row["quality"])]
+    return [*cells, to_best(row, fastest), epochs, *qualities(row["quality"])]
+
+
+def to_best(row: Row, fastest: Row | None) -> str:
+    """Seconds of steps up to the best epoch; nothing where no step was timed."""
+    if fastest is None:
+        return ""
+    return f"{row['best_epoch'] * row['steps_an_epoch'] * fastest['ms'] / 1e3:.1f}"
 
 
 def qualities(quality: Row) -> list[str]:

@@ -206,6 +206,10 @@ def test_steps_are_taken_by_the_fastest_setting(fixed, tmp_path, sequences):
         row["ms"] = ms
     (tmp_path / run.STEPS).write_text(json.dumps({"steps": found}))
     assert run.fastest(tmp_path / run.STEPS) == script("peer").Setting(1, tf32=True)
+    found[0]["ms"] = 0.5
+    (tmp_path / run.STEPS).write_text(json.dumps({"steps": found}))
+    assert run.fastest(tmp_path / run.STEPS) == script("peer").Setting()
+    assert run.fastest(tmp_path / "none.json") == script("peer").Setting(1, tf32=True)
 
 
 def test_a_turn_waits_for_the_lock(tmp_path):
@@ -320,6 +324,9 @@ def test_the_page_gets_both_tables_and_the_reason_of_a_failure(run, tmp_path, mo
     assert f"| Like one | 50.0 | 20.0 | 1.2 | 6 of 8 (patience) | {cells} |" in lines
     assert "| Broken |  |  | No module named 'their_library' |  |  |  |  |  |" in lines
     assert "| Two | TF32 | 20.0 |" in lines
+    (tmp_path / "out" / "library-one" / "steps.json").unlink()
+    rows = run.rows_of(tmp_path / "out", run.JOBS)
+    assert f"| One |  |  |  | 6 of 8 (patience) | {cells} |" in run.tables(rows).splitlines()
     assert [row["name"] for row in json.loads((tmp_path / "docs/results/peers.json").read_text())][
         2
     ] == "library-broken"
