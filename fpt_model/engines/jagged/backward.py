@@ -25,7 +25,7 @@ from fpt_model.engines.jagged.shapes import (
     softmax_tiles,
     statistics,
 )
-from fpt_model.engines.jagged.state import EngineState
+from fpt_model.engines.jagged.state import SHORT, EngineState
 from fpt_model.engines.jagged.weights import head_width
 from fpt_model.engines.jagged.workspace import Workspace
 
@@ -127,31 +127,32 @@ def _attention_backward(engine: EngineState, ws: Workspace, n: int, layer: int) 
         RATE=rate,
     )
 
-    # gradients of queries, then of keys and values
-    scale, keep_scale = root / attention.LARGER.value, 1 / (1 - rate)
+    # keys and values, and through their linear layers, beside queries
+    scale = root / attention.LARGER.value
+    with engine.streams.on_side_stream(SHORT):
+        of_keys = ws.d_scores, ws.q[layer], scale, False
+        ways = of_keys, (ws.weights[layer], dout, 1 / (1 - rate), True)
+        for pairs, x, factor, positive in ways:
+            attention.key_value_grad[
+                attention_grid(engine.config, engine.meta, shape["BN"], shape["WC"])
+            ](
+                *(engine.meta, pairs, x, ws.dkv[layer], factor, ws.n_tokens),
+                **shape,
+                AT=engine.weights.columns_by_head if positive else 0,
+                POSITIVE=positive,
+            )
+        multiply(ws.dkv[layer][:n], engine.weights.product(layer, "key", 2), ws.one[:n])
+
+    # queries: by keys, then by interval rows
     inputs = ws.d_scores, ws.kv[layer], ws.positions[layer, 0]
     combine(engine, ws, engine.meta, inputs, dq, scale, values=False)
-    ways = ((ws.d_scores, ws.q[layer], scale, False), (ws.weights[layer], dout, keep_scale, True))
-    for pairs, x, factor, positive in ways:
-        attention.key_value_grad[
-            attention_grid(engine.config, engine.meta, shape["BN"], shape["WC"])
-        ](
-            *(engine.meta, pairs, x, ws.dkv[layer], factor, ws.n_tokens),
-            **shape,
-            AT=engine.weights.columns_by_head if positive else 0,
-            POSITIVE=positive,
-        )
-
-    # queries: the part by interval rows
     if intervals:
         by_bucket = ws.bucket_grads[layer]
         sum_by_bucket(engine, ws, engine.meta, n, by_bucket, 1.0)
         keys = by_head(engine.config, ws.tables[layer, 0])
         add_product(by_head(engine.config, dq[:n]), by_bucket[:, :n], keys, scale)
-
-    # through the linear layers
-    multiply(ws.dkv[layer][:n], engine.weights.product(layer, "key", 2), ws.one[:n])
     multiply(dq[:n], engine.weights.product(layer, "query"), ws.two[:n])
+    engine.streams.join_streams(SHORT)
 
 
 def _layer_norm_backward(

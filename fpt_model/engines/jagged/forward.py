@@ -27,7 +27,7 @@ from fpt_model.engines.jagged.shapes import (
     row_shape,
     statistics,
 )
-from fpt_model.engines.jagged.state import EngineState
+from fpt_model.engines.jagged.state import LONG, SHORT, EngineState
 from fpt_model.engines.jagged.weight_grads import group_loss_grad
 from fpt_model.engines.jagged.weights import head_width
 from fpt_model.engines.jagged.workspace import Workspace
@@ -170,8 +170,9 @@ def _attend(
     engine: EngineState, ws: Workspace, meta: Tensor, n: int, layer: int, rate: float
 ) -> None:
     # project: queries from the normed input, keys and values from the input itself
+    with engine.streams.on_side_stream(SHORT):
+        multiply(ws.x[layer][:n], engine.weights.product(layer, "key", 2).T, ws.kv[layer][:n])
     multiply(ws.normal[layer][:n], engine.weights.product(layer, "query").T, ws.q[layer][:n])
-    multiply(ws.x[layer][:n], engine.weights.product(layer, "key", 2).T, ws.kv[layer][:n])
 
     # products of every query with every interval row: fewer than there are pairs
     if engine.config.intervals:
@@ -179,6 +180,7 @@ def _attend(
         multiply(by_head(engine.config, ws.q[layer][:n]), keys.transpose(1, 2), ws.by_bucket[:, :n])
 
     # weights
+    engine.streams.join_streams(SHORT)
     shape = attention_shape(engine.config, meta)
     attention.weigh[attention_grid(engine.config, meta, shape["BM"])](
         # queries, keys and values, and what intervals and positions add
@@ -192,21 +194,18 @@ def _attend(
         RATE=rate,
     )
 
-    # weighted sums of values
-    positions, keep_scale = ws.positions[layer, 1], 1 / (1 - rate)
-    combine(
-        engine,
-        ws,
-        meta,
-        (ws.weights[layer], ws.kv[layer], positions),
-        ws.attn_out[layer],
-        keep_scale,
-    )
+    # weighted sums of values, and beside them weights by interval row
+    keep_scale = 1 / (1 - rate)
+    pairs = ws.weights[layer], ws.kv[layer], ws.positions[layer, 1]
+    with engine.streams.on_side_stream(SHORT):
+        combine(engine, ws, meta, pairs, ws.attn_out[layer], keep_scale)
+    if engine.config.intervals:
+        engine.streams.join_streams(LONG)
+        sum_by_bucket(engine, ws, meta, n, ws.weights_by_bucket[layer], keep_scale)
+    engine.streams.join_streams(SHORT)
 
     # and of interval vectors: weights by row, times the table
     if engine.config.intervals:
-        engine.streams.join_streams()
-        sum_by_bucket(engine, ws, meta, n, ws.weights_by_bucket[layer], keep_scale)
         out = by_head(engine.config, ws.attn_out[layer][:n])
         add_product(
             out, ws.weights_by_bucket[layer][:, :n], by_head(engine.config, ws.tables[layer, 1])

@@ -32,6 +32,7 @@ HALF = torch.float16  # of products: as many digits as TF32; sums are float32
 ROUNDED = 1024
 SPLITS = 8  # partial sums of the items' gradient
 PROGRAMS = 264  # two for each of a GPU's processors: what gradients of weights are split into
+SIDES = LONG, SHORT = 0, 1  # streams beside: of what is needed late, and within a block
 MOST_SPLITS = 8  # of them: Adam reads them all
 
 
@@ -78,7 +79,7 @@ class EngineState:
         self.negatives = NegativeIndex(sequences) if self.config.loss == "bce" else None
         self._index_seen()
         self.source = self._source()
-        self.streams = SideStreams(1, self.device)
+        self.streams = SideStreams(len(SIDES), self.device)
         if self.device.type == "cuda":
             torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
 
