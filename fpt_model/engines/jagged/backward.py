@@ -25,11 +25,11 @@ from fpt_model.engines.jagged.shapes import (
     softmax_tiles,
     statistics,
 )
-from fpt_model.engines.jagged.state import SHORT, EngineState
+from fpt_model.engines.jagged.state import LONG, SHORT, EngineState
 from fpt_model.engines.jagged.weights import head_width
 from fpt_model.engines.jagged.workspace import Workspace
 
-NORM = {"BM": 16, "TILES": 4, "num_warps": 4}  # rows of a tile, tiles of a program
+NORM = {"BM": 8, "TILES": 4, "num_warps": 4}  # rows of a tile, tiles of a program
 
 
 def loss_backward(engine: EngineState, ws: Workspace, n: int) -> int:
@@ -57,10 +57,11 @@ def loss_backward(engine: EngineState, ws: Workspace, n: int) -> int:
     items = engine.sequences.n_items, engine.seen.shape[1]
     sizes |= {"EXCLUDE_SEEN": engine.exclude_seen}
     for_tokens, for_items = softmax_tiles(engine.exclude_seen, sizes["WP"])
+    engine.streams.join_streams(LONG)
     softmax.feature_grad[(n // for_tokens["BM"],)](
         *(*shared, ws.dfeatures, ws.logs, ws.losses, *items), **sizes | for_tokens
     )
-    with engine.streams.on_side_stream():
+    with engine.streams.on_side_stream(LONG):
         softmax.item_grad[(-(-(items[0] + 1) // for_items["BN"]), len(ws.item_parts))](
             *(*shared, ws.logs, ws.item_parts, *items), **sizes | for_items
         )
@@ -120,7 +121,7 @@ def _attention_backward(engine: EngineState, ws: Workspace, n: int, layer: int) 
     # gradients of scores
     shape, rate = attention_shape(engine.config, engine.meta), engine.config.dropout
     attention.attention_backward[attention_grid(engine.config, engine.meta, shape["BM"])](
-        *(engine.meta, ws.kv[layer], ws.positions[layer], ws.by_bucket, ws.pair_rows),
+        *(engine.meta, ws.kv[layer], ws.by_bucket, ws.pair_rows),
         *(ws.attn_out[layer], dout, ws.weights[layer], ws.d_scores, ws.sums, ws.n_tokens),
         **shape,
         **interval_shape(engine.config, ws),
@@ -144,7 +145,7 @@ def _attention_backward(engine: EngineState, ws: Workspace, n: int, layer: int) 
         multiply(ws.dkv[layer][:n], engine.weights.product(layer, "key", 2), ws.one[:n])
 
     # queries: by keys, then by interval rows
-    inputs = ws.d_scores, ws.kv[layer], ws.positions[layer, 0]
+    inputs = ws.d_scores, ws.kv[layer]
     combine(engine, ws, engine.meta, inputs, dq, scale, values=False)
     if intervals:
         by_bucket = ws.bucket_grads[layer]

@@ -31,7 +31,7 @@ from fpt_model.model.encoder import Encoder
 HALF = torch.float16  # of products: as many digits as TF32; sums are float32
 ROUNDED = 1024
 SPLITS = 8  # partial sums of the items' gradient
-PROGRAMS = 264  # two for each of a GPU's processors: what gradients of weights are split into
+PROCESSORS = 132  # of a GPU, for which gradients of weights are split into programs
 SIDES = LONG, SHORT = 0, 1  # streams beside: of what is needed late, and within a block
 MOST_SPLITS = 8  # of them: Adam reads them all
 
@@ -42,8 +42,9 @@ def round_up_tokens(n: int) -> int:
 
 
 def splits_of(jobs: Jobs) -> int:
-    """Shares of the tokens, so that there are programs for the whole GPU."""
-    return min(MOST_SPLITS, max(1, PROGRAMS // len(jobs.table)))
+    """Shares of the tokens: all programs run at once, two of narrow tiles on a processor."""
+    programs = PROCESSORS if jobs.width > 64 else 2 * PROCESSORS
+    return min(MOST_SPLITS, max(1, programs // len(jobs.table)))
 
 
 class EngineState:
