@@ -17,7 +17,7 @@ from fpt_model.engines.jagged.ahead import Ahead, room_of
 from fpt_model.engines.jagged.first_seen import type_of_places
 from fpt_model.engines.jagged.plan import LARGEST, ROWS, Plan, Source
 from fpt_model.engines.jagged.products import Job, Jobs, by_width
-from fpt_model.engines.jagged.shapes import ITEMS_AT_ONCE, by_head
+from fpt_model.engines.jagged.shapes import ITEMS_AT_ONCE, by_head, norm_names
 from fpt_model.engines.jagged.weights import (
     BY_HEAD,
     PRODUCTS,
@@ -31,7 +31,8 @@ from fpt_model.model.encoder import Encoder
 HALF = torch.float16  # of products: as many digits as TF32; sums are float32
 ROUNDED = 1024
 SPLITS = 8  # partial sums of the items' gradient
-PROGRAMS = 264  # two for each of a GPU's processors: what gradients of weights are split into
+PROCESSORS = 132  # of a GPU, for which gradients of weights are split into programs
+SIDES = LONG, SHORT = 0, 1  # streams beside: of what is needed late, and within a block
 MOST_SPLITS = 8  # of them: Adam reads them all
 
 
@@ -41,8 +42,9 @@ def round_up_tokens(n: int) -> int:
 
 
 def splits_of(jobs: Jobs) -> int:
-    """Shares of the tokens, so that there are programs for the whole GPU."""
-    return min(MOST_SPLITS, max(1, PROGRAMS // len(jobs.table)))
+    """Shares of the tokens: all programs run at once, two of narrow tiles on a processor."""
+    programs = PROCESSORS if jobs.width > 64 else 2 * PROCESSORS
+    return min(MOST_SPLITS, max(1, programs // len(jobs.table)))
 
 
 class EngineState:
@@ -78,7 +80,7 @@ class EngineState:
         self.negatives = NegativeIndex(sequences) if self.config.loss == "bce" else None
         self._index_seen()
         self.source = self._source()
-        self.streams = SideStreams(1, self.device)
+        self.streams = SideStreams(len(SIDES), self.device)
         if self.device.type == "cuda":
             torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
 
@@ -103,6 +105,11 @@ class EngineState:
         parts = -(-self.config.group_pairs // PAIRS_AT_ONCE) if self.config.grouped else 0
         self.group_losses = torch.zeros(parts, device=self.device)
         self.embedding_grads = self._ints(weights.embedding_size)
+        places = [
+            [weights.offset(f"{name}.{part}") for part in ("weight", "bias")]
+            for name in norm_names(self.config)
+        ]
+        self.norm_places = torch.tensor(places, device=self.device)
 
     def _index_seen(self) -> None:
         self.exclude_seen = self.config.exclude_seen and self.config.loss == "softmax"
