@@ -47,15 +47,17 @@ test-slow: install
 	$(PYTEST) -m slow
 
 # An environment of its own for lakes (docs/how-to/many-writers.md): DuckDB 1.5.5 and its extensions,
-# which are not there for 2.0; all else as constraints.txt has it
+# which are not there for 2.0. All else it finds in .venv, after its own
 LAKE_BIN := .venv-lake/bin
 LAKE_PIP := $(LAKE_BIN)/python -m pip install --quiet --disable-pip-version-check
+FOLDER_OF := import sysconfig; print(sysconfig.get_path("purelib"))
 install-lake: .venv-lake/installed
 
-.venv-lake/installed: pyproject.toml constraints.txt constraints-lake.txt
+.venv-lake/installed: .venv/runs constraints-lake.txt
 	$(PYTHON) -m venv .venv-lake
 	grep -v '^duckdb==' constraints.txt | cat - constraints-lake.txt > .venv-lake/constraints.txt
-	$(LAKE_PIP) $(TORCH_FROM) "$$(grep '^torch==' constraints.txt)"
+	echo "import site; site.addsitedir('$$($(BIN)/python -c '$(FOLDER_OF)')')" \
+		> "$$($(LAKE_BIN)/python -c '$(FOLDER_OF)')/after.pth"
 	$(LAKE_PIP) --editable '.[lake]' --constraint .venv-lake/constraints.txt
 	$(LAKE_BIN)/python -m pip check
 	touch $@
@@ -68,7 +70,7 @@ install-lake: .venv-lake/installed
 SAME := $(addprefix tests/warehouse/test_,publishing.py store.py suspicions.py watching.py \
 	questions.py lake_address.py)
 test-lake: .venv-lake/tested
-	FPT_TEST_WAREHOUSE=lake OMP_NUM_THREADS=1 $(LAKE_BIN)/pytest --numprocesses 2 --dist worksteal \
+	FPT_TEST_WAREHOUSE=lake OMP_NUM_THREADS=1 $(LAKE_BIN)/python -m pytest --numprocesses 2 --dist worksteal \
 		-m "not slow and not files_only" tests/warehouse/lake $(SAME)
 
 clean:

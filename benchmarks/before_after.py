@@ -5,7 +5,7 @@
 A checkout's process has its training ready, and is asked for epochs when the other has done its own
 and waits. The figure is the lower quartile of epochs on a GPU and of steps on a CPU, as what else a
 machine does only adds to them. Exit code 1 where a step takes over `--margin` longer. Cases are of
-step.py, large_step.py and cpu_step.py; those of a GPU only where there is one.
+step.py, large_step.py, best_step.py and cpu_step.py; those of a GPU only where there is one.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from statistics import quantiles
 from typing import Any
 
 import torch
-from timing import LARGE, Trainings, load
+from timing import BEST, HEADS_ALIKE, LARGE, Trainings, load
 
 # name: model, settings, seeds, device, epochs of a round
 CASES: dict[str, tuple[str, dict[str, Any], int, str, int]] = {
@@ -27,6 +27,11 @@ CASES: dict[str, tuple[str, dict[str, Any], int, str, int]] = {
     "step TiSASRec, 8 seeds": ("tisasrec", {}, 8, "cuda", 10),
     "large_step": ("sas_fpt", LARGE, 1, "cuda", 8),
     "large_step, 2 heads": ("sas_fpt", LARGE | {"heads": 2}, 1, "cuda", 8),
+    "best_step": ("sas_fpt", BEST, 1, "cuda", 4),
+    **{
+        f"heads of {width // 4}": ("sas_fpt", settings, 1, "cuda", 4)
+        for width, settings in HEADS_ALIKE.items()
+    },
     "cpu_step TiSASRec": ("tisasrec", {}, 1, "cpu", 1),
     "cpu_step SAS-FPT": ("sas_fpt", {}, 1, "cpu", 1),
 }
@@ -48,7 +53,10 @@ def main() -> int:
     if asked.before is None:
         parser.error("--before: a checkout to compare with")
     here = Path(__file__).parents[1]
-    sides = {name: Side(root, asked) for name, root in (("before", asked.before), ("now", here))}
+    sides = {
+        name: Side(root, asked.sequences)
+        for name, root in (("before", asked.before), ("now", here))
+    }
     slower = [name for name in chosen(asked.only) if not holds(name, sides, asked)]
     for side in sides.values():
         side.process.communicate()
@@ -64,25 +72,31 @@ def chosen(part: str) -> list[str]:
 
 def holds(name: str, sides: "dict[str, Side]", asked: argparse.Namespace) -> bool:
     """Whether a case takes no longer than before, within the margin."""
-    for side in sides.values():
-        side.tell(name)
-    took = {word: side.answer() for word, side in sides.items()}
-    for number in range(asked.rounds):
-        for word in list(sides)[:: 1 if number % 2 else -1]:
-            sides[word].tell("go")
-            took[word] += sides[word].answer()
+    took = in_turn(name, sides, asked.rounds)
     before, now = (quantiles(took[side], n=4)[0] * 1e6 for side in ("before", "now"))
     print(f"{name:24} before {before:9.1f} µs a step, now {now:9.1f}, {now / before - 1:+.1%}")
     return now <= before * (1 + asked.margin)
 
 
+def in_turn(name: str, sides: "dict[str, Side]", rounds: int) -> dict[str, list[float]]:
+    """Seconds of a case's steps by side."""
+    for side in sides.values():
+        side.tell(name)
+    took = {word: side.answer() for word, side in sides.items()}
+    for number in range(rounds):
+        for word in list(sides)[:: 1 if number % 2 else -1]:
+            sides[word].tell("go")
+            took[word] += sides[word].answer()
+    return took
+
+
 class Side:
     """A checkout's process."""
 
-    def __init__(self, root: Path, asked: argparse.Namespace) -> None:
+    def __init__(self, root: Path, sequences: Path) -> None:
         self.root = root
         self.process = subprocess.Popen(
-            [sys.executable, __file__, "--worker", "--sequences", asked.sequences.resolve()],
+            [sys.executable, __file__, "--worker", "--sequences", sequences.resolve()],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=root,
             env=os.environ | {"PYTHONPATH": str(root.resolve())},
         )  # fmt: skip

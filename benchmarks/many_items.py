@@ -11,7 +11,7 @@
 of a full softmax on the validation items of some users. `memory` takes some steps at each number of
 items. `batches` measures a step by several engines. `write` leaves a sequences file for
 `python -m fpt_model train`. Under torchrun a GPU is a rank, and the item table is cut by row over
-them (not measured yet: the commands above with two ranks). Prints JSON.
+them (`items` with two ranks was cut off after 75 s, the others not run). Prints JSON.
 
 Made histories: items lie in groups of 100, of which some are asked for far more than others; a user
 walks forward through one group, mostly by one item. The two latest items are held out.

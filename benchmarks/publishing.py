@@ -19,8 +19,9 @@ from filelock import FileLock
 from results import Result, add_arguments, command, cpu, keep, versions
 from ten_million_ranks import Trainings, held_out, prepared
 
-from warehouse.catalogue import newest, opened, writing
+from warehouse.catalogue import opened, writing
 from warehouse.database import table_files
+from warehouse.following import newest
 from warehouse.home import Home
 from warehouse.publishing import publish_runs
 from warehouse.staging import stage_rows, staging_folder

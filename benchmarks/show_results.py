@@ -17,7 +17,7 @@ import duckdb
 from figures import curves, forest
 from harness import RESULTS, ROOT, Row, over_seeds, put, read_json, short, signed, table
 
-from warehouse.catalogue import create_schema
+from warehouse.catalogue_tables import create_schema
 
 PRESETS = ("paper", "matched", "anywhere", "best")
 DATASETS = {"ml-1m": "MovieLens-1M", "ml-100k": "MovieLens-100K", "synthetic": "synthetic"}

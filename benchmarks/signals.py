@@ -13,16 +13,19 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import mean
 
 import torch
+from filelock import FileLock
 from harness import prepare, t_interval
 
 from fpt_model.config import VARIANTS, Setting, resolve
-from fpt_model.data.sequences import Split, load
+from fpt_model.data.sequences import Sequences, Split, load
+from fpt_model.engines.choose import engine_of
 from fpt_model.evaluation.metrics import ndcg
 from fpt_model.evaluation.popularity import popularity
 from fpt_model.evaluation.ranks import rank
@@ -76,7 +79,9 @@ def main() -> int:
     asked = parser.parse_args()
     settings = SMALL | dict(pair.split("=", 1) for pair in asked.set)
     truths = [truth for truth in TRUTHS if truth.name in asked.only]
-    rows = measure(truths, range(asked.seeds), asked.split, settings, asked.processes)
+    with tempfile.TemporaryDirectory() as worlds:
+        seeds = range(asked.seeds)
+        rows = measure(truths, seeds, asked.split, settings, Path(worlds), asked.processes)
     for row in rows:
         print(json.dumps(row))
     return 0 if all(row["holds"] for row in rows) else 1
@@ -87,9 +92,19 @@ def measure(
     seeds: Sequence[int],
     split: Split,
     settings: Mapping[str, Setting],
-    processes: int,
+    worlds: Path,
+    processes: int = 1,
 ) -> list[dict]:
-    """One row a truth: NDCG@10 of both, the paired difference and its interval."""
+    """One row a truth: NDCG@10 of both, the paired difference and its interval.
+
+    Args:
+        truths: the signals, and who should win by them.
+        seeds: of worlds and trainings.
+        split: whose ranks count.
+        settings: of all trainings.
+        worlds: a folder; a world that is there is not made again.
+        processes: that train side by side; with 1 it is this one.
+    """
     jobs = {
         (model, tuple(sorted(truth.signals.items())), tuple(sorted(truth.settings.items())), seed)
         for truth in truths
@@ -97,11 +112,16 @@ def measure(
         for seed in seeds
     }
     ordered = sorted(jobs)
-    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+    more = (split, dict(settings), worlds)
+    with ExitStack() as held:
+        if processes > 1:
+            pool = held.enter_context(ProcessPoolExecutor(processes, get_context("spawn")))
+            scores = (one.result() for one in [pool.submit(_score, *job, *more) for job in ordered])
+        else:
+            scores = (_score(*job, *more) for job in ordered)
         found = {}
-        answers = [pool.submit(_score, *job, split, dict(settings)) for job in ordered]
-        for number, (job, answer) in enumerate(zip(ordered, answers, strict=True), start=1):
-            found[job] = answer.result()
+        for number, (job, score) in enumerate(zip(ordered, scores, strict=True), start=1):
+            found[job] = score
             print(f"\r{number} of {len(jobs)} trainings", end="", file=sys.stderr)
     print(file=sys.stderr)
     return [_row(truth, seeds, found) for truth in truths]
@@ -131,19 +151,19 @@ def _score(
     seed: int,
     split: Split,
     settings: dict[str, Setting],
+    worlds: Path,
 ) -> float:
     """NDCG@10 of one training on one world."""
     torch.set_num_threads(1)
-    world = SyntheticWorld(seed=seed, n_users=1500, n_items=300, mean_length=40, **dict(signals))
-    with tempfile.TemporaryDirectory() as folder:
-        sequences = load(prepare(world, Path(folder, "sequences.parquet")))
+    sequences = _world(signals, seed, worlds)
     if model == "popularity":
         ranks = rank(popularity(sequences), sequences, split, 1)
         return ndcg(ranks.ranks["uniform_100"], 10)
     paper = resolve(model, "paper")
     widths = {name: width for name, width in WIDTHS.items() if getattr(paper, name)}
     config = resolve(model, "paper", settings | widths | dict(own))
-    trainer = trainer_of(config, seed, sequences)
+    engine = engine_of("auto", config, torch.device("cpu"))
+    trainer = trainer_of(config, seed, sequences, engine)
     while not trainer.finished:
         while trainer.progress.step < trainer.steps:
             trainer.step()
@@ -151,6 +171,17 @@ def _score(
     trainer.model.load_state_dict(trainer.best)
     ranks = rank(scorer(trainer.model, sequences), sequences, split, config.max_length)
     return ndcg(ranks.ranks["uniform_100"], 10)
+
+
+def _world(signals: tuple[tuple[str, float], ...], seed: int, worlds: Path) -> Sequences:
+    """What is trained on: made by the first who needs it."""
+    name = "-".join(f"{signal}{strength:g}" for signal, strength in signals)
+    path = worlds / f"{name}-{seed}.parquet"
+    with FileLock(path.with_suffix(".lock")):
+        if not path.exists():
+            sizes = {"n_users": 1500, "n_items": 300, "mean_length": 40}
+            prepare(SyntheticWorld(seed=seed, **sizes, **dict(signals)), path)
+    return load(path)
 
 
 if __name__ == "__main__":

@@ -40,11 +40,11 @@ from torch import Tensor
 
 from fpt_model.config import resolve
 from fpt_model.data.sequences import Sequences, load
-from fpt_model.evaluation.ranks import BATCH, Scorer, evaluated, filled, rank
+from fpt_model.evaluation.ranks import BATCH, Scorer, evaluated, filled
 from fpt_model.simple.models import MODELS, Fitted
 from fpt_model.simple.past import past_of
 from fpt_model.simple.settings import resolve_simple
-from fpt_model.training.ranking import load_ranker
+from fpt_model.training.ranking import Ranker, load_ranker
 
 if TYPE_CHECKING:
     import polars as pl
@@ -63,12 +63,15 @@ SIMPLE = {
     "Markov chain": ("markov_chain", {}),
     "ridge": ("ridge", {}),
 }
-# name: slug, preset, seeds
-NEURAL = {
-    "SASRec, paper": ("sasrec", "paper", 3),
-    "TiSASRec, paper": ("tisasrec", "paper", 3),
-    "SAS-FPT, paper": ("sas_fpt", "paper", 3),
-    "SAS-FPT, best": ("sas_fpt", "best", 1),
+QUERY = {"time_reference": "query"}  # the time of the request is known, of a tie as of any other
+# name: slug, preset, settings, seeds
+NEURAL: dict[str, tuple[str, str, dict[str, str], int]] = {
+    "SASRec, paper": ("sasrec", "paper", {}, 3),
+    "TiSASRec, paper": ("tisasrec", "paper", {}, 3),
+    "SAS-FPT, paper": ("sas_fpt", "paper", {}, 3),
+    "SASRec, best, query time": ("sasrec", "best", QUERY, 1),
+    "TiSASRec, best, query time": ("tisasrec", "best", QUERY, 1),
+    "SAS-FPT, best, query time": ("sas_fpt", "best", QUERY, 1),
 }
 PROTOCOLS = {"uniform_100": "100 sampled items", "full": "all items"}
 Found = dict[str, np.ndarray[Any, Any]]
@@ -97,10 +100,10 @@ def prepare(source: Path, estimated: Path, output: Path) -> None:
         job(
             f"sequences/{order}.parquet",
             f"runs/{order}-{slug}-{preset}-{seed}",
-            resolve(slug, preset).to_dict(),
+            resolve(slug, preset, settings).to_dict(),
             seed,
         )
-        for slug, preset, seeds in NEURAL.values()
+        for slug, preset, settings, seeds in NEURAL.values()
         for order in ORDERS
         for seed in range(seeds)
     ]
@@ -153,8 +156,9 @@ def unordered(score: Scorer, sequences: Sequences, length: int) -> Found:
         before = (sequences.lengths - counts)[whole]
         scores = score(sequences.windows(whole, before, length))[: len(some)]
         own = own_scores(scores, sequences, some, counts[some])
+        drawn = sequences.candidates["test"][some]
         others = {
-            "uniform_100": scores.gather(1, sequences.candidates["test"][some]),
+            "uniform_100": scores.gather(1, drawn).masked_fill(drawn == 0, float("-inf")),
             "full": without_history(scores, sequences, some),
         }
         for protocol, values in others.items():
@@ -190,14 +194,13 @@ def best_rank(own: Tensor, others: Tensor) -> Tensor:
     return 1 + (others > best).sum(1) + (others == best).sum(1) / 2
 
 
-def ranked(score: Scorer, sequences: Sequences, length: int, order: str) -> Found:
+def ranked(model: Ranker, order: str) -> Found:
     """Test ranks in order, and where it is the file's, without order."""
-    found = {
-        protocol: values.cpu().numpy()
-        for protocol, values in rank(score, sequences, "test", length).ranks.items()
-    }
+    ranks = model.ranks("test").ranks
+    found: Found = {str(name): values.cpu().numpy() for name, values in ranks.items()}
     if order == "file":
-        loose = unordered(score, sequences, length)
+        seen = model.sequences.with_time_reference(model.time_reference)
+        loose = unordered(model.score, seen, model.window(int(seen.lengths.max())))
         found |= {f"any-{protocol}": values for protocol, values in loose.items()}
     return found
 
@@ -210,9 +213,8 @@ def rank_simple(folder: Path) -> None:
         for name, (slug, settings) in SIMPLE.items():
             config = resolve_simple(slug, "quick", settings)
             fitted = Fitted(config, MODELS[slug].fit(past_of(sequences), config))
-            length = fitted.length or int(sequences.lengths.max())
-            found = partial(ranked, fitted.scorer(), sequences, length, order)
-            keep(folder, order, name, 0, found)
+            model = Ranker(fitted.scorer(), sequences, fitted.length)
+            keep(folder, order, name, 0, partial(ranked, model, order))
 
 
 def rank_neural(folder: Path, device: torch.device) -> None:
@@ -222,15 +224,13 @@ def rank_neural(folder: Path, device: torch.device) -> None:
         if not path.exists():  # carried in parts
             continue
         sequences = load(path).to(device)
-        for name, (slug, preset, seeds) in NEURAL.items():
+        for name, (slug, preset, _, seeds) in NEURAL.items():
             for seed in range(seeds):
                 run = folder / "runs" / f"{order}-{slug}-{preset}-{seed}"
                 if not (run / "run.json").exists():
                     print(f"{run.name} is not trained", file=sys.stderr)
                     continue
-                model = load_ranker(run, sequences)
-                length = model.window(int(sequences.lengths.max()))
-                found = partial(ranked, model.score, model.sequences, length, order)
+                found = partial(ranked, load_ranker(run, sequences), order)
                 keep(folder, order, name, seed, found)
 
 
@@ -274,9 +274,9 @@ def markdown(rows: Sequence[Row], protocol: str, suffix: str = "") -> str:
                 "lot": of(own, metric + suffix, protocol, LOTS),
                 "any": of(own, metric + suffix, f"any-{protocol}", ("file",)),
             }
-            lost = np.mean(by["lot"]) / np.mean(by["file"]) - 1 if by["lot"] else 0
+            lost = float(np.mean(by["lot"]) / np.mean(by["file"]) - 1) if by["lot"] else 0.0
             cells += [over_seeds(by[key]) for key in ("file", "lot")]
-            cells += [f"{100 * lost:+.1f} %", over_seeds(by["any"])]
+            cells += [f"{round(100 * lost, 1) + 0.0:+.1f} %", over_seeds(by["any"])]
         lines.append(cells)
     header = ["model", "Recall@10, by file", "by lot", "", "any of the last second"]
     return table([*header, "NDCG@10, by file", *header[2:]], lines)

@@ -27,6 +27,27 @@ LARGE: dict[str, Any] = {  # long windows, full softmax
     "blocks": 2,
     "batch_size": 128,
 }
+# SAS-FPT as the preset `best` had it at commit 9196cff: a figure that goes on as the preset changes
+BEST: dict[str, Any] = LARGE | {
+    "blocks": 3,
+    "heads": 4,
+    "dropout": 0.2,
+    "sse_item": 0.1,
+    "sse_user": 0.9,
+    "exclude_seen": True,
+    "rating_width": 16,
+    "time_reference": "query",
+    "windows": "random",
+    "ema_decay": 0.9,
+    "group_weight": 0.01,
+    "group_pairs": 100,
+    "epochs": 120,
+    "patience": 6,
+}
+# four heads of 48, 52 and 56, by width: 52 halves are no multiple of 16 bytes
+HEADS_ALIKE: dict[int, dict[str, Any]] = {
+    width: LARGE | {"blocks": 3, "heads": 4, "item_width": width - 64} for width in (192, 208, 224)
+}
 
 
 def of_model(name: str) -> Any:
@@ -91,8 +112,9 @@ class Trainings:
         settings: Mapping[str, Any] | None = None,
         seeds: int = 1,
         engine: str = "auto",
+        preset: str = "paper",
     ) -> None:
-        config = of_model("resolve")(model, "paper", settings or {})
+        config = of_model("resolve")(model, preset, settings or {})
         self.engine = of_model("engine_of")(engine, config, sequences.n_train.device)
         self.members = of_model("trainers_of")(config, range(seeds), sequences, self.engine)
         self.steps = self.members[0].steps

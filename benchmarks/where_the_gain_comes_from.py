@@ -3,6 +3,8 @@
     python benchmarks/where_the_gain_comes_from.py --folder F        keep its figures, and tell
     python benchmarks/where_the_gain_comes_from.py                   tell those that are kept
 
+`--again G` compares trainings of another folder that were made with the same seeds.
+
 The validation split chooses each training's epoch among those that were kept, every twentieth; the
 test split is read there, and at 40 epochs, where the public code stops.
 """
@@ -38,8 +40,11 @@ PAGE = ROOT / "docs" / "where-the-gain-comes-from.md"
 IMAGES = ROOT / "docs" / "images"
 KEPT = RESULTS / "authors.json"
 SHIPPED = 40  # epochs
+CUTS = (80, 120)  # epochs
 DRAWS = 2000  # of the bootstrap
 METRICS = ("recall_10", "ndcg_10")
+AT = ("shipped", "chosen")  # epochs that test is read at
+Found = dict[str, dict[int, dict[int, dict[str, Floats]]]]  # by variant, seed, epoch and split
 OURS = {
     "ours-tisasrec": "TiSASRec",
     "ours-tisasrec-second": "TiSASRec, an empty second step",
@@ -78,6 +83,15 @@ OUR_CHANGES = tuple(
         ("sas_fpt", "tisasrec_plus_plus", "users and their loss"),
     )
 )
+# once and twice a batch: 80 epochs of the second have as many steps as 40 of the first
+EQUAL_STEPS = (
+    ("tisasrec-second", "tisasrec"),
+    ("sas-fpt-empty", "sas-fpt-no-second"),
+    ("sas-fpt-zeros", "sas-fpt"),
+    ("ours-tisasrec-second", "ours-tisasrec"),
+    ("ours-tisasrec_plus_plus-second", "ours-tisasrec_plus_plus"),
+    ("ours-sas_fpt-second", "ours-sas_fpt"),
+)
 CURVES = {
     "theirs": (
         "tisasrec", "tisasrec-second", "tisasrec-100", "sas-fpt", "sas-fpt-zeros",
@@ -93,9 +107,9 @@ def twice(name: str) -> bool:
     return variant.second.endswith("zeros") if variant else name.endswith("-second")
 
 
-def read(folder: Path) -> dict[str, dict[int, dict[int, dict[str, Floats]]]]:
-    """Ranks by variant, seed, epoch and split, of all that reached the epoch that is shipped."""
-    found: dict[str, dict[int, dict[int, dict[str, Floats]]]] = {}
+def read(folder: Path) -> Found:
+    """Ranks of all that reached the epoch that is shipped."""
+    found: Found = {}
     for run in sorted(path.parent for path in folder.glob(f"runs/*/ranks-{SHIPPED}.pt")):
         name, _, seed = run.name.rpartition("-")
         epochs = {}
@@ -106,6 +120,20 @@ def read(folder: Path) -> dict[str, dict[int, dict[int, dict[str, Floats]]]]:
             }
         found.setdefault(name, {})[int(seed)] = dict(sorted(epochs.items()))
     return found
+
+
+def repeated(found: Found, again: Found) -> list[Row]:
+    """Trainings that were made twice with the same draws: how alike both are, by epoch, on test."""
+    rows = []
+    for name, seed in [(variant, one) for variant, seeds in again.items() for one in seeds]:
+        one, other = found[name][seed], again[name][seed]
+        for epoch in sorted(set(one) & set(other)):
+            pair = one[epoch]["test"], other[epoch]["test"]
+            figures = [round(means(ranks)[1], 5) for ranks in pair]
+            same = round(float((pair[0] == pair[1]).mean()), 3)
+            facts = {"variant": name, "seed": seed, "epoch": epoch}
+            rows.append(facts | {"same_ranks": same, "ndcg_10": figures})
+    return rows
 
 
 def made_on(folder: Path) -> Row:
@@ -137,22 +165,51 @@ def means(ranks: Floats) -> list[float]:
     return [float(gains[metric].mean()) for metric in METRICS]
 
 
-def compared(
-    found: dict[str, dict[int, dict[int, dict[str, Floats]]]], first: str, second: str, told: str
-) -> Row:
+def compared(found: Found, first: str, second: str, told: str) -> Row:
     """Both metrics of a variant less those of another, paired by seed and user, at both epochs."""
     seeds = sorted(set(found[first]) & set(found[second]))
     row: Row = {"change": told, "first": first, "second": second, "seeds": len(seeds)}
-    for at in ("shipped", "chosen"):
-        for metric in METRICS:
-            pair = [
-                np.stack([gains_of(test(found[name][seed], at))[metric] for seed in seeds])
-                for name in (first, second)
-            ]
-            difference = pair[0] - pair[1]
-            ends = drawn_interval(difference, DRAWS)
-            row[f"{metric}_{at}"] = [round(x, 5) for x in (float(difference.mean()), *ends)]
+    for at in AT:
+        pair = [[test(found[name][seed], at) for seed in seeds] for name in (first, second)]
+        row |= {f"{metric}_{at}": ends for metric, ends in differences(*pair).items()}
     return row
+
+
+def at_equal_steps(found: Found, first: str, second: str) -> Row:
+    """A variant that moves its weights twice a batch, less one that moves them once, but longer."""
+    epochs = SHIPPED, 2 * SHIPPED
+    both = sorted(set(found[first]) & set(found[second]))
+    seeds = [seed for seed in both if epochs[1] in found[second][seed]]
+    pair = [
+        [found[name][seed][epoch]["test"] for seed in seeds]
+        for name, epoch in zip((first, second), epochs, strict=True)
+    ]
+    return {"first": first, "second": second, "seeds": len(seeds), **differences(*pair)}
+
+
+def differences(first: Sequence[Floats], second: Sequence[Floats]) -> dict[str, list[float]]:
+    """Mean of each metric's difference and the ends of its interval, of ranks by seed."""
+    found = {}
+    for metric in METRICS:
+        one, other = (np.stack([gains_of(ranks)[metric] for ranks in x]) for x in (first, second))
+        ends = drawn_interval(one - other, DRAWS)
+        found[metric] = [round(x, 5) for x in (float((one - other).mean()), *ends)]
+    return found
+
+
+def cut_at(found: Found, first: str, second: str, epochs: int) -> Row:
+    """A comparison at the chosen epochs, as if nobody had been trained for longer."""
+    seeds = sorted(set(found[first]) & set(found[second]))
+    pair = [
+        [test(upto(found[name][seed], epochs), "chosen") for seed in seeds]
+        for name in (first, second)
+    ]
+    return {"first": first, "second": second, "epochs": epochs, **differences(*pair)}
+
+
+def upto(epochs: dict[int, dict[str, Floats]], last: int) -> dict[int, dict[str, Floats]]:
+    """Ranks of the epochs to that one."""
+    return {epoch: ranks for epoch, ranks in epochs.items() if epoch <= last}
 
 
 def test(epochs: dict[int, dict[str, Floats]], at: str) -> Floats:
@@ -171,6 +228,7 @@ def markdown(rows: Sequence[Row], names: dict[str, str]) -> str:
             continue
         epochs = sorted(row["best_epoch"] for row in own)
         last = sorted(row["epochs"][-1] for row in own)
+        at_end = sum(row["best_epoch"] == row["epochs"][-1] for row in own)
         lines.append(
             [
                 text,
@@ -178,11 +236,13 @@ def markdown(rows: Sequence[Row], names: dict[str, str]) -> str:
                 *(over_seeds([row["test_shipped"][n] for row in own]) for n in (0, 1)),
                 span(epochs),
                 span(last),
+                str(at_end or ""),
                 *(over_seeds([row["test"][n] for row in own]) for n in (0, 1)),
                 told([row["test"][1] for row in own]),
             ]
         )
     header = ["", "seeds", "Recall@10 at 40 epochs", "NDCG@10", "chosen epoch", "of"]
+    header.append("chosen at its end")
     return table([*header, "Recall@10 there", "NDCG@10", "its 95 % interval over seeds"], lines)
 
 
@@ -205,13 +265,29 @@ def changes(rows: Sequence[Row]) -> str:
     for row in rows:
         pair = f"{NAMES[row['first']]} less {NAMES[row['second']]}"
         cells = [row["change"], pair, str(row["seeds"])]
-        for at in ("shipped", "chosen"):
+        for at in AT:
             for metric in METRICS:
-                middle, low, high = row[f"{metric}_{at}"]
-                cells.append(f"{signed(middle)} ({signed(low)} to {signed(high)})")
+                cells.append(with_ends(row[f"{metric}_{at}"]))
         lines.append(cells)
     header = ["what changes", "", "seeds", "Recall@10 at 40 epochs", "NDCG@10 at 40 epochs"]
     return table([*header, "Recall@10 at the chosen", "NDCG@10 at the chosen"], lines)
+
+
+def equal_steps(rows: Sequence[Row], names: dict[str, str]) -> str:
+    """A line a pair."""
+    lines = []
+    for row in rows:
+        if row["first"] in names:
+            cells = [f"{names[row['first']]}, 40 epochs, less {names[row['second']]}, 80"]
+            cells += [str(row["seeds"]), *(with_ends(row[metric]) for metric in METRICS)]
+            lines.append(cells)
+    return table(["at equal steps", "seeds", "Recall@10", "NDCG@10"], lines)
+
+
+def with_ends(values: Sequence[float]) -> str:
+    """A difference and its interval."""
+    middle, low, high = (signed(round(value, 4) + 0.0) for value in values)  # -.0000 is .0000
+    return f"{middle} ({low} to {high})"
 
 
 def draw(rows: Sequence[Row], names: Sequence[str], path: Path, least: float) -> None:
@@ -240,14 +316,17 @@ def sections(kept: Row) -> dict[str, str]:
     return {
         "theirs": markdown(kept["rows"], THEIRS),
         "changes": changes(kept["changes"]),
+        "steps": equal_steps(kept["equal_steps"], THEIRS),
         "ours": markdown(kept["rows"], OURS),
         "our-changes": changes(kept["our_changes"]),
+        "our-steps": equal_steps(kept["equal_steps"], OURS),
     }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path)
+    parser.add_argument("--again", type=Path)
     asked = parser.parse_args()
     if asked.folder:
         found = read(asked.folder)
@@ -256,6 +335,9 @@ def main() -> None:
             "rows": [row_of(n, s, e) for n in NAMES for s, e in found.get(n, {}).items()],
             "changes": [compared(found, *c) for c in CHANGES if {c[0], c[1]} <= set(found)],
             "our_changes": [compared(found, *c) for c in OUR_CHANGES if {*c[:2]} <= set(found)],
+            "cut": [cut_at(found, *CHANGES[n][:2], last) for n in (0, 1) for last in CUTS],
+            "repeated": repeated(found, read(asked.again)) if asked.again else [],
+            "equal_steps": [at_equal_steps(found, *pair) for pair in EQUAL_STEPS],
         }
         write_json(KEPT, kept)
     kept = read_json(KEPT)

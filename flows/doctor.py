@@ -13,11 +13,13 @@ from packaging.requirements import Requirement
 
 from flows.wholeness import leftovers, trainings
 from tasks.findings import Finding, finding
-from warehouse.catalogue import copy_fault, is_whole, newest, opened, publication, turn
+from warehouse.catalogue import opened
 from warehouse.database import statements
 from warehouse.errors import RefusedError
+from warehouse.following import newest, publication, turn
 from warehouse.home import Home
 from warehouse.keeping import keep_whole
+from warehouse.kept_catalogues import copy_fault, is_whole
 from warehouse.list_figures import LISTS, lost_lists
 from warehouse.store import damaged, listed
 from warehouse.stored import CORE, OWN, RAW

@@ -77,10 +77,13 @@ def run_flow(flow: str, given: Mapping[str, Any], *, wait: bool | None = None) -
 
         from flows.logs import log_to
         from flows.sweeping import swept
+        from tasks.ahead import Ahead
         from tasks.progress import use
 
         log_to(home)
         asked = getattr(import_module(module), name)
+        if "tasks.auditing" in sys.modules:  # it will audit, if there is anything new
+            Ahead().begin()
         server.connect(place)
         # our handlers stay in place: the engine's would break off its own reports, and is of use
         # to workers only

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -39,23 +40,53 @@ def plan(asked: Experiment) -> list[Row]:
     """
     place = Home.existing(asked.home)
     known = standing(place, asked.dataset)
-    if asked.source is None and is_own(asked.dataset):  # its newest load stands for it
-        rows = [*after_landing(place, asked, known, newest_load(place, asked.dataset), "")]
-        return [*rows, _total(rows)]
-    dataset = find(place, asked.dataset, asked.source)
-    with source_of(place, dataset, asked.source) as archive:
-        if archive is None:
+    with load_of(place, asked) as found:
+        if found is None:
             rows = _before_fetching(asked, known)
         else:
-            load_id = load_id_of(dataset, archive, forgotten_users(place, asked.dataset))
-            if load_id not in known.loads:
-                _refuse_unfit(dataset, archive)
-            rows = [*after_landing(place, asked, known, load_id, archive.name)]
+            if found.load_id not in known.loads:
+                _refuse_unfit(found)
+            source = found.archive.name if found.archive else ""
+            rows = [*after_landing(place, asked, known, found.load_id, source)]
     return [*rows, _total(rows)]
 
 
+@dataclass(frozen=True)
+class AskedLoad:
+    """The load that a run would begin with.
+
+    Attributes:
+        load_id: its id, whether it is published or not.
+        dataset, archive: what it would be landed from; None of own data, whose newest load stands
+            for it when no source is given.
+    """
+
+    load_id: str
+    dataset: DataSet | None = None
+    archive: Path | None = None
+
+
 @contextmanager
-def source_of(place: Home, dataset: DataSet, source: Path | None) -> Iterator[Path | None]:
+def load_of(place: Home, asked: Experiment) -> Iterator[AskedLoad | None]:
+    """What a run would begin with, while the block runs; None where it would fetch it first.
+
+    Raises:
+        RefusedError: there is no such data set; its source can't be read.
+    """
+    if asked.source is None and is_own(asked.dataset):
+        yield AskedLoad(newest_load(place, asked.dataset))
+        return
+    dataset = find(place, asked.dataset, asked.source)
+    with _source_of(place, dataset, asked.source) as archive:
+        if archive is None:
+            yield None
+            return
+        forgotten = forgotten_users(place, asked.dataset)
+        yield AskedLoad(load_id_of(dataset, archive, forgotten), dataset, archive)
+
+
+@contextmanager
+def _source_of(place: Home, dataset: DataSet, source: Path | None) -> Iterator[Path | None]:
     """What a run would land, while the block runs; None where it would have to fetch it first."""
     if source is not None or isinstance(dataset, Description):
         yield source
@@ -69,12 +100,15 @@ def source_of(place: Home, dataset: DataSet, source: Path | None) -> Iterator[Pa
         yield archive if is_there(dataset, archive) else None
 
 
-def _refuse_unfit(dataset: DataSet, source: Path) -> None:
-    if isinstance(dataset, Description):
-        with connected(IN_MEMORY) as connection:
-            open_source(connection, source, dataset.form, list(dataset.columns().values()))
+def _refuse_unfit(found: AskedLoad) -> None:
+    if found.dataset is None or found.archive is None:
         return
-    with TemporaryDirectory() as folder, open_archive(dataset, source, Path(folder)):
+    if isinstance(found.dataset, Description):
+        columns = list(found.dataset.columns().values())
+        with connected(IN_MEMORY) as connection:
+            open_source(connection, found.archive, found.dataset.form, columns)
+        return
+    with TemporaryDirectory() as folder, open_archive(found.dataset, found.archive, Path(folder)):
         pass
 
 

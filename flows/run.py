@@ -16,7 +16,7 @@ from tasks import artifacts, publishing, training
 from tasks.flow_runs import tag, with_run_lifecycle
 from tasks.progress import note
 from tasks.trainings import Training
-from warehouse.catalogue import publication
+from warehouse.following import publication
 from warehouse.home import Home
 from warehouse.records import Snapshot
 from warehouse.transforms.options import Options

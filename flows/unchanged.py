@@ -47,12 +47,9 @@ def unchanged(given: Mapping[str, Any]) -> Outcome | None:
 
 
 def _published(asked: Experiment) -> Outcome | None:
-    from flows.plan import after_landing, source_of
+    from flows.plan import after_landing, load_of
     from tasks.trainings import DONE
-    from warehouse.forgetting import forgotten_users
     from warehouse.home import Home
-    from warehouse.known import find, is_own, newest_load
-    from warehouse.landing import load_id_of
     from warehouse.standing import standing
 
     if asked.home is None or not asked.home.is_dir():
@@ -60,16 +57,11 @@ def _published(asked: Experiment) -> Outcome | None:
     place = Home.existing(asked.home)
     if not _is_tidy(place):
         return None
-    if asked.source is None and is_own(asked.dataset):
-        load_id = newest_load(place, asked.dataset)
-    else:
-        dataset = find(place, asked.dataset, asked.source)
-        with source_of(place, dataset, asked.source) as archive:
-            if archive is None:
-                return None
-            load_id = load_id_of(dataset, archive, forgotten_users(place, asked.dataset))
+    with load_of(place, asked) as begins:
+        if begins is None:
+            return None
     known = standing(place, asked.dataset)
-    rows = list(after_landing(place, asked, known, load_id, ""))
+    rows = list(after_landing(place, asked, known, begins.load_id, ""))
     if any(row["state"] != DONE for row in rows):
         return None
     snapshots, runs = (
@@ -89,8 +81,10 @@ def _is_whole(place: "Home", run_id: str, checkpoint: str) -> bool:
 def _is_tidy(place: "Home") -> bool:
     """Whether a flow would find nothing to mend or clear up in this home."""
     from warehouse import forgetting, garbage, pruning
-    from warehouse.catalogue import catalogues, copy_fault, is_current, is_whole, opened
+    from warehouse.catalogue import opened
+    from warehouse.catalogue_tables import is_current
     from warehouse.database import is_held
+    from warehouse.kept_catalogues import catalogues, copy_fault, is_whole
     from warehouse.store import damaged, listed
     from warehouse.withdrawing import notes
 

@@ -33,6 +33,7 @@ from warehouse.faults import point
 from warehouse.garbage import SIGNS_OF_LIFE
 from warehouse.home import Home
 from warehouse.keeping import keep_whole, prune
+from warehouse.lake import elsewhere
 from warehouse.locks import waiting
 
 P = ParamSpec("P")
@@ -149,7 +150,11 @@ def clear_up(home: Home, own: str) -> None:
         gone, dead = garbage.collect(home, own), servers.died(home)
         if gone:
             note(f"removed what dead runs left: {', '.join(gone)}")
-        finished = (*forgetting.go_on(home), *pruning.go_on(home, own))
+        finished = (
+            *forgetting.go_on(home),
+            *pruning.go_on(home, own),
+            *elsewhere.carry_out(home, own),
+        )
         for mended in (*finished, *keep_whole(home, whole=bool(gone or dead))):
             note(mended)
         with suppress(RefusedError):  # somebody publishes: the next run prunes

@@ -3,10 +3,17 @@
 import gc
 import importlib.util
 import os
+import re
+import shutil
+import subprocess
 import sys
+import tempfile
+from collections.abc import Callable
+from multiprocessing.util import Finalize
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 # by its path: the folder of tests on sys.path would hide packages of the same names
 _spec = importlib.util.spec_from_file_location(
@@ -46,6 +53,80 @@ def real_archive():
         return Path(folder, name)
 
     return find
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory) -> Path:
+    """A folder of all pytest-xdist workers: what takes long is made by the first that needs it."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+# the last connection to a database brings its log of changes into it
+A_SERVER = """
+import sqlite3, sys
+from contextlib import closing
+from pathlib import Path
+from flows.server import TemporaryServer
+folder = Path(sys.argv[1])
+server = TemporaryServer(folder.with_suffix(".log"))
+server.start(120)
+server.stop()
+with closing(sqlite3.connect(folder / "prefect.db")) as database:
+    database.execute("SELECT count(*) FROM block_type")
+"""
+
+
+@pytest.fixture(scope="session")
+def prefect_home(shared) -> Callable[[Path], Path]:
+    """Make a folder Prefect's home, as a server leaves a new one: a server itself takes 3 s more.
+
+    Without it a command meets a new home, as that of a new user does.
+    """
+    made = shared / "prefect"
+
+    def make(folder: Path) -> Path:
+        with FileLock(shared / "prefect.lock"):
+            if not made.exists():
+                there = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}
+                there |= {"PREFECT_HOME": str(made), "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+                subprocess.run([sys.executable, "-c", A_SERVER, made], env=there, check=True)
+        shutil.copytree(made, folder, dirs_exist_ok=True)
+        return folder
+
+    return make
+
+
+MEMORY = Path("/dev/shm")  # a folder without a disk, where there is one
+ROOM = 6 << 30  # a whole suite leaves some 2 GB
+
+
+def has_room() -> bool:
+    """Whether temporary files may be kept in memory, and programs among them be run."""
+    if not os.access(MEMORY, os.W_OK):
+        return False
+    there = os.statvfs(MEMORY)
+    (available,) = re.findall(r"MemAvailable: +(\d+) kB", Path("/proc/meminfo").read_text())
+    room = min(there.f_bavail * there.f_frsize, int(available) << 10)
+    return room > ROOM and not there.f_flag & os.ST_NOEXEC
+
+
+def pytest_configure(config):
+    """Temporary files in memory: a publication waits for a disk ten times, and tests publish much.
+
+    `--basetemp` or TMPDIR puts them elsewhere.
+    """
+    if {"TMPDIR", "PYTEST_XDIST_WORKER"} & set(os.environ) or config.option.basetemp:
+        return
+    if has_room():
+        os.environ["TMPDIR"] = tempfile.mkdtemp(prefix="fpt-tests-", dir=MEMORY)
+        Path(os.environ["TMPDIR"]).chmod(0o711)  # PostgreSQL of a test has a user of its own
+        tempfile.tempdir = None  # it is asked for anew
+        # after what multiprocessing itself removes at the end
+        removed = (os.environ["TMPDIR"],)
+        Finalize(None, shutil.rmtree, removed, {"ignore_errors": True}, exitpriority=-200)
 
 
 def pytest_collection_modifyitems(items):

@@ -17,7 +17,7 @@ def is_of_make(name: str) -> bool:
 
 @pytest.fixture
 def would_do(tmp_path):
-    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+    for name in ("Makefile", "pyproject.toml", "constraints.txt", "constraints-lake.txt"):
         shutil.copy(ROOT / name, tmp_path)
 
     def say(*words: str) -> str:
@@ -42,6 +42,13 @@ def test_a_test_installs_them_on_top(would_do):
     said = would_do("test")
     assert said.index("--editable . ") < said.index("--editable '.[dev]' ")
     assert said.count("-m venv") == 1
+
+
+def test_a_lake_adds_its_own_packages_to_those_that_are_there(would_do):
+    said = would_do("install-lake")
+    assert said.index("--editable . ") < said.index("venv .venv-lake") < said.index("'.[lake]'")
+    assert said.count("torch==") == 1
+    assert "site.addsitedir" in said
 
 
 def test_cpu_takes_torch_alone_from_another_index(would_do):

@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from flows.cli import app
-from warehouse.catalogue import create_schema
+from warehouse.catalogue_tables import create_schema
 from warehouse.saved_queries import sql_of
 
 ROOT = Path(__file__).parents[1]

@@ -13,7 +13,7 @@ from prefect.client.schemas.objects import TERMINAL_STATES, StateType
 
 from flows.cli import app
 from tasks.flow_runs import TURN_SECONDS, WAIT
-from warehouse.catalogue import create_schema
+from warehouse.catalogue_tables import create_schema
 from warehouse.saved_queries import sql_of
 
 ROOT = Path(__file__).parents[1]

@@ -67,7 +67,7 @@ def main() -> None:
         _limit(kind, most)
     with os.fdopen(place.answer, "w", encoding="utf-8", newline="") as file:
         import warehouse.published  # noqa: F401 - DuckDB is there when the first question comes
-        from warehouse.catalogue import as_it_is
+        from warehouse.following import as_it_is
 
         for line in sys.stdin:
             file.seek(0)
@@ -99,7 +99,7 @@ def _reply(
     """Why there is no answer, or None when it is in the file; and its columns, if it has no row."""
     import duckdb
 
-    from warehouse.catalogue import publication
+    from warehouse.following import publication
     from warehouse.published import no_answer
 
     home = Home.existing(place.home)

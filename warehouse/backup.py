@@ -7,27 +7,20 @@ from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
-from warehouse.catalogue import (
-    catalogues,
-    give_to_readers,
-    is_whole,
-    made_for,
-    number_of,
-    publication,
-    turn,
-)
+from warehouse.catalogue import make_newest
 from warehouse.database import connected
 from warehouse.errors import RefusedError
+from warehouse.following import publication, turn
 from warehouse.garbage import collect
 from warehouse.home import Home
 from warehouse.identity import sha256_of
+from warehouse.kept_catalogues import catalogues, is_whole, number_of
 from warehouse.lake import upstream
 from warehouse.placing import put_in_place
 from warehouse.published import refuse_unpublished
 from warehouse.staging import staging_folder
-from warehouse.store import damaged, listed
+from warehouse.store import damaged, listed, put_stored
 
-BY_PARTS = "pg_dump keeps the lake's catalogue, a copy of its folder the data, in this order"
 MANIFEST = "manifest.json"  # the checksum of every other member; the last one
 # of a training's folder: checkpoints of the way are left out
 WEIGHTS = "best.safetensors"
@@ -37,7 +30,8 @@ KEPT_OF_RUNS = ("run.json", "epochs.jsonl", WEIGHTS, "ranks.parquet", "lists.par
 def backup(home: Home, output: Path) -> dict[str, int]:
     """Write a catalogue, its files, the sequences and the trained weights into one tar file.
 
-    Runs may go on meanwhile: what is published at the start is what is kept.
+    Runs may go on meanwhile: what is published at the start is what is kept. Of a lake that is all
+    that its homes published, and of weights and sequences what this home has.
 
     Returns:
         How many files, and bytes.
@@ -45,33 +39,43 @@ def backup(home: Home, output: Path) -> dict[str, int]:
     Raises:
         RefusedError: nothing is published; a file is damaged; the output can't be written.
     """
-    upstream.refuse(home, "A backup", BY_PARTS)
     refuse_unpublished(home)
     catalogue = catalogues(home)[0]
-    members = [catalogue, *_files(home, catalogue)]
+    members = {str(catalogue.relative_to(home.root)): catalogue, **_files(home, catalogue)}
     partial = output.with_name(f"{output.name}.partial")
     sums: dict[str, str] = {}
     try:
         with tarfile.open(partial, "w") as archive:
-            for path in members:
-                name = str(path.relative_to(home.root))
+            for name, path in members.items():
                 sums[name] = sha256_of(path)
                 archive.add(path, name, recursive=False)
             _add_text(archive, MANIFEST, json.dumps(sums, indent=1))
         put_in_place(partial, output)
+    except FileNotFoundError as error:
+        if error.filename in (str(path) for path in members.values()):
+            raise RefusedError(
+                "What is published changed while it was kept",
+                got=f"no {error.filename} any more",
+                to_do="Run the command again",
+            ) from error
+        raise _unwritten(output, error) from error
     except OSError as error:
-        raise RefusedError(
-            f"{output} could not be written",
-            got=error.strerror or str(error),
-            to_do="Give another place",
-        ) from error
+        raise _unwritten(output, error) from error
     finally:
         partial.unlink(missing_ok=True)
     return {"files": len(sums), "bytes": output.stat().st_size}
 
 
-def _files(home: Home, catalogue: Path) -> list[Path]:
-    """What this catalogue rests on, whatever is published meanwhile.
+def _unwritten(output: Path, error: OSError) -> RefusedError:
+    return RefusedError(
+        f"{output} could not be written",
+        got=error.strerror or str(error),
+        to_do="Give another place",
+    )
+
+
+def _files(home: Home, catalogue: Path) -> dict[str, Path]:
+    """What this catalogue rests on, whatever is published meanwhile, by names in the backup.
 
     Raises:
         RefusedError: a file is not as it was written: a backup would keep the damage.
@@ -82,12 +86,11 @@ def _files(home: Home, catalogue: Path) -> list[Path]:
         runs = connection.execute("SELECT run_id FROM mart.training_runs").fetchall()
     for file, fault in damaged(home, files, whole=True):
         raise RefusedError(f"{file.path} is {fault}", to_do="`fpt doctor --mend`, then `fpt run`")
-    paths = [home.root / file.path for file in files]
-    for (name,) in rows:
-        paths += [home.root / name, Path(f"{home.root / name}.sha256")]
-    for (run_id,) in runs:
-        paths += [home.run(run_id) / name for name in KEPT_OF_RUNS]
-    return [path for path in dict.fromkeys(paths) if path.exists()]
+    names = [name for (sequences,) in rows for name in (sequences, f"{sequences}.sha256")]
+    names += [f"{home.runs.name}/{run_id}/{name}" for (run_id,) in runs for name in KEPT_OF_RUNS]
+    beside = {name: home.root / name for name in names}
+    stored = {file.path: home.files / file.path for file in files}
+    return stored | {name: path for name, path in beside.items() if path.exists()}
 
 
 def _add_text(archive: tarfile.TarFile, name: str, text: str) -> None:
@@ -101,37 +104,62 @@ def _add_text(archive: tarfile.TarFile, name: str, text: str) -> None:
 def restore(home: Home, backup_file: Path) -> dict[str, int]:
     """Bring a backup into a home that has nothing whole; the catalogue comes last.
 
+    A home's backup may go into a lake, where nothing is published yet, and a lake's into a home.
+
     Returns:
         How many files, and the number of the publication that counts again.
 
     Raises:
         RefusedError: it is no whole backup; something is published in the home.
     """
-    upstream.refuse(home, "Restoring", BY_PARTS)
     collect(home)  # one before this may have been killed
-    with turn(home), staging_folder(home, "restore") as folder:
+    with turn(home) as sure, staging_folder(home, "restore") as folder:
         with _opened(backup_file) as archive:
             _refuse_used(home, _its_catalogue(backup_file, archive.getnames()))
             archive.extractall(folder, filter="data")
         names = _checked(backup_file, folder)
         catalogue = folder / _its_catalogue(backup_file, names)
         _refuse_others(home, catalogue)
-        for old in catalogues(home):
-            old.unlink()
-        for name in names:
-            if folder / name != catalogue:
-                _put(folder / name, home.root / name)
-                if Path(name).name == WEIGHTS:
-                    _write_checksum(home.root / name)
-        # what a catalogue lists is there before the catalogue is
-        put_in_place(catalogue, home.catalogue / made_for(home, catalogue))
-        give_to_readers(home)
+        others = [name for name in names if folder / name != catalogue]
+        if _is_in_lake(home):  # by one before this, which died then
+            _put_all(home, folder, [name for name in others if not _is_stored(home, name)])
+        else:
+            for old in catalogues(home):
+                old.unlink()
+            _put_all(home, folder, others)
+            # what a catalogue lists is there before the catalogue is
+            make_newest(home, catalogue, sure)
     return {"files": len(names), "publication": publication(home)}
 
 
-def _put(path: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    put_in_place(path, target)
+def _is_in_lake(home: Home) -> bool:
+    """Whether the lake has something: this backup, as `_refuse_others` has seen.
+
+    Raises:
+        RefusedError: the home's catalogues are damaged, so that it has seen nothing.
+    """
+    if not upstream.is_made(home):
+        return False
+    if not any(is_whole(path) for path in catalogues(home)):
+        raise _used(home)
+    return True
+
+
+def _is_stored(home: Home, name: str) -> bool:
+    return Path(name).parts[0] == home.store.name
+
+
+def _put_all(home: Home, folder: Path, names: Sequence[str]) -> None:
+    """Bring files to their places: those of tables may belong into a lake's folder."""
+    for name in names:
+        if _is_stored(home, name):
+            put_stored(home, folder / name, home.files / name)
+            continue
+        target = home.root / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        put_in_place(folder / name, target)
+        if target.name == WEIGHTS:
+            _write_checksum(target)
 
 
 def _write_checksum(path: Path) -> None:
@@ -160,7 +188,7 @@ def _used(home: Home) -> RefusedError:
     return RefusedError(
         "Something is published in this home",
         got=str(home.root),
-        expected="an empty home, or one whose catalogues are all damaged",
+        expected="an empty home, or one whose catalogues are all damaged; an empty lake",
         to_do="Give another --home",
     )
 

@@ -5,7 +5,7 @@ from itertools import groupby
 
 import duckdb
 
-from warehouse.catalogue import create_schema
+from warehouse.catalogue_tables import create_schema
 from warehouse.database import statements
 from warehouse.saved_queries import SavedQuery, saved_queries
 

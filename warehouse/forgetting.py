@@ -7,19 +7,21 @@ from typing import Any
 
 import duckdb
 
-from warehouse.catalogue import catalogues, fetch_all, give_to_readers, reading, turn, writing
+from warehouse.catalogue import fetch_all, reading, writing
 from warehouse.commands import Given, Trained, import_command, run_command
 from warehouse.database import is_held, locked, statements, utc_now
 from warehouse.errors import RefusedError
 from warehouse.faults import point
+from warehouse.following import turn
 from warehouse.garbage import collect, refuse_at_work
 from warehouse.home import Home
+from warehouse.kept_catalogues import forget_older, give_to_readers
 from warehouse.lake import upstream
+from warehouse.lake.elsewhere import carry_out
 from warehouse.raw_ids import User
 from warehouse.withdrawing import delete_beside_store, notes, withdraw, write_note
 
 LOCK = "forgetting"
-OTHERS = "Other homes have weights, sequences and catalogues that this one can't reach"
 SHORT_SECONDS = 10.0  # for flows such as that which looks after the pipeline
 
 
@@ -57,12 +59,12 @@ def forget(home: Home, dataset: str, user: User) -> Forgotten:
     in between leaves word of what has to go: the next run, or this command again, goes on.
 
     A run at work may hold the user's rows and publish them later. None begins meanwhile, and one
-    that has begun must end first.
+    that has begun must end first. Those of other homes of a lake can't publish them any more, and
+    these homes delete what they have when they look at the lake next (`lake/elsewhere.py`).
 
     Raises:
         RefusedError: no published load of the data set knows the user; a run is at work.
     """
-    upstream.refuse(home, "Forgetting a person", OTHERS)
     with locked(home, LOCK):
         collect(home)
         refuse_at_work(home, "It may hold the person's data: wait for its end", SHORT_SECONDS)
@@ -80,6 +82,7 @@ def forget(home: Home, dataset: str, user: User) -> Forgotten:
         point("a person is out of the catalogue")
         _delete(home, asked)
         note.unlink()
+    carry_out(home)  # other homes do
     return asked
 
 
@@ -187,18 +190,15 @@ def _withdraw(home: Home, dataset: str, user: User, asked: Forgotten) -> None:
         row = [dataset, number, utc_now(), key]
         connection.execute("INSERT INTO raw.forgotten VALUES (?, ?, ?, ?)", row)
         gone = [*asked.loads, *asked.snapshots, *asked.runs, *asked.imports]
-        withdraw(connection, home, gone)
+        withdraw(connection, home, gone, "forgotten")
 
 
 def _delete(home: Home, gone: Forgotten) -> None:
     """The files; first whatever still names them, the readers' copy and older catalogues."""
     with turn(home):
         give_to_readers(home)  # who died after the publication may have left the one before
-    for old in catalogues(home)[1:]:
-        point("before a catalogue with a forgotten person goes")
-        old.unlink()
-    for damaged in home.catalogue.glob("*.damaged"):
-        damaged.unlink()
+        forget_older(home)
+        upstream.drop_past(home)
     for identity in (*gone.loads, *gone.snapshots, *gone.runs, *gone.imports):
         for folder in home.store.glob(f"*/*={identity}"):
             point("before a file with a forgotten person goes")

@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
+import duckdb
+
 from warehouse.catalogue import fetch_all, reading, writing
 from warehouse.database import statements, utc_now
 from warehouse.home import Home
 from warehouse.importing.ranking import Imported
 from warehouse.ranks import core_files
+from warehouse.rehearsal import figures_of
 from warehouse.run_figures import add_figures
 from warehouse.staging import auditable, audited
 from warehouse.store import has_files, list_files, place_all
@@ -51,7 +54,13 @@ def publish_import(home: Home, imported: Imported, folder: Path) -> None:
     """Take staged ranks into `mart`, with their figures; the same again replaces."""
     files = place_all(home, folder)
     row = [getattr(imported, name) for name in _COLUMNS]
+    row += [utc_now(), list(imported.splits)]
+
+    def write(connection: duckdb.DuckDBPyConnection) -> None:
+        connection.execute(statements("publish/import"), row)
+
+    made = figures_of(home, folder, files, write, [imported.run_id])
     with writing(home) as connection:
-        connection.execute(statements("publish/import"), [*row, utc_now(), list(imported.splits)])
+        write(connection)
         list_files(connection, home, files)
-        add_figures(connection, [imported.run_id])
+        add_figures(connection, [imported.run_id], made)

@@ -5,21 +5,13 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from warehouse.catalogue import (
-    catalogues,
-    copy_fault,
-    give_to_readers,
-    is_whole,
-    opened,
-    publication,
-    reading,
-    turn,
-    writing,
-)
+from warehouse.catalogue import opened, reading, writing
 from warehouse.database import WAIT_SECONDS, connected
 from warehouse.errors import RefusedError
 from warehouse.faults import point
+from warehouse.following import publication, turn
 from warehouse.home import Home
+from warehouse.kept_catalogues import catalogues, copy_fault, give_to_readers, is_whole
 from warehouse.lake import upstream
 from warehouse.placing import put_in_place
 from warehouse.store import (

@@ -13,13 +13,16 @@ from dataclasses import replace
 
 import duckdb
 
-from warehouse.catalogue import KEPT, reading, writing
+from warehouse.catalogue import reading, writing
 from warehouse.database import locked, statements, utc_now
 from warehouse.expiry import Rule, Thing, outdated
 from warehouse.faults import point
+from warehouse.following import turn
 from warehouse.garbage import collect, others_live, refuse_at_work
 from warehouse.home import Home
+from warehouse.kept_catalogues import KEPT
 from warehouse.lake import upstream
+from warehouse.lake.elsewhere import carry_out
 from warehouse.run_figures import bring_up_to_date
 from warehouse.store import begin_grace, listed
 from warehouse.withdrawing import beside_store, delete_beside_store, notes, withdraw, write_note
@@ -47,9 +50,9 @@ def prune(home: Home, rule: Rule, agreed: Sequence[Thing], *, at_once: bool = Fa
         What went.
 
     Raises:
-        RefusedError: a run is at work, which may be about to use some of it.
+        RefusedError: a run is at work, which may be about to use some of it. Runs of other homes of
+            a lake are refused when they publish, see `lake/meanwhile.py`.
     """
-    upstream.refuse(home, "Pruning", "Runs of other homes may be about to use what would go")
     refuse_at_work(home, "It may be about to use what would go: prune when it has ended")
     with locked(home, LOCK):
         with writing(home) as connection:
@@ -61,6 +64,7 @@ def prune(home: Home, rule: Rule, agreed: Sequence[Thing], *, at_once: bool = Fa
         point("what is pruned is out of the catalogue")
         _to_the_end(home, [thing.id for thing in gone], at_once=at_once)
         note.unlink()
+    carry_out(home)  # other homes do
     return gone
 
 
@@ -68,6 +72,7 @@ def clear_up(home: Home) -> None:
     """Finish what one before this left that was killed."""
     collect(home)
     go_on(home)
+    carry_out(home)
 
 
 def go_on(home: Home, own: str = "") -> list[str]:
@@ -108,15 +113,19 @@ def _withdraw(connection: duckdb.DuckDBPyConnection, home: Home, gone: Sequence[
     for file in listed(connection):
         if file.identity in ids:
             begin_grace(home, file)
-    withdraw(connection, home, ids)
+    withdraw(connection, home, ids, "pruned")
     bring_up_to_date(connection)
 
 
 def _to_the_end(home: Home, ids: Sequence[str], *, at_once: bool) -> None:
     """What is left to do when the newest catalogue is without them."""
-    for _ in range(KEPT - 1):  # those before still name the files
-        with writing(home):
-            pass
+    if home.lake is None:
+        for _ in range(KEPT - 1):  # those before still name the files
+            with writing(home):
+                pass
+    elif at_once:  # otherwise the lake can go back to them for some days
+        with turn(home):
+            upstream.drop_past(home)
     _delete(home, ids, at_once=at_once)
 
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import duckdb
 
-from warehouse.catalogue import opened, publication, reading
+from warehouse.catalogue import opened, reading
 from warehouse.database import literal_glob, quoted
 from warehouse.errors import RefusedError
+from warehouse.following import publication
 from warehouse.home import Home
 from warehouse.store import damaged, listed
 

@@ -19,6 +19,7 @@ from warehouse.identity import identify, sha256_of
 from warehouse.list_figures import LISTS, figures_of_files, keep
 from warehouse.popularity import keep_popularity, popularity_metrics
 from warehouse.records import Snapshot
+from warehouse.rehearsal import figures_of
 from warehouse.run_figures import add_figures
 from warehouse.staging import audited, staging_folder
 from warehouse.store import has_files, list_files, place_all, stage_copy, staged_file
@@ -92,17 +93,24 @@ def publish_runs(home: Home, runs: Sequence[TrainedRun]) -> None:
     with staging_folder(home, "publish") as folder:
         for run in runs:
             stage_run(run, folder)
-        made = _list_figures(home, runs, folder)
+        of_lists = _list_figures(home, runs, folder)
         files = place_all(home, folder)
+        run_ids = [run.run_id for run in runs]
+        made = figures_of(home, folder, files, lambda into: _write(into, runs), run_ids)
     with writing(home) as connection:
-        for run in runs:
-            connection.execute("DELETE FROM mart.epochs WHERE run_id = ?", [run.run_id])
-            connection.execute(statements("publish/training_run"), _row(run))
-            with registered(connection, _epochs(run)):
-                connection.execute(statements("publish/epochs"), [run.run_id])
+        _write(connection, runs)
         list_files(connection, home, files)
-        add_figures(connection, [run.run_id for run in runs])
-        keep(connection, [run.run_id for run in runs], made)
+        add_figures(connection, run_ids, made)
+        keep(connection, run_ids, of_lists)
+
+
+def _write(connection: duckdb.DuckDBPyConnection, runs: Sequence[TrainedRun]) -> None:
+    """Their rows, without ranks."""
+    for run in runs:
+        connection.execute("DELETE FROM mart.epochs WHERE run_id = ?", [run.run_id])
+        connection.execute(statements("publish/training_run"), _row(run))
+        with registered(connection, _epochs(run)):
+            connection.execute(statements("publish/epochs"), [run.run_id])
 
 
 def stage_run(run: TrainedRun, folder: Path) -> None:

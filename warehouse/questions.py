@@ -7,8 +7,9 @@ from typing import Any
 import duckdb
 import polars as pl
 
-from warehouse.catalogue import publication, reading
+from warehouse.catalogue import reading
 from warehouse.errors import RefusedError
+from warehouse.following import publication
 from warehouse.home import Home
 from warehouse.published import no_answer, refuse_unpublished
 

@@ -1,12 +1,13 @@
-"""Figures of all that has ranks, kept beside them: they are computed at its publication.
+"""Figures of all that has ranks, kept beside them: they are computed for its publication.
 
 Every function here works in the transaction of its caller and reads `mart.user_ranks` and `core`
 by SELECT alone. Some 25,000 ranks of a training become eighty rows of metrics and slices, and
 eight rows for each other training that it is compared with.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from itertools import chain, groupby
 from operator import itemgetter
 from pathlib import Path
@@ -21,6 +22,7 @@ from warehouse.identity import code_version
 from warehouse.popularity import PARTS, keep_popularity, popularity_metrics
 
 FEW = 64  # trainings: the ranks of more are read a split and protocol at a time, to spare memory
+OF_RUNS = ("metrics", "slices", "pairs")
 KEPT = ("run_metrics", "run_slices", "run_pairs", "run_lists", "popularity_metrics")
 
 
@@ -42,8 +44,56 @@ class _Missing:
         return sorted(self.new.union(*chain(*self.pairs)))
 
 
-def add_figures(connection: duckdb.DuckDBPyConnection, run_ids: Sequence[str]) -> None:
-    """Compute the figures of trainings that have just been written; those they had are replaced.
+@dataclass(frozen=True)
+class Made:
+    """Figures of trainings, computed before the warehouse was locked; see `rehearsal.py`.
+
+    Attributes:
+        tables: rows of `mart.run_…`, by what follows.
+        ranks: of all that were compared, the checksums of the ranks.
+    """
+
+    tables: Mapping[str, pa.Table]
+    ranks: Mapping[str, str]
+
+    def still(self, ranks: Mapping[str, str]) -> Iterator[tuple[str, pa.Table]]:
+        """The tables, without comparisons with ranks that are others by now, or gone."""
+        same = [run_id for run_id, sha256 in self.ranks.items() if ranks.get(run_id) == sha256]
+        known = pa.array(same, pa.string())
+        for name, table in self.tables.items():
+            ids = [column for column in ("run_id", "other_id") if column in table.schema.names]
+            both = [pc.is_in(table[column], known) for column in ids]
+            yield name, table.filter(reduce(pc.and_, both))
+
+
+def made_figures(connection: duckdb.DuckDBPyConnection, run_ids: Sequence[str]) -> Made:
+    """The figures that a catalogue has of trainings."""
+    these = "IN (SELECT unnest($1::VARCHAR[]))"
+    wheres = dict.fromkeys(OF_RUNS, f"run_id {these}")
+    wheres["pairs"] += f" OR other_id {these}"
+    tables = {
+        name: connection.sql(
+            f"FROM mart.run_{name} WHERE {where}", params=[list(run_ids)]
+        ).to_arrow_table()
+        for name, where in wheres.items()
+    }
+    return Made(tables, _ranks(connection))
+
+
+def _ranks(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    query = "SELECT id, sha256 FROM mart.files WHERE table_name = 'mart.user_ranks'"
+    return dict(connection.execute(query).fetchall())
+
+
+def add_figures(
+    connection: duckdb.DuckDBPyConnection, run_ids: Sequence[str], made: Made | None = None
+) -> None:
+    """Add the figures of trainings that have just been written; those they had are replaced.
+
+    Args:
+        connection: writes a catalogue.
+        run_ids: of the trainings.
+        made: their figures as far as they are known; what it lacks is computed.
 
     Raises:
         RefusedError: trainings of one snapshot don't rank the same users.
@@ -53,6 +103,8 @@ def add_figures(connection: duckdb.DuckDBPyConnection, run_ids: Sequence[str]) -
         connection.execute(f"DELETE FROM mart.{table} WHERE run_id {these}", [list(run_ids)])
     of_pairs = f"DELETE FROM mart.run_pairs WHERE run_id {these} OR other_id {these}"
     connection.execute(of_pairs, [list(run_ids)])
+    for name, table in made.still(_ranks(connection)) if made else ():
+        insert(connection, f"mart.run_{name}", table)
     question = f"SELECT DISTINCT snapshot_id FROM mart.ranked_runs WHERE run_id {these}"
     _complete(connection, connection.execute(question, [list(run_ids)]).fetchall())
 

@@ -93,15 +93,20 @@ def _place(home: Home, table: str, identity: str, staged: Path) -> StoredFile:
         point("before a staged file goes that the store has")
         staged.unlink()
     else:
-        if home.lake is None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        else:
-            staged = _copied(home.files, staged, path)
-        staged.chmod(READ_ONLY)
-        os.utime(staged)
-        put_in_place(staged, path)
-        sync(path.parent.parent)
+        put_stored(home, staged, path)
     return file
+
+
+def put_stored(home: Home, staged: Path, path: Path) -> None:
+    """Bring a whole file to its place in the store, where nobody changes it any more."""
+    if home.lake is None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    else:
+        staged = _copied(home.files, staged, path)
+    staged.chmod(READ_ONLY)
+    os.utime(staged)
+    put_in_place(staged, path)
+    sync(path.parent.parent)
 
 
 def _copied(lake: Path, staged: Path, path: Path) -> Path:
@@ -136,6 +141,15 @@ def list_files(
     for old in listed(connection):
         if entered.get((old.table, old.identity), old.path) != old.path:
             begin_grace(home, old)
+    enter_files(connection, home, files)
+
+
+def enter_files(
+    connection: duckdb.DuckDBPyConnection, home: Home, files: Sequence[StoredFile]
+) -> None:
+    """What `list_files` does to a catalogue, and nothing in the store."""
+    if not files:
+        return
     for file in files:
         unlist(connection, file.table, file.identity)
     connection.executemany(

@@ -5,8 +5,7 @@ of the file's folder (`run_id=3f2a…`), so a question about one training opens 
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -105,16 +104,16 @@ def drop_definitions(connection: duckdb.DuckDBPyConnection, names: Iterable[str]
 @cache
 def kept_tables() -> dict[str, dict[str, str]]:
     """Columns and types of the tables that stay tables, as `sql/schema` defines them."""
-    with _defined() as connection:
-        return {name: of for name, of in columns_of(connection).items() if name not in KEYS}
+    return {name: of for name, of in _defined().types.items() if name not in KEYS}
 
 
 def columns_of(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
-    """Columns and types of every table of a database, views left out."""
+    """Columns and types of every table of a database, in their order; views left out."""
     found: dict[str, dict[str, str]] = {}
     rows = connection.execute(
         "SELECT schema_name || '.' || table_name, column_name, data_type FROM duckdb_columns() "
-        "SEMI JOIN duckdb_tables() USING (table_oid) WHERE NOT internal ORDER BY ALL"
+        "SEMI JOIN duckdb_tables() USING (table_oid) WHERE NOT internal "
+        "ORDER BY schema_name, table_name, column_index"
     ).fetchall()
     for table, column, kind in rows:
         found.setdefault(table, {})[column] = kind
@@ -141,33 +140,38 @@ def _commented() -> set[str]:
     return {name for text in files for name in re.findall(r"(?m)^COMMENT ON COLUMN (\S+) IS", text)}
 
 
-@contextmanager
-def _defined() -> Iterator[duckdb.DuckDBPyConnection]:
+@dataclass(frozen=True)
+class _Defined:
+    """All tables of `sql/schema`: types and comments of their columns, and their own comments."""
+
+    types: dict[str, dict[str, str]]
+    said: dict[str, dict[str, str]]
+    comments: dict[str, str]
+
+
+@cache
+def _defined() -> _Defined:
     with duckdb.connect() as connection:
         for path in table_files():
             connection.execute(path.read_text(encoding="utf-8"))
         comment_columns(connection)
-        yield connection
+        name = "schema_name || '.' || table_name"
+        comments = connection.execute(f"SELECT {name}, comment FROM duckdb_tables()").fetchall()
+        said = connection.execute(
+            f"SELECT {name}, column_name, comment FROM duckdb_columns() WHERE NOT internal "
+            "ORDER BY schema_name, table_name, column_index"
+        ).fetchall()
+        found = _Defined(columns_of(connection), {}, dict(comments))
+    for table, column, text in said:
+        found.said.setdefault(table, {})[column] = text
+    return found
 
 
 @cache
 def stored_tables() -> dict[str, StoredTable]:
     """All of them by name, as `sql/schema` defines them."""
-    with _defined() as connection:
-        comments = dict(
-            connection.execute(
-                "SELECT schema_name || '.' || table_name, comment FROM duckdb_tables()"
-            ).fetchall()
-        )
-        rows = connection.execute(
-            "SELECT schema_name || '.' || table_name, column_name, data_type, comment "
-            "FROM duckdb_columns() WHERE NOT internal "
-            "ORDER BY schema_name, table_name, column_index"
-        ).fetchall()
-    found = {}
-    for name, key in KEYS.items():
-        ours = [row[1:] for row in rows if row[0] == name]
-        types = {column: kind for column, kind, _ in ours}
-        said = {column: text for column, _, text in ours}
-        found[name] = StoredTable(name, key, types, comments[name], said)
-    return found
+    all_of = _defined()
+    return {
+        name: StoredTable(name, key, all_of.types[name], all_of.comments[name], all_of.said[name])
+        for name, key in KEYS.items()
+    }

@@ -5,12 +5,14 @@ from pathlib import Path
 
 import duckdb
 
-from warehouse.catalogue import give_to_readers, is_old, newest, turn, writing
+from warehouse.catalogue import is_old, writing
 from warehouse.database import connected, quoted, table_files
 from warehouse.errors import RefusedError
 from warehouse.faults import point
+from warehouse.following import newest, turn
 from warehouse.garbage import collect
 from warehouse.home import Home
+from warehouse.kept_catalogues import give_to_readers
 from warehouse.renamed import rename
 from warehouse.run_figures import bring_up_to_date
 from warehouse.staging import stage_rows, staging_folder

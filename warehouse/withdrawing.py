@@ -8,7 +8,7 @@ import secrets
 import shutil
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import duckdb
 import pyarrow as pa
@@ -18,6 +18,8 @@ from warehouse.home import Home
 from warehouse.placing import put_in_place
 from warehouse.store import show_listed
 from warehouse.stored import KEYS
+
+Reason = Literal["forgotten", "pruned"]
 
 
 def write_note(home: Home, kind: str, said: Any) -> Path:
@@ -33,11 +35,20 @@ def notes(home: Home, kind: str) -> list[Path]:
     return sorted(home.root.glob(f"{kind}-*.json"))
 
 
-def withdraw(connection: duckdb.DuckDBPyConnection, home: Home, ids: Collection[str]) -> None:
-    """Take loads, snapshots, trainings and imports out of a catalogue that is written."""
+def withdraw(
+    connection: duckdb.DuckDBPyConnection, home: Home, ids: Collection[str], reason: Reason
+) -> None:
+    """Take loads, snapshots, trainings and imports out of a catalogue that is written.
+
+    Other homes of a lake are told, see `warehouse/lake/elsewhere.py`.
+    """
     gone = pa.table({"id": pa.array(sorted(ids), pa.string())})
     with registered(connection, gone, "gone"):
         connection.execute(statements("publish/withdraw"))
+        if home.lake is not None:
+            connection.execute("DELETE FROM mart.withdrawn WHERE id IN (SELECT id FROM gone)")
+            row = "SELECT id, ?, publication FROM gone, mart.catalogue"
+            connection.execute(f"INSERT INTO mart.withdrawn {row}", [reason])
     show_listed(connection, home, KEYS)
 
 

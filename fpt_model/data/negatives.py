@@ -40,7 +40,7 @@ class NegativeSampler:
     """
 
     def __init__(self, sequences: Sequences) -> None:
-        device, sequences = sequences.device, sequences.to(sequences.items.device)
+        device = sequences.device
         self._count(sequences)
         for name in ("keys", "firsts", "counts", "_n_unseen"):
             setattr(self, name, getattr(self, name).to(device))
@@ -48,20 +48,15 @@ class NegativeSampler:
     def _count(self, sequences: Sequences) -> None:
         """Where the items are: what is in between takes several times as much as what is kept."""
         n_users, n_items = sequences.n_users, sequences.n_items
-        device = sequences.device
-        lengths = sequences.lengths
-        users = torch.repeat_interleave(torch.arange(n_users, device=device), lengths)
-        place = torch.arange(len(sequences.items), device=device) - sequences.starts[users]
-        trained = place < sequences.n_train[users]
-        keys = users[trained] * (n_items + 1) + sequences.items[trained]
-        keys = keys.unique()  # sorted
+        users, _, items = sequences.trained()
+        keys = (users * (n_items + 1) + items).unique()  # sorted
         owners = keys // (n_items + 1)
         # to whoever took every item nothing is new: they draw from all
         new_left = (torch.bincount(owners, minlength=n_users) < n_items)[owners]
         keys, owners = keys[new_left], owners[new_left]
         self.counts = torch.bincount(owners, minlength=n_users)
         self.firsts = self.counts.cumsum(0) - self.counts
-        rank = torch.arange(len(keys), device=device) - self.firsts[owners]
+        rank = torch.arange(len(keys), device=keys.device) - self.firsts[owners]
         self.stride = n_items + 1
         self.keys = owners * self.stride + (keys % (n_items + 1) - rank - 1)
         self._n_unseen = n_items - self.counts
@@ -95,10 +90,8 @@ class SharedNegatives:
     """
 
     def __init__(self, sequences: Sequences, count: int) -> None:
-        self.device, sequences = sequences.device, sequences.to(sequences.items.device)
-        owners = torch.repeat_interleave(sequences.lengths)
-        place = torch.arange(len(owners), device=owners.device) - sequences.starts[owners]
-        self.trained = sequences.items[place < sequences.n_train[owners]]  # stays where they are
+        self.device = sequences.device
+        *_, self.trained = sequences.trained()  # stay where they are
         self.n_items, self.uniform, self.often = sequences.n_items, count - count // 2, count // 2
         counts = torch.bincount(self.trained, minlength=self.n_items + 1).to(self.device)
         share = counts / len(self.trained)

@@ -44,15 +44,13 @@ class FirstSeen:
     """When users first saw some items, by binary search: nothing here is as long as all items."""
 
     def __init__(self, sequences: Sequences) -> None:
-        device, sequences = sequences.device, sequences.to(sequences.items.device)
-        owners = torch.repeat_interleave(sequences.lengths)
-        place = torch.arange(len(owners), device=owners.device) - sequences.starts[owners]
-        trained = place < sequences.n_train[owners]
+        device = sequences.device
+        owners, places, items = sequences.trained()
         self.stride = sequences.n_items + 1
-        keys, order = (owners * self.stride + sequences.items)[trained].sort(stable=True)
+        keys, order = (owners * self.stride + items).sort(stable=True)
         first = torch.ones_like(keys, dtype=torch.bool)
         first[1:] = keys[1:] != keys[:-1]
-        self.keys, self.places = keys[first].to(device), place[trained][order][first].to(device)
+        self.keys, self.places = keys[first].to(device), places[order][first].to(device)
 
     def seen_before(self, users: Tensor, positions: Tensor, items: Tensor) -> Tensor:
         """Which of some items users had seen, within their training parts.

@@ -205,6 +205,19 @@ class Sequences:
         held_out = self.lengths - self.n_train
         return replace(self, n_train=self.n_train + (held_out == 2).long())
 
+    def trained(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Interactions of the training parts, user by user, where the histories lie.
+
+        Returns:
+            (K,) rows of their users, their numbers in the histories, from 0, and their items.
+        """
+        home = self.items.device
+        starts, n_train = self.starts.to(home), self.n_train.to(home)
+        owners = torch.repeat_interleave(starts.diff())
+        places = torch.arange(len(owners), device=home) - starts[owners]
+        kept = places < n_train[owners]
+        return owners[kept], places[kept], self.items[kept]
+
     def trainable(self) -> Tensor:
         """Rows of the users with something to predict in their training part."""
         return torch.nonzero(self.n_train >= 2).flatten()

@@ -9,13 +9,8 @@ from fpt_model.evaluation.ranks import Scorer
 
 def popularity(sequences: Sequences) -> Scorer:
     """A scorer that gives every user the same scores: training counts of the items."""
-    sequences = sequences.to(sequences.device)
-    owner = torch.repeat_interleave(
-        torch.arange(sequences.n_users, device=sequences.device), sequences.lengths
-    )
-    place = torch.arange(len(owner), device=owner.device) - sequences.starts[owner]
-    trained = sequences.items[place < sequences.n_train[owner]]
-    counts = torch.bincount(trained, minlength=sequences.n_items + 1).float()
+    *_, trained = sequences.trained()
+    counts = torch.bincount(trained, minlength=sequences.n_items + 1).float().to(sequences.device)
 
     def score(windows: SequenceBatch) -> Tensor:
         return counts.expand(len(windows.users), -1)

@@ -1,5 +1,6 @@
 """The backtest's figures as tables: places by what came next and by leave-one-out."""
 
+import doctest
 import importlib
 
 import pytest
@@ -43,7 +44,30 @@ def test_gaps_have_their_intervals(by_time):
 
 def test_a_picture_has_a_line_for_each_model(by_time, tmp_path):
     by_time.draw(ROWS, tmp_path / "x.svg")
-    assert (tmp_path / "x.svg").read_text().count("<polyline") == 3  # the legend, two panels
+    drawn = (tmp_path / "x.svg").read_text()
+    assert drawn.count(">A</text>") == drawn.count(">B</text>") == 1
+    assert drawn.count("<polyline") == 2 + 4 + 2  # the legend, both models, a alone
+    assert drawn.count("NDCG@10 among ") == 4
+
+
+def test_users_of_several_days_count_as_one():
+    """Two users, whose two days are alike: the interval is that of two values, not of four."""
+    by_time = importlib.import_module("by_time")
+    assert doctest.testmod(by_time).failed == 0
+    gains = {
+        ("sas_fpt", protocol): {(1, "a"): (1.0, 0.5), (1, "b"): (1.0, 0.5), (2, "a"): (0.0, 0.5)}
+        for protocol in by_time.PROTOCOLS
+    }
+    gains |= {
+        ("ridge", protocol): {(1, "a"): (0.0, 0.5), (1, "b"): (0.0, 0.0), (3, "a"): (1.0, 1.0)}
+        for protocol in by_time.PROTOCOLS
+    }
+    row = by_time.compared(gains, "sas_fpt", "ridge")
+    assert (row["n"], row["users"]) == (2, 1)
+    assert row["full_left_out"] == [1.0, 1.0, 1.0]
+    assert row["full_came_next"] == [0.25, 0.25, 0.25]  # one user: no spread is known
+    line = by_time.leads([row], {"sas_fpt": "SAS-FPT", "ridge": "Ridge"}).splitlines()[2]
+    assert line.startswith("| SAS-FPT less Ridge | +1.0000 (+1.0000 to +1.0000) | +.2500 (")
 
 
 def test_the_page_tells_what_is_kept(by_time):

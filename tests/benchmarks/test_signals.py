@@ -4,6 +4,7 @@ Three seeds show differences that are ten times as wide as their intervals; the 
 """
 
 import importlib
+from pathlib import Path
 
 import pytest
 
@@ -19,17 +20,24 @@ def signals():
     return importlib.import_module("signals")
 
 
+@pytest.fixture
+def worlds(shared) -> Path:
+    """Made once for all models."""
+    (shared / "worlds").mkdir(exist_ok=True)
+    return shared / "worlds"
+
+
 @pytest.mark.parametrize(
     ("planted", "settings"), [("groups", {}), ("gaps", SOON), ("season", SOON)]
 )
-def test_who_sees_the_signal_wins(signals, planted, settings):
+def test_who_sees_the_signal_wins(signals, worlds, planted, settings):
     truths = [truth for truth in signals.TRUTHS if truth.name == planted]
-    rows = signals.measure(truths, SEEDS, "test", signals.SMALL | settings, processes=1)
+    rows = signals.measure(truths, SEEDS, "test", signals.SMALL | settings, worlds)
     assert [row["holds"] for row in rows] == [True], rows
 
 
 @pytest.mark.parametrize("model", VARIANTS)
-def test_without_a_signal_nobody_beats_popularity(signals, model):
+def test_without_a_signal_nobody_beats_popularity(signals, worlds, model):
     truths = [one for one in signals.TRUTHS if (one.name, one.loser) == ("nothing", model)]
-    rows = signals.measure(truths, SEEDS, "test", signals.SMALL | SOON, processes=1)
+    rows = signals.measure(truths, SEEDS, "test", signals.SMALL | SOON, worlds)
     assert [row["holds"] for row in rows] == [True], rows

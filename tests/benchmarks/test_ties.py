@@ -2,6 +2,7 @@
 
 import importlib
 
+import harness
 import numpy as np
 import polars as pl
 import pytest
@@ -71,6 +72,26 @@ def test_users_whose_latest_timestamps_are_exact(ties, monkeypatch):
     assert found.tolist() == [True, False]
 
 
+@pytest.mark.parametrize("time_reference", ["last", "query"])
+def test_ranks_are_those_of_the_training(ties, learnable, run_command, tmp_path, time_reference):
+    """Also where the time of the request is known, which the file itself does not say."""
+    settings = {"max_length": 6, "item_width": 8, "week_width": 4, "user_width": 4, "epochs": 1}
+    settings |= {"model": "sas_fpt", "preset": "paper", "time_reference": time_reference}
+    one = harness.job(learnable, "run", settings, 0)
+    harness.write_jobs(tmp_path / "jobs.json", [one])
+    assert run_command("train-all", "--jobs", tmp_path / "jobs.json", "--device", "cpu").code == 0
+    sequences = load(learnable)
+    found = ties.ranked(ties.load_ranker(tmp_path / "run", sequences), "file")
+    kept = pl.read_parquet(tmp_path / "run" / "ranks.parquet").filter(split="test")
+    for protocol in ties.PROTOCOLS:
+        own = kept.filter(protocol=protocol).sort("user_id")["rank"]
+        assert found[protocol].tolist() == own.to_list()
+        # where the last second has one item, order says nothing
+        alone = ties.last_second(sequences)[sequences.evaluated()].numpy() == 1
+        assert 0 < alone.sum() < len(alone)
+        assert found[f"any-{protocol}"][alone].tolist() == found[protocol][alone].tolist()
+
+
 def test_a_line_says_what_lots_lose(ties):
     rows = [
         {"model": "chain", "order": order, "seed": 0, "protocol": kind, "recall_10": value,
@@ -93,9 +114,38 @@ def test_epochs_are_chosen_on_validation():
     assert row["test"] == row["test_shipped"] == [0.0, 0.0]
     assert row["valid_recall_10"] == [0.0, 1.0]
     assert gain.test(epochs, "chosen").tolist() == bad.tolist()
+    cut = gain.upto(epochs, 20)
+    assert gain.test(cut, "chosen").tolist() == good.tolist()
+    found = {"sas-fpt": {0: epochs}, "tisasrec": {0: cut}}
+    assert gain.cut_at(found, "sas-fpt", "tisasrec", 20)["ndcg_10"] == [0.0, 0.0, 0.0]
+    assert gain.cut_at(found, "sas-fpt", "tisasrec", 40)["recall_10"] == [-1.0, -1.0, -1.0]
     assert [gain.twice(name) for name in ("sas-fpt", "sas-fpt-zeros", "ours-sas_fpt-second")] == [
         False, True, True,
     ]  # fmt: skip
+
+
+def test_at_equal_steps_the_other_has_twice_the_epochs():
+    """By hand: at 40 epochs the first has one of two users right, the second at 80 has both."""
+    gain = importlib.import_module("where_the_gain_comes_from")
+    first, both = np.array([1.0, 50.0]), np.array([1.0, 1.0])
+    found = {
+        "tisasrec-second": {seed: {40: {"test": first}, 80: {"test": both}} for seed in (0, 1)},
+        "tisasrec": {0: {40: {"test": first}, 80: {"test": both}}, 1: {40: {"test": first}}},
+    }
+    row = gain.at_equal_steps(found, "tisasrec-second", "tisasrec")
+    assert (row["seeds"], row["recall_10"][0], row["ndcg_10"][0]) == (1, -0.5, -0.5)
+    line = gain.equal_steps([row], gain.NAMES).splitlines()[2]
+    assert line.startswith("| TiSASRec, an empty second step, 40 epochs, less TiSASRec, as publi")
+    assert "| 1 | -.5000 (-1.0000 to .0000) |" in line
+
+
+def test_a_training_made_twice_is_compared_at_the_epochs_of_both():
+    gain = importlib.import_module("where_the_gain_comes_from")
+    one = {"tisasrec": {0: {40: {"test": np.array([1.0, 20.0])}, 80: {"test": np.array([1.0])}}}}
+    again = {"tisasrec": {0: {40: {"test": np.array([1.0, 1.0])}}}}
+    assert gain.repeated(one, again) == [
+        {"variant": "tisasrec", "seed": 0, "epoch": 40, "same_ranks": 0.5, "ndcg_10": [0.5, 1.0]}
+    ]
 
 
 def test_our_second_step_is_adams_without_a_gradient(small_second):

@@ -10,9 +10,10 @@ import select
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from filelock import FileLock
 
 FPT = Path(sys.executable).parent / "fpt"
 N_USERS, N_ITEMS, LENGTH = 60, 140, 14
+NOTHING_TOLD: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -113,15 +115,6 @@ def write_archive() -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
-def shared(tmp_path_factory) -> Path:
-    """A folder of all pytest-xdist workers: what takes long is made by the first that needs it."""
-    base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
-    folder.mkdir(exist_ok=True)
-    return folder
-
-
-@pytest.fixture(scope="session")
 def archive(shared, write_archive, lines) -> Path:
     path = shared / "small.zip"  # the same bytes for all: a zip file holds the time of its making
     with FileLock(shared / "archive.lock"):
@@ -129,26 +122,48 @@ def archive(shared, write_archive, lines) -> Path:
 
 
 @pytest.fixture(scope="session")
-def fpt(tmp_path_factory) -> Callable[..., Answer]:
+def fpt(tmp_path_factory, prefect_home) -> Callable[..., Answer]:
     """Type `fpt …` as a user would, in an environment without Prefect settings of ours."""
-    prefect_home = tmp_path_factory.mktemp("prefect")
+    own = prefect_home(tmp_path_factory.mktemp("prefect"))
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "FPT_"))}
-    environment |= {"PREFECT_HOME": str(prefect_home), "COLUMNS": "200"}
+    environment |= {"PREFECT_HOME": str(own), "COLUMNS": "200"}
     # of a busy machine, which the tests themselves make
     environment["PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"] = "120"
 
-    def type_in(*arguments: object, home: Path, timeout: float = 240) -> Answer:
+    def type_in(
+        *arguments: object,
+        home: Path,
+        timeout: float = 240,
+        told: Mapping[str, str] = NOTHING_TOLD,
+    ) -> Answer:
         done = subprocess.run(
             [FPT, *map(str, arguments), "--home", str(home)],
             capture_output=True,
             text=True,
             timeout=timeout,
-            env=environment,
+            env=environment | told,
             stdin=subprocess.DEVNULL,
         )
         return Answer(done.returncode, done.stdout, done.stderr)
 
     return type_in
+
+
+@pytest.fixture(scope="session")
+def lasting(prefect_home, tmp_path_factory) -> Iterator[dict[str, str]]:
+    """What commands are told of a Prefect server that stays: their own take three seconds each.
+
+    For commands of which something else is looked at, and which have work to do.
+    """
+    from flows.server import TemporaryServer
+
+    own = prefect_home(tmp_path_factory.mktemp("lasting"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PREFECT_HOME", str(own))
+        server = TemporaryServer(own / "server.log")
+        server.start(120)
+    yield {"PREFECT_API_URL": server.api, "PREFECT_API_AUTH_STRING": server.password}
+    server.stop()
 
 
 def copied(home: Path, to: Path) -> Path:
@@ -202,12 +217,16 @@ def copy(finished, tmp_path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def prefect():
+def prefect(prefect_home):
     """One temporary Prefect server for all flows that are called in this process."""
-    from prefect.testing.utilities import prefect_test_harness
+    from prefect.testing import utilities
 
-    with prefect_test_harness(server_startup_timeout=90):
-        yield
+    made = prefect_home(Path(tempfile.mkdtemp()))
+    (made / "prefect.db").rename(made / "prefect-test.db")  # the name that it takes
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(utilities, "mkdtemp", lambda: str(made))
+        with utilities.prefect_test_harness(server_startup_timeout=90):
+            yield
 
 
 @pytest.fixture(scope="session")

@@ -42,13 +42,13 @@ def scores_of(home, run_id, folder) -> pl.DataFrame:
 
 
 @pytest.mark.slow
-def test_our_own_scores_come_back_as_our_own_ranks(copy, fpt, tmp_path):
+def test_our_own_scores_come_back_as_our_own_ranks(copy, fpt, lasting, tmp_path):
     (run_id,) = published(copy, "SELECT run_id FROM mart.training_runs WHERE model = 'sas_fpt'")[0]
     frame = scores_of(copy, run_id, tmp_path)
     file = tmp_path / "ours.parquet"
     frame.write_parquet(file)
     words = ("import-scores", file, "--name", "ours again", "--json")
-    answer = fpt(*words, home=copy)
+    answer = fpt(*words, home=copy, told=lasting)
     assert answer.code == 0, answer.err
     assert "scores of all items (as the file tells), 8,400 rows, 60 held-out items" in answer.err
     assert "its owner must promise that no held-out item" in answer.err
@@ -67,7 +67,7 @@ def test_our_own_scores_come_back_as_our_own_ranks(copy, fpt, tmp_path):
     audited = "SELECT count(*) FROM mart.validation_results WHERE table_name = 'mart.user_ranks'"
     before = published(copy, audited)
 
-    again = fpt(*words, home=copy)
+    again = fpt(*words, home=copy, told=lasting)
     assert again.rows == answer.rows
     assert "ours again: unchanged, imported before" in again.err
     assert published(copy, audited) == before
@@ -91,10 +91,10 @@ def test_our_own_scores_come_back_as_our_own_ranks(copy, fpt, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_file_that_cannot_be_taken_leaves_nothing(copy, fpt, tmp_path):
+def test_a_file_that_cannot_be_taken_leaves_nothing(copy, fpt, lasting, tmp_path):
     file = tmp_path / "bad.parquet"
     pl.DataFrame({"user": [1, 99_999], "item": [1, 2], "score": [0.5, 0.5]}).write_parquet(file)
-    answer = fpt("import-scores", file, "--name", "x", home=copy)
+    answer = fpt("import-scores", file, "--name", "x", home=copy, told=lasting)
     assert answer.code == 2
     assert "users that the data set has not: got 1 row, such as user 99999, item 2" in answer.err
     assert published(copy, "SELECT count(*) FROM mart.imports") == [(0,)]

@@ -24,10 +24,10 @@ def test_days_are_months_apart():
 
 
 @pytest.mark.slow
-def test_what_came_next_is_ranked_once_and_compared(copy, archive, fpt):
+def test_what_came_next_is_ranked_once_and_compared(copy, archive, fpt, lasting):
     words = ["backtest", "--dataset", "ml-1m", "--source", archive, "--retention", "cold-start"]
     words += ["--model", "sas_fpt", "--on", "2000-06-13", "--json"]
-    answer = fpt(*words, home=copy)
+    answer = fpt(*words, home=copy, told=lasting)
     assert answer.code == 0, answer.err
     rows = {row["waited"]: row for row in answer.rows}
     assert set(rows) == {"all", "a day and more"}
@@ -43,7 +43,7 @@ def test_what_came_next_is_ranked_once_and_compared(copy, archive, fpt):
         assert known < 960_854_400 <= next_
         ranked = connection.execute("SELECT count(*) FROM mart.next_ranks").fetchone()[0]
     assert ranked == 2 * rows["all"]["users"]
-    again = fpt(*words, home=copy)
+    again = fpt(*words, home=copy, told=lasting)
     assert json.loads(again.out) == json.loads(answer.out)
     assert "what came next was ranked before" in again.err
 

@@ -16,8 +16,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 PROMISED_SECONDS = 5.0
 TOLD = "interrupted; the same command goes on"
-# as in conftest.py, but long enough to be met at work: hundreds of epochs
-LONG = ("run", "--dataset", "ml-1m", "--retention", "cold-start", "--model", "sas_fpt")
+# another model than those of `copy`, long enough to be met at work: hundreds of epochs
+LONG = ("run", "--dataset", "ml-1m", "--retention", "cold-start", "--model", "tisasrec")
 
 
 def states(tmp_path: Path) -> list[str]:
@@ -39,6 +39,12 @@ def gone(one, seconds: float) -> bool:
     return not one.family()
 
 
+@pytest.fixture
+def used(prefect_home, tmp_path) -> Path:
+    """Prefect's home of the commands of a test, in which a server was before."""
+    return prefect_home(tmp_path / "prefect")
+
+
 @pytest.mark.parametrize(
     ("moment", "number"),
     [
@@ -51,8 +57,13 @@ def gone(one, seconds: float) -> bool:
         ("loss", signal.SIGTERM),
     ],
 )
-def test_told_to_end_it_does_in_order_and_in_time(typed, tmp_path, archive, moment, number):
-    home = tmp_path / "home"
+def test_told_to_end_it_does_in_order_and_in_time(
+    typed, tmp_path, archive, request, moment, number
+):
+    if moment:
+        request.getfixturevalue("used")
+    # training begins at once where all before it is done
+    home = request.getfixturevalue("copy") if moment == "loss" else tmp_path / "home"
     command = typed(*LONG, "--source", archive, "--home", home)
     if moment:
         command.wait_for(moment)
@@ -74,8 +85,9 @@ def test_told_to_end_it_does_in_order_and_in_time(typed, tmp_path, archive, mome
         assert list(home.glob("runs/*/checkpoint-*.safetensors"))
 
 
-def test_killed_it_takes_training_and_server_along_at_once(typed, tmp_path, archive):
-    command = typed(*LONG, "--source", archive, "--home", tmp_path / "home")
+@pytest.mark.usefixtures("used")
+def test_killed_it_takes_training_and_server_along_at_once(typed, copy, archive):
+    command = typed(*LONG, "--source", archive, "--home", copy)
     command.wait_for("loss")
     assert command.one("fpt_model train-all") != command.one("temporary_server")
     command.process.kill()
@@ -83,8 +95,9 @@ def test_killed_it_takes_training_and_server_along_at_once(typed, tmp_path, arch
     assert gone(command, 2.0), command.family()
 
 
-def test_a_killed_server_is_started_again_and_told(typed, tmp_path, archive):
-    command = typed(*LONG, "--source", archive, "--home", tmp_path / "home")
+@pytest.mark.usefixtures("used")
+def test_a_killed_server_is_started_again_and_told(typed, tmp_path, copy, archive):
+    command = typed(*LONG, "--source", archive, "--home", copy)
     command.wait_for("loss")
     os.kill(command.one("temporary_server"), signal.SIGKILL)
     command.end()
@@ -94,7 +107,7 @@ def test_a_killed_server_is_started_again_and_told(typed, tmp_path, archive):
 
 
 @pytest.fixture
-def server(tmp_path) -> Iterator[tuple[subprocess.Popen, str]]:
+def server(used) -> Iterator[tuple[subprocess.Popen, str]]:
     """A server that somebody else started, and its address."""
     import socket
 
@@ -104,7 +117,7 @@ def server(tmp_path) -> Iterator[tuple[subprocess.Popen, str]]:
     words = ["uvicorn", "--factory", "prefect.server.api.server:create_app"]
     process = subprocess.Popen(
         [sys.executable, "-m", *words, "--port", str(port), "--log-level", "error"],
-        env=os.environ | {"PREFECT_HOME": str(tmp_path / "prefect")},
+        env=os.environ | {"PREFECT_HOME": str(used)},
     )
     from flows.server import _status
 
@@ -121,8 +134,8 @@ def server(tmp_path) -> Iterator[tuple[subprocess.Popen, str]]:
     process.wait()
 
 
-def test_a_run_that_reports_to_a_server_is_cancelled_there(typed, tmp_path, archive, server):
-    command = typed(*LONG, "--source", archive, "--home", tmp_path / "h", PREFECT_API_URL=server[1])
+def test_a_run_that_reports_to_a_server_is_cancelled_there(typed, tmp_path, copy, archive, server):
+    command = typed(*LONG, "--source", archive, "--home", copy, PREFECT_API_URL=server[1])
     command.wait_for("loss")
     os.write(command.terminal, b"\x03")
     assert command.end() < PROMISED_SECONDS
@@ -131,17 +144,15 @@ def test_a_run_that_reports_to_a_server_is_cancelled_there(typed, tmp_path, arch
     assert gone(command, 1.0)
 
 
-def test_a_run_whose_server_is_lost_publishes_and_tells_it_later(
-    typed, tmp_path, archive, server, fpt
-):
-    home = tmp_path / "home"
-    command = typed(*LONG, "--source", archive, "--home", home, PREFECT_API_URL=server[1])
+def test_a_run_whose_server_is_lost_publishes_and_tells_it_later(typed, copy, archive, server, fpt):
+    command = typed(*LONG, "--source", archive, "--home", copy, PREFECT_API_URL=server[1])
     command.wait_for("loss")
     server[0].kill()
     command.end()
     assert command.process.returncode == 0, command.seen
     assert "server is lost" in command.seen
     assert "Test metrics" in command.seen
-    question = "SELECT count(*) AS n FROM mart.training_runs WHERE status = 'published'"
-    assert json.loads(fpt("sql", question, "--format", "json", home=home).out) == [{"n": 1}]
+    question = "SELECT count(*) AS n FROM mart.training_runs WHERE model = 'tisasrec'"
+    question += " AND status = 'published'"
+    assert json.loads(fpt("sql", question, "--format", "json", home=copy).out) == [{"n": 1}]
     assert gone(command, 1.0)

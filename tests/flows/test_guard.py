@@ -100,7 +100,7 @@ def test_a_home_that_is_read_only_is_one_line(fpt, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="mounting needs root")
-def test_a_full_disk_leaves_no_half_files(archive, tmp_path):
+def test_a_full_disk_leaves_no_half_files(archive, prefect_home, tmp_path):
     """A file system of 300 KB, as a command meets it."""
     home = tmp_path / "home"
     home.mkdir()
@@ -109,7 +109,7 @@ def test_a_full_disk_leaves_no_half_files(archive, tmp_path):
         f"--source {archive} --home {home}; code=$?; find {home} -type f -size +0 >&1; exit $code"
     )
     script = script.replace("exec ", "")
-    environment = os.environ | {"PREFECT_HOME": str(tmp_path / "prefect")}
+    environment = os.environ | {"PREFECT_HOME": str(prefect_home(tmp_path / "prefect"))}
     command = ["unshare", "--mount", "bash", "-c", script]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
     if "unshare" in done.stderr or "mount:" in done.stderr:

@@ -34,17 +34,19 @@ def words():
 
 
 @pytest.mark.slow
-def test_a_predictable_course_is_published_with_a_mark_and_may_be_accepted(fpt, words, tmp_path):
+def test_a_predictable_course_is_published_with_a_mark_and_may_be_accepted(
+    fpt, lasting, words, tmp_path
+):
     """Sixty pupils take eight of forty lessons, each beginning somewhere, in the same order."""
     course = {user: [(user + n) % 40 + 1 for n in range(8)] for user in range(1, 61)}
     archive, home = write(tmp_path / "course.zip", course), tmp_path / "home"
-    first = fpt(*words(archive), home=home)
+    first = fpt(*words(archive), home=home, told=lasting)
     assert first.code == 0, first.err
     popular, row = first.rows
     assert row["recall_10"] == 1
     assert row["warnings"] == "too-good"
     assert "`--accept too-good` says that it is right" in " ".join(first.err.split())
-    again = fpt(*words(archive), "--accept", "too-good", home=home)
+    again = fpt(*words(archive), "--accept", "too-good", home=home, told=lasting)
     assert again.code == 0, again.err
     assert "accepted of what was published before: too-good" in again.err
     assert again.rows == [popular, row | {"warnings": "too-good (accepted)"}]
@@ -59,12 +61,12 @@ def test_a_predictable_course_is_published_with_a_mark_and_may_be_accepted(fpt, 
 
 
 @pytest.mark.slow
-def test_few_candidates_are_said_beside_what_holds_by_itself(fpt, words, tmp_path):
+def test_few_candidates_are_said_beside_what_holds_by_itself(fpt, lasting, words, tmp_path):
     """Sixty users have six of twelve films each: the target is one of seven, whatever the model."""
     few = {user: [(user * 5 + n * (1 + user % 3)) % 12 + 1 for n in range(6)] for user in range(60)}
     few = {user + 1: list(dict.fromkeys(items)) for user, items in few.items()}
     archive, home = write(tmp_path / "few.zip", few), tmp_path / "home"
-    answer = fpt(*words(archive), "--accept", "few-candidates", home=home)
+    answer = fpt(*words(archive), "--accept", "few-candidates", home=home, told=lasting)
     assert answer.code == 0, answer.err
     _, row = answer.rows
     assert row["recall_10"] == row["full_recall_10"] == 1

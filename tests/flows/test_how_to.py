@@ -44,13 +44,16 @@ def checkout(finished, copy_home, archive, tmp_path) -> Path:
 
 
 @pytest.fixture
-def do(checkout, tmp_path_factory):
+def do(checkout, tmp_path_factory, prefect_home, request):
     """Run a command in the copy, whose packages come before the installed ones."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "FPT_"))}
     path = f"{checkout / '.venv' / 'bin'}{os.pathsep}{kept['PATH']}"
     kept["PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"] = "120"
     kept["COLUMNS"] = "200"  # so that no head of a table is broken
-    kept |= {"PREFECT_HOME": str(tmp_path_factory.mktemp("prefect")), "PYTHONPATH": "."}
+    own = prefect_home(tmp_path_factory.mktemp("prefect"))
+    kept |= {"PREFECT_HOME": str(own), "PYTHONPATH": "."}
+    if "page" in request.fixturenames and request.getfixturevalue("page").stem not in QUICK:
+        kept |= request.getfixturevalue("lasting")
 
     def run(*words: str, **more) -> str:
         done = subprocess.run(

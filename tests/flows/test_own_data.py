@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta, timezone
+from functools import partial
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -15,6 +16,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from filelock import FileLock
 
 from flows.parameters import Experiment, experiment
 from flows.plan import plan
@@ -104,9 +106,18 @@ def clicks(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def landed(fpt, tmp_path_factory):
+def landed(fpt, shared, copy_home, lasting, tmp_path_factory):
     """A home with a training of each, and the folder of their sources."""
-    home, folder = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("mine")
+    home, folder = shared / "own-home", shared / "own-data"
+    with FileLock(shared / "own.lock"):
+        if not folder.exists():
+            mine = tmp_path_factory.mktemp("mine")
+            make_ready(partial(fpt, told=lasting), home, mine).rename(folder)
+    mine = tmp_path_factory.mktemp("landed")
+    return copy_home(home, mine / "home"), Path(shutil.copytree(folder, mine / "data"))
+
+
+def make_ready(fpt, home: Path, folder: Path) -> Path:
     for name, make, model in (
         ("shop", shop, "ridge"),
         ("listening", plays, "markov_chain"),
@@ -114,7 +125,7 @@ def landed(fpt, tmp_path_factory):
     ):
         done = fpt("run", "--dataset", name, "--source", make(folder), "--model", model, home=home)
         assert done.code == 0, done.err
-    return home, folder
+    return folder
 
 
 @pytest.fixture
@@ -257,7 +268,7 @@ def test_without_its_source_a_landed_data_set_goes_on(copy, landed, fpt):
 
 
 @pytest.mark.slow
-def test_one_is_forgotten_by_ones_own_id_and_stays_out(copy, landed, fpt):
+def test_one_is_forgotten_by_ones_own_id_and_stays_out(copy, landed, lasting, fpt):
     _, folder = landed
     words = ("forget", "--dataset", "shop", "--user", "user, 07", "--json")
     unsure = fpt(*words, home=copy)
@@ -271,7 +282,8 @@ def test_one_is_forgotten_by_ones_own_id_and_stays_out(copy, landed, fpt):
     assert "--dataset shop --source orders.csv" in json.loads(gone.out)[-1]["command"]
     left = [path for path in copy.rglob("*") if path.is_file() and b"user, 07" in path.read_bytes()]
     assert {path.suffix for path in left} <= {".duckdb"}  # raw.forgotten remembers whom
-    again = fpt("ingest", "--dataset", "shop", "--source", folder / "orders.csv", home=copy)
+    source = folder / "orders.csv"
+    again = fpt("ingest", "--dataset", "shop", "--source", source, home=copy, told=lasting)
     assert again.code == 0, again.err
     keys = asked(copy, "SELECT user_key FROM raw.user_keys JOIN raw.loads USING (load_id)"
                        " WHERE dataset = 'shop'")  # fmt: skip
@@ -369,7 +381,7 @@ def keys(home: Path, kind: str, snapshot_id: str) -> dict[int, str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["shop", "listening", "web"])
-def test_scores_come_back_by_own_ids_as_our_own_ranks(name, copy, fpt, tmp_path):
+def test_scores_come_back_by_own_ids_as_our_own_ranks(name, copy, fpt, lasting, tmp_path):
     query = f"SELECT run_id, snapshot_id FROM runs WHERE dataset = '{name}'"
     ((run_id, snapshot_id),) = asked(copy, query)
     path = copy / "sequences" / f"sequences-{snapshot_id}.parquet"
@@ -390,7 +402,7 @@ def test_scores_come_back_by_own_ids_as_our_own_ranks(name, copy, fpt, tmp_path)
         frame = frame.with_columns(pl.col("user", "item").cast(pl.Int64))
     frame.write_parquet(tmp_path / "scores.parquet")
     words = ("--name", "theirs", "--dataset", name, "--json")
-    done = fpt("import-scores", tmp_path / "scores.parquet", *words, home=copy)
+    done = fpt("import-scores", tmp_path / "scores.parquet", *words, home=copy, told=lasting)
     assert done.code == 0, done.err
     imported = done.rows[0]["run_id"]
     same = asked(
@@ -408,7 +420,7 @@ def test_scores_come_back_by_own_ids_as_our_own_ranks(name, copy, fpt, tmp_path)
 
     frame = frame.with_columns(user=pl.lit("nobody")) if name == "shop" else frame.head(0)
     frame.write_parquet(tmp_path / "scores.parquet")
-    done = fpt("import-scores", tmp_path / "scores.parquet", *words, home=copy)
+    done = fpt("import-scores", tmp_path / "scores.parquet", *words, home=copy, told=lasting)
     assert done.code == 2
     said = "users that the data set has not" if name == "shop" else "has no rows"
     assert said in done.err

@@ -261,8 +261,9 @@ def test_without_anything_the_first_command_is_named(empty):
 
 
 @pytest.mark.slow
-def test_a_run_waits_for_another_at_a_terminal_and_goes_on(typed, copy, archive, tmp_path):
+def test_a_run_waits_for_another_at_a_terminal_and_goes_on(typed, archive, prefect_home, tmp_path):
     """The first is stopped in the middle of a step, so that the second must wait."""
+    prefect_home(tmp_path / "prefect")
     words = ("ingest", "--dataset", "ml-1m", "--source", archive, "--home", tmp_path / "h")
     first = typed(*words)
     first.wait_for("land ml-1m")

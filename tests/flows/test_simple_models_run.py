@@ -18,10 +18,11 @@ from fpt_model.simple.settings import SIMPLE, resolve_simple
 
 
 @pytest.fixture
-def answers(copy, fpt):
+def answers(copy, fpt, lasting):
     """`fpt train --json` of the simple models on the data of `copy`, then questions to it."""
     models = [word for slug in SIMPLE for word in ("--model", slug)]
-    done = fpt("train", *models, "--seeds", 2, "--preset", "quick", "--json", home=copy)
+    words = ("train", *models, "--seeds", 2, "--preset", "quick", "--json")
+    done = fpt(*words, home=copy, told=lasting)
     assert done.code == 0, done.err
 
     def ask(query: str) -> list[tuple]:
@@ -70,10 +71,11 @@ def test_simple_models_are_trained_once_published_and_compared(answers, copy, fp
 
 
 @pytest.mark.slow
-def test_a_simple_model_is_trained_beside_changed_ones(copy, fpt):
+def test_a_simple_model_is_trained_beside_changed_ones(copy, fpt, lasting):
     """It is called as they are, so that tables compare them; its own settings are the preset's."""
     models = ("--model", "sasrec", "--model", "recent_popularity")
-    done = fpt("train", *models, "--set", "epochs=1", "--preset", "quick", "--json", home=copy)
+    words = ("train", *models, "--set", "epochs=1", "--preset", "quick", "--json")
+    done = fpt(*words, home=copy, told=lasting)
     assert done.code == 0, done.err
     with duckdb.connect(str(copy / "published.duckdb"), read_only=True) as connection:
         runs = connection.execute(
@@ -83,12 +85,12 @@ def test_a_simple_model_is_trained_beside_changed_ones(copy, fpt):
 
 
 @pytest.fixture(scope="session")
-def movielens(real_archive, fpt, tmp_path_factory) -> Path:
+def movielens(real_archive, fpt, lasting, tmp_path_factory) -> Path:
     """The 5-core sequences of MovieLens-1M, restored."""
     home = tmp_path_factory.mktemp("movielens")
     source = real_archive("ml-1m-restored.zip")
-    assert fpt("ingest", "--dataset", "ml-1m", "--source", source, home=home).code == 0
-    assert fpt("prepare", home=home).code == 0
+    for words in (("ingest", "--dataset", "ml-1m", "--source", source), ("prepare",)):
+        assert fpt(*words, home=home, told=lasting).code == 0
     (path,) = (home / "sequences").glob("*.parquet")
     return path
 

@@ -182,10 +182,10 @@ def without_time(found: list[dict]) -> list[dict]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_the_next_run_clears_up_after_a_kill(tmp_path, fpt):
+def test_the_next_run_clears_up_after_a_kill(tmp_path, prefect_home, fpt):
     """Its staging folder and its sign of life."""
     home = tmp_path / "home"
-    environment = os.environ | {"PREFECT_HOME": str(tmp_path / "prefect")}
+    environment = os.environ | {"PREFECT_HOME": str(prefect_home(tmp_path / "prefect"))}
     command = [Path(sys.executable).parent / "fpt", "ingest", "--home", home]
     with subprocess.Popen(command, env=environment) as process:
         wait_for(lambda: [*home.glob("staging/load-*")])

@@ -57,7 +57,7 @@ def global_settings(monkeypatch):
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(1)
     yield
-    torch.use_deterministic_algorithms(False)
+    torch.set_deterministic_debug_mode("default")  # the other function imports the compiler
 
 
 @pytest.fixture(scope="session", autouse=True)

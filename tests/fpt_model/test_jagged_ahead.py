@@ -13,6 +13,7 @@ pytest.importorskip("triton", reason="Triton has no build for this platform")
 from fpt_model.data import device_limit
 from fpt_model.data.device_limit import placed
 from fpt_model.data.sequences import load
+from fpt_model.engines.choose import engine_of
 from fpt_model.engines.jagged.ahead import BEGIN, FIRST, Ahead, room_of
 from fpt_model.engines.jagged.plan import Histories, Source
 from fpt_model.engines.shared import Training
@@ -78,6 +79,17 @@ def test_what_is_no_amount_is_refused(monkeypatch):
     monkeypatch.setenv(device_limit.NAME, "much")
     with pytest.raises(ModelError, match=r"FPT_DEVICE_HISTORIES is no amount: got 'much'"):
         device_limit.limit()
+
+
+def test_the_engine_that_holds_all_windows_on_the_gpu_refuses_a_limit(small_config, monkeypatch):
+    config, gpu = small_config("sas_fpt"), torch.device("cuda")
+    assert engine_of("auto", config, gpu) == "multiseed"
+    monkeypatch.setenv(device_limit.NAME, "8GB")
+    assert engine_of("auto", config, gpu) == "jagged"
+    with pytest.raises(ModelError, match=r"got a limit by FPT_DEVICE_HISTORIES, .*--engine jagged"):
+        engine_of("multiseed", config, gpu)
+    monkeypatch.delenv(device_limit.NAME)
+    assert engine_of("multiseed", config, gpu) == "multiseed"
 
 
 def test_histories_stay_behind_where_they_are_above_the_limit(training, monkeypatch):

@@ -74,10 +74,10 @@ def test_sums_are_the_same_to_the_bit_in_any_order():
 
 def test_deterministic_algorithms_stay_as_they_were():
     pairs, _, buckets = draw(5, 1, 1, 3, 4, 4)
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.set_deterministic_debug_mode("warn")
     bucket_sums(pairs, buckets, 4).sum().backward()
     assert torch.get_deterministic_debug_mode() == 1
-    torch.use_deterministic_algorithms(False)
+    torch.set_deterministic_debug_mode("default")
 
 
 def test_intervals_are_whole_multiples_of_the_users_scale():

@@ -9,18 +9,12 @@ import pytest
 from fpt_model.files.checkpoints import check_sha256
 from warehouse import faults
 from warehouse.backup import MANIFEST, backup, restore
-from warehouse.catalogue import (
-    catalogues,
-    copy_fault,
-    is_whole,
-    newest,
-    publication,
-    reading,
-    writing,
-)
+from warehouse.catalogue import reading, writing
 from warehouse.errors import RefusedError
+from warehouse.following import newest, publication
 from warehouse.home import Home
 from warehouse.identity import sha256_of
+from warehouse.kept_catalogues import catalogues, copy_fault, is_whole
 from warehouse.questions import ask
 from warehouse.store import damaged, listed
 

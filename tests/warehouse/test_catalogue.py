@@ -13,23 +13,19 @@ import polars as pl
 import pytest
 
 from warehouse import catalogue
-from warehouse.catalogue import (
+from warehouse.catalogue import opened, reading, replace_readers_copy, writing
+from warehouse.errors import RefusedError
+from warehouse.following import newest, publication
+from warehouse.home import Home
+from warehouse.kept_catalogues import (
     KEPT,
     NOWHERE,
     catalogues,
     copy_fault,
     give_to_readers,
     is_whole,
-    newest,
     number_of,
-    opened,
-    publication,
-    reading,
-    replace_readers_copy,
-    writing,
 )
-from warehouse.errors import RefusedError
-from warehouse.home import Home
 from warehouse.questions import ask
 
 ITEMS = pl.DataFrame({"raw_item_id": [1, 2], "title": ["A", "B"], "genres": ["", ""]})

@@ -11,9 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 import duckdb
 import pytest
 
-from warehouse.catalogue import create_schema, newest, publication, reading, writing
+from warehouse.catalogue import reading, writing
+from warehouse.catalogue_tables import create_schema
 from warehouse.database import connected, literal_glob, locked, quoted
 from warehouse.errors import RefusedError
+from warehouse.following import newest, publication
 from warehouse.home import Home
 from warehouse.questions import ask
 

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from warehouse import faults
-from warehouse.catalogue import copy_fault, newest, publication
+from warehouse.following import newest, publication
 from warehouse.garbage import collect
 from warehouse.home import Home
+from warehouse.kept_catalogues import copy_fault
 from warehouse.publishing import publish_load
 from warehouse.questions import ask
 from warehouse.staging import staging_folder

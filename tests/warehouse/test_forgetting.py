@@ -2,10 +2,12 @@
 
 import pytest
 
-from warehouse.catalogue import catalogues, newest, reading
+from warehouse.catalogue import reading
 from warehouse.datasets import find
 from warehouse.errors import RefusedError
+from warehouse.following import newest
 from warehouse.forgetting import forget, forgotten_users
+from warehouse.kept_catalogues import catalogues
 from warehouse.landing import land, load_id_of
 from warehouse.publishing import publish_load
 from warehouse.questions import ask

@@ -7,10 +7,10 @@ import duckdb
 import pytest
 
 from warehouse import faults, forgetting, locks
-from warehouse.catalogue import copy_fault
 from warehouse.database import locked
 from warehouse.errors import RefusedError
 from warehouse.forgetting import forget, forgotten_users, go_on
+from warehouse.kept_catalogues import copy_fault
 from warehouse.publishing import has_load
 
 ROWS = [(user, item, 100 * user + item) for user in (1, 2) for item in (10, 11, 12)]

@@ -9,10 +9,11 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from warehouse.catalogue import catalogues, replace_readers_copy
+from warehouse.catalogue import replace_readers_copy
 from warehouse.datasets import find
 from warehouse.errors import RefusedError
 from warehouse.home import Home
+from warehouse.kept_catalogues import catalogues
 from warehouse.landing import land
 from warehouse.publishing import has_load, publish_load
 from warehouse.questions import ask

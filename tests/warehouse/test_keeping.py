@@ -4,10 +4,12 @@ import duckdb
 import pytest
 
 from flows.doctor import databases
-from warehouse.catalogue import copy_fault, newest, publication, reading
+from warehouse.catalogue import reading
 from warehouse.errors import RefusedError
+from warehouse.following import newest, publication
 from warehouse.home import Home
 from warehouse.keeping import keep_whole
+from warehouse.kept_catalogues import copy_fault
 from warehouse.preparing import find_snapshot, prepare
 from warehouse.publishing import has_load
 from warehouse.questions import ask

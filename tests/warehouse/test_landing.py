@@ -10,9 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from warehouse.archive_landing import EARLIEST
-from warehouse.catalogue import newest, reading
+from warehouse.catalogue import reading
 from warehouse.datasets import find
 from warehouse.errors import RefusedError
+from warehouse.following import newest
 from warehouse.landing import land, load_id_of
 from warehouse.lines import MAX_LINE_BYTES
 from warehouse.publishing import publish_load

@@ -7,11 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from warehouse import faults, keeping
-from warehouse.catalogue import catalogues, reading
+from warehouse.catalogue import reading
 from warehouse.database import locked
 from warehouse.errors import RefusedError
 from warehouse.expiry import Rule, Thing, outdated
 from warehouse.home import Home
+from warehouse.kept_catalogues import catalogues
 from warehouse.pruning import go_on, prune, would_go
 from warehouse.publishing import has_load, publish_runs
 from warehouse.questions import ask

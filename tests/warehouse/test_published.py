@@ -6,8 +6,9 @@ import duckdb
 import polars as pl
 import pytest
 
-from warehouse.catalogue import newest, writing
+from warehouse.catalogue import writing
 from warehouse.errors import RefusedError
+from warehouse.following import newest
 from warehouse.home import Home
 from warehouse.published import guarded, refuse_writing
 from warehouse.staging import stage_frame, staging_folder

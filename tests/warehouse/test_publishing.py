@@ -8,16 +8,11 @@ import time
 import duckdb
 import pytest
 
-from warehouse.catalogue import (
-    give_to_readers,
-    newest,
-    publication,
-    reading,
-    replace_readers_copy,
-    writing,
-)
+from warehouse.catalogue import reading, replace_readers_copy, writing
 from warehouse.database import connected, locked
 from warehouse.errors import RefusedError
+from warehouse.following import newest, publication
+from warehouse.kept_catalogues import give_to_readers
 from warehouse.preparing import find_snapshot, known_snapshot, prepare, snapshot_id
 from warehouse.publishing import (
     has_load,

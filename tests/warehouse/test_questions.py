@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from warehouse.catalogue import catalogues, reading
+from warehouse.catalogue import reading
 from warehouse.errors import RefusedError
+from warehouse.kept_catalogues import catalogues
 from warehouse.questions import ask
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from warehouse.catalogue import newest, replace_readers_copy, writing
+from warehouse.catalogue import replace_readers_copy, writing
 from warehouse.dictionary import dictionary
 from warehouse.errors import RefusedError
+from warehouse.following import newest
 from warehouse.publishing import store_outcomes
 from warehouse.questions import ask
 from warehouse.saved_queries import MODELS, may_be_name, saved_queries, sql_of

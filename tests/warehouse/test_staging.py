@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from warehouse import staging as staging_module
-from warehouse.catalogue import newest
 from warehouse.database import connected, statements
+from warehouse.following import newest
 from warehouse.staging import (
     Regrouped,
     StagedTable,

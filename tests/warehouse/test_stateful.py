@@ -29,12 +29,14 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from warehouse.catalogue import catalogues, copy_fault, newest, opened, publication, reading
+from warehouse.catalogue import opened, reading
 from warehouse.errors import RefusedError
+from warehouse.following import newest, publication
 from warehouse.garbage import collect
 from warehouse.home import Home
 from warehouse.identity import sha256_of
 from warehouse.keeping import keep_whole, prune
+from warehouse.kept_catalogues import catalogues, copy_fault
 from warehouse.preparing import find_snapshot, prepare, snapshot_id
 from warehouse.publishing import has_load, publish_load, publish_runs, publish_snapshot
 from warehouse.recommending import ServingRun, publish_recommendations

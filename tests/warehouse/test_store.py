@@ -12,10 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from warehouse.catalogue import KEPT, reading, writing
+from warehouse.catalogue import reading, writing
 from warehouse.errors import RefusedError
 from warehouse.identity import sha256_of
 from warehouse.keeping import prune
+from warehouse.kept_catalogues import KEPT
 from warehouse.questions import ask
 from warehouse.staging import POLARS, stage_frame
 from warehouse.store import (

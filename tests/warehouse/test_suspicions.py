@@ -8,7 +8,7 @@ from datetime import datetime
 import polars as pl
 import pytest
 
-from warehouse.catalogue import publication
+from warehouse.following import publication
 from warehouse.identity import sha256_of
 from warehouse.publishing import publish_runs, store_outcomes
 from warehouse.questions import ask

@@ -6,9 +6,11 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from warehouse.catalogue import copy_fault, newest, publication, reading, writing
+from warehouse.catalogue import reading, writing
 from warehouse.errors import RefusedError
+from warehouse.following import newest, publication
 from warehouse.home import Home
+from warehouse.kept_catalogues import copy_fault
 from warehouse.questions import ask
 from warehouse.upgrade import upgrade
 

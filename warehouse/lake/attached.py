@@ -42,7 +42,7 @@ def attached(address: Address) -> Iterator[duckdb.DuckDBPyConnection]:
         key = (os.getpid(), address)
         try:
             if key not in _instances:
-                _close_others()
+                let_go()  # a process uses one lake: each keeps connections to its server
                 _instances[key] = _opened(address)
             cursor = _instances[key].cursor()
             cursor.execute(f"USE {LAKE}")
@@ -56,8 +56,8 @@ def attached(address: Address) -> Iterator[duckdb.DuckDBPyConnection]:
             raise _told(address, error) from error
 
 
-def _close_others() -> None:
-    """A process uses one lake: each instance keeps connections to its server."""
+def let_go() -> None:
+    """Close this process's lake; whoever uses it next attaches it anew."""
     while _instances:
         pid, address = next(iter(_instances))
         instance = _instances.pop((pid, address))

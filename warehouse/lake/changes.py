@@ -51,12 +51,12 @@ def publish(
             _refuse_moved_on(here[0], now(lake, "before")[0] if before else 0)
             if here[1] != now(lake, "draft")[1]:
                 bring_up_to_date(lake)
-            _inline(lake, SMALL_ROWS)
+            inline(lake, SMALL_ROWS)
             for table in changed:
                 _bring_rows(lake, table)
-            _inline(lake, 0)
+            inline(lake, 0)
             _bring_files(lake, files, before is not None)
-            _inline(lake, SMALL_ROWS)
+            inline(lake, SMALL_ROWS)
             _bring_number(lake)
             sure()
             lake.commit()
@@ -146,7 +146,7 @@ def _bring_files(lake: duckdb.DuckDBPyConnection, files: Path, is_before: bool) 
         ).fetchall()
 
 
-def _inline(lake: duckdb.DuckDBPyConnection, rows: int) -> None:
+def inline(lake: duckdb.DuckDBPyConnection, rows: int) -> None:
     """Let changes of so many rows stand in PostgreSQL; with 0, rows that go end their file."""
     lake.execute(f"SET ducklake_default_data_inlining_row_limit = {rows}")
 

@@ -42,14 +42,14 @@ _mine = threading.local()
 def newest_snapshot(address: Address) -> Change | None:
     """DuckLake's last change; None: there is no lake yet."""
     query = f'{CHANGE} FROM "{address.schema}".ducklake_snapshot ORDER BY 1 DESC LIMIT 1'
-    found = _of_lake(address, query)
+    found = of_lake(address, query)
     return found[0] if found else None
 
 
 def has_had(address: Address, change: Change) -> bool:
     """Whether a change is in the lake's past, or would be if that reached so far back."""
     query = f'{CHANGE} FROM "{address.schema}".ducklake_snapshot ORDER BY 1'
-    known = dict(_of_lake(address, query))
+    known = dict(of_lake(address, query))
     return known.get(change[0]) == change[1] or change[0] < min(known, default=0)
 
 
@@ -58,7 +58,7 @@ def data_files(address: Address) -> list[str]:
     schema = address.schema
     files = f'SELECT path FROM "{schema}".ducklake_data_file'
     going = f'SELECT path FROM "{schema}".ducklake_files_scheduled_for_deletion'
-    return [path for (path,) in _of_lake(address, f"{files} UNION {going}")]
+    return [path for (path,) in of_lake(address, f"{files} UNION {going}")]
 
 
 def is_older(address: Address, days: int) -> bool:
@@ -68,7 +68,13 @@ def is_older(address: Address, days: int) -> bool:
         f"WHERE snapshot_time < now() - INTERVAL '{days} days' AND snapshot_id < "
         f'(SELECT max(snapshot_id) FROM "{address.schema}".ducklake_snapshot)'
     )
-    return any(count for (count,) in _of_lake(address, query))
+    return any(count for (count,) in of_lake(address, query))
+
+
+def snapshots(address: Address) -> list[int]:
+    """The numbers of all changes that one can go back to, in their order."""
+    query = f'SELECT snapshot_id FROM "{address.schema}".ducklake_snapshot ORDER BY 1'
+    return [number for (number,) in of_lake(address, query)]
 
 
 @contextmanager
@@ -78,7 +84,7 @@ def turn(address: Address, wait_seconds: float = TURN_SECONDS) -> Iterator[Calla
     Raises:
         InUseError: another has the turn for too long.
     """
-    connection = _connected(address)
+    connection = connected(address)
     try:
         _wait_for(connection, address, wait_seconds)
         yield lambda: _refuse_lost(connection)
@@ -115,7 +121,7 @@ def _refuse_lost(connection: Any) -> None:
     """The lock went with its connection if that broke: somebody else may publish now."""
     try:
         connection.execute("SELECT 1")
-    except _library().Error as error:
+    except library().Error as error:
         raise StepError(
             "PostgreSQL went away before the publication",
             got=_said(error),
@@ -124,9 +130,9 @@ def _refuse_lost(connection: Any) -> None:
         ) from None
 
 
-def _of_lake(address: Address, query: str) -> list[Any]:
+def of_lake(address: Address, query: str) -> list[Any]:
     """What DuckLake's own tables say; nothing where there is no lake yet."""
-    errors = _library().errors
+    errors = library().errors
     try:
         return _answered(address, query)
     except (errors.UndefinedTable, errors.InvalidSchemaName):
@@ -137,7 +143,7 @@ def _of_lake(address: Address, query: str) -> list[Any]:
 
 def _answered(address: Address, query: str) -> list[Any]:
     """Asked through this thread's own connection, which is made anew when it is broken."""
-    psycopg = _library()
+    psycopg = library()
     key = (os.getpid(), address)
     held = getattr(_mine, "held", None)
     if held is not None and held[0] == key and not held[1].closed:
@@ -146,18 +152,18 @@ def _answered(address: Address, query: str) -> list[Any]:
         except psycopg.OperationalError:
             with suppress(psycopg.Error):
                 held[1].close()
-    _mine.held = (key, _connected(address))
+    _mine.held = (key, connected(address))
     return list(_mine.held[1].execute(query).fetchall())
 
 
-def _connected(address: Address) -> Any:
+def connected(address: Address) -> Any:
     """A connection; who is told of it waits for the server as for a lock.
 
     Raises:
         RefusedError: it does not let us in.
         StepError: it is not there.
     """
-    psycopg = _library()
+    psycopg = library()
     limit = min(waiting.most or AWAY_SECONDS, AWAY_SECONDS)
     limit = limit if waiting.tell is None else waiting.longest
     began = told = time.monotonic()
@@ -209,7 +215,12 @@ def _said(error: Exception) -> str:
     return answers[0]
 
 
-def _library() -> Any:
+def library() -> Any:
+    """Psycopg, which a home without a lake need not have.
+
+    Raises:
+        RefusedError: it is not installed.
+    """
     try:
         import psycopg
     except ImportError:

@@ -123,6 +123,18 @@ def follow_from(home: Home, snapshot: Change | None, number: int) -> None:
     (home.root / NOTE).write_text(json.dumps([snapshot, number]), encoding="utf-8")
 
 
+def is_made(home: Home) -> bool:
+    """Whether somebody has published into the home's lake."""
+    from warehouse.lake.attached import attached
+    from warehouse.lake.changes import NEVER, now
+    from warehouse.lake.server import newest_snapshot
+
+    if home.lake is None or newest_snapshot(home.lake) is None:
+        return False
+    with attached(home.lake) as lake:
+        return now(lake) != NEVER
+
+
 def held(home: Home) -> set[Path]:
     """Files of the store that some moment which the lake can still go back to has."""
     from warehouse.lake.server import data_files
@@ -141,29 +153,24 @@ def is_long(home: Home) -> bool:
 
 def expire(home: Home) -> None:
     """Let the lake forget what it was long ago, with the files that are of then alone."""
-    from warehouse.lake.attached import attached
+    from warehouse.lake import past
 
     if home.lake is not None and is_long(home):
-        days = f"older_than => now() - INTERVAL '{KEPT_DAYS} days'"
-        with attached(home.lake) as lake:
-            lake.execute(f"CALL ducklake_expire_snapshots('lake', {days})").fetchall()
-            clean = "CALL ducklake_cleanup_old_files('lake', cleanup_all => true)"
-            lake.execute(clean).fetchall()
+        past.expire(home.lake, KEPT_DAYS)
 
 
-def refuse(home: Home, what: str, why: str) -> None:
-    """Refuse what can't be done well where other homes have their part.
+def drop_past(home: Home) -> None:
+    """Let the lake forget all that it was, with the files that are of then alone.
+
+    The caller has the turn.
 
     Raises:
-        RefusedError: the home has a lake.
+        InUseError: somebody has it open as it was.
     """
+    from warehouse.lake import past
+
     if home.lake is not None:
-        raise RefusedError(
-            f"{what} is not there for a lake",
-            got=home.lake.url,
-            expected="a home with a catalogue of its own",
-            to_do=why,
-        )
+        past.drop(home.lake)
 
 
 def _followed(home: Home) -> tuple[Change, int] | None:

@@ -1,6 +1,6 @@
 """The end of a step: its loss, the norm penalty, and Adam over all weights at once.
 
-Letters: P elements, S splits of the items' gradient.
+Letters: P elements, S splits of the items' gradient, D width, K columns, KH columns by head.
 """
 
 import triton
@@ -73,7 +73,9 @@ def adam(
     meta, key, flat, fp16, exp_avgs, exp_avg_sqs, grads, embedding_grads, item_parts, product_parts,
     table_of, norms, o_tables, o_products, item_size, product_size, splits,
     l2, rate, beta1, beta2,
-    B: tl.constexpr, ITEM_SPLITS: tl.constexpr, BLOCK: tl.constexpr,
+    B: tl.constexpr, ITEM_SPLITS: tl.constexpr, LAYER: tl.constexpr, D: tl.constexpr,
+    K: tl.constexpr, KH: tl.constexpr, W: tl.constexpr, STRIDE: tl.constexpr, GAPS: tl.constexpr,
+    BLOCK: tl.constexpr,
 ):  # fmt: skip
     """One block: its gradient, Adam, and the rounded copy. Grid (P / BLOCK,).
 
@@ -83,7 +85,7 @@ def adam(
         meta: (4, B + 1) int32; its last column says how many tokens there are.
         key: (3,) int64; the last is the number of the step from 1.
         flat: (P,) float32, weights.
-        fp16: (P,) float16, their copies for products.
+        fp16: (P,) float16, their copies for products, see weights.py.
         exp_avgs, exp_avg_sqs: (P,) float32, Adam's running means of gradients and their squares.
         grads: (P,) float32, gradients of what begins between `o_tables` and `o_products`.
         embedding_grads: (o_tables,) int64, gradients of what comes before; left zero.
@@ -93,6 +95,9 @@ def adam(
         norms: (tables,) float32, as `sum_up` left them.
         l2: weight of the norms.
         rate, beta1, beta2: learning rate and decays of Adam.
+        LAYER: elements from a block's matrices to the next one's.
+        W, STRIDE: width of a head, and columns to the next.
+        GAPS: whether something lies between heads.
         BLOCK: elements of a program.
     """
     block = tl.program_id(0)
@@ -132,4 +137,28 @@ def adam(
     tl.store(exp_avgs + at, exp_avg)
     tl.store(exp_avg_sqs + at, exp_avg_sq)
     tl.store(flat + at, new)
-    tl.store(fp16 + at, new.to(fp16.dtype.element_ty))
+    place, real = at, at >= 0
+    if GAPS:
+        place, real = _apart(at, o_products, LAYER, D, K, KH, W, STRIDE)
+    tl.store(fp16 + place, new.to(fp16.dtype.element_ty), mask=real)
+
+
+@triton.jit
+def _apart(
+    at, o_products, LAYER: tl.constexpr, D: tl.constexpr, K: tl.constexpr, KH: tl.constexpr,
+    W: tl.constexpr, STRIDE: tl.constexpr,
+):  # fmt: skip
+    """Where weights stand in the copy for products, and which do: rows of zeros are left out.
+
+    Args:
+        at: int32, elements of the weights.
+        o_products: where the matrices begin.
+    """
+    within = tl.maximum(at - o_products, 0) % LAYER
+    by_head = (at >= o_products) & (within < 3 * KH * K)
+    row = within % (KH * K) // K
+    place = at + tl.where(by_head, row // W * ((STRIDE - W) * K), 0)
+
+    # eight elements stay together, since rows have a multiple of eight
+    place = tl.max_contiguous(tl.multiple_of(place, 8), 8)
+    return place, tl.max_constancy(~by_head | (row < D), 8)

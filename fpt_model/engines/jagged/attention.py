@@ -17,7 +17,7 @@ many fit on a processor side by side: windows are short, and what costs time is 
 Entries of pairs that a query may not see are zero up to the end of its last tile of keys, so tiles
 are read and written whole.
 
-Letters: B sequences, N tokens, H heads, T sequence, TS its stride, W width of a head, K columns, R
+Letters: B sequences, N tokens, H heads, T sequence, TS its stride, W columns of a head, K of all, R
 columns of by_bucket, C of counts; BM queries and BN keys of a tile, WC columns of a chunk.
 
 Arguments that many kernels here have:
@@ -25,8 +25,7 @@ Arguments that many kernels here have:
     meta (4, B + 1) int32: first token, first interaction, user and time scale of each sequence, see
         tokens.py
     key (3,) int64: of the step's random bits
-    asked, times (N,) int32: a query's time, and when an interaction happened
-    edges (EDGES,) int32: intervals at which rows past SPAN begin
+    rows (N, TS) int16: of the interval tables, for a query and each key, see `pair_rows`
     INTERVALS: whether there are interval and position vectors; RATE: of dropout
 """
 
@@ -65,6 +64,37 @@ def _pair_rows(time_i, time_j, scale, edges, SPAN: tl.constexpr, EDGES: tl.const
 
 
 @triton.jit
+def pair_rows(
+    meta, query_times, times, edges, rows,
+    B: tl.constexpr, TS: tl.constexpr, SPAN: tl.constexpr, EDGES: tl.constexpr,
+    BM: tl.constexpr, BN: tl.constexpr,
+):  # fmt: skip
+    """Rows of the interval tables for a tile of queries: the same for all heads and blocks, and on
+    the way back. Grid (tiles of T, B).
+
+    Args:
+        meta: (4, B + 1) int32.
+        query_times, times: (N,) int32, a query's time, and when an interaction happened.
+        edges: (EDGES,) int32, intervals at which rows past SPAN begin.
+        rows: (N, TS) int16, gets them.
+    """
+    tile, b = tl.program_id(0), tl.program_id(1)
+    first, length = span_of(meta, b)
+    if tile * BM >= length:
+        return
+
+    scale = tl.load(meta + SCALE * (B + 1) + b)
+    i = tile * BM + tl.arange(0, BM)
+    time_i = tl.load(query_times + first + i, mask=i < length, other=0)
+    for start in range(0, tl.minimum(tile * BM + BM, length), BN):
+        j = start + tl.arange(0, BN)
+        time_j = tl.load(times + first + j, mask=j < length, other=0)
+        row = _pair_rows(time_i, time_j, scale, edges, SPAN, EDGES)
+        at = (first + i)[:, None] * TS + j[None, :]
+        tl.store(rows + at, row.to(tl.int16), mask=(i < length)[:, None] & (j < TS)[None, :])
+
+
+@triton.jit
 def _vectors(
     x, positions, first, length, j, h, c, AT: tl.constexpr, STRIDE: tl.constexpr, T: tl.constexpr,
     W: tl.constexpr, WC: tl.constexpr, K: tl.constexpr, HAS_POSITIONS: tl.constexpr,
@@ -91,10 +121,9 @@ def _vectors(
 
 @triton.jit
 def _pair_products(
-    x, kv, positions, by_bucket, times, time_i, scale, edges, first, length, i, j, t, h, tokens, N,
-    AT: tl.constexpr, T: tl.constexpr, W: tl.constexpr, WC: tl.constexpr, K: tl.constexpr,
-    R: tl.constexpr, SPAN: tl.constexpr, EDGES: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
-    INTERVALS: tl.constexpr,
+    x, kv, positions, by_bucket, rows, first, length, i, j, t, h, tokens, N,
+    AT: tl.constexpr, T: tl.constexpr, TS: tl.constexpr, W: tl.constexpr, WC: tl.constexpr,
+    K: tl.constexpr, R: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr, INTERVALS: tl.constexpr,
 ):  # fmt: skip
     """x · (vector + position + interval vector) of a tile of pairs, (BM, BN) float32.
 
@@ -103,9 +132,7 @@ def _pair_products(
         kv: (N, 2·K) float16, keys (AT = 0) and values (AT = K).
         positions: (T, K) float16, their position vectors.
         by_bucket: (H, N, R) float16, products of x with every row of the interval table.
-        times: (N,) int32.
-        time_i: (BM,) int32, moments of the queries.
-        scale, edges: see `_pair_rows`.
+        rows: (N, TS) int16.
         i, j: (BM,) and (BN,), numbers of queries and keys in the sequence.
         t: (BM,) tokens of the queries; tokens: (BM, 1), which of them are there.
     """
@@ -117,8 +144,8 @@ def _pair_products(
 
     # interval vectors: what the row of each pair gives
     if INTERVALS:
-        time_j = tl.load(times + first + j, mask=j < length, other=0)
-        row = _pair_rows(time_i, time_j, scale, edges, SPAN, EDGES)
+        there = tokens & (j < TS)[None, :]
+        row = tl.load(rows + t[:, None] * TS + j[None, :], mask=there, other=0).to(tl.int32)
         at = (h * N + t)[:, None] * R + row
         total += tl.load(by_bucket + at, mask=tokens, other=0.0).to(tl.float32)
     return total
@@ -127,10 +154,10 @@ def _pair_products(
 @triton.jit
 def sum_by_bucket(
     meta, sums, counts, out, factor, N, LIMIT,
-    B: tl.constexpr, TS: tl.constexpr, R: tl.constexpr, C: tl.constexpr,
+    B: tl.constexpr, H: tl.constexpr, TS: tl.constexpr, R: tl.constexpr, C: tl.constexpr,
     BM: tl.constexpr, BR: tl.constexpr,
 ):  # fmt: skip
-    """Running sums to sums by interval row. Grid (tokens / BM, R / BR, H).
+    """Running sums to sums by interval row. Grid (tokens / BM, R / BR).
 
     Args:
         meta: (4, B + 1) int32.
@@ -143,7 +170,6 @@ def sum_by_bucket(
     """
     t = tl.program_id(0) * BM + tl.arange(0, BM)
     r = tl.program_id(1) * BR + tl.arange(0, BR)
-    h = tl.program_id(2)
 
     here = (t < tl.load(meta + B))[:, None] & (r < R)[None, :]
     at = t[:, None] * C + r[None, :]
@@ -153,25 +179,27 @@ def sum_by_bucket(
     lower = tl.load(counts + at + 1, mask=here & (r + 1 < C)[None, :], other=0).to(tl.int32)
     some = here & (upper > lower)
 
-    # the difference of the running sums at both ends; none stands before the first key
-    own = sums + (h * N + t)[:, None] * TS - 1
-    value = tl.load(own + upper, mask=some, other=0.0)
-    value -= tl.load(own + lower, mask=some & (lower > 0), other=0.0)
+    # the same of all heads
+    own = t[:, None] * TS - 1
+    to = t[:, None] * R + r[None, :]
+    written = (t < LIMIT)[:, None] & (r < R)[None, :]
+    for _ in tl.range(H, loop_unroll_factor=4):
+        # the difference of the running sums at both ends; none stands before the first key
+        value = tl.load(sums + own + upper, mask=some, other=0.0)
+        value -= tl.load(sums + own + lower, mask=some & (lower > 0), other=0.0)
 
-    # write, zeros where there is no key: products read whole rows
-    to = out + (h * N + t)[:, None] * R + r[None, :]
-    tl.store(
-        to, (value * factor).to(out.dtype.element_ty), mask=(t < LIMIT)[:, None] & (r < R)[None, :]
-    )
+        # write, zeros where there is no key: products read whole rows
+        tl.store(out + to, (value * factor).to(out.dtype.element_ty), mask=written)
+        sums += N * TS
+        out += N * R
 
 
 @triton.jit
 def weigh(
-    meta, key, q, kv, positions, by_bucket, query_times, times, edges, weights, sums, stream, N,
+    meta, key, q, kv, positions, by_bucket, rows, weights, sums, stream, N,
     B: tl.constexpr, H: tl.constexpr, T: tl.constexpr, TS: tl.constexpr, W: tl.constexpr,
-    WC: tl.constexpr, K: tl.constexpr, R: tl.constexpr, SPAN: tl.constexpr, EDGES: tl.constexpr,
-    BM: tl.constexpr, BN: tl.constexpr, FACTOR: tl.constexpr, INTERVALS: tl.constexpr,
-    RATE: tl.constexpr,
+    WC: tl.constexpr, K: tl.constexpr, R: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
+    FACTOR: tl.constexpr, INTERVALS: tl.constexpr, RATE: tl.constexpr,
 ):  # fmt: skip
     """Attention weights of a tile of queries. Grid (tiles of T, B, H).
 
@@ -182,8 +210,7 @@ def weigh(
         kv: (N, 2·K) float16, keys and values.
         positions: (2, T, K) float16, position vectors of keys and values.
         by_bucket: (H, N, R) float16, q · E_Kᵀ.
-        query_times, times: (N,) int32.
-        edges: (EDGES,) int32.
+        rows: (N, TS) int16.
         weights: (H, N, TS) float16, gets weights, negative where they were dropped.
         sums: (H, N, TS) float32, gets running sums of those that are left; holds scores before.
         stream: of the dropout's random bits.
@@ -197,11 +224,9 @@ def weigh(
         return
 
     # the queries
-    scale = tl.load(meta + SCALE * (B + 1) + b)
     i = tile * BM + tl.arange(0, BM)
     tokens = (i < length)[:, None]
     t = first + i
-    time_i = tl.load(query_times + t, mask=i < length, other=0)
     end = tl.minimum(tile * BM + BM, length)
 
     # First pass over the keys: scores, and the sum of their powers as softmax needs it, with the
@@ -213,8 +238,8 @@ def weigh(
         seen = (j[None, :] <= i[:, None]) & (j < length)[None, :] & tokens
 
         scores = _pair_products(
-            q, kv, positions, by_bucket, times, time_i, scale, edges, first, length,
-            i, j, t, h, tokens, N, 0, T, W, WC, K, R, SPAN, EDGES, BM, BN, INTERVALS,
+            q, kv, positions, by_bucket, rows, first, length,
+            i, j, t, h, tokens, N, 0, T, TS, W, WC, K, R, BM, BN, INTERVALS,
         )  # fmt: skip
 
         # mask, and keep for the second pass: there is no memory for all on the processor
@@ -310,11 +335,10 @@ def combine(
 
 @triton.jit
 def attention_backward(
-    meta, kv, positions, by_bucket, query_times, times, edges, out, dout, weights, d_scores, sums,
-    N,
+    meta, kv, positions, by_bucket, rows, out, dout, weights, d_scores, sums, N,
     B: tl.constexpr, H: tl.constexpr, T: tl.constexpr, TS: tl.constexpr, W: tl.constexpr,
-    WC: tl.constexpr, K: tl.constexpr, R: tl.constexpr, SPAN: tl.constexpr, EDGES: tl.constexpr,
-    BM: tl.constexpr, BN: tl.constexpr, INTERVALS: tl.constexpr, RATE: tl.constexpr,
+    WC: tl.constexpr, K: tl.constexpr, R: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
+    INTERVALS: tl.constexpr, RATE: tl.constexpr,
 ):  # fmt: skip
     """Gradients of the unscaled scores of a tile of queries, and their running sums.
 
@@ -325,8 +349,7 @@ def attention_backward(
         kv: (N, 2·K) float16, keys and values.
         positions: (2, T, K) float16, position vectors of keys and values.
         by_bucket: (H, N, R) float16, dout · E_Vᵀ here.
-        query_times, times: (N,) int32.
-        edges: (EDGES,) int32.
+        rows: (N, TS) int16.
         out, dout: (N, K) float16, what attention gave, and its gradient.
         weights: (H, N, TS) float16, negative where they were dropped.
         d_scores: (H, N, TS) float16, gets `LARGER` times the gradients.
@@ -339,7 +362,6 @@ def attention_backward(
         return
 
     # the queries
-    scale = tl.load(meta + SCALE * (B + 1) + b)
     i = tile * BM + tl.arange(0, BM)
     tokens = (i < length)[:, None]
     t = first + i
@@ -351,7 +373,6 @@ def attention_backward(
         result = _vectors(out, positions, first, length, i, h, c, 0, K, T, W, WC, K, False)
         along += tl.sum(grad.to(tl.float32) * result.to(tl.float32), 1)
 
-    time_i = tl.load(query_times + t, mask=i < length, other=0)
     half = d_scores.dtype.element_ty
     triangle = (tl.arange(0, BN)[:, None] <= tl.arange(0, BN)[None, :]).to(half)
 
@@ -362,8 +383,8 @@ def attention_backward(
 
         # gradient of the weights
         dweight = _pair_products(
-            dout, kv, positions + T * K, by_bucket, times, time_i, scale, edges, first, length,
-            i, j, t, h, tokens, N, K, T, W, WC, K, R, SPAN, EDGES, BM, BN, INTERVALS,
+            dout, kv, positions + T * K, by_bucket, rows, first, length,
+            i, j, t, h, tokens, N, K, T, TS, W, WC, K, R, BM, BN, INTERVALS,
         )  # fmt: skip
 
         # dropout: what the sign says was dropped has no gradient, but a part in the softmax

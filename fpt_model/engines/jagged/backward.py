@@ -17,15 +17,16 @@ from fpt_model.engines.jagged.shapes import (
     attention_grid,
     attention_shape,
     by_head,
-    head_width,
     interval_shape,
     norm_name,
+    norm_shape,
     rng_stream_of,
     row_shape,
     softmax_tiles,
     statistics,
 )
 from fpt_model.engines.jagged.state import EngineState
+from fpt_model.engines.jagged.weights import head_width
 from fpt_model.engines.jagged.workspace import Workspace
 
 NORM = {"BM": 16, "TILES": 4, "num_warps": 4}  # rows of a tile, tiles of a program
@@ -52,8 +53,8 @@ def loss_backward(engine: EngineState, ws: Workspace, n: int) -> int:
         return n // ROWS_AT_ONCE
 
     # all items; the items' gradient runs beside the way back: nobody waits for it but Adam
-    shared = (engine.meta, engine.first_seen, ws.sequence, ws.features, weights.fp16, ws.targets)
-    items = engine.sequences.n_items, engine.first_seen.shape[1]
+    shared = (engine.meta, engine.seen, ws.sequence, ws.features, weights.fp16, ws.targets)
+    items = engine.sequences.n_items, engine.seen.shape[1]
     sizes |= {"EXCLUDE_SEEN": engine.exclude_seen}
     for_tokens, for_items = softmax_tiles(engine.exclude_seen, sizes["WP"])
     softmax.feature_grad[(n // for_tokens["BM"],)](
@@ -87,8 +88,9 @@ def backward(engine: EngineState, ws: Workspace, n: int) -> None:
         # second norm; its output is the residual, too
         dsum = ws.dsum[layer]
         _layer_norm_backward(
-            engine, n, (ws.dx, ws.two), ws.summed[layer], None, dsum, None, norm_name(layer, 1), 0
-        )
+            engine, n, (ws.dx, ws.two), ws.summed[layer], None, dsum, None, norm_name(layer, 1), 0,
+            ws.dout[layer],
+        )  # fmt: skip
 
         # attention
         _attention_backward(engine, ws, n, layer)
@@ -102,12 +104,12 @@ def backward(engine: EngineState, ws: Workspace, n: int) -> None:
 
 
 def _attention_backward(engine: EngineState, ws: Workspace, n: int, layer: int) -> None:
-    """From the gradient of the sum, in `dsum`, to those of the block's input.
+    """From the gradient of the sum, in `dsum` and `dout`, to those of the block's input.
 
     What is to be added to `dsum` for the normalised input comes to stand in `two`, the part of
     the input itself in `one`.
     """
-    dout, dq, root = ws.dsum[layer], ws.dq[layer], 1 / math.sqrt(head_width(engine.config))
+    dout, dq, root = ws.dout[layer], ws.dq[layer], 1 / math.sqrt(head_width(engine.config))
     intervals = engine.config.intervals
 
     # products of every gradient with every interval row of the values
@@ -118,18 +120,10 @@ def _attention_backward(engine: EngineState, ws: Workspace, n: int, layer: int) 
     # gradients of scores
     shape, rate = attention_shape(engine.config, engine.meta), engine.config.dropout
     attention.attention_backward[attention_grid(engine.config, engine.meta, shape["BM"])](
-        *(
-            engine.meta,
-            ws.kv[layer],
-            ws.positions[layer],
-            ws.by_bucket,
-            ws.query_times,
-            ws.times,
-            engine.edges,
-        ),
+        *(engine.meta, ws.kv[layer], ws.positions[layer], ws.by_bucket, ws.pair_rows),
         *(ws.attn_out[layer], dout, ws.weights[layer], ws.d_scores, ws.sums, ws.n_tokens),
         **shape,
-        **interval_shape(engine.config, ws, engine.edges),
+        **interval_shape(engine.config, ws),
         RATE=rate,
     )
 
@@ -144,7 +138,7 @@ def _attention_backward(engine: EngineState, ws: Workspace, n: int, layer: int) 
         ](
             *(engine.meta, pairs, x, ws.dkv[layer], factor, ws.n_tokens),
             **shape,
-            AT=engine.weights.columns if positive else 0,
+            AT=engine.weights.columns_by_head if positive else 0,
             POSITIVE=positive,
         )
 
@@ -163,16 +157,18 @@ def _attention_backward(engine: EngineState, ws: Workspace, n: int, layer: int) 
 def _layer_norm_backward(
     engine: EngineState, n: int, grads: tuple[Tensor, Tensor | None], x: Tensor,
     plus: Tensor | None, dx: Tensor, dropped: Tensor | None, name: str, stream: int,
+    dx_by_head: Tensor | None = None,
 ) -> None:  # fmt: skip
     (grad, more), offset = grads, engine.weights.offset
     norms.layer_norm_backward[(n // (NORM["BM"] * NORM["TILES"]),)](
         *(engine.meta, grad, grad if more is None else more, x),
-        *(dx if plus is None else plus, dx, dx if dropped is None else dropped),
+        *(dx if plus is None else plus, dx, dx if dx_by_head is None else dx_by_head),
+        dx if dropped is None else dropped,
         *(*statistics(engine.config, engine.workspace_in_use(), name), engine.weights.params),
         offset(f"{name}.weight"),
         *(engine.embedding_grads, offset(f"{name}.bias"), engine.key, stream),
         B=engine.config.batch_size,
-        **row_shape(engine.config) | NORM,
+        **norm_shape(engine.config, by_head=dx_by_head is not None) | NORM,
         MORE=more is not None,
         PLUS=plus is not None,
         DROPPED=dropped is not None,

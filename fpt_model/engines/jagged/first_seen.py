@@ -3,10 +3,20 @@
 Letters: B sequences, T tokens of a tile, I items.
 """
 
+import torch
 import triton
 import triton.language as tl
 
+from fpt_model.engines.jagged.plan import LARGEST as LARGEST_PLACE
 from fpt_model.engines.jagged.tokens import BEGIN, USER
+
+LARGEST: tl.constexpr = tl.constexpr(LARGEST_PLACE)
+
+
+def type_of_places(length: int) -> torch.dtype:
+    """The smallest that holds what `seen_within` writes of windows so long."""
+    kinds = torch.uint8, torch.int16, torch.int32
+    return next(kind for kind in kinds if length + 1 <= torch.iinfo(kind).max)
 
 
 @triton.jit
@@ -40,8 +50,32 @@ def find_first_seen(
 
 
 @triton.jit
-def position_of(meta, sequence, t, here, B: tl.constexpr):
-    """Where tokens stand in the data, and the numbers of their sequences.
+def seen_within(
+    meta, first_seen, seen, stride, B: tl.constexpr, T: tl.constexpr, BLOCK: tl.constexpr
+):  # fmt: skip
+    """From places in the data to those in a window, in few bytes. Grid (B, blocks of items).
+
+    Args:
+        meta: (4, B + 1) int32, see tokens.py.
+        first_seen: (B, stride) int32, as `find_first_seen` left it; becomes the largest number.
+        seen: (B, stride), gets 0 for an item seen before the window, 1 + its place for one first
+            seen in it, T + 1 for others.
+        stride: elements from row to row.
+        BLOCK: items of a program.
+    """
+    b = tl.program_id(0)
+    item = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    at = b * stride + item
+    first = tl.load(first_seen + at, mask=item < stride, other=0)
+    first -= tl.load(meta + BEGIN * (B + 1) + b)
+    first = tl.minimum(tl.maximum(first, -1), T) + 1
+    tl.store(seen + at, first.to(seen.dtype.element_ty), mask=item < stride)
+    tl.store(first_seen + at, tl.full((BLOCK,), LARGEST, tl.int32), mask=item < stride)
+
+
+@triton.jit
+def position_of(meta, sequence, t, here):
+    """The numbers of tokens' sequences, and their places there, as `seen_within` counts them.
 
     Args:
         meta: (4, B + 1) int32.
@@ -50,20 +84,16 @@ def position_of(meta, sequence, t, here, B: tl.constexpr):
         here: which are there.
     """
     b = tl.load(sequence + t, mask=here, other=0)
-
-    # a token's place in its sequence, from where the sequence begins in the data
-    begin = tl.load(meta + BEGIN * (B + 1) + b, mask=here, other=0)
-    return begin + t - tl.load(meta + b, mask=here, other=0), b
+    return t - tl.load(meta + b, mask=here, other=0) + 1, b
 
 
 @triton.jit
-def is_candidate(first_seen, b, place, target, item, stride):
+def is_candidate(seen, b, place, target, item, stride):
     """Whether an item stands against a token's next one: it is new by then, or that one itself.
 
-    `b`, `place` and `target` are of tokens, (T, 1) or (1, T); `item` lies across. A row of
-    `first_seen`
-    has room for whole tiles of items: a load that needs no mask takes four of them at once.
+    `b`, `place` and `target` are of tokens, (T, 1) or (1, T); `item` lies across. A row of `seen`
+    has room for whole tiles of items: a load that needs no mask takes many of them at once.
     """
-    # first saw after the token's own place: new by then
-    first = tl.load(first_seen + b * stride + item)
+    # first seen after the token's own place: new by then
+    first = tl.load(seen + b * stride + item).to(tl.int32)
     return (first > place) | (item == target)

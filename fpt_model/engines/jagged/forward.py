@@ -11,16 +11,17 @@ from fpt_model.engines.gpu import rng
 from fpt_model.engines.gpu.layout import BLOCK, aligned
 from fpt_model.engines.jagged import adam, attention, first_seen, norms, tokens
 from fpt_model.engines.jagged.ahead import Ahead
-from fpt_model.engines.jagged.plan import LARGEST, Source
+from fpt_model.engines.jagged.plan import Source
 from fpt_model.engines.jagged.products import add_product, multiply
 from fpt_model.engines.jagged.shapes import (
     ROWS_AT_ONCE,
     attention_grid,
     attention_shape,
     by_head,
-    head_width,
+    head_shape,
     interval_shape,
     norm_name,
+    norm_shape,
     pair_tables,
     rng_stream_of,
     row_shape,
@@ -28,6 +29,7 @@ from fpt_model.engines.jagged.shapes import (
 )
 from fpt_model.engines.jagged.state import EngineState
 from fpt_model.engines.jagged.weight_grads import group_loss_grad
+from fpt_model.engines.jagged.weights import head_width
 from fpt_model.engines.jagged.workspace import Workspace
 
 SEEN_PROGRAMS = 4  # programs that share a history, 256 interactions each at a time
@@ -49,7 +51,7 @@ def inputs(
                 engine.weights.params, block_squares, BLOCK=BLOCK
             )
             group_loss_grad(engine)
-            _find_first_seen(engine, meta, source)
+            _find_first_seen(engine, source)
 
     # tokens and their vectors
     rates_of_training = config.dropout, config.sse_item, config.sse_user
@@ -87,23 +89,31 @@ def inputs(
             SEARCH=config.max_length.bit_length(),
         )
 
+    # the row of each pair
+    shape = attention_shape(config, meta)
+    attention.pair_rows[attention_grid(config, meta, shape["BM"])[:2]](
+        *(meta, ws.query_times, ws.times, engine.edges, ws.pair_rows),
+        SPAN=config.time_span,
+        EDGES=len(engine.edges),
+        **{name: shape[name] for name in ("B", "TS", "BM", "BN")},
+    )
 
-def _find_first_seen(engine: EngineState, meta: Tensor, source: Source | Ahead) -> None:
+
+def _find_first_seen(engine: EngineState, source: Source | Ahead) -> None:
     """Where each item was first seen by each of the step's users."""
     if not engine.exclude_seen:
         return
-    engine.first_seen.fill_(LARGEST)
-    first_seen.find_first_seen[(len(engine.first_seen), SEEN_PROGRAMS)](
-        *(
-            meta,
-            engine.first_seen,
-            source.items,
-            engine.starts,
-            engine.n_train,
-            engine.first_seen.shape[1],
-        ),
-        B=len(engine.first_seen),
+    batch, stride = engine.first_seen.shape
+    first_seen.find_first_seen[(batch, SEEN_PROGRAMS)](
+        *(engine.meta, engine.first_seen, source.items, engine.starts, engine.n_train, stride),
+        B=batch,
         BLOCK=256,
+    )
+    first_seen.seen_within[(batch, -(-stride // BLOCK))](
+        *(engine.meta, engine.first_seen, engine.seen, stride),
+        B=batch,
+        T=engine.config.max_length,
+        BLOCK=BLOCK,
     )
 
 
@@ -112,11 +122,13 @@ def drop_tables(engine: EngineState, ws: Workspace, rate: float) -> None:
     config, weights = engine.config, engine.weights
     if not config.intervals:
         return
-    table, positions = ws.tables[0, 0].numel(), ws.positions[0, 0].numel()
-    tokens.drop_tables[(-(-max(table, positions) // BLOCK), 2, config.blocks)](
+    rows = ws.tables.shape[2]
+    elements = max(rows, config.max_length) * weights.columns
+    tokens.drop_tables[(-(-elements // BLOCK), 2, config.blocks)](
         *(weights.params, engine.key, ws.tables, ws.positions, *pair_tables(engine.weights)),
-        TABLE=table,
-        HAS_POSITIONS=positions,
+        R=rows,
+        T=config.max_length,
+        **head_shape(config),
         BLOCK=BLOCK,
         RATE=rate,
     )
@@ -133,7 +145,7 @@ def forward(engine: EngineState, ws: Workspace, meta: Tensor, n: int, *, train: 
         _attend(engine, ws, meta, n, layer, rate)
         normalise(
             engine, ws, ws.normal[layer], ws.attn_out[layer], ws.summed[layer], ws.y[layer],
-            norm_name(layer, 1), n, 0.0, 0,
+            norm_name(layer, 1), n, 0.0, 0, by_head=True,
         )  # fmt: skip
 
         # pointwise layers; biases are columns of the matrices
@@ -170,12 +182,12 @@ def _attend(
     shape = attention_shape(engine.config, meta)
     attention.weigh[attention_grid(engine.config, meta, shape["BM"])](
         # queries, keys and values, and what intervals and positions add
-        *(meta, engine.key, ws.q[layer], ws.kv[layer], ws.positions[layer], ws.by_bucket),
-        *(ws.query_times, ws.times, engine.edges),
+        *(meta, engine.key, ws.q[layer], ws.kv[layer], ws.positions[layer]),
+        *(ws.by_bucket, ws.pair_rows),
         # weights and their running sums
         *(ws.weights[layer], ws.sums, rng_stream_of(layer, rng.WEIGHTS), ws.n_tokens),
         **shape,
-        **interval_shape(engine.config, ws, engine.edges),
+        **interval_shape(engine.config, ws),
         FACTOR=attention.LOG2E.value / math.sqrt(head_width(engine.config)),
         RATE=rate,
     )
@@ -210,7 +222,7 @@ def combine(
     attention.combine[attention_grid(engine.config, meta, shape["BM"], shape["WC"])](
         *(meta, *inputs, out, factor, ws.n_tokens),
         **shape,
-        AT=engine.weights.columns if values else 0,
+        AT=engine.weights.columns_by_head if values else 0,
         HAS_POSITIONS=engine.config.intervals,
         POSITIVE=values,
     )
@@ -221,9 +233,10 @@ def sum_by_bucket(
 ) -> None:
     """Weights of unclipped pairs, summed by query and row of the table, times a factor."""
     rows = out.shape[2]
-    attention.sum_by_bucket[(n // ROWS_AT_ONCE, -(-rows // 64), engine.config.heads)](
+    attention.sum_by_bucket[(n // ROWS_AT_ONCE, -(-rows // 64))](
         *(meta, ws.sums, ws.counts, out, factor, ws.n_tokens, n),
         B=meta.shape[1] - 1,
+        H=engine.config.heads,
         TS=aligned(engine.config.max_length),
         R=rows,
         C=ws.counts.shape[1],
@@ -234,16 +247,16 @@ def sum_by_bucket(
 
 def normalise(
     engine: EngineState, ws: Workspace, a: Tensor, branch: Tensor | None, total: Tensor | None,
-    out: Tensor, name: str, n: int, rate: float, stream: int,
+    out: Tensor, name: str, n: int, rate: float, stream: int, *, by_head: bool = False,
 ) -> None:  # fmt: skip
-    """LayerNorm `name` of a plus the dropped branch, which goes to `total`."""
+    """LayerNorm `name` of a plus the dropped branch, which goes to `total`; it may lie by head."""
     weights = engine.weights
     norms.add_and_norm[(n // ROWS_AT_ONCE,)](
         *(a, a if branch is None else branch, out if total is None else total, out),
         *statistics(engine.config, ws, name),
         *(weights.params, weights.offset(f"{name}.weight"), weights.offset(f"{name}.bias")),
         *(engine.key, stream),
-        **row_shape(engine.config),
+        **norm_shape(engine.config, by_head=by_head),
         ADD=branch is not None,
         RATE=rate,
     )

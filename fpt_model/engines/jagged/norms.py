@@ -1,8 +1,10 @@
 """Kernels between the products: residual sums, LayerNorm, dropout and ReLU, forwards and back.
 
-A program takes BM tokens, in P ≥ K columns of which D are used. Tensors (N, K) are float16.
+A program takes BM tokens, in P ≥ K columns of which D are used. Tensors (N, K) are float16. What
+attention gives and takes has columns by head, see weights.py.
 
-Letters: N tokens, B sequences, D width, K columns.
+Letters: N tokens, B sequences, D width, K columns, KH columns by head, W width of a head, STRIDE
+columns from one to the next; GAPS: whether that is more.
 """
 
 import triton
@@ -24,10 +26,21 @@ def _tile(D: tl.constexpr, K: tl.constexpr, BM: tl.constexpr, P: tl.constexpr):
 
 
 @triton.jit
+def _by_head(t, w, KH: tl.constexpr, W: tl.constexpr, STRIDE: tl.constexpr):
+    """Places of columns w of tokens t in (N, KH)."""
+    column = w + w // W * (STRIDE - W)
+
+    # what the compiler can't know: so many neighbours stay neighbours
+    if W % 4 == 0:
+        column = tl.max_contiguous(tl.multiple_of(column, 4), 4)
+    return t[:, None] * KH + column[None, :]
+
+
+@triton.jit
 def add_and_norm(
     a, branch, total, out, means, scales, flat, o_weight, o_bias, key, stream,
-    D: tl.constexpr, K: tl.constexpr, BM: tl.constexpr, P: tl.constexpr,
-    ADD: tl.constexpr, RATE: tl.constexpr,
+    D: tl.constexpr, K: tl.constexpr, KH: tl.constexpr, W: tl.constexpr, STRIDE: tl.constexpr,
+    GAPS: tl.constexpr, BM: tl.constexpr, P: tl.constexpr, ADD: tl.constexpr, RATE: tl.constexpr,
 ):  # fmt: skip
     """`total` = `a` + dropped `branch`, where there is one, and `out` = LayerNorm(total).
 
@@ -35,7 +48,7 @@ def add_and_norm(
 
     Args:
         a: (N, K), the residual.
-        branch: (N, K), what is added to it, if ADD.
+        branch: (N, K), or (N, KH) with GAPS, what is added to it, if ADD.
         total: (N, K), gets the sum, if ADD.
         out: (N, K), gets the normed sum.
         means, scales: (N,) float32, get mean and 1 / sd of each token, for the way back.
@@ -48,7 +61,10 @@ def add_and_norm(
     # residual sum, rounded: the backward pass will see it so
     x = tl.load(a + at, mask=mask, other=0.0).to(tl.float32)
     if ADD:
-        own = tl.load(branch + at, mask=mask, other=0.0).to(tl.float32)
+        there = at
+        if GAPS:
+            there = _by_head(t, w, KH, W, STRIDE)
+        own = tl.load(branch + there, mask=mask, other=0.0).to(tl.float32)
         if RATE > 0:
             key1, key2 = words(key)
             own = dropout(own, fast_bits(key1, key2, stream, at), RATE)
@@ -72,9 +88,10 @@ def add_and_norm(
 
 @triton.jit
 def layer_norm_backward(
-    meta, grad, more, x, plus, dx, dropped, means, scales, flat, o_weight, embedding_grads, o_bias,
-    key, stream,
-    B: tl.constexpr, D: tl.constexpr, K: tl.constexpr, BM: tl.constexpr, TILES: tl.constexpr,
+    meta, grad, more, x, plus, dx, dx_by_head, dropped, means, scales, flat, o_weight,
+    embedding_grads, o_bias, key, stream,
+    B: tl.constexpr, D: tl.constexpr, K: tl.constexpr, KH: tl.constexpr, W: tl.constexpr,
+    STRIDE: tl.constexpr, GAPS: tl.constexpr, BM: tl.constexpr, TILES: tl.constexpr,
     P: tl.constexpr, MORE: tl.constexpr, PLUS: tl.constexpr, DROPPED: tl.constexpr,
     RATE: tl.constexpr,
 ):  # fmt: skip
@@ -89,6 +106,7 @@ def layer_norm_backward(
         x: (N, K), what the norm took.
         plus: (N, K), added to the gradient of x, if PLUS.
         dx: (N, K), gets the gradient of x.
+        dx_by_head: (N, KH), gets it too, with GAPS.
         dropped: (N, K), gets dx by the dropout of the branch, if DROPPED.
         means, scales: (N,) float32, as `add_and_norm` left them.
         flat: (P,) float32, all weights; o_weight: where the norm's weight begins.
@@ -131,6 +149,9 @@ def layer_norm_backward(
             own += tl.load(plus + at, mask=mask, other=0.0).to(tl.float32)
         own = tl.where(mask, own, 0.0)
         tl.store(dx + at, own.to(dx.dtype.element_ty), mask=columns)
+        if GAPS:
+            there = dx_by_head + _by_head(t, w, KH, W, STRIDE)
+            tl.store(there, own.to(dx_by_head.dtype.element_ty), mask=columns)
         if DROPPED:
             if RATE > 0:
                 key1, key2 = words(key)

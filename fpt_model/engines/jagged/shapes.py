@@ -1,6 +1,7 @@
 """Sizes of tiles, and the shapes that kernels are specialised to.
 
-Letters: B batch, N tokens, T sequence, D width, K columns, H heads, R interval rows, L blocks.
+Letters: B batch, N tokens, T sequence, D width, K columns, KH columns by head, H heads, R interval
+rows, L blocks.
 """
 
 from typing import Any
@@ -11,7 +12,14 @@ from torch import Tensor
 from fpt_model.config import Config
 from fpt_model.engines.gpu import rng
 from fpt_model.engines.gpu.layout import aligned, power_of_two
-from fpt_model.engines.jagged.weights import Weights, columns_of
+from fpt_model.engines.jagged.weights import (
+    Weights,
+    columns_by_head,
+    columns_of,
+    has_gaps,
+    head_stride,
+    head_width,
+)
 from fpt_model.engines.jagged.workspace import Workspace
 
 QUERIES, KEYS, CHUNK = 32, 64, 64  # of an attention tile
@@ -25,7 +33,7 @@ SOFTMAX = (
 # the same where shared memory holds when items were seen, too; and beside vectors wider than 128
 EXCLUDE_SEEN = SOFTMAX[0] | {"num_stages": 2}, SOFTMAX[1]
 EXCLUDE_SEEN_WIDE = SOFTMAX[0] | {"BN": 64, "num_stages": 2}, SOFTMAX[1] | {"BM": 64}
-# of the largest tile of items, of which a row of `EngineState.first_seen` holds whole ones
+# of the largest tile of items, of which a row of `EngineState.seen` holds whole ones
 ITEMS_AT_ONCE = max(tile["BN"] for tiles in (EXCLUDE_SEEN, EXCLUDE_SEEN_WIDE) for tile in tiles)
 _NORMS = ("norm_attention", "norm_pointwise")
 
@@ -36,15 +44,23 @@ def norm_name(layer: int, which: int) -> str:
 
 
 def by_head(config: Config, x: Tensor) -> Tensor:
-    """(N, K) by head, (H, N, W); one head keeps its columns of padding, which are zero."""
+    """(N, KH) by head, (H, N, STRIDE); one head keeps its columns of padding, which are zero."""
     if config.heads == 1:
         return x[None]
-    return x[:, : config.width].unflatten(1, (config.heads, -1)).transpose(0, 1)
+    columns = config.heads * head_stride(config)
+    return x[:, :columns].unflatten(1, (config.heads, -1)).transpose(0, 1)
 
 
-def head_width(config: Config) -> int:
-    """W, width of a head."""
-    return config.width // config.heads
+def head_shape(config: Config) -> dict[str, Any]:
+    """Where heads lie in (N, KH)."""
+    return {
+        "D": config.width,
+        "K": columns_of(config),
+        "KH": columns_by_head(config),
+        "W": head_width(config),
+        "STRIDE": head_stride(config),
+        "GAPS": has_gaps(config),
+    }
 
 
 def rng_stream_of(layer: int, purpose: tl.constexpr) -> int:
@@ -68,34 +84,29 @@ def pair_tables(weights: Weights) -> tuple[int, int, int, int]:
 
 def attention_grid(config: Config, meta: Tensor, tile: int, chunk: int = 0) -> tuple[int, int, int]:
     """Programs: tiles of a sequence, sequences, and heads, or chunks of heads."""
-    chunks = -(-head_width(config) // chunk) if chunk else 1
+    chunks = -(-head_stride(config) // chunk) if chunk else 1
     return -(-config.max_length // tile), meta.shape[1] - 1, config.heads * chunks
 
 
 def attention_shape(config: Config, meta: Tensor) -> dict[str, Any]:
-    """Sizes of kernels over pairs, and of their tiles."""
+    """Sizes of kernels over pairs, and of their tiles; what lies between heads counts as theirs."""
     return {
         "B": meta.shape[1] - 1,
         "H": config.heads,
         "T": config.max_length,
         "TS": aligned(config.max_length),
-        "W": head_width(config),
-        "WC": min(CHUNK, power_of_two(head_width(config))),
-        "K": columns_of(config),
+        "W": head_stride(config),
+        "WC": min(CHUNK, power_of_two(head_stride(config))),
+        "K": columns_by_head(config),
         "BM": min(QUERIES, power_of_two(config.max_length)),
         "BN": min(KEYS, power_of_two(config.max_length)),
         **ATTENTION,
     }
 
 
-def interval_shape(config: Config, ws: Workspace, edges: Tensor) -> dict[str, Any]:
+def interval_shape(config: Config, ws: Workspace) -> dict[str, Any]:
     """How intervals are divided into rows."""
-    return {
-        "R": ws.weights_by_bucket.shape[3],
-        "SPAN": config.time_span,
-        "EDGES": len(edges),
-        "INTERVALS": config.intervals,
-    }
+    return {"R": ws.weights_by_bucket.shape[3], "INTERVALS": config.intervals}
 
 
 def row_shape(config: Config) -> dict[str, Any]:
@@ -107,6 +118,12 @@ def row_shape(config: Config) -> dict[str, Any]:
         "BM": ROWS_AT_ONCE,
         "P": power_of_two(columns),
     }
+
+
+def norm_shape(config: Config, *, by_head: bool) -> dict[str, Any]:
+    """The same of a norm beside which something may lie by head."""
+    shape = head_shape(config) | row_shape(config)
+    return shape | {"GAPS": shape["GAPS"] and by_head}
 
 
 def softmax_tiles(exclude_seen: bool, width: int) -> tuple[dict[str, int], dict[str, int]]:

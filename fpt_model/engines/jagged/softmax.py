@@ -11,7 +11,8 @@ items; BM tokens and BN items of a tile, WP ≥ W columns.
 Arguments of both:
 
     meta (4, B + 1) int32: see tokens.py
-    first_seen (B, stride) int32: where a user first saw an item, see met.py; read if UNSEEN
+    seen (B, stride): where in its window a user first saw an item, see first_seen.py; read if
+        EXCLUDE_SEEN
     sequence (N,) int32: of tokens
     features (N, K) float16, items (I + 1, S) float16: whose products scores are
     targets (N,) int32: the items that came next
@@ -27,19 +28,19 @@ from fpt_model.engines.jagged.first_seen import is_candidate, position_of
 
 @triton.jit
 def feature_grad(
-    meta, first_seen, sequence, features, items, targets, dfeatures, logs, losses, n_items, stride,
+    meta, seen, sequence, features, items, targets, dfeatures, logs, losses, n_items, stride,
     EXCLUDE_SEEN: tl.constexpr, B: tl.constexpr, W: tl.constexpr, WP: tl.constexpr, K: tl.constexpr,
     S: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
 ):  # fmt: skip
     """Gradients of features, log2 of each sum, and the sum of losses. Grid (N / BM,).
 
     Args:
-        meta, first_seen, sequence, features, items, targets: see the top of the file.
+        meta, seen, sequence, features, items, targets: see the top of the file.
         dfeatures: (N, K) float16, gets the features' gradient, zero past the last token.
         logs: (N,) float32, gets log2 of each token's sum.
         losses: (programs,) float32, gets the sum of a program's losses.
         n_items: I.
-        stride: elements from one row of `first_seen` to the next.
+        stride: elements from one row of `seen` to the next.
     """
     t = tl.program_id(0) * BM + tl.arange(0, BM)
     w = tl.arange(0, WP)
@@ -50,7 +51,7 @@ def feature_grad(
     f = tl.load(features + t[:, None] * K + w[None, :], mask=mask, other=0.0)
     target = tl.load(targets + t, mask=here, other=0)
     if EXCLUDE_SEEN:
-        place, b = position_of(meta, sequence, t, here, B)
+        place, b = position_of(meta, sequence, t, here)
 
     # over tiles of items, as online softmax: what was summed up shrinks when a higher score comes
     top = tl.full((BM,), -1e30, tl.float32)
@@ -67,7 +68,7 @@ def feature_grad(
         counts = real[None, :]
         if EXCLUDE_SEEN:
             rival = is_candidate(
-                first_seen, b[:, None], place[:, None], target[:, None], item[None, :], stride
+                seen, b[:, None], place[:, None], target[:, None], item[None, :], stride
             )
             counts = counts & rival
         scores = tl.where(counts, scores, -1e30)
@@ -98,18 +99,18 @@ def feature_grad(
 
 @triton.jit
 def item_grad(
-    meta, first_seen, sequence, features, items, targets, logs, parts, n_items, stride,
+    meta, seen, sequence, features, items, targets, logs, parts, n_items, stride,
     EXCLUDE_SEEN: tl.constexpr, B: tl.constexpr, W: tl.constexpr, WP: tl.constexpr, K: tl.constexpr,
     S: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
 ):  # fmt: skip
     """Gradients of a tile of items over the program's share of tokens. Grid (items / BN, splits).
 
     Args:
-        meta, first_seen, sequence, features, items, targets: see the top of the file.
+        meta, seen, sequence, features, items, targets: see the top of the file.
         logs: (N,) float32, as `feature_grad` left them.
         parts: (splits, I + 1, S) float32, gets partial sums.
         n_items: I.
-        stride: elements from one row of `first_seen` to the next.
+        stride: elements from one row of `seen` to the next.
     """
     split = tl.program_id(1)
     item = tl.program_id(0) * BN + tl.arange(0, BN)
@@ -134,9 +135,9 @@ def item_grad(
         scores = tl.dot(vectors, tl.trans(f), input_precision="ieee") * LOG2E
         part = tl.exp2(scores - log[None, :])
         if EXCLUDE_SEEN:
-            place, b = position_of(meta, sequence, t, t < n, B)
+            place, b = position_of(meta, sequence, t, t < n)
             rival = is_candidate(
-                first_seen, b[None, :], place[None, :], target[None, :], item[:, None], stride
+                seen, b[None, :], place[None, :], target[None, :], item[:, None], stride
             )
             part = tl.where(rival, part, 0.0)
 

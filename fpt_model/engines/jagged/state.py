@@ -14,10 +14,17 @@ from fpt_model.engines.gpu.layout import aligned
 from fpt_model.engines.gpu.negatives import NegativeIndex
 from fpt_model.engines.gpu.streams import SideStreams
 from fpt_model.engines.jagged.ahead import Ahead, room_of
+from fpt_model.engines.jagged.first_seen import type_of_places
 from fpt_model.engines.jagged.plan import LARGEST, ROWS, Plan, Source
-from fpt_model.engines.jagged.products import Job, Jobs
-from fpt_model.engines.jagged.shapes import ITEMS_AT_ONCE, by_head, head_width
-from fpt_model.engines.jagged.weights import PRODUCTS, Weights
+from fpt_model.engines.jagged.products import Job, Jobs, by_width
+from fpt_model.engines.jagged.shapes import ITEMS_AT_ONCE, by_head
+from fpt_model.engines.jagged.weights import (
+    BY_HEAD,
+    PRODUCTS,
+    Weights,
+    has_gaps,
+    head_width,
+)
 from fpt_model.engines.jagged.workspace import Workspace
 from fpt_model.model.encoder import Encoder
 
@@ -25,11 +32,17 @@ HALF = torch.float16  # of products: as many digits as TF32; sums are float32
 ROUNDED = 1024
 SPLITS = 8  # partial sums of the items' gradient
 PROGRAMS = 264  # two for each of a GPU's processors: what gradients of weights are split into
+MOST_SPLITS = 8  # of them: Adam reads them all
 
 
 def round_up_tokens(n: int) -> int:
     """So many tokens, with those that fill up a step."""
     return aligned(n, ROUNDED)
+
+
+def splits_of(jobs: Jobs) -> int:
+    """Shares of the tokens, so that there are programs for the whole GPU."""
+    return min(MOST_SPLITS, max(1, PROGRAMS // len(jobs.table)))
 
 
 class EngineState:
@@ -96,11 +109,12 @@ class EngineState:
     def _index_seen(self) -> None:
         self.exclude_seen = self.config.exclude_seen and self.config.loss == "softmax"
         if not self.exclude_seen:
-            self.first_seen = self._ints(1, 1).int()
+            self.seen = self._ints(1, 1).int()
             return
         self.starts, self.n_train = self.sequences.starts.int(), self.sequences.n_train.int()
         room = aligned(self.sequences.n_items + 1, ITEMS_AT_ONCE)
-        self.first_seen = self._ints(self.config.batch_size, room).int()
+        self.first_seen = self._ints(self.config.batch_size, room).int().fill_(LARGEST)
+        self.seen = self.first_seen.to(type_of_places(self.config.max_length))
 
     def teach(self, targets: Tensor | None) -> None:
         """Set what an epoch learns after each interaction, (L,) items; None: the next ones."""
@@ -128,9 +142,9 @@ class EngineState:
         self.graphs.clear()
         self.workspace = self._new_workspace(capacity, train=True)
         self.plan = torch.zeros_like(plan.steps, device=self.device)
-        self.jobs = Jobs(self._jobs(self.workspace))
-        raw = self.workspace.tables.numel()
-        self.splits = max(1, PROGRAMS // len(self.jobs.table))
+        self.jobs = by_width(self._jobs(self.workspace))
+        self.splits = max(map(splits_of, self.jobs))
+        raw = 2 * self.config.blocks * self.table_size()
         self.product_size = self.weights.size - self.weights.o_products + raw
         self.product_parts = torch.zeros(self.splits, self.product_size, device=self.device)
 
@@ -144,29 +158,35 @@ class EngineState:
 
     def _jobs(self, ws: Workspace) -> list[Job]:
         """The gradients of weights that are products over tokens."""
-        config, weights, columns = self.config, self.weights, self.weights.columns
-        jobs = []
+        config, weights, jobs = self.config, self.weights, []
+        gaps = has_gaps(config)
         for layer in range(config.blocks):
-            dk, dv = ws.dkv[layer].split(columns, 1)
+            dk, dv = ws.dkv[layer].split(weights.columns_by_head, 1)
             pairs = (
                 *((ws.dq[layer], ws.normal[layer]), (dk, ws.x[layer]), (dv, ws.x[layer])),
                 *((ws.du[layer], ws.y[layer]), (ws.dz[layer], ws.hidden[layer])),
             )
             for part, (left, right) in zip(PRODUCTS, pairs, strict=True):
-                offset = weights.o_product(layer, part) - weights.o_products
-                jobs.append(Job(left[:, : config.width], right, offset, columns))
+                place = weights.o_product(layer, part) - weights.o_products, weights.columns
+                by_head = gaps and part in BY_HEAD
+                some = left if by_head else left[:, : aligned(config.width)]
+                jobs.append(Job(some, right, *place, config.width, weights.columns, by_head))
             if config.intervals:
                 jobs += self._table_jobs(ws, layer)
         return jobs
 
+    def table_size(self) -> int:
+        """Elements of an interval table, its padding included."""
+        return aligned(self.n_rows) * self.weights.columns
+
     def _table_jobs(self, ws: Workspace, layer: int) -> list[Job]:
         """Gradients of the interval tables as a block saw them; they follow those of matrices."""
-        first = self.weights.size - self.weights.o_products + ws.tables[:layer].numel()
-        config = self.config
-        table, width = ws.tables[0, 0].numel(), head_width(config)
-        pairs = (ws.bucket_grads[layer], ws.q[layer]), (ws.weights_by_bucket[layer], ws.dsum[layer])
+        config, table = self.config, self.table_size()
+        first = self.weights.size - self.weights.o_products + 2 * layer * table
+        stride, width = self.weights.columns, head_width(config)
+        pairs = (ws.bucket_grads[layer], ws.q[layer]), (ws.weights_by_bucket[layer], ws.dout[layer])
         return [
-            Job(left, right, first + kind * table + head * width, self.weights.columns)
+            Job(left, right, first + kind * table + head * width, stride, left.shape[1], width)
             for kind, (lefts, rights) in enumerate(pairs)
             for head, (left, right) in enumerate(zip(lefts, by_head(config, rights), strict=True))
         ]

@@ -431,7 +431,8 @@ def bucket_counts(
 @triton.jit
 def drop_tables(
     flat, key, tables, positions, o_table, o_table_2, o_positions, o_positions_2,
-    TABLE: tl.constexpr, HAS_POSITIONS: tl.constexpr,
+    R: tl.constexpr, T: tl.constexpr, D: tl.constexpr, K: tl.constexpr, KH: tl.constexpr,
+    W: tl.constexpr, STRIDE: tl.constexpr, GAPS: tl.constexpr,
     BLOCK: tl.constexpr, RATE: tl.constexpr,
 ):  # fmt: skip
     """Interval and position vectors as each block sees them. Grid (blocks of elements, 2, L).
@@ -439,10 +440,10 @@ def drop_tables(
     Args:
         flat: (P,) float32.
         key: (3,) int64.
-        tables: (L, 2, R · K) float16, gets interval vectors of keys and values.
-        positions: (L, 2, T · K) float16, gets position vectors.
+        tables: (L, 2, R, KH) float16, gets interval vectors of keys and values.
+        positions: (L, 2, T, KH) float16, gets position vectors.
         o_table, o_table_2, o_positions, o_positions_2: where those of keys and values begin.
-        TABLE, HAS_POSITIONS: R · K and T · K.
+        D, K, KH, W, STRIDE, GAPS: see norms.py.
         BLOCK: elements of a program.
     """
     # which elements, of keys' or values' table, as which block sees them
@@ -452,23 +453,28 @@ def drop_tables(
     stream = LAYER + LAYER_STREAMS * layer + kind
     own = 2 * layer + kind
 
+    # where they go: columns by head
+    place, real = at, at >= 0
+    if GAPS:
+        column = at % K
+        place = at // K * KH + column + column // W * (STRIDE - W)
+        real = column < D
+
     # intervals
-    mask = at < TABLE
+    mask = (at < R * K) & real
     vectors = tl.load(flat + tl.where(kind == 0, o_table, o_table_2) + at, mask=mask, other=0.0)
     if RATE > 0:
         vectors = dropout(vectors, fast_bits(key1, key2, stream, at), RATE)
-    tl.store(tables + own * TABLE + at, vectors.to(tables.dtype.element_ty), mask=mask)
+    tl.store(tables + own * R * KH + place, vectors.to(tables.dtype.element_ty), mask=mask)
 
     # positions
-    mask = at < HAS_POSITIONS
+    mask = (at < T * K) & real
     vectors = tl.load(
         flat + tl.where(kind == 0, o_positions, o_positions_2) + at, mask=mask, other=0.0
     )
     if RATE > 0:
         vectors = dropout(vectors, fast_bits(key1, key2, stream + 2, at), RATE)
-    tl.store(
-        positions + own * HAS_POSITIONS + at, vectors.to(positions.dtype.element_ty), mask=mask
-    )
+    tl.store(positions + own * T * KH + place, vectors.to(positions.dtype.element_ty), mask=mask)
 
 
 @triton.jit
@@ -516,7 +522,8 @@ def table_grad(
 @triton.jit
 def position_grad(
     meta, grads, key, d_input, o_positions, o_positions_2, N,
-    B: tl.constexpr, T: tl.constexpr, D: tl.constexpr, K: tl.constexpr, KINDS: tl.constexpr,
+    B: tl.constexpr, T: tl.constexpr, D: tl.constexpr, K: tl.constexpr, KH: tl.constexpr,
+    W: tl.constexpr, STRIDE: tl.constexpr, GAPS: tl.constexpr, KINDS: tl.constexpr,
     LAYERS: tl.constexpr,
     BB: tl.constexpr, BW: tl.constexpr, RATE: tl.constexpr,
 ):  # fmt: skip
@@ -526,17 +533,23 @@ def position_grad(
         meta: (4, B + 1) int32.
         grads: (P,) float32, gets them.
         key: (3,) int64.
-        d_input: (L, N, KINDS · K) float16, of keys and values, or of the inputs.
+        d_input: (L, N, KINDS · KH) float16, of keys and values, or (N, K), of the inputs.
         o_positions, o_positions_2: where the tables begin.
         N: stride between blocks, in tokens.
         KINDS: 2 tables, of keys and values, or 1.
         LAYERS: L, or 1 where positions are part of the input.
+        D, K, KH, W, STRIDE, GAPS: see norms.py; without GAPS, KH is K.
         BB, BW: sequences at a time, and columns.
     """
     # which position's vector, of which table, and which of its columns
     place, kind = tl.program_id(0), tl.program_id(1)
     w = tl.program_id(2) * BW + tl.arange(0, BW)
     key1, key2 = words(key)
+
+    # the table's columns; there are none for what is between heads
+    column, real = w, w < D
+    if GAPS:
+        column, real = w // STRIDE * W + w % STRIDE, (w % STRIDE < W) & (w < KH)
 
     # add up sequences in a fixed order, then blocks
     total = tl.zeros((BW,), tl.float32)
@@ -549,15 +562,15 @@ def position_grad(
 
             # Windows end at the last position: short ones do not reach the first.
             t = end - (T - place)
-            mask = ((b < B) & (t >= first))[:, None] & (w < D)[None, :]
-            at = (layer * N + t)[:, None] * (KINDS * K) + kind * K + w[None, :]
+            mask = ((b < B) & (t >= first))[:, None] & (w < KH)[None, :]
+            at = (layer * N + t)[:, None] * (KINDS * KH) + kind * KH + w[None, :]
             partial += tl.load(d_input + at, mask=mask, other=0.0).to(tl.float32)
         own = tl.sum(partial, 0)
         if RATE > 0:
             stream = LAYER + LAYER_STREAMS * layer + kind + 2
-            own = dropout(own, fast_bits(key1, key2, stream, place * K + w), RATE)
+            own = dropout(own, fast_bits(key1, key2, stream, place * K + column), RATE)
         total += own
 
     # write
     to = grads + tl.where(kind == 0, o_positions, o_positions_2)
-    tl.store(to + place * K + w, total, mask=w < D)
+    tl.store(to + place * K + column, total, mask=real)

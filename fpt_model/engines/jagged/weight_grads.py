@@ -8,12 +8,10 @@ import math
 from fpt_model.engines.gpu.groups import PAIRS_AT_ONCE
 from fpt_model.engines.gpu.layout import BLOCK, aligned, power_of_two
 from fpt_model.engines.jagged import adam, attention, sampled, tokens
-from fpt_model.engines.jagged.products import FIELDS, TILE, weight_grad
-from fpt_model.engines.jagged.shapes import (
-    head_width,
-    pair_tables,
-)
-from fpt_model.engines.jagged.state import EngineState
+from fpt_model.engines.jagged.products import ALIGNED, FIELDS, TILE, weight_grad
+from fpt_model.engines.jagged.shapes import head_shape, pair_tables
+from fpt_model.engines.jagged.state import EngineState, splits_of
+from fpt_model.engines.jagged.weights import head_width
 from fpt_model.engines.jagged.workspace import Workspace
 
 
@@ -21,7 +19,10 @@ def weight_sums(engine: EngineState, ws: Workspace) -> None:
     """From gradients of activations to those of weights."""
     config, weights, batch = engine.config, engine.weights, engine.config.batch_size
     width = power_of_two(min(weights.columns, 64))
-    across = -(-config.width // width)
+    shape = head_shape(config)
+    if not config.intervals:  # positions are part of the input, which is not by head
+        shape |= {"KH": weights.columns, "GAPS": False}
+    across = -(-shape["KH"] // width)
 
     # looked-up tables, then positions: beside the products, as they add to other places
     with engine.streams.on_side_stream():
@@ -41,8 +42,7 @@ def weight_sums(engine: EngineState, ws: Workspace) -> None:
             *(*pair_tables(engine.weights)[2:], ws.n_tokens),
             B=batch,
             T=config.max_length,
-            D=config.width,
-            K=weights.columns,
+            **shape,
             KINDS=kinds,
             LAYERS=config.blocks if config.intervals else 1,
             BB=power_of_two(min(batch, 64)),
@@ -50,27 +50,31 @@ def weight_sums(engine: EngineState, ws: Workspace) -> None:
             RATE=config.dropout if config.intervals else 0,
         )
 
-    # matrices, and the interval tables as blocks saw them, in one launch
-    jobs = engine.jobs
-    weight_grad[(len(jobs.table), engine.splits)](
-        *(engine.meta, ws.arena, jobs.table, engine.product_parts, engine.product_size),
-        B=batch,
-        BM=TILE,
-        BT=64,
-        P=power_of_two(weights.columns),
-        FIELDS=FIELDS,
-        ALIGNED=jobs.aligned,
-        num_warps=8,
-    )
+    # matrices, and the interval tables as blocks saw them
+    heads = head_shape(config)
+    for jobs in engine.jobs:
+        weight_grad[(len(jobs.table), splits_of(jobs))](
+            *(engine.meta, ws.arena, jobs.table, engine.product_parts, engine.product_size),
+            B=batch,
+            **{name: heads[name] for name in ("W", "STRIDE", "GAPS")},
+            K=jobs.stride,
+            BM=TILE,
+            BT=64,
+            P=jobs.width,
+            FIELDS=FIELDS,
+            ALIGNED=ALIGNED,
+            WRITTEN=jobs.aligned,
+            num_warps=8,
+        )
 
     # interval tables: what blocks saw, by their dropout
     if config.intervals:
-        table = ws.tables[0, 0].numel()
+        table = engine.table_size()
         factor = 1 / math.sqrt(head_width(engine.config)) / attention.LARGER.value
         raw = engine.product_parts[0, weights.size - weights.o_products :]
         tokens.table_grad[(-(-table // BLOCK), 2)](
             *(weights.grads, engine.key, raw, *pair_tables(engine.weights)[:2], factor),
-            *(engine.splits, engine.product_size),
+            *(splits_of(engine.jobs[-1]), engine.product_size),
             TABLE=table,
             LAYERS=config.blocks,
             BLOCK=BLOCK,
@@ -122,10 +126,12 @@ def update(engine: EngineState, ws: Workspace, count: int) -> None:
         *(engine.table_of, engine.norms),
         # sizes
         *(weights.embedding_size, weights.o_products),
-        *(ws.item_parts[0].numel(), engine.product_size, engine.splits),
+        *(ws.item_parts[0].numel(), engine.product_size, splits_of(engine.jobs[0])),
         # rates
         *(config.l2, config.learning_rate, config.beta1, config.beta2),
         B=batch,
         ITEM_SPLITS=len(ws.item_parts) if config.loss == "softmax" else 0,
+        LAYER=weights.block_size,
+        **head_shape(config),
         BLOCK=BLOCK,
     )

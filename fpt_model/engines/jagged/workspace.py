@@ -1,9 +1,11 @@
 """Memory that the launches of a step write, allocated once.
 
 Inputs of products have K = D + 1 columns or some more: column D is one (see weights.py), the others
-are zero, and no kernel ever writes there.
+are zero, and no kernel ever writes there. What attention works on has KH columns, by head; nobody
+writes anything but zeros between two heads.
 
-Letters: N tokens, T sequence, K columns, H heads, R interval rows, L blocks, I items.
+Letters: N tokens, T sequence, K columns, KH columns by head, H heads, R interval rows, L blocks, I
+items.
 """
 
 import torch
@@ -11,7 +13,7 @@ from torch import Tensor
 
 from fpt_model.config import Config
 from fpt_model.engines.gpu.layout import aligned
-from fpt_model.engines.jagged.weights import columns_of
+from fpt_model.engines.jagged.weights import columns_by_head, columns_of, has_gaps
 from fpt_model.features import widths
 
 WITH_ONES = ("x", "normal", "y", "hidden")
@@ -54,6 +56,7 @@ class Workspace:
     du: Tensor  # gradient of the first pointwise layer's output
     dz: Tensor  # of the second one's
     dsum: Tensor  # of `summed`
+    dout: Tensor  # the same by head
     dq: Tensor  # of queries
     dkv: Tensor  # of keys and values
     bucket_grads: Tensor  # gradients of scores summed by interval row
@@ -89,6 +92,9 @@ class Workspace:
                 shared = getattr(self, name)
                 setattr(self, name, shared.expand(config.blocks + 1, *shared.shape[1:]))
 
+        if train and not has_gaps(config):
+            self.dout = self.dsum
+
         # tokens
         self.numbers = tuple(self._ints(N) for _ in widths(config))  # of each input
         self.times, self.query_times = (self._ints(N) for _ in range(2))
@@ -96,6 +102,7 @@ class Workspace:
 
         # intervals, norms, losses
         self.counts = self._ints(N if rows else 1, R, torch.int16)
+        self.pair_rows = self._ints(N if rows else 1, aligned(T), torch.int16)
         self.sums = self._floats(H, N, aligned(T))
         self.means, self.scales = (self._floats(2 * config.blocks + 1, N) for _ in range(2))
         self.logs, self.losses = self._floats(N), self._floats(N // 16)
@@ -105,30 +112,34 @@ class Workspace:
         self, config: Config, rows: int, *, kept: bool
     ) -> dict[str, tuple[int, ...]]:
         N, K, H, T = self.n_tokens, columns_of(config), config.heads, config.max_length
-        L, R = config.blocks if kept else 1, max(rows, 8)
+        L, R, KH = config.blocks if kept else 1, max(rows, 8), columns_by_head(config)
         by_bucket = (H, N if rows else 1, R)
-        names = ("normal", "y", "hidden", "q", "attn_out", "summed")
+        names = ("normal", "y", "hidden", "summed")
         shapes: dict[str, tuple[int, ...]] = dict.fromkeys(names, (L, N, K))
         return shapes | {
             "x": (L + 1 if kept else 1, N, K),
-            "kv": (L, N, 2 * K),
+            "q": (L, N, KH),
+            "kv": (L, N, 2 * KH),
+            "attn_out": (L, N, KH),
             "weights": (L, H, N, aligned(T)),
             "weights_by_bucket": (L, *by_bucket),
             "by_bucket": by_bucket,
             "one": (N, K),
             "features": (N, K),
-            "tables": (config.blocks, 2, R, K),
-            "positions": (config.blocks, 2, T, K),
+            "tables": (config.blocks, 2, R, KH),
+            "positions": (config.blocks, 2, T, KH),
         }
 
     def _backward_shapes(self, config: Config, rows: int) -> dict[str, tuple[int, ...]]:
         N, K, H, T = self.n_tokens, columns_of(config), config.heads, config.max_length
-        L, R = config.blocks, max(rows, 8)
+        L, R, KH = config.blocks, max(rows, 8), columns_by_head(config)
         shapes: dict[str, tuple[int, ...]] = dict.fromkeys(("dfeatures", "dx", "two"), (N, K))
         # of all blocks, since the gradients of all weights are summed at once
-        shapes |= dict.fromkeys(("du", "dz", "dsum", "dq"), (L, N, K))
+        shapes |= dict.fromkeys(("du", "dz", "dsum"), (L, N, K))
+        shapes |= {"dout": (L, N, KH)} if has_gaps(config) else {}
         return shapes | {
-            "dkv": (L, N, 2 * K),
+            "dq": (L, N, KH),
+            "dkv": (L, N, 2 * KH),
             "bucket_grads": (L, H, N if rows else 1, R),
             "d_scores": (H, N, aligned(T)),
         }

@@ -3,6 +3,7 @@
 import torch
 
 from fpt_model.config import Config
+from fpt_model.data import device_limit
 from fpt_model.engines.contract import Refusal, needs_of_kernels, next_items_alone, refused
 
 MAX_WIDTH, MAX_LENGTH = 128, 64
@@ -21,4 +22,11 @@ def refuses(config: Config, device: torch.device) -> Refusal | None:
             f"max_length {config.max_length}",
             f"max_length to {MAX_LENGTH}",
         ),
+        _all_on_the_device(device),
     )
+
+
+def _all_on_the_device(device: torch.device) -> tuple[bool, object, str]:
+    """An epoch's windows lie on the GPU, for all seeds: a limit on histories would not hold."""
+    unlimited = device.type != "cuda" or device_limit.limit() is None
+    return unlimited, f"a limit by {device_limit.NAME}", f"no {device_limit.NAME}"

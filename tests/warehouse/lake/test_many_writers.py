@@ -8,10 +8,12 @@ import duckdb
 import polars as pl
 import pytest
 
-from warehouse.catalogue import catalogues, fetch_all, newest, publication, reading, writing
+from warehouse.catalogue import fetch_all, reading, writing
 from warehouse.errors import InUseError, RefusedError, StepError
+from warehouse.following import newest, publication
 from warehouse.home import Home
 from warehouse.keeping import go_back, keep_whole, prune
+from warehouse.kept_catalogues import catalogues
 from warehouse.lake import attached as attached_by
 from warehouse.lake import changes, server, upstream
 from warehouse.lake.attached import attached

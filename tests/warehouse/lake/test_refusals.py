@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from warehouse.backup import backup, restore
-from warehouse.catalogue import fetch_all, publication, reading, writing
+from warehouse.catalogue import fetch_all, reading, writing
 from warehouse.errors import RefusedError, StepError
 from warehouse.expiry import Rule
+from warehouse.following import publication
 from warehouse.forgetting import forget
 from warehouse.home import Home
 from warehouse.lake import server

@@ -27,6 +27,16 @@ COMMENT ON COLUMN mart.files.sha256 IS 'SHA-256 of its bytes; the name of the fi
 COMMENT ON COLUMN mart.files.bytes IS 'Its size.';
 COMMENT ON COLUMN mart.files.rows IS 'Rows in it.';
 
+CREATE TABLE IF NOT EXISTS mart.withdrawn (
+    id VARCHAR NOT NULL,
+    reason VARCHAR NOT NULL,
+    publication BIGINT NOT NULL
+);
+COMMENT ON TABLE mart.withdrawn IS 'Of a lake what was taken out of it, so that each of its homes deletes what it has of that; without one, empty.';
+COMMENT ON COLUMN mart.withdrawn.id IS 'The load, snapshot, training or import. What was pruned may have been made again since.';
+COMMENT ON COLUMN mart.withdrawn.reason IS 'forgotten (`fpt forget`) or pruned (`fpt prune`).';
+COMMENT ON COLUMN mart.withdrawn.publication IS 'Number of the publication that took it out (mart.catalogue).';
+
 CREATE TABLE IF NOT EXISTS mart.training_runs (
     run_id VARCHAR PRIMARY KEY,
     snapshot_id VARCHAR NOT NULL,

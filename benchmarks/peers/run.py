@@ -1,0 +1,266 @@
+"""Other libraries' models and ours on one split, by one evaluation, on one machine.
+
+    pip install 'rectools[torch]==0.19.0' 'replay-rec[torch]==0.22.0' safetensors
+    git clone https://github.com/pmixer/TiSASRec.pytorch
+    python benchmarks/peers/run.py measure --sequences S --reference TiSASRec.pytorch --output F
+    python benchmarks/peers/run.py record --output F
+
+`measure` times the steps of each model, one after the other with nothing beside it, then trains
+each by its fastest setting. What is finished is not done again; a training that was stopped, or
+whose time was up, goes on from its last validation. A model that fails is told with the reason;
+the others go on. `record` writes docs/results/peers.json and the tables of docs/peers.md. Both
+libraries can be installed together on Python 3.13.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from turns import LOCK, READY, all_ready, held
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent))
+
+from harness import RESULTS, ROOT, Row, put, read_json, short, table, write_json  # noqa: E402
+
+FILES = {"steps": "steps.json", "train": "result.json"}
+FAILED = "failed-{}.txt"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A model.
+
+    Attributes:
+        title: of the tables.
+        library: whose it is; the name of a script.
+        model: what the script calls it.
+        like: a job whose steps are these, too.
+    """
+
+    title: str
+    library: str
+    model: str
+    like: str = ""
+
+    @property
+    def name(self) -> str:
+        """Of its folder."""
+        return f"{self.library}-{self.model}"
+
+
+OURS, RECTOOLS, REPLAY, PUBLIC = "ours", "with_rectools", "with_replay", "with_tisasrec_pytorch"
+JOBS = [
+    Job("ours: TiSASRec, `paper`", OURS, "tisasrec_paper"),
+    Job("ours: SASRec, `best`", OURS, "sasrec_best"),
+    Job("ours: SAS-FPT, `best` without the request", OURS, "sas_fpt_best"),
+    Job("ours: SAS-FPT, `best` with the request", OURS, "sas_fpt_request", "ours-sas_fpt_best"),
+    Job("RecTools: SASRec", RECTOOLS, "sasrec"),
+    Job("RecTools: eSASRec", RECTOOLS, "esasrec"),
+    Job("RecTools: HSTU, with the request", RECTOOLS, "hstu"),
+    Job("RePlay: SasRec with intervals", REPLAY, "tisasrec"),
+    Job("TiSASRec.pytorch", PUBLIC, "tisasrec"),
+]
+Running = dict[Job, "subprocess.Popen[bytes]"]
+
+
+def main() -> None:
+    asked = arguments()
+    jobs = [job for job in JOBS if not asked.only or job.name in asked.only]
+    if asked.command == "record":
+        record(asked.output, jobs)
+        return
+    if "steps" in asked.what:
+        time_steps(jobs, asked)
+    if "train" in asked.what:
+        train(jobs, asked)
+    print(tables(rows_of(asked.output, jobs)))
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    measure = commands.add_parser("measure", help="time steps, train, rank")
+    measure.add_argument("--what", nargs="+", choices=list(FILES), default=list(FILES))
+    measure.add_argument("--sequences", type=Path, required=True)
+    measure.add_argument("--reference", type=Path, help="checkout of TiSASRec.pytorch")
+    measure.add_argument("--device", default="cuda")
+    measure.add_argument("--minutes", type=float, default=10.0, help="of a training")
+    measure.add_argument("--at-once", type=int, default=1, help="trainings; steps are timed alone")
+    measure.add_argument("--threads", nargs="*", default=["1", "2", "4", "8"], help="to try")
+    commands.add_parser("record", help="write docs/results/peers.json and docs/peers.md")
+    for command in commands.choices.values():
+        command.add_argument("--output", type=Path, required=True)
+        command.add_argument("--only", nargs="+", choices=[job.name for job in JOBS], default=[])
+    return parser.parse_args()
+
+
+def start(job: Job, what: str, asked: argparse.Namespace) -> "subprocess.Popen[bytes]":
+    """A job's script, its errors into a file."""
+    folder = asked.output / job.name
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / READY).unlink(missing_ok=True)
+    words = [sys.executable, str(HERE / f"{job.library}.py"), what, "--model", job.model]
+    words += ["--sequences", str(asked.sequences), "--output", str(folder)]
+    words += [
+        "--device",
+        asked.device,
+        "--minutes",
+        str(asked.minutes),
+        "--threads",
+        *asked.threads,
+    ]
+    words += ["--reference", str(asked.reference)] if asked.reference else []
+    with (folder / FAILED.format(what)).open("wb") as errors:
+        return subprocess.Popen(words, stderr=errors, env=os.environ | {"PYTHONUNBUFFERED": "1"})
+
+
+def ended(job: Job, what: str, asked: argparse.Namespace, status: int) -> None:
+    """Say how a job ended; only of a failed one the errors are kept."""
+    errors = asked.output / job.name / FAILED.format(what)
+    if status == 0:
+        errors.unlink()
+    else:
+        print(f"{job.name} {what}: failed, {reason(errors)}", flush=True)
+
+
+def reason(errors: Path) -> str:
+    """The last line of a file of errors."""
+    lines = errors.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return lines[-1] if lines else "without a word"
+
+
+def left(jobs: Sequence[Job], what: str, asked: argparse.Namespace) -> list[Job]:
+    """What is not finished, and can be: without steps there is no fastest setting to train by."""
+    if what == "steps":
+        own = [job for job in jobs if not job.like]
+        return [job for job in own if not (asked.output / job.name / FILES[what]).exists()]
+    return [
+        job
+        for job in jobs
+        if (asked.output / (job.like or job.name) / FILES["steps"]).exists()
+        and not converged(asked.output / job.name / FILES[what])
+    ]
+
+
+def converged(result: Path) -> bool:
+    """Whether a training ended by itself."""
+    return result.exists() and read_json(result)["stopped_because"] != "time"
+
+
+@contextmanager
+def closing(running: Running) -> Iterator[None]:
+    """Whatever happens, nothing is left running."""
+    try:
+        yield
+    finally:
+        for process in running.values():
+            process.terminate()
+
+
+def time_steps(jobs: Sequence[Job], asked: argparse.Namespace) -> None:
+    """All get ready side by side; then each has the machine for itself."""
+    running: Running = {}
+    with closing(running):
+        with held(asked.output / LOCK):
+            running |= {job: start(job, "steps", asked) for job in left(jobs, "steps", asked)}
+            waited = {
+                asked.output / job.name: lambda one=one: one.poll() is not None
+                for job, one in running.items()
+            }
+            while not all_ready(waited):
+                time.sleep(0.2)
+        for job, process in running.items():
+            ended(job, "steps", asked, process.wait())
+
+
+def train(jobs: Sequence[Job], asked: argparse.Namespace) -> None:
+    """Each to its end, some at once."""
+    waiting, running = left(jobs, "train", asked), Running()
+    with closing(running):
+        while waiting or running:
+            while waiting and len(running) < asked.at_once:
+                job = waiting.pop(0)
+                running[job] = start(job, "train", asked)
+            for job in [job for job, process in running.items() if process.poll() is not None]:
+                ended(job, "train", asked, running.pop(job).returncode)
+            time.sleep(0.2)
+
+
+def rows_of(output: Path, jobs: Sequence[Job]) -> list[Row]:
+    """What was measured of each job, or why nothing was."""
+    found = []
+    for job in jobs:
+        folder = output / job.name
+        row: Row = {"name": job.name, "title": job.title}
+        timed = output / (job.like or job.name) / FILES["steps"]
+        if timed.exists():
+            row |= read_json(timed)
+        if (folder / FILES["train"]).exists():
+            row |= read_json(folder / FILES["train"])
+        failed = [
+            path for path in (folder / FAILED.format(what) for what in FILES) if path.exists()
+        ]
+        row |= {"failed": reason(failed[0])} if failed else {}
+        found.append(row)
+    return found
+
+
+def record(output: Path, jobs: Sequence[Job]) -> None:
+    rows = rows_of(output, jobs)
+    write_json(RESULTS / "peers.json", rows)
+    put(ROOT / "docs" / "peers.md", "peers", tables(rows))
+
+
+def tables(rows: Sequence[Row]) -> str:
+    """Of quality, then of steps."""
+    of_quality = table(
+        [
+            "model", "ms a step, as published", "fastest", "s to its best epoch", "epochs",
+            "validation, 100 sampled items", "test", "validation, all items", "test",
+        ],
+        [quality_row(row) for row in rows],
+    )  # fmt: skip
+    timed = [[row["title"], one["words"], ms(one)] for row in rows for one in row.get("steps", [])]
+    return f"{of_quality}\n\n{table(['model', 'setting', 'ms a step'], timed)}"
+
+
+def quality_row(row: Row) -> list[str]:
+    """Of the first table."""
+    timed = row.get("steps", [])
+    fastest = min(timed, key=lambda one: one["ms"], default=None)
+    cells = [row["title"], ms(timed[0]) if timed else "", ms(fastest) if fastest else ""]
+    if "quality" not in row:
+        return [*cells, row.get("failed", "not trained"), *[""] * 5]
+    seconds = row["best_epoch"] * row["steps_an_epoch"] * fastest["ms"] / 1e3
+    epochs = f"{row['best_epoch']} of {row['epoch']} ({row['stopped_because']})"
+    return [*cells, f"{seconds:.1f}", epochs, *qualities(row["quality"])]
+
+
+def qualities(quality: Row) -> list[str]:
+    """Recall@10 / NDCG@10 of both splits among 100, then of both among all."""
+    return [
+        " / ".join(short(quality[split][protocol][name]) for name in ("recall_10", "ndcg_10"))
+        for protocol in ("uniform_100", "full")
+        for split in ("valid", "test")
+    ]
+
+
+def ms(step: dict[str, Any]) -> str:
+    """Three digits.
+
+    >>> ms({"ms": 57.31}), ms({"ms": 0.1297})
+    ('57.3', '0.13')
+    """
+    return f"{step['ms']:.2f}" if step["ms"] < 10 else f"{step['ms']:.1f}"
+
+
+if __name__ == "__main__":
+    main()
