@@ -57,8 +57,8 @@ def inputs(
     rates = [one if train else 0 for one in rates_of_training]
     tokens.pack_tokens[(batch, -(-config.max_length // tile))](
         *(meta, engine.key, weights.params, weights.tables, weights.offset("positions.0")),
-        *(source.numbers, source.times, source.query_times, ws.numbers, ws.times, ws.query_times),
-        *(ws.targets, ws.sequence, ws.x[0]),
+        *(source.numbers, source.times, source.query_times, source.targets),
+        *(ws.numbers, ws.times, ws.query_times, ws.targets, ws.sequence, ws.x[0]),
         *(math.sqrt(config.width), engine.sequences.n_items, engine.sequences.n_users),
         B=batch,
         T=config.max_length,

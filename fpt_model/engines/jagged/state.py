@@ -76,6 +76,7 @@ class EngineState:
         self.workspace: Workspace | None = None
         self.ranking: Workspace | None = None
         self.graphs: dict[int, Any] = {}
+        self.taught_at = 0  # the address that graphs know
         self._index_weights()
         self.negatives = NegativeIndex(sequences) if self.config.loss == "bce" else None
         self._index_seen()
@@ -87,10 +88,11 @@ class EngineState:
     def _source(self) -> Source | Ahead:
         """All interactions on the device, or those of the next steps.
 
-        Where a loss asks for all that users had seen, the place of each matters: all are there.
+        Where a loss asks for all that users had seen, the place of each matters: all are there, as
+        where an epoch says what is learnt after each.
         """
         here = self.sequences.items.device == self.device
-        if here or self.exclude_seen:
+        if here or self.exclude_seen or self.config.teacher_share:
             return Source(self.model, self.sequences.to(self.device))
         return Ahead(self.model, self.sequences, room_of(self.config))
 
@@ -120,6 +122,15 @@ class EngineState:
         room = aligned(self.sequences.n_items + 1, ITEMS_AT_ONCE)
         self.first_seen = self._ints(self.config.batch_size, room).int().fill_(LARGEST)
         self.seen = self.first_seen.to(type_of_places(self.config.max_length))
+
+    def teach(self, targets: Tensor | None) -> None:
+        """Set what an epoch learns after each interaction, (L,) items; None: the next ones."""
+        if targets is not None:
+            assert isinstance(self.source, Source)
+            if self.source.own_targets().data_ptr() != self.taught_at:
+                self.graphs.clear()
+                self.taught_at = self.source.targets.data_ptr()
+            self.source.targets.copy_(targets)
 
     def start_epoch(self, plan: Plan, step: int, before: int) -> None:
         """Set what steps read: the epoch's plan, its next step, and the steps before that one."""
