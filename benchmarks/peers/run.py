@@ -42,13 +42,11 @@ class Job:
         title: of the tables.
         library: whose it is; the name of a script.
         model: what the script calls it.
-        like: a job whose steps are these, too.
     """
 
     title: str
     library: str
     model: str
-    like: str = ""
 
     @property
     def name(self) -> str:
@@ -60,11 +58,11 @@ OURS, RECTOOLS, REPLAY, PUBLIC = "ours", "with_rectools", "with_replay", "with_t
 JOBS = [
     Job("ours: TiSASRec, `paper`", OURS, "tisasrec_paper"),
     Job("ours: SASRec, `best`", OURS, "sasrec_best"),
-    Job("ours: SAS-FPT, `best` without the request", OURS, "sas_fpt_best"),
-    Job("ours: SAS-FPT, `best` with the request", OURS, "sas_fpt_request", "ours-sas_fpt_best"),
+    Job("ours: SAS-FPT, `best`", OURS, "sas_fpt_best"),
+    Job("ours: SAS-FPT, `best_request`", OURS, "sas_fpt_request"),
     Job("RecTools: SASRec", RECTOOLS, "sasrec"),
     Job("RecTools: eSASRec", RECTOOLS, "esasrec"),
-    Job("RecTools: HSTU, with the request", RECTOOLS, "hstu"),
+    Job("RecTools: HSTU (knows the request)", RECTOOLS, "hstu"),
     Job("RePlay: SasRec with intervals", REPLAY, "tisasrec"),
     Job("TiSASRec.pytorch", PUBLIC, "tisasrec"),
 ]
@@ -139,9 +137,8 @@ def reason(errors: Path) -> str:
 
 def left(jobs: Sequence[Job], what: str, asked: argparse.Namespace) -> list[Job]:
     """What is not finished."""
-    own = [job for job in jobs if what == "train" or not job.like]
     done = {"steps": Path.exists, "train": converged}[what]
-    return [job for job in own if not done(asked.output / job.name / FILES[what])]
+    return [job for job in jobs if not done(asked.output / job.name / FILES[what])]
 
 
 def converged(result: Path) -> bool:
@@ -197,13 +194,13 @@ def rows_of(output: Path, jobs: Sequence[Job]) -> list[Row]:
     """What was measured of each job, or why something was not."""
     found = []
     for job in jobs:
-        folders = {"steps": output / (job.like or job.name), "train": output / job.name}
         row: Row = {"name": job.name, "title": job.title}
-        for what, folder in folders.items():
-            if (folder / FILES[what]).exists():
-                row |= read_json(folder / FILES[what])
-            elif (folder / FAILED.format(what)).exists():
-                row["failed"] = reason(folder / FAILED.format(what))
+        for what, name in FILES.items():
+            result, failed = (output / job.name / one for one in (name, FAILED.format(what)))
+            if result.exists():
+                row |= read_json(result)
+            elif failed.exists():
+                row["failed"] = reason(failed)
         found.append(row)
     return found
 
