@@ -32,6 +32,10 @@ from harness import RESULTS, ROOT, Row, put, read_json, short, table, write_json
 
 FILES = {"steps": "steps.json", "train": "result.json"}
 FAILED = "failed-{}.txt"
+QUALITY = [
+    "model", "ms a step, as published", "fastest", "s to its best epoch", "epochs",
+    "validation, 100 sampled items", "test", "validation, all items", "test",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -212,16 +216,23 @@ def record(output: Path, jobs: Sequence[Job]) -> None:
 
 
 def tables(rows: Sequence[Row]) -> str:
-    """Of quality, then of steps."""
-    of_quality = table(
-        [
-            "model", "ms a step, as published", "fastest", "s to its best epoch", "epochs",
-            "validation, 100 sampled items", "test", "validation, all items", "test",
-        ],
-        [quality_row(row) for row in rows],
-    )  # fmt: skip
+    """Of steps, of quality as far as it is known, and what is not measured."""
     timed = [[row["title"], one["words"], ms(one)] for row in rows for one in row.get("steps", [])]
-    return f"{of_quality}\n\n{table(['model', 'setting', 'ms a step'], timed)}"
+    parts = [table(["model", "setting", "ms a step"], timed)]
+    trained = [row for row in rows if "quality" in row]
+    if trained:
+        parts.append(table(QUALITY, [quality_row(row) for row in trained]))
+    for what, key in (("timed", "steps"), ("trained", "quality")):
+        missing = [unmeasured(row) for row in rows if key not in row]
+        if missing:
+            named = "all" if len(missing) == len(rows) else "; ".join(missing)
+            parts.append(f"Not {what} yet: {named}.")
+    return "\n\n".join(parts)
+
+
+def unmeasured(row: Row) -> str:
+    """A model, and why if that is known."""
+    return f"{row['title']} ({row['failed']})" if "failed" in row else str(row["title"])
 
 
 def quality_row(row: Row) -> list[str]:
@@ -229,8 +240,6 @@ def quality_row(row: Row) -> list[str]:
     timed = row.get("steps", [])
     fastest = min(timed, key=lambda one: one["ms"], default=None)
     cells = [row["title"], ms(timed[0]) if timed else "", ms(fastest) if fastest else ""]
-    if "quality" not in row:
-        return [*cells, row.get("failed", "not trained"), *[""] * 5]
     epochs = f"{row['best_epoch']} of {row['epoch']} ({row['stopped_because']})"
     return [*cells, to_best(row, fastest), epochs, *qualities(row["quality"])]
 
