@@ -14,6 +14,7 @@ libraries can be installed together on Python 3.13.
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -75,6 +76,7 @@ Running = dict[Job, "subprocess.Popen[bytes]"]
 
 def main() -> None:
     asked = arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     jobs = [job for job in JOBS if not asked.only or job.name in asked.only]
     if asked.command == "record":
         record(asked.output, jobs)
@@ -152,12 +154,14 @@ def converged(result: Path) -> bool:
 
 @contextmanager
 def closing(running: Running) -> Iterator[None]:
-    """Whatever happens, nothing is left running."""
+    """Whatever happens, nothing is left running: interrupted, a peer ends its own processes too."""
     try:
         yield
     finally:
         for process in running.values():
-            process.terminate()
+            process.send_signal(signal.SIGINT)
+        for process in running.values():
+            process.wait()
 
 
 def time_steps(jobs: Sequence[Job], asked: argparse.Namespace) -> None:

@@ -3,6 +3,7 @@
 import fcntl
 import importlib
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -243,6 +244,12 @@ output = Path(asked.output)
 calls = output.parent / "calls.txt"
 if asked.model == "broken":
     sys.exit("No module named 'their_library'")
+if asked.model == "endless":
+    (output / "ready").touch()
+    try:
+        time.sleep(60)
+    finally:
+        (output / "closed").touch()
 if asked.what == "steps":
     wait_for_turn(output)
     with calls.open("a") as file:
@@ -273,7 +280,9 @@ def run(tmp_path, monkeypatch):
         run.Job("Two", "library", "two"),
     ]
     monkeypatch.setattr(run, "JOBS", jobs)
-    return run
+    before = signal.getsignal(signal.SIGTERM)
+    yield run
+    signal.signal(signal.SIGTERM, before)
 
 
 def measure(run, output, monkeypatch, *words):
@@ -305,6 +314,19 @@ def test_what_is_finished_is_not_done_again(run, tmp_path, monkeypatch):
     file.write_text(json.dumps(late))
     measure(run, tmp_path / "out", monkeypatch)
     assert (tmp_path / "out" / "calls.txt").read_text() == "train two 2.0\n" * 2
+
+
+def test_nothing_is_left_running(run, tmp_path, monkeypatch):
+    """Stopped while a model is timed: its script is interrupted, and closes what it began."""
+
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "end_some", stopped)
+    monkeypatch.setattr(run, "JOBS", [run.Job("Endless", "library", "endless")])
+    with pytest.raises(KeyboardInterrupt):
+        measure(run, tmp_path / "out", monkeypatch)
+    assert (tmp_path / "out" / "library-endless" / "closed").exists()
 
 
 def test_the_page_gets_both_tables_and_the_reason_of_a_failure(run, tmp_path, monkeypatch):
