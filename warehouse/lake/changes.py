@@ -139,7 +139,8 @@ def _bring_files(lake: duckdb.DuckDBPyConnection, files: str, is_before: bool) -
         schema, _, name = table.partition(".")
         lake.execute(
             f"CALL ducklake_add_data_files('lake', {quoted(name)}, {quoted(f'{files}/{path}')}, "
-            f"schema => {quoted(schema)}, hive_partitioning => true, allow_missing => true)"
+            f"schema => {quoted(schema)}, hive_partitioning => true, "
+            "allow_missing => true, ignore_extra_columns => true)"
         ).fetchall()
 
 
