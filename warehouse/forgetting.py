@@ -16,7 +16,7 @@ from warehouse.following import turn
 from warehouse.garbage import collect, refuse_at_work
 from warehouse.home import Home
 from warehouse.kept_catalogues import forget_older, give_to_readers
-from warehouse.lake import upstream
+from warehouse.lake import objects, upstream
 from warehouse.lake.elsewhere import carry_out
 from warehouse.raw_ids import User
 from warehouse.withdrawing import delete_beside_store, notes, withdraw, write_note
@@ -199,7 +199,9 @@ def _delete(home: Home, gone: Forgotten) -> None:
         give_to_readers(home)  # who died after the publication may have left the one before
         forget_older(home)
         upstream.drop_past(home, rows=True)
-    for identity in (*gone.loads, *gone.snapshots, *gone.runs, *gone.imports):
+    ids = (*gone.loads, *gone.snapshots, *gone.runs, *gone.imports)
+    objects.drop(home, ids)
+    for identity in ids:
         for folder in home.store.glob(f"*/*={identity}"):
             point("before a file with a forgotten person goes")
             shutil.rmtree(folder)

@@ -21,7 +21,7 @@ from warehouse.following import turn
 from warehouse.garbage import collect, others_live, refuse_at_work
 from warehouse.home import Home
 from warehouse.kept_catalogues import KEPT
-from warehouse.lake import upstream
+from warehouse.lake import objects, upstream
 from warehouse.lake.elsewhere import carry_out
 from warehouse.run_figures import bring_up_to_date
 from warehouse.store import begin_grace, listed
@@ -130,6 +130,8 @@ def _to_the_end(home: Home, ids: Sequence[str], *, at_once: bool) -> None:
 
 
 def _delete(home: Home, ids: Sequence[str], *, at_once: bool) -> None:
+    if at_once:
+        objects.drop(home, ids)
     for identity in ids:
         point("before what is pruned goes")
         delete_beside_store(home, identity)
