@@ -56,7 +56,8 @@ def prune(home: Home, rule: Rule, agreed: Sequence[Thing], *, at_once: bool = Fa
     refuse_at_work(home, "It may be about to use what would go: prune when it has ended")
     with locked(home, LOCK):
         with writing(home) as connection:
-            ids = {thing.id for thing in outdated(_things(connection), rule, utc_now())}
+            these = {thing.id for thing in agreed}
+            ids = {thing.id for thing in outdated(_things(connection), rule, utc_now(), these)}
             gone = [thing for thing in agreed if thing.id in ids]
             said = {"ids": [thing.id for thing in gone], "at_once": at_once}
             note = write_note(home, LOCK, said)
@@ -123,7 +124,7 @@ def _to_the_end(home: Home, ids: Sequence[str], *, at_once: bool) -> None:
         for _ in range(KEPT - 1):  # those before still name the files
             with writing(home):
                 pass
-    elif at_once:  # otherwise the lake can go back to them for some days
+    elif at_once:  # otherwise the lake can go back to them for some days; it deletes the files
         with turn(home):
             upstream.drop_past(home, rows=False)
     _delete(home, ids, at_once=at_once)
@@ -133,8 +134,9 @@ def _delete(home: Home, ids: Sequence[str], *, at_once: bool) -> None:
     for identity in ids:
         point("before what is pruned goes")
         delete_beside_store(home, identity)
-        for folder in home.store.glob(f"*/*={identity}") if at_once else ():
-            shutil.rmtree(folder)
+        if at_once and home.lake is None:  # into a lake others may have brought it back by now
+            for folder in home.store.glob(f"*/*={identity}"):
+                shutil.rmtree(folder)
 
 
 def _beside(home: Home, identity: str) -> int:
