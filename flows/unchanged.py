@@ -85,7 +85,8 @@ def _is_tidy(place: "Home") -> bool:
     from warehouse.catalogue_tables import is_current
     from warehouse.database import is_held
     from warehouse.kept_catalogues import catalogues, copy_fault, is_whole
-    from warehouse.store import damaged, listed
+    from warehouse.store import listed
+    from warehouse.stored_files import damaged
     from warehouse.withdrawing import notes
 
     found = catalogues(place)

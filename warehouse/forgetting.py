@@ -17,7 +17,7 @@ from warehouse.following import turn
 from warehouse.garbage import collect, refuse_at_work
 from warehouse.home import Home
 from warehouse.kept_catalogues import forget_older, give_to_readers
-from warehouse.lake import upstream
+from warehouse.lake import objects, upstream
 from warehouse.lake.elsewhere import carry_out
 from warehouse.raw_ids import User
 from warehouse.withdrawing import delete_beside_store, notes, withdraw, write_note
@@ -221,7 +221,9 @@ def _delete(home: Home, gone: Forgotten, note: Path) -> None:
     except NotOwnerError:
         note.unlink()  # this home has done what it may
         raise
-    for identity in (*gone.loads, *gone.snapshots, *gone.runs, *gone.imports):
+    ids = (*gone.loads, *gone.snapshots, *gone.runs, *gone.imports)
+    objects.drop(home, ids)
+    for identity in ids:
         for folder in home.store.glob(f"*/*={identity}"):
             point("before a file with a forgotten person goes")
             shutil.rmtree(folder)

@@ -5,6 +5,7 @@ its files until it ends, and can't publish what it makes of them (`meanwhile.py`
 """
 
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -68,6 +69,9 @@ def carry_out_in_turn(home: Home, own: str = "") -> list[str]:
     for identity in left.ids:
         delete_beside_store(home, identity)
     if left.forgets:
+        for identity in left.ids if home.owns_files else ():  # copies of an object store's
+            for folder in home.store.glob(f"*/*={identity}"):
+                shutil.rmtree(folder)
         for identity in _unpublished(home, left.snapshots):
             delete_beside_store(home, identity)
     _note(home, left.publication)

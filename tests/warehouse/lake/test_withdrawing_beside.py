@@ -58,6 +58,19 @@ def test_what_another_home_made_again_meanwhile_stays(home, other, publish, mean
     assert fetch_all(home, "SELECT count(*) FROM raw.items") == [(2,)]
 
 
+def test_a_pruning_that_was_not_published_deletes_nothing(home, publish, monkeypatch):
+    publish(home, "first")
+    rule = Rule(keep=0)
+    gone = pruning.would_go(home, rule)
+    with monkeypatch.context() as patch:
+        patch.setattr("warehouse.catalogue.upstream.publish", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            pruning.prune(home, rule, gone, at_once=True)
+    assert len(notes(home, pruning.LOCK)) == 1
+    assert pruning.go_on(home) == notes(home, pruning.LOCK) == []
+    assert fetch_all(home, "SELECT count(*) FROM raw.items") == [(2,)]
+
+
 def test_who_was_killed_while_following_keeps_nothing_of_a_person(
     home, other, published_snapshot, program
 ):
