@@ -288,7 +288,8 @@ def _place(name: str) -> str:
 
 def _is_refusal(said: str) -> bool:
     """Whether an answer that the library has no word for is one that waiting does not change."""
-    words = ("401 Unauthorized", "403 Forbidden", "NoSuchBucket", "ExpiredToken")
+    # the last is of one object of several that are deleted at once
+    words = ("401 Unauthorized", "403 Forbidden", "NoSuchBucket", "ExpiredToken", "AccessDenied")
     return any(word in said for word in words)
 
 
