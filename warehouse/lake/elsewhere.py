@@ -42,6 +42,11 @@ class Withdrawn:
     snapshots: frozenset[str]
 
 
+def is_pending(home: Home) -> bool:
+    """Whether there is something left to delete."""
+    return home.lake is not None and _pending(home) is not None
+
+
 def carry_out(home: Home, own: str = "") -> list[str]:
     """Delete it, unless a flow is at work; says so, in a line.
 

@@ -7,6 +7,7 @@ import pytest
 
 from warehouse import forgetting, pruning
 from warehouse.catalogue import fetch_all
+from warehouse.database import locked
 from warehouse.errors import NotOwnerError
 from warehouse.expiry import Rule
 from warehouse.forgetting import forget
@@ -85,6 +86,23 @@ def test_who_was_killed_while_following_keeps_nothing_of_a_person(
     assert fetch_all(other, LOADS) == []
     assert copy_fault(other) == ""
     assert list(other.sequences.iterdir()) == []
+
+
+def test_a_run_that_was_at_work_leaves_nothing_of_a_person(home, other, published_snapshot):
+    from flows.unchanged import _is_tidy
+    from tasks.flow_runs import leave
+
+    left = other.sequences / f"sequences-{published_snapshot.snapshot_id}.parquet"
+    with locked(other, "flow-x"):
+        assert fetch_all(other, LOADS) == [("load",)]
+        left.write_bytes(b"rows")
+        forget(home, "ml-1m", PERSON)
+        assert fetch_all(other, LOADS) == []
+        assert left.exists()
+        assert not _is_tidy(other)
+        leave(other, "flow-x")
+    assert not left.exists()
+    assert _is_tidy(other)
 
 
 @pytest.fixture
