@@ -93,7 +93,7 @@ def _catch_up(home: Home) -> None:
         raise upstream.gone_back(f"publication {number}", expected)
     if number > seen:
         number = _bring(home, home.lake)
-        carry_out_in_turn(home)
+    carry_out_in_turn(home)  # also when who brought it died before this
     upstream.follow_from(home, snapshot, number)
 
 

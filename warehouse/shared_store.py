@@ -144,6 +144,16 @@ class SharedStore:
         with suppress(Exception):
             _library().delete(self.inner, place)
 
+    def delete(self, place: str) -> None:
+        """Remove the object at `place`, which may be gone.
+
+        Raises:
+            RefusedError: this machine may not.
+            StepError: the store does not answer.
+        """
+        with suppress(MissingObjectError):
+            self._asked(lambda: _library().delete(self.inner, place))
+
     def refuse_unusable(self) -> None:
         """Write a small object and read it.
 
@@ -278,7 +288,8 @@ def _place(name: str) -> str:
 
 def _is_refusal(said: str) -> bool:
     """Whether an answer that the library has no word for is one that waiting does not change."""
-    words = ("401 Unauthorized", "403 Forbidden", "NoSuchBucket", "ExpiredToken")
+    # the last is of one object of several that are deleted at once
+    words = ("401 Unauthorized", "403 Forbidden", "NoSuchBucket", "ExpiredToken", "AccessDenied")
     return any(word in said for word in words)
 
 

@@ -17,7 +17,7 @@ from warehouse.database import connected, locked
 from warehouse.faults import point
 from warehouse.garbage import others_live
 from warehouse.home import Home
-from warehouse.kept_catalogues import forget_older, here
+from warehouse.kept_catalogues import forget_older, give_to_readers, here
 from warehouse.placing import put_in_place
 from warehouse.withdrawing import delete_beside_store
 
@@ -42,6 +42,11 @@ class Withdrawn:
     snapshots: frozenset[str]
 
 
+def is_pending(home: Home) -> bool:
+    """Whether there is something left to delete."""
+    return home.lake is not None and _pending(home) is not None
+
+
 def carry_out(home: Home, own: str = "") -> list[str]:
     """Delete it, unless a flow is at work; says so, in a line.
 
@@ -61,6 +66,7 @@ def carry_out_in_turn(home: Home, own: str = "") -> list[str]:
     if left is None:
         return []
     if left.forgets:
+        give_to_readers(home)  # who brought the catalogue may have died before this
         forget_older(home)
     if others_live(home, own):
         return []

@@ -62,10 +62,22 @@ def drop(home: Home, ids: Collection[str]) -> None:
     """
     if home.lake is None or not home.lake.is_remote or not ids:
         return
+    all_of = _store(home.lake).changed("store")
+    delete(home, [path for path in all_of if Path(path).parent.name.partition("=")[2] in ids])
+
+
+def delete(home: Home, paths: Collection[str]) -> None:
+    """Delete the objects of files that are published no more.
+
+    Raises:
+        RefusedError: the store refuses this machine.
+        StepError: it does not answer.
+    """
+    if home.lake is None or not home.lake.is_remote or not paths:
+        return
     store = _store(home.lake)
-    for path in store.changed("store"):
-        if Path(path).parent.name.partition("=")[2] in ids:
-            store.forget(path)
+    for path in paths:
+        store.delete(path)
 
 
 def _store(address: Address) -> SharedStore:

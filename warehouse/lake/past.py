@@ -11,7 +11,7 @@ from typing import Any
 
 import duckdb
 
-from warehouse.errors import InUseError, RefusedError
+from warehouse.errors import InUseError, NotOwnerError
 from warehouse.faults import point
 from warehouse.lake import objects, server
 from warehouse.lake.address import Address
@@ -61,7 +61,7 @@ def drop(address: Address) -> None:
 
     Raises:
         InUseError: such a reader keeps PostgreSQL's rows from going; all else is done.
-        RefusedError: another user's tables are in the lake.
+        NotOwnerError: another user's tables are in the lake.
     """
     with attached(address) as lake:
         for table in _small_with_files(address):
@@ -151,7 +151,7 @@ def _vacuum(postgres: Any, address: Address) -> None:
                 to_do="Run the command again when they have ended",
             ) from None
     if told:
-        raise RefusedError(
+        raise NotOwnerError(
             "PostgreSQL keeps what was deleted",
             got="; ".join(told),
             to_do="Let the user whose tables these are run the command again",

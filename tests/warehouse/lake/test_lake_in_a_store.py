@@ -18,7 +18,10 @@ from warehouse.keeping import keep_whole
 from warehouse.lake import attached as attached_by
 from warehouse.lake import objects, past
 from warehouse.lake.attached import attached
+from warehouse.publishing import publish_load
 from warehouse.shared_store import open_store
+from warehouse.staging import staging_folder
+from warehouse.withdrawing import notes
 
 SERVER = Path(__file__).parents[2] / "store_server.py"
 spec = importlib.util.spec_from_file_location("store_server", SERVER)
@@ -106,6 +109,26 @@ def test_what_is_forgotten_leaves_the_store_and_all_copies(
     for one in (home, other):
         paths = [path.parent.name for path in one.store.rglob("*.parquet")]
         assert paths == ["load_id=kept"]
+
+
+def test_objects_of_a_load_with_a_forgotten_person_go_when_it_is_refused(
+    home, other, published_snapshot, stage_raw, kept, monkeypatch
+):
+    monkeypatch.setattr("warehouse.lake.elsewhere.others_live", lambda *_: True)
+    assert fetch_all(other, LOADS) == [("load",)]
+    forget(home, "ml-1m", 4)
+    with staging_folder(other, "test") as folder:
+        stage_raw(folder, "new", [(user, item, item) for user in (1, 4) for item in (1, 2, 3)])
+        with pytest.raises(RefusedError, match="withdrew meanwhile"):
+            publish_load(other, folder)
+    assert kept() == []
+
+
+def test_what_may_not_be_deleted_is_said(home, published_snapshot, as_user, monkeypatch):
+    monkeypatch.setattr("warehouse.lake.upstream.drop_past", lambda *_, **__: as_user("reader"))
+    with pytest.raises(RefusedError, match="The store refuses"):
+        forget(home, "ml-1m", 4)
+    assert notes(home, "forgetting")
 
 
 def test_what_is_pruned_at_once_and_what_dead_writers_left_goes(
