@@ -10,14 +10,15 @@ from torch import Tensor
 from fpt_model.engines.gpu import rng
 from fpt_model.engines.gpu.layout import aligned, power_of_two
 from fpt_model.engines.jagged import attention, norms, sampled, softmax
-from fpt_model.engines.jagged.forward import combine, sum_by_bucket
-from fpt_model.engines.jagged.products import add_product, multiply
+from fpt_model.engines.jagged.forward import combine
+from fpt_model.engines.jagged.products import multiply
 from fpt_model.engines.jagged.shapes import (
     ROWS_AT_ONCE,
     attention_grid,
     attention_shape,
     by_head,
     interval_shape,
+    makes_products,
     norm_name,
     norm_number,
     norm_shape,
@@ -118,14 +119,14 @@ def _attention_backward(engine: EngineState, ws: Workspace, n: int, layer: int) 
     intervals = engine.config.intervals
 
     # products of every gradient with every interval row of the values
-    if intervals:
+    if intervals and not makes_products(engine.config):
         values = by_head(engine.config, ws.tables[layer, 1])
         multiply(by_head(engine.config, dout[:n]), values.transpose(1, 2), ws.by_bucket[:, :n])
 
     # gradients of scores
     shape, rate = attention_shape(engine.config, engine.meta), engine.config.dropout
     attention.attention_backward[attention_grid(engine.config, engine.meta, shape["BM"])](
-        *(engine.meta, ws.kv[layer], ws.by_bucket, ws.pair_rows),
+        *(engine.meta, ws.kv[layer], ws.tables[layer, 1], ws.by_bucket, ws.pair_rows),
         *(ws.attn_out[layer], dout, ws.weights[layer], ws.d_scores, ws.sums, ws.n_tokens),
         **shape,
         **interval_shape(engine.config, ws),
@@ -148,14 +149,9 @@ def _attention_backward(engine: EngineState, ws: Workspace, n: int, layer: int) 
             )
         multiply(ws.dkv[layer][:n], engine.weights.product(layer, "key", 2), ws.one[:n])
 
-    # queries: by keys, then by interval rows
-    inputs = ws.d_scores, ws.kv[layer]
-    combine(engine, ws, engine.meta, inputs, dq, scale, values=False)
-    if intervals:
-        by_bucket = ws.bucket_grads[layer]
-        sum_by_bucket(engine, ws, engine.meta, n, by_bucket, 1.0)
-        keys = by_head(engine.config, ws.tables[layer, 0])
-        add_product(by_head(engine.config, dq[:n]), by_bucket[:, :n], keys, scale)
+    # queries: by keys, and by interval rows
+    pairs, rows = (ws.d_scores, ws.kv[layer]), (ws.bucket_grads[layer], ws.tables[layer, 0])
+    combine(engine, ws, engine.meta, n, pairs, rows, dq, (1.0, scale), values=False)
     multiply(dq[:n], engine.weights.product(layer, "query"), ws.two[:n])
     engine.streams.join_streams(SHORT)
 

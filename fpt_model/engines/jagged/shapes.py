@@ -100,9 +100,27 @@ def attention_grid(config: Config, meta: Tensor, tile: int, chunk: int = 0) -> t
     return -(-config.max_length // tile), meta.shape[1] - 1, config.heads * chunks
 
 
+def is_narrow(config: Config) -> bool:
+    """Whether a head is one chunk."""
+    return head_stride(config) <= CHUNK
+
+
+MAKES_PRODUCTS = MAKES_SUMS = True
+
+
+def makes_products(config: Config) -> bool:
+    """Whether attention's own kernels make the products with the interval tables."""
+    return is_narrow(config) and MAKES_PRODUCTS
+
+
+def makes_sums(config: Config) -> bool:
+    """Whether attention's own kernels make the sums over interval vectors."""
+    return is_narrow(config) and config.intervals and MAKES_SUMS
+
+
 def attention_shape(config: Config, meta: Tensor) -> dict[str, Any]:
     """Sizes of kernels over pairs, and of their tiles; what lies between heads counts as theirs."""
-    queries = MORE_QUERIES if head_stride(config) <= CHUNK else QUERIES
+    queries = MORE_QUERIES if is_narrow(config) else QUERIES
     return {
         "B": meta.shape[1] - 1,
         "H": config.heads,
@@ -119,7 +137,11 @@ def attention_shape(config: Config, meta: Tensor) -> dict[str, Any]:
 
 def interval_shape(config: Config, ws: Workspace) -> dict[str, Any]:
     """How intervals are divided into rows."""
-    return {"R": ws.weights_by_bucket.shape[3], "INTERVALS": config.intervals}
+    return {
+        "R": ws.weights_by_bucket.shape[3],
+        "INTERVALS": config.intervals,
+        "NARROW": makes_products(config),
+    }
 
 
 def row_shape(config: Config) -> dict[str, Any]:
