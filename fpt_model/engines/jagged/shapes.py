@@ -23,7 +23,8 @@ from fpt_model.engines.jagged.weights import (
 from fpt_model.engines.jagged.workspace import Workspace
 
 QUERIES, KEYS, CHUNK = 32, 64, 64  # of an attention tile
-MORE_QUERIES = 64  # of heads that are one chunk: there are many, so fewer programs will do
+NARROW_QUERIES = 64  # the same of heads that are one chunk: they are many, and need few registers
+NARROW_KEYS = 64
 ATTENTION = {"num_warps": 4, "num_stages": 2}
 ROWS_AT_ONCE = 16
 # tokens and items of a tile of scores, for gradients of tokens and of items
@@ -105,7 +106,8 @@ def is_narrow(config: Config) -> bool:
     return head_stride(config) <= CHUNK
 
 
-MAKES_PRODUCTS = MAKES_SUMS = True
+MAKES_PRODUCTS = True
+MAKES_SUMS = True
 
 
 def makes_products(config: Config) -> bool:
@@ -120,7 +122,7 @@ def makes_sums(config: Config) -> bool:
 
 def attention_shape(config: Config, meta: Tensor) -> dict[str, Any]:
     """Sizes of kernels over pairs, and of their tiles; what lies between heads counts as theirs."""
-    queries = MORE_QUERIES if is_narrow(config) else QUERIES
+    queries, keys = (NARROW_QUERIES, NARROW_KEYS) if is_narrow(config) else (QUERIES, KEYS)
     return {
         "B": meta.shape[1] - 1,
         "H": config.heads,
@@ -130,7 +132,7 @@ def attention_shape(config: Config, meta: Tensor) -> dict[str, Any]:
         "WC": min(CHUNK, power_of_two(head_stride(config))),
         "K": columns_by_head(config),
         "BM": min(queries, power_of_two(config.max_length)),
-        "BN": min(KEYS, power_of_two(config.max_length)),
+        "BN": min(keys, power_of_two(config.max_length)),
         **ATTENTION,
     }
 
