@@ -14,6 +14,7 @@ train-all`, imports and ranking included.
 """
 
 import argparse
+import itertools
 import json
 import subprocess
 import sys
@@ -26,10 +27,13 @@ from typing import Any
 
 from before_after import WARM, Side, in_turn
 from results import Result, add_arguments, command, keep
-from timing import BEST, HEADS_ALIKE, LARGE, Trainings, facts, load
+from timing import BEST, HEADS_ALIKE, LARGE, Trainings, as_our_command, facts, load
+
+from fpt_model.config import resolve
+from fpt_model.engines.precompile import compile_ahead
 
 PLOT = Path(__file__).parents[1] / "docs" / "images" / "heads.svg"
-WIDTHS, HEADS = range(128, 273, 16), (1, 2, 4, 8)
+WIDTHS = range(128, 273, 16)
 EPOCHS = 4  # of a round
 SEEDS = 5
 
@@ -39,6 +43,8 @@ def main() -> None:
     parser.add_argument("--sequences", type=Path)
     parser.add_argument("--before", type=Path, help="another checkout, timed in turn")
     parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--heads", type=int, nargs="+", default=[1, 2, 4, 8], help="of --sweep")
+    parser.add_argument("--widths", type=int, nargs="+", default=WIDTHS, help="of --sweep")
     parser.add_argument("--profile", action="store_true", help="list the kernels of a step")
     parser.add_argument("--sweep", type=Path, metavar="FILE", help="write steps by width and heads")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw what --sweep wrote")
@@ -50,7 +56,7 @@ def main() -> None:
     elif asked.sequences is None:
         parser.error("--sequences: a file of them")
     elif asked.sweep:
-        points = sweep(load(asked.sequences), asked.rounds)
+        points = sweep(asked)
         asked.sweep.write_text(json.dumps(points), encoding="utf-8")
     elif asked.five_seeds:
         seconds = five_seeds(asked.sequences.resolve())
@@ -125,15 +131,20 @@ def step_of(data: Any, settings: Mapping[str, Any], rounds: int, *, profile: boo
     return found
 
 
-def sweep(data: Any, rounds: int) -> list[dict[str, float]]:
-    """Steps of three blocks by width and heads, where heads divide the width."""
-    found = []
-    for heads in HEADS:
-        for width in WIDTHS:
-            settings = LARGE | {"blocks": 3, "heads": heads, "item_width": width - 64}
-            step = step_of(data, settings, rounds)
-            found.append({"heads": heads, "width": width, "step": step})
-            print(f"heads {heads}, width {width}: {step:.0f} µs a step", flush=True)
+def sweep(asked: argparse.Namespace) -> list[dict[str, float]]:
+    """Steps of three blocks by width and heads."""
+    data, found = load(asked.sequences), []
+    sizes = list(itertools.product(asked.heads, asked.widths))
+    settings = [
+        LARGE | {"blocks": 3, "heads": heads, "item_width": width - 64} for heads, width in sizes
+    ]
+    configs = [resolve("sas_fpt", "paper", one) for one in settings]
+    with as_our_command():
+        compile_ahead(configs, data, "auto")
+    for (heads, width), one in zip(sizes, settings, strict=True):
+        step = step_of(data, one, asked.rounds)
+        found.append({"heads": heads, "width": width, "step": step})
+        print(f"heads {heads}, width {width}: {step:.0f} µs a step", flush=True)
     return found
 
 

@@ -118,7 +118,7 @@ def _find_first_seen(engine: EngineState, source: Source | Ahead) -> None:
         BLOCK=256,
     )
     first_seen.seen_within[(batch, -(-stride // BLOCK))](
-        *(engine.meta, engine.first_seen, engine.seen, stride),
+        *(engine.meta, engine.first_seen, engine.seen, engine.sequences.n_items, stride),
         B=batch,
         T=engine.config.max_length,
         BLOCK=BLOCK,
