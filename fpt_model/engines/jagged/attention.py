@@ -3,8 +3,7 @@
 The sums over interval rows are products with the tables before and after these kernels (see
 `fpt_model.model.intervals`):
 
-    by_bucket = q · E_Kᵀ        gathered here, by the row of each pair; made here, too, where a head
-                                is narrow, so that the product is little work
+    by_bucket = q · E_Kᵀ        gathered here, by the row of each pair
     weights_by_bucket                  attention weights summed by row, here; times E_V afterwards
 
 Rows descend along the keys of a query since times ascend, so the tokens of row r are neighbours:
@@ -27,8 +26,7 @@ Arguments that many kernels here have:
         tokens.py
     key (3,) int64: of the step's random bits
     rows (N, TS) int16: of the interval tables, for a query and each key, see `pair_rows`
-    INTERVALS: whether there are interval and position vectors; NARROW: whether a head is one chunk,
-        and products with the interval tables are made here; RATE: of dropout
+    INTERVALS: whether there are interval and position vectors; RATE: of dropout
 """
 
 import triton
@@ -178,51 +176,6 @@ def _pair_products(
 
 
 @triton.jit
-def _row_products(
-    x, table, by_bucket, first, length, i, t, h, tokens, N,
-    W: tl.constexpr, WC: tl.constexpr, K: tl.constexpr, R: tl.constexpr, BM: tl.constexpr,
-    BR: tl.constexpr,
-):  # fmt: skip
-    """x · E_rᵀ of a tile of queries and all rows, of heads that are one chunk, to `by_bucket`.
-
-    Args:
-        x: (N, K) float16, of queries.
-        table: (R, K) float16, the interval table E.
-        by_bucket: (H, N, R) float16, gets the products.
-        i, t: (BM,) numbers of the queries in the sequence, and their tokens; tokens: (BM, 1), which
-            of them are there.
-        BR: rows at a time.
-    """
-    own = _vectors(x, first, length, i, h, 0, 0, K, W, WC)
-    w = tl.arange(0, WC)
-    for start in range(0, R, BR):
-        r = start + tl.arange(0, BR)
-        at = table + r[:, None] * K + h * W + w[None, :]
-        vectors = tl.load(at, mask=(r < R)[:, None] & (w < W)[None, :], other=0.0)
-        products = tl.dot(own, tl.trans(vectors), input_precision="ieee")
-        to = by_bucket + (h * N + t)[:, None] * R + r[None, :]
-        tl.store(to, products.to(by_bucket.dtype.element_ty), mask=tokens & (r < R)[None, :])
-
-    # threads read what others wrote
-    tl.debug_barrier()
-
-
-@triton.jit
-def _sums_of_rows(sums, counts, t, r, here, TS: tl.constexpr, C: tl.constexpr):
-    """Sums by interval row of a head, (tokens, rows); see `sum_by_bucket`."""
-    # keys of row r are those from `lower` to `upper`
-    at = t[:, None] * C + r[None, :]
-    upper = tl.load(counts + at, mask=here, other=0).to(tl.int32)
-    lower = tl.load(counts + at + 1, mask=here & (r + 1 < C)[None, :], other=0).to(tl.int32)
-    some = here & (upper > lower)
-
-    # the difference of the running sums at both ends; none stands before the first key
-    own = sums + t[:, None] * TS - 1
-    value = tl.load(own + upper, mask=some, other=0.0)
-    return value - tl.load(own + lower, mask=some & (lower > 0), other=0.0)
-
-
-@triton.jit
 def sum_by_bucket(
     meta, sums, counts, out, factor, N, LIMIT,
     B: tl.constexpr, H: tl.constexpr, TS: tl.constexpr, R: tl.constexpr, C: tl.constexpr,
@@ -267,10 +220,10 @@ def sum_by_bucket(
 
 @triton.jit
 def weigh(
-    meta, key, q, kv, table, by_bucket, rows, weights, sums, stream, N,
+    meta, key, q, kv, by_bucket, rows, weights, sums, stream, N,
     B: tl.constexpr, H: tl.constexpr, T: tl.constexpr, TS: tl.constexpr, W: tl.constexpr,
     WC: tl.constexpr, K: tl.constexpr, R: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
-    FACTOR: tl.constexpr, INTERVALS: tl.constexpr, NARROW: tl.constexpr, RATE: tl.constexpr,
+    FACTOR: tl.constexpr, INTERVALS: tl.constexpr, RATE: tl.constexpr,
 ):  # fmt: skip
     """Attention weights of a tile of queries. Grid (tiles of T, B, H).
 
@@ -279,8 +232,7 @@ def weigh(
         key: (3,) int64, of random bits.
         q: (N, K) float16, queries.
         kv: (N, 2·K) float16, keys and values.
-        table: (R, K) float16, the interval table of keys.
-        by_bucket: (H, N, R) float16, q · E_Kᵀ, gets it if NARROW.
+        by_bucket: (H, N, R) float16, q · E_Kᵀ.
         rows: (N, TS) int16.
         weights: (H, N, TS) float16, gets weights, negative where they were dropped.
         sums: (H, N, TS) float32, gets running sums of those that are left; holds scores before.
@@ -299,8 +251,6 @@ def weigh(
     tokens = (i < length)[:, None]
     t = first + i
     end = tl.minimum(tile * BM + BM, length)
-    if INTERVALS and NARROW:
-        _row_products(q, table, by_bucket, first, length, i, t, h, tokens, N, W, WC, K, R, BM, BN)
 
     # First pass over the keys: scores, and the sum of their powers as softmax needs it, with the
     # maximum so far taken off.
@@ -359,27 +309,20 @@ def weigh(
 
 @triton.jit
 def combine(
-    meta, pairs, kv, sums, counts, table, by_row, out, inner, factor, N,
+    meta, pairs, kv, out, factor, N,
     B: tl.constexpr, H: tl.constexpr, T: tl.constexpr, TS: tl.constexpr, W: tl.constexpr,
-    WC: tl.constexpr, K: tl.constexpr, AT: tl.constexpr, R: tl.constexpr, C: tl.constexpr,
-    BM: tl.constexpr, BN: tl.constexpr, BR: tl.constexpr, POSITIVE: tl.constexpr,
-    ROWS: tl.constexpr,
+    WC: tl.constexpr, K: tl.constexpr, AT: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
+    POSITIVE: tl.constexpr,
 ):  # fmt: skip
-    """Weighted sums of keys or values; with ROWS, of interval vectors, too.
-
-    Grid (tiles of T, B, H · chunks).
+    """Weighted sums of keys or values. Grid (tiles of T, B, H · chunks).
 
     Args:
         meta: (4, B + 1) int32.
         pairs: (H, N, TS) float16, weights or gradients of scores.
         kv: (N, 2·K) float16, keys (AT = 0) and values (AT = K).
-        sums, counts: see `sum_by_bucket`.
-        table: (R, K) float16, the interval table.
-        by_row: (H, N, R) float16, gets `inner` · sums by row.
-        out: (N, K) float16, gets `inner` · `factor` · pairs · vectors.
-        inner, factor: of the sums.
+        out: (N, K) float16, gets `factor` · pairs · vectors.
+        factor: of the sums.
         N: stride between heads, in tokens.
-        BR: rows at a time.
         POSITIVE: whether negative entries of `pairs`, dropped weights, count as zero.
     """
     tile, b = tl.num_programs(0) - 1 - tl.program_id(0), tl.program_id(1)
@@ -400,23 +343,9 @@ def combine(
             own = tl.maximum(own, 0.0).to(pairs.dtype.element_ty)
         values = _vectors(kv, first, length, j, h, c, AT, 2 * K, W, WC)
         total = tl.dot(own, values, total, input_precision="ieee")
-    total *= inner
-
-    # and over the rows of the interval table
-    w = c * WC + tl.arange(0, WC)
-    if ROWS:
-        tokens = (i < length)[:, None]
-        for start in range(0, R, BR):
-            r = start + tl.arange(0, BR)
-            here = tokens & (r < R)[None, :]
-            value = _sums_of_rows(sums + h * N * TS, counts, t, r, here, TS, C)
-            value = (value * inner).to(by_row.dtype.element_ty)
-            tl.store(by_row + (h * N + t)[:, None] * R + r[None, :], value, mask=here)
-            at = table + r[:, None] * K + h * W + w[None, :]
-            vectors = tl.load(at, mask=(r < R)[:, None] & (w < W)[None, :], other=0.0)
-            total = tl.dot(value, vectors, total, input_precision="ieee")
 
     # write
+    w = c * WC + tl.arange(0, WC)
     to = out + t[:, None] * K + h * W + w[None, :]
     mask = (i < length)[:, None] & (w < W)[None, :]
     tl.store(to, (total * factor).to(out.dtype.element_ty), mask=mask)
@@ -424,10 +353,10 @@ def combine(
 
 @triton.jit
 def attention_backward(
-    meta, kv, table, by_bucket, rows, out, dout, weights, d_scores, sums, N,
+    meta, kv, by_bucket, rows, out, dout, weights, d_scores, sums, N,
     B: tl.constexpr, H: tl.constexpr, T: tl.constexpr, TS: tl.constexpr, W: tl.constexpr,
     WC: tl.constexpr, K: tl.constexpr, R: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
-    INTERVALS: tl.constexpr, NARROW: tl.constexpr, RATE: tl.constexpr,
+    INTERVALS: tl.constexpr, RATE: tl.constexpr,
 ):  # fmt: skip
     """Gradients of the unscaled scores of a tile of queries, and their running sums.
 
@@ -436,8 +365,7 @@ def attention_backward(
     Args:
         meta: (4, B + 1) int32.
         kv: (N, 2·K) float16, keys and values.
-        table: (R, K) float16, the interval table of values.
-        by_bucket: (H, N, R) float16, dout · E_Vᵀ here, gets it if NARROW.
+        by_bucket: (H, N, R) float16, dout · E_Vᵀ here.
         rows: (N, TS) int16.
         out, dout: (N, K) float16, what attention gave, and its gradient.
         weights: (H, N, TS) float16, negative where they were dropped.
@@ -454,11 +382,6 @@ def attention_backward(
     i = tile * BM + tl.arange(0, BM)
     tokens = (i < length)[:, None]
     t = first + i
-
-    if INTERVALS and NARROW:
-        _row_products(
-            dout, table, by_bucket, first, length, i, t, h, tokens, N, W, WC, K, R, BM, BN
-        )
 
     # Σ weights · dweights of a query is dout · out: known before there is a tile of weights
     along = tl.zeros((BM,), tl.float32)

@@ -51,8 +51,7 @@ def find_first_seen(
 
 @triton.jit
 def seen_within(
-    meta, first_seen, seen, n_items, stride,
-    B: tl.constexpr, T: tl.constexpr, BLOCK: tl.constexpr,
+    meta, first_seen, seen, stride, B: tl.constexpr, T: tl.constexpr, BLOCK: tl.constexpr
 ):  # fmt: skip
     """From places in the data to those in a window, in few bytes. Grid (B, blocks of items).
 
@@ -60,8 +59,7 @@ def seen_within(
         meta: (4, B + 1) int32, see tokens.py.
         first_seen: (B, stride) int32, as `find_first_seen` left it; becomes the largest number.
         seen: (B, stride), gets 0 for an item seen before the window, 1 + its place for one first
-            seen in it, T + 1 for others; 0 for what is no item.
-        n_items: items are 1 to this.
+            seen in it, T + 1 for others.
         stride: elements from row to row.
         BLOCK: items of a program.
     """
@@ -71,7 +69,6 @@ def seen_within(
     first = tl.load(first_seen + at, mask=item < stride, other=0)
     first -= tl.load(meta + BEGIN * (B + 1) + b)
     first = tl.minimum(tl.maximum(first, -1), T) + 1
-    first = tl.where((item > 0) & (item <= n_items), first, 0)
     tl.store(seen + at, first.to(seen.dtype.element_ty), mask=item < stride)
     tl.store(first_seen + at, tl.full((BLOCK,), LARGEST, tl.int32), mask=item < stride)
 
@@ -91,10 +88,12 @@ def position_of(meta, sequence, t, here):
 
 
 @triton.jit
-def is_new(seen, b, place, item, stride):
-    """Whether an item is new to a user by a token's next one.
+def is_candidate(seen, b, place, target, item, stride):
+    """Whether an item stands against a token's next one: it is new by then, or that one itself.
 
-    `b` and `place` are of tokens, (T, 1) or (1, T); `item` lies across. A row of `seen` has room
-    for whole tiles of items: a load that needs no mask takes many of them at once.
+    `b`, `place` and `target` are of tokens, (T, 1) or (1, T); `item` lies across. A row of `seen`
+    has room for whole tiles of items: a load that needs no mask takes many of them at once.
     """
-    return tl.load(seen + b * stride + item).to(tl.int32) > place
+    # first seen after the token's own place: new by then
+    first = tl.load(seen + b * stride + item).to(tl.int32)
+    return (first > place) | (item == target)

@@ -20,8 +20,6 @@ from fpt_model.engines.jagged.shapes import (
     by_head,
     head_shape,
     interval_shape,
-    makes_products,
-    makes_sums,
     norm_name,
     norm_shape,
     pair_tables,
@@ -118,7 +116,7 @@ def _find_first_seen(engine: EngineState, source: Source | Ahead) -> None:
         BLOCK=256,
     )
     first_seen.seen_within[(batch, -(-stride // BLOCK))](
-        *(engine.meta, engine.first_seen, engine.seen, engine.sequences.n_items, stride),
+        *(engine.meta, engine.first_seen, engine.seen, stride),
         B=batch,
         T=engine.config.max_length,
         BLOCK=BLOCK,
@@ -183,9 +181,8 @@ def _attend(
         _add_positions(engine, ws, meta, layer)
     multiply(ws.normal[layer][:n], engine.weights.product(layer, "query").T, ws.q[layer][:n])
 
-    # products of every query with every interval row: fewer than there are pairs; `weigh` makes
-    # those of narrow heads
-    if engine.config.intervals and not makes_products(engine.config):
+    # products of every query with every interval row: fewer than there are pairs
+    if engine.config.intervals:
         keys = by_head(engine.config, ws.tables[layer, 0])
         multiply(by_head(engine.config, ws.q[layer][:n]), keys.transpose(1, 2), ws.by_bucket[:, :n])
 
@@ -194,8 +191,7 @@ def _attend(
     shape = attention_shape(engine.config, meta)
     attention.weigh[attention_grid(engine.config, meta, shape["BM"])](
         # queries, keys and values, and what intervals and positions add
-        *(meta, engine.key, ws.q[layer], ws.kv[layer], ws.tables[layer, 0]),
-        *(ws.by_bucket, ws.pair_rows),
+        *(meta, engine.key, ws.q[layer], ws.kv[layer], ws.by_bucket, ws.pair_rows),
         # weights and their running sums
         *(ws.weights[layer], ws.sums, rng_stream_of(layer, rng.WEIGHTS), ws.n_tokens),
         **shape,
@@ -204,10 +200,22 @@ def _attend(
         RATE=rate,
     )
 
-    # weighted sums of values, and of interval vectors: weights by row, times the table
-    pairs, keep_scale = (ws.weights[layer], ws.kv[layer]), 1 / (1 - rate)
-    by_row, table = ws.weights_by_bucket[layer], ws.tables[layer, 1]
-    combine(engine, ws, meta, n, pairs, (by_row, table), ws.attn_out[layer], (keep_scale, 1.0))
+    # weighted sums of values, and beside them weights by interval row
+    keep_scale = 1 / (1 - rate)
+    pairs = ws.weights[layer], ws.kv[layer]
+    with engine.streams.on_side_stream(SHORT):
+        combine(engine, ws, meta, pairs, ws.attn_out[layer], keep_scale)
+    if engine.config.intervals:
+        engine.streams.join_streams(LONG)
+        sum_by_bucket(engine, ws, meta, n, ws.weights_by_bucket[layer], keep_scale)
+    engine.streams.join_streams(SHORT)
+
+    # and of interval vectors: weights by row, times the table
+    if engine.config.intervals:
+        out = by_head(engine.config, ws.attn_out[layer][:n])
+        add_product(
+            out, ws.weights_by_bucket[layer][:, :n], by_head(engine.config, ws.tables[layer, 1])
+        )
 
 
 def _add_positions(engine: EngineState, ws: Workspace, meta: Tensor, layer: int) -> None:
@@ -225,43 +233,16 @@ def _add_positions(engine: EngineState, ws: Workspace, meta: Tensor, layer: int)
 
 
 def combine(
-    engine: EngineState, ws: Workspace, meta: Tensor, n: int, pairs: tuple[Tensor, Tensor],
-    rows: tuple[Tensor, Tensor], out: Tensor, factors: tuple[float, float], *, values: bool = True,
+    engine: EngineState, ws: Workspace, meta: Tensor, inputs: tuple[Tensor, Tensor],
+    out: Tensor, factor: float, *, values: bool = True,
 ) -> None:  # fmt: skip
-    """Weighted sums of values, or sums of keys by the gradients of scores; and of the vectors of
-    intervals, of which `rows` gets the weights.
-    """
-    if makes_sums(engine.config):
-        engine.streams.join_streams(LONG)
-        _sum_pairs(engine, ws, meta, pairs, rows, out, factors, values=values)
-        return
-    (by_row, table), (inner, factor) = rows, factors
-    with engine.streams.on_side_stream(SHORT):
-        _sum_pairs(engine, ws, meta, pairs, rows, out, factors, values=values)
-    if engine.config.intervals:
-        engine.streams.join_streams(LONG)
-        sum_by_bucket(engine, ws, meta, n, by_row, inner)
-    engine.streams.join_streams(SHORT)
-    if engine.config.intervals:
-        to, vectors = by_head(engine.config, out[:n]), by_head(engine.config, table)
-        add_product(to, by_row[:, :n], vectors, factor)
-
-
-def _sum_pairs(
-    engine: EngineState, ws: Workspace, meta: Tensor, pairs: tuple[Tensor, Tensor],
-    rows: tuple[Tensor, Tensor], out: Tensor, factors: tuple[float, float], *, values: bool,
-) -> None:  # fmt: skip
+    """Weighted sums of values, or sums of keys by the gradients of scores."""
     shape = attention_shape(engine.config, meta)
-    by_row, table = rows
     attention.combine[attention_grid(engine.config, meta, shape["BM"], shape["WC"])](
-        *(meta, *pairs, ws.sums, ws.counts, table, by_row, out, *factors, ws.n_tokens),
+        *(meta, *inputs, out, factor, ws.n_tokens),
         **shape,
         AT=engine.weights.columns_by_head if values else 0,
-        R=by_row.shape[2],
-        C=ws.counts.shape[1],
-        BR=shape["BN"],
         POSITIVE=values,
-        ROWS=makes_sums(engine.config),
     )
 
 

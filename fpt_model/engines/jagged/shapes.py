@@ -24,7 +24,6 @@ from fpt_model.engines.jagged.workspace import Workspace
 
 QUERIES, KEYS, CHUNK = 32, 64, 64  # of an attention tile
 NARROW_QUERIES = 64  # the same of heads that are one chunk: they are many, and need few registers
-NARROW_KEYS = 64
 ATTENTION = {"num_warps": 4, "num_stages": 2}
 ROWS_AT_ONCE = 16
 # tokens and items of a tile of scores, for gradients of tokens and of items
@@ -70,21 +69,10 @@ def rng_stream_of(layer: int, purpose: tl.constexpr) -> int:
     return int(rng.LAYER.value + rng.LAYER_STREAMS.value * layer + purpose.value)
 
 
-def norm_names(config: Config) -> list[str]:
-    """Of all LayerNorms, in their order."""
-    return [norm_name(layer, which) for layer in range(config.blocks) for which in (0, 1)] + [
-        "norm"
-    ]
-
-
-def norm_number(config: Config, name: str) -> int:
-    """Of a LayerNorm among all."""
-    return norm_names(config).index(name)
-
-
 def statistics(config: Config, ws: Workspace, name: str) -> tuple[Tensor, Tensor]:
     """Where a LayerNorm keeps means and scales of its rows."""
-    number = norm_number(config, name)
+    names = [norm_name(layer, which) for layer in range(config.blocks) for which in (0, 1)]
+    number = [*names, "norm"].index(name)
     return ws.means[number], ws.scales[number]
 
 
@@ -101,28 +89,9 @@ def attention_grid(config: Config, meta: Tensor, tile: int, chunk: int = 0) -> t
     return -(-config.max_length // tile), meta.shape[1] - 1, config.heads * chunks
 
 
-def is_narrow(config: Config) -> bool:
-    """Whether a head is one chunk."""
-    return head_stride(config) <= CHUNK
-
-
-MAKES_PRODUCTS = True
-MAKES_SUMS = True
-
-
-def makes_products(config: Config) -> bool:
-    """Whether attention's own kernels make the products with the interval tables."""
-    return is_narrow(config) and MAKES_PRODUCTS
-
-
-def makes_sums(config: Config) -> bool:
-    """Whether attention's own kernels make the sums over interval vectors."""
-    return is_narrow(config) and config.intervals and MAKES_SUMS
-
-
 def attention_shape(config: Config, meta: Tensor) -> dict[str, Any]:
     """Sizes of kernels over pairs, and of their tiles; what lies between heads counts as theirs."""
-    queries, keys = (NARROW_QUERIES, NARROW_KEYS) if is_narrow(config) else (QUERIES, KEYS)
+    queries = NARROW_QUERIES if head_stride(config) <= CHUNK else QUERIES
     return {
         "B": meta.shape[1] - 1,
         "H": config.heads,
@@ -132,18 +101,14 @@ def attention_shape(config: Config, meta: Tensor) -> dict[str, Any]:
         "WC": min(CHUNK, power_of_two(head_stride(config))),
         "K": columns_by_head(config),
         "BM": min(queries, power_of_two(config.max_length)),
-        "BN": min(keys, power_of_two(config.max_length)),
+        "BN": min(KEYS, power_of_two(config.max_length)),
         **ATTENTION,
     }
 
 
 def interval_shape(config: Config, ws: Workspace) -> dict[str, Any]:
     """How intervals are divided into rows."""
-    return {
-        "R": ws.weights_by_bucket.shape[3],
-        "INTERVALS": config.intervals,
-        "NARROW": makes_products(config),
-    }
+    return {"R": ws.weights_by_bucket.shape[3], "INTERVALS": config.intervals}
 
 
 def row_shape(config: Config) -> dict[str, Any]:

@@ -23,11 +23,7 @@ import triton
 import triton.language as tl
 
 from fpt_model.engines.jagged.attention import LOG2E
-from fpt_model.engines.jagged.first_seen import is_new, position_of
-
-# A score that gets no part. A power of two: its product with another number is exact, so that the
-# same product, once rounded and once not, has the difference zero.
-NO_SCORE: tl.constexpr = tl.constexpr(-(2.0**100))
+from fpt_model.engines.jagged.first_seen import is_candidate, position_of
 
 
 @triton.jit
@@ -58,7 +54,7 @@ def feature_grad(
         place, b = position_of(meta, sequence, t, here)
 
     # over tiles of items, as online softmax: what was summed up shrinks when a higher score comes
-    top = tl.full((BM,), NO_SCORE, tl.float32)
+    top = tl.full((BM,), -1e30, tl.float32)
     total = tl.zeros((BM,), tl.float32)
     mean = tl.zeros((BM, WP), tl.float32)
     for start in tl.range(0, n_items + 1, BN):
@@ -68,37 +64,29 @@ def feature_grad(
         vectors = tl.load(items + at, mask=real[:, None] & (w < W)[None, :], other=0.0)
 
         # scores; what is no candidate gets no part
-        scores = tl.dot(f, tl.trans(vectors), input_precision="ieee")
+        scores = tl.dot(f, tl.trans(vectors), input_precision="ieee") * LOG2E
+        counts = real[None, :]
         if EXCLUDE_SEEN:
-            counts = is_new(seen, b[:, None], place[:, None], item[None, :], stride)
-        else:
-            counts = real[None, :]
-        scores = tl.where(counts, scores, NO_SCORE)
+            rival = is_candidate(
+                seen, b[:, None], place[:, None], target[:, None], item[None, :], stride
+            )
+            counts = counts & rival
+        scores = tl.where(counts, scores, -1e30)
 
         # softmax
         higher = tl.maximum(top, tl.max(scores, 1))
-        share = tl.exp2(scores * LOG2E - (higher * LOG2E)[:, None])
-        shrink = tl.exp2((top - higher) * LOG2E)
+        share = tl.exp2(scores - higher[:, None])
+        shrink = tl.exp2(top - higher)
         total = total * shrink + tl.sum(share, 1)
 
         # accumulate the mean of the items' vectors by probability: the score's gradient
         mean = tl.dot(share.to(f.dtype), vectors, mean * shrink[:, None], input_precision="ieee")
         top = higher
 
-    # the target's score and vector; it is a candidate, seen or not
+    # the target's score and vector, and the loss
     own = tl.load(items + target[:, None] * S + w[None, :], mask=mask, other=0.0).to(tl.float32)
+    log = top + tl.log2(total)
     reached = tl.sum(own * f.to(tl.float32), 1)
-    if EXCLUDE_SEEN:
-        higher = tl.maximum(top, reached)
-        share = tl.exp2((reached - higher) * LOG2E)
-        share = tl.where(is_new(seen, b, place, target, stride), 0.0, share)
-        shrink = tl.exp2((top - higher) * LOG2E)
-        total = total * shrink + share
-        mean = mean * shrink[:, None] + share[:, None] * own
-        top = higher
-
-    # the loss
-    log = top * LOG2E + tl.log2(total)
     loss = tl.sum(tl.where(here, log / LOG2E - reached, 0.0), 0)
 
     # df = mean - own; write
@@ -144,16 +132,17 @@ def item_grad(
         target = tl.load(targets + t, mask=t < n, other=-1)
 
         # probabilities: the sum is known, so one pass is enough
-        scores = tl.dot(vectors, tl.trans(f), input_precision="ieee")
-        part = tl.exp2(scores * LOG2E - log[None, :])
-        own = item[:, None] == target[None, :]
+        scores = tl.dot(vectors, tl.trans(f), input_precision="ieee") * LOG2E
+        part = tl.exp2(scores - log[None, :])
         if EXCLUDE_SEEN:
             place, b = position_of(meta, sequence, t, t < n)
-            new = is_new(seen, b[None, :], place[None, :], item[:, None], stride)
-            part = tl.where(new | own, part, 0.0)
+            rival = is_candidate(
+                seen, b[None, :], place[None, :], target[None, :], item[:, None], stride
+            )
+            part = tl.where(rival, part, 0.0)
 
         # the target's gradient is its probability less one; accumulate
-        part = tl.where(own, part - 1, part)
+        part = tl.where(item[:, None] == target[None, :], part - 1, part)
         grad = tl.dot(part.to(f.dtype), f, grad, input_precision="ieee")
 
     # write
