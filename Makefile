@@ -47,14 +47,14 @@ test-slow: install
 	$(PYTEST) -m slow
 
 # An environment of its own for lakes (docs/how-to/many-writers.md): DuckDB 1.5.5 and its extensions,
-# which are not there for 2.0. All else it finds in .venv, after its own
+# which are not there for 2.0. All else it finds in .venv, whose Python it has, after its own
 LAKE_BIN := .venv-lake/bin
 LAKE_PIP := $(LAKE_BIN)/python -m pip install --quiet --disable-pip-version-check
 FOLDER_OF := import sysconfig; print(sysconfig.get_path("purelib"))
 install-lake: .venv-lake/installed
 
 .venv-lake/installed: .venv/runs constraints-lake.txt
-	$(PYTHON) -m venv .venv-lake
+	$(BIN)/python -m venv .venv-lake
 	grep -v '^duckdb==' constraints.txt | cat - constraints-lake.txt > .venv-lake/constraints.txt
 	echo "import site; site.addsitedir('$$($(BIN)/python -c '$(FOLDER_OF)')')" \
 		> "$$($(LAKE_BIN)/python -c '$(FOLDER_OF)')/after.pth"

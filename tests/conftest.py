@@ -102,14 +102,16 @@ def prefect_home(shared) -> Callable[[Path], Path]:
 
     Without it a command meets a new home, as that of a new user does.
     """
-    made = shared / "prefect"
+    made, part = shared / "prefect", shared / "prefect-part"
 
     def make(folder: Path) -> Path:
         with FileLock(shared / "prefect.lock"):
-            if not made.exists():
+            if not made.exists():  # nor a part of it: a server that failed leaves one
+                shutil.rmtree(part, ignore_errors=True)
                 there = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}
-                there |= {"PREFECT_HOME": str(made), "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
-                subprocess.run([sys.executable, "-c", A_SERVER, made], env=there, check=True)
+                there |= {"PREFECT_HOME": str(part), "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+                subprocess.run([sys.executable, "-c", A_SERVER, part], env=there, check=True)
+                part.rename(made)
         shutil.copytree(made, folder, dirs_exist_ok=True)
         return folder
 
@@ -137,13 +139,46 @@ def pytest_configure(config):
     """
     if {"TMPDIR", "PYTEST_XDIST_WORKER"} & set(os.environ) or config.option.basetemp:
         return
+    remove_left(MEMORY)
     if has_room():
-        os.environ["TMPDIR"] = tempfile.mkdtemp(prefix="fpt-tests-", dir=MEMORY)
-        Path(os.environ["TMPDIR"]).chmod(0o711)  # PostgreSQL of a test has a user of its own
-        tempfile.tempdir = None  # it is asked for anew
-        # after what multiprocessing itself removes at the end
-        removed = (os.environ["TMPDIR"],)
-        Finalize(None, shutil.rmtree, removed, {"ignore_errors": True}, exitpriority=-200)
+        use_temporary(MEMORY)
+
+
+def use_temporary(memory: Path) -> None:
+    """Make a folder for temporary files, which is removed at the end of this process."""
+    folder = Path(tempfile.mkdtemp(prefix="fpt-tests-", dir=memory))
+    os.environ["TMPDIR"] = str(folder)
+    folder.chmod(0o711)  # PostgreSQL of a test has a user of its own
+    tempfile.tempdir = None  # it is asked for anew
+    is_left(folder)  # it is ours from now on
+    # after what multiprocessing itself removes at the end
+    Finalize(None, shutil.rmtree, (folder,), {"ignore_errors": True}, exitpriority=-200)
+
+
+_ours: list[int] = []  # open to the end
+
+
+def is_left(folder: Path) -> bool:
+    """Whether a folder of temporary files is nobody's; then it is ours."""
+    import fcntl
+
+    lock = os.open(folder / "in-use", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        return False
+    _ours.append(lock)
+    return True
+
+
+def remove_left(memory: Path) -> None:
+    """What tests that were killed have left: memory, until the machine starts anew."""
+    ours = (one for one in memory.glob("fpt-tests-*") if one.stat().st_uid == os.getuid())
+    for folder in ours:
+        # without a lock it was begun just now
+        if (folder / "in-use").exists() and is_left(folder):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def pytest_collection_modifyitems(items):

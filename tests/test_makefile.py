@@ -49,6 +49,7 @@ def test_a_lake_adds_its_own_packages_to_those_that_are_there(would_do):
     assert said.index("--editable . ") < said.index("venv .venv-lake") < said.index("'.[lake]'")
     assert said.count("torch==") == 1
     assert "site.addsitedir" in said
+    assert ".venv/bin/python -m venv .venv-lake" in said  # its packages are of that Python
 
 
 def test_cpu_takes_torch_alone_from_another_index(would_do):

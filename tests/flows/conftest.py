@@ -161,6 +161,8 @@ def lasting(prefect_home, tmp_path_factory) -> Iterator[dict[str, str]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PREFECT_HOME", str(own))
         server = TemporaryServer(own / "server.log")
+        there = server._environment()
+        server._environment = lambda: there  # if it is started again, too
         server.start(120)
     yield {"PREFECT_API_URL": server.api, "PREFECT_API_AUTH_STRING": server.password}
     server.stop()

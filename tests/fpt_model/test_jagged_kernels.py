@@ -19,9 +19,11 @@ from fpt_model.data.sequences import SequenceBatch, load
 from fpt_model.data.training_windows import training_windows
 from fpt_model.engines.gpu import rng
 from fpt_model.engines.gpu.layout import aligned
-from fpt_model.engines.jagged import engine, first_seen, shapes, state
+from fpt_model.engines.jagged import attention, engine, first_seen, products, shapes, state
 from fpt_model.engines.jagged.plan import Histories
-from fpt_model.engines.jagged.weight_grads import group_loss_grad
+from fpt_model.engines.jagged.products import Job, Jobs
+from fpt_model.engines.jagged.weight_grads import group_loss_grad, update
+from fpt_model.engines.jagged.workspace import Workspace
 from fpt_model.features import FEATURES
 from fpt_model.model.encoder import Encoder
 from fpt_model.model.intervals import overflow_edges
@@ -56,6 +58,7 @@ def exact(monkeypatch):
     monkeypatch.setattr(state, "HALF", torch.float32)
     for tile in ("QUERIES", "KEYS", "CHUNK", "NARROW_QUERIES"):
         monkeypatch.setattr(shapes, tile, 16)
+    monkeypatch.setattr(products, "TILE", 16)
     monkeypatch.setattr(state, "ROUNDED", 128)
     monkeypatch.setattr(state, "SPLITS", 2)
 
@@ -278,3 +281,43 @@ def test_nothing_is_between_heads_after_a_step(heads, long_histories):
 def test_places_in_windows_take_few_bytes():
     kinds = [first_seen.type_of_places(length) for length in (1, 254, 255, 32_766, 32_767)]
     assert kinds == [torch.uint8, torch.uint8, torch.int16, torch.int16, torch.int32]
+
+
+def test_rows_of_intervals_are_more_than_16_bits_hold():
+    config = resolve("sas_fpt", "paper", {"max_length": 16, "time_span": 40_000, "blocks": 1})
+    space = Workspace(config, 16, aligned(40_001), torch.float16, DEVICE, train=False)
+    times = torch.tensor([0, 7, 39_999, 90_000], dtype=torch.int32, device=DEVICE)
+    meta = torch.tensor([[0, 4], [0, 0], [1, 0], [1, 0]], dtype=torch.int32, device=DEVICE)
+    attention.pair_rows[(1, 1)](
+        *(meta, times, times, times, space.pair_rows),
+        **{"B": 1, "TS": 16, "SPAN": 40_000, "EDGES": 0, "BM": 16, "BN": 16},
+    )
+    found = [row[: place + 1] for place, row in enumerate(space.pair_rows.tolist()[:4])]
+    assert found == [[0], [7, 0], [39_999, 39_992, 0], [40_000, 40_000, 40_000, 0]]
+
+
+@pytest.mark.parametrize("width", [64, 256, 264, 512])
+def test_a_tile_of_gradients_fits_into_shared_memory(width, monkeypatch):
+    """A tile in float32, or the stages of what is multiplied: an A100 has 163 KiB for a program."""
+    monkeypatch.setattr(products, "TILE", 128)
+    memory = torch.zeros(64, width, dtype=torch.float16)
+    jobs = Jobs([Job(memory, memory, 0, width, width, width)])
+    at_once = jobs.stages * 64 * (jobs.rows + jobs.width) * 2
+    assert max(jobs.rows * jobs.width * 4, at_once) <= 163 << 10
+    assert len(jobs.table) == -(-width // jobs.rows)
+
+
+@pytest.mark.parametrize("heads", [2, 8, 16])
+def test_adam_leaves_the_copy_that_products_read(heads, long_histories):
+    """Width 32: heads of 16 stand where 16 bytes do, those of 4 and 2 lie apart."""
+    step = Step(long_histories, "tisasrec", heads=heads, item_width=32)
+    at = step.engine
+    at.meta[0, -1] = 5  # tokens
+    at.key[2] = 1
+    at.product_parts.normal_()
+    before = at.weights.fp16.clone()
+    update(at, step.at, 0)
+    after = at.weights.fp16.clone()
+    at.weights.refresh_fp16()
+    assert torch.equal(after, at.weights.fp16)
+    assert (after != before).float().mean() > 0.1

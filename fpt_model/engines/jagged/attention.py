@@ -25,7 +25,8 @@ Arguments that many kernels here have:
     meta (4, B + 1) int32: first token, first interaction, user and time scale of each sequence, see
         tokens.py
     key (3,) int64: of the step's random bits
-    rows (N, TS) int16: of the interval tables, for a query and each key, see `pair_rows`
+    rows (N, TS) int16, or int32 of many rows: of the interval tables, for a query and each key, see
+        `pair_rows`
     INTERVALS: whether there are interval and position vectors; RATE: of dropout
 """
 
@@ -76,7 +77,7 @@ def pair_rows(
         meta: (4, B + 1) int32.
         query_times, times: (N,) int32, a query's time, and when an interaction happened.
         edges: (EDGES,) int32, intervals at which rows past SPAN begin.
-        rows: (N, TS) int16, gets them.
+        rows: (N, TS), gets them.
     """
     tile, b = tl.program_id(0), tl.program_id(1)
     first, length = span_of(meta, b)
@@ -89,9 +90,9 @@ def pair_rows(
     for start in range(0, tl.minimum(tile * BM + BM, length), BN):
         j = start + tl.arange(0, BN)
         time_j = tl.load(times + first + j, mask=j < length, other=0)
-        row = _pair_rows(time_i, time_j, scale, edges, SPAN, EDGES)
+        row = _pair_rows(time_i, time_j, scale, edges, SPAN, EDGES).to(rows.dtype.element_ty)
         at = (first + i)[:, None] * TS + j[None, :]
-        tl.store(rows + at, row.to(tl.int16), mask=(i < length)[:, None] & (j < TS)[None, :])
+        tl.store(rows + at, row, mask=(i < length)[:, None] & (j < TS)[None, :])
 
 
 @triton.jit

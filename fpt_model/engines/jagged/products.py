@@ -13,6 +13,7 @@ from torch import Tensor
 from fpt_model.engines.gpu.layout import power_of_two
 
 TILE = 128  # rows of a gradient
+AT_ONCE = TILE * 256  # elements of a tile; shared memory holds no more
 FIELDS = 11  # of a tile in the table of jobs
 ALIGNED = 8  # elements that every place and width that is read is a multiple of
 
@@ -59,8 +60,8 @@ class Job:
     columns: int
     by_head: bool = False
 
-    def tiles(self) -> list[list[int]]:
-        """What `weight_grad` reads of each tile of rows."""
+    def tiles(self, rows: int) -> list[list[int]]:
+        """What `weight_grad` reads of each tile of so many rows."""
         columns = self.left.shape[1]
         return [
             [
@@ -68,7 +69,7 @@ class Job:
                 int(self.right.storage_offset()), self.right.stride(0), self.right.shape[1],
                 self.offset, start, self.rows, self.columns, int(self.by_head),
             ]
-            for start in range(0, columns, TILE)
+            for start in range(0, columns, rows)
         ]  # fmt: skip
 
 
@@ -78,16 +79,19 @@ class Jobs:
     Attributes:
         table: (tiles, FIELDS) int64.
         stride: elements from row to row of all results.
-        width: columns of a tile, a power of two.
+        rows, width: of a tile, powers of two.
+        stages: tiles of tokens that a program holds.
         aligned: elements that every place that is written is a multiple of, and every width.
     """
 
     def __init__(self, jobs: list[Job]) -> None:
-        table = torch.tensor([tile for job in jobs for tile in job.tiles()])
+        self.width = power_of_two(max(job.right.shape[1] for job in jobs))
+        self.rows = max(16, min(TILE, AT_ONCE // self.width))
+        self.stages = 3 if self.width <= 256 else 2
+        table = torch.tensor([tile for job in jobs for tile in job.tiles(self.rows)])
         assert not (table[:, :6] % ALIGNED).any(), "loads are 16 bytes wide"
         self.table = table.to(jobs[0].left.device)
         (self.stride,) = {job.stride for job in jobs}
-        self.width = power_of_two(max(job.right.shape[1] for job in jobs))
         written = [job.offset | job.stride | job.columns for job in jobs]
         self.aligned = next(n for n in (4, 2, 1) if not any(one % n for one in written))
 

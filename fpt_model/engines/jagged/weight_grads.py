@@ -8,7 +8,7 @@ import math
 from fpt_model.engines.gpu.groups import PAIRS_AT_ONCE
 from fpt_model.engines.gpu.layout import BLOCK, aligned, power_of_two
 from fpt_model.engines.jagged import adam, attention, sampled, tokens
-from fpt_model.engines.jagged.products import ALIGNED, FIELDS, TILE, weight_grad
+from fpt_model.engines.jagged.products import ALIGNED, FIELDS, weight_grad
 from fpt_model.engines.jagged.shapes import head_shape, pair_tables
 from fpt_model.engines.jagged.state import LONG, EngineState, splits_of
 from fpt_model.engines.jagged.weights import head_width
@@ -58,13 +58,14 @@ def weight_sums(engine: EngineState, ws: Workspace) -> None:
             B=batch,
             **{name: heads[name] for name in ("W", "STRIDE", "GAPS")},
             K=jobs.stride,
-            BM=TILE,
+            BM=jobs.rows,
             BT=64,
             P=jobs.width,
             FIELDS=FIELDS,
             ALIGNED=ALIGNED,
             WRITTEN=jobs.aligned,
             num_warps=8,
+            num_stages=jobs.stages,
         )
 
     # interval tables: what blocks saw, by their dropout

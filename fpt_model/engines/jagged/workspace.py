@@ -102,7 +102,8 @@ class Workspace:
 
         # intervals, norms, losses
         self.counts = self._ints(N if rows else 1, R, torch.int16)
-        self.pair_rows = self._ints(N if rows else 1, aligned(T), torch.int16)
+        kind = torch.int16 if rows <= 1 << 15 else torch.int32
+        self.pair_rows = self._ints(N if rows else 1, aligned(T), kind)
         self.sums = self._floats(H, N, aligned(T))
         self.means, self.scales = (self._floats(2 * config.blocks + 1, N) for _ in range(2))
         self.logs, self.losses = self._floats(N), self._floats(N // 16)
