@@ -63,7 +63,7 @@ install-lake: .venv-lake/installed
 	touch $@
 
 .venv-lake/tested: .venv-lake/installed
-	$(LAKE_PIP) hypothesis pytest pytest-timeout pytest-xdist --constraint .venv-lake/constraints.txt
+	$(LAKE_PIP) flask flask-cors hypothesis 'moto[s3]' pytest pytest-timeout pytest-xdist --constraint .venv-lake/constraints.txt
 	touch $@
 
 # What a catalogue of a home's own passes, a lake must pass, and more; needs PostgreSQL's programs.

@@ -19,7 +19,8 @@ from warehouse.lake import upstream
 from warehouse.placing import put_in_place
 from warehouse.published import refuse_unpublished
 from warehouse.staging import staging_folder
-from warehouse.store import damaged, listed, put_stored
+from warehouse.store import listed, put_stored
+from warehouse.stored_files import damaged
 
 MANIFEST = "manifest.json"  # the checksum of every other member; the last one
 # of a training's folder: checkpoints of the way are left out

@@ -54,7 +54,7 @@ def slow(*values):
 def exact(monkeypatch):
     """Products in float32, and tiles that have neighbours at sizes the interpreter can do."""
     monkeypatch.setattr(state, "HALF", torch.float32)
-    for tile in ("QUERIES", "MORE_QUERIES", "KEYS"):
+    for tile in ("QUERIES", "KEYS", "CHUNK", "NARROW_QUERIES"):
         monkeypatch.setattr(shapes, tile, 16)
     monkeypatch.setattr(state, "ROUNDED", 128)
     monkeypatch.setattr(state, "SPLITS", 2)

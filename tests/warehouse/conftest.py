@@ -29,7 +29,8 @@ from warehouse.preparing import prepare
 from warehouse.publishing import TrainedRun, publish_load, publish_runs, publish_snapshot
 from warehouse.records import Snapshot
 from warehouse.staging import auditable, audited, stage_frame, staging_folder
-from warehouse.store import StoredFile, list_files, place_all
+from warehouse.store import list_files, place_all
+from warehouse.stored_files import StoredFile
 from warehouse.transforms.core import CORRECT
 from warehouse.transforms.options import Options
 

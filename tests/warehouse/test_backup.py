@@ -16,7 +16,8 @@ from warehouse.home import Home
 from warehouse.identity import sha256_of
 from warehouse.kept_catalogues import catalogues, copy_fault, is_whole
 from warehouse.questions import ask
-from warehouse.store import damaged, listed
+from warehouse.store import listed
+from warehouse.stored_files import damaged
 
 
 @pytest.fixture

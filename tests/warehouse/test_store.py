@@ -20,7 +20,6 @@ from warehouse.kept_catalogues import KEPT
 from warehouse.questions import ask
 from warehouse.staging import POLARS, stage_frame
 from warehouse.store import (
-    damaged,
     has_files,
     list_files,
     listed,
@@ -33,6 +32,7 @@ from warehouse.store import (
     unlisted,
 )
 from warehouse.stored import KEYS, stored_tables
+from warehouse.stored_files import damaged
 
 ITEMS = pl.DataFrame({"raw_item_id": [3, 1, 2], "title": ["C", "A", "É"], "genres": ["", "x", ""]})
 VALUES = {

@@ -19,7 +19,6 @@ from fpt_model.engines.jagged.shapes import (
     by_head,
     interval_shape,
     norm_name,
-    norm_number,
     norm_shape,
     rng_stream_of,
     row_shape,
@@ -30,8 +29,7 @@ from fpt_model.engines.jagged.state import LONG, SHORT, EngineState
 from fpt_model.engines.jagged.weights import head_width
 from fpt_model.engines.jagged.workspace import Workspace
 
-NORM = {"BM": 8, "TILES": 4, "num_warps": 4}  # rows of a tile, tiles of a program
-ROWS_OF_NORM = NORM["BM"] * NORM["TILES"]
+NORM = {"BM": 16, "TILES": 4, "num_warps": 4}  # rows of a tile, tiles of a program
 
 
 def loss_backward(engine: EngineState, ws: Workspace, n: int) -> int:
@@ -104,8 +102,6 @@ def backward(engine: EngineState, ws: Workspace, n: int) -> None:
         _layer_norm_backward(
             engine, n, (dsum, ws.two), ws.x[layer], ws.one, ws.dx, before, name, stream
         )
-    with engine.streams.on_side_stream(LONG):
-        norm_grads(engine, ws, n)
 
 
 def _attention_backward(engine: EngineState, ws: Workspace, n: int, layer: int) -> None:
@@ -165,32 +161,18 @@ def _layer_norm_backward(
     plus: Tensor | None, dx: Tensor, dropped: Tensor | None, name: str, stream: int,
     dx_by_head: Tensor | None = None,
 ) -> None:  # fmt: skip
-    (grad, more), ws = grads, engine.workspace_in_use()
-    norms.layer_norm_backward[(n // ROWS_OF_NORM,)](
+    (grad, more), offset = grads, engine.weights.offset
+    norms.layer_norm_backward[(n // (NORM["BM"] * NORM["TILES"]),)](
         *(engine.meta, grad, grad if more is None else more, x),
         *(dx if plus is None else plus, dx, dx if dx_by_head is None else dx_by_head),
         dx if dropped is None else dropped,
-        *(*statistics(engine.config, ws, name), engine.weights.params),
-        engine.weights.offset(f"{name}.weight"),
-        *(ws.norm_parts[norm_number(engine.config, name)], engine.key, stream),
+        *(*statistics(engine.config, engine.workspace_in_use(), name), engine.weights.params),
+        offset(f"{name}.weight"),
+        *(engine.embedding_grads, offset(f"{name}.bias"), engine.key, stream),
         B=engine.config.batch_size,
         **norm_shape(engine.config, by_head=dx_by_head is not None) | NORM,
         MORE=more is not None,
         PLUS=plus is not None,
         DROPPED=dropped is not None,
         RATE=engine.config.dropout,
-    )
-
-
-def norm_grads(engine: EngineState, ws: Workspace, n: int) -> None:
-    """Gradients of the weights and biases of all norms."""
-    shape = row_shape(engine.config)
-    width = min(shape["P"], 64)
-    norms.norm_grad[(len(ws.norm_parts), 2, shape["P"] // width)](
-        *(ws.norm_parts, engine.norm_places, engine.embedding_grads),
-        *(n // ROWS_OF_NORM, ws.norm_parts[0].numel()),
-        D=shape["D"],
-        P=shape["P"],
-        BM=64,
-        BW=width,
     )

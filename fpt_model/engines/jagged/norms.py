@@ -88,8 +88,8 @@ def add_and_norm(
 
 @triton.jit
 def layer_norm_backward(
-    meta, grad, more, x, plus, dx, dx_by_head, dropped, means, scales, flat, o_weight, parts, key,
-    stream,
+    meta, grad, more, x, plus, dx, dx_by_head, dropped, means, scales, flat, o_weight,
+    embedding_grads, o_bias, key, stream,
     B: tl.constexpr, D: tl.constexpr, K: tl.constexpr, KH: tl.constexpr, W: tl.constexpr,
     STRIDE: tl.constexpr, GAPS: tl.constexpr, BM: tl.constexpr, TILES: tl.constexpr,
     P: tl.constexpr, MORE: tl.constexpr, PLUS: tl.constexpr, DROPPED: tl.constexpr,
@@ -110,9 +110,10 @@ def layer_norm_backward(
         dropped: (N, K), gets dx by the dropout of the branch, if DROPPED.
         means, scales: (N,) float32, as `add_and_norm` left them.
         flat: (P,) float32, all weights; o_weight: where the norm's weight begins.
-        parts: (programs, 2, P) float32, get a program's part of the gradients of weight and bias.
+        embedding_grads: (P',) int64, gets the gradients of the norm's weight and bias.
+        o_bias: where its bias begins.
         key, stream: of the dropout's random bits.
-        TILES: tiles of a program, which leaves one sum of them all.
+        TILES: tiles of a program: one sum of them all is added to `embedding_grads`.
         RATE: of dropout.
     """
     n = tl.load(meta + B)
@@ -157,36 +158,9 @@ def layer_norm_backward(
                 own = dropout(own, fast_bits(key1, key2, stream, at), RATE)
             tl.store(dropped + at, own.to(dropped.dtype.element_ty), mask=columns)
 
-    # one sum a program: many that are added to one place would wait for each other
-    to = parts + tl.program_id(0) * 2 * P + w
-    tl.store(to, tl.sum(weights, 0))
-    tl.store(to + P, tl.sum(biases, 0))
-
-
-@triton.jit
-def norm_grad(
-    parts, places, embedding_grads, programs, size,
-    D: tl.constexpr, P: tl.constexpr, BM: tl.constexpr, BW: tl.constexpr,
-):  # fmt: skip
-    """Add up what `layer_norm_backward` left of all norms. Grid (norms, 2, P / BW).
-
-    Args:
-        parts: (norms, size) float32: (programs, 2, P) of each norm, and some more.
-        places: (norms, 2) int64, where the gradients of weight and bias begin.
-        embedding_grads: (P',) int64, gets them.
-        programs: that left parts.
-        size: elements from norm to norm.
-        BM: programs at a time, and BW columns.
-    """
-    norm, kind = tl.program_id(0), tl.program_id(1)
-    w = tl.program_id(2) * BW + tl.arange(0, BW)
-    total = tl.zeros((BM, BW), tl.float32)
-    for start in range(0, programs, BM):
-        program = start + tl.arange(0, BM)
-        at = norm * size + program[:, None] * (2 * P) + kind * P + w[None, :]
-        total += tl.load(parts + at, mask=(program < programs)[:, None], other=0.0)
-    place = tl.load(places + 2 * norm + kind)
-    add_fixed_point(embedding_grads, place + w, tl.sum(total, 0), w < D)
+    # One sum a program. Whole numbers, as programs end in any order.
+    add_fixed_point(embedding_grads, o_weight + w, tl.sum(weights, 0), w < D)
+    add_fixed_point(embedding_grads, o_bias + w, tl.sum(biases, 0), w < D)
 
 
 @triton.jit

@@ -23,7 +23,7 @@ from fpt_model.engines.jagged.weights import (
 from fpt_model.engines.jagged.workspace import Workspace
 
 QUERIES, KEYS, CHUNK = 32, 64, 64  # of an attention tile
-MORE_QUERIES = 64  # of heads that are one chunk: there are many, so fewer programs will do
+NARROW_QUERIES = 64  # the same of heads that are one chunk: they are many, and need few registers
 ATTENTION = {"num_warps": 4, "num_stages": 2}
 ROWS_AT_ONCE = 16
 # tokens and items of a tile of scores, for gradients of tokens and of items
@@ -69,21 +69,10 @@ def rng_stream_of(layer: int, purpose: tl.constexpr) -> int:
     return int(rng.LAYER.value + rng.LAYER_STREAMS.value * layer + purpose.value)
 
 
-def norm_names(config: Config) -> list[str]:
-    """Of all LayerNorms, in their order."""
-    return [norm_name(layer, which) for layer in range(config.blocks) for which in (0, 1)] + [
-        "norm"
-    ]
-
-
-def norm_number(config: Config, name: str) -> int:
-    """Of a LayerNorm among all."""
-    return norm_names(config).index(name)
-
-
 def statistics(config: Config, ws: Workspace, name: str) -> tuple[Tensor, Tensor]:
     """Where a LayerNorm keeps means and scales of its rows."""
-    number = norm_number(config, name)
+    names = [norm_name(layer, which) for layer in range(config.blocks) for which in (0, 1)]
+    number = [*names, "norm"].index(name)
     return ws.means[number], ws.scales[number]
 
 
@@ -102,7 +91,7 @@ def attention_grid(config: Config, meta: Tensor, tile: int, chunk: int = 0) -> t
 
 def attention_shape(config: Config, meta: Tensor) -> dict[str, Any]:
     """Sizes of kernels over pairs, and of their tiles; what lies between heads counts as theirs."""
-    queries = MORE_QUERIES if head_stride(config) <= CHUNK else QUERIES
+    queries = NARROW_QUERIES if head_stride(config) <= CHUNK else QUERIES
     return {
         "B": meta.shape[1] - 1,
         "H": config.heads,

@@ -17,7 +17,7 @@ from fpt_model.engines.jagged.ahead import Ahead, room_of
 from fpt_model.engines.jagged.first_seen import type_of_places
 from fpt_model.engines.jagged.plan import LARGEST, ROWS, Plan, Source
 from fpt_model.engines.jagged.products import Job, Jobs, by_width
-from fpt_model.engines.jagged.shapes import ITEMS_AT_ONCE, by_head, norm_names
+from fpt_model.engines.jagged.shapes import ITEMS_AT_ONCE, by_head
 from fpt_model.engines.jagged.weights import (
     BY_HEAD,
     PRODUCTS,
@@ -107,11 +107,6 @@ class EngineState:
         parts = -(-self.config.group_pairs // PAIRS_AT_ONCE) if self.config.grouped else 0
         self.group_losses = torch.zeros(parts, device=self.device)
         self.embedding_grads = self._ints(weights.embedding_size)
-        places = [
-            [weights.offset(f"{name}.{part}") for part in ("weight", "bias")]
-            for name in norm_names(self.config)
-        ]
-        self.norm_places = torch.tensor(places, device=self.device)
 
     def _index_seen(self) -> None:
         self.exclude_seen = self.config.exclude_seen and self.config.loss == "softmax"

@@ -12,11 +12,10 @@ import torch
 from torch import Tensor
 
 from fpt_model.config import Config
-from fpt_model.engines.gpu.layout import aligned, power_of_two
+from fpt_model.engines.gpu.layout import aligned
 from fpt_model.engines.jagged.weights import columns_by_head, columns_of, has_gaps
 from fpt_model.features import widths
 
-FEWEST_ROWS = 16  # of a program that leaves a part of a sum
 WITH_ONES = ("x", "normal", "y", "hidden")
 
 
@@ -106,8 +105,6 @@ class Workspace:
         self.pair_rows = self._ints(N if rows else 1, aligned(T), torch.int16)
         self.sums = self._floats(H, N, aligned(T))
         self.means, self.scales = (self._floats(2 * config.blocks + 1, N) for _ in range(2))
-        parts = N // FEWEST_ROWS if train else 1
-        self.norm_parts = self._floats(len(self.means), parts, 2, power_of_two(columns_of(config)))
         self.logs, self.losses = self._floats(N), self._floats(N // 16)
         self.item_parts = self._floats(*item_parts)
 

@@ -20,6 +20,7 @@ from warehouse.kept_catalogues import catalogues
 from warehouse.lake import past
 from warehouse.lake.attached import attached
 from warehouse.lake.elsewhere import carry_out
+from warehouse.lake.tables import wanted
 from warehouse.locks import waiting
 from warehouse.publishing import publish_load, publish_runs, store_outcomes
 from warehouse.staging import stage_frame, staging_folder
@@ -125,7 +126,7 @@ def test_rows_that_were_too_many_for_postgresql_go_from_their_file(
 
 
 def test_other_homes_lose_weights_sequences_and_older_catalogues(
-    home, other, published_snapshot, make_run, write_run
+    home, other, published_snapshot, make_run, write_run, lake, lakes
 ):
     snapshot = published_snapshot.snapshot_id
     publish_runs(home, [make_run("here", snapshot, [1.0, 2.0, 3.0, 4.0])])
@@ -140,6 +141,10 @@ def test_other_homes_lose_weights_sequences_and_older_catalogues(
         assert list(one.runs.iterdir()) == list(one.sequences.iterdir()) == []
         assert catalogues(one) == [newest(one)]
     assert list(home.store.rglob("*.parquet")) == []
+    for table in wanted():  # none is missed by those who ask DuckLake
+        lake(f"FROM {table}")
+    left = f"SELECT count(*) FROM {home.lake.schema}.ducklake_data_file"
+    assert lakes.sql(left) == "0"
 
 
 def test_a_home_at_work_loses_them_when_it_is_done(home, other, published_snapshot, monkeypatch):
