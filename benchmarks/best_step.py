@@ -14,6 +14,7 @@ train-all`, imports and ranking included.
 """
 
 import argparse
+import itertools
 import json
 import subprocess
 import sys
@@ -26,11 +27,14 @@ from typing import Any
 
 from before_after import WARM, Side, in_turn
 from results import Result, add_arguments, command, keep
-from timing import BEST, HEADS_ALIKE, LARGE, Trainings, facts, load
+from timing import BEST, HEADS_ALIKE, LARGE, Trainings, as_our_command, facts, load
+
+from fpt_model.config import resolve
+from fpt_model.engines.precompile import compile_ahead
 
 PLOT = Path(__file__).parents[1] / "docs" / "images" / "heads.svg"
-WIDTHS, HEADS = range(128, 273, 16), (1, 2, 4, 8)
-EPOCHS, ROUNDS = 4, 6  # epochs of a round
+WIDTHS = range(128, 273, 16)
+EPOCHS = 4  # of a round
 SEEDS = 5
 
 
@@ -38,6 +42,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sequences", type=Path)
     parser.add_argument("--before", type=Path, help="another checkout, timed in turn")
+    parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--heads", type=int, nargs="+", default=[1, 2, 4, 8], help="of --sweep")
+    parser.add_argument("--widths", type=int, nargs="+", default=WIDTHS, help="of --sweep")
     parser.add_argument("--profile", action="store_true", help="list the kernels of a step")
     parser.add_argument("--sweep", type=Path, metavar="FILE", help="write steps by width and heads")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw what --sweep wrote")
@@ -49,7 +56,7 @@ def main() -> None:
     elif asked.sequences is None:
         parser.error("--sequences: a file of them")
     elif asked.sweep:
-        points = sweep(load(asked.sequences))
+        points = sweep(asked)
         asked.sweep.write_text(json.dumps(points), encoding="utf-8")
     elif asked.five_seeds:
         seconds = five_seeds(asked.sequences.resolve())
@@ -63,22 +70,20 @@ def steps(asked: argparse.Namespace) -> None:
     """Those of `best`, and of heads beside each other."""
     print(facts())
     if asked.before:
-        now, before = both(asked.sequences, asked.before)
+        now, before = both(asked.sequences, asked.before, asked.rounds)
     else:
-        now, before = alone(asked.sequences, profile=asked.profile), None
+        now, before = alone(asked), None
     for name, value in now.items():
         was = f", before {before[name]:7.0f}" if before else ""
         print(f"{name:12} {value:7.0f} µs a step{was}")
-    best = now["best_step"], before and before["best_step"]
-    heads = cliff(now), before and cliff(before)
-    keep(
-        asked,
-        figure("best_step", "µs a step", *best),
-        figure("head_cliff", "times the mean of both neighbours", *heads),
-    )
+    found = [
+        figure("best_step", "µs a step", now["best_step"], before and before["best_step"]),
+        figure("head_cliff", "times its neighbours' mean", cliff(now), before and cliff(before)),
+    ]
+    keep(asked, *found)
 
 
-def figure(name: str, unit: str, ours: float, other: float | None) -> Result:
+def figure(name: str, unit: str, ours: float, other: Any) -> Result:
     """One beside that of the other checkout."""
     print(f"{name} {ours:.4g}" + (f", before {other:.4g}" if other else ""))
     ratio = other / ours if other else None
@@ -93,13 +98,13 @@ def cliff(steps: Mapping[str, float]) -> float:
 CASES = {"best_step": BEST} | {f"heads of {w // 4}": some for w, some in HEADS_ALIKE.items()}
 
 
-def both(sequences: Path, before: Path) -> tuple[dict[str, float], dict[str, float]]:
+def both(sequences: Path, before: Path, rounds: int) -> tuple[dict[str, float], dict[str, float]]:
     """µs a step here and in another checkout, in turn."""
     here, users = Path(__file__).parents[1], len(load(sequences, "cpu").trainable())
     batch = LARGE["batch_size"]
     whole = -(-users // batch) * batch / users  # the last step is smaller
     sides = {"now": Side(here, sequences), "before": Side(before, sequences)}
-    took = {name: in_turn(name, sides, ROUNDS) for name in CASES}
+    took = {name: in_turn(name, sides, rounds) for name in CASES}
     for side in sides.values():
         side.process.communicate()
     now, other = (
@@ -108,33 +113,38 @@ def both(sequences: Path, before: Path) -> tuple[dict[str, float], dict[str, flo
     return now, other
 
 
-def alone(sequences: Path, *, profile: bool = False) -> dict[str, float]:
+def alone(asked: argparse.Namespace) -> dict[str, float]:
     """µs a step here."""
-    data, found = load(sequences), {}
+    data, found = load(asked.sequences), {}
     for name, settings in CASES.items():
-        found[name] = step_of(data, settings, profile=profile)
+        found[name] = step_of(data, settings, asked.rounds, profile=asked.profile)
     return found
 
 
-def step_of(data: Any, settings: Mapping[str, Any], *, profile: bool = False) -> float:
+def step_of(data: Any, settings: Mapping[str, Any], rounds: int, *, profile: bool = False) -> float:
     """µs a step with some settings."""
     some = Trainings("sas_fpt", data, settings)
     some.seconds(WARM)
-    found = median(some.seconds(EPOCHS * ROUNDS)) / some.batches * 1e6
+    found = median(some.seconds(EPOCHS * rounds)) / some.batches * 1e6
     if profile:
         some.list_kernels()
     return found
 
 
-def sweep(data: Any) -> list[dict[str, float]]:
-    """Steps of three blocks by width and heads, where heads divide the width."""
-    found = []
-    for heads in HEADS:
-        for width in WIDTHS:
-            settings = LARGE | {"blocks": 3, "heads": heads, "item_width": width - 64}
-            step = step_of(data, settings)
-            found.append({"heads": heads, "width": width, "step": step})
-            print(f"heads {heads}, width {width}: {step:.0f} µs a step", flush=True)
+def sweep(asked: argparse.Namespace) -> list[dict[str, float]]:
+    """Steps of three blocks by width and heads."""
+    data, found = load(asked.sequences), []
+    sizes = list(itertools.product(asked.heads, asked.widths))
+    settings = [
+        LARGE | {"blocks": 3, "heads": heads, "item_width": width - 64} for heads, width in sizes
+    ]
+    configs = [resolve("sas_fpt", "paper", one) for one in settings]
+    with as_our_command():
+        compile_ahead(configs, data, "auto")
+    for (heads, width), one in zip(sizes, settings, strict=True):
+        step = step_of(data, one, asked.rounds)
+        found.append({"heads": heads, "width": width, "step": step})
+        print(f"heads {heads}, width {width}: {step:.0f} µs a step", flush=True)
     return found
 
 

@@ -19,21 +19,26 @@ from harness import RESULTS, ROOT, Row, over_seeds, put, read_json, short, signe
 
 from warehouse.catalogue_tables import create_schema
 
-PRESETS = ("paper", "matched", "anywhere", "best")
+PRESETS = ("paper", "matched", "anywhere", "compact", "best", "best_request")
 DATASETS = {"ml-1m": "MovieLens-1M", "ml-100k": "MovieLens-100K", "synthetic": "synthetic"}
 SAMPLED, EVERY = ("recall_10", "ndcg_10"), ("full_recall_10", "full_ndcg_10")
 COLUMNS = {
     "ours, `paper`": ("paper", SAMPLED),
     "ours, `matched`": ("matched", SAMPLED),
     "ours, `anywhere`": ("anywhere", SAMPLED),
+    "ours, `compact`": ("compact", SAMPLED),
     "ours, `best`": ("best", SAMPLED),
     "`best`, all items": ("best", EVERY),
+    "ours, `best_request`": ("best_request", SAMPLED),
+    "`best_request`, all items": ("best_request", EVERY),
 }
 HEADLINE = (("tisasrec", "5-core"), ("sas_fpt", "5-core"), ("sas_fpt", "cold-start"))
 HEADLINE_PRESETS = {
     "ours, the paper's settings": ("paper", SAMPLED),
     "ours, `best`": ("best", SAMPLED),
     "`best`, all items": ("best", EVERY),
+    "`best_request`": ("best_request", SAMPLED),
+    "`best_request`, all items": ("best_request", EVERY),
 }
 NOTHING = "Nothing is recorded yet."
 FIGURES = """

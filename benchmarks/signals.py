@@ -25,7 +25,6 @@ from harness import prepare, t_interval
 
 from fpt_model.config import VARIANTS, Setting, resolve
 from fpt_model.data.sequences import Sequences, Split, load
-from fpt_model.engines.choose import engine_of
 from fpt_model.evaluation.metrics import ndcg
 from fpt_model.evaluation.popularity import popularity
 from fpt_model.evaluation.ranks import rank
@@ -162,8 +161,7 @@ def _score(
     paper = resolve(model, "paper")
     widths = {name: width for name, width in WIDTHS.items() if getattr(paper, name)}
     config = resolve(model, "paper", settings | widths | dict(own))
-    engine = engine_of("auto", config, torch.device("cpu"))
-    trainer = trainer_of(config, seed, sequences, engine)
+    trainer = trainer_of(config, seed, sequences)
     while not trainer.finished:
         while trainer.progress.step < trainer.steps:
             trainer.step()

@@ -41,6 +41,8 @@ IMAGES = ROOT / "docs" / "images"
 KEPT = RESULTS / "authors.json"
 SHIPPED = 40  # epochs
 CUTS = (80, 120)  # epochs
+EPOCHS = (20, 40, 60, 80, 120)
+BY_EPOCH = tuple((name, "tisasrec") for name in ("sas-fpt", "sas-fpt-zeros", "tisasrec-100"))
 DRAWS = 2000  # of the bootstrap
 METRICS = ("recall_10", "ndcg_10")
 AT = ("shipped", "chosen")  # epochs that test is read at
@@ -197,6 +199,15 @@ def differences(first: Sequence[Floats], second: Sequence[Floats]) -> dict[str, 
     return found
 
 
+def at_epoch(found: Found, first: str, second: str, epoch: int) -> Row:
+    """A comparison where both have the same epochs, of the seeds that went so far."""
+    both = set(found[first]) & set(found[second])
+    seeds = sorted(x for x in both if epoch in found[first][x] and epoch in found[second][x])
+    pair = [[found[name][seed][epoch]["test"] for seed in seeds] for name in (first, second)]
+    row = {"first": first, "second": second, "epoch": epoch, "seeds": len(seeds)}
+    return row | (differences(*pair) if seeds else {})
+
+
 def cut_at(found: Found, first: str, second: str, epochs: int) -> Row:
     """A comparison at the chosen epochs, as if nobody had been trained for longer."""
     seeds = sorted(set(found[first]) & set(found[second]))
@@ -284,6 +295,20 @@ def equal_steps(rows: Sequence[Row], names: dict[str, str]) -> str:
     return table(["at equal steps", "seeds", "Recall@10", "NDCG@10"], lines)
 
 
+def by_epoch(rows: Sequence[Row]) -> str:
+    """A line an epoch, a column a comparison."""
+    lines = []
+    for epoch in EPOCHS:
+        own = {row["first"]: row for row in rows if row["epoch"] == epoch}
+        cells = []
+        for name, _ in BY_EPOCH:
+            row = own[name]
+            told = f"{with_ends(row['ndcg_10'])}, {row['seeds']} seeds" if row["seeds"] else ""
+            cells.append(told)
+        lines.append([str(epoch), *cells])
+    return table(["epoch", *(f"{NAMES[x]} less TiSASRec" for x, _ in BY_EPOCH)], lines)
+
+
 def with_ends(values: Sequence[float]) -> str:
     """A difference and its interval."""
     middle, low, high = (signed(round(value, 4) + 0.0) for value in values)  # -.0000 is .0000
@@ -315,6 +340,7 @@ def sections(kept: Row) -> dict[str, str]:
     """What stands between the page's comments, by their names."""
     return {
         "theirs": markdown(kept["rows"], THEIRS),
+        "epochs": by_epoch(kept["by_epoch"]),
         "changes": changes(kept["changes"]),
         "steps": equal_steps(kept["equal_steps"], THEIRS),
         "ours": markdown(kept["rows"], OURS),
@@ -335,6 +361,7 @@ def main() -> None:
             "rows": [row_of(n, s, e) for n in NAMES for s, e in found.get(n, {}).items()],
             "changes": [compared(found, *c) for c in CHANGES if {c[0], c[1]} <= set(found)],
             "our_changes": [compared(found, *c) for c in OUR_CHANGES if {*c[:2]} <= set(found)],
+            "by_epoch": [at_epoch(found, *pair, epoch) for epoch in EPOCHS for pair in BY_EPOCH],
             "cut": [cut_at(found, *CHANGES[n][:2], last) for n in (0, 1) for last in CUTS],
             "repeated": repeated(found, read(asked.again)) if asked.again else [],
             "equal_steps": [at_equal_steps(found, *pair) for pair in EQUAL_STEPS],

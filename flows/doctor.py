@@ -21,8 +21,9 @@ from warehouse.home import Home
 from warehouse.keeping import keep_whole
 from warehouse.kept_catalogues import copy_fault, is_whole
 from warehouse.list_figures import LISTS, lost_lists
-from warehouse.store import damaged, listed
+from warehouse.store import listed
 from warehouse.stored import CORE, OWN, RAW
+from warehouse.stored_files import damaged
 
 MIN_FREE_BYTES = 2 << 30
 

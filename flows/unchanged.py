@@ -85,7 +85,9 @@ def _is_tidy(place: "Home") -> bool:
     from warehouse.catalogue_tables import is_current
     from warehouse.database import is_held
     from warehouse.kept_catalogues import catalogues, copy_fault, is_whole
-    from warehouse.store import damaged, listed
+    from warehouse.lake import elsewhere
+    from warehouse.store import listed
+    from warehouse.stored_files import damaged
     from warehouse.withdrawing import notes
 
     found = catalogues(place)
@@ -94,6 +96,8 @@ def _is_tidy(place: "Home") -> bool:
     with opened(place) as connection:
         if not is_current(connection, place) or any(damaged(place, listed(connection))):
             return False  # also of what is not asked for: a run takes it out of the catalogue
+    if elsewhere.is_pending(place):  # a run was at work when it came
+        return False
     dead = (path for path in garbage.signs_of_life(place) if not is_held(place, path.stem))
     left = (*notes(place, forgetting.LOCK), *notes(place, pruning.LOCK), *garbage.find(place))
     return not left and not any(dead)

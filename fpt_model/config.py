@@ -34,6 +34,9 @@ class Config:
             known when the next item is asked for.
         genre_width: width of the embeddings of genres; an item's are summed, and an item without
             genres gets zero.
+        gap_width: width of the embedding of the time since the interaction before; see
+            `fpt_model/data/tempo.py` for this and the next.
+        depth_width: width of the embedding of how many interactions there are by then.
         block: what attends: `attention`, the papers' softmax and pointwise layers, or `hstu`, SiLU
             without softmax and a gate (Zhai et al. 2024); see `fpt_model/model/hstu.py`.
         blocks: how many of them.
@@ -57,6 +60,10 @@ class Config:
             `queries`, as the authors' code has it; see `Encoder`.
         windows: `latest`, every user's last T + 1 training interactions (the papers' sampler), or
             `random`, any T + 1 in a row, drawn anew each epoch.
+        teachers: so many trainings of the same settings, with seeds of their own, come first, and
+            teach this one (distillation of an ensemble); see `fpt_model/training/teaching.py`.
+        teacher_share: rate at which a place learns an item that they draw in place of the one that
+            came next, anew each epoch.
         loss: `bce` with one sampled negative a position, `softmax` over all items, or
             `sampled_softmax`, for millions of items: items that a step draws stand for all others
             (logQ correction). Then a step looks up some rows of the item table; only these are
@@ -88,6 +95,8 @@ class Config:
     user_width: int = 0
     rating_width: int = 0
     genre_width: int = 0
+    gap_width: int = 0
+    depth_width: int = 0
     block: Literal["attention", "hstu"] = "attention"
     blocks: int = 2
     heads: int = 1
@@ -104,6 +113,8 @@ class Config:
     ema_decay: float = 0.0
     mask: Literal["keys", "queries"] = "keys"
     windows: Literal["latest", "random"] = "latest"
+    teachers: int = 0
+    teacher_share: float = 0.0
     loss: Literal["bce", "softmax", "sampled_softmax"] = "bce"
     negatives: int = 1024
     exclude_seen: bool = False
@@ -134,6 +145,12 @@ class Config:
                 "With sampled_softmax, Adam's steps must shrink while a row is not looked up",
                 got=f"beta1 {self.beta1}, beta2 {self.beta2}",
                 expected="the square of beta1 below beta2",
+            )
+        if self.teachers and self.loss == "sampled_softmax":
+            raise ModelError(
+                "Teachers draw from the scores of all items",
+                got="loss sampled_softmax",
+                expected="loss bce or softmax",
             )
         if self.width % self.heads:
             raise ModelError("Width is not divisible", got=self.width, expected=f"{self.heads} n")
@@ -182,12 +199,23 @@ RENAMED_ENGINES = {
     "plain": "reference",
 }
 # What a training had whose record does not say it: settings that came after it.
-_BEFORE: Mapping[str, Setting] = {"block": "attention", "genre_width": 0, "negatives": 1024}
+_BEFORE: Mapping[str, Setting] = {
+    "block": "attention",
+    "genre_width": 0,
+    "negatives": 1024,
+    "gap_width": 0,
+    "depth_width": 0,
+    "teachers": 0,
+    "teacher_share": 0.0,
+}
 _RANGES: tuple[tuple[str, float, float], ...] = (
     *((name, 1, 4096) for name in ("item_width", "blocks", "heads", "groups", "validate_every")),
     *((name, 0, 4096) for name in ("week_width", "user_width", "rating_width", "genre_width")),
+    *((name, 0, 4096) for name in ("gap_width", "depth_width")),
     ("overflow_rows", 0, 4096),
     *((name, 0, 0.99) for name in ("dropout", "sse_user", "sse_item", "ema_decay")),
+    ("teacher_share", 0, 1),
+    ("teachers", 0, 100),
     *((name, 0, 1e6) for name in ("group_weight", "group_pairs", "l2")),
     *((name, 1, 1e6) for name in ("time_span", "batch_size", "epochs", "patience", "negatives")),
     *((name, 0, 0.9999) for name in ("beta1", "beta2")),
@@ -253,6 +281,37 @@ class Preset:
 # keep them from it (docs/experiments.md, chosen on validation).
 _STRONG_GROUPS: Mapping[str, Setting] = {"group_weight": 1.0, "group_pairs": 500}
 
+# What the field has learnt since the papers, and needs no more room: cross-entropy over all items
+# (gSASRec, RecTools), averaged weights; of our own: windows anywhere in a history, no seen items
+# among the candidates; beside the items their ratings, the time since the one before, and how many
+# there are by then. Chosen on validation (docs/experiments.md).
+_SINCE: Mapping[str, Setting] = {
+    "loss": "softmax",
+    "exclude_seen": True,
+    "rating_width": 16,
+    "gap_width": 8,
+    "depth_width": 8,
+    "windows": "random",
+    "ema_decay": 0.9,
+}
+# And what needs more: long windows, wide vectors, a third block, items replaced at random (SSE-PT).
+_LARGE: Mapping[str, Setting] = {
+    **_SINCE,
+    "item_width": 128,
+    "max_length": 200,
+    "blocks": 3,
+    "heads": 4,
+    "dropout": 0.2,
+    "sse_item": 0.1,
+    "epochs": 120,
+    "patience": 6,
+}
+_LARGE_PARTS: Mapping[str, Mapping[str, Setting]] = {
+    "week": {"week_width": 32},
+    "user": {"user_width": 32, "sse_user": 0.9},
+    "stochastic": {"user_width": 32},
+}
+
 PRESETS = {
     "paper": Preset(parts={"groups": _STRONG_GROUPS}),
     # What two cores learn in half a minute: short windows, drawn anywhere in a history, and a
@@ -287,32 +346,13 @@ PRESETS = {
     "anywhere": Preset(
         {"windows": "random"}, {"user": {"sse_user": 0.5}, "groups": _STRONG_GROUPS}
     ),
-    # What the field has learnt since: long windows, cross-entropy over all items (gSASRec,
-    # RecTools), stochastic shared users and items (SSE-PT), averaged weights, times seen from the
-    # time of the query (HSTU). Of our own: windows anywhere in a history, no seen items among a
-    # softmax's candidates, ratings beside the items. Chosen on validation (docs/experiments.md).
-    "best": Preset(
-        {
-            "item_width": 128,
-            "max_length": 200,
-            "blocks": 3,
-            "heads": 4,
-            "dropout": 0.2,
-            "sse_item": 0.1,
-            "loss": "softmax",
-            "exclude_seen": True,
-            "rating_width": 16,
-            "time_reference": "query",
-            "windows": "random",
-            "ema_decay": 0.9,
-            "epochs": 120,
-            "patience": 6,
-        },
-        {
-            "week": {"week_width": 32},
-            "user": {"user_width": 32, "sse_user": 0.9},
-            "stochastic": {"user_width": 32},
-        },
+    # Between `paper` and `best`: the paper's sizes, and all of `best` that needs no larger ones.
+    "compact": Preset(_SINCE, {"user": {"sse_user": 0.5}, "groups": _STRONG_GROUPS}),
+    "best": Preset(_LARGE, _LARGE_PARTS),
+    # Times as of when the next item is asked for, which a running system knows (HSTU). In data
+    # like MovieLens that is the held-out rating's own timestamp, so its figures are apart.
+    "best_request": Preset(
+        {**_LARGE, "time_reference": "query", "gap_width": 0, "depth_width": 0}, _LARGE_PARTS
     ),
 }
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 WEEKS = 52
 RATINGS = 10  # half stars up to five stars
+GAPS, DEPTHS = 31, 26  # see fpt_model/data/tempo.py
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ FEATURES = (
     Feature("users", "user_width", "sequence", sse_rate="sse_user"),
     Feature("ratings", "rating_width", "token", rows=RATINGS, as_items=True),
     Feature("genres", "genre_width", "item", as_items=True),
+    Feature("gaps", "gap_width", "token", rows=GAPS, as_items=True),
+    Feature("depths", "depth_width", "token", rows=DEPTHS, as_items=True),
 )
 
 

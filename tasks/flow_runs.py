@@ -134,11 +134,14 @@ def alive(home: Home) -> Iterator[None]:
         clear_up(home, name)
         try:
             yield
-        except (Exception, InterruptedRunError):
+        except InterruptedRunError:
             release(home, name)
             raise
+        except Exception:
+            leave(home, name)
+            raise
         # a signal to a worker's run is no orderly end: the file stays, and it may be resumed
-        release(home, name)
+        leave(home, name)
 
 
 def clear_up(home: Home, own: str) -> None:
@@ -163,6 +166,15 @@ def clear_up(home: Home, own: str) -> None:
         get_run_logger().warning("Not all was cleared up: %s", error)
         return
     tell(lambda: servers.settle(dead))
+
+
+def leave(home: Home, name: str) -> None:
+    """`release`, and delete what other homes withdrew while this run was at work."""
+    release(home, name)
+    try:
+        elsewhere.carry_out(home)
+    except Exception as error:  # the next run does
+        get_run_logger().warning("Not all was cleared up: %s", error)
 
 
 def release(home: Home, name: str) -> None:

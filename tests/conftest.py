@@ -34,6 +34,23 @@ def lakes():
         yield server
 
 
+@pytest.fixture(scope="session")
+def home_at(request):
+    """Make a home that several tests share: with a lake by `make test-lake`."""
+    from warehouse.home import Home
+
+    def make(root: Path) -> Home:
+        if os.environ.get("FPT_TEST_WAREHOUSE") == "lake":
+            url = request.getfixturevalue("lakes").new_url(root.with_name(f"{root.name} lake"))
+            os.environ["PGPASSWORD"] = lake_server.PASSWORD  # the note of a home has none
+            root.mkdir(parents=True)
+            note = url.replace(f":{lake_server.PASSWORD}@", "@")
+            (root / "warehouse.url").write_text(note)
+        return Home.at(root)
+
+    return make
+
+
 @pytest.fixture
 def warehouse(request, monkeypatch, tmp_path) -> None:
     """What homes of a test publish into: `make test-lake` runs the same tests with a lake."""

@@ -14,12 +14,13 @@ from warehouse.following import publication, turn
 from warehouse.garbage import collect
 from warehouse.home import Home
 from warehouse.identity import sha256_of
-from warehouse.kept_catalogues import catalogues, is_whole, number_of
+from warehouse.kept_catalogues import catalogues, give_to_readers, is_whole, number_of
 from warehouse.lake import upstream
 from warehouse.placing import put_in_place
 from warehouse.published import refuse_unpublished
 from warehouse.staging import staging_folder
-from warehouse.store import damaged, listed, put_stored
+from warehouse.store import listed, put_stored
+from warehouse.stored_files import damaged
 
 MANIFEST = "manifest.json"  # the checksum of every other member; the last one
 # of a training's folder: checkpoints of the way are left out
@@ -129,6 +130,7 @@ def restore(home: Home, backup_file: Path) -> dict[str, int]:
             _put_all(home, folder, others)
             # what a catalogue lists is there before the catalogue is
             make_newest(home, catalogue, sure)
+        give_to_readers(home)
     return {"files": len(names), "publication": publication(home)}
 
 

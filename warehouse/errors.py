@@ -36,6 +36,10 @@ class InUseError(RefusedError):
     code = 3
 
 
+class NotOwnerError(RefusedError):
+    """Only somebody with more rights can do the rest: it is of no use to try again."""
+
+
 def _inner(text: str | None) -> str:
     """Words of others within a sentence of ours, where their own full stop would stand astray.
 

@@ -1,6 +1,6 @@
 """Which of all that is published is too old to keep: never what something that stays depends on."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -43,9 +43,11 @@ class Rule:
     older_than: timedelta | None = None
 
 
-def outdated(things: Sequence[Thing], rule: Rule, now: datetime) -> list[Thing]:
-    """What may go, in the order of `things`."""
-    old = {thing.id for thing in _old(things, rule, now)}
+def outdated(
+    things: Sequence[Thing], rule: Rule, now: datetime, agreed: Collection[str] | None = None
+) -> list[Thing]:
+    """What may go, in the order of `things`; of what somebody agreed to, where that is given."""
+    old = {thing.id for thing in _old(things, rule, now) if agreed is None or thing.id in agreed}
     by_id = {thing.id: thing for thing in things}
     staying = [thing for thing in things if thing.id not in old]
     while staying:

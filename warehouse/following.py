@@ -12,11 +12,12 @@ from warehouse.catalogue_tables import connected_to_new
 from warehouse.database import WAIT_SECONDS, connected, locked
 from warehouse.home import Home
 from warehouse.kept_catalogues import forget_draft, here, number_here, number_of, put_newest
-from warehouse.lake import upstream
+from warehouse.lake import objects, upstream
 from warehouse.lake.address import Address
 from warehouse.lake.elsewhere import carry_out_in_turn
-from warehouse.store import listed, refuse_unreadable, show_listed
+from warehouse.store import listed, show_listed
 from warehouse.stored import KEYS
+from warehouse.stored_files import refuse_unreadable
 
 _in_turn: set[tuple[Home, int]] = set()  # who publishes, by threads: it need not ask the lake
 
@@ -92,7 +93,7 @@ def _catch_up(home: Home) -> None:
         raise upstream.gone_back(f"publication {number}", expected)
     if number > seen:
         number = _bring(home, home.lake)
-        carry_out_in_turn(home)
+    carry_out_in_turn(home)  # also when who brought it died before this
     upstream.follow_from(home, snapshot, number)
 
 
@@ -105,6 +106,7 @@ def _bring(home: Home, lake: Address) -> int:
             pass
         upstream.fetch(lake, draft)
         with connected(draft) as connection:
+            objects.bring(home, listed(connection))
             refuse_unreadable(home, listed(connection))
             show_listed(connection, home, KEYS)
             root = str(home.files)

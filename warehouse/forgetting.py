@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -10,13 +11,13 @@ import duckdb
 from warehouse.catalogue import fetch_all, reading, writing
 from warehouse.commands import Given, Trained, import_command, run_command
 from warehouse.database import is_held, locked, statements, utc_now
-from warehouse.errors import RefusedError
+from warehouse.errors import NotOwnerError, RefusedError
 from warehouse.faults import point
 from warehouse.following import turn
 from warehouse.garbage import collect, refuse_at_work
 from warehouse.home import Home
 from warehouse.kept_catalogues import forget_older, give_to_readers
-from warehouse.lake import upstream
+from warehouse.lake import objects, upstream
 from warehouse.lake.elsewhere import carry_out
 from warehouse.raw_ids import User
 from warehouse.withdrawing import delete_beside_store, notes, withdraw, write_note
@@ -69,21 +70,21 @@ def forget(home: Home, dataset: str, user: User) -> Forgotten:
         collect(home)
         refuse_at_work(home, "It may hold the person's data: wait for its end", SHORT_SECONDS)
         resumed = _go_on(home)
-        asked = _asked(home, dataset, user)
+        with reading(home) as connection:
+            asked = _asked(connection, home, dataset, user)
         if not asked.loads:
             for before in resumed:
                 if (before.dataset, before.user) == (dataset, user):
                     return before.gone
             if user in forgotten_users(home, dataset):
+                _end_past(home)  # who forgot may not have been allowed to
                 return asked  # done before, and nothing of it has come back
             raise _unknown(dataset, user)
-        note = write_note(home, LOCK, asdict(Withdrawal(dataset, user, asked)))
-        _withdraw(home, dataset, user, asked)
+        note, gone = _withdraw(home, dataset, user)
         point("a person is out of the catalogue")
-        _delete(home, asked)
-        note.unlink()
+        _delete(home, gone, note)
     carry_out(home)  # other homes do
-    return asked
+    return gone
 
 
 @dataclass(frozen=True)
@@ -143,22 +144,24 @@ def _go_on(home: Home) -> list[Withdrawal]:
         said = json.loads(note.read_text(encoding="utf-8"))
         order = Withdrawal(said["dataset"], said["user"], Forgotten(**said["gone"]))
         if order.user in forgotten_users(home, order.dataset):
-            _delete(home, order.gone)
+            _delete(home, order.gone, note)
             done.append(order)
-        note.unlink()
+        else:
+            note.unlink()
     return done
 
 
-def _asked(home: Home, dataset: str, user: User) -> Forgotten:
+def _asked(
+    connection: duckdb.DuckDBPyConnection, home: Home, dataset: str, user: User
+) -> Forgotten:
     """What was made from the user's rows."""
-    with reading(home) as connection:
-        loads = _loads(connection, dataset, user)
-        snapshots = _ids(connection, "forget/snapshots", loads)
-        runs = _ids(connection, "forget/runs", snapshots)
-        imports = _ids(connection, "forget/imports", snapshots)
-        trained = _rows(connection, "forget/again", runs)
-        given = _rows(connection, "forget/again_imports", imports)
-        sequences = _ids(connection, "forget/sequences", snapshots)
+    loads = _loads(connection, dataset, user)
+    snapshots = _ids(connection, "forget/snapshots", loads)
+    runs = _ids(connection, "forget/runs", snapshots)
+    imports = _ids(connection, "forget/imports", snapshots)
+    trained = _rows(connection, "forget/again", runs)
+    given = _rows(connection, "forget/again_imports", imports)
+    sequences = _ids(connection, "forget/sequences", snapshots)
     again = [run_command(home, Trained(*row)) for row in trained]
     again += [import_command(home, Given(*row)) for row in given]
     return Forgotten(loads, snapshots, runs, again, sequences, imports)
@@ -183,26 +186,28 @@ def _unknown(dataset: str, user: User) -> RefusedError:
     )
 
 
-def _withdraw(home: Home, dataset: str, user: User, asked: Forgotten) -> None:
-    """Publish a catalogue without it, of which not even free places hold it."""
+def _withdraw(home: Home, dataset: str, user: User) -> tuple[Path, Forgotten]:
+    """Publish a catalogue without it, of which not even free places hold it.
+
+    Returns:
+        The note of what has to go, and that: other homes of a lake may have added to it until now.
+    """
     with writing(home, anew=True) as connection:
+        gone = _asked(connection, home, dataset, user)
+        note = write_note(home, LOCK, asdict(Withdrawal(dataset, user, gone)))
         number, key = (None, user) if isinstance(user, str) else (user, None)
         row = [dataset, number, utc_now(), key]
         connection.execute("INSERT INTO raw.forgotten VALUES (?, ?, ?, ?)", row)
-        gone = [*asked.loads, *asked.snapshots, *asked.runs, *asked.imports]
-        withdraw(connection, home, gone, "forgotten")
+        ids = [*gone.loads, *gone.snapshots, *gone.runs, *gone.imports]
+        withdraw(connection, home, ids, "forgotten")
+    return note, gone
 
 
-def _delete(home: Home, gone: Forgotten) -> None:
-    """The files; first whatever still names them, the readers' copy and older catalogues."""
+def _delete(home: Home, gone: Forgotten, note: Path) -> None:
+    """The files, whatever still names them, and at last the note."""
     with turn(home):
         give_to_readers(home)  # who died after the publication may have left the one before
         forget_older(home)
-        upstream.drop_past(home)
-    for identity in (*gone.loads, *gone.snapshots, *gone.runs, *gone.imports):
-        for folder in home.store.glob(f"*/*={identity}"):
-            point("before a file with a forgotten person goes")
-            shutil.rmtree(folder)
     for name in gone.sequences:
         for path in (home.root / name, home.root / f"{name}.sha256"):
             path.unlink(missing_ok=True)
@@ -211,6 +216,25 @@ def _delete(home: Home, gone: Forgotten) -> None:
     for run in gone.runs:
         point("before a forgotten training goes")
         delete_beside_store(home, run)
+    try:
+        _end_past(home)
+    except NotOwnerError:
+        note.unlink()  # this home has done what it may
+        raise
+    ids = (*gone.loads, *gone.snapshots, *gone.runs, *gone.imports)
+    objects.drop(home, ids)
+    for identity in ids:
+        for folder in home.store.glob(f"*/*={identity}"):
+            point("before a file with a forgotten person goes")
+            shutil.rmtree(folder)
+    note.unlink()
+
+
+def _end_past(home: Home) -> None:
+    """Of a lake: it can go back to the person until this is done; it deletes the files, too."""
+    if home.lake is not None:
+        with turn(home):
+            upstream.drop_past(home, rows=True)
 
 
 def _ids(connection: duckdb.DuckDBPyConnection, question: str, *parameters: Any) -> list[str]:

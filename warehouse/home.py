@@ -41,13 +41,13 @@ class Home:
         """
         home = cls.existing(root)
         os.umask(0o027)
-        if home.lake is not None:
+        if home.lake is not None and not home.owns_files:
             _refuse_no_data(home.lake)
         for folder in (
             home.root,
             home.sources,
             home.catalogue,
-            *([home.store] if home.lake is None else []),  # a lake's folder has rights of its own
+            *([home.store] if home.owns_files else []),  # a lake's folder has rights of its own
             home.staging,
             home.sequences,
             home.runs,
@@ -89,8 +89,16 @@ class Home:
 
     @property
     def files(self) -> Path:
-        """What the catalogue's paths of files are relative to: the home, or its lake's folder."""
-        return self.root if self.lake is None else self.lake.files
+        """What the catalogue's paths of files are relative to: the home, or its lake's folder.
+
+        Of a lake in an object store the home has copies.
+        """
+        return self.root if self.lake is None or self.lake.is_remote else self.lake.files
+
+    @property
+    def owns_files(self) -> bool:
+        """Whether nobody else writes where its files are."""
+        return self.files == self.root
 
     @property
     def store(self) -> Path:

@@ -12,18 +12,10 @@ from warehouse.faults import point
 from warehouse.following import publication, turn
 from warehouse.home import Home
 from warehouse.kept_catalogues import catalogues, copy_fault, give_to_readers, is_whole
-from warehouse.lake import upstream
+from warehouse.lake import objects, upstream
 from warehouse.placing import put_in_place
-from warehouse.store import (
-    GRACE_SECONDS,
-    StoredFile,
-    damaged,
-    listed,
-    refuse_unreadable,
-    show_listed,
-    unlist,
-    unlisted,
-)
+from warehouse.store import listed, show_listed, unlist, unlisted
+from warehouse.stored_files import GRACE_SECONDS, StoredFile, damaged, refuse_unreadable
 
 
 def keep_whole(home: Home, *, whole: bool = False) -> Iterator[str]:
@@ -89,7 +81,7 @@ def prune(
     if not (_going(home, older_than) or upstream.is_long(home)):
         return []  # mostly: and nobody's lock is waited for
     with turn(home, wait_seconds=wait_seconds):
-        upstream.expire(home)
+        upstream.expire(home, [file.path for file in _kept_files(home)])
         left = _going(home, older_than)
         for path in left:
             point("before a file goes that nobody lists")
@@ -119,6 +111,7 @@ def _withdraw_damaged(home: Home, whole: bool) -> Iterator[str]:
     with reading(home) as connection:
         files = listed(connection)
     if home.lake is not None:
+        objects.bring(home, files, whole=whole)
         refuse_unreadable(home, files)
     broken = list(damaged(home, files, whole=whole))
     if not broken:

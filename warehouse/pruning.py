@@ -21,7 +21,7 @@ from warehouse.following import turn
 from warehouse.garbage import collect, others_live, refuse_at_work
 from warehouse.home import Home
 from warehouse.kept_catalogues import KEPT
-from warehouse.lake import upstream
+from warehouse.lake import objects, upstream
 from warehouse.lake.elsewhere import carry_out
 from warehouse.run_figures import bring_up_to_date
 from warehouse.store import begin_grace, listed
@@ -56,13 +56,16 @@ def prune(home: Home, rule: Rule, agreed: Sequence[Thing], *, at_once: bool = Fa
     refuse_at_work(home, "It may be about to use what would go: prune when it has ended")
     with locked(home, LOCK):
         with writing(home) as connection:
-            ids = {thing.id for thing in outdated(_things(connection), rule, utc_now())}
+            these = {thing.id for thing in agreed}
+            ids = {thing.id for thing in outdated(_things(connection), rule, utc_now(), these)}
             gone = [thing for thing in agreed if thing.id in ids]
-            said = {"ids": [thing.id for thing in gone], "at_once": at_once}
+            gone_ids = {thing.id for thing in gone}
+            files = [one.path for one in listed(connection) if one.identity in gone_ids]
+            said = {"ids": [thing.id for thing in gone], "files": files, "at_once": at_once}
             note = write_note(home, LOCK, said)
             _withdraw(connection, home, gone)
         point("what is pruned is out of the catalogue")
-        _to_the_end(home, [thing.id for thing in gone], at_once=at_once)
+        _to_the_end(home, [thing.id for thing in gone], files, at_once=at_once)
         note.unlink()
     carry_out(home)  # other homes do
     return gone
@@ -91,7 +94,8 @@ def go_on(home: Home, own: str = "") -> list[str]:
             with suppress(FileNotFoundError):  # its writer came to an end meanwhile
                 said = json.loads(note.read_text(encoding="utf-8"))
                 gone = _not_published(home, said["ids"])
-                _to_the_end(home, gone, at_once=said["at_once"])
+                files = said.get("files", [])  # older notes have none
+                _to_the_end(home, gone, files, at_once=said["at_once"])
                 note.unlink()
                 done += [f"pruned {len(gone)} to the end"] if gone else []
     return done
@@ -117,7 +121,7 @@ def _withdraw(connection: duckdb.DuckDBPyConnection, home: Home, gone: Sequence[
     bring_up_to_date(connection)
 
 
-def _to_the_end(home: Home, ids: Sequence[str], *, at_once: bool) -> None:
+def _to_the_end(home: Home, ids: Sequence[str], files: Sequence[str], *, at_once: bool) -> None:
     """What is left to do when the newest catalogue is without them."""
     if home.lake is None:
         for _ in range(KEPT - 1):  # those before still name the files
@@ -125,15 +129,26 @@ def _to_the_end(home: Home, ids: Sequence[str], *, at_once: bool) -> None:
                 pass
     elif at_once:  # otherwise the lake can go back to them for some days
         with turn(home):
-            upstream.drop_past(home)
+            upstream.drop_past(home, rows=False)
+        _delete_of_lake(home, files)
     _delete(home, ids, at_once=at_once)
+
+
+def _delete_of_lake(home: Home, files: Sequence[str]) -> None:
+    """These very files, of names that no others get: another home may have made the same again."""
+    with reading(home) as connection:  # all are, where the publication without them failed
+        published = {file.path for file in listed(connection)}
+    unlisted = [path for path in files if path not in published]
+    objects.delete(home, unlisted)
+    for path in unlisted:
+        (home.files / path).unlink(missing_ok=True)
 
 
 def _delete(home: Home, ids: Sequence[str], *, at_once: bool) -> None:
     for identity in ids:
         point("before what is pruned goes")
         delete_beside_store(home, identity)
-        for folder in home.store.glob(f"*/*={identity}") if at_once else ():
+        for folder in home.store.glob(f"*/*={identity}") if at_once and home.lake is None else ():
             shutil.rmtree(folder)
 
 

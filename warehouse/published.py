@@ -14,7 +14,8 @@ from warehouse.database import literal_glob, quoted
 from warehouse.errors import RefusedError
 from warehouse.following import publication
 from warehouse.home import Home
-from warehouse.store import damaged, listed
+from warehouse.store import listed
+from warehouse.stored_files import damaged
 
 MEMORY_LIMIT = "2GB"
 SPILL_LIMIT = "8GB"

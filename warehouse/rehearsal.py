@@ -13,7 +13,8 @@ from warehouse.following import newest
 from warehouse.home import Home
 from warehouse.kept_catalogues import refuse_damaged
 from warehouse.run_figures import Made, add_figures, made_figures
-from warehouse.store import StoredFile, enter_files
+from warehouse.store import enter_files
+from warehouse.stored_files import StoredFile
 
 
 def figures_of(

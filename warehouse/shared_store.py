@@ -43,12 +43,14 @@ class SharedStore:
         url: as it was given.
         inner: the library's.
         say: gets a line when it has to wait, one for all that wait at the same time.
+        wait_seconds: how long it does, unless `FPT_STORE_WAIT_SECONDS` says it.
         away: set while it does not answer.
     """
 
     url: str
     inner: Any
     say: Say
+    wait_seconds: float = WAIT_SECONDS
     away: Event = field(default_factory=Event)
 
     def put(self, content: bytes) -> str:
@@ -73,7 +75,7 @@ class SharedStore:
             RefusedError: there are none, or others.
         """
         content = bytes(self._asked(lambda: _library().get(self.inner, _place(name)).bytes()))
-        self._refuse_damaged(name, hashlib.sha256(content).hexdigest())
+        self._refuse_damaged(_place(name), name, hashlib.sha256(content).hexdigest())
         return content
 
     def get_file(self, name: str, path: Path) -> None:
@@ -82,10 +84,22 @@ class SharedStore:
         Raises:
             RefusedError: there is none, or it is damaged.
         """
+        self.get_at(_place(name), name, path)
+
+    def put_at(self, place: str, path: Path) -> None:
+        """Keep a file under a name that nothing else ever has."""
+        self._asked(lambda: _library().put(self.inner, place, path))
+
+    def get_at(self, place: str, sha256: str, path: Path) -> None:
+        """Bring what `put_at` kept to `path`, whole or not at all.
+
+        Raises:
+            RefusedError: there is none, or it has other bytes.
+        """
         partial = path.with_name(f"{path.name}.partial")
         try:
-            found = self._asked(lambda: self._brought(name, partial))
-            self._refuse_damaged(name, found)
+            found = self._asked(lambda: self._brought(place, partial))
+            self._refuse_damaged(place, sha256, found)
             put_in_place(partial, path)
         finally:
             partial.unlink(missing_ok=True)
@@ -120,10 +134,25 @@ class SharedStore:
         found = self._listed(place)
         return {name: f"{one['last_modified']} {one['e_tag']}" for name, one in found.items()}
 
+    def changed(self, place: str) -> dict[str, float]:
+        """All objects below `place`, each with when it was written."""
+        found: Iterable[Any] = self._asked(lambda: _library().list(self.inner, place).collect())
+        return {one["path"]: one["last_modified"].timestamp() for one in found}
+
     def forget(self, place: str) -> None:
         """Remove the object at `place`, if it can be: nothing depends on it."""
         with suppress(Exception):
             _library().delete(self.inner, place)
+
+    def delete(self, place: str) -> None:
+        """Remove the object at `place`, which may be gone.
+
+        Raises:
+            RefusedError: this machine may not.
+            StepError: the store does not answer.
+        """
+        with suppress(MissingObjectError):
+            self._asked(lambda: _library().delete(self.inner, place))
 
     def refuse_unusable(self) -> None:
         """Write a small object and read it.
@@ -142,18 +171,18 @@ class SharedStore:
         # a folder made in a console is an object that is called like the place itself
         return {name: one for above, _, name, one in parts if above.endswith(place)}
 
-    def _brought(self, name: str, partial: Path) -> str:
+    def _brought(self, place: str, partial: Path) -> str:
         digest = hashlib.sha256()
         with partial.open("wb") as file:
-            for chunk in _library().get(self.inner, _place(name)).stream(min_chunk_size=CHUNK):
+            for chunk in _library().get(self.inner, place).stream(min_chunk_size=CHUNK):
                 digest.update(chunk)
                 file.write(chunk)
         return digest.hexdigest()
 
-    def _refuse_damaged(self, name: str, found: str) -> None:
-        if found != name:
+    def _refuse_damaged(self, place: str, expected: str, found: str) -> None:
+        if found != expected:
             raise RefusedError(
-                f"An object of the store is damaged: {self.url} {_place(name)}",
+                f"An object of the store is damaged: {self.url} {place}",
                 got=f"SHA-256 {found}",
                 to_do="Delete it in the store and run the command again",
             )
@@ -167,7 +196,7 @@ class SharedStore:
             StepError: it does not answer for `FPT_STORE_WAIT_SECONDS`.
         """
         errors = _library().exceptions
-        limit = float(os.environ.get(WAIT, WAIT_SECONDS))
+        limit = float(os.environ.get(WAIT, self.wait_seconds))
         began = time.monotonic()
         while True:
             try:
@@ -214,7 +243,7 @@ class SharedStore:
         )
 
 
-def open_store(url: str, say: Say) -> SharedStore:
+def open_store(url: str, say: Say, wait_seconds: float = WAIT_SECONDS) -> SharedStore:
     """The store of that name; credentials and endpoints come from the environment (AWS_…, …).
 
     Raises:
@@ -242,7 +271,7 @@ def open_store(url: str, say: Say) -> SharedStore:
         client |= {"allow_http": True} if _is_plain_endpoint() else {}
         more = {"client_options": client, "retry_config": retries}
     try:
-        return SharedStore(url, from_url(address, **more), say)
+        return SharedStore(url, from_url(address, **more), say, wait_seconds)
     except Exception as error:
         raise RefusedError("The store can't be opened", got=f"{url}: {_cause(error)}") from None
 
@@ -259,7 +288,8 @@ def _place(name: str) -> str:
 
 def _is_refusal(said: str) -> bool:
     """Whether an answer that the library has no word for is one that waiting does not change."""
-    words = ("401 Unauthorized", "403 Forbidden", "NoSuchBucket", "ExpiredToken")
+    # the last is of one object of several that are deleted at once
+    words = ("401 Unauthorized", "403 Forbidden", "NoSuchBucket", "ExpiredToken", "AccessDenied")
     return any(word in said for word in words)
 
 

@@ -11,8 +11,9 @@ from warehouse.home import Home
 from warehouse.identity import sha256_of
 from warehouse.list_figures import LISTS, lost_lists
 from warehouse.renamed import preset_of_now
-from warehouse.store import damaged, listed
+from warehouse.store import listed
 from warehouse.stored import CORE, OWN, RAW
+from warehouse.stored_files import damaged
 
 RANKS = "mart.user_ranks"
 

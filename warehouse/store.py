@@ -9,47 +9,24 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 import pyarrow.parquet as pq
 
-from warehouse.errors import RefusedError
 from warehouse.faults import point
 from warehouse.home import Home
 from warehouse.identity import sha256_of
+from warehouse.lake import objects
 from warehouse.lake.folders import share
 from warehouse.placing import put_in_place, sync
 from warehouse.stored import KEYS, show_files
+from warehouse.stored_files import StoredFile, fault_of
 
-MAGIC = b"PAR1"
 NAME_DIGITS = 32
-GRACE_SECONDS = 24 * 3600.0  # readers of a catalogue of before may still open its files
 READ_ONLY = 0o440
-
-
-@dataclass(frozen=True)
-class StoredFile:
-    """A row of `mart.files`.
-
-    Attributes:
-        table: the table it holds rows of.
-        identity: the load, snapshot or training whose rows they are.
-        path: relative to the home.
-        sha256: of its bytes.
-        size: in bytes.
-        rows: how many.
-    """
-
-    table: str
-    identity: str
-    path: str
-    sha256: str
-    size: int
-    rows: int
 
 
 def staged_file(folder: Path, table: str, identity: str) -> Path:
@@ -99,7 +76,7 @@ def _place(home: Home, table: str, identity: str, staged: Path) -> StoredFile:
 
 def put_stored(home: Home, staged: Path, path: Path) -> None:
     """Bring a whole file to its place in the store, where nobody changes it any more."""
-    if home.lake is None:
+    if home.owns_files:
         path.parent.mkdir(parents=True, exist_ok=True)
     else:
         staged = _copied(home.files, staged, path)
@@ -107,6 +84,7 @@ def put_stored(home: Home, staged: Path, path: Path) -> None:
     os.utime(staged)
     put_in_place(staged, path)
     sync(path.parent.parent)
+    objects.put(home, path)
 
 
 def _copied(lake: Path, staged: Path, path: Path) -> Path:
@@ -165,7 +143,7 @@ def begin_grace(home: Home, file: StoredFile) -> None:
     In a lake it may be another user's, whose times are not ours to set; there it stays as long as
     the lake can go back to it.
     """
-    if home.lake is None:
+    if home.owns_files:
         with suppress(FileNotFoundError):
             os.utime(home.files / file.path)
 
@@ -174,7 +152,7 @@ def _as_listed(home: Home, file: StoredFile, known: Sequence[StoredFile]) -> Sto
     """The listed file of the same bytes, if there is one, instead of a second one."""
     for one in known:
         same = (one.table, one.identity, one.sha256) == (file.table, file.identity, file.sha256)
-        if same and one.path != file.path and not _fault(home.files / one.path, one, whole=False):
+        if same and one.path != file.path and not fault_of(home.files / one.path, one, whole=False):
             (home.files / file.path).unlink(missing_ok=True)
             return one
     return file
@@ -217,55 +195,6 @@ def has_files(connection: duckdb.DuckDBPyConnection, tables: Sequence[str], iden
     query = "SELECT table_name FROM mart.files WHERE id = ?"
     found = {table for (table,) in connection.execute(query, [identity]).fetchall()}
     return found.issuperset(tables)
-
-
-def damaged(
-    home: Home, files: Iterable[StoredFile], *, whole: bool = False
-) -> Iterator[tuple[StoredFile, str]]:
-    """Files that are not as they were written, each with what is wrong.
-
-    Args:
-        home: where they are.
-        files: those to look at.
-        whole: hash every byte; else sizes and the marks at both ends, which takes no time.
-    """
-    for file in files:
-        path = home.files / file.path
-        if fault := _fault(path, file, whole):
-            yield file, fault
-
-
-def refuse_unreadable(home: Home, files: Iterable[StoredFile]) -> None:
-    """A share that is not mounted here must not make a lake's data go for everybody.
-
-    Nor does DuckLake let a file go that it can't open.
-
-    Raises:
-        RefusedError: a file of the lake is missing here, or this user can't read it.
-    """
-    for file, fault in damaged(home, files, whole=False):
-        raise RefusedError(
-            "A file of the lake can't be read here",
-            got=f"{home.files / file.path}: {fault}",
-            to_do="Mount the lake's folder, or bring the file back from a copy of it",
-        )
-
-
-def _fault(path: Path, file: StoredFile, whole: bool) -> str:
-    try:
-        size = path.stat().st_size
-        if size != file.size:
-            return f"{size:,} bytes instead of {file.size:,}"
-        with path.open("rb") as opened:
-            begins = opened.read(len(MAGIC))
-            opened.seek(-len(MAGIC), os.SEEK_END)
-            if begins != MAGIC or opened.read() != MAGIC:
-                return "no Parquet file any more"
-    except FileNotFoundError:
-        return "missing"
-    except OSError as error:
-        return error.strerror or str(error)
-    return "other bytes than were written" if whole and sha256_of(path) != file.sha256 else ""
 
 
 def unlisted(

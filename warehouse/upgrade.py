@@ -16,8 +16,9 @@ from warehouse.kept_catalogues import give_to_readers
 from warehouse.renamed import rename
 from warehouse.run_figures import bring_up_to_date
 from warehouse.staging import stage_rows, staging_folder
-from warehouse.store import StoredFile, list_files, place_all
+from warehouse.store import list_files, place_all
 from warehouse.stored import KEYS, OWN
+from warehouse.stored_files import StoredFile
 
 # Tables that stay tables, and what tells which of their rows came first.
 SMALL = {

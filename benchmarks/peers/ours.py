@@ -28,10 +28,10 @@ from timing import Trainings  # isort: skip
 EPOCHS = 10  # timed
 PACKAGES = {"cuda": ["triton"], "cpu": []}
 MODELS = {
-    "tisasrec_paper": ("tisasrec", "paper", {}),
-    "sasrec_best": ("sasrec", "best", {"time_reference": "last"}),
-    "sas_fpt_best": ("sas_fpt", "best", {"time_reference": "last"}),
-    "sas_fpt_request": ("sas_fpt", "best", {"time_reference": "query"}),
+    "tisasrec_paper": ("tisasrec", "paper"),
+    "sasrec_best": ("sasrec", "best"),
+    "sas_fpt_best": ("sas_fpt", "best"),
+    "sas_fpt_request": ("sas_fpt", "best_request"),
 }
 
 
@@ -46,9 +46,9 @@ def main() -> None:
 
 def steps(asked: argparse.Namespace) -> None:
     """Milliseconds a step, of whole epochs."""
-    model, preset, settings = MODELS[asked.model]
+    model, preset = MODELS[asked.model]
     device = torch.device(asked.device)
-    trainings = Trainings(model, load(asked.sequences).to(device), settings, preset=preset)
+    trainings = Trainings(model, load(asked.sequences).to(device), preset=preset)
     trainings.seconds(2)  # kernels are compiled, the epoch is recorded
     wait_for_turn(asked.output)
     ms = median(trainings.seconds(EPOCHS)) / trainings.steps * 1e3
@@ -61,15 +61,14 @@ def steps(asked: argparse.Namespace) -> None:
 
 def train(asked: argparse.Namespace) -> None:
     """By our command, which goes on where it stopped; then its ranks."""
-    model, preset, settings = MODELS[asked.model]
+    model, preset = MODELS[asked.model]
     run, began = asked.output / "run", time.perf_counter()
     places = ["--sequences", str(asked.sequences), "--device", asked.device]
     words = ["--output", str(run), "--model", model, "--preset", preset, "--seed", "0"]
-    words += [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
     command([*places, *words], "train")
     command([*places, "--run", str(run)], "evaluate")
     row = record(run) | facts(torch.device(asked.device), *PACKAGES[asked.device])
-    row |= {"whole_seconds": time.perf_counter() - began, "about": settings}
+    row["whole_seconds"] = time.perf_counter() - began
     write_json(asked.output / RESULT, row)
     print(f"{asked.model}: epoch {row['best_epoch']}, {json.dumps(row['quality'])}", flush=True)
 
@@ -91,6 +90,7 @@ def record(run: Path) -> Row:
         (one["epoch"], one["valid_ndcg_10"]) for one in epochs if one["valid_ndcg_10"] is not None
     ]
     return {
+        "about": said["config"],
         "stopped_because": "patience" if len(epochs) < said["config"]["epochs"] else "epochs",
         "setting": "as our command has it",
         "epoch": len(epochs),

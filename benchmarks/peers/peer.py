@@ -53,7 +53,9 @@ class Setting:
         >>> Setting(4, deterministic=True).words
         'float32, deterministic, 4 threads'
         """
-        threads = f"{self.threads} threads" if self.threads else "its threads"
+        threads = (
+            f"{self.threads} thread{'s' * (self.threads > 1)}" if self.threads else "its threads"
+        )
         determined = ["deterministic"] if self.deterministic else []
         return ", ".join(["TF32" if self.tf32 else "float32", *determined, threads])
 

@@ -14,6 +14,7 @@ libraries can be installed together on Python 3.13.
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -32,6 +33,10 @@ from harness import RESULTS, ROOT, Row, put, read_json, short, table, write_json
 
 FILES = {"steps": "steps.json", "train": "result.json"}
 FAILED = "failed-{}.txt"
+QUALITY = [
+    "model", "ms a step, as published", "fastest", "s to its best epoch", "epochs",
+    "validation, 100 sampled items", "test", "validation, all items", "test",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -42,13 +47,11 @@ class Job:
         title: of the tables.
         library: whose it is; the name of a script.
         model: what the script calls it.
-        like: a job whose steps are these, too.
     """
 
     title: str
     library: str
     model: str
-    like: str = ""
 
     @property
     def name(self) -> str:
@@ -60,11 +63,11 @@ OURS, RECTOOLS, REPLAY, PUBLIC = "ours", "with_rectools", "with_replay", "with_t
 JOBS = [
     Job("ours: TiSASRec, `paper`", OURS, "tisasrec_paper"),
     Job("ours: SASRec, `best`", OURS, "sasrec_best"),
-    Job("ours: SAS-FPT, `best` without the request", OURS, "sas_fpt_best"),
-    Job("ours: SAS-FPT, `best` with the request", OURS, "sas_fpt_request", "ours-sas_fpt_best"),
+    Job("ours: SAS-FPT, `best`", OURS, "sas_fpt_best"),
+    Job("ours: SAS-FPT, `best_request`", OURS, "sas_fpt_request"),
     Job("RecTools: SASRec", RECTOOLS, "sasrec"),
     Job("RecTools: eSASRec", RECTOOLS, "esasrec"),
-    Job("RecTools: HSTU, with the request", RECTOOLS, "hstu"),
+    Job("RecTools: HSTU (knows the request)", RECTOOLS, "hstu"),
     Job("RePlay: SasRec with intervals", REPLAY, "tisasrec"),
     Job("TiSASRec.pytorch", PUBLIC, "tisasrec"),
 ]
@@ -73,6 +76,7 @@ Running = dict[Job, "subprocess.Popen[bytes]"]
 
 def main() -> None:
     asked = arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     jobs = [job for job in JOBS if not asked.only or job.name in asked.only]
     if asked.command == "record":
         record(asked.output, jobs)
@@ -138,16 +142,9 @@ def reason(errors: Path) -> str:
 
 
 def left(jobs: Sequence[Job], what: str, asked: argparse.Namespace) -> list[Job]:
-    """What is not finished, and can be: without steps there is no fastest setting to train by."""
-    if what == "steps":
-        own = [job for job in jobs if not job.like]
-        return [job for job in own if not (asked.output / job.name / FILES[what]).exists()]
-    return [
-        job
-        for job in jobs
-        if (asked.output / (job.like or job.name) / FILES["steps"]).exists()
-        and not converged(asked.output / job.name / FILES[what])
-    ]
+    """What is not finished."""
+    done = {"steps": Path.exists, "train": converged}[what]
+    return [job for job in jobs if not done(asked.output / job.name / FILES[what])]
 
 
 def converged(result: Path) -> bool:
@@ -157,12 +154,14 @@ def converged(result: Path) -> bool:
 
 @contextmanager
 def closing(running: Running) -> Iterator[None]:
-    """Whatever happens, nothing is left running."""
+    """Whatever happens, nothing is left running: interrupted, a peer ends its own processes too."""
     try:
         yield
     finally:
         for process in running.values():
-            process.terminate()
+            process.send_signal(signal.SIGINT)
+        for process in running.values():
+            process.wait()
 
 
 def time_steps(jobs: Sequence[Job], asked: argparse.Namespace) -> None:
@@ -177,8 +176,8 @@ def time_steps(jobs: Sequence[Job], asked: argparse.Namespace) -> None:
             }
             while not all_ready(waited):
                 time.sleep(0.2)
-        for job, process in running.items():
-            ended(job, "steps", asked, process.wait())
+        while running:
+            end_some(running, "steps", asked)
 
 
 def train(jobs: Sequence[Job], asked: argparse.Namespace) -> None:
@@ -189,26 +188,27 @@ def train(jobs: Sequence[Job], asked: argparse.Namespace) -> None:
             while waiting and len(running) < asked.at_once:
                 job = waiting.pop(0)
                 running[job] = start(job, "train", asked)
-            for job in [job for job, process in running.items() if process.poll() is not None]:
-                ended(job, "train", asked, running.pop(job).returncode)
-            time.sleep(0.2)
+            end_some(running, "train", asked)
+
+
+def end_some(running: Running, what: str, asked: argparse.Namespace) -> None:
+    """Take those that have ended out; wait a moment."""
+    for job in [job for job, process in running.items() if process.poll() is not None]:
+        ended(job, what, asked, running.pop(job).returncode)
+    time.sleep(0.2)
 
 
 def rows_of(output: Path, jobs: Sequence[Job]) -> list[Row]:
-    """What was measured of each job, or why nothing was."""
+    """What was measured of each job, or why something was not."""
     found = []
     for job in jobs:
-        folder = output / job.name
         row: Row = {"name": job.name, "title": job.title}
-        timed = output / (job.like or job.name) / FILES["steps"]
-        if timed.exists():
-            row |= read_json(timed)
-        if (folder / FILES["train"]).exists():
-            row |= read_json(folder / FILES["train"])
-        failed = [
-            path for path in (folder / FAILED.format(what) for what in FILES) if path.exists()
-        ]
-        row |= {"failed": reason(failed[0])} if failed else {}
+        for what, name in FILES.items():
+            result, failed = (output / job.name / one for one in (name, FAILED.format(what)))
+            if result.exists():
+                row |= read_json(result)
+            elif failed.exists():
+                row["failed"] = reason(failed)
         found.append(row)
     return found
 
@@ -220,16 +220,23 @@ def record(output: Path, jobs: Sequence[Job]) -> None:
 
 
 def tables(rows: Sequence[Row]) -> str:
-    """Of quality, then of steps."""
-    of_quality = table(
-        [
-            "model", "ms a step, as published", "fastest", "s to its best epoch", "epochs",
-            "validation, 100 sampled items", "test", "validation, all items", "test",
-        ],
-        [quality_row(row) for row in rows],
-    )  # fmt: skip
+    """Of steps, of quality as far as it is known, and what is not measured."""
     timed = [[row["title"], one["words"], ms(one)] for row in rows for one in row.get("steps", [])]
-    return f"{of_quality}\n\n{table(['model', 'setting', 'ms a step'], timed)}"
+    parts = [table(["model", "setting", "ms a step"], timed)]
+    trained = [row for row in rows if "quality" in row]
+    if trained:
+        parts.append(table(QUALITY, [quality_row(row) for row in trained]))
+    for what, key in (("timed", "steps"), ("trained", "quality")):
+        missing = [unmeasured(row) for row in rows if key not in row]
+        if missing:
+            named = "all" if len(missing) == len(rows) else "; ".join(missing)
+            parts.append(f"Not {what} yet: {named}.")
+    return "\n\n".join(parts)
+
+
+def unmeasured(row: Row) -> str:
+    """A model, and why if that is known."""
+    return f"{row['title']} ({row['failed']})" if "failed" in row else str(row["title"])
 
 
 def quality_row(row: Row) -> list[str]:
@@ -237,11 +244,15 @@ def quality_row(row: Row) -> list[str]:
     timed = row.get("steps", [])
     fastest = min(timed, key=lambda one: one["ms"], default=None)
     cells = [row["title"], ms(timed[0]) if timed else "", ms(fastest) if fastest else ""]
-    if "quality" not in row:
-        return [*cells, row.get("failed", "not trained"), *[""] * 5]
-    seconds = row["best_epoch"] * row["steps_an_epoch"] * fastest["ms"] / 1e3
     epochs = f"{row['best_epoch']} of {row['epoch']} ({row['stopped_because']})"
-    return [*cells, f"{seconds:.1f}", epochs, *qualities(row["quality"])]
+    return [*cells, to_best(row, fastest), epochs, *qualities(row["quality"])]
+
+
+def to_best(row: Row, fastest: Row | None) -> str:
+    """Seconds of steps up to the best epoch; nothing where no step was timed."""
+    if fastest is None:
+        return ""
+    return f"{row['best_epoch'] * row['steps_an_epoch'] * fastest['ms'] / 1e3:.1f}"
 
 
 def qualities(quality: Row) -> list[str]:

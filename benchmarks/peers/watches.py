@@ -16,8 +16,8 @@ from peer import Peer, Row, Setting, ranked
 from fpt_model.evaluation.metrics import ndcg
 
 EVERY, PATIENCE = 2, 10  # epochs between validations; validations without a better one
-ROUNDS, STEPS = 3, 10  # of a setting; of a round
-SETTLE, WINDOW = 2, 2.0  # steps before a round; seconds of one at most
+ROUNDS, STEPS = 3, 12  # of a setting; of a round
+SETTLE, WINDOW = 3, 3.0  # steps before a round; seconds of one at most
 
 
 class Over(Exception):  # noqa: N818
@@ -54,7 +54,7 @@ def settings_of(own: Setting, threads: Sequence[int]) -> list[Setting]:
     >>> [one.words for one in settings_of(Setting(deterministic=True), [1])]
     ... # doctest: +NORMALIZE_WHITESPACE
     ['float32, deterministic, its threads', 'float32, its threads', 'TF32, its threads',
-     'TF32, 1 threads']
+     'TF32, 1 thread']
     """
     found = [own, Setting(own.threads), Setting(own.threads, tf32=True)]
     found += [Setting(some, tf32=True) for some in threads]

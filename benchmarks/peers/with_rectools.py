@@ -30,7 +30,7 @@ from watches import Watch
 from fpt_model.data.sequences import Sequences, Split
 
 LENGTH = 200
-PACKAGES = ["rectools", "pytorch-lightning"]
+PACKAGES = ["rectools", "pytorch-lightning", "numpy", "pandas"]
 IDS = {"item_net_block_types": (IdEmbeddingsItemNet,), "session_max_len": LENGTH}
 TUTORIAL = {  # transformers_HSTU_tutorial.ipynb
     "lightning_module_kwargs": {"logits_t": 0.05},

@@ -115,7 +115,7 @@ def training_part(sequences: Sequences) -> pd.DataFrame:
 def main() -> None:
     asked = arguments(["tisasrec"], __doc__.splitlines()[0])
     warnings.simplefilter("ignore")
-    run(asked, RePlay, ["replay-rec", "lightning"])
+    run(asked, RePlay, ["replay-rec", "lightning", "numpy", "pandas"])
 
 
 if __name__ == "__main__":

@@ -12,9 +12,9 @@ from fpt_model.data.sequences import Sequences
 from fpt_model.errors import ModelError
 
 NAME = "FPT_DEVICE_HISTORIES"
-BYTES_EACH = (
-    60  # of an interaction: five numbers as they are loaded, and again as kernels read them
-)
+# of an interaction: five numbers of eight bytes and two of one as they are loaded, at most seven of
+# four as kernels read them
+BYTES_EACH = 70
 _UNITS = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3, "T": 1000**4}
 _SAID = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B?", re.IGNORECASE)
 

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fpt_model.data.sequences import SequenceBatch, Sequences
+from fpt_model.data.tempo import TEMPO, tempo
 from fpt_model.errors import ModelError
 from fpt_model.features import RATINGS, WEEKS
 
@@ -111,7 +112,7 @@ def windows_of(histories: Sequence[History], length: int, time_reference: str) -
     """
     rows = [_row(one, length, time_reference) for one in histories]
     columns = (torch.stack(column) for column in zip(*rows, strict=True))
-    items, times, weeks, ratings, query_times = columns
+    items, times, weeks, ratings, query_times, *others = columns
     return SequenceBatch(
         items=items,
         times=times,
@@ -121,14 +122,17 @@ def windows_of(histories: Sequence[History], length: int, time_reference: str) -
         scales=torch.tensor([one.scale for one in histories], device=items.device),
         query_times=query_times,
         ends=torch.tensor([len(one.items) for one in histories], device=items.device),
+        **dict(zip(TEMPO, others, strict=True)),
     )
 
 
 def _row(one: History, length: int, time_reference: str) -> list[Tensor]:
-    """Items, times, weeks, ratings and moments of one window, (T,) each."""
+    """Items, times, weeks, ratings, moments and `TEMPO` of one window, (T,) each."""
     times, place = one.times - one.times[0], torch.arange(len(one.items), device=one.items.device)
     seen = place if time_reference == "last" else (place + 1).clamp(max=len(place) - 1)
-    parts = (one.items, times, one.weeks[seen], one.ratings, times[seen])
+    pace = tempo(times, torch.tensor([0, len(times)]))
+    known = one.items, times, one.weeks[seen], one.ratings, times[seen]
+    parts = (*known, *(pace[name].long() for name in TEMPO))
     return [F.pad(part[-length:], (max(length - len(part), 0), 0)) for part in parts]
 
 

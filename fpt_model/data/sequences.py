@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fpt_model.data.tempo import TEMPO, tempo
 from fpt_model.errors import ModelError
 from fpt_model.features import RATINGS, WEEKS, Feature
 from fpt_model.files.finished import checksum
@@ -37,10 +38,14 @@ SCHEMA = pa.schema(
         ("test_candidates", pa.list_(pa.int32())),
     ]
 )
-HISTORIES = ("items", "times", "weeks", "ratings", "query_times")  # (L,) of `Sequences`
+HISTORIES = ("items", "times", "weeks", "ratings", "query_times", *TEMPO)  # (L,) of `Sequences`
 INTERACTIONS = ("item_ids", "timestamps", "weeks", "ratings")
 PER_USER = ("lengths", "user_id", "n_train", "time_scale", "valid_candidates", "test_candidates")
 Ints = NDArray[np.integer[Any]]
+
+
+def _unknown() -> Tensor:
+    return torch.empty(0, dtype=torch.int8)
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,7 @@ class SequenceBatch:
         scales: (N,) int64, the user's time scale in seconds.
         query_times: (N, T) int64, when each place looks back, likewise; never before its `times`.
         ends: (N,) int64, how many interactions of the history lie before the window's end.
+        gaps, depths: (N, T) int64, see `fpt_model/data/tempo.py`, 0 where padded or not given.
     """
 
     items: Tensor
@@ -66,6 +72,13 @@ class SequenceBatch:
     scales: Tensor
     query_times: Tensor
     ends: Tensor
+    gaps: Tensor = field(default_factory=_unknown)
+    depths: Tensor = field(default_factory=_unknown)
+
+    def __post_init__(self) -> None:
+        for name in TEMPO:
+            if not getattr(self, name).numel():
+                object.__setattr__(self, name, torch.zeros_like(self.items))
 
     @property
     def next_positions(self) -> Tensor:
@@ -106,6 +119,8 @@ class Sequences:
             candidate for everybody, also for whoever has had it.
         item_features: by name of `ITEM_FEATURES`, where it is known, (I + 1, G) int64: the numbers,
             from 1, of each item's genres, filled up with 0.
+        gaps, depths: (L,) int8, see `fpt_model/data/tempo.py`; from `times` where
+            they are not given.
     """
 
     snapshot_id: str
@@ -123,6 +138,13 @@ class Sequences:
     query_times: Tensor
     comes_again: bool = False
     item_features: dict[str, Tensor] = field(default_factory=dict)
+    gaps: Tensor = field(default_factory=_unknown)
+    depths: Tensor = field(default_factory=_unknown)
+
+    def __post_init__(self) -> None:
+        if not len(self.gaps):
+            for name, numbers in tempo(self.times, self.starts).items():
+                object.__setattr__(self, name, numbers)
 
     @property
     def n_users(self) -> int:
@@ -220,6 +242,7 @@ class Sequences:
             scales=self.scales[rows],
             query_times=torch.where(real, self.at("query_times", place), first),
             ends=before,
+            **{name: torch.where(real, self.at(name, place).long(), 0) for name in TEMPO},
         )
 
     def held_out(self, rows: Tensor, split: Split) -> Tensor:

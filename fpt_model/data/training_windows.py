@@ -15,14 +15,19 @@ from fpt_model.features import FEATURES
 
 
 def training_windows(
-    sequences: Sequences, rows: Tensor, ends: Tensor, length: int
+    sequences: Sequences, rows: Tensor, ends: Tensor, length: int, taught: Tensor | None = None
 ) -> tuple[SequenceBatch, Tensor]:
     """Windows of users `rows` (B,) that end before `ends` (B,), and their targets (B, T).
 
-    Targets are the same window one interaction later; padding has none.
+    Targets are the same window one interaction later, or what is `taught` (L,) after each
+    interaction; padding has none.
     """
     inputs = sequences.windows(rows, ends, length)
-    targets = sequences.windows(rows, ends + 1, length).items
+    if taught is None:
+        targets = sequences.windows(rows, ends + 1, length).items
+    else:
+        place = (sequences.starts[rows, None] + inputs.next_positions - 1).clamp(min=0)
+        targets = taught[place.to(taught.device)].to(place.device)
     return inputs, torch.where(inputs.items > 0, targets, 0)
 
 

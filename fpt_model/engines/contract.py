@@ -133,6 +133,11 @@ def needs_of_passes(config: Config) -> list[tuple[bool, object, str]]:
     ]
 
 
+def next_items_alone(config: Config) -> tuple[bool, object, str]:
+    """What engines need that teach the next item and no other."""
+    return not config.teacher_share, f"teacher_share {config.teacher_share}", "teacher_share 0"
+
+
 def all_items_or_one(config: Config) -> tuple[bool, object, str]:
     """What engines need that have no sampled softmax."""
     return config.loss != "sampled_softmax", f"loss {config.loss}", "loss bce or softmax"

@@ -46,6 +46,7 @@ class ModuleEngine(Engine):
             capturable=training.rows.device.type == "cuda",
         )
         self.order: tuple[int, Tensor] | None = None  # an epoch's, on the device
+        self.taught: Tensor | None = None  # what an epoch learns after each interaction
 
     def item_rows(self) -> ItemRows:
         """The item table of a sampled softmax."""
@@ -92,8 +93,16 @@ class ModuleEngine(Engine):
         epoch = training.progress.epoch
         if self.order is None or self.order[0] != epoch:
             self.order = epoch, training.epoch_permutation(epoch).to(training.rows.device)
+            self._teach(training.targets())
         first = training.progress.step * size
         return self.order[1][first : first + size]
+
+    def _teach(self, targets: Tensor | None) -> None:
+        """Take what an epoch learns to where captured steps look for it."""
+        if self.taught is None or targets is None:
+            self.taught = targets
+        else:
+            self.taught.copy_(targets)
 
     def work(self, _: Tensor, /) -> Callable[[Tensor], object]:
         """What makes a step for so many users, by what generators are seeded with when it runs."""
@@ -106,11 +115,11 @@ class ModuleEngine(Engine):
 
     def _windows(self, users: Tensor) -> tuple[SequenceBatch, Tensor]:
         training = self.training
-        if self.config.windows == "latest":
+        if self.config.windows == "latest" and self.taught is None:
             inputs, targets = training.latest
             return inputs.select(users), targets[users]
-        ends = self.ends(users)
-        return training_windows(self.sequences, training.rows[users], ends, self.config.max_length)
+        rows, ends, length = training.rows[users], self.ends(users), self.config.max_length
+        return training_windows(self.sequences, rows, ends, length, self.taught)
 
     def ends(self, users: Tensor) -> Tensor:
         """(B,) where the windows of a step's users end."""

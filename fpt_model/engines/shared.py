@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from fpt_model.config import Config
 from fpt_model.data.negatives import generator, seed_step
 from fpt_model.data.sequences import SequenceBatch, Sequences
+from fpt_model.data.targets import drawn_targets
 from fpt_model.data.training_windows import training_windows
 from fpt_model.errors import ModelError
 from fpt_model.features import widths
@@ -23,7 +24,7 @@ from fpt_model.model.intervals import overflow_edges
 from fpt_model.model.user_groups import cluster
 
 # What a draw is for: keys of `generator` and of `seed_step`
-_WEIGHTS, _ORDER, _GROUPS, _KEY, _WINDOWS = range(1, 6)
+_WEIGHTS, _ORDER, _GROUPS, _KEY, _WINDOWS, _TARGETS = range(1, 7)
 
 
 @dataclass
@@ -68,6 +69,7 @@ class Training:
         loss_sum: float64, losses of the epoch's steps so far.
         progress: the engine counts steps, the trainer epochs.
         over: it is trained no further.
+        taught: (L, M) items that a teacher drew for what comes after each interaction.
         say: gets a sentence for people, about what is not as they would expect.
 
     Raises:
@@ -75,6 +77,7 @@ class Training:
     """
 
     over = False
+    taught: Tensor | None = None
     first_items: Tensor | None = None
     say: Callable[[str], None] = staticmethod(warnings.warn)
 
@@ -138,6 +141,14 @@ class Training:
         """(N,) float64 on the CPU: where this epoch's windows lie, see `random_ends`."""
         draw = generator(self.seed, _WINDOWS, self.progress.epoch)
         return torch.rand(len(self.rows), dtype=torch.float64, generator=draw)
+
+    def targets(self) -> Tensor | None:
+        """(L,) the item to be learnt after each interaction in this epoch; None: the next one."""
+        if self.taught is None:
+            return None
+        epoch, share = self.progress.epoch, self.config.teacher_share
+        draw = generator(self.seed, _TARGETS, epoch)
+        return drawn_targets(self.sequences, self.taught, share, epoch, draw)
 
     def refresh_groups(self, users: Callable[[], Tensor]) -> bool:
         """Cluster the users anew, if it is time. Returns whether it was.

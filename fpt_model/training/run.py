@@ -5,7 +5,7 @@ import platform
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -19,10 +19,21 @@ from fpt_model.config import Config
 from fpt_model.data.device_limit import placed
 from fpt_model.data.sequences import Sequences, load
 from fpt_model.engines.choose import device_name, engine_of
+from fpt_model.engines.shared import Training
 from fpt_model.errors import InterruptedTrainingError, ModelError
-from fpt_model.files.checkpoints import State, read_latest, write, write_latest, write_whole
+from fpt_model.files.checkpoints import (
+    State,
+    load_weights,
+    read,
+    read_latest,
+    write,
+    write_latest,
+    write_whole,
+)
 from fpt_model.files.faults import point
 from fpt_model.files.finished import BEST, EPOCHS, RECORD, problem, read_record, written_record
+from fpt_model.model.encoder import Encoder
+from fpt_model.training.teaching import draws
 from fpt_model.training.trainer import SelectedEpoch, Trainer, trainers_of
 from fpt_model.variants import AnyConfig
 from fpt_model.version import code_version
@@ -31,6 +42,7 @@ Event = dict[str, Any]
 Emit = Callable[[Event], None]
 SPEC = "order.json"
 SEARCH = "search"  # where a training with `refit` keeps the one that chose its epoch
+TEACHER = "teacher"  # and where a training with `teachers` keeps them
 SAVE_EVERY_SECONDS = 10.0  # on a GPU, validations come faster than files can be written
 SAVES = 0.1  # of the time at most: a table of millions of items takes long to be written
 
@@ -96,11 +108,14 @@ def train_loaded(
     Returns:
         By seed the trainings that were not finished before, finished now.
     """
+    teachers = Teachers(sequences, folders, config, emit, engine)
+    stage = Stage.last(config)
     if not config.refit:
-        return _trained(sequences, folders, config, emit, engine, {})
+        return _trained(sequences, folders, config, emit, engine, stage, teachers)
     search(sequences, folders, config, emit, engine)
     selected = {seed: _selected(folder / SEARCH) for seed, folder in folders.items()}
-    return _trained(sequences.with_validation(), folders, config, emit, engine, selected)
+    whole = sequences.with_validation()
+    return _trained(whole, folders, config, emit, engine, stage, teachers, selected)
 
 
 def search(
@@ -108,12 +123,98 @@ def search(
 ) -> dict[int, Trainer]:
     """The part of `train_loaded` with `config.refit` that chooses the epoch; returns likewise."""
 
-    def emit_all_but_the_end(event: Event) -> None:
+    teachers = Teachers(sequences, folders, config, emit, engine)
+    parts = {seed: folder / SEARCH for seed, folder in folders.items()}
+    stage, emit = Stage.last(config).before(), _all_but_the_end(emit)
+    return _trained(sequences, parts, config, emit, engine, stage, teachers)
+
+
+def _all_but_the_end(emit: Emit) -> Emit:
+    def emit_others(event: Event) -> None:
         if event["event"] != "done":
             emit(event)
 
-    parts = {seed: folder / SEARCH for seed, folder in folders.items()}
-    return _trained(sequences, parts, config, emit_all_but_the_end, engine, {})
+    return emit_others
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Which of the trainings it is that one after the other make one.
+
+    Attributes:
+        number: from 0.
+        of: how many.
+    """
+
+    number: int
+    of: int
+
+    @classmethod
+    def last(cls, config: Config) -> "Stage":
+        """The one whose weights answer, after its teachers and the search for how long."""
+        before = config.teachers + config.refit
+        return cls(before, before + 1)
+
+    def before(self, steps: int = 1) -> "Stage":
+        """An earlier one."""
+        return replace(self, number=self.number - steps)
+
+
+class Teachers:
+    """The trainings that come first with `Config.teachers`, each in a folder of its student's.
+
+    Args:
+        sequences: as loaded.
+        folders: students' run directories by seed.
+        config: a student's settings.
+        emit: gets their events under the student's seed.
+        engine: see `train`.
+    """
+
+    def __init__(
+        self,
+        sequences: Sequences,
+        folders: Mapping[int, Path],
+        config: Config,
+        emit: Emit,
+        engine: str,
+    ) -> None:
+        self.sequences, self.folders, self.config = sequences, folders, config
+        self.emit, self.engine = _all_but_the_end(emit), engine
+
+    def teach(self, trainer: Trainer) -> None:
+        """Train what is missing of a student's teachers, and give it what they draw."""
+        config, seed = self.config, trainer.seed
+        if not config.teachers:
+            return
+        models = [self._model(seed, number) for number in range(config.teachers)]
+        trainer.training.taught = draws(models, trainer.sequences, seed)
+
+    def _model(self, student: int, number: int) -> Encoder:
+        """A finished teacher, trained where it is not."""
+        config = replace(self.config, teachers=0, teacher_share=0.0, refit=False)
+        seed, folder = (
+            seed_of_teacher(student, number),
+            self.folders[student] / f"{TEACHER}-{number}",
+        )
+        stage = Stage(number, Stage.last(self.config).of)
+
+        def emit(event: Event) -> None:
+            self.emit(event | {"seed": student})
+
+        _trained(self.sequences, {seed: folder}, config, emit, self.engine, stage)
+        model = Training(config, seed, self.sequences).model
+        load_weights(model, read(folder / BEST).tensors, BEST)
+        return model
+
+
+def seed_of_teacher(student: int, number: int) -> int:
+    """Far from those that people give; no two students share one.
+
+    >>> seed_of_teacher(0, 3), seed_of_teacher(1, 0)
+    (1000003, 1000100)
+    """
+    return 1_000_000 + 100 * student + number
 
 
 def _selected(folder: Path) -> SelectedEpoch:
@@ -130,7 +231,9 @@ def _trained(
     config: Config,
     emit: Emit,
     engine: str,
-    selected_by_seed: Mapping[int, SelectedEpoch],
+    stage: Stage,
+    teachers: Teachers | None = None,
+    selected_by_seed: Mapping[int, SelectedEpoch] | None = None,
 ) -> dict[int, Trainer]:
     """`train_loaded` of one training a seed, which validates where nothing is chosen for it."""
     device = sequences.device
@@ -154,8 +257,10 @@ def _trained(
         return {}
     trainers = trainers_of(config, missing, sequences, engine_name)
     for trainer in trainers:
-        trainer.selected = selected_by_seed.get(trainer.seed)
-    runs = [Run(folders[one.seed], one, specs[one.seed], emit) for one in trainers]
+        trainer.selected = (selected_by_seed or {}).get(trainer.seed)
+        if teachers is not None:
+            teachers.teach(trainer)
+    runs = [Run(folders[one.seed], one, specs[one.seed], emit, stage) for one in trainers]
     for run in runs:
         run.resume()
         start = {"model": config.model, "seed": run.trainer.seed, "device": device_name(device)}
@@ -186,8 +291,10 @@ class Signals:
 class Run:
     """A trainer and its run directory."""
 
-    def __init__(self, folder: Path, trainer: Trainer, spec: TrainingSpec, emit: Emit) -> None:
-        self.folder, self.trainer, self.spec = folder, trainer, spec
+    def __init__(
+        self, folder: Path, trainer: Trainer, spec: TrainingSpec, emit: Emit, stage: Stage
+    ) -> None:
+        self.folder, self.trainer, self.spec, self.stage = folder, trainer, spec, stage
         self.emit: Emit = lambda event: emit(event | {"seed": trainer.seed})
         trainer.training.say = lambda text: self.emit({"event": "note", "text": text})
         self.started = ""
@@ -235,15 +342,14 @@ class Run:
     def _outlook(self) -> Event:
         """How many epochs there are at most, the share that is done, the seconds that are left.
 
-        Of a training with `refit`, the search is one half and the rest the other.
+        Each of the trainings that make one, such as the search of one with `refit`, counts equally.
         """
         progress, config = self.trainer.progress, self.trainer.config
         selected = self.trainer.selected
         epochs = selected.epoch if selected else config.epochs
-        remaining = epochs - progress.epoch + (epochs if config.refit and not selected else 0)
-        share = progress.epoch / epochs
-        if config.refit:
-            share = (share + bool(selected)) / 2
+        stage = self.stage
+        remaining = epochs - progress.epoch + (stage.of - stage.number - 1) * epochs
+        share = (stage.number + progress.epoch / epochs) / stage.of
         seconds = remaining * progress.seconds / progress.epoch
         return {"epochs": epochs, "share": share, "eta_seconds": seconds}
 

@@ -3,6 +3,7 @@
 import fcntl
 import importlib
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -133,7 +134,7 @@ def test_a_clock_times_settings_in_turn_after_its_gate(monkeypatch):
     round_ = watches.SETTLE + 3
     expected = [(True, round_ + 3), (False, round_), (True, round_), (False, round_)]
     assert passed == [slow for slow, times in expected for _ in range(times)]
-    assert [row["words"] for row in clock.record()][1] == "TF32, 1 threads"
+    assert [row["words"] for row in clock.record()][1] == "TF32, 1 thread"
 
 
 def test_a_slow_round_ends_early(monkeypatch):
@@ -149,7 +150,7 @@ def test_a_slow_round_ends_early(monkeypatch):
 
     with pytest.raises(watches.Over):
         train()
-    assert now[0] == 50 + watches.SETTLE + 3  # three seconds are more than two
+    assert now[0] == 50 + watches.SETTLE + 4  # four seconds are more than three
     assert clock.record()[0]["ms"] == 1000
 
 
@@ -200,12 +201,16 @@ def test_steps_are_taken_by_the_fastest_setting(fixed, tmp_path, sequences):
     run = script("script")
     found = run.steps(fixed, [1], lambda: None)
     assert [row["words"] for row in found] == [
-        "float32, its threads", "TF32, its threads", "TF32, 1 threads",
+        "float32, its threads", "TF32, its threads", "TF32, 1 thread",
     ]  # fmt: skip
     for row, ms in zip(found, (3, 2, 1), strict=True):
         row["ms"] = ms
     (tmp_path / run.STEPS).write_text(json.dumps({"steps": found}))
     assert run.fastest(tmp_path / run.STEPS) == script("peer").Setting(1, tf32=True)
+    found[0]["ms"] = 0.5
+    (tmp_path / run.STEPS).write_text(json.dumps({"steps": found}))
+    assert run.fastest(tmp_path / run.STEPS) == script("peer").Setting()
+    assert run.fastest(tmp_path / "none.json") == script("peer").Setting(1, tf32=True)
 
 
 def test_a_turn_waits_for_the_lock(tmp_path):
@@ -239,6 +244,12 @@ output = Path(asked.output)
 calls = output.parent / "calls.txt"
 if asked.model == "broken":
     sys.exit("No module named 'their_library'")
+if asked.model == "endless":
+    (output / "ready").touch()
+    try:
+        time.sleep(60)
+    finally:
+        (output / "closed").touch()
 if asked.what == "steps":
     wait_for_turn(output)
     with calls.open("a") as file:
@@ -265,12 +276,13 @@ def run(tmp_path, monkeypatch):
     monkeypatch.setattr(run, "HERE", tmp_path)
     jobs = [
         run.Job("One", "library", "one"),
-        run.Job("Like one", "library", "like", "library-one"),
         run.Job("Broken", "library", "broken"),
         run.Job("Two", "library", "two"),
     ]
     monkeypatch.setattr(run, "JOBS", jobs)
-    return run
+    before = signal.getsignal(signal.SIGTERM)
+    yield run
+    signal.signal(signal.SIGTERM, before)
 
 
 def measure(run, output, monkeypatch, *words):
@@ -287,7 +299,7 @@ def test_steps_are_timed_one_after_the_other_then_all_are_trained(
     timed, after = calls[:4], calls[4:]
     assert [line.split()[0] for line in timed] == ["begin", "end", "begin", "end"]
     assert timed[0].split()[1] == timed[1].split()[1]
-    assert after == ["train one 2.0", "train like 2.0", "train two 2.0"]
+    assert after == ["train one 2.0", "train two 2.0"]
     assert "library-broken steps: failed, No module named 'their_library'" in capfd.readouterr().out
 
 
@@ -304,6 +316,19 @@ def test_what_is_finished_is_not_done_again(run, tmp_path, monkeypatch):
     assert (tmp_path / "out" / "calls.txt").read_text() == "train two 2.0\n" * 2
 
 
+def test_nothing_is_left_running(run, tmp_path, monkeypatch):
+    """Stopped while a model is timed: its script is interrupted, and closes what it began."""
+
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "end_some", stopped)
+    monkeypatch.setattr(run, "JOBS", [run.Job("Endless", "library", "endless")])
+    with pytest.raises(KeyboardInterrupt):
+        measure(run, tmp_path / "out", monkeypatch)
+    assert (tmp_path / "out" / "library-endless" / "closed").exists()
+
+
 def test_the_page_gets_both_tables_and_the_reason_of_a_failure(run, tmp_path, monkeypatch):
     measure(run, tmp_path / "out", monkeypatch)
     monkeypatch.setattr(run, "ROOT", tmp_path)
@@ -317,11 +342,14 @@ def test_the_page_gets_both_tables_and_the_reason_of_a_failure(run, tmp_path, mo
     cells = " | ".join([".5000 / .2500"] * 4)
     # 6 epochs of 10 steps of 20 ms
     assert f"| One | 50.0 | 20.0 | 1.2 | 6 of 8 (patience) | {cells} |" in lines
-    assert f"| Like one | 50.0 | 20.0 | 1.2 | 6 of 8 (patience) | {cells} |" in lines
-    assert "| Broken |  |  | No module named 'their_library' |  |  |  |  |  |" in lines
+    for what in ("timed", "trained"):
+        assert f"Not {what} yet: Broken (No module named 'their_library')." in lines
     assert "| Two | TF32 | 20.0 |" in lines
+    (tmp_path / "out" / "library-one" / "steps.json").unlink()
+    rows = run.rows_of(tmp_path / "out", run.JOBS)
+    assert f"| One |  |  |  | 6 of 8 (patience) | {cells} |" in run.tables(rows).splitlines()
     assert [row["name"] for row in json.loads((tmp_path / "docs/results/peers.json").read_text())][
-        2
+        1
     ] == "library-broken"
 
 

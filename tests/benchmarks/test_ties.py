@@ -134,6 +134,9 @@ def test_at_equal_steps_the_other_has_twice_the_epochs():
     }
     row = gain.at_equal_steps(found, "tisasrec-second", "tisasrec")
     assert (row["seeds"], row["recall_10"][0], row["ndcg_10"][0]) == (1, -0.5, -0.5)
+    at = [gain.at_epoch(found, "tisasrec-second", "tisasrec", epoch) for epoch in (40, 80, 120)]
+    assert [one["seeds"] for one in at] == [2, 1, 0]
+    assert [one["ndcg_10"] for one in at[:2]] == [[0.0] * 3, [0.0] * 3]
     line = gain.equal_steps([row], gain.NAMES).splitlines()[2]
     assert line.startswith("| TiSASRec, an empty second step, 40 epochs, less TiSASRec, as publi")
     assert "| 1 | -.5000 (-1.0000 to .0000) |" in line

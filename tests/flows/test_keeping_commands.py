@@ -39,10 +39,14 @@ def test_a_backup_is_brought_back_and_a_person_forgotten_in_it(copy, fpt, tmp_pa
 
 
 def test_forgetting_does_not_begin_while_a_run_is_at_work(copy, fpt):
+    """It waits for ten seconds; here for one."""
+    impatient = "from warehouse import forgetting; forgetting.SHORT_SECONDS = 1.0; "
+    command = [sys.executable, "-c", f"{impatient}from flows.entry import main; main()"]
+    command += ["forget", "--dataset", "ml-1m", "--user", "7", "--home", copy]
     with locked(Home.at(copy), "alone-somebody"):
-        said = fpt("forget", "--dataset", "ml-1m", "--user", 7, home=copy)
-    assert said.code == 3
-    assert "A run is at work in this home" in " ".join(said.err.split())
+        said = subprocess.run(command, capture_output=True, text=True)
+    assert said.returncode == 3
+    assert "A run is at work in this home" in " ".join(said.stderr.split())
     assert fpt("sql", USERS, "--format", "json", home=copy).rows == [{"n": 60}]
 
 

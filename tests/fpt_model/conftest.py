@@ -276,6 +276,8 @@ def random_windows():
             scales=draw(20, batch, low=1),
             ratings=draw(11, batch, length, low=1).masked_fill(padded, 0),
             ends=(items > 0).sum(1),
+            gaps=draw(32, batch, length, low=1).masked_fill(padded, 0),
+            depths=draw(27, batch, length, low=1).masked_fill(padded, 0),
         )
 
     return make
@@ -303,6 +305,10 @@ def pair_by_pair():
         if config.genre_width:
             genres = [model.genres_of_items[item] for item in windows.items[b, places]]
             parts.append(torch.stack([sum(model.genres.weight[one]) for one in genres]))
+        if config.gap_width:
+            parts.append(model.gaps.weight[windows.gaps[b, places]])
+        if config.depth_width:
+            parts.append(model.depths.weight[windows.depths[b, places]])
         x = torch.cat(parts, 1) * math.sqrt(config.width)
         if not config.intervals:
             x = x + torch.stack([model.positions[0][first_position + t] for t in places])

@@ -66,6 +66,8 @@ SWITCHES: dict[str, tuple[Any, ...]] = {
     "user_width": (4, 0, 2),
     "rating_width": (0, 2),
     "genre_width": (0, 2),
+    "gap_width": (0, 2),
+    "depth_width": (0, 2),
     "block": ("attention", "hstu"),
     "blocks": (1, 2),
     "heads": (1, 2),
@@ -82,6 +84,7 @@ SWITCHES: dict[str, tuple[Any, ...]] = {
     "ema_decay": (0.0, 0.5),
     "mask": ("keys", "queries"),
     "windows": ("latest", "random"),
+    "teacher_share": (0.0, 0.5),
     "loss": ("bce", "softmax", "sampled_softmax"),
     "negatives": (9, 1, 30),
     "exclude_seen": (False, True),
@@ -97,6 +100,8 @@ EVERYTHING = {  # at once; a head is no power of two wide
     "week_width": 4,
     "rating_width": 2,
     "genre_width": 2,
+    "gap_width": 2,
+    "depth_width": 2,
     "blocks": 2,
     "heads": 2,
     "max_length": 20,
@@ -104,6 +109,7 @@ EVERYTHING = {  # at once; a head is no power of two wide
     "sse_item": 0.4,
     "time_reference": "query",
     "windows": "random",
+    "teacher_share": 0.5,
     "loss": "softmax",
     "exclude_seen": True,
 }
@@ -113,6 +119,7 @@ IRRELEVANT = {
     "epochs": "the trainer's: engines are asked for one step after the other",
     "validate_every": "the trainer's",
     "patience": "the trainer's",
+    "teachers": "trainings of their own, before; what they draw is given here",
     "refit": "two trainings, one after the other, on other sequences",
 }
 # What an engine refuses to have otherwise; `test_an_engine_covers_all_but_what_is_fixed_here`.
@@ -120,7 +127,8 @@ OWN_PASSES = {"mask": ("keys",), "block": ("attention",), "loss": ("bce", "softm
 FIXED: dict[str, dict[str, tuple[Any, ...]]] = {
     "cpu": OWN_PASSES,
     "jagged": OWN_PASSES,
-    "multiseed": OWN_PASSES | {"heads": (1,), "loss": ("bce",)},
+    "multiseed": OWN_PASSES | {"heads": (1,), "loss": ("bce",), "teacher_share": (0.0,)},
+    "distributed": {"teacher_share": (0.0,)},
 }
 NAMES = [
     pytest.param(
@@ -561,7 +569,8 @@ class Shadow:
         config, training = self.trainer.config, self.trainer.training
         users = self.users(step)
         rows, ends = training.rows[users], source.ends(users)
-        inputs, targets = training_windows(self.sequences, rows, ends, config.max_length)
+        taught = training.targets()
+        inputs, targets = training_windows(self.sequences, rows, ends, config.max_length, taught)
         drawn = source.of(before, inputs, targets)
         looked_up = self._looked_up(targets, drawn)
         self._coast(looked_up, before)
@@ -676,6 +685,9 @@ def trainers(name: str, config: Config, sequences: Sequences, epoch: int = 1) ->
             if part.split(".")[0] in {feature.name for feature in FEATURES}:
                 weights[part][0] = 0
         one.engine.load(weights)
+        if config.teacher_share:
+            shape = len(sequences.items), 3
+            one.training.taught = torch.randint(1, sequences.n_items + 1, shape, dtype=torch.int16)
         groups = one.training.groups
         groups[1:] = torch.arange(len(groups) - 1) % config.groups if config.grouped else -1
         one.progress.epoch = epoch
@@ -749,7 +761,7 @@ def test_a_step_is_the_encoders(name, sequences):
 def test_a_sampled_step_is_the_encoders(name, negatives, sequences):
     """One that looks up few items, and one that looks up most."""
     more = {"loss": "sampled_softmax", "negatives": negatives, "sse_item": 0.4}
-    settings = EVERYTHING | more | {"max_length": 5, "batch_size": 1}
+    settings = EVERYTHING | more | {"max_length": 5, "batch_size": 1, "teacher_share": 0.0}
     check_gradients(name, usual(name, **settings), sequences, steps=3)
     check_resumption(name, usual(name, **settings), sequences, steps=2)
 

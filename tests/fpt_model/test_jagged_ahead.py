@@ -72,7 +72,7 @@ def test_room_is_what_the_limit_allows_and_a_step_needs(small_config, monkeypatc
     for said in ("1KB", "4 kb", "1TB"):
         monkeypatch.setenv(device_limit.NAME, said)
         rooms.append(room_of(config))
-    assert rooms == [36, 100, 1 << 18]
+    assert rooms == [36, 125, 1 << 18]  # of four columns
 
 
 def test_what_is_no_amount_is_refused(monkeypatch):

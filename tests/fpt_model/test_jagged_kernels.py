@@ -19,7 +19,7 @@ from fpt_model.data.sequences import SequenceBatch, load
 from fpt_model.data.training_windows import training_windows
 from fpt_model.engines.gpu import rng
 from fpt_model.engines.gpu.layout import aligned
-from fpt_model.engines.jagged import attention, engine, products, shapes, state
+from fpt_model.engines.jagged import attention, engine, first_seen, products, shapes, state
 from fpt_model.engines.jagged.plan import Histories
 from fpt_model.engines.jagged.products import Job, Jobs
 from fpt_model.engines.jagged.weight_grads import group_loss_grad, update
@@ -56,7 +56,8 @@ def slow(*values):
 def exact(monkeypatch):
     """Products in float32, and tiles that have neighbours at sizes the interpreter can do."""
     monkeypatch.setattr(state, "HALF", torch.float32)
-    monkeypatch.setattr(shapes, "KEYS", 16)
+    for tile in ("QUERIES", "KEYS", "CHUNK", "NARROW_QUERIES"):
+        monkeypatch.setattr(shapes, tile, 16)
     monkeypatch.setattr(products, "TILE", 16)
     monkeypatch.setattr(state, "ROUNDED", 128)
     monkeypatch.setattr(state, "SPLITS", 2)
@@ -250,6 +251,36 @@ def test_the_group_loss_is_the_encoders(long_histories):
     assert at.group_losses.sum().item() == pytest.approx(pulled.item(), rel=1e-5)
     found = at.weights.slots["users.weight"].view(at.embedding_grads.double() / 2**32 / 5)
     assert torch.allclose(found, users.grad, atol=1e-6)
+
+
+@pytest.mark.parametrize("heads", [1, 2])
+def test_nothing_is_between_heads_after_a_step(heads, long_histories):
+    step = Step(long_histories, "sas_fpt", heads=heads, rating_width=2, genre_width=4)  # 26 wide
+    step.engine.step_counter.copy_(torch.tensor([BEFORE, 1]))
+    before = step.engine.weights.params.clone()
+    step.engine.step(step.tokens)
+    weights, at = step.engine.weights, step.at
+    assert not torch.equal(before, weights.params)
+    copy = weights.fp16.clone()
+    weights.refresh_fp16()
+    assert torch.equal(copy, weights.fp16)  # Adam's copy is the whole weights'
+    if heads == 1:
+        return
+    query = weights.product(1, "query").view(2, 16, -1)
+    assert torch.equal(query[1, :13, :26], step.engine.model.blocks[1].query.weight[13:])
+    both = *(at.q, at.dq, at.attn_out, at.dout), *(at.tables[:, :, : step.engine.n_rows],)
+    for tensor in (*both, at.kv[..., :32], at.kv[..., 32:], at.dkv[..., :32], at.dkv[..., 32:]):
+        by_head = tensor.unflatten(-1, (2, 16))
+        assert by_head[..., :13].abs().sum() > 0
+        assert not by_head[..., 13:].any()
+    tokens = int(step.engine.meta[0, -1])
+    whole = at.dout[:, :tokens].unflatten(-1, (2, 16))[..., :13].flatten(-2)
+    assert torch.equal(whole, at.dsum[:, :tokens, :26])
+
+
+def test_places_in_windows_take_few_bytes():
+    kinds = [first_seen.type_of_places(length) for length in (1, 254, 255, 32_766, 32_767)]
+    assert kinds == [torch.uint8, torch.uint8, torch.int16, torch.int16, torch.int32]
 
 
 def test_rows_of_intervals_are_more_than_16_bits_hold():

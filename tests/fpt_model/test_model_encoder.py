@@ -64,6 +64,7 @@ def test_features_and_weights_are_those_of_the_papers(
     """Rating and genres, which no paper has, are the last parts. HSTU: test_model_hstu.py."""
     genre_width = rating_width // 3
     settings = {"heads": heads, "rating_width": rating_width, "genre_width": genre_width}
+    settings |= {"gap_width": rating_width, "depth_width": genre_width}
     model = model_of(variant, **settings)
     for seed in SEEDS:
         windows = random_windows(seed, real=2)

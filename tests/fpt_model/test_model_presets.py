@@ -39,6 +39,12 @@ def test_anywhere_is_the_paper_but_for_windows_and_users():
         assert ("sse_user" in changed) == (slug == "sas_fpt")
 
 
+def test_only_the_preset_that_says_so_knows_when_it_is_asked():
+    assert {p for p in PRESETS if resolve("sas_fpt", p).time_reference == "query"} == {
+        "best_request"
+    }
+
+
 def test_a_preset_says_how_a_part_is_where_a_variant_has_it():
     best = widths("best")
     assert best["sas_fpt"][2] != widths("paper")["sas_fpt"][2]
@@ -59,5 +65,5 @@ def test_no_preset_adds_or_takes_a_part(slug):
 def test_ratings_are_given_to_all_variants_or_to_none():
     for preset in PRESETS:
         assert {resolve(slug, preset).rating_width for slug in VARIANTS} == {
-            16 if preset == "best" else 0
+            16 if preset in ("compact", "best", "best_request") else 0
         }

@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+import tomllib
 import warnings
 import zipfile
 from contextlib import ExitStack
@@ -18,6 +19,7 @@ import pytest
 
 from warehouse.archive import open_archive
 from warehouse.catalogue import writing
+from warehouse.database import table_files, view_files
 from warehouse.datasets import find
 from warehouse.datasets.dataset import Dataset
 from warehouse.home import Home
@@ -27,12 +29,38 @@ from warehouse.preparing import prepare
 from warehouse.publishing import TrainedRun, publish_load, publish_runs, publish_snapshot
 from warehouse.records import Snapshot
 from warehouse.staging import auditable, audited, stage_frame, staging_folder
-from warehouse.store import StoredFile, list_files, place_all
+from warehouse.store import list_files, place_all
+from warehouse.stored_files import StoredFile
 from warehouse.transforms.core import CORRECT
 from warehouse.transforms.options import Options
 
+NOT_ON_A_LAKE = tomllib.loads(
+    Path(__file__).with_name("not_on_a_lake.toml").read_text(encoding="utf-8")
+)
 # with the environment of `make install-lake`, by `make test-lake`
-collect_ignore = [] if os.environ.get("FPT_TEST_WAREHOUSE") == "lake" else ["lake"]
+ON_A_LAKE = os.environ.get("FPT_TEST_WAREHOUSE") == "lake"
+collect_ignore = (
+    [*NOT_ON_A_LAKE["publishes_nothing"]["files"], *NOT_ON_A_LAKE["other"]]
+    if ON_A_LAKE
+    else ["lake"]
+)
+
+
+@pytest.fixture
+def empty_tables(request, warehouse, tmp_path):
+    """All tables and views, without rows: in memory, or in a lake as DuckLake has them."""
+    if not ON_A_LAKE:
+        with duckdb.connect() as connection:
+            for path in (*table_files(), *view_files()):
+                connection.execute(path.read_text(encoding="utf-8"))
+            yield connection
+        return
+    from warehouse.lake.attached import attached
+    from warehouse.lake.tables import bring_up_to_date
+
+    with attached(Home.at(tmp_path / "home").lake) as connection:
+        bring_up_to_date(connection)
+        yield connection
 
 
 @pytest.fixture

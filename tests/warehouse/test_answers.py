@@ -18,8 +18,8 @@ ENDLESS = "SELECT length(lpad('x', 2000000000, 'y'))"  # one call, which DuckDB 
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory) -> Home:
-    made = Home.at(tmp_path_factory.mktemp("answers") / "home")
+def home(tmp_path_factory, home_at) -> Home:
+    made = home_at(tmp_path_factory.mktemp("answers") / "home")
     with writing(made):
         pass
     return made

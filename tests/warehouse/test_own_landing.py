@@ -230,6 +230,16 @@ def test_whose_only_row_was_rejected_is_forgotten_too(line, home, publish_own, t
     assert forget(home, "mine", "zoe").loads == [load_id]
 
 
+def test_an_item_with_the_id_of_a_forgotten_user_is_nobody(home, publish_own, events):
+    goods = events.with_name("goods.csv")
+    goods.write_text("id,name\nAnn,a\nAnn,b\n")  # the second is rejected
+    described = Description("mine", "u", "i", "t", items=Items(goods, "id", "name", None))
+    publish_own(described, events)
+    forget(home, "mine", "Ann")
+    publish_own(described, events, forgotten_users(home, "mine"))
+    assert forget(home, "mine", "Ann").loads == []
+
+
 AGAIN = "abcabca"  # what one user took, in order; of these a, b, c
 KEPT = {"first": "abc", "last": "bca", "all": AGAIN}
 

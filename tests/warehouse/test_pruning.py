@@ -64,6 +64,13 @@ def test_a_training_that_failed_is_none_of_the_newest():
     assert ids([*TWO_NIGHTS, failed], Rule(1)) == {"l1", "s1", "r1", "f"}
 
 
+def test_what_one_rests_on_that_came_after_the_consent_stays():
+    agreed = {one.id for one in outdated(TWO_NIGHTS, ALL, NOW)}
+    late = thing("training", "late", "s1", label="late")
+    gone = outdated([*TWO_NIGHTS, late], ALL, NOW, agreed)
+    assert {one.id for one in gone} == {"r1", "l2", "s2", "r2"}
+
+
 @st.composite
 def worlds(draw) -> list[Thing]:
     """Loads, snapshots of them, trainings of these; some need what is not there."""

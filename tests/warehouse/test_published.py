@@ -18,9 +18,9 @@ ITEMS = pl.DataFrame({"raw_item_id": [1, 2], "title": ["A", "B"], "genres": ["",
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory) -> Home:
+def home(tmp_path_factory, home_at) -> Home:
     """A home with one file that is listed, and one beside it that is not."""
-    home = Home.at(tmp_path_factory.mktemp("published") / "[home]")
+    home = home_at(tmp_path_factory.mktemp("published") / "[home]")
     for frame in (ITEMS, ITEMS.head(1)):
         with staging_folder(home, "test") as folder:
             stage_frame(folder, "raw.items", "load", frame)

@@ -41,8 +41,9 @@ from warehouse.preparing import find_snapshot, prepare, snapshot_id
 from warehouse.publishing import has_load, publish_load, publish_runs, publish_snapshot
 from warehouse.recommending import ServingRun, publish_recommendations
 from warehouse.staging import staging_folder
-from warehouse.store import damaged, listed
+from warehouse.store import listed
 from warehouse.stored import CORE, RAW
+from warehouse.stored_files import damaged
 
 LOADS = {"a": 4, "b": 6}  # users of each
 N_ITEMS, LENGTH = 8, 5

@@ -20,7 +20,6 @@ from warehouse.kept_catalogues import KEPT
 from warehouse.questions import ask
 from warehouse.staging import POLARS, stage_frame
 from warehouse.store import (
-    damaged,
     has_files,
     list_files,
     listed,
@@ -33,6 +32,7 @@ from warehouse.store import (
     unlisted,
 )
 from warehouse.stored import KEYS, stored_tables
+from warehouse.stored_files import damaged
 
 ITEMS = pl.DataFrame({"raw_item_id": [3, 1, 2], "title": ["C", "A", "É"], "genres": ["", "x", ""]})
 VALUES = {
@@ -218,7 +218,7 @@ def test_a_missing_file_is_seen_also_with_its_folder(home, store_frames):
 USERS = pl.DataFrame({"raw_user_id": [1], "gender": ["F"], "age": [None], "occupation": ["x"]})
 
 
-@pytest.mark.files_only
+@pytest.mark.files_only  # a lake keeps them for a week: lake/test_many_writers.py
 def test_what_nobody_lists_goes_when_it_is_old(home, store_frames, staging):
     (kept,) = store_frames({("raw.items", "load"): ITEMS})
     folder = staging()
@@ -235,7 +235,7 @@ def test_what_nobody_lists_goes_when_it_is_old(home, store_frames, staging):
     assert unlisted(home, [kept], older_than=day) == []
 
 
-@pytest.mark.files_only
+@pytest.mark.files_only  # a lake keeps them for a week: lake/test_many_writers.py
 def test_a_file_that_was_replaced_stays_for_who_goes_back_and_then_for_a_day(home, store_frames):
     """It was written long ago: that says nothing of when it was used last."""
     tables = [pl.DataFrame({"raw_item_id": [n], "title": [None], "genres": [None]}) for n in (1, 2)]

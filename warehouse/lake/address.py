@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 from warehouse.errors import RefusedError
 
 ASKED = "FPT_WAREHOUSE"
+STORE = "s3://"
 SCHEME = "ducklake:postgres://"
 EXAMPLE = f"{SCHEME}user@host:5432/database?data=/folder/that/all/machines/see"
 FILES = "files"  # the home's own catalogue
@@ -29,7 +30,7 @@ class Address:
     Attributes:
         host, port, user: of PostgreSQL; what is empty libpq finds by itself.
         database: of it.
-        data: the folder of the lake's files.
+        data: the folder of the lake's files, or their place in an object store (s3://).
         schema: within the database, so that one may hold several lakes.
     """
 
@@ -49,6 +50,11 @@ class Address:
         schema = "" if self.schema == DEFAULT_SCHEMA else f"&schema={quote(self.schema)}"
         where = f"{user}{host}{port}/{quote(self.database, safe='')}"
         return f"{SCHEME}{where}?data={quote(self.data)}{schema}"
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether the files are in an object store."""
+        return self.data.startswith(STORE)
 
     @property
     def files(self) -> Path:
@@ -86,8 +92,8 @@ def parsed(url: str) -> tuple[Address, str | None]:
     if not re.fullmatch(r"\w+", schema):
         raise _wrong("schema= that is no plain name")
     if "://" in data:
-        raise _wrong("data= in an object store, which is not there: give a folder that all mount")
-    if not data.startswith("/") or not data.strip("/") or set(data) & set("?\\"):
+        _refuse_store(data)
+    elif not data.startswith("/") or not data.strip("/") or set(data) & set("?\\"):
         raise _wrong("no data=, or not with a whole path, or one with ? or \\ in it")
     address = Address(
         host=host,
@@ -98,6 +104,16 @@ def parsed(url: str) -> tuple[Address, str | None]:
         schema=schema,
     )
     return address, unquote(parts.password) if parts.password else None
+
+
+def _refuse_store(data: str) -> None:
+    bucket = data.removeprefix(STORE).partition("/")[0]
+    if not data.startswith(STORE) or not bucket:
+        raise _wrong(f"data= in a store that is none of {STORE}bucket/place")
+    if "@" in bucket:
+        raise _wrong("data= with a key in it (set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)")
+    if set(data) & set("?\\*[#"):
+        raise _wrong("data= with one of ? \\ * [ # in it")
 
 
 def _wrong(got: str) -> RefusedError:

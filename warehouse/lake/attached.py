@@ -70,6 +70,9 @@ def _opened(address: Address) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect(config={"memory_limit": MEMORY_LIMIT})
     for name in EXTENSIONS:
         connection.execute(f"LOAD {quoted(str(_extension(name)))}")
+    if address.is_remote:
+        connection.execute(f"LOAD {quoted(str(_extension('httpfs')))}")
+        connection.execute(f"CREATE SECRET data (TYPE s3{_store_secret(address)})")
     # in a secret, DuckDB repeats the password nowhere; in what it attaches, in every error
     connection.execute(f"CREATE SECRET catalogue (TYPE postgres{_secret(address)})")
     connection.execute(
@@ -88,6 +91,37 @@ def _secret(address: Address) -> str:
         "PASSWORD": password_of(address),
     }
     return "".join(f", {name} {quoted(value)}" for name, value in given.items() if value)
+
+
+def _store_secret(address: Address) -> str:
+    """What the environment says, as the library that copies files reads it (obstore).
+
+    Raises:
+        RefusedError: it has no keys, without which DuckDB can't ask for others' files.
+    """
+
+    def said(*names: str) -> str:
+        return next((value for name in names if (value := os.environ.get(f"AWS_{name}"))), "")
+
+    key, secret = said("ACCESS_KEY_ID"), said("SECRET_ACCESS_KEY")
+    if not (key and secret):
+        raise RefusedError(
+            "A lake in an object store needs keys",
+            got=f"data={address.data}",
+            to_do="Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+        )
+    endpoint = said("ENDPOINT", "ENDPOINT_URL")
+    given = {
+        "KEY_ID": key,
+        "SECRET": secret,
+        "SESSION_TOKEN": said("SESSION_TOKEN"),
+        "REGION": said("REGION", "DEFAULT_REGION"),
+        "ENDPOINT": endpoint.rpartition("://")[2].rstrip("/"),
+        "URL_STYLE": "path" if endpoint else "",
+        "SCOPE": f"{address.data}/",
+    }
+    plain = ", USE_SSL false" if endpoint.startswith("http://") else ""
+    return "".join(f", {k} {quoted(v)}" for k, v in given.items() if v) + plain
 
 
 def _extension(name: str) -> Path:
@@ -125,6 +159,12 @@ def _told(address: Address, error: duckdb.Error) -> RefusedError:
             "The lake's data is elsewhere",
             got=f"data={address.data}; {said}",
             to_do="Correct data=",
+        )
+    if "HTTP" in said and ("403" in said or "401" in said):
+        return RefusedError(
+            "The store refuses the lake",
+            got=address.data,
+            to_do="Give keys with the rights to list, read, write and delete there",
         )
     if "authentication failed" in said or "permission denied" in said:
         return RefusedError("PostgreSQL refuses the lake", got=f"{address.url}: {said}")

@@ -9,7 +9,6 @@ import duckdb
 from warehouse.database import quoted
 from warehouse.errors import InUseError, RefusedError
 from warehouse.lake.attached import LAKE
-from warehouse.lake.folders import share
 from warehouse.lake.tables import bring_up_to_date, wanted
 from warehouse.stored import KEYS
 
@@ -24,7 +23,7 @@ def publish(
     lake: duckdb.DuckDBPyConnection,
     draft: Path,
     before: Path | None,
-    files: Path,
+    files: str,
     sure: Callable[[], None],
 ) -> None:
     """Bring the lake from one catalogue to the next, in one transaction.
@@ -33,7 +32,7 @@ def publish(
         lake: attached, see `attached.py`.
         draft: the catalogue to publish.
         before: the one that it was made from, which the lake holds; None: the lake is empty.
-        files: what paths in catalogues are relative to.
+        files: what paths in catalogues are relative to, as DuckLake finds it.
         sure: called right before the commit; raises when it must not be.
 
     Raises:
@@ -42,8 +41,6 @@ def publish(
     """
     with _attached(lake, draft, before):
         changed = list(_changed(lake, before is not None))
-        for table in wanted():  # DuckLake would make them for its own user alone
-            share(files, files.joinpath(*table.split(".")))
         is_made = now(lake) != NEVER
         lake.begin()
         try:
@@ -132,7 +129,7 @@ def _bring_rows(lake: duckdb.DuckDBPyConnection, table: str) -> None:
     )
 
 
-def _bring_files(lake: duckdb.DuckDBPyConnection, files: Path, is_before: bool) -> None:
+def _bring_files(lake: duckdb.DuckDBPyConnection, files: str, is_before: bool) -> None:
     """Files that are listed no more go out of their tables, without being read; others come in."""
     now = set(lake.execute(FILES.format("draft")).fetchall())
     before = set(lake.execute(FILES.format("before")).fetchall()) if is_before else set()
@@ -141,8 +138,9 @@ def _bring_files(lake: duckdb.DuckDBPyConnection, files: Path, is_before: bool) 
     for table, _, path, _ in sorted(now - before):
         schema, _, name = table.partition(".")
         lake.execute(
-            f"CALL ducklake_add_data_files('lake', {quoted(name)}, {quoted(str(files / path))}, "
-            f"schema => {quoted(schema)}, hive_partitioning => true, allow_missing => true)"
+            f"CALL ducklake_add_data_files('lake', {quoted(name)}, {quoted(f'{files}/{path}')}, "
+            f"schema => {quoted(schema)}, hive_partitioning => true, "
+            "allow_missing => true, ignore_extra_columns => true)"
         ).fetchall()
 
 

@@ -5,6 +5,7 @@ its files until it ends, and can't publish what it makes of them (`meanwhile.py`
 """
 
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from warehouse.database import connected, locked
 from warehouse.faults import point
 from warehouse.garbage import others_live
 from warehouse.home import Home
-from warehouse.kept_catalogues import forget_older, here
+from warehouse.kept_catalogues import forget_older, give_to_readers, here
 from warehouse.placing import put_in_place
 from warehouse.withdrawing import delete_beside_store
 
@@ -41,6 +42,11 @@ class Withdrawn:
     snapshots: frozenset[str]
 
 
+def is_pending(home: Home) -> bool:
+    """Whether there is something left to delete."""
+    return home.lake is not None and _pending(home) is not None
+
+
 def carry_out(home: Home, own: str = "") -> list[str]:
     """Delete it, unless a flow is at work; says so, in a line.
 
@@ -60,6 +66,7 @@ def carry_out_in_turn(home: Home, own: str = "") -> list[str]:
     if left is None:
         return []
     if left.forgets:
+        give_to_readers(home)  # who brought the catalogue may have died before this
         forget_older(home)
     if others_live(home, own):
         return []
@@ -67,6 +74,9 @@ def carry_out_in_turn(home: Home, own: str = "") -> list[str]:
     for identity in left.ids:
         delete_beside_store(home, identity)
     if left.forgets:
+        for identity in left.ids if home.owns_files else ():  # copies of an object store's
+            for folder in home.store.glob(f"*/*={identity}"):
+                shutil.rmtree(folder)
         for identity in _unpublished(home, left.snapshots):
             delete_beside_store(home, identity)
     _note(home, left.publication)

@@ -11,6 +11,7 @@ import duckdb
 from warehouse.database import statements
 from warehouse.errors import RefusedError
 from warehouse.home import Home
+from warehouse.lake import objects
 from warehouse.store import listed
 
 AGAIN = "Run the command again: it begins from what is published now"
@@ -47,7 +48,8 @@ def _refused(
     connection: duckdb.DuckDBPyConnection, home: Home, ids: Collection[str], got: str
 ) -> RefusedError:
     """The refusal; a person's rows don't wait in the lake's folder until unlisted files go."""
-    for file in listed(connection):
-        if file.identity in ids:
-            (home.files / file.path).unlink(missing_ok=True)
+    paths = [file.path for file in listed(connection) if file.identity in ids]
+    for path in paths:
+        (home.files / path).unlink(missing_ok=True)
+    objects.delete(home, paths)
     return RefusedError("Another home withdrew meanwhile what this rests on", got=got, to_do=AGAIN)

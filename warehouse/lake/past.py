@@ -6,14 +6,14 @@ Both would outlive a person who asked to be forgotten, so they are put right her
 tables: https://ducklake.select/docs/stable/specification/introduction
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import duckdb
 
-from warehouse.errors import InUseError, RefusedError
+from warehouse.errors import InUseError, NotOwnerError
 from warehouse.faults import point
-from warehouse.lake import server
+from warehouse.lake import objects, server
 from warehouse.lake.address import Address
 from warehouse.lake.attached import attached, let_go
 from warehouse.lake.changes import SMALL_ROWS, inline
@@ -25,34 +25,49 @@ NARROWED = ("varchar", "json", "int64", "int32")  # types of columns that people
 CLEAN = "CALL ducklake_cleanup_old_files('lake', cleanup_all => true)"
 
 
-def expire(address: Address, days: int) -> None:
-    """Forget what is older than so many days, with what is of then alone."""
+def expire(address: Address, days: int, listed: Collection[str]) -> None:
+    """Forget what is older than so many days, with what is of then alone.
+
+    Args:
+        address: of the lake.
+        days: so many.
+        listed: paths of files that are published; DuckLake does not know those without rows.
+    """
     with attached(address) as lake:
         older = f"older_than => now() - INTERVAL '{days} days'"
         lake.execute(f"CALL ducklake_expire_snapshots('lake', {older})").fetchall()
         lake.execute(CLEAN).fetchall()
     with server.connected(address) as postgres:
         _drop_ended(postgres, address)
+    if address.is_remote:
+        objects.drop_strays(address, [*server.data_files(address), *listed])
 
 
-def drop(address: Address) -> None:
-    """Forget all but the last snapshot, so that nothing is left of what was deleted by then.
+def drop_files(address: Address) -> None:
+    """Forget all but the last snapshot, with the files that are of others alone.
 
     The caller has the turn. Readers who have the lake open as it was find files gone.
-
-    Raises:
-        InUseError: such a reader keeps PostgreSQL's rows from going; all else is done.
-        RefusedError: another user's tables are in the lake.
     """
-    with attached(address) as lake:
-        for table in _small_with_files(address):
-            _write_anew(lake, table)
     point("before the lake's past goes")
     *past, _ = server.snapshots(address)
     with attached(address) as lake:
         if past:
             lake.execute(f"CALL ducklake_expire_snapshots('lake', versions => {past})").fetchall()
         lake.execute(CLEAN).fetchall()
+
+
+def drop(address: Address) -> None:
+    """`drop_files`, and nothing of a row that was deleted by then is left in PostgreSQL either.
+
+    Raises:
+        InUseError: such a reader keeps PostgreSQL's rows from going; all else is done.
+        NotOwnerError: another user's tables are in the lake.
+    """
+    with attached(address) as lake:
+        for table in _small_with_files(address):
+            _write_anew(lake, table)
+    drop_files(address)
+    with attached(address) as lake:
         narrow = list(_narrower(lake, address))
     let_go()  # what this process has read of them may be as wide as before
     point("before rows of PostgreSQL go")
@@ -136,7 +151,7 @@ def _vacuum(postgres: Any, address: Address) -> None:
                 to_do="Run the command again when they have ended",
             ) from None
     if told:
-        raise RefusedError(
+        raise NotOwnerError(
             "PostgreSQL keeps what was deleted",
             got="; ".join(told),
             to_do="Let the user whose tables these are run the command again",

@@ -6,7 +6,7 @@ A home without a lake passes through here as if each of its publications were kn
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -106,12 +106,17 @@ def publish(
     """
     from warehouse.lake import changes
     from warehouse.lake.attached import attached
+    from warehouse.lake.folders import share
     from warehouse.lake.server import newest_snapshot
+    from warehouse.lake.tables import wanted
 
     if home.lake is None:
         return None
+    if not home.owns_files:  # DuckLake would make them for its own user alone
+        for table in wanted():
+            share(home.files, home.files.joinpath(*table.split(".")))
     with attached(home.lake) as lake:
-        changes.publish(lake, draft, before, home.files, sure)
+        changes.publish(lake, draft, before, home.lake.data, sure)
     return newest_snapshot(home.lake)
 
 
@@ -139,7 +144,7 @@ def held(home: Home) -> set[Path]:
     """Files of the store that some moment which the lake can still go back to has."""
     from warehouse.lake.server import data_files
 
-    if home.lake is None:
+    if home.lake is None or home.lake.is_remote:  # of which the home has copies
         return set()
     return {home.files / path for path in data_files(home.lake)}
 
@@ -151,26 +156,33 @@ def is_long(home: Home) -> bool:
     return home.lake is not None and is_older(home.lake, KEPT_DAYS + 1)
 
 
-def expire(home: Home) -> None:
-    """Let the lake forget what it was long ago, with the files that are of then alone."""
+def expire(home: Home, listed: Collection[str]) -> None:
+    """Let the lake forget what it was long ago, with the files that are of then alone.
+
+    Args:
+        home: of a lake, or not; the caller has the turn.
+        listed: paths of files that are published.
+    """
     from warehouse.lake import past
 
     if home.lake is not None and is_long(home):
-        past.expire(home.lake, KEPT_DAYS)
+        past.expire(home.lake, KEPT_DAYS, listed)
 
 
-def drop_past(home: Home) -> None:
+def drop_past(home: Home, *, rows: bool) -> None:
     """Let the lake forget all that it was, with the files that are of then alone.
 
-    The caller has the turn.
+    Args:
+        home: of a lake, or not; the caller has the turn.
+        rows: those that were deleted leave PostgreSQL, too.
 
     Raises:
-        InUseError: somebody has it open as it was.
+        InUseError: somebody has it open as it was, so that rows stay.
     """
     from warehouse.lake import past
 
     if home.lake is not None:
-        past.drop(home.lake)
+        (past.drop if rows else past.drop_files)(home.lake)
 
 
 def _followed(home: Home) -> tuple[Change, int] | None:

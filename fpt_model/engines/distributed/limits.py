@@ -4,7 +4,7 @@ import torch
 import torch.distributed as dist
 
 from fpt_model.config import Config
-from fpt_model.engines.contract import Refusal, refused
+from fpt_model.engines.contract import Refusal, next_items_alone, refused
 
 SHARES = 8  # of a batch, whatever the number of ranks; what is drawn depends on them alone
 
@@ -24,4 +24,4 @@ def refuses(config: Config, _device: torch.device) -> Refusal | None:
     size, world = config.batch_size, world_size()
     enough = size >= world, f"batch_size {size} on {world} ranks", "a user for each rank"
     few = world <= SHARES, f"{world} ranks", f"at most {SHARES}"
-    return refused(enough, few)
+    return refused(next_items_alone(config), enough, few)

@@ -31,7 +31,9 @@ class SideStreams:
         with torch.cuda.stream(side):
             yield
 
-    def join_streams(self) -> None:
-        """What is launched from here on waits for all that runs beside."""
-        while self.busy:
-            torch.cuda.current_stream().wait_stream(self.streams[self.busy.pop()])
+    def join_streams(self, *numbers: int) -> None:
+        """What is launched from here on waits for all that runs beside, or for these streams."""
+        joined = self.busy & set(numbers or self.busy)
+        for number in sorted(joined):
+            torch.cuda.current_stream().wait_stream(self.streams[number])
+        self.busy -= joined

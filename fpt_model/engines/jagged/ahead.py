@@ -19,18 +19,20 @@ from fpt_model.config import Config
 from fpt_model.data.device_limit import limit
 from fpt_model.data.sequences import Sequences
 from fpt_model.engines.jagged.plan import Plan, Source
+from fpt_model.features import token_inputs
 from fpt_model.model.encoder import Encoder
 
 FIRST, BEGIN = 0, 1  # rows of a plan's steps; see tokens.py
 HALVES = 2  # one is read while the other is filled
-COLUMNS, BYTES = 5, 4  # of an interaction at most, int32 each
+BYTES = 4  # of a number of an interaction
 MOST = 1 << 18  # interactions of a half: with more, less of their way is hidden
 
 
 def room_of(config: Config) -> int:
     """Interactions of a half: as the limit allows, and at least those of one step."""
     least = config.batch_size * (config.max_length + 1)
-    allowed = (limit() or 0) // (HALVES * COLUMNS * BYTES)
+    columns = len(token_inputs(config)) + 2  # and both times
+    allowed = (limit() or 0) // (HALVES * columns * BYTES)
     return max(least, min(allowed, MOST))
 
 
@@ -64,7 +66,7 @@ class Ahead:
         room: interactions of a half; those of the longest step at least.
 
     Attributes:
-        numbers, items, times, query_times: as in `Source`, (2 · room,) int32.
+        numbers, items, times, query_times, targets: as in `Source`, (2 · room,) int32.
     """
 
     def __init__(self, model: Encoder, sequences: Sequences, room: int) -> None:
@@ -72,6 +74,7 @@ class Ahead:
         self._columns: dict[int, tuple[Tensor, Tensor, Tensor]] = {}
         self.items = self._buffer(whole.items)
         self.times, self.query_times = self._buffer(whole.times), self._buffer(whole.query_times)
+        self.targets = self.items[1:]
         # of each item, or of each interaction
         self.numbers = tuple(of if of.dim() > 1 else self._buffer(of) for of in whole.numbers)
         self._parts: list[Part] = []

@@ -96,42 +96,66 @@ def pair_rows(
 
 
 @triton.jit
-def _vectors(
-    x, positions, first, length, j, h, c, AT: tl.constexpr, STRIDE: tl.constexpr, T: tl.constexpr,
-    W: tl.constexpr, WC: tl.constexpr, K: tl.constexpr, HAS_POSITIONS: tl.constexpr,
+def add_positions(
+    meta, kv, positions, B: tl.constexpr, T: tl.constexpr, K: tl.constexpr, BM: tl.constexpr,
+    BW: tl.constexpr,
 ):  # fmt: skip
-    """Chunk c of vectors of tokens j of a sequence, with their positions', (tokens, WC).
+    """Add position vectors to keys and values: pairs ask for q · (k + p), and for Σ a · (v + p).
+
+    Grid (tiles of T, B, chunks of 2·K columns).
+
+    Args:
+        meta: (4, B + 1) int32.
+        kv: (N, 2·K) float16, keys and values; get their positions'.
+        positions: (2, T, K) float16, position vectors of keys and values, the latest last.
+        BW: columns of a program.
+    """
+    tile, b = tl.program_id(0), tl.program_id(1)
+    first, length = span_of(meta, b)
+    if tile * BM >= length:
+        return
+    j = tile * BM + tl.arange(0, BM)
+    w = tl.program_id(2) * BW + tl.arange(0, BW)
+    mask = (j < length)[:, None] & (w < 2 * K)[None, :]
+    to = kv + (first + j)[:, None] * (2 * K) + w[None, :]
+
+    # those of values follow those of all keys; eight columns stay together
+    row = (T - length + j)[:, None] + (w >= K)[None, :].to(tl.int32) * T
+    column = tl.max_contiguous(tl.multiple_of(tl.where(w < K, w, w - K), 8), 8)
+    own = tl.load(positions + row * K + column[None, :], mask=mask)
+    tl.store(to, tl.load(to, mask=mask) + own, mask=mask)
+
+
+@triton.jit
+def _vectors(
+    x, first, length, j, h, c, AT: tl.constexpr, STRIDE: tl.constexpr, W: tl.constexpr,
+    WC: tl.constexpr,
+):  # fmt: skip
+    """Chunk c of vectors of tokens j of a sequence, (tokens, WC).
 
     Args:
         x: (N, STRIDE) float16; the vectors' columns begin at AT.
-        positions: (T, K) float16, position vectors, the latest last.
         first, length: the sequence's first token, and how many it has.
         j: numbers of tokens in the sequence; past its end they are zero.
         h, c: head, and chunk of its columns.
-        HAS_POSITIONS: whether positions are added.
     """
     w = c * WC + tl.arange(0, WC)
     mask = (j < length)[:, None] & (w < W)[None, :]
     at = (first + j)[:, None] * STRIDE + AT + h * W + w[None, :]
-    values = tl.load(x + at, mask=mask, other=0.0)
-    if HAS_POSITIONS:
-        own = positions + (T - length + j)[:, None] * K + h * W + w[None, :]
-        values += tl.load(own, mask=mask, other=0.0)
-    return values
+    return tl.load(x + at, mask=mask, other=0.0)
 
 
 @triton.jit
 def _pair_products(
-    x, kv, positions, by_bucket, rows, first, length, i, j, t, h, tokens, N,
-    AT: tl.constexpr, T: tl.constexpr, TS: tl.constexpr, W: tl.constexpr, WC: tl.constexpr,
-    K: tl.constexpr, R: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr, INTERVALS: tl.constexpr,
+    x, kv, by_bucket, rows, first, length, i, j, t, h, tokens, N,
+    AT: tl.constexpr, TS: tl.constexpr, W: tl.constexpr, WC: tl.constexpr, K: tl.constexpr,
+    R: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr, INTERVALS: tl.constexpr,
 ):  # fmt: skip
-    """x · (vector + position + interval vector) of a tile of pairs, (BM, BN) float32.
+    """x · (vector + interval vector) of a tile of pairs, (BM, BN) float32.
 
     Args:
         x: (N, K) float16, of queries.
         kv: (N, 2·K) float16, keys (AT = 0) and values (AT = K).
-        positions: (T, K) float16, their position vectors.
         by_bucket: (H, N, R) float16, products of x with every row of the interval table.
         rows: (N, TS) int16.
         i, j: (BM,) and (BN,), numbers of queries and keys in the sequence.
@@ -139,8 +163,8 @@ def _pair_products(
     """
     total = tl.zeros((BM, BN), tl.float32)
     for c in tl.static_range((W + WC - 1) // WC):
-        own = _vectors(x, positions, first, length, i, h, c, 0, K, T, W, WC, K, False)
-        theirs = _vectors(kv, positions, first, length, j, h, c, AT, 2 * K, T, W, WC, K, INTERVALS)
+        own = _vectors(x, first, length, i, h, c, 0, K, W, WC)
+        theirs = _vectors(kv, first, length, j, h, c, AT, 2 * K, W, WC)
         total = tl.dot(own, tl.trans(theirs), total, input_precision="ieee")
 
     # interval vectors: what the row of each pair gives
@@ -197,7 +221,7 @@ def sum_by_bucket(
 
 @triton.jit
 def weigh(
-    meta, key, q, kv, positions, by_bucket, rows, weights, sums, stream, N,
+    meta, key, q, kv, by_bucket, rows, weights, sums, stream, N,
     B: tl.constexpr, H: tl.constexpr, T: tl.constexpr, TS: tl.constexpr, W: tl.constexpr,
     WC: tl.constexpr, K: tl.constexpr, R: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
     FACTOR: tl.constexpr, INTERVALS: tl.constexpr, RATE: tl.constexpr,
@@ -209,7 +233,6 @@ def weigh(
         key: (3,) int64, of random bits.
         q: (N, K) float16, queries.
         kv: (N, 2·K) float16, keys and values.
-        positions: (2, T, K) float16, position vectors of keys and values.
         by_bucket: (H, N, R) float16, q · E_Kᵀ.
         rows: (N, TS) int16.
         weights: (H, N, TS) float16, gets weights, negative where they were dropped.
@@ -239,8 +262,8 @@ def weigh(
         seen = (j[None, :] <= i[:, None]) & (j < length)[None, :] & tokens
 
         scores = _pair_products(
-            q, kv, positions, by_bucket, rows, first, length,
-            i, j, t, h, tokens, N, 0, T, TS, W, WC, K, R, BM, BN, INTERVALS,
+            q, kv, by_bucket, rows, first, length,
+            i, j, t, h, tokens, N, 0, TS, W, WC, K, R, BM, BN, INTERVALS,
         )  # fmt: skip
 
         # mask, and keep for the second pass: there is no memory for all on the processor
@@ -287,10 +310,9 @@ def weigh(
 
 @triton.jit
 def combine(
-    meta, pairs, kv, positions, out, factor, N,
+    meta, pairs, kv, out, factor, N,
     B: tl.constexpr, H: tl.constexpr, T: tl.constexpr, TS: tl.constexpr, W: tl.constexpr,
     WC: tl.constexpr, K: tl.constexpr, AT: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
-    HAS_POSITIONS: tl.constexpr,
     POSITIVE: tl.constexpr,
 ):  # fmt: skip
     """Weighted sums of keys or values. Grid (tiles of T, B, H · chunks).
@@ -299,11 +321,9 @@ def combine(
         meta: (4, B + 1) int32.
         pairs: (H, N, TS) float16, weights or gradients of scores.
         kv: (N, 2·K) float16, keys (AT = 0) and values (AT = K).
-        positions: (T, K) float16, their position vectors.
         out: (N, K) float16, gets `factor` · pairs · vectors.
         factor: of the sums.
         N: stride between heads, in tokens.
-        HAS_POSITIONS: whether positions are added.
         POSITIVE: whether negative entries of `pairs`, dropped weights, count as zero.
     """
     tile, b = tl.num_programs(0) - 1 - tl.program_id(0), tl.program_id(1)
@@ -322,9 +342,7 @@ def combine(
         own = tl.load(pairs + (h * N + t)[:, None] * TS + j[None, :], mask=mask, other=0.0)
         if POSITIVE:
             own = tl.maximum(own, 0.0).to(pairs.dtype.element_ty)
-        values = _vectors(
-            kv, positions, first, length, j, h, c, AT, 2 * K, T, W, WC, K, HAS_POSITIONS
-        )
+        values = _vectors(kv, first, length, j, h, c, AT, 2 * K, W, WC)
         total = tl.dot(own, values, total, input_precision="ieee")
 
     # write
@@ -336,7 +354,7 @@ def combine(
 
 @triton.jit
 def attention_backward(
-    meta, kv, positions, by_bucket, rows, out, dout, weights, d_scores, sums, N,
+    meta, kv, by_bucket, rows, out, dout, weights, d_scores, sums, N,
     B: tl.constexpr, H: tl.constexpr, T: tl.constexpr, TS: tl.constexpr, W: tl.constexpr,
     WC: tl.constexpr, K: tl.constexpr, R: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
     INTERVALS: tl.constexpr, RATE: tl.constexpr,
@@ -348,7 +366,6 @@ def attention_backward(
     Args:
         meta: (4, B + 1) int32.
         kv: (N, 2·K) float16, keys and values.
-        positions: (2, T, K) float16, position vectors of keys and values.
         by_bucket: (H, N, R) float16, dout · E_Vᵀ here.
         rows: (N, TS) int16.
         out, dout: (N, K) float16, what attention gave, and its gradient.
@@ -370,8 +387,8 @@ def attention_backward(
     # Σ weights · dweights of a query is dout · out: known before there is a tile of weights
     along = tl.zeros((BM,), tl.float32)
     for c in tl.static_range((W + WC - 1) // WC):
-        grad = _vectors(dout, positions, first, length, i, h, c, 0, K, T, W, WC, K, False)
-        result = _vectors(out, positions, first, length, i, h, c, 0, K, T, W, WC, K, False)
+        grad = _vectors(dout, first, length, i, h, c, 0, K, W, WC)
+        result = _vectors(out, first, length, i, h, c, 0, K, W, WC)
         along += tl.sum(grad.to(tl.float32) * result.to(tl.float32), 1)
 
     half = d_scores.dtype.element_ty
@@ -384,8 +401,8 @@ def attention_backward(
 
         # gradient of the weights
         dweight = _pair_products(
-            dout, kv, positions + T * K, by_bucket, rows, first, length,
-            i, j, t, h, tokens, N, K, T, TS, W, WC, K, R, BM, BN, INTERVALS,
+            dout, kv, by_bucket, rows, first, length,
+            i, j, t, h, tokens, N, K, TS, W, WC, K, R, BM, BN, INTERVALS,
         )  # fmt: skip
 
         # dropout: what the sign says was dropped has no gradient, but a part in the softmax
@@ -439,7 +456,7 @@ def key_value_grad(
         own = tl.load(pairs + (h * N + first + i)[:, None] * TS + j[None, :], mask=mask, other=0.0)
         if POSITIVE:
             own = tl.maximum(own, 0.0).to(pairs.dtype.element_ty)
-        values = _vectors(x, x, first, length, i, h, c, 0, K, T, W, WC, K, False)
+        values = _vectors(x, first, length, i, h, c, 0, K, W, WC)
         total = tl.dot(tl.trans(own), values, total, input_precision="ieee")
 
     # write

@@ -25,7 +25,7 @@ from fpt_model.engines.jagged.shapes import (
     softmax_tiles,
     statistics,
 )
-from fpt_model.engines.jagged.state import EngineState
+from fpt_model.engines.jagged.state import LONG, SHORT, EngineState
 from fpt_model.engines.jagged.weights import head_width
 from fpt_model.engines.jagged.workspace import Workspace
 
@@ -57,10 +57,11 @@ def loss_backward(engine: EngineState, ws: Workspace, n: int) -> int:
     items = engine.sequences.n_items, engine.seen.shape[1]
     sizes |= {"EXCLUDE_SEEN": engine.exclude_seen}
     for_tokens, for_items = softmax_tiles(engine.exclude_seen, sizes["WP"])
+    engine.streams.join_streams(LONG)
     softmax.feature_grad[(n // for_tokens["BM"],)](
         *(*shared, ws.dfeatures, ws.logs, ws.losses, *items), **sizes | for_tokens
     )
-    with engine.streams.on_side_stream():
+    with engine.streams.on_side_stream(LONG):
         softmax.item_grad[(-(-(items[0] + 1) // for_items["BN"]), len(ws.item_parts))](
             *(*shared, ws.logs, ws.item_parts, *items), **sizes | for_items
         )
@@ -120,38 +121,39 @@ def _attention_backward(engine: EngineState, ws: Workspace, n: int, layer: int) 
     # gradients of scores
     shape, rate = attention_shape(engine.config, engine.meta), engine.config.dropout
     attention.attention_backward[attention_grid(engine.config, engine.meta, shape["BM"])](
-        *(engine.meta, ws.kv[layer], ws.positions[layer], ws.by_bucket, ws.pair_rows),
+        *(engine.meta, ws.kv[layer], ws.by_bucket, ws.pair_rows),
         *(ws.attn_out[layer], dout, ws.weights[layer], ws.d_scores, ws.sums, ws.n_tokens),
         **shape,
         **interval_shape(engine.config, ws),
         RATE=rate,
     )
 
-    # gradients of queries, then of keys and values
-    scale, keep_scale = root / attention.LARGER.value, 1 / (1 - rate)
-    inputs = ws.d_scores, ws.kv[layer], ws.positions[layer, 0]
-    combine(engine, ws, engine.meta, inputs, dq, scale, values=False)
-    ways = ((ws.d_scores, ws.q[layer], scale, False), (ws.weights[layer], dout, keep_scale, True))
-    for pairs, x, factor, positive in ways:
-        attention.key_value_grad[
-            attention_grid(engine.config, engine.meta, shape["BN"], shape["WC"])
-        ](
-            *(engine.meta, pairs, x, ws.dkv[layer], factor, ws.n_tokens),
-            **shape,
-            AT=engine.weights.columns_by_head if positive else 0,
-            POSITIVE=positive,
-        )
+    # keys and values, and through their linear layers, beside queries
+    scale = root / attention.LARGER.value
+    with engine.streams.on_side_stream(SHORT):
+        of_keys = ws.d_scores, ws.q[layer], scale, False
+        ways = of_keys, (ws.weights[layer], dout, 1 / (1 - rate), True)
+        for pairs, x, factor, positive in ways:
+            attention.key_value_grad[
+                attention_grid(engine.config, engine.meta, shape["BN"], shape["WC"])
+            ](
+                *(engine.meta, pairs, x, ws.dkv[layer], factor, ws.n_tokens),
+                **shape,
+                AT=engine.weights.columns_by_head if positive else 0,
+                POSITIVE=positive,
+            )
+        multiply(ws.dkv[layer][:n], engine.weights.product(layer, "key", 2), ws.one[:n])
 
-    # queries: the part by interval rows
+    # queries: by keys, then by interval rows
+    inputs = ws.d_scores, ws.kv[layer]
+    combine(engine, ws, engine.meta, inputs, dq, scale, values=False)
     if intervals:
         by_bucket = ws.bucket_grads[layer]
         sum_by_bucket(engine, ws, engine.meta, n, by_bucket, 1.0)
         keys = by_head(engine.config, ws.tables[layer, 0])
         add_product(by_head(engine.config, dq[:n]), by_bucket[:, :n], keys, scale)
-
-    # through the linear layers
-    multiply(ws.dkv[layer][:n], engine.weights.product(layer, "key", 2), ws.one[:n])
     multiply(dq[:n], engine.weights.product(layer, "query"), ws.two[:n])
+    engine.streams.join_streams(SHORT)
 
 
 def _layer_norm_backward(

@@ -27,7 +27,7 @@ from fpt_model.engines.jagged.shapes import (
     row_shape,
     statistics,
 )
-from fpt_model.engines.jagged.state import EngineState
+from fpt_model.engines.jagged.state import LONG, SHORT, EngineState
 from fpt_model.engines.jagged.weight_grads import group_loss_grad
 from fpt_model.engines.jagged.weights import head_width
 from fpt_model.engines.jagged.workspace import Workspace
@@ -43,7 +43,7 @@ def inputs(
     batch, tile = meta.shape[1] - 1, 32
 
     # beside the tokens: what does not need them
-    with engine.streams.on_side_stream():
+    with engine.streams.on_side_stream(LONG):
         drop_tables(engine, ws, config.dropout if train else 0.0)
         if train:
             block_squares = engine.block_squares
@@ -51,15 +51,14 @@ def inputs(
                 engine.weights.params, block_squares, BLOCK=BLOCK
             )
             group_loss_grad(engine)
-            _find_first_seen(engine, source)
 
     # tokens and their vectors
     rates_of_training = config.dropout, config.sse_item, config.sse_user
     rates = [one if train else 0 for one in rates_of_training]
     tokens.pack_tokens[(batch, -(-config.max_length // tile))](
         *(meta, engine.key, weights.params, weights.tables, weights.offset("positions.0")),
-        *(source.numbers, source.times, source.query_times, ws.numbers, ws.times, ws.query_times),
-        *(ws.targets, ws.sequence, ws.x[0]),
+        *(source.numbers, source.times, source.query_times, source.targets),
+        *(ws.numbers, ws.times, ws.query_times, ws.targets, ws.sequence, ws.x[0]),
         *(math.sqrt(config.width), engine.sequences.n_items, engine.sequences.n_users),
         B=batch,
         T=config.max_length,
@@ -73,14 +72,30 @@ def inputs(
         USER_RATE=rates[2],
     )
 
-    # where each interval row ends among a query's keys; first asked for after the first attention
+    # beside the first block: what the loss asks for, then attention
     engine.streams.join_streams()
-    if not config.intervals:
-        return
-    with engine.streams.on_side_stream():
-        tokens.bucket_counts[(batch, -(-config.max_length // 16))](
-            *(meta, ws.query_times, ws.times, engine.edges, ws.counts),
-            B=batch,
+    if train:
+        with engine.streams.on_side_stream(LONG):
+            _find_first_seen(engine, source)
+    if config.intervals:
+        _find_rows(engine, ws, meta)
+
+
+def _find_rows(engine: EngineState, ws: Workspace, meta: Tensor) -> None:
+    """The interval row of each pair, and where each row ends among a query's keys."""
+    config, shape = engine.config, attention_shape(engine.config, meta)
+    times = ws.query_times, ws.times, engine.edges
+    with engine.streams.on_side_stream(SHORT):
+        attention.pair_rows[attention_grid(config, meta, shape["BM"])[:2]](
+            *(meta, *times, ws.pair_rows),
+            SPAN=config.time_span,
+            EDGES=len(engine.edges),
+            **{name: shape[name] for name in ("B", "TS", "BM", "BN")},
+        )
+    with engine.streams.on_side_stream(LONG):
+        tokens.bucket_counts[(shape["B"], -(-config.max_length // 16))](
+            *(meta, *times, ws.counts),
+            B=shape["B"],
             SPAN=config.time_span,
             EDGES=len(engine.edges),
             C=ws.counts.shape[1],
@@ -88,15 +103,6 @@ def inputs(
             BR=64,
             SEARCH=config.max_length.bit_length(),
         )
-
-    # the row of each pair
-    shape = attention_shape(config, meta)
-    attention.pair_rows[attention_grid(config, meta, shape["BM"])[:2]](
-        *(meta, ws.query_times, ws.times, engine.edges, ws.pair_rows),
-        SPAN=config.time_span,
-        EDGES=len(engine.edges),
-        **{name: shape[name] for name in ("B", "TS", "BM", "BN")},
-    )
 
 
 def _find_first_seen(engine: EngineState, source: Source | Ahead) -> None:
@@ -170,8 +176,10 @@ def _attend(
     engine: EngineState, ws: Workspace, meta: Tensor, n: int, layer: int, rate: float
 ) -> None:
     # project: queries from the normed input, keys and values from the input itself
+    with engine.streams.on_side_stream(SHORT):
+        multiply(ws.x[layer][:n], engine.weights.product(layer, "key", 2).T, ws.kv[layer][:n])
+        _add_positions(engine, ws, meta, layer)
     multiply(ws.normal[layer][:n], engine.weights.product(layer, "query").T, ws.q[layer][:n])
-    multiply(ws.x[layer][:n], engine.weights.product(layer, "key", 2).T, ws.kv[layer][:n])
 
     # products of every query with every interval row: fewer than there are pairs
     if engine.config.intervals:
@@ -179,11 +187,11 @@ def _attend(
         multiply(by_head(engine.config, ws.q[layer][:n]), keys.transpose(1, 2), ws.by_bucket[:, :n])
 
     # weights
+    engine.streams.join_streams(SHORT)
     shape = attention_shape(engine.config, meta)
     attention.weigh[attention_grid(engine.config, meta, shape["BM"])](
         # queries, keys and values, and what intervals and positions add
-        *(meta, engine.key, ws.q[layer], ws.kv[layer], ws.positions[layer]),
-        *(ws.by_bucket, ws.pair_rows),
+        *(meta, engine.key, ws.q[layer], ws.kv[layer], ws.by_bucket, ws.pair_rows),
         # weights and their running sums
         *(ws.weights[layer], ws.sums, rng_stream_of(layer, rng.WEIGHTS), ws.n_tokens),
         **shape,
@@ -192,29 +200,40 @@ def _attend(
         RATE=rate,
     )
 
-    # weighted sums of values
-    positions, keep_scale = ws.positions[layer, 1], 1 / (1 - rate)
-    combine(
-        engine,
-        ws,
-        meta,
-        (ws.weights[layer], ws.kv[layer], positions),
-        ws.attn_out[layer],
-        keep_scale,
-    )
+    # weighted sums of values, and beside them weights by interval row
+    keep_scale = 1 / (1 - rate)
+    pairs = ws.weights[layer], ws.kv[layer]
+    with engine.streams.on_side_stream(SHORT):
+        combine(engine, ws, meta, pairs, ws.attn_out[layer], keep_scale)
+    if engine.config.intervals:
+        engine.streams.join_streams(LONG)
+        sum_by_bucket(engine, ws, meta, n, ws.weights_by_bucket[layer], keep_scale)
+    engine.streams.join_streams(SHORT)
 
     # and of interval vectors: weights by row, times the table
     if engine.config.intervals:
-        engine.streams.join_streams()
-        sum_by_bucket(engine, ws, meta, n, ws.weights_by_bucket[layer], keep_scale)
         out = by_head(engine.config, ws.attn_out[layer][:n])
         add_product(
             out, ws.weights_by_bucket[layer][:, :n], by_head(engine.config, ws.tables[layer, 1])
         )
 
 
+def _add_positions(engine: EngineState, ws: Workspace, meta: Tensor, layer: int) -> None:
+    """Keys and values with their positions' vectors, as pairs ask for them."""
+    if not engine.config.intervals:
+        return
+    shape = attention_shape(engine.config, meta)
+    columns = ws.kv.shape[2]
+    attention.add_positions[(*attention_grid(engine.config, meta, 16)[:2], -(-columns // 256))](
+        *(meta, ws.kv[layer], ws.positions[layer]),
+        **{name: shape[name] for name in ("B", "T", "K")},
+        BM=16,
+        BW=256,
+    )
+
+
 def combine(
-    engine: EngineState, ws: Workspace, meta: Tensor, inputs: tuple[Tensor, Tensor, Tensor],
+    engine: EngineState, ws: Workspace, meta: Tensor, inputs: tuple[Tensor, Tensor],
     out: Tensor, factor: float, *, values: bool = True,
 ) -> None:  # fmt: skip
     """Weighted sums of values, or sums of keys by the gradients of scores."""
@@ -223,7 +242,6 @@ def combine(
         *(meta, *inputs, out, factor, ws.n_tokens),
         **shape,
         AT=engine.weights.columns_by_head if values else 0,
-        HAS_POSITIONS=engine.config.intervals,
         POSITIVE=values,
     )
 

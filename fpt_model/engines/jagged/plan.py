@@ -28,6 +28,7 @@ class Source:
     Attributes:
         numbers: of each input; of one with a number of each sequence those of the items, of one
             with numbers of each item `gpu.features.item_features`.
+        targets: the item to be learnt after each interaction: the next one, or what an epoch gives.
     """
 
     def __init__(
@@ -35,7 +36,7 @@ class Source:
     ) -> None:
         def column(name: str) -> Tensor:
             whole: Tensor = getattr(data, name)
-            return (whole if real is None else whole[real]).clamp(max=LARGEST).int()
+            return (whole if real is None else whole[real]).long().clamp(max=LARGEST).int()
 
         numbers = {name: column(name) for name in token_inputs(model.config)}
         self.items = numbers["items"]
@@ -43,6 +44,16 @@ class Source:
         numbers |= {one.name: of_items(model, one) for one in features if one.per == "item"}
         self.numbers = tuple(numbers.get(one.name, self.items) for one in features)
         self.times, self.query_times = column("times"), column("query_times")
+        self.targets = self.items[1:]  # nothing is learnt after the last
+
+    def own_targets(self) -> Tensor:
+        """(interactions,) where epochs write what they teach; whoever reads targets finds it there.
+
+        What has read them before must be told.
+        """
+        if self.targets.shape != self.items.shape:
+            self.targets = torch.zeros_like(self.items)
+        return self.targets
 
 
 @dataclass(frozen=True)

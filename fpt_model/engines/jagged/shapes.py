@@ -23,6 +23,7 @@ from fpt_model.engines.jagged.weights import (
 from fpt_model.engines.jagged.workspace import Workspace
 
 QUERIES, KEYS, CHUNK = 32, 64, 64  # of an attention tile
+NARROW_QUERIES = 64  # the same of heads that are one chunk: they are many, and need few registers
 ATTENTION = {"num_warps": 4, "num_stages": 2}
 ROWS_AT_ONCE = 16
 # tokens and items of a tile of scores, for gradients of tokens and of items
@@ -90,6 +91,7 @@ def attention_grid(config: Config, meta: Tensor, tile: int, chunk: int = 0) -> t
 
 def attention_shape(config: Config, meta: Tensor) -> dict[str, Any]:
     """Sizes of kernels over pairs, and of their tiles; what lies between heads counts as theirs."""
+    queries = NARROW_QUERIES if head_stride(config) <= CHUNK else QUERIES
     return {
         "B": meta.shape[1] - 1,
         "H": config.heads,
@@ -98,7 +100,7 @@ def attention_shape(config: Config, meta: Tensor) -> dict[str, Any]:
         "W": head_stride(config),
         "WC": min(CHUNK, power_of_two(head_stride(config))),
         "K": columns_by_head(config),
-        "BM": min(QUERIES, power_of_two(config.max_length)),
+        "BM": min(queries, power_of_two(config.max_length)),
         "BN": min(KEYS, power_of_two(config.max_length)),
         **ATTENTION,
     }

@@ -31,7 +31,8 @@ from fpt_model.model.encoder import Encoder
 HALF = torch.float16  # of products: as many digits as TF32; sums are float32
 ROUNDED = 1024
 SPLITS = 8  # partial sums of the items' gradient
-PROGRAMS = 264  # two for each of a GPU's processors: what gradients of weights are split into
+PROCESSORS = 132  # of a GPU, for which gradients of weights are split into programs
+SIDES = LONG, SHORT = 0, 1  # streams beside: of what is needed late, and within a block
 MOST_SPLITS = 8  # of them: Adam reads them all
 
 
@@ -41,8 +42,9 @@ def round_up_tokens(n: int) -> int:
 
 
 def splits_of(jobs: Jobs) -> int:
-    """Shares of the tokens, so that there are programs for the whole GPU."""
-    return min(MOST_SPLITS, max(1, PROGRAMS // len(jobs.table)))
+    """Shares of the tokens: all programs run at once, two of narrow tiles on a processor."""
+    programs = PROCESSORS if jobs.width > 64 else 2 * PROCESSORS
+    return min(MOST_SPLITS, max(1, programs // len(jobs.table)))
 
 
 class EngineState:
@@ -74,21 +76,23 @@ class EngineState:
         self.workspace: Workspace | None = None
         self.ranking: Workspace | None = None
         self.graphs: dict[int, Any] = {}
+        self.taught_at = 0  # the address that graphs know
         self._index_weights()
         self.negatives = NegativeIndex(sequences) if self.config.loss == "bce" else None
         self._index_seen()
         self.source = self._source()
-        self.streams = SideStreams(1, self.device)
+        self.streams = SideStreams(len(SIDES), self.device)
         if self.device.type == "cuda":
             torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
 
     def _source(self) -> Source | Ahead:
         """All interactions on the device, or those of the next steps.
 
-        Where a loss asks for all that users had seen, the place of each matters: all are there.
+        Where a loss asks for all that users had seen, the place of each matters: all are there, as
+        where an epoch says what is learnt after each.
         """
         here = self.sequences.items.device == self.device
-        if here or self.exclude_seen:
+        if here or self.exclude_seen or self.config.teacher_share:
             return Source(self.model, self.sequences.to(self.device))
         return Ahead(self.model, self.sequences, room_of(self.config))
 
@@ -113,6 +117,15 @@ class EngineState:
         room = aligned(self.sequences.n_items + 1, ITEMS_AT_ONCE)
         self.first_seen = self._ints(self.config.batch_size, room).int().fill_(LARGEST)
         self.seen = self.first_seen.to(type_of_places(self.config.max_length))
+
+    def teach(self, targets: Tensor | None) -> None:
+        """Set what an epoch learns after each interaction, (L,) items; None: the next ones."""
+        if targets is not None:
+            assert isinstance(self.source, Source)
+            if self.source.own_targets().data_ptr() != self.taught_at:
+                self.graphs.clear()
+                self.taught_at = self.source.targets.data_ptr()
+            self.source.targets.copy_(targets)
 
     def start_epoch(self, plan: Plan, step: int, before: int) -> None:
         """Set what steps read: the epoch's plan, its next step, and the steps before that one."""

@@ -159,7 +159,7 @@ def _embed(
 
 @triton.jit
 def pack_tokens(
-    meta, key, flat, offsets, o_positions, all_numbers, all_times, all_query_times,
+    meta, key, flat, offsets, o_positions, all_numbers, all_times, all_query_times, all_targets,
     numbers, times, query_times, targets, sequence, x, root, n_items, n_users,
     B: tl.constexpr, T: tl.constexpr, BM: tl.constexpr, K: tl.constexpr,
     INPUTS: tl.constexpr, POSITIONS: tl.constexpr, TRAIN: tl.constexpr,
@@ -174,9 +174,10 @@ def pack_tokens(
         all_numbers: of each input (interactions,) int32, the data, or (I + 1, COUNT) of items;
             items are the first.
         all_times, all_query_times: (interactions,) int32, the data.
+        all_targets: (interactions,) int32, the item to be learnt after each.
         numbers: of each input (N,) int32, get those of tokens.
         times, query_times: (N,) int32, get those of tokens.
-        targets: (N,) int32, gets the items that came next, if TRAIN.
+        targets: (N,) int32, gets the items to be learnt, if TRAIN.
         sequence: (N,) int32, gets the number of each token's sequence, if TRAIN.
         x: (N, K) float16, gets the inputs.
         root: √D, by which looked-up vectors are multiplied.
@@ -201,7 +202,7 @@ def pack_tokens(
     tl.store(numbers[0] + t, items, mask=here)
     place = T - length + i
     if TRAIN:
-        tl.store(targets + t, tl.load(all_numbers[0] + source + 1, mask=here, other=0), mask=here)
+        tl.store(targets + t, tl.load(all_targets + source, mask=here, other=0), mask=here)
         tl.store(sequence + t, tl.zeros((BM,), tl.int32) + b, mask=here)
 
     # times, for attention

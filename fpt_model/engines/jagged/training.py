@@ -29,6 +29,7 @@ class JaggedEngine(contract.Engine):
         if progress.step == 0:
             self.start_epoch()
         if self.planned != progress.epoch:
+            self.kernels.teach(training.targets())
             self.kernels.start_epoch(self._plan(), progress.step, training.steps_before)
             self.planned = progress.epoch
         self.kernels.run(progress.step)

@@ -10,7 +10,7 @@ from fpt_model.engines.gpu.layout import BLOCK, aligned, power_of_two
 from fpt_model.engines.jagged import adam, attention, sampled, tokens
 from fpt_model.engines.jagged.products import ALIGNED, FIELDS, weight_grad
 from fpt_model.engines.jagged.shapes import head_shape, pair_tables
-from fpt_model.engines.jagged.state import EngineState, splits_of
+from fpt_model.engines.jagged.state import LONG, EngineState, splits_of
 from fpt_model.engines.jagged.weights import head_width
 from fpt_model.engines.jagged.workspace import Workspace
 
@@ -25,7 +25,7 @@ def weight_sums(engine: EngineState, ws: Workspace) -> None:
     across = -(-shape["KH"] // width)
 
     # looked-up tables, then positions: beside the products, as they add to other places
-    with engine.streams.on_side_stream():
+    with engine.streams.on_side_stream(LONG):
         tokens.embedding_backward[(batch, -(-config.max_length // 32))](
             *(engine.meta, engine.key, engine.embedding_grads, weights.tables, ws.numbers),
             engine.source.numbers,

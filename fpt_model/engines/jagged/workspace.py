@@ -40,7 +40,7 @@ class Workspace:
     y: Tensor  # the second norm's output
     hidden: Tensor  # behind dropout and ReLU
     q: Tensor  # queries
-    kv: Tensor  # keys and values, side by side
+    kv: Tensor  # keys and values with their positions', side by side
     attn_out: Tensor  # what attention gives
     summed: Tensor  # with the residual, what the second norm takes
     weights: Tensor  # of attention, negative where dropped

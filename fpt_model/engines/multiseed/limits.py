@@ -4,7 +4,7 @@ import torch
 
 from fpt_model.config import Config
 from fpt_model.data import device_limit
-from fpt_model.engines.contract import Refusal, needs_of_kernels, refused
+from fpt_model.engines.contract import Refusal, needs_of_kernels, next_items_alone, refused
 
 MAX_WIDTH, MAX_LENGTH = 128, 64
 
@@ -13,6 +13,7 @@ def refuses(config: Config, device: torch.device) -> Refusal | None:
     """Why this engine can't train that; None if it can."""
     return refused(
         *needs_of_kernels(config, device),
+        next_items_alone(config),
         (config.heads == 1, f"heads {config.heads}", "one head"),
         (config.loss == "bce", f"loss {config.loss}", "loss bce"),
         (config.width <= MAX_WIDTH, f"width {config.width}", f"width to {MAX_WIDTH}"),

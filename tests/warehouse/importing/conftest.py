@@ -146,9 +146,9 @@ def _known(home: Home, snapshot: Snapshot) -> World:
 
 
 @pytest.fixture(scope="session")
-def world(tmp_path_factory, make_world) -> World:
+def world(tmp_path_factory, home_at, make_world) -> World:
     """One for all tests: what they import bears their own names."""
-    return make_world(Home.at(tmp_path_factory.mktemp("world") / "home"))
+    return make_world(home_at(tmp_path_factory.mktemp("world") / "home"))
 
 
 @pytest.fixture

@@ -9,16 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from warehouse.backup import backup, restore
 from warehouse.catalogue import fetch_all, reading, writing
 from warehouse.errors import RefusedError, StepError
-from warehouse.expiry import Rule
 from warehouse.following import publication
-from warehouse.forgetting import forget
 from warehouse.home import Home
 from warehouse.lake import server
 from warehouse.locks import waiting
-from warehouse.pruning import prune
 
 SECRET = "s3cret-word"
 LOADS = "SELECT load_id FROM raw.loads ORDER BY ALL"
@@ -140,19 +136,6 @@ def test_a_lake_of_an_older_version_is_brought_up_to_date(home, other, publish, 
     assert lake("FROM leaderboard") == []
     publish(home, "second")
     assert fetch_all(other, LOADS) == [("first",), ("second",)]
-
-
-def test_what_a_lake_does_not_have_is_said_in_one_line(home, publish, tmp_path):
-    publish(home, "first")
-    for what, go in {
-        "A backup": lambda: backup(home, tmp_path / "b.tar"),
-        "Restoring": lambda: restore(home, tmp_path / "b.tar"),
-        "Forgetting a person": lambda: forget(home, "ml-1m", 1),
-        "Pruning": lambda: prune(home, Rule(keep=1), []),
-    }.items():
-        with pytest.raises(RefusedError, match=f"{what} is not there for a lake"):
-            go()
-    assert fetch_all(home, LOADS) == [("first",)]
 
 
 def test_a_home_stays_with_its_lake(home, url, publish, monkeypatch, lakes, tmp_path):

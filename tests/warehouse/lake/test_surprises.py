@@ -26,7 +26,7 @@ def test_bytes_that_come_back_come_as_another_file(home, publish, lake, lakes):
         f"UPDATE {schema}.ducklake_snapshot SET snapshot_time = now() - interval '9 days' "
         f"WHERE snapshot_id < (SELECT max(snapshot_id) FROM {schema}.ducklake_snapshot)"
     )
-    upstream.expire(home)
+    upstream.expire(home, ())
     assert not (home.files / before).exists()
     assert (home.files / after).exists()
     assert lake(READ) == fetch_all(home, READ) == [("one", 3)]

@@ -1,8 +1,10 @@
 """What is forgotten or pruned leaves the lake, PostgreSQL and every home, and stays away."""
 
+import re
 import secrets
 import signal
 from datetime import datetime
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -18,6 +20,7 @@ from warehouse.kept_catalogues import catalogues
 from warehouse.lake import past
 from warehouse.lake.attached import attached
 from warehouse.lake.elsewhere import carry_out
+from warehouse.lake.tables import wanted
 from warehouse.locks import waiting
 from warehouse.publishing import publish_load, publish_runs, store_outcomes
 from warehouse.staging import stage_frame, staging_folder
@@ -123,7 +126,7 @@ def test_rows_that_were_too_many_for_postgresql_go_from_their_file(
 
 
 def test_other_homes_lose_weights_sequences_and_older_catalogues(
-    home, other, published_snapshot, make_run, write_run
+    home, other, published_snapshot, make_run, write_run, lake, lakes
 ):
     snapshot = published_snapshot.snapshot_id
     publish_runs(home, [make_run("here", snapshot, [1.0, 2.0, 3.0, 4.0])])
@@ -138,6 +141,10 @@ def test_other_homes_lose_weights_sequences_and_older_catalogues(
         assert list(one.runs.iterdir()) == list(one.sequences.iterdir()) == []
         assert catalogues(one) == [newest(one)]
     assert list(home.store.rglob("*.parquet")) == []
+    for table in wanted():  # none is missed by those who ask DuckLake
+        lake(f"FROM {table}")
+    left = f"SELECT count(*) FROM {home.lake.schema}.ducklake_data_file"
+    assert lakes.sql(left) == "0"
 
 
 def test_a_home_at_work_loses_them_when_it_is_done(home, other, published_snapshot, monkeypatch):
@@ -190,16 +197,22 @@ def test_what_rests_on_a_pruned_snapshot_is_not_published(
     assert fetch_all(other, LOADS) == [("load",)]
 
 
-@pytest.mark.parametrize(
-    "place",
-    [
-        "a person is out of the catalogue",
-        "before a catalogue with a forgotten person goes",
-        "before the lake's past goes",
-        "before rows of PostgreSQL go",
-        "before a forgotten training goes",
-    ],
+OTHERS_PLACE = "before what another home withdrew goes"
+FORGETTERS_PLACES = (
+    "a person is out of the catalogue",
+    "before the lake's past goes",
+    "before rows of PostgreSQL go",
 )
+
+
+def test_writers_are_killed_at_every_place_of_a_lakes_own():
+    found = set()
+    for path in Path(past.__file__).parent.glob("*.py"):
+        found |= set(re.findall(r'\bpoint\("([^"]+)"\)', path.read_text()))
+    assert found == {OTHERS_PLACE, *FORGETTERS_PLACES[1:]}
+
+
+@pytest.mark.parametrize("place", FORGETTERS_PLACES)
 def test_a_forgetting_that_was_killed_is_gone_on_with(
     home, other, lakes, published_snapshot, make_run, program, place, secret
 ):
@@ -212,6 +225,20 @@ def test_a_forgetting_that_was_killed_is_gone_on_with(
     assert holding(secret, lakes, home, other) == []
     assert list(home.runs.iterdir()) == list(home.store.rglob("*.parquet")) == []
     assert forgetting.go_on(home) == []
+
+
+def test_another_home_that_was_killed_while_it_followed_goes_on(
+    home, other, lakes, published_snapshot, program, secret
+):
+    publish_secret(other, "with", secret)
+    (other.sequences / f"sequences-{published_snapshot.snapshot_id}.parquet").write_text(secret)
+    forget(home, "ml-1m", PERSON)
+    code = "from warehouse.following import newest; newest(Home.at(sys.argv[1]))"
+    killed = program(code, str(other.root), FPT_FAULT=f"{OTHERS_PLACE}:kill")
+    assert killed.wait(120) == -signal.SIGKILL
+    assert fetch_all(other, LOADS) == []
+    carry_out(other)
+    assert holding(secret, lakes, home, other) == []
 
 
 def test_a_reader_who_has_the_lake_open_reads_on_until_rows_must_go(
@@ -289,7 +316,7 @@ def test_two_homes_forget_at_the_same_time(home, other, program, lakes, secret):
 
 def test_a_home_that_publishes_meanwhile_waits(home, other, publish, monkeypatch):
     publish(home, "first")
-    drop, said = past.drop, []
+    drop, said = past.drop_files, []
 
     def later(address):
         monkeypatch.setattr(waiting, "most", 0.2)
@@ -299,7 +326,7 @@ def test_a_home_that_publishes_meanwhile_waits(home, other, publish, monkeypatch
         monkeypatch.setattr(waiting, "most", None)
         drop(address)
 
-    monkeypatch.setattr(past, "drop", later)
+    monkeypatch.setattr(past, "drop_files", later)
     rule = Rule(keep=0)
     pruning.prune(home, rule, pruning.would_go(home, rule), at_once=True)
     assert said

@@ -1,0 +1,86 @@
+"""Mixtures of finished trainings: whose scores they are, and who chooses."""
+
+import json
+import math
+import sys
+
+import mixture
+import pytest
+import torch
+
+from fpt_model.data.sequences import load
+from fpt_model.training.ranking import load_ranker
+
+SMALL = ("item_width=8", "max_length=8", "epochs=2", "validate_every=1")
+
+
+@pytest.fixture
+def trained(learnable, run_command, tmp_path):
+    """Two seeds of a network, and a simple model beside them."""
+    common = ("--sequences", learnable, "--device", "cpu")
+    settings = [word for one in SMALL for word in ("--set", one)]
+    runs = [tmp_path / str(seed) for seed in (0, 1)]
+    for seed, run in enumerate(runs):
+        words = ("--model", "sasrec", "--preset", "paper", "--seed", str(seed), *settings)
+        assert run_command("train", *common, "--output", run, *words).code == 0
+    ridge = tmp_path / "ridge"
+    assert run_command("train", *common, "--output", ridge, "--model", "ridge").code == 0
+    return runs, ridge
+
+
+def test_a_mixture_ranks_by_the_mean_of_scores_and_another_model_by_its_weight(trained, learnable):
+    (first, second), ridge = trained
+    sequences = load(learnable)
+    got = mixture.Mixture(sequences, (first, second), ridge).ranks("valid", 0.5)
+    scores = []
+    for run in (first, second, ridge):
+        ranker = load_ranker(run, sequences)
+        windows = sequences.windows(
+            sequences.evaluated(),
+            sequences.held_out(sequences.evaluated(), "valid"),
+            ranker.window(int(sequences.lengths.max())),
+        )
+        scores.append(ranker.score(windows).detach())
+    deviation = [math.sqrt(x.var().item()) for x in scores[2][:, 1:]]
+    total = (scores[0] + scores[1]) / 2 + 0.5 * scores[2] / torch.tensor(deviation)[:, None]
+    for user, rank in zip(got.users.tolist(), got.ranks["uniform_100"].tolist(), strict=True):
+        row = user - 1
+        place = int(sequences.starts[row] + sequences.held_out(torch.tensor([row]), "valid"))
+        own = total[sequences.evaluated().tolist().index(row), sequences.items[place]]
+        others = [c for c in sequences.candidates["valid"][row].tolist() if c]
+        theirs = total[sequences.evaluated().tolist().index(row), others]
+        assert rank == pytest.approx(
+            1 + (theirs > own).sum().item() + (theirs == own).sum().item() / 2, abs=0.6
+        )
+
+
+def test_one_member_ranks_as_it_does_alone(trained, learnable):
+    (first, _), _ = trained
+    sequences = load(learnable)
+    alone = load_ranker(first, sequences).ranks("test")
+    mixed = mixture.Mixture(sequences, (first,)).ranks("test", 0.0)
+    assert torch.equal(alone.users, mixed.users)
+    assert (alone.ranks["full"] - mixed.ranks["full"]).abs().max() <= 1  # of another product
+
+
+def test_validation_chooses_and_test_is_not_read_unasked(trained, learnable, tmp_path, monkeypatch):
+    (first, second), ridge = trained
+    output, asked = tmp_path / "mixture.json", []
+    ranks = mixture.Mixture.ranks
+    monkeypatch.setattr(
+        mixture.Mixture,
+        "ranks",
+        lambda self, split, weight: asked.append((split, weight)) or ranks(self, split, weight),
+    )
+    words = ["mixture.py", "--sequences", learnable, "--runs", first, second, "--beside", ridge]
+    words += ["--weights", "0", "1", "--output", output, "--device", "cpu"]
+    monkeypatch.setattr(sys, "argv", [str(word) for word in words])
+    mixture.main()
+    assert asked == [("valid", 0.0), ("valid", 1.0)]
+    found = json.loads(output.read_text())
+    best = max(found["valid"], key=lambda row: row["full_ndcg_10"])
+    assert (found["weight"], "test" in found) == (best["weight"], False)
+    monkeypatch.setattr(sys, "argv", [*sys.argv, "--test"])
+    mixture.main()
+    assert asked[-1] == ("test", best["weight"])
+    assert set(json.loads(output.read_text())["test"]) == set(mixture.FIGURES)

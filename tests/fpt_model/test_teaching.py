@@ -1,0 +1,162 @@
+"""Trainings that are taught by others of the same settings, and what targets are drawn from."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from fpt_model.config import resolve
+from fpt_model.data.negatives import generator
+from fpt_model.data.seen import seen_before
+from fpt_model.data.sequences import load
+from fpt_model.data.targets import drawn_targets
+from fpt_model.data.training_windows import training_windows
+from fpt_model.engines.shared import Training
+from fpt_model.errors import InterruptedTrainingError, ModelError
+from fpt_model.files.checkpoints import read
+from fpt_model.training import teaching
+from fpt_model.training.run import Run, seed_of_teacher, train
+from fpt_model.training.trainer import trainer_of
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def histories(user, make_sequences):
+    """Two users with training parts of five and two items, and the two that are held out."""
+    return make_sequences([user([1, 2, 3, 4, 5, 6, 7]), user([3, 1, 8, 9])], 12)
+
+
+def drawn(histories, taught, share, epoch):
+    return drawn_targets(histories, taught, share, epoch, generator(0, 99, epoch))
+
+
+def test_as_often_as_it_says_teachers_are_asked_whose_draws_take_turns(histories):
+    taught = torch.tensor([[10, 11]] * 11, dtype=torch.int16)
+    assert drawn(histories, taught, 0.0, 0)[[0, 1, 2, 3, 7]].tolist() == [2, 3, 4, 5, 1]
+    assert drawn(histories, taught, 1.0, 0)[:4].tolist() == [10] * 4
+    assert drawn(histories, taught, 1.0, 3)[:4].tolist() == [11] * 4
+    several = torch.stack([drawn(histories, taught, 0.3, 2 * n) for n in range(400)])
+    assert several[:, :4].eq(10).double().mean().item() == pytest.approx(0.3, abs=0.05)
+    assert set(several[:, 0].tolist()) == {2, 10}
+
+
+def test_without_teachers_the_next_item_is_learnt(learnable, small_config):
+    training = Training(small_config("sas_fpt", teacher_share=0.5), 0, load(learnable))
+    assert training.targets() is None
+
+
+def test_windows_have_the_targets_that_they_are_given(histories):
+    taught = torch.arange(100, 111)
+    rows, ends = torch.tensor([0, 1]), torch.tensor([4, 1])
+    _, targets = training_windows(histories, rows, ends, 5, taught)
+    assert targets.tolist() == [[0, 100, 101, 102, 103], [0, 0, 0, 0, 107]]
+
+
+@pytest.mark.parametrize("length", [1, 2, 7, 8, 50])
+def test_every_place_is_asked_for_once_and_sees_half_a_window_or_all(user, make_sequences, length):
+    histories = [user(list(range(1, n + 1))) for n in (3, 4, 12, 19)]
+    sequences = make_sequences([*histories, user([4, 5], n_train=2)], 20)
+    asked = {}
+    for part in teaching.contexts(sequences, length, 3):
+        assert len(part.rows) <= 3
+        for row, end, latest in zip(*(one.tolist() for one in part), strict=True):
+            for place in range(end - latest, end):
+                assert (row, place) not in asked
+                asked[row, place] = place - max(0, end - length) + 1
+    places = {
+        (row, place) for row, n in enumerate(sequences.n_train.tolist()) for place in range(n - 1)
+    }
+    assert asked.keys() == places
+    assert all(seen >= min(place + 1, (length + 1) // 2) for (_, place), seen in asked.items())
+
+
+def test_draws_are_from_the_mean_of_probabilities_of_new_items(
+    learnable, small_config, monkeypatch
+):
+    monkeypatch.setattr(teaching, "DRAWS", 20_000)
+    sequences = load(learnable)
+    config = small_config("sas_fpt")
+    models = [Training(config, seed, sequences).model.eval() for seed in (0, 1)]
+    for model in models:
+        with torch.no_grad():
+            model.items.weight[1:] *= 30  # far from equal probabilities
+    first = replace(
+        sequences, starts=sequences.starts[:3], n_train=sequences.n_train[:2],
+        scales=sequences.scales[:2], items=sequences.items[: sequences.starts[2]],
+    )  # fmt: skip
+    got = teaching.draws(models, first, 5)
+    row, place = 1, int(first.n_train[1]) - 2  # its last training place that is followed by one
+    windows = first.windows(torch.tensor([row]), torch.tensor([place + 1]), config.max_length)
+    seen = seen_before(first, torch.tensor([row + 1]), torch.tensor([[place + 1]]))[0, 0]
+    seen[0] = True
+    with torch.no_grad():
+        scores = [model.score_all(model(windows))[0, -1] for model in models]
+    expected = torch.stack([s.masked_fill(seen, -torch.inf).softmax(0) for s in scores]).mean(0)
+    counts = got[int(first.starts[row]) + place].long().bincount(minlength=len(expected))
+    assert (counts.double() / 20_000 - expected).abs().max() < 0.015
+    assert expected.max() > 0.1
+    assert counts[seen].sum() == 0
+    assert (
+        got[int(first.starts[row]) + place + 1 :].eq(0).all()
+    )  # nobody is taught what is held out
+
+
+def test_teachers_are_trained_first_and_teach_what_they_draw(learnable, small_config, tmp_path):
+    events = []
+    config = small_config("sas_fpt", teachers=2, teacher_share=0.5, refit=True, epochs=2)
+    train(learnable, {3: tmp_path}, config, CPU, events.append, "reference")
+    alone = small_config("sas_fpt", epochs=2)
+    for number in range(2):
+        own = json.loads((tmp_path / f"teacher-{number}" / "run.json").read_text())
+        assert (own["seed"], own["config"]) == (seed_of_teacher(3, number), alone.to_dict())
+    sequences = load(learnable)
+    models = []
+    for number in range(2):
+        model = Training(alone, 0, sequences).model
+        model.load_state_dict(read(tmp_path / f"teacher-{number}" / "best.safetensors").tensors)
+        models.append(model)
+    again = trainer_of(config, 3, sequences)
+    again.training.taught = teaching.draws(models, again.sequences, 3)
+    for _ in range(json.loads((tmp_path / "search/run.json").read_text())["best_epoch"]):
+        for _ in range(again.steps):
+            again.step()
+        again.end_epoch()
+    again.use_best()
+    kept = read(tmp_path / "search" / "best.safetensors").tensors
+    assert all(torch.equal(kept[name], value) for name, value in again.weights().items())
+    assert {event["seed"] for event in events} == {3}
+    assert [event["event"] for event in events].count("done") == 1
+    shares = [event["share"] for event in events if event["event"] == "epoch"]
+    assert shares == sorted(shares)
+    assert shares[:2] == [0.125, 0.25]
+    assert shares[-1] == 1.0
+
+
+def test_a_student_that_is_stopped_goes_on_to_the_same_weights(
+    learnable, small_config, tmp_path, monkeypatch
+):
+    config = small_config("sas_fpt", teachers=1, teacher_share=0.7, epochs=3)
+    train(learnable, {0: tmp_path / "whole"}, config, CPU, lambda _: None, "reference")
+    real, count = Run.end_epoch, [0]
+
+    def end_epoch(self, seconds):
+        real(self, seconds)
+        count[0] += 1
+        if count[0] in (2, 4):  # the teacher's second epoch, and the student's first
+            self.save()
+            raise InterruptedTrainingError(15)
+
+    monkeypatch.setattr(Run, "end_epoch", end_epoch)
+    for _ in range(2):
+        with pytest.raises(InterruptedTrainingError):
+            train(learnable, {0: tmp_path / "cut"}, config, CPU, lambda _: None, "reference")
+    train(learnable, {0: tmp_path / "cut"}, config, CPU, lambda _: None, "reference")
+    one, other = (read(tmp_path / n / "best.safetensors").tensors for n in ("whole", "cut"))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_teachers_need_scores_of_all_items():
+    with pytest.raises(ModelError, match="all items"):
+        resolve("sasrec", "paper", {"teachers": 1, "loss": "sampled_softmax"})
