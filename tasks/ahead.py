@@ -1,7 +1,8 @@
 """Imports that take seconds, begun beside work that does without them.
 
-Nothing rests on it. Who needs a module imports it as ever, and then waits for what is begun; what
-can't be imported fails there again, and is told there.
+Nothing rests on it. Who needs one of these modules imports it as ever, and then waits for what is
+begun; what can't be imported fails there again, and is told there. Python waits for a module of
+that name alone: what lies below a package that is under way is not to be imported meanwhile.
 """
 
 import atexit

@@ -1,9 +1,11 @@
 """Imports beside other work: whole for whoever needs them, silent, and no burden at the end."""
 
+import ast
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -81,3 +83,30 @@ def test_audits_are_imported_whole_and_report_to_nobody():
     code += "print(os.environ['GX_ANALYTICS_ENABLED'], after, callable(audit))"
     done = run(code)
     assert (done.stdout.strip(), done.stderr) == ("false True True", "")
+
+
+def imported(tree: ast.AST) -> set[str]:
+    """Modules that a file imports, anywhere in it."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {one.name for one in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+    return found
+
+
+def test_nobody_imports_what_lies_below_a_package_that_may_be_under_way():
+    """Python would not wait for the package: `pandas.io.parquet` beside `pandas` is an error."""
+    root = Path(__file__).parents[2]
+    others = {name.partition(".")[0] for name in AHEAD} - {"expectations"}
+    found = [
+        (path.name, name)
+        for folder in ("flows", "tasks", "warehouse")
+        for path in sorted((root / folder).rglob("*.py"))
+        for name in imported(ast.parse(path.read_text(encoding="utf-8")))
+        if name.partition(".")[0] in others and name not in AHEAD
+    ]
+    assert found == []
+    auditing = (root / "tasks" / "auditing.py").read_text(encoding="utf-8")
+    assert "expectations.runner" in imported(ast.parse(auditing))  # within a function
