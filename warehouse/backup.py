@@ -10,7 +10,7 @@ from pathlib import Path
 from warehouse.catalogue import make_newest
 from warehouse.database import connected
 from warehouse.errors import RefusedError
-from warehouse.following import publication, turn
+from warehouse.following import newest, publication, turn
 from warehouse.garbage import collect
 from warehouse.home import Home
 from warehouse.identity import sha256_of
@@ -54,17 +54,19 @@ def backup(home: Home, output: Path) -> dict[str, int]:
         put_in_place(partial, output)
     except FileNotFoundError as error:
         if error.filename in (str(path) for path in members.values()):
-            raise RefusedError(
-                "What is published changed while it was kept",
-                got=f"no {error.filename} any more",
-                to_do="Run the command again",
-            ) from error
+            raise _changed(f"no {error.filename} any more") from error
         raise _unwritten(output, error) from error
     except OSError as error:
         raise _unwritten(output, error) from error
     finally:
         partial.unlink(missing_ok=True)
     return {"files": len(sums), "bytes": output.stat().st_size}
+
+
+def _changed(got: str) -> RefusedError:
+    return RefusedError(
+        "What is published changed while it was kept", got=got, to_do="Run the command again"
+    )
 
 
 def _unwritten(output: Path, error: OSError) -> RefusedError:
@@ -86,6 +88,8 @@ def _files(home: Home, catalogue: Path) -> dict[str, Path]:
         rows = connection.execute("SELECT sequences_path FROM core.snapshots").fetchall()
         runs = connection.execute("SELECT run_id FROM mart.training_runs").fetchall()
     for file, fault in damaged(home, files, whole=True):
+        if newest(home) != catalogue:  # another home of a lake may have pruned or forgotten
+            raise _changed(f"{file.path} is {fault}")
         raise RefusedError(f"{file.path} is {fault}", to_do="`fpt doctor --mend`, then `fpt run`")
     names = [name for (sequences,) in rows for name in (sequences, f"{sequences}.sha256")]
     names += [f"{home.runs.name}/{run_id}/{name}" for (run_id,) in runs for name in KEPT_OF_RUNS]

@@ -52,8 +52,10 @@ def _copied(home: Home, folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
             refuse_damaged(path)
             shutil.copyfile(path, copy)
             break
-        except FileNotFoundError:  # three were published meanwhile
-            continue
+        except FileNotFoundError:
+            if path.exists():
+                raise
+            # three were published meanwhile
     try:
         with connected(copy) as connection:
             make_current(connection, home)

@@ -145,7 +145,8 @@ def test_a_run_that_reports_to_a_server_is_cancelled_there(typed, tmp_path, copy
 
 
 def test_a_run_whose_server_is_lost_publishes_and_tells_it_later(typed, copy, archive, server, fpt):
-    command = typed(*LONG, "--source", archive, "--home", copy, PREFECT_API_URL=server[1])
+    told = {"PREFECT_API_URL": server[1], "PREFECT_CLIENT_MAX_RETRIES": "2"}  # 6 s instead of 30
+    command = typed(*LONG, "--source", archive, "--home", copy, **told)
     command.wait_for("loss")
     server[0].kill()
     command.end()

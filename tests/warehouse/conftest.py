@@ -19,7 +19,6 @@ import pytest
 
 from warehouse.archive import open_archive
 from warehouse.catalogue import writing
-from warehouse.database import table_files, view_files
 from warehouse.datasets import find
 from warehouse.datasets.dataset import Dataset
 from warehouse.home import Home
@@ -44,23 +43,6 @@ collect_ignore = (
     if ON_A_LAKE
     else ["lake"]
 )
-
-
-@pytest.fixture
-def empty_tables(request, warehouse, tmp_path):
-    """All tables and views, without rows: in memory, or in a lake as DuckLake has them."""
-    if not ON_A_LAKE:
-        with duckdb.connect() as connection:
-            for path in (*table_files(), *view_files()):
-                connection.execute(path.read_text(encoding="utf-8"))
-            yield connection
-        return
-    from warehouse.lake.attached import attached
-    from warehouse.lake.tables import bring_up_to_date
-
-    with attached(Home.at(tmp_path / "home").lake) as connection:
-        bring_up_to_date(connection)
-        yield connection
 
 
 @pytest.fixture

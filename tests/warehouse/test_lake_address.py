@@ -18,6 +18,13 @@ def test_a_url_has_its_parts():
     assert parsed(address.url) == (address, None)
 
 
+def test_a_home_has_copies_of_what_is_in_an_object_store(tmp_path):
+    address = parsed("ducklake:postgres://db/lake?data=s3://bucket/lake/")[0]
+    assert (address.data, address.is_remote) == ("s3://bucket/lake", True)
+    assert parsed(address.url)[0] == address
+    assert Home(tmp_path, address).files == tmp_path
+
+
 def test_a_plus_in_a_path_is_a_plus():
     assert parsed("ducklake:postgres://db/lake?data=/mnt/a+b%23")[0].data == "/mnt/a+b#"
 
@@ -33,7 +40,10 @@ def test_a_plus_in_a_path_is_a_plus():
         ("ducklake:postgres://me:w0rd@db/lake?data=/a#1", "%23"),
         ("ducklake:postgres://me:w0rd@db/lake?data=/", "whole path"),
         ('ducklake:postgres://me:w0rd@db/lake?data=/a&schema=a"b', "no plain name"),
-        ("ducklake:postgres://me:w0rd@db/lake?data=s3://bucket/lake", "object store"),
+        ("ducklake:postgres://me:w0rd@db/lake?data=gs://bucket/lake", "none of s3://"),
+        ("ducklake:postgres://me:w0rd@db/lake?data=s3:///lake", "none of s3://"),
+        ("ducklake:postgres://me:w0rd@db/lake?data=s3://key:w0rd@bucket/lake", "AWS_SECRET"),
+        ("ducklake:postgres://me:w0rd@db/lake?data=s3://bucket/la*ke", "one of"),
         ("ducklake:postgres://me:w0rd@db:many/lake?data=/mnt", "port"),
         ("ducklake:postgres://me:w0rd@db/lake?data=/mnt&sslmode=require", "unknown sslmode"),
     ],

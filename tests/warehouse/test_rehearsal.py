@@ -8,6 +8,7 @@ from warehouse import figures, publishing
 from warehouse.catalogue import reading, writing
 from warehouse.database import is_held
 from warehouse.questions import ask
+from warehouse.rehearsal import figures_of
 from warehouse.run_figures import OF_RUNS, bring_up_to_date
 from warehouse.withdrawing import withdraw
 
@@ -64,6 +65,12 @@ def meanwhile(home):
             patch.setattr(publishing, "writing", later)
 
         yield do
+
+
+def test_a_folder_that_is_gone_is_said(home, publish, tmp_path):
+    publish("first", RANKS[0])
+    with pytest.raises(FileNotFoundError):
+        figures_of(home, tmp_path / "gone", [], lambda _: None, [])
 
 
 def test_a_training_that_comes_meanwhile_is_compared_with(home, publish, meanwhile):

@@ -1,11 +1,12 @@
 """Views by hand: constants as they are printed in the paper, and which rows count where."""
 
 import math
+from collections.abc import Iterator
 
 import duckdb
 import pytest
 
-from warehouse.database import statements
+from warehouse.database import statements, table_files, view_files
 
 MODELS = [
     ("recent_popularity", "Recent popularity", -6, True),
@@ -42,22 +43,25 @@ PAPER = {  # its tables 3 and 4: Recall@10 and NDCG@10
 
 
 @pytest.fixture
-def world(empty_tables) -> duckdb.DuckDBPyConnection:
+def world() -> Iterator[duckdb.DuckDBPyConnection]:
     """Loads `m` (ML-1M, verified) and `x`; snapshots 5, 0 and day of m, and other of x."""
-    empty_tables.execute(
-        "INSERT INTO raw.loads SELECT unnest(['m', 'x']), unnest(['ml-1m', 'ml-100k']),"
-        " 'a.zip', unnest(['abc', 'def']), unnest([true, false]), TIMESTAMP '2026-01-01',"
-        " 1, 1, 1, 1"
-    )
-    empty_tables.execute(
-        "INSERT INTO core.snapshots BY NAME SELECT unnest(['5', '0', 'day', 'other']) AS"
-        " snapshot_id, unnest(['m', 'm', 'm', 'x']) AS load_id,"
-        " unnest(['5-core', 'cold-start', '5-core', '5-core']) AS retention, 1 AS n_users,"
-        " 1 AS n_items, 1 AS n_interactions, 0 AS n_duplicates, '' AS sequences_path,"
-        " 'feed' AS sequences_sha256, TIMESTAMP '2026-01-01' AS created_at, 1 AS publication,"
-        " unnest([NULL, NULL, DATE '2000-01-01', NULL]) AS as_of"
-    )
-    return empty_tables
+    with duckdb.connect() as connection:
+        for path in (*table_files(), *view_files()):
+            connection.execute(path.read_text(encoding="utf-8"))
+        connection.execute(
+            "INSERT INTO raw.loads SELECT unnest(['m', 'x']), unnest(['ml-1m', 'ml-100k']),"
+            " 'a.zip', unnest(['abc', 'def']), unnest([true, false]), TIMESTAMP '2026-01-01',"
+            " 1, 1, 1, 1"
+        )
+        connection.execute(
+            "INSERT INTO core.snapshots BY NAME SELECT unnest(['5', '0', 'day', 'other']) AS"
+            " snapshot_id, unnest(['m', 'm', 'm', 'x']) AS load_id,"
+            " unnest(['5-core', 'cold-start', '5-core', '5-core']) AS retention, 1 AS n_users,"
+            " 1 AS n_items, 1 AS n_interactions, 0 AS n_duplicates, '' AS sequences_path,"
+            " 'feed' AS sequences_sha256, TIMESTAMP '2026-01-01' AS created_at, 1 AS publication,"
+            " unnest([NULL, NULL, DATE '2000-01-01', NULL]) AS as_of"
+        )
+        yield connection
 
 
 @pytest.fixture

@@ -6,10 +6,13 @@ from warehouse import faults
 from warehouse.backup import backup, restore
 from warehouse.catalogue import fetch_all
 from warehouse.errors import RefusedError
+from warehouse.expiry import Rule
 from warehouse.following import publication
 from warehouse.home import Home
 from warehouse.kept_catalogues import copy_fault
+from warehouse.pruning import prune, would_go
 from warehouse.publishing import publish_runs
+from warehouse.stored_files import damaged
 
 BOARD = "SELECT * FROM mart.leaderboard ORDER BY ALL"
 RATINGS = "SELECT * FROM raw.ratings ORDER BY ALL"
@@ -55,6 +58,22 @@ def test_a_lake_from_a_backup_has_all_of_it(home, kept, elsewhere, tmp_path, pub
     assert publication(new) == number + 1
     with pytest.raises(RefusedError, match="Something is published"):
         restore(Home.at(tmp_path / "third"), kept)
+
+
+def test_a_backup_beside_a_home_that_prunes_says_that_it_is_not_damage(
+    home, other, publish, tmp_path, monkeypatch
+):
+    publish(home, "first")
+
+    def pruned(*words, **named):
+        monkeypatch.setattr("warehouse.backup.damaged", damaged)
+        rule = Rule(keep=0)
+        prune(other, rule, would_go(other, rule), at_once=True)
+        return damaged(*words, **named)
+
+    monkeypatch.setattr("warehouse.backup.damaged", pruned)
+    with pytest.raises(RefusedError, match=r"changed while it was kept.*is missing.*again"):
+        backup(home, tmp_path / "kept.tar")
 
 
 def test_a_lost_database_comes_back_beside_files_that_are_there(home, kept, elsewhere, lakes):
