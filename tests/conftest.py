@@ -113,6 +113,17 @@ def has_room() -> bool:
     return room > ROOM and not there.f_flag & os.ST_NOEXEC
 
 
+def sweep() -> None:
+    """Remove what sessions that were killed have left in memory."""
+    for left in MEMORY.glob("fpt-tests-*-*"):
+        try:
+            os.kill(int(left.name.split("-")[2]), 0)
+        except ProcessLookupError:
+            shutil.rmtree(left, ignore_errors=True)
+        except (ValueError, PermissionError):
+            continue
+
+
 def pytest_configure(config):
     """Temporary files in memory: a publication waits for a disk ten times, and tests publish much.
 
@@ -120,8 +131,10 @@ def pytest_configure(config):
     """
     if {"TMPDIR", "PYTEST_XDIST_WORKER"} & set(os.environ) or config.option.basetemp:
         return
+    sweep()
     if has_room():
-        os.environ["TMPDIR"] = tempfile.mkdtemp(prefix="fpt-tests-", dir=MEMORY)
+        prefix = f"fpt-tests-{os.getpid()}-"
+        os.environ["TMPDIR"] = tempfile.mkdtemp(prefix=prefix, dir=MEMORY)
         Path(os.environ["TMPDIR"]).chmod(0o711)  # PostgreSQL of a test has a user of its own
         tempfile.tempdir = None  # it is asked for anew
         # after what multiprocessing itself removes at the end
