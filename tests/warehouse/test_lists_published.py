@@ -109,6 +109,7 @@ def test_damaged_lists_publish_nothing(home, listed):
     assert ask(home, "SELECT count(*) FROM mart.training_runs").item() == 0
 
 
+@pytest.mark.files_only  # a lake refuses, as the folder may not be mounted
 def test_a_training_that_lost_its_lists_is_not_done(home, listed):
     publish_runs(home, [listed("a"), listed("b", seed=1)])
     (path,) = (home.store / "mart.top_lists" / "run_id=a").glob("*.parquet")

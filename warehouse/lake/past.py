@@ -37,7 +37,7 @@ def expire(address: Address, days: int, listed: Collection[str]) -> None:
         older = f"older_than => now() - INTERVAL '{days} days'"
         lake.execute(f"CALL ducklake_expire_snapshots('lake', {older})").fetchall()
         lake.execute(CLEAN).fetchall()
-    with server.connected(address) as postgres:
+    with server.asking(address) as postgres:
         _drop_ended(postgres, address)
     if address.is_remote:
         objects.drop_strays(address, [*server.data_files(address), *listed])
@@ -71,7 +71,7 @@ def drop(address: Address) -> None:
         narrow = list(_narrower(lake, address))
     let_go()  # what this process has read of them may be as wide as before
     point("before rows of PostgreSQL go")
-    with server.connected(address) as postgres:
+    with server.asking(address) as postgres:
         for change, values in narrow:
             postgres.execute(change, values)
         _drop_ended(postgres, address)

@@ -156,6 +156,28 @@ def _answered(address: Address, query: str) -> list[Any]:
     return list(_mine.held[1].execute(query).fetchall())
 
 
+@contextmanager
+def asking(address: Address) -> Iterator[Any]:
+    """A connection for the block, which is closed at its end.
+
+    Raises:
+        RefusedError: this user may not do that.
+        StepError: PostgreSQL went away.
+    """
+    psycopg = library()
+    with connected(address) as connection:
+        try:
+            yield connection
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise _refused(address, error) from None
+        except psycopg.OperationalError as error:
+            raise StepError(
+                "PostgreSQL went away",
+                got=f"{address.url}: {_said(error)}",
+                to_do="Run the command again",
+            ) from None
+
+
 def connected(address: Address) -> Any:
     """A connection; who is told of it waits for the server as for a lock.
 

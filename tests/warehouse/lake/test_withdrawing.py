@@ -17,7 +17,8 @@ from warehouse.following import newest
 from warehouse.forgetting import forget
 from warehouse.home import Home
 from warehouse.kept_catalogues import catalogues
-from warehouse.lake import past
+from warehouse.lake import past, server
+from warehouse.lake.address import parsed
 from warehouse.lake.attached import attached
 from warehouse.lake.elsewhere import carry_out
 from warehouse.lake.tables import wanted
@@ -332,3 +333,26 @@ def test_a_home_that_publishes_meanwhile_waits(home, other, publish, monkeypatch
     assert said
     publish(other, "second")
     assert fetch_all(home, LOADS) == [("second",)]
+
+
+def test_a_user_who_may_not_is_refused_in_one_line(home, lakes, publish, monkeypatch):
+    """Tables are of whoever made the lake; a home of another user reads and adds, and no more."""
+    publish(home, "first")
+    schema = home.lake.schema
+    lakes.sql("DROP ROLE IF EXISTS guest; CREATE ROLE guest LOGIN PASSWORD 'gu3st-word'")
+    lakes.sql(
+        f"GRANT USAGE ON SCHEMA {schema} TO guest; "
+        f"GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO guest"
+    )
+    user = f"{lakes.url(home.files, schema).split('//')[1].split('@')[0]}@"
+    url = lakes.url(home.files, schema).replace(user, "guest:gu3st-word@")
+    monkeypatch.setenv("FPT_WAREHOUSE", url)
+    address = parsed(url)[0]
+    with (
+        pytest.raises(RefusedError, match="PostgreSQL refuses the lake") as caught,
+        server.asking(address) as postgres,
+    ):
+        past._drop_ended(postgres, address)
+    assert "gu3st-word" not in str(caught.value)
+    lakes.sql(f"REVOKE ALL ON ALL TABLES IN SCHEMA {schema} FROM guest")
+    lakes.sql(f"REVOKE ALL ON SCHEMA {schema} FROM guest; DROP ROLE guest")
