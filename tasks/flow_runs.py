@@ -6,7 +6,7 @@ Readers see what a failed run has published before it failed, and its audits.
 import inspect
 import os
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import wraps
@@ -153,12 +153,10 @@ def clear_up(home: Home, own: str) -> None:
         gone, dead = garbage.collect(home, own), servers.died(home)
         if gone:
             note(f"removed what dead runs left: {', '.join(gone)}")
-        finished = (
-            *forgetting.go_on(home),
-            *pruning.go_on(home, own),
-            *elsewhere.carry_out(home, own),
-        )
-        for mended in (*finished, *keep_whole(home, whole=bool(gone or dead))):
+        _finish(lambda: forgetting.go_on(home))
+        _finish(lambda: pruning.go_on(home, own))
+        _finish(lambda: elsewhere.carry_out(home, own))
+        for mended in keep_whole(home, whole=bool(gone or dead)):
             note(mended)
         with suppress(RefusedError):  # somebody publishes: the next run prunes
             prune(home, wait_seconds=0)
@@ -168,13 +166,19 @@ def clear_up(home: Home, own: str) -> None:
     tell(lambda: servers.settle(dead))
 
 
+def _finish(step: Callable[[], Iterable[str]]) -> None:
+    """Go on with what somebody began; one that can't be finished keeps no other from it."""
+    try:
+        for done in step():
+            note(done)
+    except Exception as error:
+        get_run_logger().warning("Not all was cleared up: %s", error)
+
+
 def leave(home: Home, name: str) -> None:
     """`release`, and delete what other homes withdrew while this run was at work."""
     release(home, name)
-    try:
-        elsewhere.carry_out(home)
-    except Exception as error:  # the next run does
-        get_run_logger().warning("Not all was cleared up: %s", error)
+    _finish(lambda: elsewhere.carry_out(home))
 
 
 def release(home: Home, name: str) -> None:

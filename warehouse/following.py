@@ -10,6 +10,7 @@ import duckdb
 
 from warehouse.catalogue_tables import connected_to_new
 from warehouse.database import WAIT_SECONDS, connected, locked
+from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.kept_catalogues import forget_draft, here, number_here, number_of, put_newest
 from warehouse.lake import objects, upstream
@@ -98,7 +99,20 @@ def _catch_up(home: Home) -> None:
 
 
 def _bring(home: Home, lake: Address) -> int:
-    """Make the lake's newest publication the home's; its number."""
+    """Make the lake's newest publication the home's; its number.
+
+    Of one that another home has just replaced, forgetting or pruning, files may be gone already.
+    """
+    while True:
+        before = upstream.last_change(lake)
+        try:
+            return _brought(home, lake)
+        except RefusedError:
+            if upstream.last_change(lake) == before:
+                raise
+
+
+def _brought(home: Home, lake: Address) -> int:
     draft = home.catalogue / f"draft-{os.getpid()}.partial"
     forget_draft(draft)
     try:

@@ -128,6 +128,13 @@ def follow_from(home: Home, snapshot: Change | None, number: int) -> None:
     (home.root / NOTE).write_text(json.dumps([snapshot, number]), encoding="utf-8")
 
 
+def last_change(address: Address) -> Change | None:
+    """The number and time of the lake's last change."""
+    from warehouse.lake.server import newest_snapshot
+
+    return newest_snapshot(address)
+
+
 def is_made(home: Home) -> bool:
     """Whether somebody has published into the home's lake."""
     from warehouse.lake.attached import attached

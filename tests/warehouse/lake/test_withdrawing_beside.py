@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from warehouse import forgetting, pruning
+from warehouse import following, forgetting, pruning
 from warehouse.catalogue import fetch_all
 from warehouse.database import locked
 from warehouse.errors import NotOwnerError
@@ -57,6 +57,11 @@ def test_what_another_home_made_again_meanwhile_stays(home, other, publish, mean
     pruning.prune(home, rule, gone, at_once=True)
     assert fetch_all(home, LOADS) == [("first",)]
     assert fetch_all(home, "SELECT count(*) FROM raw.items") == [(2,)]
+
+
+def test_who_follows_while_files_go_follows_once_more(home, other, published_snapshot, meanwhile):
+    meanwhile(following, "refuse_unreadable", lambda: forget(home, "ml-1m", PERSON))
+    assert fetch_all(other, LOADS) == []
 
 
 def test_a_pruning_that_was_not_published_deletes_nothing(home, publish, monkeypatch):
