@@ -377,7 +377,14 @@ def resolve(
         values |= {**_PARTS[part], **sizes.parts.get(part, {})}
     for name, value in renamed(overrides or {}, tell=True).items():
         values[name] = read_setting(name, value, known("setting", name, _kinds()))
-    return Config(model=model, preset=preset, **values)
+    config = Config(model=model, preset=preset, **values)
+    if bool(config.teachers) != bool(config.teacher_share):
+        raise ModelError(
+            "One setting without the other changes nothing",
+            got=f"teachers {config.teachers}, teacher_share {config.teacher_share:g}",
+            expected="both, such as teachers=4 and teacher_share=0.5, or neither",
+        )
+    return config
 
 
 def from_dict(values: Mapping[str, Any]) -> Config:

@@ -43,7 +43,8 @@ def test_as_often_as_it_says_teachers_are_asked_whose_draws_take_turns(histories
 
 
 def test_without_teachers_the_next_item_is_learnt(learnable, small_config):
-    training = Training(small_config("sas_fpt", teacher_share=0.5), 0, load(learnable))
+    config = replace(small_config("sas_fpt"), teacher_share=0.5)
+    training = Training(config, 0, load(learnable))
     assert training.targets() is None
 
 
@@ -167,5 +168,12 @@ def test_a_student_that_is_stopped_goes_on_to_the_same_weights(
 
 
 def test_teachers_need_scores_of_all_items():
+    settings = {"teachers": 1, "teacher_share": 0.5, "loss": "sampled_softmax"}
     with pytest.raises(ModelError, match="all items"):
-        resolve("sasrec", "paper", {"teachers": 1, "loss": "sampled_softmax"})
+        resolve("sasrec", "paper", settings)
+
+
+@pytest.mark.parametrize("alone", [{"teachers": 2}, {"teacher_share": 0.5}])
+def test_teachers_without_a_share_or_a_share_without_teachers_are_refused(alone):
+    with pytest.raises(ModelError, match="changes nothing: got teachers .*, expected both"):
+        resolve("sasrec", "paper", alone)
