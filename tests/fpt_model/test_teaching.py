@@ -175,5 +175,5 @@ def test_teachers_need_scores_of_all_items():
 
 @pytest.mark.parametrize("alone", [{"teachers": 2}, {"teacher_share": 0.5}])
 def test_teachers_without_a_share_or_a_share_without_teachers_are_refused(alone):
-    with pytest.raises(ModelError, match="changes nothing: got teachers .*, expected both"):
+    with pytest.raises(ModelError, match=r"changes nothing: got teachers .*, expected both"):
         resolve("sasrec", "paper", alone)
