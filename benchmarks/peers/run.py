@@ -77,10 +77,10 @@ Running = dict[Job, "subprocess.Popen[bytes]"]
 def main() -> None:
     asked = arguments()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    jobs = [job for job in JOBS if not asked.only or job.name in asked.only]
     if asked.command == "record":
-        record(asked.output, jobs)
+        record(asked.output, JOBS)  # what stood on the page of the others would be lost
         return
+    jobs = [job for job in JOBS if not asked.only or job.name in asked.only]
     if "steps" in asked.what:
         time_steps(jobs, asked)
     if "train" in asked.what:
@@ -99,10 +99,10 @@ def arguments() -> argparse.Namespace:
     measure.add_argument("--minutes", type=float, default=10.0, help="of a training")
     measure.add_argument("--at-once", type=int, default=1, help="trainings; steps are timed alone")
     measure.add_argument("--threads", nargs="*", default=["1", "2", "4", "8"], help="to try")
+    measure.add_argument("--only", nargs="+", choices=[job.name for job in JOBS], default=[])
     commands.add_parser("record", help="write docs/results/peers.json and docs/peers.md")
     for command in commands.choices.values():
         command.add_argument("--output", type=Path, required=True)
-        command.add_argument("--only", nargs="+", choices=[job.name for job in JOBS], default=[])
     return parser.parse_args()
 
 
