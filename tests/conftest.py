@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing.util import Finalize
 from pathlib import Path
 
@@ -174,11 +175,12 @@ def is_left(folder: Path) -> bool:
 
 def remove_left(memory: Path) -> None:
     """What tests that were killed have left: memory, until the machine starts anew."""
-    ours = (one for one in memory.glob("fpt-tests-*") if one.stat().st_uid == os.getuid())
-    for folder in ours:
-        # without a lock it was begun just now
-        if (folder / "in-use").exists() and is_left(folder):
-            shutil.rmtree(folder, ignore_errors=True)
+    for folder in memory.glob("fpt-tests-*"):
+        with suppress(FileNotFoundError):  # it has just been removed
+            ours = folder.stat().st_uid == os.getuid()
+            # without a lock it was begun just now
+            if ours and (folder / "in-use").exists() and is_left(folder):
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def pytest_collection_modifyitems(items):

@@ -3,12 +3,15 @@
 Letters: N histories, L interactions of all.
 """
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
 from fpt_model.features import DEPTHS, GAPS
 
 TEMPO = ("gaps", "depths")
+AT_ONCE = 1 << 20  # interactions: what is in between takes 50 bytes of each
 
 
 def tempo(times: Tensor, starts: Tensor) -> dict[str, Tensor]:
@@ -27,17 +30,37 @@ def tempo(times: Tensor, starts: Tensor) -> dict[str, Tensor]:
         times: (L,) seconds, which do not go back within a history.
         starts: (N + 1,) where histories begin, and the end of the last.
     """
+    found = {name: torch.zeros(len(times), dtype=torch.int8, device=times.device) for name in TEMPO}
+    for first, last in _pieces(starts):
+        begin, end = int(starts[first]), int(starts[last])
+        part = _of_some(times[begin:end], starts[first:last] - begin)
+        for name, numbers in part.items():
+            found[name][begin:end] = numbers
+    return found
+
+
+def _pieces(starts: Tensor) -> Iterator[tuple[int, int]]:
+    """Histories at a time, from the first to before the last: some `AT_ONCE` interactions."""
+    first, n = 0, len(starts) - 1
+    while first < n:
+        wanted = starts[first] + AT_ONCE
+        last = max(first + 1, int(torch.searchsorted(starts, wanted, right=True)) - 1)
+        yield first, last
+        first = last
+
+
+def _of_some(times: Tensor, begins: Tensor) -> dict[str, Tensor]:
+    """`tempo` of histories that begin at some places."""
     place = torch.arange(len(times), device=times.device)
     first = torch.zeros(len(times), dtype=torch.bool, device=times.device)
-    first[starts[:-1].to(times.device)] = True
+    first[begins.to(times.device)] = True
     gap = torch.zeros_like(times)
     gap[1:] = times.diff()
     gap[first] = 0
-    found = {
+    return {
         "gaps": (2 + _bits(gap)).clamp(max=GAPS).masked_fill(first, 1),
         "depths": _bits(_since(first, place) ** 2).clamp(max=DEPTHS),
     }
-    return {name: numbers.to(torch.int8) for name, numbers in found.items()}
 
 
 def _since(begins: Tensor, place: Tensor) -> Tensor:

@@ -40,7 +40,7 @@ class Context(NamedTuple):
 def draws(models: Sequence[Encoder], sequences: Sequences, seed: int) -> Tensor:
     """(L, M) items for what comes after each interaction of the training parts; 0 elsewhere.
 
-    Items that the user has seen by then are never drawn.
+    Items that the user has seen by then are not drawn, unless items come again.
 
     Args:
         models: teachers of the same settings, on the device of the sequences.
@@ -59,6 +59,7 @@ def draws(models: Sequence[Encoder], sequences: Sequences, seed: int) -> Tensor:
         for part in contexts(sequences, config.max_length, size):
             windows, place = _windows(sequences, part, config.max_length)
             seen = seen_before(sequences, windows.users, windows.next_positions, longest)[place]
+            seen &= not sequences.comes_again
             features = [model(windows)[place] for model in models]
             total = torch.zeros(seen.shape, device=device)
             for model, own in zip(models, features, strict=True):

@@ -103,6 +103,15 @@ def test_draws_are_from_the_mean_of_probabilities_of_new_items(
     )  # nobody is taught what is held out
 
 
+def test_where_items_come_again_those_of_before_are_drawn_too(user, make_sequences, small_config):
+    """A user who has had all that there are is taught as well."""
+    repeats = make_sequences([user([1, 2, 1, 2, 1, 2, 2])], 2)
+    sequences = replace(repeats, comes_again=True)
+    model = Training(small_config("sasrec"), 0, sequences).model
+    got = teaching.draws([model], sequences, 0)
+    assert set(got[3].tolist()) == {1, 2}
+
+
 def test_teachers_are_trained_first_and_teach_what_they_draw(learnable, small_config, tmp_path):
     events = []
     config = small_config("sas_fpt", teachers=2, teacher_share=0.5, refit=True, epochs=2)

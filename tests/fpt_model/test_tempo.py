@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from fpt_model.config import Config
 from fpt_model.data.histories import History, windows_of
-from fpt_model.data.tempo import TEMPO, tempo
+from fpt_model.data.tempo import TEMPO, _of_some, tempo
 from fpt_model.features import DEPTHS, GAPS
 
 TIMES = [100, 100, 100, 101, 103, 3703, 7304, 7304, 50]  # of two users, the second with one
@@ -31,12 +31,25 @@ def test_what_is_past_the_last_row_has_the_last():
 
 @given(st.lists(st.lists(st.integers(0, 9000), min_size=1, max_size=9), min_size=1, max_size=5))
 def test_a_history_has_the_numbers_that_it_has_alone(histories):
+    """Also where few of them are looked at at a time."""
     histories = [torch.tensor(one).sort().values for one in histories]
     starts = torch.tensor([0, *(len(one) for one in histories)]).cumsum(0)
-    together = tempo(torch.cat(histories), starts)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fpt_model.data.tempo.AT_ONCE", 10)
+        together = tempo(torch.cat(histories), starts)
     for name in TEMPO:
         alone = [tempo(one, torch.tensor([0, len(one)]))[name] for one in histories]
         assert torch.equal(together[name], torch.cat(alone))
+
+
+def test_what_is_in_between_does_not_grow_with_the_data(monkeypatch):
+    pieces = []
+    monkeypatch.setattr(
+        "fpt_model.data.tempo._of_some", lambda *x: pieces.append(len(x[0])) or _of_some(*x)
+    )
+    monkeypatch.setattr("fpt_model.data.tempo.AT_ONCE", 10)
+    tempo(torch.arange(40), torch.tensor([0, 4, 8, 12, 30, 30, 40]))
+    assert pieces == [8, 4, 18, 10]
 
 
 @pytest.mark.parametrize("length", [2, 5, 9])
