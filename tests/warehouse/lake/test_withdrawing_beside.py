@@ -93,10 +93,14 @@ def test_who_was_killed_while_following_keeps_nothing_of_a_person(
     assert list(other.sequences.iterdir()) == []
 
 
-def test_a_run_that_was_at_work_leaves_nothing_of_a_person(home, other, published_snapshot):
+def test_a_run_that_was_at_work_leaves_nothing_of_a_person(
+    home, other, published_snapshot, monkeypatch
+):
     from flows.unchanged import _is_tidy
-    from tasks.flow_runs import leave
+    from tasks import flow_runs
 
+    said = []
+    monkeypatch.setattr(flow_runs, "note", said.append)
     left = other.sequences / f"sequences-{published_snapshot.snapshot_id}.parquet"
     with locked(other, "flow-x"):
         assert fetch_all(other, LOADS) == [("load",)]
@@ -105,7 +109,8 @@ def test_a_run_that_was_at_work_leaves_nothing_of_a_person(home, other, publishe
         assert fetch_all(other, LOADS) == []
         assert left.exists()
         assert not _is_tidy(other)
-        leave(other, "flow-x")
+        flow_runs.leave(other, "flow-x")
+    assert said == ["deleted what another home withdrew: 2"]
     assert not left.exists()
     assert _is_tidy(other)
 
