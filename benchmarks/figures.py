@@ -64,8 +64,8 @@ def forest(
                 panel += _interval(row, x, y, coloured(presets.index(preset) + 1))
         parts.append(placed(LABELS + GAP + number * (PANEL + GAP), 0, Markup("").join(panel)))
     left, below = LABELS + GAP, bottom + 46
-    parts.append(legend([f"preset {preset}" for preset in presets], left, below, 150, "reach"))
-    at = left + 150 * len(presets) + 6
+    parts.append(legend([f"preset {preset}" for preset in presets], left, below, 160, "reach"))
+    at = left + 160 * len(presets) + 6
     parts += [_diamond(at, below - 4), TEXT.format(at + 20, below, "start", "stated by the paper")]
     width = max(left + len(tables) * (PANEL + GAP), at + 160)
     _write(path, picture(width, below + 14, parts))
