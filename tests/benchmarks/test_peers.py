@@ -213,6 +213,27 @@ def test_steps_are_taken_by_the_fastest_setting(fixed, tmp_path, sequences):
     assert run.fastest(tmp_path / "none.json") == script("peer").Setting(1, tf32=True)
 
 
+def test_a_peer_that_turns_a_setting_off_when_made_has_it_in_training(fixed, tmp_path):
+    """RecTools' models turn determinism off in their constructors, for the whole process."""
+    wanted, seen = script("peer").Setting(deterministic=True), []
+
+    class Careless(fixed):
+        own = wanted
+
+        def __init__(self):
+            super().__init__()
+            torch.use_deterministic_algorithms(False)
+
+        def train(self, watch):
+            seen.append(torch.are_deterministic_algorithms_enabled())
+            super().train(watch)
+
+    run = script("script")
+    run.steps(Careless, [1], lambda: None)
+    run.trained(Careless, wanted, tmp_path / "F", 60)
+    assert seen == [True, True]
+
+
 def test_a_turn_waits_for_the_lock(tmp_path):
     turns = script("turns")
     with turns.held(tmp_path / turns.LOCK) as _, (tmp_path / turns.LOCK).open() as other:
