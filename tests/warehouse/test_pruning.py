@@ -241,7 +241,9 @@ def test_the_next_run_deletes_what_a_dead_prune_left(nights, monkeypatch, place)
     with locked(nights, "flow-own"):
         assert go_on(nights, "flow-own") == ["pruned 6 to the end"]
     assert [path.name for path in nights.runs.iterdir()] == ["run3"]
-    assert {path.name for path in nights.store.glob("*/load_id=*")} == {"load_id=load3"}
+    # a lake's folders stay: another home may be about to put something there
+    files = nights.store.glob("*/load_id=*/*")
+    assert {path.parent.name for path in files} == {"load_id=load3"}
     assert not list(nights.root.glob("pruning-*"))
 
 
