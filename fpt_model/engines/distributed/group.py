@@ -115,7 +115,12 @@ def meet(device: torch.device) -> Group:
     except (RuntimeError, ValueError) as error:
         cause = str(error).partition("\n")[0]
         raise ModelError(f"The {world} processes did not meet", got=cause) from error
-    _refuse_other_versions(world)
+    try:
+        _refuse_other_versions(world)
+    except ModelError:
+        # a process that ends while gloo still listens is aborted now and then
+        dist.destroy_process_group()
+        raise
     told = dist.new_group(backend="gloo", timeout=BUSY)
     data = dist.new_group(backend="nccl") if device.type == "cuda" else told
     Group.current = Group(dist.get_rank(), world, told, data)
