@@ -6,6 +6,7 @@ Both would outlive a person who asked to be forgotten, so they are put right her
 tables: https://ducklake.select/docs/stable/specification/introduction
 """
 
+import time
 from collections.abc import Collection, Iterator
 from typing import Any
 
@@ -137,6 +138,7 @@ def _drop_ended(postgres: Any, address: Address) -> None:
 
 def _vacuum(postgres: Any, address: Address) -> None:
     """Write tables anew, so that not even PostgreSQL's free places hold what was deleted."""
+    _wait_for_older(postgres)
     told: list[str] = []
     postgres.add_notice_handler(lambda said: told.append(said.message_primary))
     postgres.execute(f"SET lock_timeout = '{LOCK_SECONDS}s'")
@@ -145,17 +147,41 @@ def _vacuum(postgres: Any, address: Address) -> None:
         try:
             postgres.execute(f"VACUUM (FULL, ANALYZE) {table}")
         except server.library().errors.LockNotAvailable:
-            raise InUseError(
-                "Somebody has the lake open as it was, so that rows stay in PostgreSQL",
-                got=f"{table} is in use",
-                to_do="Run the command again when they have ended",
-            ) from None
+            raise _open_as_it_was(f"{table} is in use") from None
     if told:
         raise NotOwnerError(
             "PostgreSQL keeps what was deleted",
             got="; ".join(told),
             to_do="Let the user whose tables these are run the command again",
         )
+
+
+def _wait_for_older(postgres: Any) -> None:
+    """Wait until nobody in the database sees what was deleted: a vacuum would keep it for them.
+
+    It says nothing then, and whoever asks must not be told that all is gone.
+
+    Raises:
+        InUseError: somebody goes on looking at the database as it was.
+    """
+    ((now,),) = postgres.execute("SELECT txid_current() % (1::bigint << 32)")
+    older = (
+        "SELECT pid FROM pg_stat_activity WHERE datname = current_database() "
+        "AND pid <> pg_backend_pid() AND age(backend_xmin) > age(%s::text::xid) ORDER BY 1"
+    )
+    end = time.monotonic() + LOCK_SECONDS
+    while pids := [pid for (pid,) in postgres.execute(older, [str(now)]).fetchall()]:
+        if time.monotonic() > end:
+            raise _open_as_it_was(f"PostgreSQL's process {', '.join(map(str, pids))}")
+        time.sleep(0.1)
+
+
+def _open_as_it_was(who: str) -> InUseError:
+    return InUseError(
+        "Somebody has the lake open as it was, so that rows stay in PostgreSQL",
+        got=who,
+        to_do="Run the command again when they have ended",
+    )
 
 
 def _inlined(postgres: Any, address: Address) -> list[str]:

@@ -6,6 +6,7 @@ import signal
 from datetime import datetime
 from pathlib import Path
 
+import duckdb
 import polars as pl
 import pytest
 
@@ -256,6 +257,39 @@ def test_a_reader_who_has_the_lake_open_reads_on_until_rows_must_go(
         assert lake.execute(samples).fetchone() == (1,)
         lake.rollback()
     assert forgetting.go_on(home)
+    assert holding(secret, lakes, home) == []
+
+
+def test_nobody_is_told_that_rows_are_gone_which_postgresql_keeps_for_another(
+    home, lakes, monkeypatch, secret
+):
+    """Whoever looks at the database as it was, at whatever there: a vacuum skips the rows then."""
+    monkeypatch.setattr(past, "LOCK_SECONDS", 1)
+    publish_secret(home, "with", secret)
+    with server.asking(home.lake) as other:
+        other.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        other.execute("SELECT count(*) FROM pg_class")
+        with pytest.raises(InUseError, match=r"open as it was.*PostgreSQL's process"):
+            forget(home, "ml-1m", PERSON)
+        other.execute("ROLLBACK")
+    assert forgetting.go_on(home)
+    assert holding(secret, lakes, home) == []
+
+
+def test_files_that_another_home_deletes_meanwhile_are_looked_for_again(
+    home, lakes, monkeypatch, secret
+):
+    publish_secret(home, "with", secret)
+    asked, times = forgetting._asked, []
+
+    def gone_once(*words):
+        times.append(words)
+        if len(times) == 1:
+            raise duckdb.IOException("No files found")
+        return asked(*words)
+
+    monkeypatch.setattr(forgetting, "_asked", gone_once)
+    assert forget(home, "ml-1m", PERSON).loads == ["with"]
     assert holding(secret, lakes, home) == []
 
 
