@@ -165,15 +165,8 @@ def test_two_ranks_with_half_of_the_items_each_follow_the_loss_of_one(alone_and_
     # somebody is ranked without training, by the encoder on the CPU
     {"model": "sas_fpt", "refit": True, **SAMPLED},
 ])  # fmt: skip
-def test_other_settings_follow_as_well(
-    settings, learnable, tmp_path, start, run_command, train_words
-):
-    alone, both = tmp_path / "alone", tmp_path / "both"
-    words = train_words(learnable, alone, **settings)
-    assert run_command(*words, "--engine", "distributed").code == 0
-    events, said = ended(start(*several(train_words(learnable, both, **settings), 2)))
-    assert (events[-1]["event"], said) == ("done", "")
-    assert losses(both) == pytest.approx(losses(alone), rel=LOSS)
+def test_other_settings_follow_as_well(settings, alone_and_by_two):
+    alone_and_by_two(settings)  # asserts it
 
 
 def test_without_chance_it_is_the_reference(learnable, tmp_path, run_command, train_words):
