@@ -138,10 +138,7 @@ def _delete_of_lake(home: Home, files: Sequence[str]) -> None:
     """These very files, of names that no others get: another home may have made the same again."""
     with reading(home) as connection:  # all are, where the publication without them failed
         published = {file.path for file in listed(connection)}
-    unlisted = [path for path in files if path not in published]
-    objects.delete(home, unlisted)
-    for path in unlisted:
-        (home.files / path).unlink(missing_ok=True)
+    objects.delete_files(home, [path for path in files if path not in published])
 
 
 def _delete(home: Home, ids: Sequence[str], *, at_once: bool) -> None:

@@ -49,7 +49,5 @@ def _refused(
 ) -> RefusedError:
     """The refusal; a person's rows don't wait in the lake's folder until unlisted files go."""
     paths = [file.path for file in listed(connection) if file.identity in ids]
-    for path in paths:
-        (home.files / path).unlink(missing_ok=True)
-    objects.delete(home, paths)
+    objects.delete_files(home, paths)
     return RefusedError("Another home withdrew meanwhile what this rests on", got=got, to_do=AGAIN)

@@ -66,6 +66,17 @@ def drop(home: Home, ids: Collection[str]) -> None:
     delete(home, [path for path in all_of if Path(path).parent.name.partition("=")[2] in ids])
 
 
+def delete_files(home: Home, paths: Collection[str]) -> None:
+    """Delete files of a lake that are published no more: its own, or copies here and the objects.
+
+    Raises:
+        RefusedError, StepError: see `delete`; copies here are gone by then.
+    """
+    for path in paths:
+        (home.files / path).unlink(missing_ok=True)
+    delete(home, paths)
+
+
 def delete(home: Home, paths: Collection[str]) -> None:
     """Delete the objects of files that are published no more.
 
