@@ -190,25 +190,6 @@ def fpt(tmp_path_factory, prefect_home, forks) -> Callable[..., Answer]:
     return type_in
 
 
-@pytest.fixture(scope="session")
-def lasting(prefect_home, tmp_path_factory) -> Iterator[dict[str, str]]:
-    """What commands are told of a Prefect server that stays: their own take three seconds each.
-
-    For commands of which something else is looked at, and which have work to do.
-    """
-    from flows.server import TemporaryServer
-
-    own = prefect_home(tmp_path_factory.mktemp("lasting"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PREFECT_HOME", str(own))
-        server = TemporaryServer(own / "server.log")
-        there = server._environment()
-        server._environment = lambda: there  # if it is started again, too
-        server.start(120)
-    yield {"PREFECT_API_URL": server.api, "PREFECT_API_AUTH_STRING": server.password}
-    server.stop()
-
-
 def copied(home: Path, to: Path) -> Path:
     """A copy of a home, whose catalogue names the files where they are now."""
     from warehouse.catalogue import reading
