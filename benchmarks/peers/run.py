@@ -62,6 +62,7 @@ class Job:
 OURS, RECTOOLS, REPLAY, PUBLIC = "ours", "with_rectools", "with_replay", "with_tisasrec_pytorch"
 JOBS = [
     Job("ours: TiSASRec, `paper`", OURS, "tisasrec_paper"),
+    Job("ours: TiSASRec, `compact`", OURS, "tisasrec_compact"),
     Job("ours: SASRec, `best`", OURS, "sasrec_best"),
     Job("ours: SAS-FPT, `best`", OURS, "sas_fpt_best"),
     Job("ours: SAS-FPT, `best_request`", OURS, "sas_fpt_request"),
