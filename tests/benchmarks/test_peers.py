@@ -207,6 +207,9 @@ def test_steps_are_taken_by_the_fastest_setting(fixed, tmp_path, sequences):
         row["ms"] = ms
     (tmp_path / run.STEPS).write_text(json.dumps({"steps": found}))
     assert run.fastest(tmp_path / run.STEPS) == script("peer").Setting(1, tf32=True)
+    found[1]["ms"] = 0.7
+    (tmp_path / run.STEPS).write_text(json.dumps({"steps": found}))
+    assert run.fastest(tmp_path / run.STEPS, at_most=3) == script("peer").Setting(3, tf32=True)
     found[0]["ms"] = 0.5
     (tmp_path / run.STEPS).write_text(json.dumps({"steps": found}))
     assert run.fastest(tmp_path / run.STEPS) == script("peer").Setting()
@@ -257,7 +260,7 @@ sys.path.insert(0, {peers!r})
 from turns import wait_for_turn
 parser = argparse.ArgumentParser()
 parser.add_argument("what")
-for name in ("model", "sequences", "output", "device", "minutes", "reference"):
+for name in ("model", "sequences", "output", "device", "minutes", "reference", "at-most"):
     parser.add_argument("--" + name)
 parser.add_argument("--threads", nargs="*")
 asked = parser.parse_args()
@@ -277,15 +280,21 @@ if asked.what == "steps":
         print("begin", asked.model, file=file, flush=True)
         time.sleep(0.05)
         print("end", asked.model, file=file, flush=True)
-    steps = [dict(ms=50.0, words="float32"), dict(ms=20.0, words="TF32")]
+    slower = 3 if asked.model == "two" else 1
+    steps = [dict(ms=50.0 * slower, words="float32"), dict(ms=20.0 * slower, words="TF32")]
     (output / "steps.json").write_text(json.dumps(dict(steps=steps, steps_an_epoch=10)))
 else:
     with calls.open("a") as file:
-        print("train", asked.model, asked.minutes, file=file)
-    one = dict(recall_10=0.5, ndcg_10=0.25)
-    both = dict(uniform_100=one, full=one)
+        print("train", asked.model, asked.minutes, asked.at_most, file=file)
+    better = 0.1 * (asked.model == "two")
+    def both(ndcg):
+        return {{
+            name: dict(recall_10=0.5, ndcg_10=ndcg + better + more)
+            for name, more in (("uniform_100", 0.2), ("full", 0.0))
+        }}
     row = dict(best_epoch=6, epoch=8, stopped_because="patience", steps_an_epoch=10)
-    (output / "result.json").write_text(json.dumps(row | dict(quality=dict(valid=both, test=both))))
+    quality = dict(valid=both(0.15), test=both(0.1))
+    (output / "result.json").write_text(json.dumps(row | dict(quality=quality)))
 """
 
 
@@ -296,9 +305,9 @@ def run(tmp_path, monkeypatch):
     (tmp_path / "library.py").write_text(LIBRARY.format(peers=str(PEERS)))
     monkeypatch.setattr(run, "HERE", tmp_path)
     jobs = [
-        run.Job("One", "library", "one"),
+        run.Job("ours: One", "library", "one"),
         run.Job("Broken", "library", "broken"),
-        run.Job("Two", "library", "two"),
+        run.Job("Two", "library", "two", "ours: One"),
     ]
     monkeypatch.setattr(run, "JOBS", jobs)
     before = signal.getsignal(signal.SIGTERM)
@@ -320,7 +329,7 @@ def test_steps_are_timed_one_after_the_other_then_all_are_trained(
     timed, after = calls[:4], calls[4:]
     assert [line.split()[0] for line in timed] == ["begin", "end", "begin", "end"]
     assert timed[0].split()[1] == timed[1].split()[1]
-    assert after == ["train one 2.0", "train two 2.0"]
+    assert after == ["train one 2.0 None", "train two 2.0 None"]
     assert "library-broken steps: failed, No module named 'their_library'" in capfd.readouterr().out
 
 
@@ -329,12 +338,13 @@ def test_what_is_finished_is_not_done_again(run, tmp_path, monkeypatch):
     file = tmp_path / "out" / "library-two" / "result.json"
     file.unlink()
     (tmp_path / "out" / "calls.txt").unlink()
-    measure(run, tmp_path / "out", monkeypatch, "--at-once", "2")
-    assert (tmp_path / "out" / "calls.txt").read_text() == "train two 2.0\n"
+    monkeypatch.setattr(run.os, "sched_getaffinity", lambda _: range(7))
+    measure(run, tmp_path / "out", monkeypatch, "--at-once", "2")  # of three threads each
+    assert (tmp_path / "out" / "calls.txt").read_text() == "train two 2.0 3\n"
     late = json.loads(file.read_text()) | {"stopped_because": "time"}
     file.write_text(json.dumps(late))
     measure(run, tmp_path / "out", monkeypatch)
-    assert (tmp_path / "out" / "calls.txt").read_text() == "train two 2.0\n" * 2
+    assert (tmp_path / "out" / "calls.txt").read_text() == "train two 2.0 3\ntrain two 2.0 None\n"
 
 
 def test_nothing_is_left_running(run, tmp_path, monkeypatch):
@@ -360,15 +370,29 @@ def test_the_page_gets_both_tables_and_the_reason_of_a_failure(run, tmp_path, mo
     monkeypatch.setattr(sys, "argv", ["run.py", "record", "--output", str(tmp_path / "out")])
     run.main()
     lines = page.read_text().splitlines()
-    cells = " | ".join([".5000 / .2500"] * 4)
-    # 6 epochs of 10 steps of 20 ms
-    assert f"| One | 50.0 | 20.0 | 1.2 | 6 of 8 (patience) | {cells} |" in lines
+    quality, speed = (
+        lines.index(f"| {' | '.join(run.QUALITY)} |"),
+        lines.index(f"| {' | '.join(run.SPEED)} |"),
+    )
+    # among all items on validation, on test; then among 100; the best on test first
+    best = [".5000 / .2500", ".5000 / .2000", ".5000 / .4500", ".5000 / .4000"]
+    next_ = [".5000 / .1500", ".5000 / .1000", ".5000 / .3500", ".5000 / .3000"]
+    assert lines[quality + 2 : quality + 4] == [
+        f"| Two | {' | '.join(best)} | 6 of 8 | no longer better |",
+        f"| ours: One | {' | '.join(next_)} | 6 of 8 | no longer better |",
+    ]
+    assert lines[speed + 2 : speed + 4] == [
+        "| ours: One | 50.0 | 20.0 |  | 1.2 |",  # 6 epochs of 10 steps of 20 ms
+        "| Two | 150.0 | 60.0 | 3 (One) | 3.6 |",
+    ]
     for what in ("timed", "trained"):
         assert f"Not {what} yet: Broken (No module named 'their_library')." in lines
-    assert "| Two | TF32 | 20.0 |" in lines
+    assert "| Two | TF32 | 60.0 |" in lines
     (tmp_path / "out" / "library-one" / "steps.json").unlink()
     rows = run.rows_of(tmp_path / "out", run.JOBS)
-    assert f"| One |  |  |  | 6 of 8 (patience) | {cells} |" in run.tables(rows).splitlines()
+    lines = run.tables(rows).splitlines()
+    assert "| Two | 150.0 | 60.0 |  | 3.6 |" in lines  # ours was not timed
+    assert "Not timed yet: ours: One; Broken (No module named 'their_library')." in lines
     assert [row["name"] for row in json.loads((tmp_path / "docs/results/peers.json").read_text())][
         1
     ] == "library-broken"
