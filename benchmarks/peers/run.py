@@ -22,6 +22,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ sys.path.insert(0, str(HERE.parent))
 
 from harness import RESULTS, ROOT, Row, put, read_json, short, table, write_json  # noqa: E402
 
+BEGAN = time.monotonic()
 FILES = {"steps": "steps.json", "train": "result.json"}
 FAILED = "failed-{}.txt"
 QUALITY = [
@@ -106,6 +108,7 @@ def arguments() -> argparse.Namespace:
     measure.add_argument("--reference", type=Path, help="checkout of TiSASRec.pytorch")
     measure.add_argument("--device", default="cuda")
     measure.add_argument("--minutes", type=float, default=10.0, help="of a training")
+    measure.add_argument("--in-all", type=float, default=inf, help="minutes of all trainings")
     measure.add_argument("--at-once", type=int, default=1, help="trainings; steps are timed alone")
     measure.add_argument("--threads", nargs="*", default=["1", "2", "4", "8"], help="to try")
     measure.add_argument("--only", nargs="+", choices=[job.name for job in JOBS], default=[])
@@ -126,7 +129,7 @@ def start(job: Job, what: str, asked: argparse.Namespace) -> "subprocess.Popen[b
         "output": folder,
         "reference": asked.reference,
         "device": asked.device,
-        "minutes": asked.minutes,
+        "minutes": min(asked.minutes, minutes_left(asked)),
         "at-most": threads_each(asked.at_once),
     }
     given = [(f"--{name}", str(value)) for name, value in options.items() if value is not None]
@@ -134,6 +137,11 @@ def start(job: Job, what: str, asked: argparse.Namespace) -> "subprocess.Popen[b
     words += ["--threads", *asked.threads]
     with (folder / FAILED.format(what)).open("wb") as errors:
         return subprocess.Popen(words, stderr=errors, env=os.environ | {"PYTHONUNBUFFERED": "1"})
+
+
+def minutes_left(asked: argparse.Namespace) -> float:
+    """Of those for all trainings."""
+    return float(asked.in_all - (time.monotonic() - BEGAN) / 60)
 
 
 def threads_each(at_once: int) -> int | None:
@@ -198,11 +206,11 @@ def time_steps(jobs: Sequence[Job], asked: argparse.Namespace) -> None:
 
 
 def train(jobs: Sequence[Job], asked: argparse.Namespace) -> None:
-    """Each to its end, some at once."""
+    """Each to its end, some at once; none begins in the last minute."""
     waiting, running = left(jobs, "train", asked), Running()
     with closing(running):
-        while waiting or running:
-            while waiting and len(running) < asked.at_once:
+        while running or (waiting and minutes_left(asked) >= 1):
+            while waiting and len(running) < asked.at_once and minutes_left(asked) >= 1:
                 job = waiting.pop(0)
                 running[job] = start(job, "train", asked)
             end_some(running, "train", asked)

@@ -347,6 +347,18 @@ def test_what_is_finished_is_not_done_again(run, tmp_path, monkeypatch):
     assert (tmp_path / "out" / "calls.txt").read_text() == "train two 2.0 3\ntrain two 2.0 None\n"
 
 
+def test_nobody_trains_longer_than_all_may(run, tmp_path, monkeypatch):
+    """Of four minutes for all two have passed; with half a minute left nothing begins."""
+    words = ["--what", "train", "--in-all", "4", "--minutes", "3"]
+    monkeypatch.setattr(run, "BEGAN", run.time.monotonic() - 120)
+    measure(run, tmp_path / "out", monkeypatch, *words)
+    calls = (tmp_path / "out" / "calls.txt").read_text().splitlines()
+    assert [1.9 < float(line.split()[2]) <= 2 for line in calls] == [True, True]
+    monkeypatch.setattr(run, "BEGAN", run.time.monotonic() - 210)
+    measure(run, tmp_path / "later", monkeypatch, *words)
+    assert not (tmp_path / "later").exists()
+
+
 def test_nothing_is_left_running(run, tmp_path, monkeypatch):
     """Stopped while a model is timed: its script is interrupted, and closes what it began."""
 
