@@ -37,8 +37,8 @@ BEGAN = time.monotonic()
 FILES = {"steps": "steps.json", "train": "result.json"}
 FAILED = "failed-{}.txt"
 QUALITY = [
-    "model", "all items, validation", "test", "100 sampled items, validation", "test",
-    "best epoch", "it stopped",
+    "model", "all items: validation", "all items: test", "100 sampled items: validation",
+    "100 sampled items: test", "best epoch", "it stopped",
 ]  # fmt: skip
 SPEED = ["model", "ms a step, as published", "fastest", "times ours", "s to its best epoch"]
 STOPPED = {"time": "its time was up", "patience": "no longer better", "epochs": "its last epoch"}
@@ -287,7 +287,11 @@ def quality_row(row: Row) -> list[str]:
 def speed_row(row: Row, rows: Sequence[Row]) -> list[str]:
     """Its first setting is as published; the fastest one beside that of ours."""
     beside = next((one for one in rows if one["title"] == row["beside"] and "steps" in one), None)
-    times = f"{fastest(row) / fastest(beside):.0f} ({row['beside'][6:]})" if beside else ""
+    times = (
+        f"{fastest(row) / fastest(beside):.0f} ({row['beside'][6:].partition(' (')[0]})"
+        if beside
+        else ""
+    )
     cells = [row["title"], ms(row["steps"][0]), ms({"ms": fastest(row)}), times]
     return [*cells, to_best(row) if "quality" in row else ""]
 

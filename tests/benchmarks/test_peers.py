@@ -3,6 +3,7 @@
 import fcntl
 import importlib
 import json
+import re
 import signal
 import sys
 from pathlib import Path
@@ -416,6 +417,43 @@ def test_the_page_is_made_of_its_record():
     rows = harness.read_json(harness.RESULTS / "peers.json")
     page = (harness.ROOT / "docs" / "peers.md").read_text(encoding="utf-8")
     assert harness.replaced(page, "peers", run.tables(rows)) == page
+
+
+def widest(presets):
+    """How far five seeds of ours lie apart, at most: NDCG@10 among all items, 5-core."""
+    of = {}
+    for row in script("harness").read_json(script("harness").RESULTS / "runs.json"):
+        if (row["dataset"], row["retention"]) == ("ml-1m", "5-core") and row["preset"] in presets:
+            of.setdefault((row["preset"], row["variant"]), []).append(row["full_ndcg_10"])
+    return round(max(max(found) - min(found) for found in of.values()), 3)
+
+
+def test_the_page_says_what_its_record_has():
+    """Its pairs of figures, and what lies further apart than seeds of ours do, or nearer."""
+    run, harness = script("run"), script("harness")
+    rows = {row["title"]: row for row in harness.read_json(harness.RESULTS / "peers.json")}
+    page = (harness.ROOT / "docs" / "peers.md").read_text(encoding="utf-8")
+    said = page.partition("## What it says")[2].partition("\n## ")[0]
+    pairs = set(re.findall(r"\.\d{4} / \.\d{4}", said))
+    assert len(pairs) == 10
+    assert pairs <= {cell for row in rows.values() for cell in run.quality_row(row)[1:5]}
+    apart, of_paper = widest(("compact", "best", "best_request")), widest(("paper",))
+    assert f"up to {apart:.3f} of NDCG@10 apart among all items (`paper`: {of_paper:.3f};" in (
+        said.replace(" .", " 0.")
+    )
+    ndcg = {title: run.test_ndcg(row) for title, row in rows.items()}
+    sasrec, hstu = ndcg["RecTools: SASRec"], ndcg["RecTools: HSTU (knows the request)"]
+    for ours in ("ours: SAS-FPT, `best`", run.BEST, run.COMPACT):
+        assert ndcg[ours] > sasrec + apart
+    assert abs(sasrec - ndcg["RecTools: eSASRec"]) <= apart
+    assert ndcg[run.REQUEST] > hstu + apart
+    assert abs(sasrec - hstu) <= apart
+    public, paper = ndcg["TiSASRec.pytorch"], ndcg[run.PAPER]
+    assert abs(public - paper) <= of_paper
+    assert ndcg["RePlay: SasRec with intervals"] > max(public, paper) + of_paper
+    speeds = [run.speed_row(row, list(rows.values()))[3] for row in rows.values()]
+    times = sorted(int(cell.split()[0]) for cell in speeds if cell)
+    assert f"{times[0]} to {times[-1]} times as long" in said
 
 
 def test_our_record_is_read_from_our_files(learnable, tmp_path, run_command):
