@@ -286,14 +286,17 @@ def quality_row(row: Row) -> list[str]:
 
 def speed_row(row: Row, rows: Sequence[Row]) -> list[str]:
     """Its first setting is as published; the fastest one beside that of ours."""
-    beside = next((one for one in rows if one["title"] == row["beside"] and "steps" in one), None)
-    times = (
-        f"{fastest(row) / fastest(beside):.0f} ({row['beside'][6:].partition(' (')[0]})"
-        if beside
-        else ""
-    )
-    cells = [row["title"], ms(row["steps"][0]), ms({"ms": fastest(row)}), times]
+    cells = [row["title"], ms(row["steps"][0]), ms({"ms": fastest(row)}), times_ours(row, rows)]
     return [*cells, to_best(row) if "quality" in row else ""]
+
+
+def times_ours(row: Row, rows: Sequence[Row]) -> str:
+    """How many steps of the model of ours that is likest to it one of its own lasts, and which."""
+    for one in rows:
+        if one["title"] == row["beside"] and "steps" in one:
+            name = row["beside"].removeprefix("ours: ").partition(" (")[0]
+            return f"{fastest(row) / fastest(one):.0f} ({name})"
+    return ""
 
 
 def fastest(row: Row) -> float:
