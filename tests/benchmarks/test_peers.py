@@ -451,6 +451,17 @@ def test_the_page_says_what_its_record_has():
     public, paper = ndcg["TiSASRec.pytorch"], ndcg[run.PAPER]
     assert abs(public - paper) <= of_paper
     assert ndcg["RePlay: SasRec with intervals"] > max(public, paper) + of_paper
+    late = {title for title, row in rows.items() if row["stopped_because"] == "time"}
+    assert late == {"RecTools: HSTU (knows the request)", "TiSASRec.pytorch"}
+    validated = {title: dict(map(tuple, rows[title]["validated"])) for title in late}
+    for title, epochs in (
+        ("RecTools: HSTU (knows the request)", (90, 98)),
+        ("TiSASRec.pytorch", (70, 72, 79)),
+    ):
+        for epoch in epochs:
+            assert re.search(
+                rf"{validated[title][epoch]:.4f}"[1:] + rf" at (epoch )?{epoch}\b", said
+            )
     speeds = [run.times_ours(row, list(rows.values())) for row in rows.values()]
     times = sorted(int(cell.split()[0]) for cell in speeds if cell)
     assert f"{times[0]} to {times[-1]} times as long" in said
