@@ -465,6 +465,22 @@ def test_the_page_says_what_its_record_has():
     speeds = [run.times_ours(row, list(rows.values())) for row in rows.values()]
     times = sorted(int(cell.split()[0]) for cell in speeds if cell)
     assert f"{times[0]} to {times[-1]} times as long" in said
+    for own in (True, False):
+        seconds = [
+            run.to_best(row) for row in rows.values() if row["title"].startswith("ours") is own
+        ]
+        first, last = min(seconds, key=float), max(seconds, key=float)
+        assert (
+            f"{first} to {last} s of steps" in said if own else f"a peer {first} to {last}." in said
+        )
+    ours, theirs = (rows[title]["quality"]["test"] for title in (run.BEST, "RecTools: SASRec"))
+    sampled, among_all = (
+        ours[name]["ndcg_10"] / theirs[name]["ndcg_10"] - 1 for name in ("uniform_100", "full")
+    )
+    assert (
+        f"by {sampled:.0%} of NDCG@10, among all items by {among_all:.0%}".replace("%", " %")
+        in said
+    )
 
 
 def test_our_record_is_read_from_our_files(learnable, tmp_path, run_command):
