@@ -4,13 +4,9 @@ Great Expectations, pandas and SQLAlchemy take each command more than two second
 ours, and Prefect, which reads its settings on import, each command imports itself. A JSON line says
 what to run: its words, environment and folder, and where its output goes. Lines with its process
 and its exit code come back. Pages, and what is typed at a terminal, start from nothing as ever.
-
-After a command that only shows its help DuckDB may say on stderr that it leaks: what was loaded
-before the fork is not collected at the end, which would take 0.6 s.
 """
 
 import fcntl
-import gc
 import json
 import os
 import sys
@@ -54,8 +50,6 @@ def become(asked: dict) -> None:
 if __name__ == "__main__":
     for name in LOADED:
         import_module(name)
-    gc.collect()
-    gc.freeze()  # what is loaded need not be gone through by each command
     become(serve())
     from flows.entry import main
 
