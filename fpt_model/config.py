@@ -358,7 +358,7 @@ PRESETS = {
     # Between `paper` and `best`: the paper's sizes, and all of `best` that needs no larger ones.
     "compact": Preset(_SINCE, {"user": {"sse_user": 0.5}, "groups": _STRONG_GROUPS}),
     "best": Preset({**_BEST, "learning_rate": 2e-3}, _LARGE_PARTS),
-    # What serves best, at the price of six trainings: four others teach it, which takes more
+    # What serves best, at the price of seven trainings: four others teach it, which takes more
     # epochs, and it is trained anew on all but the test item.
     "best_taught": Preset(
         {
