@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from timing import Trainings, as_our_command, facts, load
+from timing import BEST, Trainings, as_our_command, facts, load
 
 from fpt_model.files.checkpoints import State
 
@@ -27,6 +27,7 @@ CASES: tuple[tuple[str, Mapping[str, Any], int, float], ...] = (
     ("sas_fpt", {}, 1, 1.0),
     ("sas_fpt", {}, 2, 1.0),
     ("sas_fpt", SOFTMAX, 1, 0.2),
+    ("sas_fpt", BEST, 1, 0.2),
 )
 BEFORE = 6  # epochs, until weights and groups of users are of some use
 
