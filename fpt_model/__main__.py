@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from fpt_model.config import ENGINES, PRESETS, engine_name
+from fpt_model.config import ENGINES, PRESETS, Config, engine_name
 from fpt_model.errors import InterruptedTrainingError, ModelError
 from fpt_model.simple.settings import SimpleConfig
 from fpt_model.training.launch import as_rank, gpus_for, is_launched, launch, refuse_missing
@@ -136,6 +136,8 @@ def _train(asked: argparse.Namespace) -> int:
 
 
 def _train_alone(asked: argparse.Namespace, config: AnyConfig) -> int:
+    if isinstance(config, Config):
+        _start_server(asked)
     import torch
 
     from fpt_model.deterministic import prepare
@@ -208,11 +210,7 @@ def _train_all(asked: argparse.Namespace) -> int:
 
 def _train_all_here(asked: argparse.Namespace) -> int:
     began = time.monotonic()
-    from fpt_model.training.processes import sees_several_gpus, start_server
-
-    several = asked.device != "cpu" and asked.gpus != 1 and sees_several_gpus()
-    if several and asked.engine != "distributed":
-        start_server()
+    _start_server(asked)
     from fpt_model.deterministic import prepare
     from fpt_model.engines.choose import device_name, device_of
     from fpt_model.training.dispatch import run_at
@@ -237,6 +235,14 @@ def _train_all_here(asked: argparse.Namespace) -> int:
             got="; ".join(f"{name}: {cause}" for name, cause in failures.items()),
         )
     return 0
+
+
+def _start_server(asked: argparse.Namespace) -> None:
+    """What forks a process for each GPU, or compilers; while this process imports PyTorch too."""
+    from fpt_model.processes import sees_gpus, start_server
+
+    if asked.device != "cpu" and asked.engine not in ("distributed", "reference") and sees_gpus():
+        start_server()
 
 
 def _recommend(asked: argparse.Namespace) -> int:

@@ -1,9 +1,13 @@
 """Kernels compiled before they are needed, as many at a time as there are cores.
 
 Triton compiles a kernel at its first launch, one after the other: with several models as long as
-they train. Most of a compilation is done without Python's lock, so threads do it side by side.
+they train. What was never compiled on this machine is compiled by processes (`compile_aside.py`),
+where a server stands ready to fork them; threads do the rest, and what is left: a launcher, by a C
+compiler, and the module on the GPU.
 """
 
+import gc
+import hashlib
 import os
 import sys
 import traceback
@@ -11,27 +15,43 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
+
+import torch
 
 from fpt_model.config import Config
 from fpt_model.data.sequences import Sequences
 from fpt_model.engines.choose import ENGINES, engine_of, engines_of
+from fpt_model.engines.compile_aside import compile_aside
 from fpt_model.engines.contract import Engine
 from fpt_model.engines.shared import Training
 from fpt_model.errors import ModelError
+from fpt_model.processes import server, stop_server
+from fpt_model.version import code_version
 
 Missing = dict[tuple[str, str], Callable[[str], object]]
 """What compiles a kernel, by its name and by what it is to be specialised to."""
 
 
 def compile_ahead(configs: Iterable[Config], sequences: Sequences, engine: str) -> None:
-    """Compile all that trainings of these settings will launch.
+    """Compile all that trainings of these settings will launch; no memory is held afterwards.
 
     Args:
         configs: the settings.
         sequences: on the device to train on.
         engine: as in `train`; where it has no kernels, there is nothing to be done.
     """
+    missing = _missing(configs, sequences, engine)
+    if not missing:
+        return
+    compile_all(missing)
+    gc.collect()  # an engine and its training know each other
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _missing(configs: Iterable[Config], sequences: Sequences, engine: str) -> Missing:
     missing: Missing = {}
     for config in configs:
         name = engine_of(engine, config, sequences.device)
@@ -42,7 +62,7 @@ def compile_ahead(configs: Iterable[Config], sequences: Sequences, engine: str) 
             missing |= dry_run(one)
         except Exception:  # it will fail again when it is trained, and be named
             traceback.print_exc()
-    compile_all(missing)
+    return missing
 
 
 def dry_run(engine: Engine) -> Missing:
@@ -57,16 +77,51 @@ def dry_run(engine: Engine) -> Missing:
 
 def compile_all(missing: Missing) -> None:
     """Compile side by side; launches will find what was compiled."""
+    sign = _sign_of(missing) if server() else None
+    if sign and not sign.exists():
+        compile_aside([what for _, what in missing], _kind())
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        done = {key: pool.submit(preload, key[1]) for key, preload in missing.items()}
-    for key, one in done.items():
-        if one.exception() is not None:  # Python's parser can trip over another thread's work
-            _compile_alone(*key, missing[key])
+        done = {key: pool.submit(_load, key[1], preload) for key, preload in missing.items()}
+    failed = [key for key, one in done.items() if one.exception() is not None]
+    for key in failed:  # Python's parser can trip over another thread's work
+        _compile_alone(*key, missing[key])
+    if sign and not failed:
+        with suppress(OSError):
+            sign.touch()
+
+
+def end_server() -> None:
+    """End the server that forks compilers, when there is nothing more to compile."""
+    if pid := server():
+        stop_server(pid)
+
+
+def _sign_of(missing: Missing) -> Path:
+    """A file in Triton's cache, there if these kernels were compiled into it before."""
+    from triton import __version__, knobs
+
+    facts = [code_version(), __version__, *map(str, _kind()), *sorted(what for _, what in missing)]
+    digest = hashlib.sha256("\0".join(facts).encode()).hexdigest()
+    return Path(knobs.cache.dir) / f"fpt-{digest[:32]}"
+
+
+def _kind() -> tuple[str, int | str, int]:
+    from triton.runtime import driver
+
+    target = driver.active.get_current_target()
+    return target.backend, target.arch, target.warp_size
+
+
+def _load(what: str, preload: Callable[[str], Any]) -> None:
+    """Compile a kernel, or find it, and make it ready for launches, where there is a GPU."""
+    kernel = preload(what)
+    if torch.cuda.is_available():
+        kernel.run  # noqa: B018 - Triton makes its launcher and loads its module when it is asked for
 
 
 def _compile_alone(name: str, what: str, preload: Callable[[str], object]) -> None:
     try:
-        preload(what)
+        _load(what, preload)
     except Exception:  # its launch will raise it again, and name the training
         print(f"{name} can't be compiled", file=sys.stderr)
         traceback.print_exc()

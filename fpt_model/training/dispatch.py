@@ -19,10 +19,10 @@ import torch
 
 from fpt_model.errors import InterruptedTrainingError, ModelError
 from fpt_model.files.finished import RECORD
+from fpt_model.processes import CONTEXT, start_server, stop_server
 from fpt_model.training.expected import expected
 from fpt_model.training.jobs import Job, groups_of
 from fpt_model.training.places import Place
-from fpt_model.training.processes import CONTEXT, start_server, stop_server
 from fpt_model.training.run import Emit, Signals
 from fpt_model.training.sharing import Work, in_line
 from fpt_model.training.worker import ASIDE, BROKEN, ENDED, EVENT, READY, work

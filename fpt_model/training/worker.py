@@ -1,10 +1,8 @@
 """The process of one place: it trains what it is given, and tells of it, until its pipe closes."""
 
 import gc
-import multiprocessing
 import os
 import signal
-import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
@@ -16,6 +14,7 @@ import torch
 from fpt_model.deterministic import prepare
 from fpt_model.engines.choose import device_name
 from fpt_model.errors import InterruptedTrainingError, ModelError
+from fpt_model.processes import end_with_parent
 from fpt_model.training.jobs import Bench, Job
 from fpt_model.training.places import Place
 
@@ -34,7 +33,7 @@ def work(place: Place, pipe: Connection, engine: str, threads: int | None) -> No
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _stop)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     if place.visible:
         os.environ["CUDA_VISIBLE_DEVICES"] = place.visible
     with suppress(InterruptedTrainingError, EOFError, BrokenPipeError, ConnectionResetError):
@@ -52,13 +51,6 @@ def work(place: Place, pipe: Connection, engine: str, threads: int | None) -> No
 
 def _stop(number: int, _: FrameType | None) -> None:
     raise InterruptedTrainingError(number)
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _started(device: torch.device) -> tuple[str, int]:
