@@ -132,42 +132,46 @@ BY_PROCESSES = """
 from types import SimpleNamespace
 from fpt_model import processes
 
-processes.start_server()
+def main():
+    processes.start_server()
 
-import torch, triton
-from triton import knobs
-from triton.backends.compiler import GPUTarget
+    import torch, triton
+    from triton import knobs
+    from triton.backends.compiler import GPUTarget
 
-import kernels_here
-from fpt_model.engines import precompile
+    import kernels_here
+    from fpt_model.engines import precompile
 
-triton.runtime.driver.set_active(
-    SimpleNamespace(
-        get_current_target=lambda: GPUTarget("cuda", 90, 32),
-        get_current_device=lambda: 0,
-        get_current_stream=lambda device: 0,
+    triton.runtime.driver.set_active(
+        SimpleNamespace(
+            get_current_target=lambda: GPUTarget("cuda", 90, 32),
+            get_current_device=lambda: 0,
+            get_current_stream=lambda device: 0,
+        )
     )
-)
 
-class Engine:
-    out = torch.zeros(16)
+    class Engine:
+        out = torch.zeros(16)
 
-    def train(self):
-        for warps in (1, 2):
-            kernels_here.fill[(1,)](self.out, 0.5, BLOCK=16, num_warps=warps)
+        def train(self):
+            for warps in (1, 2):
+                kernels_here.fill[(1,)](self.out, 0.5, BLOCK=16, num_warps=warps)
 
-    def rank(self, split, protocols):
-        kernels_here.double[(1,)](self.out, BLOCK=16)
+        def rank(self, split, protocols):
+            kernels_here.double[(1,)](self.out, BLOCK=16)
 
-found = []
-knobs.compilation.listener = lambda *, src, cache_hit, **_: found.append((src.name, cache_hit))
-missing = precompile.dry_run(Engine())
-print("begins", flush=True)
-precompile.compile_all(missing)
-print(sorted(found))
-precompile.compile_aside = lambda *_: print("again")
-precompile.compile_all(missing)
-precompile.end_server()
+    found = []
+    knobs.compilation.listener = lambda *, src, cache_hit, **_: found.append((src.name, cache_hit))
+    missing = precompile.dry_run(Engine())
+    print("begins", flush=True)
+    precompile.compile_all(missing)
+    print(sorted(found))
+    precompile.compile_aside = lambda *_: print("again")
+    precompile.compile_all(missing)
+    precompile.end_server()
+
+if __name__ == "__main__":
+    main()
 """
 
 
