@@ -13,13 +13,17 @@ from multiprocessing import forkserver
 from pathlib import Path
 
 CONTEXT = multiprocessing.get_context("forkserver")
-WORKERS = ("fpt_model.training.worker", "fpt_model.engines.compile_aside", "triton.language")
-KERNELS = ("fpt_model.engines.multiseed.training", "fpt_model.engines.jagged.training")
+WORKER = "fpt_model.training.worker"
+ON_CPU = ("fpt_model.engines.cpu.training",)
+ON_GPU = (
+    *("fpt_model.engines.compile_aside", "triton.language"),
+    *("fpt_model.engines.multiseed.training", "fpt_model.engines.jagged.training"),
+)
 
 
-def start_server() -> None:
-    """Start it, unless it runs."""
-    CONTEXT.set_forkserver_preload([*WORKERS, *KERNELS])
+def start_server(device: str) -> None:
+    """Start it, unless it runs, with what is needed on a device: `cpu` or `cuda`."""
+    CONTEXT.set_forkserver_preload([WORKER, *(ON_CPU if device == "cpu" else ON_GPU)])
     forkserver.ensure_running()
 
 
@@ -46,6 +50,12 @@ def _wait_for_parent(number: signal.Signals) -> None:
     if parent is not None:
         parent.join()
         os.kill(os.getpid(), number)
+
+
+def cores() -> int:
+    """How many threads this process may take, as far as it is known before PyTorch is there."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return int(asked) if asked.isdecimal() else os.cpu_count() or 1
 
 
 def sees_gpus() -> int:

@@ -120,7 +120,7 @@ class _Crew:
 
     def run(self, places: Sequence[Place], signals: Signals) -> None:
         """Until all is done, or a signal came."""
-        start_server()
+        start_server(places[0].device)
         for place in places:
             self._start(place, RESTARTS)
         while signals.received is None and self._is_at_work():

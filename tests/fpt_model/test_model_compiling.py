@@ -133,7 +133,7 @@ from types import SimpleNamespace
 from fpt_model import processes
 
 def main():
-    processes.start_server()
+    processes.start_server("cuda")
 
     import torch, triton
     from triton import knobs
