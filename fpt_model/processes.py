@@ -15,10 +15,7 @@ from pathlib import Path
 CONTEXT = multiprocessing.get_context("forkserver")
 WORKER = "fpt_model.training.worker"
 ON_CPU = ("fpt_model.engines.cpu.training",)
-ON_GPU = (
-    *("fpt_model.engines.compile_aside", "triton.language"),
-    *("fpt_model.engines.multiseed.training", "fpt_model.engines.jagged.training"),
-)
+ON_GPU = ("triton.language", "fpt_model.engines.forked_compilers")
 
 
 def start_server(device: str) -> None:

@@ -45,6 +45,14 @@ def compile_aside(kernels: Iterable[str], kind: Kind) -> None:
         pool.shutdown(cancel_futures=True)
 
 
+def hash_triton() -> None:
+    """Triton hashes all of its own files for its keys, once a process: a third of a second."""
+    with suppress(ImportError):  # another version does it elsewhere
+        from triton.runtime.cache import triton_key
+
+        triton_key()
+
+
 def _begin(kind: Kind) -> None:
     """In the new process: it ends with the one that asked, and knows of one GPU of the kind."""
     from triton.backends.compiler import GPUTarget
@@ -62,9 +70,12 @@ def _begin(kind: Kind) -> None:
 
 
 def _compile(kernel: str) -> None:
+    from fpt_model.engines.gpu.kernel_keys import settle
+
     module, _, name = json.loads(kernel)["name"].rpartition(".")
-    compiled = getattr(import_module(module), name).preload(kernel)
-    _make_launcher(compiled)
+    function = getattr(import_module(module), name)
+    settle(function)
+    _make_launcher(function.preload(kernel))
 
 
 def _make_launcher(compiled: Any) -> None:

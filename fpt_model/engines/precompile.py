@@ -10,6 +10,7 @@ import gc
 import hashlib
 import os
 import sys
+import threading
 import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -23,7 +24,7 @@ import torch
 from fpt_model.config import Config
 from fpt_model.data.sequences import Sequences
 from fpt_model.engines.choose import ENGINES, engine_of, engines_of
-from fpt_model.engines.compile_aside import compile_aside
+from fpt_model.engines.compile_aside import compile_aside, hash_triton
 from fpt_model.engines.contract import Engine
 from fpt_model.engines.shared import Training
 from fpt_model.errors import ModelError
@@ -57,6 +58,8 @@ def _missing(configs: Iterable[Config], sequences: Sequences, engine: str) -> Mi
         name = engine_of(engine, config, sequences.device)
         if not ENGINES[name].compiles:
             continue
+        if not missing:
+            threading.Thread(target=hash_triton, daemon=True).start()  # meanwhile
         try:
             (one,) = engines_of(name, [Training(config, 0, sequences)])
             missing |= dry_run(one)
@@ -132,9 +135,12 @@ def _noted() -> Iterator[Missing]:
     """Triton asks a hook before it compiles; if that says yes, it neither compiles nor launches."""
     from triton import knobs
 
+    from fpt_model.engines.gpu.kernel_keys import settle
+
     missing: Missing = {}
 
     def note(*, fn: Any, compile: Mapping[str, Any], **_: Any) -> bool:
+        settle(fn.jit_function)
         missing[fn.name, compile["specialization_data"]] = fn.jit_function.preload
         return True
 
