@@ -21,6 +21,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from statistics import median
 
@@ -44,6 +45,10 @@ class Wait:
         return self.empty - self.filled
 
 
+Waits = dict[Path, dict[str, list[Wait]]]
+"""Of each checkout by training."""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sequences", type=Path, required=True, help="sequences file of ML-1M")
@@ -56,33 +61,30 @@ def main() -> None:
     add_arguments(parser)
     asked = parser.parse_args()
     checkouts = [*([asked.other.resolve()] if asked.other else []), HERE]
+    found: Waits = {checkout: {} for checkout in checkouts}
     with tempfile.TemporaryDirectory() as folder:
-        waits = measure(checkouts, asked, Path(folder))
-    *others, ours = (worst(waits[checkout]) for checkout in checkouts)
-    reference = others[0] if others else None
-    ratio = reference / ours if reference else None
-    about = (_device(asked.device), versions("torch", "triton"), command())
-    keep(asked, Result("first_step", ours, "s", *about, reference, ratio))
-
-
-def measure(
-    checkouts: Sequence[Path], asked: argparse.Namespace, folder: Path
-) -> dict[Path, dict[str, Wait]]:
-    """The waits of each checkout by training; medians, the checkouts in turn."""
-    found: dict[Path, dict[str, list[Wait]]] = {checkout: {} for checkout in checkouts}
-    sequences = _with_checksum(asked.sequences, folder)
-    for run in range(asked.runs):
-        for training in asked.trainings:
-            for number, checkout in enumerate(checkouts):
-                place = folder / f"{run}-{training}-{number}"
+        sequences = _with_checksum(asked.sequences, Path(folder))
+        turns = product(range(asked.runs), asked.trainings)
+        for number, (_, training) in enumerate(turns):
+            for checkout in checkouts:
+                place = Path(folder, f"{number}-{checkouts.index(checkout)}")
                 wait = _wait(checkout, training, sequences, place, asked.device)
                 found[checkout].setdefault(training, []).append(wait)
                 shown = f"{checkout.name:20} {training:20} empty {wait.empty:6.2f} s"
                 print(f"{shown}, filled {wait.filled:6.2f} s", flush=True)
-    return {checkout: _medians(waits) for checkout, waits in found.items()}
+            keep(asked, _result(found, asked.device))  # of what is measured by now
+
+
+def _result(found: Waits, device: str) -> Result:
+    *others, ours = (worst(_medians(waits)) for waits in found.values())
+    reference = others[0] if others else None
+    ratio = reference / ours if reference and ours else None
+    about = (_device(device), versions("torch", "triton"), command())
+    return Result("first_step", ours, "s", *about, reference, ratio)
 
 
 def _medians(waits: Mapping[str, Sequence[Wait]]) -> dict[str, Wait]:
+    """By training."""
     return {
         training: Wait(median(one.empty for one in found), median(one.filled for one in found))
         for training, found in waits.items()
@@ -114,7 +116,8 @@ def _wait(checkout: Path, training: str, sequences: Path, place: Path, device: s
     for number in range(2):
         jobs = _jobs(training, sequences, place / str(number))
         words = ["train-all", "--jobs", str(jobs), "--device", device]
-        times.append(first_epoch([sys.executable, "-m", "fpt_model", *words], environment))
+        started = [sys.executable, "-m", "fpt_model", *words]
+        times.append(first_epoch(started, environment, checkout))
     return Wait(*times)
 
 
@@ -129,10 +132,10 @@ def _jobs(training: str, sequences: Path, folder: Path) -> Path:
     return path
 
 
-def first_epoch(words: Sequence[str], environment: Mapping[str, str]) -> float:
+def first_epoch(words: Sequence[str], environment: Mapping[str, str], folder: Path) -> float:
     """Seconds until a training tells of its first epoch; then it is ended."""
     began = time.monotonic()
-    with _running(words, environment) as lines:
+    with _running(words, environment, folder) as lines:
         for line in lines:
             if line.startswith("{") and json.loads(line)["event"] == "epoch":
                 return time.monotonic() - began
@@ -140,9 +143,12 @@ def first_epoch(words: Sequence[str], environment: Mapping[str, str]) -> float:
 
 
 @contextmanager
-def _running(words: Sequence[str], environment: Mapping[str, str]) -> Iterator[Iterator[str]]:
+def _running(
+    words: Sequence[str], environment: Mapping[str, str], folder: Path
+) -> Iterator[Iterator[str]]:
     process = subprocess.Popen(
         ["timeout", "--kill-after=5", str(SECONDS), *words],
+        cwd=folder,
         env=environment,
         stdout=subprocess.PIPE,
         text=True,
