@@ -46,9 +46,10 @@ def start():
     """Start `train-all` in processes; whatever is left of it is killed at the end."""
     started = []
 
-    def go(jobs: Path, processes: int, **environment: str) -> subprocess.Popen:
-        words = ["--jobs", str(jobs), "--device", "cpu", "--threads", "1"]
-        words += ["--cpu-processes", str(processes)]
+    def go(jobs: Path, processes: int | None, **environment: str) -> subprocess.Popen:
+        words = ["--jobs", str(jobs), "--device", "cpu"]
+        if processes:
+            words += ["--threads", "1", "--cpu-processes", str(processes)]
         process = subprocess.Popen(
             [sys.executable, "-m", "fpt_model", "train-all", *words],
             stdout=subprocess.PIPE,
@@ -139,6 +140,20 @@ def test_two_processes_leave_what_one_leaves_and_tell_it_in_order(jobs_file, alo
     assert (events[-1]["trainings"], events[-1]["failed"]) == (3, 0)
     assert outcome(jobs.parent) == alone()
     assert gone(process.pid)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_cpu_s_threads_are_shared_by_several_trainings(jobs_file, alone, start, threads):
+    """Side by side as far as there are threads, and to the same bits."""
+    jobs = jobs_file()
+    process = start(jobs, None, OMP_NUM_THREADS=str(threads))
+    events = events_of(process)
+    assert process.returncode == 0, events
+    kinds = [event["event"] for event in events]
+    begun = kinds[: kinds.index("done")].count("start")
+    assert (begun > 1) == (threads > 1)
+    assert events[-1]["device"] == "cpu"
+    assert outcome(jobs.parent) == alone()
 
 
 def test_a_gpu_that_does_not_start_is_left_out_and_a_training_that_fails_is_named(jobs_file):
