@@ -9,10 +9,10 @@ specialised to and of that kind, alike in both.
 import json
 import os
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
@@ -25,24 +25,51 @@ Kind = tuple[str, int | str, int]
 """A GPU's backend, its architecture and how many threads go in step."""
 
 
-def compile_aside(kernels: Iterable[str], kind: Kind) -> None:
-    """Compile kernels into Triton's cache; what fails here is tried again by who launches it.
+class Compilers:
+    """Processes that compile what they are told to; what fails there fails again at its launch.
 
     Args:
-        kernels: what each is specialised to, in Triton's words.
-        kind: of GPU.
+        kind: of GPU to compile for.
     """
-    wanted = list(kernels)
-    count = min(len(wanted), os.cpu_count() or 1, AT_ONCE)
-    pool = ProcessPoolExecutor(count, CONTEXT, initializer=_begin, initargs=(kind,))
-    try:
-        done = [pool.submit(_compile, kernel) for kernel in wanted]
-        for one in done:
-            one.exception()
-    except (BrokenProcessPool, OSError):  # there is no room for processes, or they were killed
+
+    def __init__(self, kind: Kind) -> None:
+        count = min(os.cpu_count() or 1, AT_ONCE)
+        self._pool = ProcessPoolExecutor(count, CONTEXT, initializer=_begin, initargs=(kind,))
+        self._begun: set[str] = set()
+        self._able = True
+
+    def compile(self, kernel: str) -> None:
+        """Begin with a kernel, and do not wait.
+
+        Args:
+            kernel: what it is specialised to, in Triton's words.
+        """
+        if not self._able or kernel in self._begun:
+            return
+        self._begun.add(kernel)
+        try:
+            self._pool.submit(_compile, kernel)
+        except (BrokenProcessPool, OSError):  # there is no room for processes, or they were killed
+            self._able = False
+
+    def end(self, *, now: bool = False) -> None:
+        """Wait until all of it is compiled, or only for what is begun."""
+        self._pool.shutdown(cancel_futures=now)
+
+
+@contextmanager
+def compilers(kind: Kind | None) -> Iterator[Compilers | None]:
+    """Compilers for a block; at its end all is compiled. None for no kind."""
+    if kind is None:
+        yield None
         return
-    finally:
-        pool.shutdown(cancel_futures=True)
+    found = Compilers(kind)
+    try:
+        yield found
+    except BaseException:
+        found.end(now=True)
+        raise
+    found.end()
 
 
 def hash_triton() -> None:
