@@ -181,7 +181,7 @@ def test_if_no_place_works_that_is_an_error_in_one_line(jobs_file):
 def crew(jobs_file):
     """A crew of two GPUs of unlike memory, without processes; and what it tells."""
     events: list[dict] = []
-    made = dispatch._Crew([read_jobs(jobs_file())], events.append, ("auto", 1))
+    made = dispatch._Crew([read_jobs(jobs_file())], events.append, ("auto", 1, 1))
     made.waiting = []
     for number, memory in enumerate((80, 141)):
         member = dispatch._Member(Place(f"GPU {number}", "cuda"), None, None, 2, "H", memory)
