@@ -6,15 +6,16 @@
 
 The mean of networks' scores is that of the logarithms of their probabilities, but for a number that
 is the same for every item of a user. A simple model's scores are divided by their standard
-deviation over items and weighted; validation chooses the weight by NDCG@10 among all items. Without
-`--test` the test split is not computed; with it only the chosen mixture's.
+deviation over items and weighted; validation chooses the weight by NDCG@10 among all items. Where
+none stands beside them, validation also says what the first of them reach, from one to all. Without
+`--test` the test split is not computed; with it only the chosen mixture's, of all members.
 
 A mixture is not one model: it costs as many trainings as it has members, and tables say so.
 """
 
 import argparse
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -25,6 +26,7 @@ from fpt_model.data.sequences import Sequences, Split, load
 from fpt_model.engines.choose import device_of
 from fpt_model.evaluation.metrics import ndcg, recall
 from fpt_model.evaluation.ranks import Ranks, Scored, compare, evaluated, scored
+from fpt_model.files.finished import read_record
 from fpt_model.training.ranking import Ranker, load_ranker
 from fpt_model.training.run import SEARCH
 
@@ -46,6 +48,10 @@ class Mixture:
     members: tuple[Path, ...]
     beside: Path | None = None
 
+    def of_first(self, members: int) -> "Mixture":
+        """The same of the first members alone."""
+        return replace(self, members=self.members[:members])
+
     def ranks(self, split: Split, weight: float) -> Ranks:
         """Ranks of a split's held-out items, by what has not seen them."""
         batches = [self._scored(run, split) for run in self.members]
@@ -62,7 +68,7 @@ class Mixture:
 
 def scores_of(ranker: Ranker, sequences: Sequences, split: Split) -> Iterator[Scored]:
     """Batches of user rows and scores, all on the device of the sequences."""
-    seen = ranker.sequences.with_time_reference(ranker.time_reference)
+    seen = ranker.sequences.as_seen_by(ranker)
     length = ranker.window(int(seen.lengths.max()))
     for rows, scores in scored(ranker.score, seen, evaluated(seen), split, length):
         yield rows.to(sequences.device), scores.to(sequences.device)
@@ -96,9 +102,13 @@ def figures(ranks: Ranks) -> dict[str, float]:
 
 
 def tried(mixture: Mixture, weights: Sequence[float]) -> list[Row]:
-    """Validation figures of each weight."""
-    alone = weights if mixture.beside else (0.0,)
-    return [{"weight": w, **figures(mixture.ranks("valid", w))} for w in alone]
+    """Validation figures of each weight, or of the first members, from one to all."""
+    n = len(mixture.members)
+    ways = [(n, w) for w in weights] if mixture.beside else [(k, 0.0) for k in range(1, n + 1)]
+    return [
+        {"members": k, "weight": w, **figures(mixture.of_first(k).ranks("valid", w))}
+        for k, w in ways
+    ]
 
 
 def chosen(rows: Sequence[Row]) -> float:
@@ -108,6 +118,14 @@ def chosen(rows: Sequence[Row]) -> float:
     1.0
     """
     return float(max(rows, key=lambda row: (row["full_ndcg_10"], -row["weight"]))["weight"])
+
+
+def said(run: Path) -> Row:
+    """What a member is."""
+    record = read_record(run)
+    config = record["config"]
+    about = {name: config[name] for name in ("model", "preset")}
+    return about | {name: record[name] for name in ("seed", "code_version")}
 
 
 def main() -> None:
@@ -125,19 +143,24 @@ def main() -> None:
     sequences = load(asked.sequences).to(device_of(asked.device))
     mixture = Mixture(sequences, tuple(asked.runs), asked.beside)
     rows = tried(mixture, asked.weights)
-    names = [run.name for run in asked.runs]
-    beside = asked.beside.name if asked.beside else None
-    found: Row = {"members": names, "beside": beside, "valid": rows, "weight": chosen(rows)}
+    found: Row = {
+        "members": [said(run) for run in asked.runs],
+        "beside": said(asked.beside) if asked.beside else None,
+        "sequences_sha256": sequences.sha256,
+        "valid": rows,
+        "weight": chosen(rows),
+    }
     if asked.test:
-        found["test"] = figures(mixture.ranks("test", found["weight"]))
+        about = {"members": len(asked.runs), "weight": found["weight"]}
+        found["test"] = about | figures(mixture.ranks("test", found["weight"]))
     write_json(asked.output, found)
     shown = [("valid", row) for row in rows]
     shown += [("test", found["test"])] if asked.test else []
     lines = [
-        [split, str(row.get("weight", found["weight"])), *(short(row[name]) for name in FIGURES)]
+        [split, str(row["members"]), str(row["weight"]), *(short(row[name]) for name in FIGURES)]
         for split, row in shown
     ]
-    print(table(("split", "weight", *FIGURES), lines))
+    print(table(("split", "members", "weight", *FIGURES), lines))
 
 
 if __name__ == "__main__":

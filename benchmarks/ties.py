@@ -199,7 +199,7 @@ def ranked(model: Ranker, order: str) -> Found:
     ranks = model.ranks("test").ranks
     found: Found = {str(name): values.cpu().numpy() for name, values in ranks.items()}
     if order == "file":
-        seen = model.sequences.with_time_reference(model.time_reference)
+        seen = model.sequences.as_seen_by(model)
         loose = unordered(model.score, seen, model.window(int(seen.lengths.max())))
         found |= {f"any-{protocol}": values for protocol, values in loose.items()}
     return found

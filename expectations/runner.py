@@ -11,12 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import great_expectations as gx
-from great_expectations.datasource.fluent import SQLDatasource
-from great_expectations.expectations.expectation import Expectation
-
 from expectations.dialect import ADDRESS
 from expectations.facts import Facts
+from expectations.library import Expectation, SQLDatasource, gx
 from expectations.outcome import Outcome, stops
 from expectations.prefetch import prefetching
 from expectations.vocabulary import SAMPLE_ROWS, Suite

@@ -9,11 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import great_expectations.expectations as gxe
-from great_expectations.compatibility.pydantic import PrivateAttr
-from great_expectations.expectations.expectation import BatchExpectation, Expectation
-
 from expectations.facts import Facts
+from expectations.library import BatchExpectation, Expectation, PrivateAttr, gxe
 from expectations.outcome import Severity
 from expectations.prefetch import Rows, prefetched
 

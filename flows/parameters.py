@@ -21,7 +21,9 @@ ModelSlug = Literal[
     "sasrec", "sse_pt", "tisasrec", "tisasrec_plus", "tisasrec_plus_plus", "sas_fpt", "hstu",
     "recent_popularity", "bpr", "als", "item_knn", "ease", "markov_chain", "ridge",
 ]  # fmt: skip
-Preset = Literal["quick", "paper", "matched", "anywhere", "compact", "best", "best_request"]
+Preset = Literal[
+    "quick", "paper", "matched", "anywhere", "compact", "best", "best_taught", "best_request"
+]
 Device = Literal["auto", "cpu", "cuda"]
 Suspicion = Literal["too-good", "below-chance", "few-candidates"]  # expectations/suspicions.py
 Split = Literal["test", "valid"]

@@ -16,8 +16,8 @@ from tasks.collector import collector
 # them the end of the process is heard. `expectations` sets what Great Expectations reads on its
 # import.
 AHEAD = (
-    *("fastapi.encoders", "expectations", "pandas", "sqlalchemy", "scipy.stats"),
-    *("great_expectations", "expectations.runner"),
+    *("fastapi.encoders", "expectations", "pandas", "sqlalchemy", "expectations.library"),
+    "expectations.runner",
 )
 
 

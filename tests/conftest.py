@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from multiprocessing.util import Finalize
 from pathlib import Path
@@ -117,6 +117,25 @@ def prefect_home(shared) -> Callable[[Path], Path]:
         return folder
 
     return make
+
+
+@pytest.fixture(scope="session")
+def lasting(prefect_home, tmp_path_factory) -> Iterator[dict[str, str]]:
+    """What commands are told of a Prefect server that stays: their own take three seconds each.
+
+    For commands of which something else is looked at, and which have work to do.
+    """
+    from flows.server import TemporaryServer
+
+    own = prefect_home(tmp_path_factory.mktemp("lasting"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PREFECT_HOME", str(own))
+        server = TemporaryServer(own / "server.log")
+        there = server._environment()
+        server._environment = lambda: there  # if it is started again, too
+        server.start(120)
+    yield {"PREFECT_API_URL": server.api, "PREFECT_API_AUTH_STRING": server.password}
+    server.stop()
 
 
 MEMORY = Path("/dev/shm")  # a folder without a disk, where there is one

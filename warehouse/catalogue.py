@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 
@@ -19,12 +19,13 @@ from warehouse.catalogue_tables import connected_to_new, is_current, make_curren
 from warehouse.database import BLOCK_BYTES, IN_MEMORY, STORAGE_VERSION, connected, quoted
 from warehouse.errors import RefusedError
 from warehouse.faults import point
-from warehouse.following import newest, number_in, turn
+from warehouse.following import newest, number_in, publication, turn
 from warehouse.home import Home
 from warehouse.kept_catalogues import (
     READ_ONLY,
     forget_draft,
     give_to_readers,
+    number_here,
     number_of,
     put_newest,
     refuse_damaged,
@@ -33,6 +34,8 @@ from warehouse.lake import upstream
 from warehouse.lake.meanwhile import refuse_withdrawn
 from warehouse.placing import put_in_place
 from warehouse.records import Published
+
+Found = TypeVar("Found")
 
 
 def is_old(home: Home) -> bool:
@@ -69,10 +72,28 @@ def reading(home: Home) -> Iterator[duckdb.DuckDBPyConnection]:
         yield connection
 
 
+def found(home: Home, look: Callable[[duckdb.DuckDBPyConnection], Found]) -> Found:
+    """What a look into the newest catalogue and its files finds.
+
+    Whoever forgets or prunes deletes files at once, in this home or another of its lake. If such a
+    publication came after the catalogue was opened, `look` is called again with the one after it.
+
+    Raises:
+        duckdb.IOException: a file is missing that the newest catalogue lists.
+    """
+    while True:
+        before = number_here(home)
+        try:
+            with reading(home) as connection:
+                return look(connection)
+        except duckdb.IOException:
+            if publication(home) == before:
+                raise
+
+
 def fetch_all(home: Home, query: str, parameters: Any = None) -> list[tuple[Any, ...]]:
     """The rows of a query to the newest catalogue."""
-    with reading(home) as connection:
-        return connection.execute(query, parameters).fetchall()
+    return found(home, lambda connection: connection.execute(query, parameters).fetchall())
 
 
 @contextmanager

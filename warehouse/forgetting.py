@@ -2,14 +2,13 @@
 
 import json
 import shutil
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
-from warehouse.catalogue import fetch_all, reading, writing
+from warehouse.catalogue import fetch_all, found, writing
 from warehouse.commands import Given, Trained, import_command, run_command
 from warehouse.database import is_held, locked, statements, utc_now
 from warehouse.errors import NotOwnerError, RefusedError
@@ -24,7 +23,6 @@ from warehouse.raw_ids import User
 from warehouse.withdrawing import delete_beside_store, notes, withdraw, write_note
 
 LOCK = "forgetting"
-TIMES = 3  # that others may delete what is being read
 SHORT_SECONDS = 10.0  # for flows such as that which looks after the pipeline
 
 
@@ -72,7 +70,7 @@ def forget(home: Home, dataset: str, user: User) -> Forgotten:
         collect(home)
         refuse_at_work(home, "It may hold the person's data: wait for its end", SHORT_SECONDS)
         resumed = _go_on(home)
-        asked = _known(home, dataset, user)
+        asked = found(home, lambda connection: _asked(connection, home, dataset, user))
         if not asked.loads:
             for before in resumed:
                 if (before.dataset, before.user) == (dataset, user):
@@ -105,10 +103,13 @@ def at_stake(home: Home, dataset: str, user: User) -> AtStake:
     """What `forget` would take along of others; nothing where no load knows the user."""
     query = "SELECT coalesce(sum(n_users - 1), 0), list(DISTINCT source) FROM raw.loads "
     these = "WHERE list_contains($1::VARCHAR[], load_id)"
-    with reading(home) as connection:
+
+    def look(connection: duckdb.DuckDBPyConnection) -> AtStake:
         loads = _loads(connection, dataset, user)
         others, sources = connection.execute(query + these, [loads]).fetchall()[0]
-    return AtStake(int(others), sorted(sources or []))
+        return AtStake(int(others), sorted(sources or []))
+
+    return found(home, look)
 
 
 def wait_for_forgetting(home: Home) -> None:
@@ -150,16 +151,6 @@ def _go_on(home: Home) -> list[Withdrawal]:
         else:
             note.unlink()
     return done
-
-
-def _known(home: Home, dataset: str, user: User) -> Forgotten:
-    """What is made from the user's rows by what the home sees now."""
-    for _ in range(TIMES if home.lake else 0):
-        with suppress(duckdb.IOException), reading(home) as connection:
-            return _asked(connection, home, dataset, user)
-        # another home has just published without these files, and deleted them
-    with reading(home) as connection:
-        return _asked(connection, home, dataset, user)
 
 
 def _asked(

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from warehouse import figures, list_figures, popularity
 from warehouse.database import SQL, insert, statements
@@ -58,6 +57,8 @@ class Made:
 
     def still(self, ranks: Mapping[str, str]) -> Iterator[tuple[str, pa.Table]]:
         """The tables, without comparisons with ranks that are others by now, or gone."""
+        import pyarrow.compute as pc  # a tenth of a second, which a question does without
+
         same = [run_id for run_id, sha256 in self.ranks.items() if ranks.get(run_id) == sha256]
         known = pa.array(same, pa.string())
         for name, table in self.tables.items():
@@ -154,6 +155,8 @@ def _add(
     parts: Sequence[tuple[str, str]],
 ) -> None:
     """Compute figures of these splits and protocols and write them."""
+    import pyarrow.compute as pc
+
     splits, protocols = (list(names) for names in zip(*parts, strict=True))
     rows = _read(connection, "ranks", missing.run_ids, splits, protocols)
     ends = connection.execute(statements("figures/known_to"), [missing.run_ids]).fetchall()

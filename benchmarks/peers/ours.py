@@ -29,6 +29,7 @@ EPOCHS = 10  # timed
 PACKAGES = {"cuda": ["triton"], "cpu": []}
 MODELS = {
     "tisasrec_paper": ("tisasrec", "paper"),
+    "tisasrec_compact": ("tisasrec", "compact"),
     "sasrec_best": ("sasrec", "best"),
     "sas_fpt_best": ("sas_fpt", "best"),
     "sas_fpt_request": ("sas_fpt", "best_request"),

@@ -21,6 +21,8 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +33,15 @@ sys.path.insert(0, str(HERE.parent))
 
 from harness import RESULTS, ROOT, Row, put, read_json, short, table, write_json  # noqa: E402
 
+BEGAN = time.monotonic()
 FILES = {"steps": "steps.json", "train": "result.json"}
 FAILED = "failed-{}.txt"
 QUALITY = [
-    "model", "ms a step, as published", "fastest", "s to its best epoch", "epochs",
-    "validation, 100 sampled items", "test", "validation, all items", "test",
+    "model", "all items: validation", "all items: test", "100 sampled items: validation",
+    "100 sampled items: test", "best epoch", "it stopped",
 ]  # fmt: skip
+SPEED = ["model", "ms a step, as published", "fastest", "times ours", "s to its best epoch"]
+STOPPED = {"time": "its time was up", "patience": "no longer better", "epochs": "its last epoch"}
 
 
 @dataclass(frozen=True)
@@ -47,11 +52,13 @@ class Job:
         title: of the tables.
         library: whose it is; the name of a script.
         model: what the script calls it.
+        beside: the title of ours that is likest to it, whose step its own is compared with.
     """
 
     title: str
     library: str
     model: str
+    beside: str = ""
 
     @property
     def name(self) -> str:
@@ -60,16 +67,20 @@ class Job:
 
 
 OURS, RECTOOLS, REPLAY, PUBLIC = "ours", "with_rectools", "with_replay", "with_tisasrec_pytorch"
+PAPER, COMPACT = "ours: TiSASRec, `paper`", "ours: TiSASRec, `compact`"
+BEST = "ours: SASRec, `best`"
+REQUEST = "ours: SAS-FPT, `best_request` (knows the request)"
 JOBS = [
-    Job("ours: TiSASRec, `paper`", OURS, "tisasrec_paper"),
-    Job("ours: SASRec, `best`", OURS, "sasrec_best"),
+    Job(PAPER, OURS, "tisasrec_paper"),
+    Job(COMPACT, OURS, "tisasrec_compact"),
+    Job(BEST, OURS, "sasrec_best"),
     Job("ours: SAS-FPT, `best`", OURS, "sas_fpt_best"),
-    Job("ours: SAS-FPT, `best_request`", OURS, "sas_fpt_request"),
-    Job("RecTools: SASRec", RECTOOLS, "sasrec"),
-    Job("RecTools: eSASRec", RECTOOLS, "esasrec"),
-    Job("RecTools: HSTU (knows the request)", RECTOOLS, "hstu"),
-    Job("RePlay: SasRec with intervals", REPLAY, "tisasrec"),
-    Job("TiSASRec.pytorch", PUBLIC, "tisasrec"),
+    Job(REQUEST, OURS, "sas_fpt_request"),
+    Job("RecTools: SASRec", RECTOOLS, "sasrec", BEST),
+    Job("RecTools: eSASRec", RECTOOLS, "esasrec", BEST),
+    Job("RecTools: HSTU (knows the request)", RECTOOLS, "hstu", REQUEST),
+    Job("RePlay: SasRec with intervals", REPLAY, "tisasrec", COMPACT),
+    Job("TiSASRec.pytorch", PUBLIC, "tisasrec", PAPER),
 ]
 Running = dict[Job, "subprocess.Popen[bytes]"]
 
@@ -97,6 +108,7 @@ def arguments() -> argparse.Namespace:
     measure.add_argument("--reference", type=Path, help="checkout of TiSASRec.pytorch")
     measure.add_argument("--device", default="cuda")
     measure.add_argument("--minutes", type=float, default=10.0, help="of a training")
+    measure.add_argument("--in-all", type=float, default=inf, help="minutes of all trainings")
     measure.add_argument("--at-once", type=int, default=1, help="trainings; steps are timed alone")
     measure.add_argument("--threads", nargs="*", default=["1", "2", "4", "8"], help="to try")
     measure.add_argument("--only", nargs="+", choices=[job.name for job in JOBS], default=[])
@@ -111,19 +123,32 @@ def start(job: Job, what: str, asked: argparse.Namespace) -> "subprocess.Popen[b
     folder = asked.output / job.name
     folder.mkdir(parents=True, exist_ok=True)
     (folder / READY).unlink(missing_ok=True)
-    words = [sys.executable, str(HERE / f"{job.library}.py"), what, "--model", job.model]
-    words += ["--sequences", str(asked.sequences), "--output", str(folder)]
-    words += [
-        "--device",
-        asked.device,
-        "--minutes",
-        str(asked.minutes),
-        "--threads",
-        *asked.threads,
-    ]
-    words += ["--reference", str(asked.reference)] if asked.reference else []
+    options = {
+        "model": job.model,
+        "sequences": asked.sequences,
+        "output": folder,
+        "reference": asked.reference,
+        "device": asked.device,
+        "minutes": min(asked.minutes, minutes_left(asked)),
+        "at-most": threads_each(asked.at_once),
+    }
+    given = [(f"--{name}", str(value)) for name, value in options.items() if value is not None]
+    words = [sys.executable, str(HERE / f"{job.library}.py"), what, *chain(*given)]
+    words += ["--threads", *asked.threads]
     with (folder / FAILED.format(what)).open("wb") as errors:
         return subprocess.Popen(words, stderr=errors, env=os.environ | {"PYTHONUNBUFFERED": "1"})
+
+
+def minutes_left(asked: argparse.Namespace) -> float:
+    """Of those for all trainings."""
+    return float(asked.in_all - (time.monotonic() - BEGAN) / 60)
+
+
+def threads_each(at_once: int) -> int | None:
+    """Of trainings side by side, so that none waits for another's; None: as it was timed."""
+    if at_once == 1:
+        return None
+    return max(1, len(os.sched_getaffinity(0)) // at_once)
 
 
 def ended(job: Job, what: str, asked: argparse.Namespace, status: int) -> None:
@@ -181,11 +206,11 @@ def time_steps(jobs: Sequence[Job], asked: argparse.Namespace) -> None:
 
 
 def train(jobs: Sequence[Job], asked: argparse.Namespace) -> None:
-    """Each to its end, some at once."""
+    """Each to its end, some at once; none begins in the last minute."""
     waiting, running = left(jobs, "train", asked), Running()
     with closing(running):
-        while waiting or running:
-            while waiting and len(running) < asked.at_once:
+        while running or (waiting and minutes_left(asked) >= 1):
+            while waiting and len(running) < asked.at_once and minutes_left(asked) >= 1:
                 job = waiting.pop(0)
                 running[job] = start(job, "train", asked)
             end_some(running, "train", asked)
@@ -202,7 +227,7 @@ def rows_of(output: Path, jobs: Sequence[Job]) -> list[Row]:
     """What was measured of each job, or why something was not."""
     found = []
     for job in jobs:
-        row: Row = {"name": job.name, "title": job.title}
+        row: Row = {"name": job.name, "title": job.title, "beside": job.beside}
         for what, name in FILES.items():
             result, failed = (output / job.name / one for one in (name, FAILED.format(what)))
             if result.exists():
@@ -220,12 +245,14 @@ def record(output: Path, jobs: Sequence[Job]) -> None:
 
 
 def tables(rows: Sequence[Row]) -> str:
-    """Of steps, of quality as far as it is known, and what is not measured."""
+    """Of quality and speed as far as they are known, of each setting, and what is not measured."""
     timed = [[row["title"], one["words"], ms(one)] for row in rows for one in row.get("steps", [])]
     parts = [table(["model", "setting", "ms a step"], timed)]
-    trained = [row for row in rows if "quality" in row]
+    trained = sorted((row for row in rows if "quality" in row), key=test_ndcg, reverse=True)
     if trained:
-        parts.append(table(QUALITY, [quality_row(row) for row in trained]))
+        speeds = [speed_row(row, rows) for row in rows if "steps" in row]
+        first = [table(QUALITY, [quality_row(row) for row in trained]), table(SPEED, speeds)]
+        parts = [*first, *parts]
     for what, key in (("timed", "steps"), ("trained", "quality")):
         missing = [unmeasured(row) for row in rows if key not in row]
         if missing:
@@ -239,29 +266,47 @@ def unmeasured(row: Row) -> str:
     return f"{row['title']} ({row['failed']})" if "failed" in row else str(row["title"])
 
 
+def test_ndcg(row: Row) -> float:
+    """Among all items, by which the table of quality is sorted."""
+    return float(row["quality"]["test"]["full"]["ndcg_10"])
+
+
 def quality_row(row: Row) -> list[str]:
-    """Of the first table."""
-    timed = row.get("steps", [])
-    fastest = min(timed, key=lambda one: one["ms"], default=None)
-    cells = [row["title"], ms(timed[0]) if timed else "", ms(fastest) if fastest else ""]
-    epochs = f"{row['best_epoch']} of {row['epoch']} ({row['stopped_because']})"
-    return [*cells, to_best(row, fastest), epochs, *qualities(row["quality"])]
-
-
-def to_best(row: Row, fastest: Row | None) -> str:
-    """Seconds of steps up to the best epoch; nothing where no step was timed."""
-    if fastest is None:
-        return ""
-    return f"{row['best_epoch'] * row['steps_an_epoch'] * fastest['ms'] / 1e3:.1f}"
-
-
-def qualities(quality: Row) -> list[str]:
-    """Recall@10 / NDCG@10 of both splits among 100, then of both among all."""
-    return [
-        " / ".join(short(quality[split][protocol][name]) for name in ("recall_10", "ndcg_10"))
-        for protocol in ("uniform_100", "full")
+    """Recall@10 / NDCG@10 of both splits among all items, then of both among 100."""
+    found = [
+        " / ".join(
+            short(row["quality"][split][protocol][name]) for name in ("recall_10", "ndcg_10")
+        )
+        for protocol in ("full", "uniform_100")
         for split in ("valid", "test")
     ]
+    epochs = f"{row['best_epoch']} of {row['epoch']}"
+    return [row["title"], *found, epochs, STOPPED[row["stopped_because"]]]
+
+
+def speed_row(row: Row, rows: Sequence[Row]) -> list[str]:
+    """Its first setting is as published; the fastest one beside that of ours."""
+    cells = [row["title"], ms(row["steps"][0]), ms({"ms": fastest(row)}), times_ours(row, rows)]
+    return [*cells, to_best(row) if "quality" in row else ""]
+
+
+def times_ours(row: Row, rows: Sequence[Row]) -> str:
+    """How many steps of the model of ours that is likest to it one of its own lasts, and which."""
+    for one in rows:
+        if one["title"] == row["beside"] and "steps" in one:
+            name = row["beside"].removeprefix("ours: ").partition(" (")[0]
+            return f"{fastest(row) / fastest(one):.0f} ({name})"
+    return ""
+
+
+def fastest(row: Row) -> float:
+    """Milliseconds of a step."""
+    return min(float(one["ms"]) for one in row["steps"])
+
+
+def to_best(row: Row) -> str:
+    """Seconds of steps up to the best epoch."""
+    return f"{row['best_epoch'] * row['steps_an_epoch'] * fastest(row) / 1e3:.1f}"
 
 
 def ms(step: dict[str, Any]) -> str:

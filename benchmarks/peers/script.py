@@ -72,6 +72,7 @@ def arguments(models: Sequence[str], what: str) -> argparse.Namespace:
     parser.add_argument("--reference", type=Path, help="checkout of TiSASRec.pytorch")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--threads", type=int, nargs="*", default=[1, 2, 4, 8], help="to try")
+    parser.add_argument("--at-most", type=int, help="threads, where others train beside")
     parser.add_argument("--minutes", type=float, default=10.0, help="of training")
     return parser.parse_args()
 
@@ -89,7 +90,7 @@ def run(
             print(f"{asked.model}: {row['ms']:.2f} ms a step ({row['words']})", flush=True)
         write_json(path, facts(device, *packages) | {"steps": found})
         return
-    setting = fastest(path)
+    setting = fastest(path, asked.at_most)
     began = time.perf_counter()
     row = trained(lambda: new(sequences), setting, asked.output, asked.minutes * 60)
     row |= facts(device, *packages) | {"whole_seconds": time.perf_counter() - began}
@@ -97,10 +98,16 @@ def run(
     print(f"{asked.model}: epoch {row['best_epoch']}, {json.dumps(row['quality'])}", flush=True)
 
 
-def fastest(path: Path) -> Setting:
-    """Of the settings that were timed; if none was, what was fastest for most."""
+def fastest(path: Path, at_most: int | None = None) -> Setting:
+    """Of the settings that were timed; if none was, what was fastest for most.
+
+    Args:
+        path: of the steps.
+        at_most: threads, where others train beside.
+    """
     if not path.exists():
         return Setting(1, tf32=True)
     rows = json.loads(path.read_text(encoding="utf-8"))["steps"]
     best = min(rows, key=lambda row: row["ms"])
-    return Setting(best["threads"], best["deterministic"], best["tf32"])
+    threads = min(filter(None, (best["threads"], at_most)), default=None)
+    return Setting(threads, best["deterministic"], best["tf32"])

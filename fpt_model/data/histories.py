@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from fpt_model.data.clock import LooksBack, told
 from fpt_model.data.sequences import SequenceBatch, Sequences
 from fpt_model.data.tempo import TEMPO, tempo
 from fpt_model.errors import ModelError
@@ -101,17 +102,17 @@ def _known(user: int, sequences: Sequences) -> History:
     )
 
 
-def windows_of(histories: Sequence[History], length: int, time_reference: str) -> SequenceBatch:
+def windows_of(histories: Sequence[History], length: int, model: LooksBack) -> SequenceBatch:
     """The last `length` interactions of each, padded on the left.
 
     Args:
         histories: N of them.
         length: T.
-        time_reference: from when they are looked back at, see `Config`; behind the latest
-            interaction nothing is known.
+        model: how they are looked back at; behind the latest interaction nothing is known.
     """
-    rows = [_row(one, length, time_reference) for one in histories]
+    rows = [_row(one, length, model) for one in histories]
     columns = (torch.stack(column) for column in zip(*rows, strict=True))
+    scales = [one.scale if model.clock == "seconds" else 1 for one in histories]
     items, times, weeks, ratings, query_times, *others = columns
     return SequenceBatch(
         items=items,
@@ -119,18 +120,21 @@ def windows_of(histories: Sequence[History], length: int, time_reference: str) -
         weeks=weeks,
         ratings=ratings,
         users=torch.tensor([one.user for one in histories], device=items.device),
-        scales=torch.tensor([one.scale for one in histories], device=items.device),
+        scales=torch.tensor(scales, device=items.device),
         query_times=query_times,
         ends=torch.tensor([len(one.items) for one in histories], device=items.device),
         **dict(zip(TEMPO, others, strict=True)),
     )
 
 
-def _row(one: History, length: int, time_reference: str) -> list[Tensor]:
+def _row(one: History, length: int, model: LooksBack) -> list[Tensor]:
     """Items, times, weeks, ratings, moments and `TEMPO` of one window, (T,) each."""
     times, place = one.times - one.times[0], torch.arange(len(one.items), device=one.items.device)
-    seen = place if time_reference == "last" else (place + 1).clamp(max=len(place) - 1)
-    pace = tempo(times, torch.tensor([0, len(times)]))
+    seen = place if model.time_reference == "last" else (place + 1).clamp(max=len(place) - 1)
+    ends = torch.tensor([0, len(times)])
+    pace = tempo(times, ends)
+    if model.clock != "seconds":
+        times = told(model.clock, pace["gaps"], ends)
     known = one.items, times, one.weeks[seen], one.ratings, times[seen]
     parts = (*known, *(pace[name].long() for name in TEMPO))
     return [F.pad(part[-length:], (max(length - len(part), 0), 0)) for part in parts]

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fpt_model.data.clock import LooksBack, told
 from fpt_model.data.tempo import TEMPO, tempo
 from fpt_model.errors import ModelError
 from fpt_model.features import RATINGS, WEEKS, Feature
@@ -54,7 +55,7 @@ class SequenceBatch:
 
     Attributes:
         items: (N, T) int64, 0 where padded.
-        times: (N, T) int64, seconds since the user's first interaction.
+        times: (N, T) int64, seconds since the user's first interaction, or what `clock` shows.
         weeks: (N, T) int64, 0 where padded.
         ratings: (N, T) int64, half stars that each item was given, 0 where padded or not known.
         users: (N,) int64.
@@ -199,6 +200,17 @@ class Sequences:
         later = torch.arange(1, len(self.items) + 1, device=self.items.device)
         later[self.starts[1:].to(later.device) - 1] -= 1  # the latest of each history
         return replace(self, query_times=self.times[later], weeks=self.weeks[later])
+
+    def with_clock(self, clock: str) -> "Sequences":
+        """The same, times shown by `Config.clock`; gaps and depths are what they were."""
+        if clock == "seconds":
+            return self
+        shown = told(clock, self.gaps, self.starts)
+        return replace(self, times=shown, query_times=shown, scales=torch.ones_like(self.scales))
+
+    def as_seen_by(self, model: LooksBack) -> "Sequences":
+        """The same as a model looks back at it."""
+        return self.with_clock(model.clock).with_time_reference(model.time_reference)
 
     def with_validation(self) -> "Sequences":
         """The same, the validation item in the training part."""

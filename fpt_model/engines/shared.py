@@ -61,7 +61,7 @@ class Training:
     Attributes:
         first_items: (I + 1, D), on a CPU; the first vectors of a table that is apart.
         loaded: the sequences as they were given.
-        sequences: with the moment that times are seen from, see `Config.time_reference`.
+        sequences: as the model looks back at them, see `Sequences.as_seen_by`.
         model: with its first weights, on the device.
         rows: (N,) users to train on.
         last: (N,) where inputs of their latest windows end.
@@ -89,7 +89,7 @@ class Training:
         items: Literal["here", "apart", "elsewhere"] = "here",
     ) -> None:
         refuse_unfit(config, sequences)
-        self.loaded, sequences = sequences, sequences.with_time_reference(config.time_reference)
+        self.loaded, sequences = sequences, sequences.as_seen_by(config)
         self.config, self.seed, self.sequences = config, seed, sequences
         device = sequences.device
         seed_step(seed, -_WEIGHTS)

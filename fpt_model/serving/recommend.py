@@ -100,7 +100,7 @@ def _best(
     for first in range(0, len(histories), size):
         some = histories[first : first + size]
         filled = [*some, *[some[0]] * (size - len(some))]  # see `evaluation.ranks.BATCH`
-        windows = windows_of([one.to(device) for one in filled], length, model.time_reference)
+        windows = windows_of([one.to(device) for one in filled], length, model)
         scores = model.score(windows)[: len(some)]  # (B, I + 1)
         seen = [] if sequences.comes_again else [one.items.to(device) for one in some]
         values, items = best(scores, seen, top)
@@ -137,7 +137,7 @@ def _attention(run: Path, sequences: Sequences, histories: Sequence[History]) ->
     model, sequences = load_run(run, sequences)
     length, unseen = model.config.max_length, ColdStartUsers(model, sequences)
     for asked, one in enumerate(histories):
-        windows = windows_of([one], length, model.config.time_reference)
+        windows = windows_of([one], length, model.config)
         weights = attention_of(model, windows, unseen.vectors(windows))[0].mean(1)  # (blocks, T)
         shown = min(len(one.items), length)
         first = len(one.items) - shown

@@ -154,7 +154,7 @@ class Ranker:
         score: scores of every item.
         sequences: as it was trained on them, on the device that it scores on.
         length: of the window that it looks at; None for the whole history.
-        time_reference: when that is looked back at, see `Config`.
+        time_reference, clock: how that is looked back at, see `Config`.
         encoder: the weights of a neural model.
     """
 
@@ -162,6 +162,7 @@ class Ranker:
     sequences: Sequences
     length: int | None
     time_reference: str = "last"
+    clock: str = "seconds"
     encoder: Encoder | None = None
 
     def window(self, longest: int) -> int:
@@ -175,7 +176,7 @@ class Ranker:
             split: which.
             as_trained: the sequences are those that it was trained on.
         """
-        seen = self.sequences.with_time_reference(self.time_reference)
+        seen = self.sequences.as_seen_by(self)
         if self.encoder is not None and as_trained:
             return _ranks(self.encoder, seen, split)
         return rank(self.score, seen, split, self.window(int(seen.lengths.max())))
@@ -209,9 +210,8 @@ def _simple(state: State, sequences: Sequences) -> Ranker:
 
 def _neural(model: Encoder, sequences: Sequences) -> Ranker:
     config = model.config
-    return Ranker(
-        scorer(model, sequences), sequences, config.max_length, config.time_reference, model
-    )
+    looks_back = config.time_reference, config.clock
+    return Ranker(scorer(model, sequences), sequences, config.max_length, *looks_back, model)
 
 
 def load_run(run: Path, sequences: Sequences) -> tuple[Encoder, Sequences]:
@@ -297,7 +297,7 @@ def _rows(split: str, ranks: Ranks) -> pa.Table:
 
 
 def _all_scores(ranker: Ranker) -> np.ndarray:
-    sequences = ranker.sequences.with_time_reference(ranker.time_reference)
+    sequences = ranker.sequences.as_seen_by(ranker)
     found = np.full((sequences.n_users, sequences.n_items + 1), np.nan, np.float32)
     rows, length = sequences.evaluated(), ranker.window(int(sequences.lengths.max()))
     for batch_rows, scores in scored(ranker.score, sequences, rows, "test", length):

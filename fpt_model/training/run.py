@@ -193,15 +193,14 @@ class Teachers:
         if not config.teachers:
             return
         models = [self._model(seed, number) for number in range(config.teachers)]
+        folders = [self._folder(seed, number) for number in range(config.teachers)]
+        trainer.seconds_before = sum(read_record(one)["train_seconds"] for one in folders)
         trainer.training.taught = draws(models, trainer.sequences, seed)
 
     def _model(self, student: int, number: int) -> Encoder:
         """A finished teacher, trained where it is not."""
         config = replace(self.config, teachers=0, teacher_share=0.0, refit=False)
-        seed, folder = (
-            seed_of_teacher(student, number),
-            self.folders[student] / f"{TEACHER}-{number}",
-        )
+        seed, folder = seed_of_teacher(student, number), self._folder(student, number)
         stage = Stage(number, Stage.last(self.config).of)
 
         def emit(event: Event) -> None:
@@ -211,6 +210,9 @@ class Teachers:
         model = Training(config, seed, self.sequences).model
         load_weights(model, read(folder / BEST).tensors, BEST)
         return model
+
+    def _folder(self, student: int, number: int) -> Path:
+        return self.folders[student] / f"{TEACHER}-{number}"
 
 
 def seed_of_teacher(student: int, number: int) -> int:
@@ -446,13 +448,18 @@ def _finish(folder: Path, trainer: Trainer, spec: TrainingSpec, started: str) ->
     facts = {
         "device": device_name(trainer.sequences.device),
         "started_at": started,
-        "train_seconds": progress.seconds + (selected.seconds if selected else 0.0),
+        "train_seconds": progress.seconds + _seconds_before(trainer),
         "best_epoch": progress.best_epoch,
         "valid_ndcg_10": progress.best_ndcg,
         "checkpoint_sha256": sha256,
     }
     write_record(folder, trainer.sequences, spec, facts, selected.epochs if selected else lines)
     forget_checkpoints(folder)
+
+
+def _seconds_before(trainer: Trainer) -> float:
+    """Of what came first: the search, which counts its teachers, or the teachers alone."""
+    return trainer.selected.seconds if trainer.selected else trainer.seconds_before
 
 
 def write_record(

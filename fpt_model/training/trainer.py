@@ -48,11 +48,13 @@ class Trainer:
 
     Attributes:
         selected: where to stop, without validating; None where validation decides.
+        seconds_before: spent on its teachers.
         best: the weights of the epoch that validation put first.
         ema_weights: the weights' average over epochs, empty without `Config.ema_decay`.
     """
 
     selected: SelectedEpoch | None = None
+    seconds_before: float = 0.0
 
     def __init__(self, training: Training, engine: Engine) -> None:
         self.training, self.engine = training, engine

@@ -106,22 +106,29 @@ def test_the_real_command_killed_and_typed_again(crash_test, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_eight_runs_at_once_on_one_home(crash_test, tmp_path):
-    """Four ask for the same and four for other models: all end well, or say who is at it."""
+def test_eight_runs_at_once_on_one_home(crash_test, lasting, tmp_path):
+    """Four ask for the same and four for other models: all end well, or say who is at it.
+
+    Every second one has a temporary server of its own, in one home of Prefect's.
+    """
     from crash_content import content_of, difference
 
     archive = crash_test.write_archive(tmp_path / "small.zip")
     asked = [("sasrec",)] * 4 + [("tisasrec",), ("sas_fpt",), ("sse_pt",), ("sas_fpt", "sasrec")]
     home, alone = tmp_path / "home", tmp_path / "alone"
-    running = [typed(tmp_path, archive, home, *models) for models in asked]
+    servers = [{}, lasting] * 4
+    running = [
+        typed(tmp_path, archive, home, *models, **told)
+        for models, told in zip(asked, servers, strict=True)
+    ]
     ends = [(process.communicate(timeout=1500)[0], process.returncode) for process in running]
     wrong = [said for said, code in ends if code and "is in use by" not in " ".join(said.split())]
     assert not wrong, "\n\n".join(f"{code}: {said}" for said, code in ends)
     assert not [said for said, _ in ends if "Traceback" in said]
     assert any(code == 0 for _, code in ends)
     everything = ("sasrec", "tisasrec", "sas_fpt", "sse_pt")
-    for place in (home, alone):
-        process = typed(tmp_path, archive, place, *everything)
+    for place in (home, alone):  # these two report to a server that is there
+        process = typed(tmp_path, archive, place, *everything, **lasting)
         said = process.communicate(timeout=600)[0]
         assert process.returncode == 0, said
     found = difference(content_of(alone), content_of(home))
@@ -129,7 +136,9 @@ def test_eight_runs_at_once_on_one_home(crash_test, tmp_path):
     assert (lost, found.double, found.garbage) == ([], [], [])
 
 
-def typed(folder: Path, archive: Path, home: Path, *models: str) -> subprocess.Popen[str]:
+def typed(
+    folder: Path, archive: Path, home: Path, *models: str, **told: str
+) -> subprocess.Popen[str]:
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "FPT_"))}
     environment |= {"PREFECT_HOME": str(folder / "prefect"), "COLUMNS": "200"}
     environment["PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"] = str(WAIT)
@@ -141,5 +150,5 @@ def typed(folder: Path, archive: Path, home: Path, *models: str) -> subprocess.P
         stderr=subprocess.STDOUT,
         stdin=subprocess.DEVNULL,
         text=True,
-        env=environment,
+        env=environment | told,
     )

@@ -83,4 +83,18 @@ def test_validation_chooses_and_test_is_not_read_unasked(trained, learnable, tmp
     monkeypatch.setattr(sys, "argv", [*sys.argv, "--test"])
     mixture.main()
     assert asked[-1] == ("test", best["weight"])
-    assert set(json.loads(output.read_text())["test"]) == set(mixture.FIGURES)
+    found = json.loads(output.read_text())
+    assert set(found["test"]) == {"members", "weight", *mixture.FIGURES}
+    assert [one["seed"] for one in found["members"]] == [0, 1]
+    assert (found["beside"]["model"], found["beside"]["seed"]) == ("ridge", 0)
+
+
+def test_of_networks_alone_it_says_what_the_first_reach_from_one_to_all(trained, learnable):
+    (first, second), _ = trained
+    sequences = load(learnable)
+    rows = mixture.tried(mixture.Mixture(sequences, (first, second)), (0.0, 1.0))
+    expected = [mixture.Mixture(sequences, runs) for runs in ((first,), (first, second))]
+    assert rows == [
+        {"members": k, "weight": 0.0, **mixture.figures(one.ranks("valid", 0.0))}
+        for k, one in enumerate(expected, 1)
+    ]

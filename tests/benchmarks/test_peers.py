@@ -3,6 +3,7 @@
 import fcntl
 import importlib
 import json
+import re
 import signal
 import sys
 from pathlib import Path
@@ -207,6 +208,9 @@ def test_steps_are_taken_by_the_fastest_setting(fixed, tmp_path, sequences):
         row["ms"] = ms
     (tmp_path / run.STEPS).write_text(json.dumps({"steps": found}))
     assert run.fastest(tmp_path / run.STEPS) == script("peer").Setting(1, tf32=True)
+    found[1]["ms"] = 0.7
+    (tmp_path / run.STEPS).write_text(json.dumps({"steps": found}))
+    assert run.fastest(tmp_path / run.STEPS, at_most=3) == script("peer").Setting(3, tf32=True)
     found[0]["ms"] = 0.5
     (tmp_path / run.STEPS).write_text(json.dumps({"steps": found}))
     assert run.fastest(tmp_path / run.STEPS) == script("peer").Setting()
@@ -257,7 +261,7 @@ sys.path.insert(0, {peers!r})
 from turns import wait_for_turn
 parser = argparse.ArgumentParser()
 parser.add_argument("what")
-for name in ("model", "sequences", "output", "device", "minutes", "reference"):
+for name in ("model", "sequences", "output", "device", "minutes", "reference", "at-most"):
     parser.add_argument("--" + name)
 parser.add_argument("--threads", nargs="*")
 asked = parser.parse_args()
@@ -277,15 +281,21 @@ if asked.what == "steps":
         print("begin", asked.model, file=file, flush=True)
         time.sleep(0.05)
         print("end", asked.model, file=file, flush=True)
-    steps = [dict(ms=50.0, words="float32"), dict(ms=20.0, words="TF32")]
+    slower = 3 if asked.model == "two" else 1
+    steps = [dict(ms=50.0 * slower, words="float32"), dict(ms=20.0 * slower, words="TF32")]
     (output / "steps.json").write_text(json.dumps(dict(steps=steps, steps_an_epoch=10)))
 else:
     with calls.open("a") as file:
-        print("train", asked.model, asked.minutes, file=file)
-    one = dict(recall_10=0.5, ndcg_10=0.25)
-    both = dict(uniform_100=one, full=one)
+        print("train", asked.model, asked.minutes, asked.at_most, file=file)
+    better = 0.1 * (asked.model == "two")
+    def both(ndcg):
+        return {{
+            name: dict(recall_10=0.5, ndcg_10=ndcg + better + more)
+            for name, more in (("uniform_100", 0.2), ("full", 0.0))
+        }}
     row = dict(best_epoch=6, epoch=8, stopped_because="patience", steps_an_epoch=10)
-    (output / "result.json").write_text(json.dumps(row | dict(quality=dict(valid=both, test=both))))
+    quality = dict(valid=both(0.15), test=both(0.1))
+    (output / "result.json").write_text(json.dumps(row | dict(quality=quality)))
 """
 
 
@@ -296,9 +306,9 @@ def run(tmp_path, monkeypatch):
     (tmp_path / "library.py").write_text(LIBRARY.format(peers=str(PEERS)))
     monkeypatch.setattr(run, "HERE", tmp_path)
     jobs = [
-        run.Job("One", "library", "one"),
+        run.Job("ours: One", "library", "one"),
         run.Job("Broken", "library", "broken"),
-        run.Job("Two", "library", "two"),
+        run.Job("Two", "library", "two", "ours: One"),
     ]
     monkeypatch.setattr(run, "JOBS", jobs)
     before = signal.getsignal(signal.SIGTERM)
@@ -320,7 +330,7 @@ def test_steps_are_timed_one_after_the_other_then_all_are_trained(
     timed, after = calls[:4], calls[4:]
     assert [line.split()[0] for line in timed] == ["begin", "end", "begin", "end"]
     assert timed[0].split()[1] == timed[1].split()[1]
-    assert after == ["train one 2.0", "train two 2.0"]
+    assert after == ["train one 2.0 None", "train two 2.0 None"]
     assert "library-broken steps: failed, No module named 'their_library'" in capfd.readouterr().out
 
 
@@ -329,12 +339,25 @@ def test_what_is_finished_is_not_done_again(run, tmp_path, monkeypatch):
     file = tmp_path / "out" / "library-two" / "result.json"
     file.unlink()
     (tmp_path / "out" / "calls.txt").unlink()
-    measure(run, tmp_path / "out", monkeypatch, "--at-once", "2")
-    assert (tmp_path / "out" / "calls.txt").read_text() == "train two 2.0\n"
+    monkeypatch.setattr(run.os, "sched_getaffinity", lambda _: range(7))
+    measure(run, tmp_path / "out", monkeypatch, "--at-once", "2")  # of three threads each
+    assert (tmp_path / "out" / "calls.txt").read_text() == "train two 2.0 3\n"
     late = json.loads(file.read_text()) | {"stopped_because": "time"}
     file.write_text(json.dumps(late))
     measure(run, tmp_path / "out", monkeypatch)
-    assert (tmp_path / "out" / "calls.txt").read_text() == "train two 2.0\n" * 2
+    assert (tmp_path / "out" / "calls.txt").read_text() == "train two 2.0 3\ntrain two 2.0 None\n"
+
+
+def test_nobody_trains_longer_than_all_may(run, tmp_path, monkeypatch):
+    """Of four minutes for all two have passed; with half a minute left nothing begins."""
+    words = ["--what", "train", "--in-all", "4", "--minutes", "3"]
+    monkeypatch.setattr(run, "BEGAN", run.time.monotonic() - 120)
+    measure(run, tmp_path / "out", monkeypatch, *words)
+    calls = (tmp_path / "out" / "calls.txt").read_text().splitlines()
+    assert [1.9 < float(line.split()[2]) <= 2 for line in calls] == [True, True]
+    monkeypatch.setattr(run, "BEGAN", run.time.monotonic() - 210)
+    measure(run, tmp_path / "later", monkeypatch, *words)
+    assert not (tmp_path / "later").exists()
 
 
 def test_nothing_is_left_running(run, tmp_path, monkeypatch):
@@ -360,15 +383,29 @@ def test_the_page_gets_both_tables_and_the_reason_of_a_failure(run, tmp_path, mo
     monkeypatch.setattr(sys, "argv", ["run.py", "record", "--output", str(tmp_path / "out")])
     run.main()
     lines = page.read_text().splitlines()
-    cells = " | ".join([".5000 / .2500"] * 4)
-    # 6 epochs of 10 steps of 20 ms
-    assert f"| One | 50.0 | 20.0 | 1.2 | 6 of 8 (patience) | {cells} |" in lines
+    quality, speed = (
+        lines.index(f"| {' | '.join(run.QUALITY)} |"),
+        lines.index(f"| {' | '.join(run.SPEED)} |"),
+    )
+    # among all items on validation, on test; then among 100; the best on test first
+    best = [".5000 / .2500", ".5000 / .2000", ".5000 / .4500", ".5000 / .4000"]
+    next_ = [".5000 / .1500", ".5000 / .1000", ".5000 / .3500", ".5000 / .3000"]
+    assert lines[quality + 2 : quality + 4] == [
+        f"| Two | {' | '.join(best)} | 6 of 8 | no longer better |",
+        f"| ours: One | {' | '.join(next_)} | 6 of 8 | no longer better |",
+    ]
+    assert lines[speed + 2 : speed + 4] == [
+        "| ours: One | 50.0 | 20.0 |  | 1.2 |",  # 6 epochs of 10 steps of 20 ms
+        "| Two | 150.0 | 60.0 | 3 (One) | 3.6 |",
+    ]
     for what in ("timed", "trained"):
         assert f"Not {what} yet: Broken (No module named 'their_library')." in lines
-    assert "| Two | TF32 | 20.0 |" in lines
+    assert "| Two | TF32 | 60.0 |" in lines
     (tmp_path / "out" / "library-one" / "steps.json").unlink()
     rows = run.rows_of(tmp_path / "out", run.JOBS)
-    assert f"| One |  |  |  | 6 of 8 (patience) | {cells} |" in run.tables(rows).splitlines()
+    lines = run.tables(rows).splitlines()
+    assert "| Two | 150.0 | 60.0 |  | 3.6 |" in lines  # ours was not timed
+    assert "Not timed yet: ours: One; Broken (No module named 'their_library')." in lines
     assert [row["name"] for row in json.loads((tmp_path / "docs/results/peers.json").read_text())][
         1
     ] == "library-broken"
@@ -380,6 +417,70 @@ def test_the_page_is_made_of_its_record():
     rows = harness.read_json(harness.RESULTS / "peers.json")
     page = (harness.ROOT / "docs" / "peers.md").read_text(encoding="utf-8")
     assert harness.replaced(page, "peers", run.tables(rows)) == page
+
+
+def widest(presets):
+    """How far five seeds of ours lie apart, at most: NDCG@10 among all items, 5-core."""
+    of = {}
+    for row in script("harness").read_json(script("harness").RESULTS / "runs.json"):
+        if (row["dataset"], row["retention"]) == ("ml-1m", "5-core") and row["preset"] in presets:
+            of.setdefault((row["preset"], row["variant"]), []).append(row["full_ndcg_10"])
+    return round(max(max(found) - min(found) for found in of.values()), 3)
+
+
+def test_the_page_says_what_its_record_has():
+    """Its pairs of figures, and what lies further apart than seeds of ours do, or nearer."""
+    run, harness = script("run"), script("harness")
+    rows = {row["title"]: row for row in harness.read_json(harness.RESULTS / "peers.json")}
+    page = (harness.ROOT / "docs" / "peers.md").read_text(encoding="utf-8")
+    said = page.partition("## What it says")[2].partition("\n## ")[0]
+    pairs = set(re.findall(r"\.\d{4} / \.\d{4}", said))
+    assert len(pairs) == 10
+    assert pairs <= {cell for row in rows.values() for cell in run.quality_row(row)[1:5]}
+    apart, of_paper = widest(("compact", "best", "best_request")), widest(("paper",))
+    assert f"up to {apart:.3f} of NDCG@10 apart among all items (`paper`: {of_paper:.3f};" in (
+        said.replace(" .", " 0.")
+    )
+    ndcg = {title: run.test_ndcg(row) for title, row in rows.items()}
+    sasrec, hstu = ndcg["RecTools: SASRec"], ndcg["RecTools: HSTU (knows the request)"]
+    for ours in ("ours: SAS-FPT, `best`", run.BEST, run.COMPACT):
+        assert ndcg[ours] > sasrec + apart
+    assert abs(sasrec - ndcg["RecTools: eSASRec"]) <= apart
+    assert ndcg[run.REQUEST] > hstu + apart
+    assert abs(sasrec - hstu) <= apart
+    public, paper = ndcg["TiSASRec.pytorch"], ndcg[run.PAPER]
+    assert abs(public - paper) <= of_paper
+    assert ndcg["RePlay: SasRec with intervals"] > max(public, paper) + of_paper
+    late = {title for title, row in rows.items() if row["stopped_because"] == "time"}
+    assert late == {"RecTools: HSTU (knows the request)", "TiSASRec.pytorch"}
+    validated = {title: dict(map(tuple, rows[title]["validated"])) for title in late}
+    for title, epochs in (
+        ("RecTools: HSTU (knows the request)", (90, 98)),
+        ("TiSASRec.pytorch", (70, 72, 79)),
+    ):
+        for epoch in epochs:
+            assert re.search(
+                rf"{validated[title][epoch]:.4f}"[1:] + rf" at (epoch )?{epoch}\b", said
+            )
+    speeds = [run.times_ours(row, list(rows.values())) for row in rows.values()]
+    times = sorted(int(cell.split()[0]) for cell in speeds if cell)
+    assert f"{times[0]} to {times[-1]} times as long" in said
+    for own in (True, False):
+        seconds = [
+            run.to_best(row) for row in rows.values() if row["title"].startswith("ours") is own
+        ]
+        first, last = min(seconds, key=float), max(seconds, key=float)
+        assert (
+            f"{first} to {last} s of steps" in said if own else f"a peer {first} to {last}." in said
+        )
+    ours, theirs = (rows[title]["quality"]["test"] for title in (run.BEST, "RecTools: SASRec"))
+    sampled, among_all = (
+        ours[name]["ndcg_10"] / theirs[name]["ndcg_10"] - 1 for name in ("uniform_100", "full")
+    )
+    assert (
+        f"by {sampled:.0%} of NDCG@10, among all items by {among_all:.0%}".replace("%", " %")
+        in said
+    )
 
 
 def test_our_record_is_read_from_our_files(learnable, tmp_path, run_command):

@@ -8,12 +8,14 @@ import random
 import re
 import select
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -122,7 +124,53 @@ def archive(shared, write_archive, lines) -> Path:
 
 
 @pytest.fixture(scope="session")
-def fpt(tmp_path_factory, prefect_home) -> Callable[..., Answer]:
+def forks(tmp_path_factory) -> Iterator["Forks"]:
+    """See `forked.py`."""
+    running = Forks(tmp_path_factory.mktemp("forks"))
+    yield running
+    running.end()
+
+
+class Forks:
+    """Commands of which it does not matter how long their libraries take to load."""
+
+    def __init__(self, folder: Path) -> None:
+        self.answers = [folder / "out", folder / "err"]
+        self.process: subprocess.Popen | None = None
+
+    def run(self, words: Sequence[str], environment: Mapping[str, str], seconds: float) -> Answer:
+        if self.process is None:  # the first that needs it
+            self.process = subprocess.Popen(
+                [sys.executable, "-P", Path(__file__).with_name("forked.py")],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        for path in self.answers:
+            path.write_bytes(b"")
+        asked = {"words": list(words), "environment": dict(environment), "folder": str(Path.cwd())}
+        self.process.stdin.write(json.dumps(asked | {"to": list(map(str, self.answers))}) + "\n")
+        self.process.stdin.flush()
+        pid, began = self._answer()["pid"], time.monotonic()
+        late = threading.Timer(seconds, os.kill, (pid, signal.SIGKILL))
+        late.start()
+        code = self._answer()["code"]
+        late.cancel()
+        if code == -signal.SIGKILL and time.monotonic() - began > seconds:
+            raise subprocess.TimeoutExpired(words, seconds)
+        return Answer(code, *(path.read_text() for path in self.answers))
+
+    def _answer(self) -> dict:
+        return json.loads(self.process.stdout.readline())
+
+    def end(self) -> None:
+        if self.process is not None:
+            self.process.stdin.close()
+            self.process.wait()
+
+
+@pytest.fixture(scope="session")
+def fpt(tmp_path_factory, prefect_home, forks) -> Callable[..., Answer]:
     """Type `fpt …` as a user would, in an environment without Prefect settings of ours."""
     own = prefect_home(tmp_path_factory.mktemp("prefect"))
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "FPT_"))}
@@ -136,36 +184,10 @@ def fpt(tmp_path_factory, prefect_home) -> Callable[..., Answer]:
         timeout: float = 240,
         told: Mapping[str, str] = NOTHING_TOLD,
     ) -> Answer:
-        done = subprocess.run(
-            [FPT, *map(str, arguments), "--home", str(home)],
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            env=environment | told,
-            stdin=subprocess.DEVNULL,
-        )
-        return Answer(done.returncode, done.stdout, done.stderr)
+        words = [str(FPT), *map(str, arguments), "--home", str(home)]
+        return forks.run(words, environment | told, timeout)
 
     return type_in
-
-
-@pytest.fixture(scope="session")
-def lasting(prefect_home, tmp_path_factory) -> Iterator[dict[str, str]]:
-    """What commands are told of a Prefect server that stays: their own take three seconds each.
-
-    For commands of which something else is looked at, and which have work to do.
-    """
-    from flows.server import TemporaryServer
-
-    own = prefect_home(tmp_path_factory.mktemp("lasting"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PREFECT_HOME", str(own))
-        server = TemporaryServer(own / "server.log")
-        there = server._environment()
-        server._environment = lambda: there  # if it is started again, too
-        server.start(120)
-    yield {"PREFECT_API_URL": server.api, "PREFECT_API_AUTH_STRING": server.password}
-    server.stop()
 
 
 def copied(home: Path, to: Path) -> Path:

@@ -25,11 +25,10 @@ QUICK = {"query", "command-line", "prune"}  # pages that don't start a pipeline
 
 @pytest.fixture
 def checkout(finished, copy_home, archive, tmp_path) -> Path:
-    """A copy of the tracked files with `.venv`, a home and archives beside them."""
+    """A copy of the files with `.venv`, a home and archives beside them."""
     ours = ("flows", "tasks", "warehouse", "expectations", "fpt_model", "tests")
-    for name in ours:
-        ignore = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=ignore)
+    for name in ours:  # as they are compiled, too: else each page would compile it all
+        shutil.copytree(ROOT / name, tmp_path / name)
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     copy_home(finished[0], tmp_path / ".fpt")
     shutil.copy(archive, tmp_path / "ml-1m.zip")

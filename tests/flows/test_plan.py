@@ -261,16 +261,15 @@ def test_without_anything_the_first_command_is_named(empty):
 
 
 @pytest.mark.slow
-def test_a_run_waits_for_another_at_a_terminal_and_goes_on(typed, archive, prefect_home, tmp_path):
+def test_a_run_waits_for_another_at_a_terminal_and_goes_on(typed, archive, lasting, tmp_path):
     """The first is stopped in the middle of a step, so that the second must wait."""
-    prefect_home(tmp_path / "prefect")
     words = ("ingest", "--dataset", "ml-1m", "--source", archive, "--home", tmp_path / "h")
-    first = typed(*words)
+    first = typed(*words, **lasting)
     first.wait_for("land ml-1m")
     first.process.send_signal(signal.SIGSTOP)
-    second = typed(*words)
+    second = typed(*words, **lasting)
     second.wait_for(rf"waiting for load-\w+: in use by process {first.process.pid}, `fpt ingest")
-    third = typed(*words, "--no-wait")
+    third = typed(*words, "--no-wait", **lasting)
     third.end()
     assert third.process.returncode == 3, third.seen
     assert "is in use by process" in third.seen

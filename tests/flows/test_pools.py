@@ -187,14 +187,19 @@ class Machines(deployed.Deployed):
         with urlopen(Request(url, data, heads), timeout=10) as told:
             return json.loads(told.read())
 
-    def publish(self, home: Path, **more: str) -> subprocess.Popen:
-        """The publisher, with other trainings than in the file."""
+    def publisher(self, home: Path, **more: str) -> tuple[list[str], dict[str, str]]:
+        """Its command, with other trainings than in the file, and its environment."""
         fpt, _, *_, option, pool = self.command("publisher")
         words = ["train", "--model", "sasrec", "--seeds", str(SEEDS), "--set", "epochs=60"]
         words += ["--set", "patience=60", "--device", "cpu", option, pool]
+        return [fpt, *words], self.environment("publisher") | {"FPT_HOME": str(home)} | more
+
+    def publish(self, home: Path) -> subprocess.Popen:
+        """Start the publisher."""
+        words, environment = self.publisher(home)
         return subprocess.Popen(
-            [fpt, *words],
-            env=self.environment("publisher") | {"FPT_HOME": str(home)} | more,
+            words,
+            env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
@@ -232,12 +237,15 @@ def is_at_work(home: Path) -> bool:
     return any(not (path.parent / RECORD).exists() for path in home.glob("runs/*/started"))
 
 
-def refused(machines: Machines, home: Path, why: str, **more: str) -> None:
-    """In one line, the last one."""
-    publisher = machines.publish(home, **more)
-    said, _ = publisher.communicate(timeout=200)
-    assert publisher.returncode == 2, said
-    assert said.strip().splitlines()[-1].startswith(f"error: {why}"), said
+@pytest.fixture
+def published_by(machines, forks):
+    """The publisher's exit code and what it says, once it has ended."""
+
+    def go(home: Path, **more: str) -> tuple[int, str]:
+        answer = forks.run(*machines.publisher(home, **more), 200)
+        return answer.code, answer.err
+
+    return go
 
 
 def damage_a_result(machines: Machines) -> str:
@@ -252,15 +260,21 @@ def damage_a_result(machines: Machines) -> str:
 
 @pytest.mark.slow
 def test_one_of_two_workers_dies_and_each_training_is_published_once(
-    machines, copy, copy_home, tmp_path, monkeypatch
+    machines, copy, copy_home, published_by, tmp_path, monkeypatch
 ):
+    def refused(why: str, **more: str) -> None:
+        """In one line, the last one."""
+        code, said = published_by(copy, **more)
+        assert code == 2, said
+        assert said.strip().splitlines()[-1].startswith(f"error: {why}"), said
+
     other = copy_home(copy, tmp_path / "other")
-    refused(machines, copy, f"Pool {POOL} has no worker")
+    refused(f"Pool {POOL} has no worker")
     for name in (A, B):
         machines.start(name)
     wait_for(lambda: len(machines.asked(f"work_pools/{POOL}/workers/filter", {})) == 2)
     for user in ("stranger", "reader"):  # wrong credentials, and those that may not write
-        refused(machines, copy, "The store refuses this machine", **machines.store.users[user])
+        refused("The store refuses this machine", **machines.store.users[user])
     publisher = machines.publish(copy)
     wait_for(lambda: is_at_work(tmp_path / f"home-{A}"))
     machines.kill(A)
@@ -279,18 +293,16 @@ def test_one_of_two_workers_dies_and_each_training_is_published_once(
         ).fetchall()
     assert seeds == [(seed,) for seed in range(SEEDS)]
     assert len(files) == len(set(files)) == SEEDS
-    again = machines.publish(copy)
-    said, _ = again.communicate(timeout=200)
-    assert again.returncode == 0, said
+    code, said = published_by(copy)
+    assert code == 0, said
     assert "unchanged, published before" in said
     assert not list((tmp_path / f"home-{B}" / "catalogue").iterdir()), "a worker publishes nothing"
 
     for key, value in machines.store.environment("writer").items():
         monkeypatch.setenv(key, value)
     name = damage_a_result(machines)
-    publisher = machines.publish(other)  # of another machine, which has to bring all
-    said, _ = publisher.communicate(timeout=200)
-    assert publisher.returncode == 1, said
+    code, said = published_by(other)  # of another machine, which has to bring all
+    assert code == 1, said
     last = said.strip().splitlines()[-1]
     assert f"An object of the store is damaged: s3://trainings/all objects/{name}" in last
     assert "1 of 3 trainings failed, so none was published" in last

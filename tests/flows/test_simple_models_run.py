@@ -33,7 +33,7 @@ def answers(copy, fpt, lasting):
 
 
 @pytest.mark.slow
-def test_simple_models_are_trained_once_published_and_compared(answers, copy, fpt):
+def test_simple_models_are_trained_once_published_and_compared(answers, copy, fpt, lasting):
     runs = answers(
         "SELECT model, seed, json_extract(config, '$.chosen') IS NOT NULL FROM mart.training_runs"
         f" WHERE model IN {tuple(SIMPLE)} ORDER BY model"
@@ -66,7 +66,7 @@ def test_simple_models_are_trained_once_published_and_compared(answers, copy, fp
     after = read_record(copy / "runs" / run_id)
     assert after["chosen"] == before["chosen"] == dict(SIMPLE["ridge"].settings), mended.err
     assert after["config"] == before["config"]
-    again = fpt("train", "--model", "ridge", "--preset", "quick", home=copy)
+    again = fpt("train", "--model", "ridge", "--preset", "quick", home=copy, told=lasting)
     assert "1 training: unchanged, published before" in again.err
 
 

@@ -154,7 +154,7 @@ def damage_both(home: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("spoil", [lose_weights, damage_both])
-def test_the_command_that_a_refusal_names_does_work(spoil, copy, fpt):
+def test_the_command_that_a_refusal_names_does_work(spoil, copy, fpt, lasting):
     """Typed as it is printed, without the archive."""
     run = run_of(copy, "sas_fpt").name
     asked = ("recommend", "--user", 7, "--top", 3, "--run", run, "--json")
@@ -170,7 +170,7 @@ def test_the_command_that_a_refusal_names_does_work(spoil, copy, fpt):
     for command in advice.split(" && "):
         program, *words = shlex.split(command)
         assert program == "fpt"
-        done = fpt(*words, home=copy)
+        done = fpt(*words, home=copy, told=lasting)
         assert done.code == 0, done.err
     assert without_time(fpt(*asked, home=copy).rows) == without_time(before.rows)
     assert ask(copy, METRICS) == metrics
@@ -182,15 +182,15 @@ def without_time(found: list[dict]) -> list[dict]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_the_next_run_clears_up_after_a_kill(tmp_path, prefect_home, fpt):
+def test_the_next_run_clears_up_after_a_kill(tmp_path, fpt, lasting):
     """Its staging folder and its sign of life."""
     home = tmp_path / "home"
-    environment = os.environ | {"PREFECT_HOME": str(prefect_home(tmp_path / "prefect"))}
+    environment = os.environ | {"PREFECT_HOME": str(tmp_path / "prefect"), **lasting}
     command = [Path(sys.executable).parent / "fpt", "ingest", "--home", home]
     with subprocess.Popen(command, env=environment) as process:
         wait_for(lambda: [*home.glob("staging/load-*")])
         process.kill()
-    done = fpt("ingest", home=home)
+    done = fpt("ingest", home=home, told=lasting)
     assert done.code == 0, done.err
     assert "removed what dead runs left: staging/load-" in " ".join(done.err.split())
     assert not [*home.glob("staging/*"), *home.glob("locks/alone-*")]

@@ -81,6 +81,7 @@ SWITCHES: dict[str, tuple[Any, ...]] = {
     "group_margin": (0.0, -0.5, 0.3),
     "group_refresh": (1, 2),
     "time_reference": ("last", "query"),
+    "clock": ("seconds", "places", "steps"),
     "ema_decay": (0.0, 0.5),
     "mask": ("keys", "queries"),
     "windows": ("latest", "random"),
@@ -543,7 +544,7 @@ class Shadow:
 
     def __init__(self, trainer: Trainer, sequences: Sequences) -> None:
         self.trainer, config = trainer, trainer.config
-        self.sequences = sequences.with_time_reference(config.time_reference)
+        self.sequences = sequences.as_seen_by(config)
         edges = overflow_edges(self.sequences, config).cpu()
         sizes = sequences.n_items, sequences.n_users
         model = Encoder(config, *sizes, edges, sequences.item_features)
@@ -769,7 +770,7 @@ def test_a_sampled_step_is_the_encoders(name, negatives, sequences):
 def check_ranks(name: str, config: Config, sequences: Sequences) -> None:
     """An engine ranks as the encoder does, by the weights that it was given."""
     (trainer,) = trainers(name, config, sequences)
-    sequences = sequences.to(DEVICES[name]).with_time_reference(config.time_reference)
+    sequences = sequences.to(DEVICES[name]).as_seen_by(config)
     shadow = Shadow(trainer, sequences)
     shadow.take(trainer.weights())
     with pytest.MonkeyPatch.context() as patch:

@@ -49,7 +49,7 @@ def test_lists_are_plain_sorting_of_the_candidates(run, learnable, model):
         found.setdefault(row["user_id"], []).append(row["item_id"])
         assert row["rank"] == len(found[row["user_id"]])
     ranker = load_ranker(folder, sequences)
-    seen = ranker.sequences.with_time_reference(ranker.time_reference)
+    seen = ranker.sequences.as_seen_by(ranker)
     rows = seen.evaluated()
     windows = seen.windows(
         rows, seen.held_out(rows, "test"), ranker.window(int(seen.lengths.max()))

@@ -45,6 +45,23 @@ def test_only_the_preset_that_says_so_knows_when_it_is_asked():
     }
 
 
+def test_best_taught_is_best_but_for_how_it_is_trained():
+    for slug in VARIANTS:
+        taught, best = resolve(slug, "best_taught"), resolve(slug, "best")
+        changed = {k for k, v in taught.to_dict().items() if v != best.to_dict()[k]}
+        assert changed == {
+            *("preset", "teachers", "teacher_share", "refit"),
+            *("learning_rate", "epochs", "validate_every", "patience"),
+        }
+
+
+def test_intervals_are_of_another_clock_in_the_presets_that_are_best_without_the_request():
+    clocks = {preset: resolve("sas_fpt", preset).clock for preset in PRESETS}
+    steps = {preset for preset, clock in clocks.items() if clock == "steps"}
+    assert steps == {"best", "best_taught"}
+    assert set(clocks.values()) == {"seconds", "steps"}
+
+
 def test_a_preset_says_how_a_part_is_where_a_variant_has_it():
     best = widths("best")
     assert best["sas_fpt"][2] != widths("paper")["sas_fpt"][2]
@@ -65,5 +82,5 @@ def test_no_preset_adds_or_takes_a_part(slug):
 def test_ratings_are_given_to_all_variants_or_to_none():
     for preset in PRESETS:
         assert {resolve(slug, preset).rating_width for slug in VARIANTS} == {
-            16 if preset in ("compact", "best", "best_request") else 0
+            16 if preset == "compact" or preset.startswith("best") else 0
         }

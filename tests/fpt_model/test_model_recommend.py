@@ -9,6 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fpt_model.config import Config
 from fpt_model.data.histories import read_histories, windows_of
 from fpt_model.data.sequences import load
 from fpt_model.files.written import read_written
@@ -82,15 +83,20 @@ def test_the_best_are_those_of_a_stable_sort_of_everything(asked):
         assert not set(named[~real].tolist()) - set(history)
 
 
+@pytest.mark.parametrize("clock", ["seconds", "places", "steps"])
 @pytest.mark.parametrize("time_reference", ["last", "query"])
-def test_windows_of_known_users_are_those_of_the_sequences(time_reference, learnable, tmp_path):
+def test_windows_of_known_users_are_those_of_the_sequences(
+    time_reference, clock, learnable, tmp_path
+):
+    looks_back = Config("sas_fpt", "paper", time_reference=time_reference, clock=clock)
     sequences = load(learnable)
     asked = tmp_path / "asked.json"
     asked.write_text(json.dumps([{"user_id": user} for user in range(1, sequences.n_users + 1)]))
-    ours = windows_of(read_histories(asked, sequences), 8, time_reference)
+    ours = windows_of(read_histories(asked, sequences), 8, looks_back)
     rows = torch.arange(sequences.n_users)
-    theirs = sequences.with_time_reference(time_reference).windows(rows, sequences.lengths, 8)
-    for name in ("items", "times", "weeks", "ratings", "scales", "query_times", "users"):
+    theirs = sequences.as_seen_by(looks_back).windows(rows, sequences.lengths, 8)
+    same = ("items", "times", "weeks", "ratings", "scales", "query_times", "users", "gaps")
+    for name in same:
         assert torch.equal(getattr(ours, name), getattr(theirs, name)), name
 
 
@@ -98,7 +104,8 @@ def test_ratings_of_a_history_by_hand_are_known_or_not(learnable, tmp_path):
     given = {"item_ids": [3, 1], "timestamps": [60, 90], "weeks": [4, 5], "time_scale": 30}
     asked = tmp_path / "asked.json"
     asked.write_text(json.dumps([given, given | {"ratings": [9, 0]}]))
-    windows = windows_of(read_histories(asked, load(learnable)), 3, "query")
+    looks_back = Config("sas_fpt", "paper", time_reference="query")
+    windows = windows_of(read_histories(asked, load(learnable)), 3, looks_back)
     assert windows.ratings.tolist() == [[0, 0, 0], [0, 9, 0]]
     assert windows.weeks.tolist() == [[0, 5, 5], [0, 5, 5]]
 

@@ -71,7 +71,7 @@ class Step:
         paper = resolve(slug, "paper")
         widths = {name: width for name, width in WIDTHS.items() if getattr(paper, name)}
         self.config = resolve(slug, "paper", SIZES | widths | settings)
-        self.sequences = load(path).to(DEVICE).with_time_reference(self.config.time_reference)
+        self.sequences = load(path).to(DEVICE).as_seen_by(self.config)
         torch.manual_seed(1)
         edges = overflow_edges(self.sequences, self.config).cpu()
         self.models = [self._model(edges) for _ in range(SEEDS)]

@@ -138,6 +138,12 @@ def test_teachers_are_trained_first_and_teach_what_they_draw(learnable, small_co
     assert all(torch.equal(kept[name], value) for name, value in again.weights().items())
     assert {event["seed"] for event in events} == {3}
     assert [event["event"] for event in events].count("done") == 1
+    parts = [json.loads((tmp_path / n / "run.json").read_text()) for n in ("", "search")]
+    alone = [
+        sum(json.loads(line)["seconds"] for line in (tmp_path / n / "epochs.jsonl").open())
+        for n in ("teacher-0", "teacher-1", "search")
+    ]
+    assert parts[0]["train_seconds"] > parts[1]["train_seconds"] == pytest.approx(sum(alone))
     shares = [event["share"] for event in events if event["event"] == "epoch"]
     assert shares == sorted(shares)
     assert shares[:2] == [0.125, 0.25]

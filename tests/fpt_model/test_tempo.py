@@ -63,7 +63,7 @@ def test_windows_of_training_and_of_requests_have_the_same(user, make_sequences,
     history = History(
         2, sequences.items[own], torch.tensor(TIMES[:8]), *[torch.ones(8).long()] * 2, 1
     )
-    asked = windows_of([history], length, "last")
+    asked = windows_of([history], length, Config("m", "p"))
     expected = tempo(torch.tensor(TIMES[:8]), torch.tensor([0, 8]))
     for name in TEMPO:
         got = getattr(windows, name)

@@ -13,9 +13,10 @@ import polars as pl
 import pytest
 
 from warehouse import catalogue
-from warehouse.catalogue import opened, reading, replace_readers_copy, writing
+from warehouse.catalogue import found, opened, reading, replace_readers_copy, writing
 from warehouse.errors import RefusedError
 from warehouse.following import newest, publication
+from warehouse.forgetting import forget
 from warehouse.home import Home
 from warehouse.kept_catalogues import (
     KEPT,
@@ -137,6 +138,39 @@ def test_a_catalogue_that_goes_while_it_is_opened_is_not_missed(home, publish, m
     with opened(home) as connection:
         assert connection.execute(FILES).fetchone() == (5,)
     assert not stale
+
+
+LOADS = "SELECT DISTINCT load_id FROM raw.ratings ORDER BY ALL"
+
+
+def test_files_that_go_while_somebody_looks_are_not_missed(home, publish_rows):
+    publish_rows("with", [(user, item, item) for user in (1, 2) for item in (1, 2)])
+    publish_rows("without", [(2, item, item) for item in (1, 2)])
+    looks = []
+
+    def look(connection: duckdb.DuckDBPyConnection) -> list[tuple]:
+        looks.append(connection)
+        if len(looks) == 1:
+            forget(home, "ml-1m", 1)
+        return connection.execute(LOADS).fetchall()
+
+    assert found(home, look) == [("without",)]
+    assert len(looks) == 2
+
+
+def test_a_file_that_is_lost_is_missed_at_once(home, publish_rows):
+    publish_rows("lost", [(1, 1, 1)])
+    for path in home.store.glob("raw.ratings/*/*"):
+        path.unlink()
+    looks = []
+
+    def look(connection: duckdb.DuckDBPyConnection) -> list[tuple]:
+        looks.append(connection)
+        return connection.execute(LOADS).fetchall()
+
+    with pytest.raises(duckdb.IOException, match="lost"):
+        found(home, look)
+    assert len(looks) == 1
 
 
 def test_a_reader_of_a_catalogue_keeps_it_while_others_are_published(home, publish):
