@@ -5,6 +5,7 @@ of them again and again as they become more: a fifth of what Great Expectations'
 a third of a Prefect server's.
 """
 
+import atexit
 import gc
 import threading
 from collections.abc import Iterator
@@ -15,8 +16,8 @@ class Collector:
     """Held by whoever imports, on any thread, until the last one is through.
 
     Attributes:
-        freezes: whether what is there at the end of that is never looked at again. Right where a
-            process has just been started; elsewhere garbage may be among it.
+        freezes: whether what is there at the end of that is not looked at before the process ends.
+            Right where it has just been started; elsewhere garbage may be among it.
     """
 
     def __init__(self) -> None:
@@ -37,6 +38,7 @@ class Collector:
             if not self._holders:
                 if self.freezes:
                     gc.freeze()
+                    atexit.register(gc.unfreeze)  # else nanobind finds that objects are left
                 gc.enable()
 
     @contextmanager

@@ -47,7 +47,7 @@ COMMAND = """
 import atexit, gc, os, sys
 
 def tell():
-    print(gc.isenabled(), gc.get_freeze_count() > 10_000, gc.get_stats()[2]["collections"])
+    print(gc.isenabled(), gc.get_freeze_count(), gc.get_stats()[2]["collections"])
 
 atexit.register(tell)
 sys.argv = ["fpt", *sys.argv[1:]]
@@ -60,7 +60,7 @@ def test_a_command_collects_again_when_it_is_imported():
     done = subprocess.run(
         [sys.executable, "-c", COMMAND, "--version"], capture_output=True, text=True, timeout=60
     )
-    assert done.stdout.splitlines()[1:] == ["True True 0"]
+    assert done.stdout.splitlines()[1:] == ["True 0 0"]
 
 
 def test_imports_ahead_hold_it_until_they_end():
