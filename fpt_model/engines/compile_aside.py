@@ -7,10 +7,11 @@ specialised to and of that kind, alike in both.
 """
 
 import json
+import multiprocessing
 import os
 import signal
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from importlib import import_module
@@ -20,6 +21,7 @@ from typing import Any
 from fpt_model.processes import CONTEXT, end_with_parent
 
 AT_ONCE = 32  # each takes a quarter of a gigabyte
+LONGEST_SECONDS = 120.0  # then what is left is compiled by threads of ours
 
 Kind = tuple[str, int | str, int]
 """A GPU's backend, its architecture and how many threads go in step."""
@@ -36,6 +38,7 @@ class Compilers:
         count = min(os.cpu_count() or 1, AT_ONCE)
         self._pool = ProcessPoolExecutor(count, CONTEXT, initializer=_begin, initargs=(kind,))
         self._begun: set[str] = set()
+        self._promised: list[Future[None]] = []
         self._able = True
 
     def compile(self, kernel: str) -> None:
@@ -48,13 +51,17 @@ class Compilers:
             return
         self._begun.add(kernel)
         try:
-            self._pool.submit(_compile, kernel)
+            self._promised.append(self._pool.submit(_compile, kernel))
         except (BrokenProcessPool, OSError):  # there is no room for processes, or they were killed
             self._able = False
 
     def end(self, *, now: bool = False) -> None:
-        """Wait until all of it is compiled, or only for what is begun."""
-        self._pool.shutdown(cancel_futures=now)
+        """Wait until all of it is compiled, and no longer than it may take; or end it at once."""
+        _, late = wait(self._promised, 0 if now else LONGEST_SECONDS)
+        if late:
+            for process in multiprocessing.active_children():
+                process.kill()
+        self._pool.shutdown(cancel_futures=True)
 
 
 @contextmanager

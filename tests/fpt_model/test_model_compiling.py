@@ -162,6 +162,7 @@ def double(out, BLOCK: tl.constexpr):
     tl.store(out + tl.arange(0, BLOCK), 2 * tl.load(out + tl.arange(0, BLOCK)))
 """
 BY_PROCESSES = """
+import os
 from types import SimpleNamespace
 from fpt_model import processes
 
@@ -195,6 +196,8 @@ def main():
 
     found = []
     knobs.compilation.listener = lambda *, src, cache_hit, **_: found.append((src.name, cache_hit))
+    if "sleep" in os.environ["IN_COMPILERS"]:
+        compile_aside.LONGEST_SECONDS = 5.0
     with compile_aside.compilers(("cuda", 90, 32)) as aside:
         missing = precompile.dry_run(Engine(), aside)
         print("begins", flush=True)
@@ -256,7 +259,12 @@ def all_end(leader: int) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("in_compilers", "there"),
-    [("", True), ("os._exit(1)", False), ("raise SyntaxError('out of luck')", False)],
+    [
+        ("", True),
+        ("os._exit(1)", False),
+        ("raise SyntaxError('out of luck')", False),
+        ("time.sleep(300)", False),
+    ],
 )
 def test_processes_compile_what_launches_find_and_what_they_cannot_is_compiled_here(
     by_processes, in_compilers, there
