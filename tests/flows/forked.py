@@ -6,7 +6,6 @@ what to run: its words, environment and folder, and where its output goes. Lines
 and its exit code come back. Pages, and what is typed at a terminal, start from nothing as ever.
 """
 
-import gc
 import json
 import os
 import sys
@@ -48,8 +47,6 @@ def become(asked: dict) -> None:
 if __name__ == "__main__":
     for name in LOADED:
         import_module(name)
-    gc.collect()
-    gc.freeze()  # what is loaded need not be gone through by each command
     become(serve())
     from flows.entry import main
 
