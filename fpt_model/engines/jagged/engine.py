@@ -8,7 +8,6 @@ Letters: B batch, N tokens, T sequence, D width, K columns, H heads, R interval 
 """
 
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -23,7 +22,6 @@ from fpt_model.engines.jagged.forward import forward, inputs
 from fpt_model.engines.jagged.plan import LARGEST, Source
 from fpt_model.engines.jagged.state import EngineState, round_up_tokens
 from fpt_model.engines.jagged.weight_grads import update, weight_sums
-from fpt_model.engines.jagged.workspace import Workspace
 
 
 class Engine(EngineState):
@@ -44,14 +42,10 @@ class Engine(EngineState):
             self.step(n)
             return
         if n not in self.graphs:
-            self._settle()
+            if isinstance(self.source, Ahead):
+                self.source.settle()  # nobody else may use the GPU while a graph is recorded
             self.graphs[n] = captured(lambda: self.step(n), self._state())
         self.graphs[n].replay()
-
-    def _settle(self) -> None:
-        """Nobody else may use the GPU while a graph is recorded."""
-        if isinstance(self.source, Ahead):
-            self.source.settle()
 
     def _state(self) -> list[Tensor]:
         weights = self.weights
@@ -89,60 +83,22 @@ class Engine(EngineState):
 
     @torch.no_grad()
     def features(self, windows: SequenceBatch) -> Tensor:
-        """Of every window's last position, (B, D): what scores are products with.
-
-        On a GPU it is a graph, and the next call overwrites what this one returns.
-        """
-        size = windows.items.shape
-        n = round_up_tokens(size.numel())
+        """Of every window's last position, (B, D): what scores are products with."""
+        real = windows.items > 0
+        batch, length = real.shape
+        n = round_up_tokens(batch * length)
         if self.ranking is None or self.ranking.n_tokens < n:
-            self.rankings.clear()
             self.ranking = self._new_workspace(n, train=False)
-        if self.device.type != "cuda":
-            return self._features(windows, self.ranking)
-        if size not in self.rankings:
-            self._settle()
-            self.rankings[size] = Ranking(self, windows, self.ranking)
-        return self.rankings[size].features(windows)
 
-    def _features(self, windows: SequenceBatch, ws: Workspace) -> Tensor:
-        # windows as a step's sequences, without their padding, which is on the left
-        batch, length = windows.items.shape
-        lengths = (windows.items > 0).sum(1)
+        # windows as a step's sequences, without their padding
+        lengths = real.sum(1)
         first = torch.nn.functional.pad(lengths.cumsum(0), (1, 0))
-        begin = torch.arange(1, batch + 1, device=self.device) * length - lengths
         scales = windows.scales.clamp(max=LARGEST)
-        rows = [torch.nn.functional.pad(row, (0, 1)) for row in (begin, windows.users, scales)]
-        meta = torch.stack([first, *rows]).int()
+        others = [torch.nn.functional.pad(row, (0, 1)) for row in (windows.users, scales)]
+        meta = torch.stack([first, first, *others]).int()
 
         # forward; a window's last token is where the next one begins, less one
-        inputs(self, ws, meta, Source(self.model, windows), train=False)
-        forward(self, ws, meta, round_up_tokens(batch * length), train=False)
-        return ws.features[first[1:] - 1, : self.config.width].float()
-
-
-class Ranking:
-    """The features of windows of one shape, recorded.
-
-    Args:
-        engine: by whose weights.
-        windows: some of that shape.
-        ws: memory that stays.
-    """
-
-    found: Tensor
-
-    def __init__(self, engine: Engine, windows: SequenceBatch, ws: Workspace) -> None:
-        self.windows = replace(windows, **{name: x.clone() for name, x in vars(windows).items()})
-
-        def work() -> None:
-            self.found = engine._features(self.windows, ws)
-
-        self.graph = captured(work, [])
-
-    def features(self, windows: SequenceBatch) -> Tensor:
-        """Of such windows; see `Engine.features`."""
-        for name, value in vars(self.windows).items():
-            value.copy_(getattr(windows, name))
-        self.graph.replay()
-        return self.found
+        source = Source(self.model, windows, real)
+        inputs(self, self.ranking, meta, source, train=False)
+        forward(self, self.ranking, meta, n, train=False)
+        return self.ranking.features[first[1:] - 1, : self.config.width].float()

@@ -22,7 +22,8 @@ class Source:
 
     Args:
         model: its settings, and what it knows of items.
-        data: whose interactions, or windows of them; padding is read by nobody.
+        data: whose interactions.
+        real: which of its places are some; all when not said.
 
     Attributes:
         numbers: of each input; of one with a number of each sequence those of the items, of one
@@ -30,10 +31,12 @@ class Source:
         targets: the item to be learnt after each interaction: the next one, or what an epoch gives.
     """
 
-    def __init__(self, model: Encoder, data: Sequences | SequenceBatch) -> None:
+    def __init__(
+        self, model: Encoder, data: Sequences | SequenceBatch, real: Tensor | None = None
+    ) -> None:
         def column(name: str) -> Tensor:
             whole: Tensor = getattr(data, name)
-            return whole.reshape(-1).long().clamp(max=LARGEST).int()
+            return (whole if real is None else whole[real]).long().clamp(max=LARGEST).int()
 
         numbers = {name: column(name) for name in token_inputs(model.config)}
         self.items = numbers["items"]

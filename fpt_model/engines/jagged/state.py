@@ -76,7 +76,6 @@ class EngineState:
         self.workspace: Workspace | None = None
         self.ranking: Workspace | None = None
         self.graphs: dict[int, Any] = {}
-        self.rankings: dict[torch.Size, Any] = {}
         self.taught_at = 0  # the address that graphs know
         self._index_weights()
         self.negatives = NegativeIndex(sequences) if self.config.loss == "bce" else None
