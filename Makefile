@@ -40,8 +40,10 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# SLOW=1: with the slow ones. Both at once are looked for once, and share homes and servers
+SLOW ?=
 test: lint
-	$(PYTEST) -m "not slow"
+	$(PYTEST) $(if $(SLOW),,-m "not slow")
 
 test-slow: install
 	$(PYTEST) -m slow

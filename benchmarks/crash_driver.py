@@ -101,7 +101,8 @@ def training() -> dict[str, Callable[..., Any]]:
     train.SAVE_EVERY_SECONDS, train.SAVES = 0.0, float("inf")
 
     def train_all(jobs: str) -> int:
-        return program.main(["train-all", "--device", "cpu", "--jobs", jobs])
+        here = ["--device", "cpu", "--cpu-processes", "1"]  # what is changed above is this one's
+        return program.main(["train-all", *here, "--jobs", jobs])
 
     return {"train": train_all}
 

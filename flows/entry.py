@@ -4,6 +4,7 @@ import os
 import signal
 from types import FrameType
 
+from tasks.collector import collector
 from tasks.last_words import interrupted
 
 NEW_LINE = "\r\n" if os.isatty(2) else ""  # after the ^C that a terminal shows
@@ -21,6 +22,8 @@ for _number in (signal.SIGINT, signal.SIGTERM):
 
 def main() -> None:
     """Import the commands, which takes moments, and run the one that was typed."""
-    from flows.cli import main as command_line
+    collector.freezes = True
+    with collector.held():
+        from flows.cli import main as command_line
 
     command_line()

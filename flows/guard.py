@@ -19,6 +19,7 @@ import typer
 from typer.core import TyperGroup
 
 from flows import console, first_word, shown
+from tasks.collector import collector
 from tasks.ends import ends
 from tasks.last_words import INTERRUPTED, asks_json, interrupted
 from warehouse.errors import RefusedError, StepError
@@ -72,19 +73,19 @@ def run_flow(flow: str, given: Mapping[str, Any], *, wait: bool | None = None) -
         from flows import server
 
         server.begin(place)  # takes as long as all that is imported meanwhile
+        with collector.held():
+            import prefect.flow_engine
 
-        import prefect.flow_engine
+            from flows.logs import log_to
+            from flows.sweeping import swept
+            from tasks.ahead import Ahead
+            from tasks.progress import use
 
-        from flows.logs import log_to
-        from flows.sweeping import swept
-        from tasks.ahead import Ahead
-        from tasks.progress import use
-
-        log_to(home)
-        asked = getattr(import_module(module), name)
-        if "tasks.auditing" in sys.modules:  # it will audit, if there is anything new
-            Ahead().begin()
-        server.connect(place)
+            log_to(home)
+            asked = getattr(import_module(module), name)
+            if "tasks.auditing" in sys.modules:  # it will audit, if there is anything new
+                Ahead().begin()
+            server.connect(place)
         # our handlers stay in place: the engine's would break off its own reports, and is of use
         # to workers only
         prefect.flow_engine.capture_sigterm = nullcontext  # type: ignore

@@ -24,7 +24,7 @@ def refuse_unknown(given: Mapping[str, Any]) -> None:
         RefusedError: so.
     """
     if "dataset" in given:
-        from warehouse.known import refuse_unknown  # DuckDB, where own data was landed before
+        from warehouse.known import refuse_unknown
 
         home = Home.existing(given["home"])
         refuse_unknown(home, given["dataset"], given.get("source"))

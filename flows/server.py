@@ -14,6 +14,7 @@ import time
 from contextlib import ExitStack, suppress
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
@@ -90,9 +91,16 @@ def password_for(home: Home, api: str) -> str | None:
 
 
 def _use(api: str, secret: str | None) -> None:
-    from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
+    from prefect.settings import (
+        PREFECT_API_AUTH_STRING,
+        PREFECT_API_URL,
+        PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+        temporary_settings,
+    )
 
-    told = {PREFECT_API_URL: api, PREFECT_API_AUTH_STRING: secret}
+    told: dict[Any, Any] = {PREFECT_API_URL: api, PREFECT_API_AUTH_STRING: secret}
+    if temporary.used:  # nobody listens for heartbeats, and their thread ends a second late
+        told[PREFECT_FLOWS_HEARTBEAT_FREQUENCY] = None
     _open_to_the_end.enter_context(temporary_settings(told))
     _reported.append((api, secret))
 

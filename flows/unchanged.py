@@ -47,13 +47,13 @@ def unchanged(given: Mapping[str, Any]) -> Outcome | None:
 
 
 def _published(asked: Experiment) -> Outcome | None:
+    if asked.home is None or not asked.home.is_dir():
+        return None  # before anything heavy is imported
     from flows.plan import after_landing, load_of
     from tasks.trainings import DONE
     from warehouse.home import Home
     from warehouse.standing import standing
 
-    if asked.home is None or not asked.home.is_dir():
-        return None
     place = Home.existing(asked.home)
     if not _is_tidy(place):
         return None

@@ -7,11 +7,12 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from fpt_model.config import ENGINES, PRESETS, engine_name
+from fpt_model.config import ENGINES, PRESETS, Config, engine_name
 from fpt_model.errors import InterruptedTrainingError, ModelError
-from fpt_model.simple.settings import SimpleConfig
+from fpt_model.simple.settings import SIMPLE, SimpleConfig
 from fpt_model.training.launch import as_rank, gpus_for, is_launched, launch, refuse_missing
 from fpt_model.variants import DISPLAY_NAMES, AnyConfig, resolve_any
 
@@ -86,8 +87,8 @@ def _parser() -> argparse.ArgumentParser:
     train_all.add_argument(
         "--gpus", type=_count, metavar="N", help="GPUs to train on, a process each; default: all"
     )
-    train_all.add_argument(  # what tests have in place of several GPUs
-        "--cpu-processes", type=_count, default=1, help=argparse.SUPPRESS
+    train_all.add_argument(  # default: several, if several models are to be trained
+        "--cpu-processes", type=_count, help=argparse.SUPPRESS
     )
     recommend = commands.add_parser("recommend", help="what comes after whole histories")
     recommend.add_argument("--top", type=int, default=10, help="items for each")
@@ -136,6 +137,8 @@ def _train(asked: argparse.Namespace) -> int:
 
 
 def _train_alone(asked: argparse.Namespace, config: AnyConfig) -> int:
+    if isinstance(config, Config):
+        _start_server(asked)
     import torch
 
     from fpt_model.deterministic import prepare
@@ -195,7 +198,7 @@ def _evaluate(asked: argparse.Namespace) -> int:
 def _train_all(asked: argparse.Namespace) -> int:
     if asked.engine != "distributed":
         return _train_all_here(asked)
-    several = asked.cpu_processes > 1
+    several = (asked.cpu_processes or 1) > 1
     asked.device = "cpu" if several else asked.device
     if is_launched():
         return as_rank(lambda: _train_all_here(asked), asked.device)
@@ -208,24 +211,29 @@ def _train_all(asked: argparse.Namespace) -> int:
 
 def _train_all_here(asked: argparse.Namespace) -> int:
     began = time.monotonic()
-    from fpt_model.training.processes import sees_several_gpus, start_server
+    _start_server(asked)
+    import torch
 
-    several = asked.device != "cpu" and asked.gpus != 1 and sees_several_gpus()
-    if several and asked.engine != "distributed":
-        start_server()
     from fpt_model.deterministic import prepare
     from fpt_model.engines.choose import device_name, device_of
     from fpt_model.training.dispatch import run_at
     from fpt_model.training.jobs import read_jobs, run_jobs
-    from fpt_model.training.places import places_of
+    from fpt_model.training.places import places_of, processes_on_cpu
 
     prepare(asked.threads)
     gc.freeze()  # what is imported stays: collections between trainings need not look at it
     jobs, device = read_jobs(asked.jobs), device_of(asked.device)
     together = asked.engine == "distributed"  # each training takes all there are
-    places = [] if together else places_of(device, asked.gpus, asked.cpu_processes)
+    processes = asked.cpu_processes or processes_on_cpu(
+        sum(isinstance(job.config, Config) and not job.is_trained for job in jobs),
+        asked.threads or torch.get_num_threads(),
+    )
+    places = [] if together else places_of(device, asked.gpus, processes)
     if len(places) > 1 and len(jobs) > 1:
-        failures, used = run_at(places, jobs, _emit, asked.engine, asked.threads)
+        shared = device.type == "cpu" and not asked.cpu_processes
+        threads = None if shared else asked.threads  # of all together, or of each
+        failures, used = run_at(places, jobs, _emit, asked.engine, threads)
+        used = device_name(device) if shared else used
     else:
         failures, used = run_jobs(jobs, device, _emit, asked.engine), device_name(device)
     seconds = time.monotonic() - began
@@ -236,6 +244,28 @@ def _train_all_here(asked: argparse.Namespace) -> int:
             f"{len(failures)} of {len(jobs)} trainings failed; the others are finished",
             got="; ".join(f"{name}: {cause}" for name, cause in failures.items()),
         )
+    return 0
+
+
+def _start_server(asked: argparse.Namespace) -> None:
+    """What forks a process for each GPU, or compilers; while this process imports PyTorch too."""
+    from fpt_model.processes import cores, sees_gpus, start_server
+
+    if asked.engine == "distributed":
+        return
+    if asked.device != "cpu" and sees_gpus():
+        start_server("cuda")
+    elif asked.command == "train-all" and asked.cpu_processes != 1:
+        several = min(asked.threads or cores(), _neural(asked.jobs)) > 1
+        if several:
+            start_server("cpu")
+
+
+def _neural(jobs: Path) -> int:
+    """How many networks a file asks for; what is wrong with it is told by whoever reads it."""
+    with suppress(OSError, ValueError, TypeError, KeyError):
+        asked = json.loads(jobs.read_text(encoding="utf-8"))["jobs"]
+        return sum(job["config"]["model"] not in SIMPLE for job in asked)
     return 0
 
 

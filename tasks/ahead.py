@@ -10,6 +10,8 @@ import threading
 from collections.abc import Sequence
 from importlib import import_module
 
+from tasks.collector import collector
+
 # Prefect needs the first when a flow begins. The last, audits, needs all others: between two of
 # them the end of the process is heard. `expectations` sets what Great Expectations reads on its
 # import.
@@ -35,6 +37,7 @@ class Ahead:
         """Start, and do not wait."""
         # the interpreter must not end in the middle of a module
         atexit.register(self.end)
+        collector.hold()
         self._thread.start()
 
     def end(self) -> None:
@@ -43,10 +46,12 @@ class Ahead:
         self._thread.join()
 
     def _import(self) -> None:
-        for name in self._names:
-            if self._ending.is_set():
-                return
-            try:
+        try:
+            for name in self._names:
+                if self._ending.is_set():
+                    return
                 import_module(name)
-            except BaseException:  # a thread's error would be a traceback that nobody asked for
-                return
+        except BaseException:  # a thread's error would be a traceback that nobody asked for
+            return
+        finally:
+            collector.release()

@@ -204,7 +204,11 @@ def remove_left(memory: Path) -> None:
 
 def pytest_collection_modifyitems(items):
     """What takes longest begins first, so that no worker waits for another's last test."""
-    items.sort(key=lambda item: item.path.name != "test_signals.py")
+
+    def later(item) -> tuple[bool, bool]:
+        return item.path.name != "test_signals.py", item.get_closest_marker("slow") is None
+
+    items.sort(key=later)
 
 
 def pytest_collection_finish():

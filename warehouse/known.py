@@ -4,7 +4,6 @@ from pathlib import Path
 
 from warehouse import datasets
 from warehouse.datasets.dataset import Dataset
-from warehouse.described import newest_description
 from warehouse.errors import RefusedError
 from warehouse.home import Home
 from warehouse.own_data.description import Description, find_description, read_description
@@ -48,6 +47,8 @@ def newest_load(home: Home, name: str) -> str:
     Raises:
         RefusedError: it was never landed.
     """
+    from warehouse.described import newest_description  # DuckDB and Polars: of own data alone
+
     landed = newest_description(home, name)
     if landed is not None:
         return landed[0]

@@ -36,14 +36,18 @@ class Kind(NamedTuple):
 
 
 def _multiseed(trainings: Sequence[Training]) -> Sequence[Engine]:
+    from fpt_model.engines.gpu.kernel_keys import settle_all
     from fpt_model.engines.multiseed.training import Group
 
+    settle_all()
     return Group(trainings).members
 
 
 def _jagged(trainings: Sequence[Training]) -> Sequence[Engine]:
+    from fpt_model.engines.gpu.kernel_keys import settle_all
     from fpt_model.engines.jagged.training import JaggedEngine
 
+    settle_all()
     return [JaggedEngine(training) for training in trainings]
 
 

@@ -1,53 +1,89 @@
 """Kernels compiled before they are needed, as many at a time as there are cores.
 
 Triton compiles a kernel at its first launch, one after the other: with several models as long as
-they train. Most of a compilation is done without Python's lock, so threads do it side by side.
+they train. What was never compiled on this machine is compiled by processes (`compile_aside.py`),
+where a server stands ready to fork them; threads do the rest, and what is left: a launcher, by a C
+compiler, and the module on the GPU.
 """
 
+import gc
+import hashlib
+import json
 import os
 import sys
+import threading
 import traceback
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
+
+import torch
 
 from fpt_model.config import Config
 from fpt_model.data.sequences import Sequences
 from fpt_model.engines.choose import ENGINES, engine_of, engines_of
+from fpt_model.engines.compile_aside import Compilers, Kind, compilers, hash_triton
 from fpt_model.engines.contract import Engine
 from fpt_model.engines.shared import Training
 from fpt_model.errors import ModelError
+from fpt_model.processes import server, stop_server
+from fpt_model.version import code_version
+
+Named = Sequence[tuple[str, Config]]
+"""Settings, each with its engine's name."""
 
 Missing = dict[tuple[str, str], Callable[[str], object]]
 """What compiles a kernel, by its name and by what it is to be specialised to."""
 
 
 def compile_ahead(configs: Iterable[Config], sequences: Sequences, engine: str) -> None:
-    """Compile all that trainings of these settings will launch.
+    """Compile all that trainings of these settings will launch; no memory is held afterwards.
 
     Args:
         configs: the settings.
         sequences: on the device to train on.
         engine: as in `train`; where it has no kernels, there is nothing to be done.
     """
+    named = [(engine_of(engine, config, sequences.device), config) for config in configs]
+    named = [(name, config) for name, config in named if ENGINES[name].compiles]
+    if not named:
+        return
+    sign = _sign_of(named, sequences) if server() else None
+    with compilers(_kind() if sign and not sign.exists() else None) as aside:
+        missing = _missing(named, sequences, aside)
+    failed = compile_all(missing)
+    if sign and not failed:
+        with suppress(OSError):
+            sign.touch()
+    gc.collect()  # an engine and its training know each other
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _missing(named: Named, sequences: Sequences, aside: Compilers | None) -> Missing:
+    if sequences.device.type == "cuda":
+        threading.Thread(target=hash_triton, daemon=True).start()  # meanwhile
     missing: Missing = {}
-    for config in configs:
-        name = engine_of(engine, config, sequences.device)
-        if not ENGINES[name].compiles:
-            continue
+    for name, config in named:
         try:
             (one,) = engines_of(name, [Training(config, 0, sequences)])
-            missing |= dry_run(one)
+            missing |= dry_run(one, aside)
         except Exception:  # it will fail again when it is trained, and be named
             traceback.print_exc()
-    compile_all(missing)
+    return missing
 
 
-def dry_run(engine: Engine) -> Missing:
-    """Kernels that an engine would have to compile. It is of no use afterwards."""
-    with warnings.catch_warnings(), _noted() as missing:
+def dry_run(engine: Engine, aside: Compilers | None = None) -> Missing:
+    """Kernels that an engine would have to compile. It is of no use afterwards.
+
+    Args:
+        engine: to be used up.
+        aside: who begins to compile each as soon as it is known.
+    """
+    with warnings.catch_warnings(), _noted(aside) as missing:
         warnings.filterwarnings("ignore", message="The CUDA Graph is empty")
         engine.train()
         with suppress(ModelError):  # nothing is launched: scores are whatever lay in memory
@@ -55,32 +91,70 @@ def dry_run(engine: Engine) -> Missing:
     return missing
 
 
-def compile_all(missing: Missing) -> None:
-    """Compile side by side; launches will find what was compiled."""
+def compile_all(missing: Missing) -> list[str]:
+    """Compile side by side; launches will find what was compiled. Returns the names of others."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        done = {key: pool.submit(preload, key[1]) for key, preload in missing.items()}
-    for key, one in done.items():
-        if one.exception() is not None:  # Python's parser can trip over another thread's work
-            _compile_alone(*key, missing[key])
+        done = {key: pool.submit(_load, key[1], preload) for key, preload in missing.items()}
+    failed = [key for key, one in done.items() if one.exception() is not None]
+    # Python's parser can trip over another thread's work
+    return [key[0] for key in failed if not _compile_alone(*key, missing[key])]
 
 
-def _compile_alone(name: str, what: str, preload: Callable[[str], object]) -> None:
+def end_server() -> None:
+    """End the server that forks compilers, when there is nothing more to compile."""
+    if pid := server():
+        stop_server(pid)
+
+
+def _sign_of(named: Named, sequences: Sequences) -> Path:
+    """A file in Triton's cache, there if all for these settings was compiled into it before."""
+    from triton import __version__, knobs
+
+    settings = [f"{name} {json.dumps(config.to_dict(), sort_keys=True)}" for name, config in named]
+    facts = [code_version(), __version__, *map(str, _kind()), sequences.values, *sorted(settings)]
+    digest = hashlib.sha256("\0".join(facts).encode()).hexdigest()
+    return Path(knobs.cache.dir) / f"fpt-{digest[:32]}"
+
+
+def _kind() -> Kind:
+    from triton.runtime import driver
+
+    target = driver.active.get_current_target()
+    return target.backend, target.arch, target.warp_size
+
+
+def _load(what: str, preload: Callable[[str], Any]) -> None:
+    """Compile a kernel, or find it, and make it ready for launches, where there is a GPU."""
+    kernel = preload(what)
+    if torch.cuda.is_available():
+        kernel.run  # noqa: B018 - Triton makes its launcher and loads its module when it is asked for
+
+
+def _compile_alone(name: str, what: str, preload: Callable[[str], object]) -> bool:
+    """Whether it can be."""
     try:
-        preload(what)
+        _load(what, preload)
+        return True
     except Exception:  # its launch will raise it again, and name the training
         print(f"{name} can't be compiled", file=sys.stderr)
         traceback.print_exc()
+        return False
 
 
 @contextmanager
-def _noted() -> Iterator[Missing]:
+def _noted(aside: Compilers | None) -> Iterator[Missing]:
     """Triton asks a hook before it compiles; if that says yes, it neither compiles nor launches."""
     from triton import knobs
+
+    from fpt_model.engines.gpu.kernel_keys import settle
 
     missing: Missing = {}
 
     def note(*, fn: Any, compile: Mapping[str, Any], **_: Any) -> bool:
+        settle(fn.jit_function)
         missing[fn.name, compile["specialization_data"]] = fn.jit_function.preload
+        if aside:
+            aside.compile(compile["specialization_data"])
         return True
 
     before = knobs.runtime.jit_cache_hook

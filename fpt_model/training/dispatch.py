@@ -19,10 +19,10 @@ import torch
 
 from fpt_model.errors import InterruptedTrainingError, ModelError
 from fpt_model.files.finished import RECORD
+from fpt_model.processes import CONTEXT, start_server, stop_server
 from fpt_model.training.expected import expected
 from fpt_model.training.jobs import Job, groups_of
 from fpt_model.training.places import Place
-from fpt_model.training.processes import CONTEXT, start_server, stop_server
 from fpt_model.training.run import Emit, Signals
 from fpt_model.training.sharing import Work, in_line
 from fpt_model.training.worker import ASIDE, BROKEN, ENDED, EVENT, READY, work
@@ -62,7 +62,7 @@ def run_at(
     groups = groups_of(jobs, torch.device(places[0].device), engine)
     threads = threads or max(1, torch.get_num_threads() // len(places))
     with Signals() as signals:
-        crew = _Crew(groups, emit, (engine, threads))
+        crew = _Crew(groups, emit, (engine, threads, threads * len(places)))
         try:
             crew.run(places[: len(jobs)], signals)
         finally:
@@ -85,6 +85,7 @@ class _Member:
     memory: int = 0
     work: Work | None = None
     ranked: set[str] = field(default_factory=set)
+    is_alone: bool = False  # and knows it
 
     @property
     def left(self) -> tuple[Job, ...]:
@@ -101,7 +102,7 @@ class _Crew:
     """The processes, and the work that waits."""
 
     def __init__(
-        self, groups: Sequence[Sequence[Job]], emit: Emit, settings: tuple[str, int]
+        self, groups: Sequence[Sequence[Job]], emit: Emit, settings: tuple[str, int, int]
     ) -> None:
         self.groups, self.emit, self.settings = groups, emit, settings
         self.failures: dict[str, str] = {}
@@ -120,7 +121,7 @@ class _Crew:
 
     def run(self, places: Sequence[Place], signals: Signals) -> None:
         """Until all is done, or a signal came."""
-        start_server()
+        start_server(places[0].device)
         for place in places:
             self._start(place, RESTARTS)
         while signals.received is None and self._is_at_work():
@@ -282,8 +283,11 @@ class _Crew:
         self.emit({"event": "place", "text": text})
 
     def _hand_out(self) -> None:
-        """Give the idle what waits and may go to them."""
+        """Give the idle what waits and may go to them; the last one at work gets all threads."""
         if not self.waiting:
+            busy = [one for one in self.members if one.work]
+            if self.waiting is not None and len(busy) == 1:
+                self._let_alone(busy[0])
             return
         for member in [one for one in self.members if one.is_idle]:
             alone = not any(one.work for one in self.members)
@@ -291,10 +295,16 @@ class _Crew:
             if chosen := fitting or (self.waiting if alone else []):
                 self._give(member, chosen[0])
 
+    def _let_alone(self, member: _Member) -> None:
+        """Tell one, once, that no other is at work nor will be."""
+        if member.place.device == "cpu" and not member.is_alone:
+            member.is_alone = True
+            _signal(member.process, signal.SIGUSR1)
+
     def _give(self, member: _Member, given: Work) -> None:
         waiting = self._line()
         waiting.remove(given)
-        member.work, member.ranked = given, set()
+        member.work, member.ranked, member.is_alone = given, set(), False
         end = min(self.ends[job.name] for job in given.jobs)
         until = given.until * end if given.until < 1.0 else 2.0
         # what it may get afterwards, if all take turns

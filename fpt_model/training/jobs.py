@@ -16,7 +16,7 @@ from fpt_model.config import Config
 from fpt_model.data.device_limit import placed
 from fpt_model.data.sequences import Sequences, Split, load
 from fpt_model.engines.choose import ENGINES, engine_of
-from fpt_model.engines.precompile import compile_ahead
+from fpt_model.engines.precompile import compile_ahead, end_server
 from fpt_model.errors import InterruptedTrainingError, LostRankError, ModelError
 from fpt_model.evaluation.lists import LISTS
 from fpt_model.files.finished import problem
@@ -147,9 +147,12 @@ def run_jobs(
     failures: dict[str, str] = {}
     bench = Bench(device, emit, engine)
     groups = groups_of(jobs, device, engine)
-    for path in dict.fromkeys(job.sequences for job in jobs):
+    paths = list(dict.fromkeys(job.sequences for job in jobs))
+    for path in paths:
         ours = [group for group in groups if group[0].sequences == path]
         bench.compile(path, [job for group in ours for job in group])
+        if path == paths[-1]:
+            end_server()
         for group in ours:
             failures |= bench.train(group)
     return failures
@@ -175,7 +178,6 @@ class Bench:
             new = {one for job in jobs for one in _to_compile(job)} - self._compiled
             compile_ahead(new, self._sequences(path), self.engine)
             self._compiled |= new
-        _free_memory()
 
     def train(self, group: Sequence[Job]) -> dict[str, str]:
         """Train jobs side by side and rank them; see `run_jobs`."""

@@ -7,6 +7,8 @@ import torch
 
 from fpt_model.errors import ModelError
 
+AT_ONCE = 4  # on a CPU; each holds the data and an engine
+
 
 @dataclass(frozen=True)
 class Place:
@@ -39,6 +41,18 @@ def places_of(device: torch.device, gpus: int | None, processes: int = 1) -> lis
     if not found:
         return [Place(f"CPU process {number}", "cpu") for number in range(processes)]
     return [Place(f"GPU {name}", "cuda", name) for name in found[:gpus]]
+
+
+def processes_on_cpu(trainings: int, threads: int) -> int:
+    """How many processes share a CPU's threads, with at least one each.
+
+    A training takes some two threads, which wait for each other; two trainings side by side take
+    a fifth less time than one after the other.
+
+    >>> [processes_on_cpu(trainings, 8) for trainings in (0, 1, 3, 40)]
+    [1, 1, 3, 4]
+    """
+    return max(1, min(trainings, threads, AT_ONCE))
 
 
 def refuse_fewer(asked: int | None, there: int, where: str = "") -> None:

@@ -19,6 +19,7 @@ from fpt_model.config import Config
 from fpt_model.data.device_limit import placed
 from fpt_model.data.sequences import Sequences, load
 from fpt_model.engines.choose import device_name, engine_of
+from fpt_model.engines.precompile import compile_ahead, end_server
 from fpt_model.engines.shared import Training
 from fpt_model.errors import InterruptedTrainingError, ModelError
 from fpt_model.files.checkpoints import (
@@ -97,7 +98,11 @@ def train(
             the loss is not finite.
         InterruptedTrainingError: SIGTERM or SIGINT came; checkpoints were written.
     """
-    train_loaded(placed(load(path), device), folders, config, emit, engine)
+    sequences = placed(load(path), device)
+    if any(problem(folder) for folder in folders.values()):
+        compile_ahead([config], sequences, engine)
+    end_server()
+    train_loaded(sequences, folders, config, emit, engine)
 
 
 def train_loaded(

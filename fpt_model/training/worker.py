@@ -1,10 +1,8 @@
 """The process of one place: it trains what it is given, and tells of it, until its pipe closes."""
 
 import gc
-import multiprocessing
 import os
 import signal
-import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
@@ -15,7 +13,9 @@ import torch
 
 from fpt_model.deterministic import prepare
 from fpt_model.engines.choose import device_name
+from fpt_model.engines.cpu.threads import grant
 from fpt_model.errors import InterruptedTrainingError, ModelError
+from fpt_model.processes import end_with_parent
 from fpt_model.training.jobs import Bench, Job
 from fpt_model.training.places import Place
 
@@ -23,18 +23,20 @@ READY, BROKEN, EVENT, ENDED, ASIDE = "ready", "broken", "event", "ended", "aside
 FREE = 0.1  # of a GPU's memory; where others leave less, it is busy
 
 
-def work(place: Place, pipe: Connection, engine: str, threads: int | None) -> None:
+def work(place: Place, pipe: Connection, engine: str, threads: int | None, most: int) -> None:
     """What the process does.
 
     It says `READY` with the device's name and memory and the server that forked it, or `BROKEN` and
     why. Then it gets jobs, the share of their epochs after which to put them aside, and jobs to
     compile for. It says `EVENT` with each event, and last `ENDED` with what failed, or `ASIDE` with
-    checkpoints kept. SIGTERM puts aside what it is at. A Ctrl-C at the terminal is its parent's to
-    pass on.
+    checkpoints kept. SIGTERM puts aside what it is at. SIGUSR1 says that no other process is at
+    work: on a CPU it takes `most` threads then. A Ctrl-C at the terminal is its parent's to pass
+    on.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _stop)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    signal.signal(signal.SIGUSR1, lambda *_: grant(most))
+    end_with_parent()
     if place.visible:
         os.environ["CUDA_VISIBLE_DEVICES"] = place.visible
     with suppress(InterruptedTrainingError, EOFError, BrokenPipeError, ConnectionResetError):
@@ -52,13 +54,6 @@ def work(place: Place, pipe: Connection, engine: str, threads: int | None) -> No
 
 def _stop(number: int, _: FrameType | None) -> None:
     raise InterruptedTrainingError(number)
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _started(device: torch.device) -> tuple[str, int]:
@@ -91,8 +86,10 @@ class _Worker:
             try:
                 failures = self._train(jobs, ahead)
             except InterruptedTrainingError:
+                grant(0)
                 self.pipe.send((ASIDE,))
                 continue
+            grant(0)  # before it is told of: then the next work may come, and be alone as well
             if failures and not self._is_usable():
                 os._exit(1)  # an error of CUDA that stays with the process
             self.pipe.send((ENDED, failures))

@@ -117,7 +117,8 @@ def server(used) -> Iterator[tuple[subprocess.Popen, str]]:
     words = ["uvicorn", "--factory", "prefect.server.api.server:create_app"]
     process = subprocess.Popen(
         [sys.executable, "-m", *words, "--port", str(port), "--log-level", "error"],
-        env=os.environ | {"PREFECT_HOME": str(used)},
+        # without what plans schedules
+        env=os.environ | {"PREFECT_HOME": str(used), "PREFECT__SERVER_EPHEMERAL": "1"},
     )
     from flows.server import _status
 

@@ -46,9 +46,10 @@ def start():
     """Start `train-all` in processes; whatever is left of it is killed at the end."""
     started = []
 
-    def go(jobs: Path, processes: int, **environment: str) -> subprocess.Popen:
-        words = ["--jobs", str(jobs), "--device", "cpu", "--threads", "1"]
-        words += ["--cpu-processes", str(processes)]
+    def go(jobs: Path, processes: int | None, **environment: str) -> subprocess.Popen:
+        words = ["--jobs", str(jobs), "--device", "cpu"]
+        if processes:
+            words += ["--threads", "1", "--cpu-processes", str(processes)]
         process = subprocess.Popen(
             [sys.executable, "-m", "fpt_model", "train-all", *words],
             stdout=subprocess.PIPE,
@@ -141,6 +142,20 @@ def test_two_processes_leave_what_one_leaves_and_tell_it_in_order(jobs_file, alo
     assert gone(process.pid)
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_cpu_s_threads_are_shared_by_several_trainings(jobs_file, alone, start, threads):
+    """Side by side as far as there are threads, and to the same bits."""
+    jobs = jobs_file()
+    process = start(jobs, None, OMP_NUM_THREADS=str(threads))
+    events = events_of(process)
+    assert process.returncode == 0, events
+    kinds = [event["event"] for event in events]
+    begun = kinds[: kinds.index("done")].count("start")
+    assert (begun > 1) == (threads > 1)
+    assert events[-1]["device"] == "cpu"
+    assert outcome(jobs.parent) == alone()
+
+
 def test_a_gpu_that_does_not_start_is_left_out_and_a_training_that_fails_is_named(jobs_file):
     jobs, events = read_jobs(jobs_file(epochs=1)), []
     jobs[1].output.mkdir(parents=True)
@@ -166,7 +181,7 @@ def test_if_no_place_works_that_is_an_error_in_one_line(jobs_file):
 def crew(jobs_file):
     """A crew of two GPUs of unlike memory, without processes; and what it tells."""
     events: list[dict] = []
-    made = dispatch._Crew([read_jobs(jobs_file())], events.append, ("auto", 1))
+    made = dispatch._Crew([read_jobs(jobs_file())], events.append, ("auto", 1, 1))
     made.waiting = []
     for number, memory in enumerate((80, 141)):
         member = dispatch._Member(Place(f"GPU {number}", "cuda"), None, None, 2, "H", memory)

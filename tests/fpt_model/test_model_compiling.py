@@ -1,13 +1,20 @@
 """Kernels that are compiled ahead: which, by whom, and what fails."""
 
+import os
+import signal
 import subprocess
 import sys
+import time
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import pytest
 
 from fpt_model.data.sequences import load
 from fpt_model.engines import precompile as compiling
 from fpt_model.engines.precompile import compile_ahead, compile_all
+
+GPU = ("cuda", 90, 32)
 
 # A driver that knows what to compile for is all that Triton needs to compile.
 WITHOUT_GPU = """
@@ -106,3 +113,181 @@ def test_settings_that_cannot_be_tried_do_not_disturb_the_others(
     compile_ahead([small_config("sasrec"), small_config("sas_fpt")], load(learnable), "auto")
     assert tried == ["sasrec", "sas_fpt"]
     assert capsys.readouterr().err.count("RuntimeError: out of memory") == 2
+
+
+def test_what_this_machine_has_compiled_is_not_given_to_processes_again(
+    learnable, small_config, monkeypatch, tmp_path
+):
+    pytest.importorskip("triton", reason="Triton has no build for this platform")
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    kinds, failed = [], []
+
+    @contextmanager
+    def compilers(kind):
+        kinds.append(kind)
+        yield None
+
+    for name, one in {
+        "server": lambda: 1,
+        "_kind": lambda: GPU,
+        "compilers": compilers,
+        "engine_of": lambda *_: "multiseed",
+        "engines_of": lambda *_: [None],
+        "dry_run": lambda *_: {},
+        "compile_all": lambda _: failed.pop() if failed else [],
+    }.items():
+        monkeypatch.setattr(compiling, name, one)
+    failed.append(["a kernel"])
+    sequences, other = load(learnable), small_config("tisasrec")
+    for config in (small_config("sas_fpt"), other, other):
+        compile_ahead([config], sequences, "auto")
+    compile_ahead([small_config("sas_fpt")], sequences, "auto")  # of which one failed
+    compile_ahead([small_config("sas_fpt")], sequences, "auto")
+    assert kinds == [GPU, GPU, None, GPU, None]
+
+
+KERNELS = """
+import multiprocessing, os, time
+import triton, triton.language as tl
+
+if multiprocessing.parent_process():
+    exec(os.environ.get("IN_COMPILERS", ""))
+
+@triton.jit
+def fill(out, value, BLOCK: tl.constexpr):
+    tl.store(out + tl.arange(0, BLOCK), value)
+
+@triton.jit
+def double(out, BLOCK: tl.constexpr):
+    tl.store(out + tl.arange(0, BLOCK), 2 * tl.load(out + tl.arange(0, BLOCK)))
+"""
+BY_PROCESSES = """
+import os
+from types import SimpleNamespace
+from fpt_model import processes
+
+def main():
+    processes.start_server("cuda")
+
+    import torch, triton
+    from triton import knobs
+    from triton.backends.compiler import GPUTarget
+
+    import kernels_here
+    from fpt_model.engines import compile_aside, precompile
+
+    triton.runtime.driver.set_active(
+        SimpleNamespace(
+            get_current_target=lambda: GPUTarget("cuda", 90, 32),
+            get_current_device=lambda: 0,
+            get_current_stream=lambda device: 0,
+        )
+    )
+
+    class Engine:
+        out = torch.zeros(16)
+
+        def train(self):
+            for warps in (1, 2):
+                kernels_here.fill[(1,)](self.out, 0.5, BLOCK=16, num_warps=warps)
+
+        def rank(self, split, protocols):
+            kernels_here.double[(1,)](self.out, BLOCK=16)
+
+    found = []
+    knobs.compilation.listener = lambda *, src, cache_hit, **_: found.append((src.name, cache_hit))
+    if "sleep" in os.environ["IN_COMPILERS"]:
+        compile_aside.LONGEST_SECONDS = 5.0
+    with compile_aside.compilers(("cuda", 90, 32)) as aside:
+        missing = precompile.dry_run(Engine(), aside)
+        print("begins", flush=True)
+    print(precompile.compile_all(missing), sorted(found))
+    precompile.end_server()
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+@pytest.fixture
+def by_processes(tmp_path, monkeypatch):
+    """Start a process that compiles three kernels by others; in those `in_compilers` is run."""
+    pytest.importorskip("triton", reason="Triton has no build for this platform")
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    (tmp_path / "kernels_here.py").write_text(KERNELS)
+    (tmp_path / "script.py").write_text(BY_PROCESSES)
+    started = []
+
+    def start(in_compilers: str = "") -> subprocess.Popen:
+        process = subprocess.Popen(
+            [sys.executable, tmp_path / "script.py"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"IN_COMPILERS": in_compilers},
+            start_new_session=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def session(leader: int) -> list[int]:
+    """Processes that some process has started, and that are alive."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            state, *fields = path.read_text().rpartition(")")[2].split()
+            if int(fields[2]) == leader and state != "Z":
+                found.append(int(path.parent.name))
+    return found
+
+
+def all_end(leader: int) -> None:
+    deadline = time.monotonic() + 10
+    while left := session(leader):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("in_compilers", "there"),
+    [
+        ("", True),
+        ("os._exit(1)", False),
+        ("raise SyntaxError('out of luck')", False),
+        ("time.sleep(300)", False),
+    ],
+)
+def test_processes_compile_what_launches_find_and_what_they_cannot_is_compiled_here(
+    by_processes, in_compilers, there
+):
+    process = by_processes(in_compilers)
+    told, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    found = [("double", there), ("fill", there), ("fill", there)]
+    assert told == f"begins\n[] {found}\n"
+    assert "can't be compiled" not in errors
+    all_end(process.pid)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_compilers_end_with_the_process_that_asked(by_processes, number):
+    process = by_processes("time.sleep(300)")
+    assert process.stdout.readline() == "begins\n"
+    deadline = time.monotonic() + 60
+    while len(session(process.pid)) < 4:  # itself, the server, its tracker, a compiler
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    time.sleep(1)
+    process.send_signal(number)
+    process.wait(10)
+    all_end(process.pid)

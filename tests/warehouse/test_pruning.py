@@ -164,6 +164,7 @@ def test_a_prune_is_a_publication_without_what_was_replaced(nights):
 
 
 @pytest.mark.slow
+@pytest.mark.files_only  # a lake deletes by name, and its folders stay
 def test_files_of_tables_go_when_no_reader_can_have_them_open(nights):
     prune(nights, Rule(1), would_go(nights, Rule(1)))
     assert list(nights.store.glob("*/*=load1"))
@@ -176,6 +177,7 @@ def test_files_of_tables_go_when_no_reader_can_have_them_open(nights):
 
 
 @pytest.mark.slow
+@pytest.mark.files_only  # a lake deletes by name, and its folders stay
 def test_at_once_frees_the_disk(nights):
     prune(nights, Rule(1), would_go(nights, Rule(1)), at_once=True)
     assert {path.name for path in nights.store.glob("*/load_id=*")} == {"load_id=load3"}

@@ -10,7 +10,7 @@ from fpt_model.data.sequences import Sequences, Split
 from fpt_model.engines.cpu.by_item import by_item
 from fpt_model.engines.cpu.forward_backward import ForwardBackward
 from fpt_model.engines.cpu.pairs import products_of_each
-from fpt_model.engines.cpu.threads import parallel_map, single_threaded
+from fpt_model.engines.cpu.threads import parallel_map, single_threaded, threads_now
 from fpt_model.engines.cpu.weights import weights_of
 from fpt_model.evaluation.ranks import (
     Protocol,
@@ -55,7 +55,7 @@ def rank(
             )
         return compare([(batch_rows, model.score_all(features))], sequences, split, protocols)
 
-    threads = torch.get_num_threads()
+    threads = threads_now()
     with single_threaded():
         return joined(parallel_map(ranks, evaluated(sequences).split(size), threads))
 

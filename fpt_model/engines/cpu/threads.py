@@ -19,6 +19,8 @@ _TRIM_THRESHOLD = -1
 _MMAP_THRESHOLD = -3
 _TOP_PAD = -2
 
+_granted = 0
+
 Work = TypeVar("Work")
 Found = TypeVar("Found")
 
@@ -29,6 +31,17 @@ def parallel_map(do: Callable[[Work], Found], works: Iterable[Work], threads: in
     They must not draw from PyTorch's own generators: which of them comes first is chance.
     """
     return list(map(do, works) if threads == 1 else _pool(threads).map(do, works))
+
+
+def grant(threads: int) -> None:
+    """Let this process take so many, from its next step on: another one needs its own no more."""
+    global _granted  # noqa: PLW0603 - a process has one share of the machine
+    _granted = threads
+
+
+def threads_now() -> int:
+    """How many threads this process may take. What is computed does not depend on it."""
+    return max(torch.get_num_threads(), _granted)
 
 
 @contextlib.contextmanager

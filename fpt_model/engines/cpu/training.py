@@ -16,7 +16,7 @@ from fpt_model.engines.cpu.forward_backward import ForwardBackward
 from fpt_model.engines.cpu.loss import bce, softmax
 from fpt_model.engines.cpu.ranking import rank
 from fpt_model.engines.cpu.rng import Rng
-from fpt_model.engines.cpu.threads import parallel_map, single_threaded
+from fpt_model.engines.cpu.threads import parallel_map, single_threaded, threads_now
 from fpt_model.engines.cpu.weights import Weights, weights_of
 from fpt_model.engines.module import ModuleEngine
 from fpt_model.engines.shared import Training
@@ -73,10 +73,11 @@ class CpuEngine(ModuleEngine):
 
     def __init__(self, training: Training) -> None:
         super().__init__(training)
-        self.threads = torch.get_num_threads()
+        self.threads = threads_now()
 
     def train(self) -> None:
         """See `Engine`: one step."""
+        self.threads = threads_now()
         with single_threaded():
             super().train()
 

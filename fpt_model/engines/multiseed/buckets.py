@@ -13,8 +13,8 @@ import triton.language as tl
 from fpt_model.engines.multiseed import intervals
 from fpt_model.engines.multiseed.tiles import AHEAD, columns, from_first, product, tile
 
-FIRST = tl.constexpr(intervals.FIRST)
-LAST = tl.constexpr(intervals.LAST)
+FIRST_FLAG = tl.constexpr(intervals.FIRST)
+LAST_FLAG = tl.constexpr(intervals.LAST)
 
 
 @triton.jit
@@ -27,7 +27,7 @@ def bucket_offsets(bucket, M: tl.constexpr, R: tl.constexpr):
     Args:
         bucket: (M, T) int32, rows of pairs with their flags.
     """
-    return tl.trans(tl.arange(0, M)[:, None] * R + (bucket & (FIRST - 1)))
+    return tl.trans(tl.arange(0, M)[:, None] * R + (bucket & (FIRST_FLAG - 1)))
 
 
 @triton.jit
@@ -92,12 +92,12 @@ def sum_by_bucket(weights, bucket, out, M: tl.constexpr, R: tl.constexpr):
         out: (M, R) float16, which is empty.
     """
     # running sums along the keys, anew at the first key of each row
-    sums, _ = tl.associative_scan((weights, bucket & FIRST), 1, from_first)
+    sums, _ = tl.associative_scan((weights, bucket & FIRST_FLAG), 1, from_first)
 
     # The last key of a row has its sum. Barriers: others have emptied `out`, and will read it.
     tl.debug_barrier()
 
-    place, is_last = bucket_offsets(bucket, M, R), tl.trans(bucket >= LAST)
+    place, is_last = bucket_offsets(bucket, M, R), tl.trans(bucket >= LAST_FLAG)
     tl.store(out + place, tl.trans(sums.to(out.dtype.element_ty)), mask=is_last)
     tl.debug_barrier()
 

@@ -1,0 +1,120 @@
+"""Kernels compiled by processes of their own, as many at a time as there are cores.
+
+Half of a compilation is Python, under one lock in a process. Each of these processes knows what
+kind of GPU to compile for, and never sees it. What it compiled stays in Triton's cache on the disk,
+where the process that launches finds it: the key is made of the kernel's source, of what it is
+specialised to and of that kind, alike in both.
+"""
+
+import json
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
+from importlib import import_module
+from types import SimpleNamespace
+from typing import Any
+
+from fpt_model.processes import CONTEXT, end_with_parent
+
+AT_ONCE = 32  # each takes a quarter of a gigabyte
+LONGEST_SECONDS = 120.0  # then what is left is compiled by threads of ours
+
+Kind = tuple[str, int | str, int]
+"""A GPU's backend, its architecture and how many threads go in step."""
+
+
+class Compilers:
+    """Processes that compile what they are told to; what fails there fails again at its launch.
+
+    Args:
+        kind: of GPU to compile for.
+    """
+
+    def __init__(self, kind: Kind) -> None:
+        count = min(os.cpu_count() or 1, AT_ONCE)
+        self._pool = ProcessPoolExecutor(count, CONTEXT, initializer=_begin, initargs=(kind,))
+        self._begun: set[str] = set()
+        self._promised: list[Future[None]] = []
+        self._able = True
+
+    def compile(self, kernel: str) -> None:
+        """Begin with a kernel, and do not wait.
+
+        Args:
+            kernel: what it is specialised to, in Triton's words.
+        """
+        if not self._able or kernel in self._begun:
+            return
+        self._begun.add(kernel)
+        try:
+            self._promised.append(self._pool.submit(_compile, kernel))
+        except (BrokenProcessPool, OSError):  # there is no room for processes, or they were killed
+            self._able = False
+
+    def end(self, *, now: bool = False) -> None:
+        """Wait until all of it is compiled, and no longer than it may take; or end it at once."""
+        _, late = wait(self._promised, 0 if now else LONGEST_SECONDS)
+        if late:
+            for process in multiprocessing.active_children():
+                process.kill()
+        self._pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def compilers(kind: Kind | None) -> Iterator[Compilers | None]:
+    """Compilers for a block; at its end all is compiled. None for no kind."""
+    if kind is None:
+        yield None
+        return
+    found = Compilers(kind)
+    try:
+        yield found
+    except BaseException:
+        found.end(now=True)
+        raise
+    found.end()
+
+
+def hash_triton() -> None:
+    """Triton hashes all of its own files for its keys, once a process: a third of a second."""
+    with suppress(ImportError):  # another version does it elsewhere
+        from triton.runtime.cache import triton_key
+
+        triton_key()
+
+
+def _begin(kind: Kind) -> None:
+    """In the new process: it ends with the one that asked, and knows of one GPU of the kind."""
+    from triton.backends.compiler import GPUTarget
+    from triton.runtime import driver
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the process that asked
+    end_with_parent(signal.SIGKILL)
+    target = GPUTarget(*kind)
+    one: Any = SimpleNamespace(
+        get_current_target=lambda: target,
+        get_current_device=lambda: 0,
+        get_current_stream=lambda _: 0,
+    )
+    driver.set_active(one)
+
+
+def _compile(kernel: str) -> None:
+    from fpt_model.engines.gpu.kernel_keys import settle
+
+    module, _, name = json.loads(kernel)["name"].rpartition(".")
+    function = getattr(import_module(module), name)
+    settle(function)
+    _make_launcher(function.preload(kernel))
+
+
+def _make_launcher(compiled: Any) -> None:
+    """Some versions of Triton launch by C code of the kernel's own, a third of a second of gcc."""
+    with suppress(Exception):  # others have no such code; its launch makes what lacks
+        from triton.backends.nvidia.driver import CudaLauncher
+
+        CudaLauncher(compiled.src, compiled.metadata)
