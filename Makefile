@@ -14,7 +14,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # its other packages come from the usual index, as constraints.txt has them
 TORCH_FROM := $(if $(TORCH_INDEX),--no-deps --index-url $(TORCH_INDEX))
 
-.PHONY: install install-lake run test test-slow test-all test-lake lint clean fuzz mutation-test crash-test pictures
+.PHONY: install install-lake run test test-slow test-lake lint clean fuzz mutation-test crash-test pictures
 
 install: .venv/installed
 
@@ -40,15 +40,13 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# SLOW=1: with the slow ones. Both at once are looked for once, and share homes and servers
+SLOW ?=
 test: lint
-	$(PYTEST) -m "not slow"
+	$(PYTEST) $(if $(SLOW),,-m "not slow")
 
 test-slow: install
 	$(PYTEST) -m slow
-
-# both at once: they are looked for once, and share homes and servers
-test-all: lint
-	$(PYTEST)
 
 # An environment of its own for lakes (docs/how-to/many-writers.md): DuckDB 1.5.5 and its extensions,
 # which are not there for 2.0. All else it finds in .venv, whose Python it has, after its own

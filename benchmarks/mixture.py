@@ -15,7 +15,7 @@ A mixture is not one model: it costs as many trainings as it has members, and ta
 
 import argparse
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -42,11 +42,13 @@ class Mixture:
         sequences: on the device to mix on.
         members: run directories.
         beside: of another model; None for nothing.
+        kept: scores by whose and of what, each computed once: many mixtures are of the same ones.
     """
 
     sequences: Sequences
     members: tuple[Path, ...]
     beside: Path | None = None
+    kept: dict[tuple[Path, Split], list[Scored]] = field(default_factory=dict)
 
     def of_first(self, members: int) -> "Mixture":
         """The same of the first members alone."""
@@ -59,11 +61,12 @@ class Mixture:
         return compare(mixed(batches, other, weight), self.sequences, split)
 
     def _scored(self, run: Path, split: Split) -> Iterator[Scored]:
-        search = run / SEARCH  # validation items were trained on after it
-        ranker = load_ranker(
-            search if split == "valid" and search.exists() else run, self.sequences
-        )
-        return scores_of(ranker, self.sequences, split)
+        if (run, split) not in self.kept:
+            search = run / SEARCH  # validation items were trained on after it
+            validated = split == "valid" and search.exists()
+            ranker = load_ranker(search if validated else run, self.sequences)
+            self.kept[run, split] = list(scores_of(ranker, self.sequences, split))
+        return iter(self.kept[run, split])
 
 
 def scores_of(ranker: Ranker, sequences: Sequences, split: Split) -> Iterator[Scored]:

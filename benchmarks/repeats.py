@@ -1,6 +1,7 @@
 """Does an epoch repeat itself to the bit? The same epoch from the same state, many times, on a GPU.
 
     python benchmarks/repeats.py --sequences S --engine reference
+    python benchmarks/repeats.py --sequences S --only heads=   # the jagged engine's alone
 
 What launches do side by side, and what is on its way while they go on, must not change the weights,
 however the GPU times it. A rare mistake of that kind shows only when an epoch is repeated often.
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from timing import Trainings, as_our_command, facts, load
+from timing import BEST, Trainings, as_our_command, facts, load
 
 from fpt_model.files.checkpoints import State
 
@@ -27,6 +28,7 @@ CASES: tuple[tuple[str, Mapping[str, Any], int, float], ...] = (
     ("sas_fpt", {}, 1, 1.0),
     ("sas_fpt", {}, 2, 1.0),
     ("sas_fpt", SOFTMAX, 1, 0.2),
+    ("sas_fpt", BEST, 1, 0.2),
 )
 BEFORE = 6  # epochs, until weights and groups of users are of some use
 
@@ -35,6 +37,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sequences", type=Path, required=True)
     parser.add_argument("--times", type=int, default=300)
+    parser.add_argument("--only", default="", help="part of a case's name, as it is printed")
     parser.add_argument("--engine", default="auto", help="see `fpt_model.engines.choose.engine_of`")
     asked = parser.parse_args()
     sequences = load(asked.sequences)
@@ -42,6 +45,9 @@ def main() -> int:
     differ = 0
     with as_our_command():
         for model, settings, seeds, share in CASES:
+            named = " ".join([model, *(f"{name}={value}" for name, value in settings.items())])
+            if asked.only not in named:
+                continue
             times = max(2, round(share * asked.times))
             some = Trainings(model, sequences, settings, seeds, asked.engine)
             for _ in range(BEFORE):
@@ -49,7 +55,6 @@ def main() -> int:
                 for member in some.members:
                     member.end_epoch()
             found = differing(some, times)
-            named = " ".join([model, *(f"{name}={value}" for name, value in settings.items())])
             print(f"{named}: {some.engine}, seeds {seeds}, {found} of {times} differ", flush=True)
             differ += found
     return min(differ, 1)

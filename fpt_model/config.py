@@ -358,8 +358,8 @@ PRESETS = {
     # Between `paper` and `best`: the paper's sizes, and all of `best` that needs no larger ones.
     "compact": Preset(_SINCE, {"user": {"sse_user": 0.5}, "groups": _STRONG_GROUPS}),
     "best": Preset({**_BEST, "learning_rate": 2e-3}, _LARGE_PARTS),
-    # What serves best, at the price of seven trainings: four others teach it, which takes more
-    # epochs, and it is trained anew on all but the test item.
+    # What serves users best, at the price of six trainings: four others teach it, which takes more
+    # epochs, and it is trained anew on all but the test item (docs/experiments.md).
     "best_taught": Preset(
         {
             **_BEST,

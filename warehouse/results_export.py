@@ -32,9 +32,11 @@ KINDS = (Kind("runs", RUN), Kind("curves", RUN), Kind("comparisons", RUNG))
 def export_results(home: Home, folder: Path, dataset: str, preset: str) -> dict[str, int]:
     """Write the figures of a data set under a preset into the folder's files.
 
-    Rows of the same key are replaced, all others stay. Files: `runs.json`, an object a training
-    with its metrics at 10 on test; `curves.json`, its validations by epoch; `comparisons.json`, an
-    object a rung of the ladder, protocol and metric, with its paired 95 % interval on test.
+    A model's seeds are replaced together: a preset's settings may have changed, rows don't say
+    them, and a mean of both would be of no model. All other rows stay. Files: `runs.json`, an
+    object a training with its metrics at 10 on test; `curves.json`, its validations by epoch;
+    `comparisons.json`, an object a rung of the ladder, protocol and metric, with its paired 95 %
+    interval on test.
 
     Returns:
         The number of rows taken from the warehouse, by file.
@@ -60,12 +62,16 @@ def export_results(home: Home, folder: Path, dataset: str, preset: str) -> dict[
 
 
 def merged(stored: Sequence[Row], new: Sequence[Row], key: Sequence[str]) -> list[Row]:
-    """All rows in the order of their keys, the new one where both have it.
+    """All rows in the order of their keys; of what has new ones, whatever the seed, these alone.
 
-    >>> merged([{"seed": 1, "ndcg": 0.5}], [{"seed": 1, "ndcg": 0.6}, {"seed": 0}], ["seed"])
-    [{'seed': 0}, {'seed': 1, 'ndcg': 0.6}]
+    >>> stored = [{"model": "a", "seed": 2}, {"model": "b", "seed": 0}]
+    >>> merged(stored, [{"model": "a", "seed": 1}], ["model", "seed"])
+    [{'model': 'a', 'seed': 1}, {'model': 'b', 'seed': 0}]
     """
-    by_key = {tuple(row[name] for name in key): row for row in [*stored, *new]}
+    whose = [name for name in key if name != "seed"]
+    replaced = {tuple(row[name] for name in whose) for row in new}
+    kept = [row for row in stored if tuple(row[name] for name in whose) not in replaced]
+    by_key = {tuple(row[name] for name in key): row for row in [*kept, *new]}
     return [by_key[values] for values in sorted(by_key)]
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from fpt_model.config import from_dict, resolve
 from fpt_model.data.sequences import load
 from fpt_model.errors import ModelError
 
@@ -481,6 +482,20 @@ def test_the_page_says_what_its_record_has():
         f"by {sampled:.0%} of NDCG@10, among all items by {among_all:.0%}".replace("%", " %")
         in said
     )
+
+
+def test_the_page_says_what_ours_were_measured_with_where_their_presets_have_changed():
+    """By the settings that the record has of each."""
+    harness = script("harness")
+    page = (harness.ROOT / "docs" / "peers.md").read_text(encoding="utf-8")
+    expected = set()
+    for row in harness.read_json(harness.RESULTS / "peers.json"):
+        if row["title"].startswith("ours"):
+            then = from_dict(row["about"]).to_dict()
+            now = resolve(then["model"], then["preset"]).to_dict()
+            changed = " ".join(f"{k}={v}" for k, v in then.items() if v != now[k])
+            expected |= {f"`{then['preset']}` was measured with `{changed}`"} if changed else set()
+    assert set(re.findall(r"`\w+` was measured with `[^`]*`", page)) == expected
 
 
 def test_our_record_is_read_from_our_files(learnable, tmp_path, run_command):

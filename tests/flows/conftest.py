@@ -1,6 +1,7 @@
 """A small archive in ML-1M's layout, the command line on it, and Prefect's own test harness."""
 
 import codecs
+import fcntl
 import json
 import os
 import pty
@@ -12,10 +13,10 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -137,36 +138,68 @@ class Forks:
     def __init__(self, folder: Path) -> None:
         self.answers = [folder / "out", folder / "err"]
         self.process: subprocess.Popen | None = None
+        self.child: int | None = None
 
     def run(self, words: Sequence[str], environment: Mapping[str, str], seconds: float) -> Answer:
+        """As `subprocess.run` does: it also waits for whatever has the command's output open."""
+        for path in self.answers:  # new ones: somebody may still write into those before
+            path.unlink(missing_ok=True)
+            path.touch()
+        asked = {"words": list(words), "environment": dict(environment), "folder": str(Path.cwd())}
+        deadline = time.monotonic() + seconds
+        try:
+            code = self._code(asked | {"to": list(map(str, self.answers))}, deadline)
+        except BaseException:  # such as a test's own time: the next must not hear of this one
+            self.end(at_once=True)
+            raise
+        in_time = code != -signal.SIGKILL or time.monotonic() < deadline
+        if not in_time or not all(self.closed(path, deadline) for path in self.answers):
+            raise subprocess.TimeoutExpired(words, seconds)
+        return Answer(code, *(path.read_text() for path in self.answers))
+
+    def _code(self, asked: Mapping[str, object], deadline: float) -> int:
         if self.process is None:  # the first that needs it
             self.process = subprocess.Popen(
                 [sys.executable, "-P", Path(__file__).with_name("forked.py")],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                text=True,
+                bufsize=0,  # what is said and not read yet can be seen by `select`
             )
-        for path in self.answers:
-            path.write_bytes(b"")
-        asked = {"words": list(words), "environment": dict(environment), "folder": str(Path.cwd())}
-        self.process.stdin.write(json.dumps(asked | {"to": list(map(str, self.answers))}) + "\n")
-        self.process.stdin.flush()
-        pid, began = self._answer()["pid"], time.monotonic()
-        late = threading.Timer(seconds, os.kill, (pid, signal.SIGKILL))
-        late.start()
-        code = self._answer()["code"]
-        late.cancel()
-        if code == -signal.SIGKILL and time.monotonic() - began > seconds:
-            raise subprocess.TimeoutExpired(words, seconds)
-        return Answer(code, *(path.read_text() for path in self.answers))
+        self.process.stdin.write(json.dumps(asked).encode() + b"\n")
+        self.child = self._told()["pid"]
+        left = max(0, deadline - time.monotonic())
+        if not select.select([self.process.stdout], [], [], left)[0]:
+            os.kill(self.child, signal.SIGKILL)
+        code = self._told()["code"]
+        self.child = None
+        return code
 
-    def _answer(self) -> dict:
+    def _told(self) -> dict:
         return json.loads(self.process.stdout.readline())
 
-    def end(self) -> None:
-        if self.process is not None:
-            self.process.stdin.close()
-            self.process.wait()
+    def end(self, *, at_once: bool = False) -> None:
+        """Let it end, with its command or after that."""
+        process, child = self.process, self.child
+        self.process = self.child = None
+        if process is None:
+            return
+        if at_once:
+            with suppress(ProcessLookupError):
+                os.kill(child or process.pid, signal.SIGKILL)
+        with process:  # closes its pipes, which ends it, and waits
+            pass
+
+    @staticmethod
+    def closed(path: Path, deadline: float) -> bool:
+        """Whether nobody has an output open any more, at the deadline at the latest."""
+        with path.open() as file:
+            while True:
+                with suppress(BlockingIOError):
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    return True
+                if time.monotonic() > deadline:
+                    return False
+                time.sleep(0.01)
 
 
 @pytest.fixture(scope="session")

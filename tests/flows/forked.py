@@ -6,6 +6,7 @@ what to run: its words, environment and folder, and where its output goes. Lines
 and its exit code come back. Pages, and what is typed at a terminal, start from nothing as ever.
 """
 
+import fcntl
 import json
 import os
 import sys
@@ -35,6 +36,8 @@ def become(asked: dict) -> None:
         os.open(os.devnull, os.O_RDONLY),
         *(os.open(path, os.O_WRONLY) for path in asked["to"]),
     ]
+    for file in files[1:]:  # held by all that have it from us: so they can be waited for
+        fcntl.flock(file, fcntl.LOCK_SH)
     for number, file in enumerate(files):
         os.dup2(file, number)
         os.close(file)

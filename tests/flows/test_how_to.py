@@ -28,7 +28,8 @@ def checkout(finished, copy_home, archive, tmp_path) -> Path:
     """A copy of the files with `.venv`, a home and archives beside them."""
     ours = ("flows", "tasks", "warehouse", "expectations", "fpt_model", "tests")
     for name in ours:  # as they are compiled, too: else each page would compile it all
-        shutil.copytree(ROOT / name, tmp_path / name)
+        # but for what another worker is about to compile, which goes meanwhile
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("*.pyc.*"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     copy_home(finished[0], tmp_path / ".fpt")
     shutil.copy(archive, tmp_path / "ml-1m.zip")

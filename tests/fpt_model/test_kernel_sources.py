@@ -1,10 +1,12 @@
-"""What Triton compiles and its interpreter does not notice; findings/ has both, by version."""
+"""What Triton compiles and its interpreter does not notice; findings/ has some, by version."""
 
 import ast
 import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 ENGINES = Path(__file__).parents[2] / "fpt_model" / "engines"
 
@@ -111,3 +113,101 @@ def test_what_a_product_reads_nothing_else_reads():
     assert shared_loads(ast.parse(loop + "    biases += tl.sum(a, 0)\n")) == ["a"]
     assert shared_loads(ast.parse(loop + "    biases += product(a, ones).to(b.dtype)\n")) == []
     assert shared_loads(ast.parse(loop.replace("    total", "    a = a * 2\n    total"))) == []
+
+
+class Accesses(ast.NodeVisitor):
+    """Memory that a kernel reads and then writes over, or writes and then reads, without waiting.
+
+    Threads share a tile's elements out anew for each load and store, so a thread can write where
+    another one has yet to read; only a barrier is waited for. A written value that comes from what
+    was read there is no fault: it is not known earlier. Memory is the argument that an address
+    begins with; what is called is not looked into.
+
+    Attributes:
+        faults: the lines, with the argument.
+    """
+
+    def __init__(self, function: ast.FunctionDef) -> None:
+        self.faults: list[tuple[int, str]] = []
+        self.pointers: dict[str, str] = {}  # the argument that an address begins with
+        self.sources: dict[str, set[str]] = {}  # arguments that a value was read from
+        self.read: set[str] = set()
+        self.written: set[str] = set()
+        for statement in function.body:
+            self.visit(statement)
+
+    def memory(self, address: ast.expr) -> str:
+        while not isinstance(address, ast.Name):
+            match address:
+                case ast.BinOp():
+                    address = address.left
+                case ast.Subscript() | ast.Attribute():
+                    address = address.value
+                case ast.Call():
+                    address = address.func if not address.args else address.args[0]
+                case _:
+                    return ast.unparse(address)
+        return self.pointers.get(address.id, address.id)
+
+    def read_from(self, value: ast.expr) -> set[str]:
+        found = set()
+        for node in ast.walk(value):
+            if isinstance(node, ast.Name):
+                found |= self.sources.get(node.id, set())
+            elif isinstance(node, ast.Call) and ast.unparse(node.func) == "tl.load":
+                found.add(self.memory(node.args[0]))
+        return found
+
+    def assigned(self, target: ast.expr, value: ast.expr, *, more: bool = False) -> None:
+        names = [node.id for node in ast.walk(target) if isinstance(node, ast.Name)]
+        for name in names:
+            before = self.sources.get(name, set()) if more else set()
+            self.sources[name] = before | self.read_from(value)
+        if len(names) == 1 and not more:
+            self.pointers[names[0]] = self.memory(value)
+
+    def visit_Assign(self, node: ast.Assign) -> None:
+        self.generic_visit(node)
+        self.assigned(node.targets[0], node.value)
+
+    def visit_AugAssign(self, node: ast.AugAssign) -> None:
+        self.generic_visit(node)
+        self.assigned(node.target, node.value, more=True)
+
+    def visit_Call(self, node: ast.Call) -> None:
+        self.generic_visit(node)
+        match ast.unparse(node.func):
+            case "tl.debug_barrier":
+                self.read, self.written = set(), set()
+            case "tl.load":
+                memory = self.memory(node.args[0])
+                self.read.add(memory)
+                if memory in self.written:
+                    self.faults.append((node.lineno, memory))
+            case "tl.store":
+                memory = self.memory(node.args[0])
+                self.written.add(memory)
+                if memory in self.read and memory not in self.read_from(node.args[1]):
+                    self.faults.append((node.lineno, memory))
+
+
+def test_no_kernel_writes_over_what_another_thread_has_yet_to_read():
+    faults = {name: Accesses(one).faults for name, one in FUNCTIONS.items()}
+    assert {name: found for name, found in faults.items() if found} == {}
+
+
+@pytest.mark.parametrize(
+    ("body", "fault"),
+    [
+        ("x = tl.load(p + i)\ntl.store(q + i, x)\ntl.store(p + i, 0)", "p"),
+        ("x = tl.load(p + i)\ntl.debug_barrier()\ntl.store(p + i, 0)", None),
+        ("at = p + i\nx = tl.load(at)\nto = p + i\ny = 2 * x\ny += 1\ntl.store(to, y)", None),
+        ("tl.store(p + i, 0)\nx = tl.load(p + j)", "p"),
+        ("for i in tl.range(n):\n    x = tl.load(p + i)\n    tl.store(p + i, 0)", "p"),
+    ],
+)
+def test_what_is_written_over_unread_is_found(body, fault):
+    lines = "".join(f"    {line}\n" for line in body.splitlines())
+    (function,) = ast.parse(f"def f(p, q, n, i, j):\n{lines}").body
+    assert isinstance(function, ast.FunctionDef)
+    assert [name for _, name in Accesses(function).faults] == ([fault] if fault else [])

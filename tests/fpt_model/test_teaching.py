@@ -150,27 +150,33 @@ def test_teachers_are_trained_first_and_teach_what_they_draw(learnable, small_co
     assert shares[-1] == 1.0
 
 
+@pytest.mark.parametrize("refit", [False, True])
 def test_a_student_that_is_stopped_goes_on_to_the_same_weights(
-    learnable, small_config, tmp_path, monkeypatch
+    refit, learnable, small_config, tmp_path, monkeypatch
 ):
-    config = small_config("sas_fpt", teachers=1, teacher_share=0.7, epochs=3)
+    """And no epoch is trained twice: not a teacher's, not of the search, not of the second one."""
+    config = small_config("sas_fpt", teachers=1, teacher_share=0.7, epochs=3, refit=refit)
     train(learnable, {0: tmp_path / "whole"}, config, CPU, lambda _: None, "reference")
     real, count = Run.end_epoch, [0]
+    # the teacher's second epoch, the student's first, and with `refit` the first of the second one
+    stops = (2, 4, 7)[: 2 + refit]
 
     def end_epoch(self, seconds):
         real(self, seconds)
         count[0] += 1
-        if count[0] in (2, 4):  # the teacher's second epoch, and the student's first
+        if count[0] in stops:
             self.save()
             raise InterruptedTrainingError(15)
 
     monkeypatch.setattr(Run, "end_epoch", end_epoch)
-    for _ in range(2):
+    for _ in stops:
         with pytest.raises(InterruptedTrainingError):
             train(learnable, {0: tmp_path / "cut"}, config, CPU, lambda _: None, "reference")
     train(learnable, {0: tmp_path / "cut"}, config, CPU, lambda _: None, "reference")
     one, other = (read(tmp_path / n / "best.safetensors").tensors for n in ("whole", "cut"))
     assert all(torch.equal(one[name], other[name]) for name in one)
+    chosen = json.loads((tmp_path / "cut" / "run.json").read_text())["best_epoch"]
+    assert count[0] == 6 + (chosen if refit else 0)
 
 
 def test_teachers_need_scores_of_all_items():

@@ -118,6 +118,17 @@ def test_rows_of_the_same_training_are_replaced_and_others_stay(home, publish, p
     assert len(stored(folder, "curves")) == 8
 
 
+def test_seeds_of_earlier_settings_are_not_averaged_with_those_of_now(home, publish_all, folder):
+    """Once a preset was changed, and two seeds of it stood beside three of what it was before."""
+    publish_all()
+    export_results(home, folder, "ml-1m", "paper")
+    earlier = [row | {"seed": 7} for row in stored(folder, "runs") if row["seed"] == 1]
+    both = [*stored(folder, "runs"), *earlier]
+    (folder / "runs.json").write_text(json.dumps(both), encoding="utf-8")
+    export_results(home, folder, "ml-1m", "paper")
+    assert {row["seed"] for row in stored(folder, "runs")} == {0, 1}
+
+
 def test_the_same_records_leave_the_same_bytes(home, publish_all, folder):
     publish_all()
     export_results(home, folder, "ml-1m", "paper")

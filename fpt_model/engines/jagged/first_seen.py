@@ -70,6 +70,9 @@ def seen_within(
     first -= tl.load(meta + BEGIN * (B + 1) + b)
     first = tl.minimum(tl.maximum(first, -1), T) + 1
     tl.store(seen + at, first.to(seen.dtype.element_ty), mask=item < stride)
+
+    # the thread that empties a place need not be the one that reads it
+    tl.debug_barrier()
     tl.store(first_seen + at, tl.full((BLOCK,), LARGEST, tl.int32), mask=item < stride)
 
 
