@@ -101,7 +101,7 @@ class _Worker:
 
     def _tell(self, event: dict[str, Any]) -> None:
         self.pipe.send((EVENT, event))
-        if event["event"] == "epoch" and event["share"] >= self.until:
+        if event["event"] == "epoch" and self.until <= event["share"] < 1:
             signal.raise_signal(signal.SIGTERM)  # noted, and heeded after the next step
 
     def _is_usable(self) -> bool:
