@@ -46,7 +46,7 @@ SEARCH = "search"  # where a training with `refit` keeps the one that chose its 
 TEACHER = "teacher"  # and where a training with `teachers` keeps them
 SAVE_EVERY_SECONDS = 10.0  # on a GPU, validations come faster than files can be written
 TOLD = (signal.SIGTERM, signal.SIGINT)  # by others, to end
-PUT_ASIDE = signal.SIGUSR1  # by itself, to go on later: what has come to its end is done
+PUT_ASIDE = signal.SIGUSR2  # by itself, to go on later: what has come to its end is done
 SAVES = 0.1  # of the time at most: a table of millions of items takes long to be written
 
 
