@@ -12,6 +12,7 @@ from flows.signatures import Parameter, expanded, parameter
 from fpt_model.config import Setting
 from fpt_model.variants import DISPLAY_NAMES, AnyConfig
 from tasks.settings import configs, preset_name, seeds_of
+from warehouse.errors import RefusedError
 
 R = TypeVar("R")
 
@@ -112,7 +113,7 @@ class Experiment:
         Raises:
             RefusedError: there is no such setting, or it can't be so.
         """
-        chosen = configs(self.models_on(retention), self.preset, self.settings)
+        chosen = self._configs(self.models_on(retention))
         return [(config, seed) for config in chosen for seed in seeds_of(config, self.seeds)]
 
     def preset_names(self) -> list[str]:
@@ -123,8 +124,17 @@ class Experiment:
             RefusedError: there is no such setting, or it can't be so.
         """
         models = [model for kind in self.retentions for model in self.models_on(kind)]
+        return list(dict.fromkeys(map(preset_name, self._configs(models))))
+
+    def _configs(self, models: Sequence[Model]) -> list[AnyConfig]:
         chosen = configs(models, self.preset, self.settings)
-        return list(dict.fromkeys(map(preset_name, chosen)))
+        if self.together and any(getattr(config, "teachers", 0) for config in chosen):
+            raise RefusedError(
+                "Trainings that have teachers take one GPU each",
+                got=f"--together, and preset {self.preset}",
+                to_do="Leave out --together: they are trained side by side",
+            )
+        return chosen
 
 
 def asked(

@@ -217,7 +217,7 @@ def _train_all_here(asked: argparse.Namespace) -> int:
     from fpt_model.deterministic import prepare
     from fpt_model.engines.choose import device_name, device_of
     from fpt_model.training.dispatch import run_at
-    from fpt_model.training.jobs import read_jobs, run_jobs
+    from fpt_model.training.jobs import read_jobs, run_jobs, shares_threads
     from fpt_model.training.places import places_of, processes_on_cpu
 
     prepare(asked.threads)
@@ -225,7 +225,7 @@ def _train_all_here(asked: argparse.Namespace) -> int:
     jobs, device = read_jobs(asked.jobs), device_of(asked.device)
     together = asked.engine == "distributed"  # each training takes all there are
     processes = asked.cpu_processes or processes_on_cpu(
-        sum(isinstance(job.config, Config) and not job.is_trained for job in jobs),
+        sum(not job.is_trained and shares_threads(job, device, asked.engine) for job in jobs),
         asked.threads or torch.get_num_threads(),
     )
     places = [] if together else places_of(device, asked.gpus, processes)

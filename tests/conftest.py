@@ -139,7 +139,7 @@ def lasting(prefect_home, tmp_path_factory) -> Iterator[dict[str, str]]:
 
 
 MEMORY = Path("/dev/shm")  # a folder without a disk, where there is one
-ROOM = 6 << 30  # a whole suite leaves some 2 GB
+ROOM = 8 << 30  # all tests at once leave some 3 GB
 
 
 def has_room() -> bool:

@@ -73,10 +73,10 @@ def compilers(kind: Kind | None) -> Iterator[Compilers | None]:
     found = Compilers(kind)
     try:
         yield found
-    except BaseException:
+        found.end()
+    except BaseException:  # a Ctrl-C comes while its end is waited for, too
         found.end(now=True)
         raise
-    found.end()
 
 
 def hash_triton() -> None:

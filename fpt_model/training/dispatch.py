@@ -25,7 +25,7 @@ from fpt_model.training.jobs import Job, groups_of
 from fpt_model.training.places import Place
 from fpt_model.training.run import Emit, Signals
 from fpt_model.training.sharing import Work, in_line
-from fpt_model.training.worker import ASIDE, BROKEN, ENDED, EVENT, READY, work
+from fpt_model.training.worker import ASIDE, BROKEN, ENDED, EVENT, READY, Threads, work
 
 DEATHS = 3  # of processes, after which a training has failed
 RESTARTS = 2  # of a place's process, between two works that it ends
@@ -60,9 +60,11 @@ def run_at(
         InterruptedTrainingError: SIGTERM or SIGINT came; checkpoints were written.
     """
     groups = groups_of(jobs, torch.device(places[0].device), engine)
-    threads = threads or max(1, torch.get_num_threads() // len(places))
+    whole = torch.get_num_threads()
+    each = threads or max(1, whole // len(places))
+    most = threads * len(places) if threads else whole
     with Signals() as signals:
-        crew = _Crew(groups, emit, (engine, threads, threads * len(places)))
+        crew = _Crew(groups, emit, (engine, Threads(each, most, whole)))
         try:
             crew.run(places[: len(jobs)], signals)
         finally:
@@ -102,7 +104,7 @@ class _Crew:
     """The processes, and the work that waits."""
 
     def __init__(
-        self, groups: Sequence[Sequence[Job]], emit: Emit, settings: tuple[str, int, int]
+        self, groups: Sequence[Sequence[Job]], emit: Emit, settings: tuple[str, Threads]
     ) -> None:
         self.groups, self.emit, self.settings = groups, emit, settings
         self.failures: dict[str, str] = {}

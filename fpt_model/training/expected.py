@@ -70,8 +70,8 @@ def _past(folder: Path, device: str) -> Iterator[_Past]:
 
 
 def _end(config: Mapping[str, Any], best_epoch: int) -> float:
-    """The share of the epochs after which patience was over."""
-    if "patience" not in config:
+    """The share of the epochs after which patience was over; a second training has none."""
+    if "patience" not in config or config.get("refit"):
         return 1.0
     last = best_epoch + config["patience"] * config["validate_every"]
     return min(1.0, float(last / config["epochs"]))
@@ -105,7 +105,8 @@ def _size(job: Job) -> float:
 
 def _numbers(config: Config, users: int) -> float:
     passes = config.blocks * (2 if config.intervals else 1) + (2 if config.loss == "softmax" else 0)
-    return float(config.epochs * users * config.max_length * config.width * passes)
+    trainings = 1 + config.teachers + config.refit  # one after the other
+    return float(trainings * config.epochs * users * config.max_length * config.width * passes)
 
 
 @cache

@@ -202,6 +202,11 @@ def _to_compile(job: Job) -> Iterator[Config]:
         yield job.config
 
 
+def shares_threads(job: Job, device: torch.device, engine: str) -> bool:
+    """Whether a training on a CPU ends with the same bits, however many threads it has."""
+    return isinstance(job.config, Config) and engine_of(engine, job.config, device) == "cpu"
+
+
 def groups_of(jobs: Sequence[Job], device: torch.device, engine: str) -> list[list[Job]]:
     """Jobs that train side by side: seeds of the same settings, where the engine can."""
 

@@ -195,12 +195,17 @@ def load_ranker(run: Path, sequences: Sequences) -> Ranker:
 
 
 def _rankers(run: Path, sequences: Sequences) -> tuple[Ranker, Ranker]:
-    """What answers for a training, and what has not seen the answers of validation."""
+    """What answers for a training, and what has not seen the answers of validation.
+
+    Raises:
+        ModelError: see `load_model`; it was trained on them, and its search is not there.
+    """
     answering, search = load_ranker(run, sequences), run / SEARCH
     if answering.encoder is None:
         return answering, answering
-    validated = load_model(search, sequences) if search.exists() else answering.encoder
-    return answering, _neural(validated, sequences)
+    if answering.encoder.config.refit and run.resolve().name != SEARCH:
+        return answering, _neural(load_model(search, sequences), sequences)
+    return answering, _neural(answering.encoder, sequences)
 
 
 def _simple(state: State, sequences: Sequences) -> Ranker:

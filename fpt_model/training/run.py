@@ -274,6 +274,8 @@ def _trained(
         emit({"event": "start", "engine": engine_name, **start})
     with Signals() as signals:
         _loop(runs, signals)
+    if signals.received is not None:  # at its very end: what would come next does not begin
+        raise InterruptedTrainingError(signals.received)
     return {trainer.seed: trainer for trainer in trainers}
 
 

@@ -3,11 +3,11 @@
 import gc
 import os
 import signal
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -16,31 +16,45 @@ from fpt_model.engines.choose import device_name
 from fpt_model.engines.cpu.threads import grant
 from fpt_model.errors import InterruptedTrainingError, ModelError
 from fpt_model.processes import end_with_parent
-from fpt_model.training.jobs import Bench, Job
+from fpt_model.training.jobs import Bench, Job, shares_threads
 from fpt_model.training.places import Place
 
 READY, BROKEN, EVENT, ENDED, ASIDE = "ready", "broken", "event", "ended", "aside"
 FREE = 0.1  # of a GPU's memory; where others leave less, it is busy
 
 
-def work(place: Place, pipe: Connection, engine: str, threads: int | None, most: int) -> None:
+class Threads(NamedTuple):
+    """Of a CPU.
+
+    Attributes:
+        each: of every process.
+        most: that one may take when no other is at work.
+        whole: that a process of its own would take.
+    """
+
+    each: int
+    most: int
+    whole: int
+
+
+def work(place: Place, pipe: Connection, engine: str, threads: Threads) -> None:
     """What the process does.
 
     It says `READY` with the device's name and memory and the server that forked it, or `BROKEN` and
     why. Then it gets jobs, the share of their epochs after which to put them aside, and jobs to
     compile for. It says `EVENT` with each event, and last `ENDED` with what failed, or `ASIDE` with
     checkpoints kept. SIGTERM puts aside what it is at. SIGUSR1 says that no other process is at
-    work: on a CPU it takes `most` threads then. A Ctrl-C at the terminal is its parent's to pass
+    work: on a CPU it takes most threads then. A Ctrl-C at the terminal is its parent's to pass
     on.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _stop)
-    signal.signal(signal.SIGUSR1, lambda *_: grant(most))
+    signal.signal(signal.SIGUSR1, lambda *_: grant(threads.most))
     end_with_parent()
     if place.visible:
         os.environ["CUDA_VISIBLE_DEVICES"] = place.visible
     with suppress(InterruptedTrainingError, EOFError, BrokenPipeError, ConnectionResetError):
-        prepare(threads)
+        prepare(threads.each)
         gc.freeze()  # as `train-all` does
         device = torch.device(place.device)
         try:
@@ -49,7 +63,7 @@ def work(place: Place, pipe: Connection, engine: str, threads: int | None, most:
             pipe.send((BROKEN, str(error).partition("\n")[0]))
             return
         pipe.send((READY, name, memory, os.getppid()))
-        _Worker(pipe, device, engine).work()
+        _Worker(pipe, device, engine, threads).work()
 
 
 def _stop(number: int, _: FrameType | None) -> None:
@@ -75,8 +89,10 @@ def _started(device: torch.device) -> tuple[str, int]:
 
 
 class _Worker:
-    def __init__(self, pipe: Connection, device: torch.device, engine: str) -> None:
-        self.pipe, self.device = pipe, device
+    def __init__(
+        self, pipe: Connection, device: torch.device, engine: str, threads: Threads
+    ) -> None:
+        self.pipe, self.device, self.threads = pipe, device, threads
         self.bench = Bench(device, self._tell, engine)
         self.until = 1.0
 
@@ -97,11 +113,24 @@ class _Worker:
     def _train(self, jobs: Sequence[Job], ahead: Sequence[Job]) -> dict[str, str]:
         here = [job for job in ahead if job.sequences == jobs[0].sequences]
         self.bench.compile(jobs[0].sequences, [*jobs, *here])
-        return self.bench.train(jobs)
+        with self._as_alone(jobs[0]):
+            return self.bench.train(jobs)
+
+    @contextmanager
+    def _as_alone(self, job: Job) -> Iterator[None]:
+        """A training whose bits depend on the number of threads has those of a process alone."""
+        if self.device.type != "cpu" or shares_threads(job, self.device, self.bench.engine):
+            yield
+            return
+        torch.set_num_threads(self.threads.whole)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(self.threads.each)
 
     def _tell(self, event: dict[str, Any]) -> None:
         self.pipe.send((EVENT, event))
-        if event["event"] == "epoch" and event["share"] >= self.until:
+        if event["event"] == "epoch" and self.until <= event["share"] < 1:
             signal.raise_signal(signal.SIGTERM)  # noted, and heeded after the next step
 
     def _is_usable(self) -> bool:

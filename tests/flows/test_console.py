@@ -5,6 +5,7 @@ import json
 import math
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -17,6 +18,7 @@ from rich.progress import Progress
 from flows import console, shown
 from flows.parameters import HEADLINE, Experiment
 from tasks import progress
+from warehouse.errors import RefusedError
 
 ROW = {"model": "sas_fpt", "ndcg": 0.80561, "seed": 0, "gap": None}
 HOSTILE = "\x1b[31mred\x1b[0m [bold]x[/bold] [/] \u202e\r"
@@ -204,6 +206,16 @@ def test_the_paper_has_four_models_in_one_table_and_two_in_the_other():
     assert models["5-core"] == ("tisasrec", "tisasrec_plus", "tisasrec_plus_plus", "sas_fpt")
     assert models["cold-start"] == ("tisasrec", "sas_fpt")
     assert asked.seeds * sum(map(len, models.values())) == 30
+
+
+def test_teachers_are_not_asked_for_where_each_training_takes_all_gpus():
+    """Before anything is landed: the engine of such trainings would refuse them after that."""
+    asked = Experiment(models=["sasrec", "ease"], preset="best_taught", together=True)
+    for refused in (asked.preset_names, lambda: asked.trainings_on("5-core")):
+        with pytest.raises(RefusedError, match=r"got --together, and preset best_taught\. Leave"):
+            refused()
+    assert replace(asked, preset="best").preset_names() == ["best"]
+    assert replace(asked, together=False).preset_names() == ["best_taught"]
 
 
 def test_words_are_not_broken_to_spare_blanks(monkeypatch):

@@ -9,9 +9,12 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
+from fpt_model import __main__ as command
 from fpt_model.errors import ModelError
-from fpt_model.training import dispatch
+from fpt_model.training import dispatch, worker
+from fpt_model.training import jobs as jobs_module
 from fpt_model.training.dispatch import run_at
 from fpt_model.training.jobs import read_jobs
 from fpt_model.training.places import Place
@@ -156,6 +159,39 @@ def test_a_cpu_s_threads_are_shared_by_several_trainings(jobs_file, alone, start
     assert outcome(jobs.parent) == alone()
 
 
+@pytest.mark.parametrize(("engine", "together"), [("auto", True), ("reference", False)])
+def test_what_depends_on_threads_is_not_side_by_side(
+    engine, together, jobs_file, run_command, monkeypatch
+):
+    """The same training would end with other bits, by how many others there are left to do."""
+    at = []
+    monkeypatch.setattr(command, "_start_server", lambda _: None)
+    monkeypatch.setattr(
+        dispatch, "run_at", lambda places, *_: (at.append(len(places)), ({}, ""))[1]
+    )
+    monkeypatch.setattr(jobs_module, "run_jobs", lambda *_: (at.append(1), {})[1])
+    words = ("--jobs", jobs_file(), "--device", "cpu", "--threads", 2, "--engine", engine)
+    assert run_command("train-all", *words).code == 0
+    assert at == [2 if together else 1]
+
+
+@pytest.mark.parametrize(("engine", "threads"), [("auto", 1), ("reference", 3)])
+def test_beside_others_it_takes_as_many_threads_as_alone(engine, threads, jobs_file, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        jobs_module.Bench, "train", lambda *_: (seen.append(torch.get_num_threads()), {})[1]
+    )
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        member = worker._Worker(None, torch.device("cpu"), engine, worker.Threads(1, 2, 3))
+        member._train(read_jobs(jobs_file())[:1], [])
+        assert seen == [threads]
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_a_gpu_that_does_not_start_is_left_out_and_a_training_that_fails_is_named(jobs_file):
     jobs, events = read_jobs(jobs_file(epochs=1)), []
     jobs[1].output.mkdir(parents=True)
@@ -181,7 +217,9 @@ def test_if_no_place_works_that_is_an_error_in_one_line(jobs_file):
 def crew(jobs_file):
     """A crew of two GPUs of unlike memory, without processes; and what it tells."""
     events: list[dict] = []
-    made = dispatch._Crew([read_jobs(jobs_file())], events.append, ("auto", 1, 1))
+    made = dispatch._Crew(
+        [read_jobs(jobs_file())], events.append, ("auto", worker.Threads(1, 1, 1))
+    )
     made.waiting = []
     for number, memory in enumerate((80, 141)):
         member = dispatch._Member(Place(f"GPU {number}", "cuda"), None, None, 2, "H", memory)

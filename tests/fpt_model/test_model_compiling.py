@@ -279,7 +279,7 @@ def test_processes_compile_what_launches_find_and_what_they_cannot_is_compiled_h
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_compilers_end_with_the_process_that_asked(by_processes, number):
     process = by_processes("time.sleep(300)")
     assert process.stdout.readline() == "begins\n"

@@ -1,6 +1,7 @@
 """Trained anew on all but the test item, for as long as validation chose."""
 
 import json
+import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 
 from fpt_model.data.negatives import NegativeSampler
 from fpt_model.data.sequences import load
+from fpt_model.errors import ModelError
 from fpt_model.evaluation.ranks import rank
 from fpt_model.evaluation.scorer import scorer
 from fpt_model.files.checkpoints import read
@@ -121,6 +123,14 @@ def test_validation_is_ranked_by_the_search_and_test_by_the_second_training(
             found = pq.read_table(tmp_path / "ranks.parquet", filters=chosen)
             assert found["rank"].to_pylist() == ranks.tolist()
     assert table.num_rows == 4 * len(known.evaluated())
+
+
+def test_without_its_search_nothing_is_ranked_on_validation(learnable, refitted, tmp_path):
+    """Its own weights were trained on those items."""
+    shutil.copytree(refitted[0], tmp_path / "alone", ignore=shutil.ignore_patterns("search"))
+    with pytest.raises(ModelError, match="search"):
+        rank_run(learnable, tmp_path / "alone", tmp_path / "ranks.parquet", CPU)
+    assert not (tmp_path / "ranks.parquet").exists()
 
 
 def test_jobs_leave_the_same_ranks_as_the_weights_give(learnable, small_config, tmp_path):

@@ -2,6 +2,7 @@
 
 import heapq
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -152,6 +153,19 @@ def test_those_of_before_say_how_long_and_for_how_many_epochs(known, interaction
     (one,) = known(CONFIG)
     assert one.cost == pytest.approx((10 + 2) / 2)
     assert one.end == pytest.approx((150 / 200 + 1.0) / 2)
+
+
+def test_a_training_costs_what_comes_before_it_too(known):
+    """Four teachers, and the search of one that is trained anew."""
+    taught = replace(CONFIG, teachers=4, teacher_share=0.5, refit=True)
+    once, six_times = known(CONFIG, taught)
+    assert six_times.cost - 1 == pytest.approx(6 * (once.cost - 1))
+
+
+def test_a_second_training_ends_with_its_last_epoch(known, interactions, tmp_path):
+    refitted = replace(CONFIG, refit=True)
+    record(tmp_path / "runs", "a", interactions=interactions, config=refitted.to_dict())
+    assert known(refitted)[0].end == 1.0
 
 
 @pytest.mark.parametrize(

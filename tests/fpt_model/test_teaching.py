@@ -1,6 +1,7 @@
 """Trainings that are taught by others of the same settings, and what targets are drawn from."""
 
 import json
+import signal
 from dataclasses import replace
 
 import pytest
@@ -177,6 +178,26 @@ def test_a_student_that_is_stopped_goes_on_to_the_same_weights(
     assert all(torch.equal(one[name], other[name]) for name in one)
     chosen = json.loads((tmp_path / "cut" / "run.json").read_text())["best_epoch"]
     assert count[0] == 6 + (chosen if refit else 0)
+
+
+def test_a_signal_at_the_end_of_a_teacher_is_heeded(learnable, small_config, tmp_path, monkeypatch):
+    """What comes next does not begin: neither another teacher, nor the search, nor the student."""
+    config = small_config("sasrec", teachers=2, teacher_share=0.5, refit=True, epochs=1)
+    real = Run.finish
+
+    def finish(self):
+        real(self)
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(Run, "finish", finish)
+    ours = [tmp_path / "teacher-0", tmp_path / "teacher-1", tmp_path / "search", tmp_path]
+    for number in range(len(ours)):
+        with pytest.raises(InterruptedTrainingError):
+            train(learnable, {0: tmp_path}, config, CPU, lambda _: None, "reference")
+        assert [(one / "run.json").exists() for one in ours] == [
+            place <= number for place in range(len(ours))
+        ]
+    train(learnable, {0: tmp_path}, config, CPU, lambda _: None, "reference")
 
 
 def test_teachers_need_scores_of_all_items():
