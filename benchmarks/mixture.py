@@ -27,8 +27,7 @@ from fpt_model.engines.choose import device_of
 from fpt_model.evaluation.metrics import ndcg, recall
 from fpt_model.evaluation.ranks import Ranks, Scored, compare, evaluated, scored
 from fpt_model.files.finished import read_record
-from fpt_model.training.ranking import Ranker, load_ranker
-from fpt_model.training.run import SEARCH
+from fpt_model.training.ranking import Ranker, rankers
 
 WEIGHTS = (0.0, 0.125, 0.25, 0.5, 1.0, 2.0)
 FIGURES = ("recall_10", "ndcg_10", "full_recall_10", "full_ndcg_10")
@@ -62,9 +61,8 @@ class Mixture:
 
     def _scored(self, run: Path, split: Split) -> Iterator[Scored]:
         if (run, split) not in self.kept:
-            search = run / SEARCH  # validation items were trained on after it
-            validated = split == "valid" and search.exists()
-            ranker = load_ranker(search if validated else run, self.sequences)
+            answering, validated = rankers(run, self.sequences)
+            ranker = validated if split == "valid" else answering
             self.kept[run, split] = list(scores_of(ranker, self.sequences, split))
         return iter(self.kept[run, split])
 

@@ -65,7 +65,7 @@ def rank_loaded(
 
     Of `splits` other than both, only those are computed.
     """
-    answering, validated = _rankers(run, sequences)
+    answering, validated = rankers(run, sequences)
     by: dict[Split, Ranker] = {"valid": validated, "test": answering}
     table = pa.concat_tables([_kept(split, by[split].ranks(split), output) for split in splits])
     write_table(output, table)
@@ -194,7 +194,7 @@ def load_ranker(run: Path, sequences: Sequences) -> Ranker:
     return _neural(*_as_trained(state, sequences))
 
 
-def _rankers(run: Path, sequences: Sequences) -> tuple[Ranker, Ranker]:
+def rankers(run: Path, sequences: Sequences) -> tuple[Ranker, Ranker]:
     """What answers for a training, and what has not seen the answers of validation.
 
     Raises:

@@ -45,6 +45,8 @@ SPEC = "order.json"
 SEARCH = "search"  # where a training with `refit` keeps the one that chose its epoch
 TEACHER = "teacher"  # and where a training with `teachers` keeps them
 SAVE_EVERY_SECONDS = 10.0  # on a GPU, validations come faster than files can be written
+TOLD = (signal.SIGTERM, signal.SIGINT)  # by others, to end
+PUT_ASIDE = signal.SIGUSR2  # by itself, to go on later: what has come to its end is done
 SAVES = 0.1  # of the time at most: a table of millions of items takes long to be written
 
 
@@ -274,19 +276,18 @@ def _trained(
         emit({"event": "start", "engine": engine_name, **start})
     with Signals() as signals:
         _loop(runs, signals)
-    if signals.received is not None:  # at its very end: what would come next does not begin
+    if signals.received in TOLD:  # at its very end: what would come next does not begin
         raise InterruptedTrainingError(signals.received)
     return {trainer.seed: trainer for trainer in trainers}
 
 
 class Signals:
-    """Notes SIGTERM and SIGINT, so that a step is finished before the training ends."""
+    """Notes `TOLD` and `PUT_ASIDE`, so that a step is finished before the training ends."""
 
     received: int | None = None
 
     def __enter__(self) -> "Signals":
-        numbers = (signal.SIGTERM, signal.SIGINT)
-        self._before = {number: signal.signal(number, self._note) for number in numbers}
+        self._before = {one: signal.signal(one, self._note) for one in (*TOLD, PUT_ASIDE)}
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -294,7 +295,8 @@ class Signals:
             signal.signal(number, handler)
 
     def _note(self, number: int, _: FrameType | None) -> None:
-        self.received = number
+        if self.received not in TOLD:
+            self.received = number
 
 
 class Run:

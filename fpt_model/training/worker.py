@@ -18,6 +18,7 @@ from fpt_model.errors import InterruptedTrainingError, ModelError
 from fpt_model.processes import end_with_parent
 from fpt_model.training.jobs import Bench, Job, shares_threads
 from fpt_model.training.places import Place
+from fpt_model.training.run import PUT_ASIDE
 
 READY, BROKEN, EVENT, ENDED, ASIDE = "ready", "broken", "event", "ended", "aside"
 FREE = 0.1  # of a GPU's memory; where others leave less, it is busy
@@ -48,7 +49,8 @@ def work(place: Place, pipe: Connection, engine: str, threads: Threads) -> None:
     on.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _stop)
+    for number in (signal.SIGTERM, PUT_ASIDE):
+        signal.signal(number, _stop)
     signal.signal(signal.SIGUSR1, lambda *_: grant(threads.most))
     end_with_parent()
     if place.visible:
@@ -130,8 +132,8 @@ class _Worker:
 
     def _tell(self, event: dict[str, Any]) -> None:
         self.pipe.send((EVENT, event))
-        if event["event"] == "epoch" and self.until <= event["share"] < 1:
-            signal.raise_signal(signal.SIGTERM)  # noted, and heeded after the next step
+        if event["event"] == "epoch" and event["share"] >= self.until:
+            signal.raise_signal(PUT_ASIDE)  # noted, and heeded after the next step, if there is one
 
     def _is_usable(self) -> bool:
         try:

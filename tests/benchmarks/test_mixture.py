@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 import sys
 
 import mixture
@@ -9,7 +10,8 @@ import pytest
 import torch
 
 from fpt_model.data.sequences import load
-from fpt_model.training.ranking import load_ranker
+from fpt_model.errors import ModelError
+from fpt_model.training.ranking import load_ranker, rankers
 
 SMALL = ("item_width=8", "max_length=8", "epochs=2", "validate_every=1")
 
@@ -61,6 +63,22 @@ def test_one_member_ranks_as_it_does_alone(trained, learnable):
     mixed = mixture.Mixture(sequences, (first,)).ranks("test", 0.0)
     assert torch.equal(alone.users, mixed.users)
     assert (alone.ranks["full"] - mixed.ranks["full"]).abs().max() <= 1  # of another product
+
+
+def test_a_member_that_was_trained_on_validation_items_is_not_asked_for_them(
+    learnable, run_command, tmp_path
+):
+    run, sequences = tmp_path / "run", load(learnable)
+    words = [word for one in (*SMALL, "refit=true") for word in ("--set", one)]
+    words += ["--model", "sasrec", "--preset", "paper", "--device", "cpu", "--output", run]
+    assert run_command("train", "--sequences", learnable, *words).code == 0
+    answering, validated = rankers(run, sequences)
+    for split, ranker in (("valid", validated), ("test", answering)):
+        alone, mixed = ranker.ranks(split), mixture.Mixture(sequences, (run,)).ranks(split, 0.0)
+        assert (alone.ranks["full"] - mixed.ranks["full"]).abs().max() <= 1  # of another product
+    shutil.rmtree(run / "search")
+    with pytest.raises(ModelError, match="search"):
+        mixture.Mixture(sequences, (run,)).ranks("valid", 0.0)
 
 
 def test_validation_chooses_and_test_is_not_read_unasked(trained, learnable, tmp_path, monkeypatch):

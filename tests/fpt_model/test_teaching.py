@@ -17,7 +17,7 @@ from fpt_model.engines.shared import Training
 from fpt_model.errors import InterruptedTrainingError, ModelError
 from fpt_model.files.checkpoints import read
 from fpt_model.training import teaching
-from fpt_model.training.run import Run, seed_of_teacher, train
+from fpt_model.training.run import PUT_ASIDE, Run, seed_of_teacher, train
 from fpt_model.training.trainer import trainer_of
 
 CPU = torch.device("cpu")
@@ -198,6 +198,22 @@ def test_a_signal_at_the_end_of_a_teacher_is_heeded(learnable, small_config, tmp
             place <= number for place in range(len(ours))
         ]
     train(learnable, {0: tmp_path}, config, CPU, lambda _: None, "reference")
+
+
+def test_what_is_put_aside_at_its_very_end_has_ended(
+    learnable, small_config, tmp_path, monkeypatch
+):
+    """So it is ranked by the engine that trained it."""
+    real = Run.finish
+
+    def finish(self):
+        real(self)
+        signal.raise_signal(PUT_ASIDE)
+
+    monkeypatch.setattr(Run, "finish", finish)
+    config = small_config("sasrec", epochs=1)
+    train(learnable, {0: tmp_path}, config, CPU, lambda _: None, "reference")
+    assert (tmp_path / "run.json").exists()
 
 
 def test_teachers_need_scores_of_all_items():
