@@ -29,7 +29,7 @@ from fpt_model.engines.compile_aside import Compilers, Kind, compilers, hash_tri
 from fpt_model.engines.contract import Engine
 from fpt_model.engines.shared import Training
 from fpt_model.errors import ModelError
-from fpt_model.processes import server, stop_server
+from fpt_model.processes import server
 from fpt_model.version import code_version
 
 Named = Sequence[tuple[str, Config]]
@@ -98,12 +98,6 @@ def compile_all(missing: Missing) -> list[str]:
     failed = [key for key, one in done.items() if one.exception() is not None]
     # Python's parser can trip over another thread's work
     return [key[0] for key in failed if not _compile_alone(*key, missing[key])]
-
-
-def end_server() -> None:
-    """End the server that forks compilers, when there is nothing more to compile."""
-    if pid := server():
-        stop_server(pid)
 
 
 def _sign_of(named: Named, sequences: Sequences) -> Path:

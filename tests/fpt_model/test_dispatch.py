@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from fpt_model import __main__ as command
+from fpt_model import processes
 from fpt_model.errors import ModelError
 from fpt_model.training import dispatch, worker
 from fpt_model.training import jobs as jobs_module
@@ -165,7 +166,7 @@ def test_what_depends_on_threads_is_not_side_by_side(
 ):
     """The same training would end with other bits, by how many others there are left to do."""
     at = []
-    monkeypatch.setattr(command, "_start_server", lambda _: None)
+    monkeypatch.setattr(command, "_start_server", lambda _: True)
     monkeypatch.setattr(
         dispatch, "run_at", lambda places, *_: (at.append(len(places)), ({}, ""))[1]
     )
@@ -173,6 +174,28 @@ def test_what_depends_on_threads_is_not_side_by_side(
     words = ("--jobs", jobs_file(), "--device", "cpu", "--threads", 2, "--engine", engine)
     assert run_command("train-all", *words).code == 0
     assert at == [2 if together else 1]
+
+
+def test_where_no_process_can_be_forked_one_trains_all(jobs_file, start, tmp_path):
+    """The path of a socket has a hundred letters at most."""
+    folder = tmp_path / ("f" * 100)
+    folder.mkdir()
+    process = start(jobs_file(epochs=1), None, OMP_NUM_THREADS="2", TMPDIR=str(folder))
+    events = events_of(process)
+    assert process.returncode == 0, events
+    assert events[-1]["trainings"] == 3
+    (text,) = texts(events)
+    assert "path too long. Set TMPDIR" in text
+
+
+def test_a_refusal_leaves_no_server_that_forks(run_command, monkeypatch, tmp_path):
+    """It would hold the output open while it unloads its libraries."""
+    ended = []
+    monkeypatch.setattr(command, "_start_server", lambda _: True)
+    monkeypatch.setattr(processes, "server", lambda: 7)
+    monkeypatch.setattr(processes, "stop_server", ended.append)
+    assert run_command("train-all", "--jobs", tmp_path / "none.json").code == 2
+    assert ended == [7]
 
 
 @pytest.mark.parametrize(("engine", "threads"), [("auto", 1), ("reference", 3)])

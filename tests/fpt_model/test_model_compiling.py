@@ -202,7 +202,7 @@ def main():
         missing = precompile.dry_run(Engine(), aside)
         print("begins", flush=True)
     print(precompile.compile_all(missing), sorted(found))
-    precompile.end_server()
+    processes.end_server()
 
 if __name__ == "__main__":
     main()
