@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from fpt_model.training.dispatch import run_at
 from fpt_model.training.jobs import read_jobs
 from fpt_model.training.places import Place
 from fpt_model.training.sharing import Work
+from fpt_model.variants import resolve_any
 
 CPU = Place("CPU process 0", "cpu")
 NO_GPU = Place("GPU 7", "cuda", "7")
@@ -198,17 +200,31 @@ def test_a_refusal_leaves_no_server_that_forks(run_command, monkeypatch, tmp_pat
     assert ended == [7]
 
 
-@pytest.mark.parametrize(("engine", "threads"), [("auto", 1), ("reference", 3)])
-def test_beside_others_it_takes_as_many_threads_as_alone(engine, threads, jobs_file, monkeypatch):
+@pytest.mark.parametrize(
+    ("engine", "simple", "device", "threads"),
+    [
+        ("auto", False, "cpu", 1),
+        ("reference", False, "cpu", 3),
+        ("auto", True, "cpu", 3),
+        ("reference", False, "cuda", 1),
+        ("auto", True, "cuda", 3),
+    ],
+)
+def test_beside_others_it_takes_as_many_threads_as_alone(
+    engine, simple, device, threads, jobs_file, monkeypatch
+):
     seen = []
     monkeypatch.setattr(
         jobs_module.Bench, "train", lambda *_: (seen.append(torch.get_num_threads()), {})[1]
     )
+    monkeypatch.setattr(jobs_module.Bench, "compile", lambda *_: None)
+    job = read_jobs(jobs_file())[0]
+    job = replace(job, config=resolve_any("ease", "quick", {})) if simple else job
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(1)
-        member = worker._Worker(None, torch.device("cpu"), engine, worker.Threads(1, 2, 3))
-        member._train(read_jobs(jobs_file())[:1], [])
+        at = torch.device(device)
+        worker._Worker(None, at, engine, worker.Threads(1, 2, 3))._train([job], [])
         assert seen == [threads]
         assert torch.get_num_threads() == 1
     finally:
