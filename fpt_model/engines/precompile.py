@@ -53,9 +53,9 @@ def compile_ahead(configs: Iterable[Config], sequences: Sequences, engine: str) 
         return
     sign = _sign_of(named, sequences) if server() else None
     with compilers(_kind() if sign and not sign.exists() else None) as aside:
-        missing = _missing(named, sequences, aside)
+        missing, whole = _missing(named, sequences, aside)
     failed = compile_all(missing)
-    if sign and not failed:
+    if sign and whole and not failed:
         with suppress(OSError):
             sign.touch()
     gc.collect()  # an engine and its training know each other
@@ -63,17 +63,20 @@ def compile_ahead(configs: Iterable[Config], sequences: Sequences, engine: str) 
         torch.cuda.empty_cache()
 
 
-def _missing(named: Named, sequences: Sequences, aside: Compilers | None) -> Missing:
+def _missing(named: Named, sequences: Sequences, aside: Compilers | None) -> tuple[Missing, bool]:
+    """What lacks, and whether that is all: none of the settings failed."""
     if sequences.device.type == "cuda":
         threading.Thread(target=hash_triton, daemon=True).start()  # meanwhile
     missing: Missing = {}
+    whole = True
     for name, config in named:
         try:
             (one,) = engines_of(name, [Training(config, 0, sequences)])
             missing |= dry_run(one, aside)
         except Exception:  # it will fail again when it is trained, and be named
             traceback.print_exc()
-    return missing
+            whole = False
+    return missing, whole
 
 
 def dry_run(engine: Engine, aside: Compilers | None = None) -> Missing:
