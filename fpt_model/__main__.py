@@ -12,6 +12,7 @@ from pathlib import Path
 
 from fpt_model.config import ENGINES, PRESETS, Config, engine_name
 from fpt_model.errors import InterruptedTrainingError, ModelError
+from fpt_model.processes import end_server
 from fpt_model.simple.settings import SIMPLE, SimpleConfig
 from fpt_model.training.launch import as_rank, gpus_for, is_launched, launch, refuse_missing
 from fpt_model.variants import DISPLAY_NAMES, AnyConfig, resolve_any
@@ -42,6 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _emit({"event": "error", "message": str(error)})
         print(f"error: {error}", file=sys.stderr)
         return 2
+    finally:
+        end_server()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -211,7 +214,7 @@ def _train_all(asked: argparse.Namespace) -> int:
 
 def _train_all_here(asked: argparse.Namespace) -> int:
     began = time.monotonic()
-    _start_server(asked)
+    can_fork = _start_server(asked)
     import torch
 
     from fpt_model.deterministic import prepare
@@ -224,16 +227,16 @@ def _train_all_here(asked: argparse.Namespace) -> int:
     gc.freeze()  # what is imported stays: collections between trainings need not look at it
     jobs, device = read_jobs(asked.jobs), device_of(asked.device)
     together = asked.engine == "distributed"  # each training takes all there are
+    shared = [job for job in jobs if shares_threads(job, device, asked.engine)]
     processes = asked.cpu_processes or processes_on_cpu(
-        sum(not job.is_trained and shares_threads(job, device, asked.engine) for job in jobs),
-        asked.threads or torch.get_num_threads(),
+        sum(not job.is_trained for job in shared) if can_fork else 0, torch.get_num_threads()
     )
     places = [] if together else places_of(device, asked.gpus, processes)
     if len(places) > 1 and len(jobs) > 1:
-        shared = device.type == "cpu" and not asked.cpu_processes
-        threads = None if shared else asked.threads  # of all together, or of each
+        divided = device.type == "cpu" and not asked.cpu_processes
+        threads = None if divided else asked.threads  # of all together, or of each
         failures, used = run_at(places, jobs, _emit, asked.engine, threads)
-        used = device_name(device) if shared else used
+        used = device_name(device) if divided else used
     else:
         failures, used = run_jobs(jobs, device, _emit, asked.engine), device_name(device)
     seconds = time.monotonic() - began
@@ -247,18 +250,27 @@ def _train_all_here(asked: argparse.Namespace) -> int:
     return 0
 
 
-def _start_server(asked: argparse.Namespace) -> None:
-    """What forks a process for each GPU, or compilers; while this process imports PyTorch too."""
+def _start_server(asked: argparse.Namespace) -> bool:
+    """What forks a process for each GPU, or compilers; while this process imports PyTorch too.
+
+    Returns:
+        Whether it could be started, where there may be a use for it; else it is said.
+    """
     from fpt_model.processes import cores, sees_gpus, start_server
 
     if asked.engine == "distributed":
-        return
-    if asked.device != "cpu" and sees_gpus():
-        start_server("cuda")
-    elif asked.command == "train-all" and asked.cpu_processes != 1:
-        several = min(asked.threads or cores(), _neural(asked.jobs)) > 1
-        if several:
-            start_server("cpu")
+        return True
+    try:
+        if asked.device != "cpu" and sees_gpus():
+            start_server("cuda")
+        elif asked.command == "train-all" and asked.cpu_processes != 1:
+            several = min(asked.threads or cores(), _neural(asked.jobs)) > 1
+            if several:
+                start_server("cpu")
+    except ModelError as error:
+        _emit({"event": "place", "text": f"One process does more, which takes longer: {error}"})
+        return False
+    return True
 
 
 def _neural(jobs: Path) -> int:

@@ -12,6 +12,8 @@ from contextlib import suppress
 from multiprocessing import forkserver
 from pathlib import Path
 
+from fpt_model.errors import ModelError
+
 CONTEXT = multiprocessing.get_context("forkserver")
 WORKER = "fpt_model.training.worker"
 ON_CPU = ("fpt_model.engines.cpu.training",)
@@ -19,9 +21,20 @@ ON_GPU = ("triton.language", "fpt_model.engines.forked_compilers")
 
 
 def start_server(device: str) -> None:
-    """Start it, unless it runs, with what is needed on a device: `cpu` or `cuda`."""
+    """Start it, unless it runs, with what is needed on a device: `cpu` or `cuda`.
+
+    Raises:
+        ModelError: it has no socket, such as where the temporary folder's path is too long for one.
+    """
     CONTEXT.set_forkserver_preload([WORKER, *(ON_CPU if device == "cpu" else ON_GPU)])
-    forkserver.ensure_running()
+    try:
+        forkserver.ensure_running()
+    except OSError as error:
+        raise ModelError(
+            "No other processes can be forked",
+            got=str(error),
+            to_do="Set TMPDIR to a short path that can be written to",
+        ) from error
 
 
 def server() -> int | None:
@@ -35,6 +48,12 @@ def stop_server(pid: int) -> None:
     with suppress(ProcessLookupError, ChildProcessError):
         os.kill(pid, signal.SIGKILL)
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+
+
+def end_server() -> None:
+    """End what this process has started, when nothing more is to be forked."""
+    if pid := server():
+        stop_server(pid)
 
 
 def end_with_parent(number: signal.Signals = signal.SIGTERM) -> None:

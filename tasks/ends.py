@@ -7,6 +7,7 @@ none, and ends the process when it is not over by then.
 """
 
 import atexit
+import logging
 import os
 import signal
 import socket
@@ -95,7 +96,8 @@ class Ends:
         if self.server_lost:
             os._exit(code if isinstance(code, int) else int(code is not None))
         if self.told:
-            atexit._run_exitfuncs()  # Prefect's last reports, then the end of its server
+            logging.shutdown()  # Prefect's last reports; else they would wait for a server that
+            atexit._run_exitfuncs()  # ends here, and end by force
             os._exit(self.code)
 
     @contextmanager

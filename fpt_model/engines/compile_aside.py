@@ -52,7 +52,7 @@ class Compilers:
         self._begun.add(kernel)
         try:
             self._promised.append(self._pool.submit(_compile, kernel))
-        except (BrokenProcessPool, OSError):  # there is no room for processes, or they were killed
+        except (BrokenProcessPool, OSError, EOFError):  # no room for processes; they were killed
             self._able = False
 
     def end(self, *, now: bool = False) -> None:
@@ -66,17 +66,24 @@ class Compilers:
 
 @contextmanager
 def compilers(kind: Kind | None) -> Iterator[Compilers | None]:
-    """Compilers for a block; at its end all is compiled. None for no kind."""
-    if kind is None:
+    """Compilers for a block; at its end all is compiled. None for no kind, or where none can be."""
+    found = _of(kind) if kind else None
+    if found is None:
         yield None
         return
-    found = Compilers(kind)
     try:
         yield found
         found.end()
     except BaseException:  # a Ctrl-C comes while its end is waited for, too
         found.end(now=True)
         raise
+
+
+def _of(kind: Kind) -> Compilers | None:
+    try:
+        return Compilers(kind)
+    except (OSError, ImportError, NotImplementedError):  # no semaphores, as without /dev/shm
+        return None
 
 
 def hash_triton() -> None:

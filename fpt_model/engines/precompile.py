@@ -29,7 +29,7 @@ from fpt_model.engines.compile_aside import Compilers, Kind, compilers, hash_tri
 from fpt_model.engines.contract import Engine
 from fpt_model.engines.shared import Training
 from fpt_model.errors import ModelError
-from fpt_model.processes import server, stop_server
+from fpt_model.processes import server
 from fpt_model.version import code_version
 
 Named = Sequence[tuple[str, Config]]
@@ -53,9 +53,9 @@ def compile_ahead(configs: Iterable[Config], sequences: Sequences, engine: str) 
         return
     sign = _sign_of(named, sequences) if server() else None
     with compilers(_kind() if sign and not sign.exists() else None) as aside:
-        missing = _missing(named, sequences, aside)
+        missing, whole = _missing(named, sequences, aside)
     failed = compile_all(missing)
-    if sign and not failed:
+    if sign and whole and not failed:
         with suppress(OSError):
             sign.touch()
     gc.collect()  # an engine and its training know each other
@@ -63,17 +63,20 @@ def compile_ahead(configs: Iterable[Config], sequences: Sequences, engine: str) 
         torch.cuda.empty_cache()
 
 
-def _missing(named: Named, sequences: Sequences, aside: Compilers | None) -> Missing:
+def _missing(named: Named, sequences: Sequences, aside: Compilers | None) -> tuple[Missing, bool]:
+    """What lacks, and whether that is all: none of the settings failed."""
     if sequences.device.type == "cuda":
         threading.Thread(target=hash_triton, daemon=True).start()  # meanwhile
     missing: Missing = {}
+    whole = True
     for name, config in named:
         try:
             (one,) = engines_of(name, [Training(config, 0, sequences)])
             missing |= dry_run(one, aside)
         except Exception:  # it will fail again when it is trained, and be named
             traceback.print_exc()
-    return missing
+            whole = False
+    return missing, whole
 
 
 def dry_run(engine: Engine, aside: Compilers | None = None) -> Missing:
@@ -98,12 +101,6 @@ def compile_all(missing: Missing) -> list[str]:
     failed = [key for key, one in done.items() if one.exception() is not None]
     # Python's parser can trip over another thread's work
     return [key[0] for key in failed if not _compile_alone(*key, missing[key])]
-
-
-def end_server() -> None:
-    """End the server that forks compilers, when there is nothing more to compile."""
-    if pid := server():
-        stop_server(pid)
 
 
 def _sign_of(named: Named, sequences: Sequences) -> Path:

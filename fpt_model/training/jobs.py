@@ -16,12 +16,13 @@ from fpt_model.config import Config
 from fpt_model.data.device_limit import placed
 from fpt_model.data.sequences import Sequences, Split, load
 from fpt_model.engines.choose import ENGINES, engine_of
-from fpt_model.engines.precompile import compile_ahead, end_server
+from fpt_model.engines.precompile import compile_ahead
 from fpt_model.errors import InterruptedTrainingError, LostRankError, ModelError
 from fpt_model.evaluation.lists import LISTS
 from fpt_model.files.finished import problem
 from fpt_model.files.written import read_written
 from fpt_model.grouping import side_by_side
+from fpt_model.processes import end_server
 from fpt_model.simple.settings import SimpleConfig
 from fpt_model.training.fitting import fit
 from fpt_model.training.ranking import SPLITS, list_loaded, rank_loaded, rank_trained

@@ -19,7 +19,7 @@ from fpt_model.config import Config
 from fpt_model.data.device_limit import placed
 from fpt_model.data.sequences import Sequences, load
 from fpt_model.engines.choose import device_name, engine_of
-from fpt_model.engines.precompile import compile_ahead, end_server
+from fpt_model.engines.precompile import compile_ahead
 from fpt_model.engines.shared import Training
 from fpt_model.errors import InterruptedTrainingError, ModelError
 from fpt_model.files.checkpoints import (
@@ -34,6 +34,7 @@ from fpt_model.files.checkpoints import (
 from fpt_model.files.faults import point
 from fpt_model.files.finished import BEST, EPOCHS, RECORD, problem, read_record, written_record
 from fpt_model.model.encoder import Encoder
+from fpt_model.processes import end_server
 from fpt_model.training.teaching import draws
 from fpt_model.training.trainer import SelectedEpoch, Trainer, trainers_of
 from fpt_model.variants import AnyConfig

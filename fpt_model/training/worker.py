@@ -16,6 +16,7 @@ from fpt_model.engines.choose import device_name
 from fpt_model.engines.cpu.threads import grant
 from fpt_model.errors import InterruptedTrainingError, ModelError
 from fpt_model.processes import end_with_parent
+from fpt_model.simple.settings import SimpleConfig
 from fpt_model.training.jobs import Bench, Job, shares_threads
 from fpt_model.training.places import Place
 from fpt_model.training.run import PUT_ASIDE
@@ -121,7 +122,8 @@ class _Worker:
     @contextmanager
     def _as_alone(self, job: Job) -> Iterator[None]:
         """A training whose bits depend on the number of threads has those of a process alone."""
-        if self.device.type != "cpu" or shares_threads(job, self.device, self.bench.engine):
+        on_cpu = self.device.type == "cpu" or isinstance(job.config, SimpleConfig)
+        if not on_cpu or shares_threads(job, self.device, self.bench.engine):
             yield
             return
         torch.set_num_threads(self.threads.whole)

@@ -6,10 +6,14 @@ what to run: its words, environment and folder, and where its output goes. Lines
 and its exit code come back. Pages, and what is typed at a terminal, start from nothing as ever.
 """
 
+import atexit
 import fcntl
+import gc
 import json
 import os
 import sys
+import threading
+from contextlib import suppress
 from importlib import import_module
 
 LOADED = (
@@ -47,10 +51,30 @@ def become(asked: dict) -> None:
     sys.argv = asked["words"]
 
 
+def run() -> int:
+    """The command, to the end that Python gives it; what is loaded is not taken down again."""
+    from flows.entry import main
+
+    code = 0
+    try:
+        main()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        code = 1
+    threading._shutdown()  # as Python does: first threads are waited for
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            stream.flush()
+    return code
+
+
 if __name__ == "__main__":
     for name in LOADED:
         import_module(name)
+    gc.collect()
+    gc.freeze()  # what is loaded need not be gone through by each command
     become(serve())
-    from flows.entry import main
-
-    sys.exit(main())
+    os._exit(run())

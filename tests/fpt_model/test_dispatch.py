@@ -6,12 +6,14 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from fpt_model import __main__ as command
+from fpt_model import processes
 from fpt_model.errors import ModelError
 from fpt_model.training import dispatch, worker
 from fpt_model.training import jobs as jobs_module
@@ -19,6 +21,7 @@ from fpt_model.training.dispatch import run_at
 from fpt_model.training.jobs import read_jobs
 from fpt_model.training.places import Place
 from fpt_model.training.sharing import Work
+from fpt_model.variants import resolve_any
 
 CPU = Place("CPU process 0", "cpu")
 NO_GPU = Place("GPU 7", "cuda", "7")
@@ -165,7 +168,7 @@ def test_what_depends_on_threads_is_not_side_by_side(
 ):
     """The same training would end with other bits, by how many others there are left to do."""
     at = []
-    monkeypatch.setattr(command, "_start_server", lambda _: None)
+    monkeypatch.setattr(command, "_start_server", lambda _: True)
     monkeypatch.setattr(
         dispatch, "run_at", lambda places, *_: (at.append(len(places)), ({}, ""))[1]
     )
@@ -175,17 +178,53 @@ def test_what_depends_on_threads_is_not_side_by_side(
     assert at == [2 if together else 1]
 
 
-@pytest.mark.parametrize(("engine", "threads"), [("auto", 1), ("reference", 3)])
-def test_beside_others_it_takes_as_many_threads_as_alone(engine, threads, jobs_file, monkeypatch):
+def test_where_no_process_can_be_forked_one_trains_all(jobs_file, start, tmp_path):
+    """The path of a socket has a hundred letters at most."""
+    folder = tmp_path / ("f" * 100)
+    folder.mkdir()
+    process = start(jobs_file(epochs=1), None, OMP_NUM_THREADS="2", TMPDIR=str(folder))
+    events = events_of(process)
+    assert process.returncode == 0, events
+    assert events[-1]["trainings"] == 3
+    (text,) = texts(events)
+    assert "path too long. Set TMPDIR" in text
+
+
+def test_a_refusal_leaves_no_server_that_forks(run_command, monkeypatch, tmp_path):
+    """It would hold the output open while it unloads its libraries."""
+    ended = []
+    monkeypatch.setattr(command, "_start_server", lambda _: True)
+    monkeypatch.setattr(processes, "server", lambda: 7)
+    monkeypatch.setattr(processes, "stop_server", ended.append)
+    assert run_command("train-all", "--jobs", tmp_path / "none.json").code == 2
+    assert ended == [7]
+
+
+@pytest.mark.parametrize(
+    ("engine", "simple", "device", "threads"),
+    [
+        ("auto", False, "cpu", 1),
+        ("reference", False, "cpu", 3),
+        ("auto", True, "cpu", 3),
+        ("reference", False, "cuda", 1),
+        ("auto", True, "cuda", 3),
+    ],
+)
+def test_beside_others_it_takes_as_many_threads_as_alone(
+    engine, simple, device, threads, jobs_file, monkeypatch
+):
     seen = []
     monkeypatch.setattr(
         jobs_module.Bench, "train", lambda *_: (seen.append(torch.get_num_threads()), {})[1]
     )
+    monkeypatch.setattr(jobs_module.Bench, "compile", lambda *_: None)
+    job = read_jobs(jobs_file())[0]
+    job = replace(job, config=resolve_any("ease", "quick", {})) if simple else job
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(1)
-        member = worker._Worker(None, torch.device("cpu"), engine, worker.Threads(1, 2, 3))
-        member._train(read_jobs(jobs_file())[:1], [])
+        at = torch.device(device)
+        worker._Worker(None, at, engine, worker.Threads(1, 2, 3))._train([job], [])
         assert seen == [threads]
         assert torch.get_num_threads() == 1
     finally:

@@ -5,12 +5,14 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from fpt_model.data.sequences import load
+from fpt_model.engines import compile_aside
 from fpt_model.engines import precompile as compiling
 from fpt_model.engines.precompile import compile_ahead, compile_all
 
@@ -120,7 +122,7 @@ def test_what_this_machine_has_compiled_is_not_given_to_processes_again(
 ):
     pytest.importorskip("triton", reason="Triton has no build for this platform")
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
-    kinds, failed = [], []
+    kinds, failed, untried = [], [], []
 
     @contextmanager
     def compilers(kind):
@@ -133,7 +135,7 @@ def test_what_this_machine_has_compiled_is_not_given_to_processes_again(
         "compilers": compilers,
         "engine_of": lambda *_: "multiseed",
         "engines_of": lambda *_: [None],
-        "dry_run": lambda *_: {},
+        "dry_run": lambda *_: untried.pop() if untried else {},
         "compile_all": lambda _: failed.pop() if failed else [],
     }.items():
         monkeypatch.setattr(compiling, name, one)
@@ -144,6 +146,34 @@ def test_what_this_machine_has_compiled_is_not_given_to_processes_again(
     compile_ahead([small_config("sas_fpt")], sequences, "auto")  # of which one failed
     compile_ahead([small_config("sas_fpt")], sequences, "auto")
     assert kinds == [GPU, GPU, None, GPU, None]
+    untried.append(None)  # a dry run fails, as where the GPU's memory is full
+    for _ in range(3):
+        compile_ahead([small_config("sasrec")], sequences, "auto")
+    assert kinds[5:] == [GPU, GPU, None]
+
+
+def test_where_there_is_no_room_for_semaphores_processes_are_done_without(monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(compile_aside, "ProcessPoolExecutor", full)
+    with compile_aside.compilers(GPU) as aside:
+        assert aside is None
+
+
+@pytest.mark.parametrize("error", [EOFError, OSError, BrokenProcessPool])
+def test_a_server_that_has_died_is_asked_once_and_disturbs_no_dry_run(error, monkeypatch):
+    asked = []
+
+    def dead(*_):
+        asked.append(1)
+        raise error
+
+    with compile_aside.compilers(GPU) as aside:
+        monkeypatch.setattr(aside._pool, "submit", dead)
+        for kernel in ("one", "another"):
+            aside.compile(kernel)
+    assert asked == [1]
 
 
 KERNELS = """
@@ -202,7 +232,7 @@ def main():
         missing = precompile.dry_run(Engine(), aside)
         print("begins", flush=True)
     print(precompile.compile_all(missing), sorted(found))
-    precompile.end_server()
+    processes.end_server()
 
 if __name__ == "__main__":
     main()
