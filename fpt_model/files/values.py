@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 KEY = "values_sha256"  # in the Parquet file's key-value metadata
@@ -63,6 +62,8 @@ class _Column:
         return f"{self.kind} {self._rows} {' '.join(parts)} [{self._inner or ''}]"
 
     def add(self, chunk: pa.Array) -> None:
+        import pyarrow.compute as pc  # a tenth of a second, which a question does without
+
         values = chunk if chunk.type == self.kind else chunk.cast(self.kind)
         if values.null_count:
             places = np.flatnonzero(values.is_null().to_numpy(zero_copy_only=False))

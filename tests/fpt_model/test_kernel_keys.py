@@ -1,6 +1,7 @@
 """A kernel that one process compiled is found by the next, whatever either did before."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -37,15 +38,17 @@ print(json.dumps([keys, list(twice)]))
 """
 
 
+def in_a_process(code: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """With kernels as a GPU has them, not as the interpreter does."""
+    pytest.importorskip("triton", reason="Triton has no build for this platform")
+    real = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+    command = [sys.executable, "-c", code, *words]
+    return subprocess.run(command, env=real, capture_output=True, text=True, timeout=120)
+
+
 @pytest.fixture(scope="module")
 def found():
-    pytest.importorskip("triton", reason="Triton has no build for this platform")
-    runs = [
-        subprocess.run(
-            [sys.executable, "-c", KEYS, str(seed)], capture_output=True, text=True, timeout=120
-        )
-        for seed in (1, 2)
-    ]
+    runs = [in_a_process(KEYS, str(seed)) for seed in (1, 2)]
     assert [run.stderr for run in runs] == ["", ""]
     return [json.loads(run.stdout) for run in runs]
 
@@ -62,14 +65,13 @@ def test_no_kernel_takes_two_constants_of_one_name(found):
 
 
 def test_what_a_kernel_calls_is_found_by_name_and_in_modules():
-    pytest.importorskip("triton", reason="Triton has no build for this platform")
     code = """
 import triton.language as tl
 from fpt_model.engines.gpu.kernel_keys import called
 from fpt_model.engines.multiseed import buckets
 print(*sorted(one.__name__ for one in called(buckets.sum_by_bucket)))
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = in_a_process(code)
     assert done.returncode == 0, done.stderr
     assert "bucket_offsets" in done.stdout.split()
     assert "from_first" in done.stdout.split()

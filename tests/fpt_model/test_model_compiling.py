@@ -110,6 +110,7 @@ def test_settings_that_cannot_be_tried_do_not_disturb_the_others(
         tried.append(trainings[0].config.model)
         raise RuntimeError("out of memory")
 
+    monkeypatch.setattr(compiling, "server", lambda: None)  # another test may have started one
     monkeypatch.setattr(compiling, "engine_of", lambda *_: "multiseed")
     monkeypatch.setattr(compiling, "engines_of", engines_of)
     compile_ahead([small_config("sasrec"), small_config("sas_fpt")], load(learnable), "auto")

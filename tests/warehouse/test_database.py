@@ -214,7 +214,7 @@ def test_a_literal_glob_finds_its_file_alone(tmp_path, name):
 
 @pytest.mark.parametrize("text", ["", "it's", "''", "'); DROP TABLE x; --", "\\'", "é🎬\n"])
 def test_quoted_text_comes_back_as_it_was(text):
-    assert duckdb.execute(f"SELECT {quoted(text)}").fetchone() == (text,)
+    assert duckdb.execute(f"SELECT {quoted(text)}").fetchall() == [(text,)]
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
