@@ -104,13 +104,17 @@ def compile_all(missing: Missing) -> list[str]:
 
 
 def _sign_of(named: Named, sequences: Sequences) -> Path:
-    """A file in Triton's cache, there if all for these settings was compiled into it before."""
+    """A file in Triton's cache, there if all for these settings was compiled into it before.
+
+    It has the folder in its name: in one that was moved Triton finds nothing.
+    """
     from triton import __version__, knobs
 
     settings = [f"{name} {json.dumps(config.to_dict(), sort_keys=True)}" for name, config in named]
     facts = [code_version(), __version__, *map(str, _kind()), sequences.values, *sorted(settings)]
-    digest = hashlib.sha256("\0".join(facts).encode()).hexdigest()
-    return Path(knobs.cache.dir) / f"fpt-{digest[:32]}"
+    folder = Path(knobs.cache.dir).absolute()
+    digest = hashlib.sha256("\0".join([str(folder), *facts]).encode()).hexdigest()
+    return folder / f"fpt-{digest[:32]}"
 
 
 def _kind() -> Kind:

@@ -122,7 +122,8 @@ def test_what_this_machine_has_compiled_is_not_given_to_processes_again(
     learnable, small_config, monkeypatch, tmp_path
 ):
     pytest.importorskip("triton", reason="Triton has no build for this platform")
-    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path / "cache"))
+    (tmp_path / "cache").mkdir()
     kinds, failed, untried = [], [], []
 
     @contextmanager
@@ -151,6 +152,12 @@ def test_what_this_machine_has_compiled_is_not_given_to_processes_again(
     for _ in range(3):
         compile_ahead([small_config("sasrec")], sequences, "auto")
     assert kinds[5:] == [GPU, GPU, None]
+    # Triton finds nothing in a cache that was moved
+    (tmp_path / "cache").rename(tmp_path / "moved")
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path / "moved"))
+    compile_ahead([other], sequences, "auto")
+    compile_ahead([other], sequences, "auto")
+    assert kinds[8:] == [GPU, None]
 
 
 def test_where_there_is_no_room_for_semaphores_processes_are_done_without(monkeypatch):

@@ -1,7 +1,7 @@
 """Keys under which Triton finds a compiled kernel again, made the same in every process.
 
-A key has the constants that a kernel and all it calls take from their modules. Triton 3.6 leaves
-out those of a function whose own key was not asked for before: then it depends on what was
+A key has the constants that a kernel and all it calls take from their modules. Before 3.8 Triton
+leaves out those of a function whose own key was not asked for before: then it depends on what was
 launched earlier, or on another thread, whether the next process finds the kernel or compiles it
 anew. So the keys of what is called are asked for first.
 """
