@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 from uuid import UUID
 
@@ -16,7 +17,7 @@ from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterNam
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.events.actions import ActionTypes, CallWebhook, DoNothing
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
-from prefect.exceptions import ObjectNotFound
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from pydantic import SecretStr
 
 from flows.healthcheck import check_parts
@@ -64,7 +65,8 @@ def make_pools(table: Table) -> None:
         for pool, queues in table.pools.items():
             known = {one.name for one in client.read_work_pools()}
             if pool not in known:
-                client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
+                with suppress(ObjectAlreadyExists):  # its worker makes it, too, as it starts
+                    client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
             ids = {one.name: one.id for one in client.read_work_queues(work_pool_name=pool)}
             for queue, limit in queues.items():
                 if queue not in ids:
