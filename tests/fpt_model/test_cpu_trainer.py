@@ -251,10 +251,11 @@ def same(one, other) -> bool:
     return all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
-def test_the_number_of_threads_changes_no_bit(slug, training_of):
-    alone, into = training_of(slug), training_of(slug)
-    into.engine.threads = 3
-    assert same(finish(alone), finish(into))
+def test_the_number_of_threads_changes_no_bit(slug, training_of, monkeypatch):
+    alone, into, taken = finish(training_of(slug)), training_of(slug), []
+    monkeypatch.setattr(threaded_module, "threads_now", lambda: taken.append(3) or 3)
+    assert same(alone, finish(into))
+    assert taken
 
 
 def test_seeds_differ(slug, training_of):

@@ -14,12 +14,11 @@ from warehouse.staging import auditable, stage_frame, staging_folder
 
 ROOT = Path(__file__).parents[3]
 USERS, LENGTH, ITEMS = 40_000, 100, 5003
-# MB above what the process has before. All at once take some 700; parts take 400 to 460, as busy
-# cores give memory back later
-MOST = 500
+MOST = 450  # MB above what the process has before; all at once take some 700
 SCRIPT = """
 import sys
 from pathlib import Path
+import pyarrow.compute  # else its import, late in a preparation, counts as well
 from warehouse import preparing
 from warehouse.home import Home
 from warehouse.staging import staging_folder
