@@ -18,8 +18,18 @@ from fpt_model.engines.precompile import compile_ahead, compile_all
 
 GPU = ("cuda", 90, 32)
 
+TWO_KERNELS = """
+@triton.jit
+def fill(out, value, BLOCK: tl.constexpr):
+    tl.store(out + tl.arange(0, BLOCK), value)
+
+@triton.jit
+def double(out, BLOCK: tl.constexpr):
+    tl.store(out + tl.arange(0, BLOCK), 2 * tl.load(out + tl.arange(0, BLOCK)))
+"""
 # A driver that knows what to compile for is all that Triton needs to compile.
-WITHOUT_GPU = """
+WITHOUT_GPU = (
+    """
 from types import SimpleNamespace
 
 import torch, triton, triton.language as tl
@@ -36,14 +46,9 @@ triton.runtime.driver.set_active(
     )
 )
 
-@triton.jit
-def fill(out, value, BLOCK: tl.constexpr):
-    tl.store(out + tl.arange(0, BLOCK), value)
-
-@triton.jit
-def double(out, BLOCK: tl.constexpr):
-    tl.store(out + tl.arange(0, BLOCK), 2 * tl.load(out + tl.arange(0, BLOCK)))
-
+"""
+    + TWO_KERNELS
+    + """
 class Engine:
     out = torch.zeros(16)
 
@@ -60,6 +65,7 @@ missing = dry_run(Engine())
 print(sorted(name.rpartition(".")[2] for name, _ in missing), float(Engine.out.sum()))
 compile_all(missing)
 """
+)
 
 
 @pytest.mark.slow
@@ -184,21 +190,17 @@ def test_a_server_that_has_died_is_asked_once_and_disturbs_no_dry_run(error, mon
     assert asked == [1]
 
 
-KERNELS = """
+KERNELS = (
+    """
 import multiprocessing, os, time
 import triton, triton.language as tl
 
 if multiprocessing.parent_process():
     exec(os.environ.get("IN_COMPILERS", ""))
 
-@triton.jit
-def fill(out, value, BLOCK: tl.constexpr):
-    tl.store(out + tl.arange(0, BLOCK), value)
-
-@triton.jit
-def double(out, BLOCK: tl.constexpr):
-    tl.store(out + tl.arange(0, BLOCK), 2 * tl.load(out + tl.arange(0, BLOCK)))
 """
+    + TWO_KERNELS
+)
 BY_PROCESSES = """
 import os
 from types import SimpleNamespace
