@@ -44,3 +44,8 @@ def told(clock: str, gaps: Tensor, starts: Tensor) -> Tensor:
     step = gaps - 1 if clock == "steps" else torch.ones_like(gaps)
     shown = step.cumsum(0)
     return shown - torch.repeat_interleave(shown[starts[:-1]], starts.diff())
+
+
+def scales_of(clock: str, scales: Tensor) -> Tensor:
+    """What intervals are counted in: seconds in the user's shortest gap, all else as it is."""
+    return scales if clock == "seconds" else torch.ones_like(scales)

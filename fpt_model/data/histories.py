@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fpt_model.data.clock import LooksBack, told
+from fpt_model.data.clock import LooksBack, scales_of, told
 from fpt_model.data.sequences import SequenceBatch, Sequences
 from fpt_model.data.tempo import TEMPO, tempo
 from fpt_model.errors import ModelError
@@ -112,15 +112,15 @@ def windows_of(histories: Sequence[History], length: int, model: LooksBack) -> S
     """
     rows = [_row(one, length, model) for one in histories]
     columns = (torch.stack(column) for column in zip(*rows, strict=True))
-    scales = [one.scale if model.clock == "seconds" else 1 for one in histories]
     items, times, weeks, ratings, query_times, *others = columns
+    scales = torch.tensor([one.scale for one in histories], device=items.device)
     return SequenceBatch(
         items=items,
         times=times,
         weeks=weeks,
         ratings=ratings,
         users=torch.tensor([one.user for one in histories], device=items.device),
-        scales=torch.tensor(scales, device=items.device),
+        scales=scales_of(model.clock, scales),
         query_times=query_times,
         ends=torch.tensor([len(one.items) for one in histories], device=items.device),
         **dict(zip(TEMPO, others, strict=True)),

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fpt_model.data.clock import LooksBack, told
+from fpt_model.data.clock import LooksBack, scales_of, told
 from fpt_model.data.tempo import TEMPO, tempo
 from fpt_model.errors import ModelError
 from fpt_model.features import RATINGS, WEEKS, Feature
@@ -206,7 +206,7 @@ class Sequences:
         if clock == "seconds":
             return self
         shown = told(clock, self.gaps, self.starts)
-        return replace(self, times=shown, query_times=shown, scales=torch.ones_like(self.scales))
+        return replace(self, times=shown, query_times=shown, scales=scales_of(clock, self.scales))
 
     def as_seen_by(self, model: LooksBack) -> "Sequences":
         """The same as a model looks back at it."""

@@ -36,18 +36,14 @@ class Kind(NamedTuple):
 
 
 def _multiseed(trainings: Sequence[Training]) -> Sequence[Engine]:
-    from fpt_model.engines.gpu.kernel_keys import settle_all
     from fpt_model.engines.multiseed.training import Group
 
-    settle_all()
     return Group(trainings).members
 
 
 def _jagged(trainings: Sequence[Training]) -> Sequence[Engine]:
-    from fpt_model.engines.gpu.kernel_keys import settle_all
     from fpt_model.engines.jagged.training import JaggedEngine
 
-    settle_all()
     return [JaggedEngine(training) for training in trainings]
 
 
@@ -100,7 +96,12 @@ def engine_of(name: str, config: Config, device: torch.device) -> str:
 
 def engines_of(name: str, trainings: Sequence[Training]) -> Sequence[Engine]:
     """An engine for each training; all have the same settings, which it does not refuse."""
-    return ENGINES[name].build(trainings)
+    kind = ENGINES[name]
+    if kind.compiles:
+        from fpt_model.engines.gpu.kernel_keys import settle_all
+
+        settle_all()
+    return kind.build(trainings)
 
 
 def items_of(name: str, config: Config) -> Literal["here", "apart"]:
