@@ -353,7 +353,6 @@ def main() -> None:
         app()
     except SystemExit as end:
         ends.finish(end.code)
-        raise
 
 
 def _show_metrics(outcome: Any, presets: list[str], home: Path, as_json: bool) -> None:

@@ -341,4 +341,6 @@ COMMANDS = {
 }
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    gc.freeze()  # Python would go through all that is imported once more, for half a second
+    sys.exit(status)

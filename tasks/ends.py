@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import NoReturn
 
 from tasks.last_words import interrupted
 
@@ -85,20 +86,28 @@ class Ends:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
-    def finish(self, code: int | str | None) -> None:
-        """The work is over; a signal now only sees that what is left takes moments.
+    def finish(self, code: int | str | None) -> NoReturn:
+        """The work is over: end, as Python does, but leave memory to the system.
 
-        After one, the interpreter's own end is left out: it unloads libraries, for a second.
-        Without a server, Prefect's last reports are: they would be tried for minutes.
+        Python would go through all objects first, for a second where Prefect and Great
+        Expectations are imported. A signal now only sees that what is left takes moments. Without a
+        server, Prefect's last reports are left out: they would be tried for minutes.
         """
         self._deferred = True
         sys.stdout.flush()
+        status = code if isinstance(code, int) else int(code is not None)
         if self.server_lost:
-            os._exit(code if isinstance(code, int) else int(code is not None))
+            os._exit(status)
         if self.told:
+            status = self.code
             logging.shutdown()  # Prefect's last reports; else they would wait for a server that
-            atexit._run_exitfuncs()  # ends here, and end by force
-            os._exit(self.code)
+        else:
+            threading._shutdown()  # type: ignore[attr-defined]
+        atexit._run_exitfuncs()  # ends here, and end by force
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError):
+                stream.flush()
+        os._exit(status)
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
