@@ -8,6 +8,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -128,15 +129,23 @@ def alone(jobs_file, run_command):
     return train
 
 
-def test_two_processes_leave_what_one_leaves_and_tell_it_in_order(jobs_file, alone, start):
-    """Of three equal trainings one is put aside by one process and ended by the other."""
+@pytest.mark.parametrize(
+    ("processes", "threads", "places"), [(2, 1, 2), (None, 1, 1), (None, 2, 2)]
+)
+def test_several_processes_leave_what_one_leaves_and_tell_it_in_order(
+    processes, threads, places, jobs_file, alone, start
+):
+    """As many as are asked for, or as the CPU has threads.
+
+    Of three equal trainings two processes put one aside and end it later; one never does.
+    """
     jobs = jobs_file()
-    process = start(jobs, 2)
+    process = start(jobs, processes, OMP_NUM_THREADS=str(threads))
     events = events_of(process)
     assert process.returncode == 0, events
     told = {name: [e["event"] for e in events if e.get("run") == name] for name in NAMES}
     aside = [name for name in NAMES if "resumed" in told[name]]
-    assert len(aside) == 1
+    assert len(aside) == places - 1
     for name in NAMES:
         epochs = [e["epoch"] for e in events if e.get("run") == name and e["event"] == "epoch"]
         assert epochs == [1, 2, 3, 4, 5, 6]
@@ -144,22 +153,9 @@ def test_two_processes_leave_what_one_leaves_and_tell_it_in_order(jobs_file, alo
         assert told[name][-2:] == ["done", "ranked"]
     assert events[-1]["event"] == "finished"
     assert (events[-1]["trainings"], events[-1]["failed"]) == (3, 0)
+    assert events[-1]["device"] == ("2 x cpu" if processes else "cpu")
     assert outcome(jobs.parent) == alone()
     assert gone(process.pid)
-
-
-@pytest.mark.parametrize("threads", [1, 2])
-def test_a_cpu_s_threads_are_shared_by_several_trainings(jobs_file, alone, start, threads):
-    """Side by side as far as there are threads, and to the same bits."""
-    jobs = jobs_file()
-    process = start(jobs, None, OMP_NUM_THREADS=str(threads))
-    events = events_of(process)
-    assert process.returncode == 0, events
-    kinds = [event["event"] for event in events]
-    begun = kinds[: kinds.index("done")].count("start")
-    assert (begun > 1) == (threads > 1)
-    assert events[-1]["device"] == "cpu"
-    assert outcome(jobs.parent) == alone()
 
 
 @pytest.mark.parametrize(("engine", "together"), [("auto", True), ("reference", False)])
@@ -264,6 +260,23 @@ def crew(jobs_file):
         member = dispatch._Member(Place(f"GPU {number}", "cuda"), None, None, 2, "H", memory)
         made.members.append(member)
     return made, events
+
+
+def test_all_that_are_idle_are_given_work_at_once(crew):
+    made, _ = crew
+    (jobs,) = made.groups
+    made.waiting, made.ends = [Work((job,)) for job in jobs], {job.name: 0.5 for job in jobs}
+    given = []
+    for member in made.members:
+        member.pipe = SimpleNamespace(
+            send=lambda work, place=member.place.name: given.append((place, work[0][0].name))
+        )
+    for _ in range(2):
+        made._hand_out()
+        assert given == [("GPU 0", NAMES[0]), ("GPU 1", NAMES[1])]
+    made._ended(made.members[1], {})
+    made._hand_out()
+    assert given[2:] == [("GPU 1", NAMES[2])]
 
 
 def test_what_does_not_fit_a_gpu_goes_to_a_larger_one_and_fails_there(crew):
