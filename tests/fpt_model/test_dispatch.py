@@ -49,21 +49,27 @@ def jobs_file(learnable, small_config):
 
 
 @pytest.fixture
-def start():
-    """Start `train-all` in processes; whatever is left of it is killed at the end."""
+def start(loaded):
+    """Start `train-all` in processes; whatever is left of it is killed at the end.
+
+    `anew`: Python loads everything, as when a user starts it.
+    """
     started = []
 
-    def go(jobs: Path, processes: int | None, **environment: str) -> subprocess.Popen:
-        words = ["--jobs", str(jobs), "--device", "cpu"]
+    def go(jobs: Path, processes: int | None, *, anew=False, first="", **environment: str):
+        words = ["train-all", "--jobs", str(jobs), "--device", "cpu"]
         if processes:
             words += ["--threads", "1", "--cpu-processes", str(processes)]
-        process = subprocess.Popen(
-            [sys.executable, "-m", "fpt_model", "train-all", *words],
-            stdout=subprocess.PIPE,
-            text=True,
-            env=os.environ | environment,
-            start_new_session=True,
-        )
+        if anew:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "fpt_model", *words],
+                stdout=subprocess.PIPE,
+                text=True,
+                env=os.environ | environment,
+                start_new_session=True,
+            )
+        else:
+            process = loaded.start(*words, first=first, **environment)
         started.append(process)
         return process
 
@@ -72,6 +78,8 @@ def start():
         if family(process.pid):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+        if not isinstance(process, subprocess.Popen):
+            process.close()
 
 
 def family(session: int) -> set[int]:
@@ -94,12 +102,12 @@ def gone(session: int, seconds: float = PROMISED_SECONDS) -> bool:
     return not family(session)
 
 
-def events_of(process: subprocess.Popen) -> list[dict]:
-    out, _ = process.communicate(timeout=120)
+def events_of(process) -> list[dict]:
+    out, _ = process.communicate()
     return [json.loads(line) for line in out.splitlines()]
 
 
-def until_epoch(process: subprocess.Popen, run: str, epoch: int) -> None:
+def until_epoch(process, run: str, epoch: int) -> None:
     for line in process.stdout:
         event = json.loads(line)
         if (event.get("run"), event.get("epoch")) == (run, epoch):
@@ -140,7 +148,7 @@ def test_several_processes_leave_what_one_leaves_and_tell_it_in_order(
     Of three equal trainings two processes put one aside and end it later; one never does.
     """
     jobs = jobs_file()
-    process = start(jobs, processes, OMP_NUM_THREADS=str(threads))
+    process = start(jobs, processes, anew=places > threads, OMP_NUM_THREADS=str(threads))
     events = events_of(process)
     assert process.returncode == 0, events
     told = {name: [e["event"] for e in events if e.get("run") == name] for name in NAMES}
@@ -326,11 +334,13 @@ def test_trainings_that_kill_each_process_fail_and_nothing_hangs(jobs_file, star
 
 @pytest.mark.slow
 @pytest.mark.parametrize("everybody", [False, True])
-def test_a_signal_ends_all_in_time_and_the_same_command_goes_on(everybody, jobs_file, alone, start):
+def test_a_signal_ends_all_in_time_and_the_same_command_goes_on(
+    everybody, jobs_file, alone, start, held_after
+):
     """SIGTERM to the first process alone, and a Ctrl-C, which reaches every one."""
-    long = {"epochs": 100, "validate_every": 100}
+    long = {"epochs": 12, "validate_every": 12}  # its half is later than the signal
     jobs = jobs_file(**long)
-    process = start(jobs, 2)
+    process = start(jobs, 2, first=held_after(3))
     until_epoch(process, NAMES[0], 3)
     began = time.monotonic()
     number = signal.SIGINT if everybody else signal.SIGTERM
@@ -353,8 +363,8 @@ def test_a_signal_ends_all_in_time_and_the_same_command_goes_on(everybody, jobs_
 
 
 @pytest.mark.slow
-def test_nothing_is_left_of_a_command_that_is_killed(jobs_file, start):
-    process = start(jobs_file(epochs=100, validate_every=100), 2)
+def test_nothing_is_left_of_a_command_that_is_killed(jobs_file, start, held_after):
+    process = start(jobs_file(epochs=12, validate_every=12), 2, first=held_after(2))
     until_epoch(process, NAMES[0], 2)
     process.kill()
     assert gone(process.pid, 30.0)
