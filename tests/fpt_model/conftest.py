@@ -2,6 +2,7 @@
 
 import fcntl
 import hashlib
+import io
 import itertools
 import json
 import math
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -415,20 +417,36 @@ def held_after():
 
 
 @pytest.fixture(scope="session")
-def loaded() -> Iterator["Loaded"]:
-    """See `loaded.py`."""
-    with Loaded() as running:
-        yield running
+def loaded_for_all() -> Iterator["Loaded"]:
+    running = Loaded()
+    yield running
+    running.end()
+
+
+@pytest.fixture
+def loaded(loaded_for_all) -> Iterator["Loaded"]:
+    """See `loaded.py`; what a test has started, and its session, is killed at its end."""
+    yield loaded_for_all
+    loaded_for_all.end_all()
 
 
 class Loaded:
     """Starts commands of which it does not matter how long PyTorch takes to load."""
 
-    def __enter__(self) -> "Loaded":
+    def __init__(self) -> None:
         self.process: subprocess.Popen | None = None
-        return self
+        self.started: list[Command] = []
 
-    def __exit__(self, *_: object) -> None:
+    def end_all(self) -> None:
+        """Kill what was started."""
+        for command in self.started:
+            with suppress(ProcessLookupError):
+                os.killpg(command.pid, signal.SIGKILL)
+            command.wait()
+            command.close()
+        self.started.clear()
+
+    def end(self) -> None:
         if self.process is not None:
             self.requests.close()  # which ends it
             self.process.wait()
@@ -465,7 +483,8 @@ class Loaded:
             "environment": os.environ | environment,
             "folder": str(Path.cwd()),
         }
-        return Command(self.requests, json.dumps(asked).encode())
+        self.started.append(Command(self.requests, json.dumps(asked).encode()))
+        return self.started[-1]
 
 
 class Command:
@@ -483,8 +502,8 @@ class Command:
         socket.send_fds(requests, [asked], [tells, says, self.stderr.fileno()])
         for file in (tells, says):
             os.close(file)
-        self.stdout = open(out)  # noqa: PTH123, SIM115 - no path
-        self._told = open(told, "rb", buffering=0)  # noqa: PTH123, SIM115 - a line at a time
+        # without a buffer no more is taken from a pipe than is asked for
+        self.stdout, self._told = io.FileIO(out), io.FileIO(told)
         self.pid = int(self._told.readline())
 
     def wait(self, timeout: float | None = None) -> int:
@@ -496,7 +515,7 @@ class Command:
 
     def communicate(self) -> tuple[str, str]:
         """All that it still says, and its errors; a test's own time limits how long."""
-        out = self.stdout.read()
+        out = self.stdout.read().decode()
         self.wait()
         self.stderr.seek(0)
         return out, self.stderr.read()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,17 +16,13 @@ import torch
 
 from fpt_model import __main__ as command
 from fpt_model import processes
-from fpt_model.errors import ModelError
 from fpt_model.training import dispatch, worker
 from fpt_model.training import jobs as jobs_module
-from fpt_model.training.dispatch import run_at
 from fpt_model.training.jobs import read_jobs
 from fpt_model.training.places import Place
 from fpt_model.training.sharing import Work
 from fpt_model.variants import resolve_any
 
-CPU = Place("CPU process 0", "cpu")
-NO_GPU = Place("GPU 7", "cuda", "7")
 NAMES = [f"runs/{seed}" for seed in range(3)]
 PROMISED_SECONDS = 5.0
 
@@ -56,20 +53,19 @@ def start(loaded):
     """
     started = []
 
-    def go(jobs: Path, processes: int | None, *, anew=False, first="", **environment: str):
-        words = ["train-all", "--jobs", str(jobs), "--device", "cpu"]
+    def go(jobs: Path, processes: int | None, *more: str, anew=False, first="", **environment: str):
+        words = ["train-all", "--jobs", str(jobs), "--device", "cpu", *more]
         if processes:
             words += ["--threads", "1", "--cpu-processes", str(processes)]
-        if anew:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "fpt_model", *words],
-                stdout=subprocess.PIPE,
-                text=True,
-                env=os.environ | environment,
-                start_new_session=True,
-            )
-        else:
-            process = loaded.start(*words, first=first, **environment)
+        if not anew:
+            return loaded.start(*words, first=first, **environment)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "fpt_model", *words],
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | environment,
+            start_new_session=True,
+        )
         started.append(process)
         return process
 
@@ -78,8 +74,6 @@ def start(loaded):
         if family(process.pid):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        if not isinstance(process, subprocess.Popen):
-            process.close()
 
 
 def family(session: int) -> set[int]:
@@ -235,25 +229,44 @@ def test_beside_others_it_takes_as_many_threads_as_alone(
         torch.set_num_threads(before)
 
 
-def test_a_gpu_that_does_not_start_is_left_out_and_a_training_that_fails_is_named(jobs_file):
-    jobs, events = read_jobs(jobs_file(epochs=1)), []
+PLACES = """
+from fpt_model.training import places
+from fpt_model.training.places import Place
+places.places_of = lambda *_: [WHERE]
+"""
+NO_GPU = 'Place("GPU 7", "cuda", "7")'
+
+
+def test_a_gpu_that_does_not_start_is_left_out_and_a_training_that_fails_is_named(jobs_file, start):
+    path = jobs_file(epochs=1)
+    jobs = read_jobs(path)
     jobs[1].output.mkdir(parents=True)
     (jobs[1].output / "order.json").write_text("{}")  # somebody else's
-    failures, devices = run_at([CPU, NO_GPU], jobs, events.append, threads=1)
-    assert devices == "cpu"
+    places = f'Place("CPU process 0", "cpu"), {NO_GPU}'
+    process = start(path, None, first=PLACES.replace("WHERE", places))
+    events = events_of(process)
+    assert process.returncode == 2
+    assert [e["device"] for e in events if e["event"] == "finished"] == ["cpu"]
     (text,) = texts(events)
     assert text.startswith("GPU 7 is not used: ")
     assert "\n" not in text
-    assert list(failures) == [NAMES[1]]
-    assert "belongs to another training" in failures[NAMES[1]]
-    assert [e["run"] for e in events if e["event"] == "failed"] == [NAMES[1]]
+    (failed,) = [e for e in events if e["event"] == "failed"]
+    assert failed["run"] == NAMES[1]
+    assert "belongs to another training" in failed["message"]
+    assert events[-1]["message"].startswith(
+        f"1 of 3 trainings failed; the others are finished: got {NAMES[1]}: "
+    )
     assert jobs[0].ranks.exists()
     assert jobs[2].ranks.exists()
 
 
-def test_if_no_place_works_that_is_an_error_in_one_line(jobs_file):
-    with pytest.raises(ModelError, match=r"^No place to train at works: got GPU 7: .+; GPU 7: "):
-        run_at([NO_GPU, NO_GPU], read_jobs(jobs_file()), lambda _: None, "reference", 1)
+def test_if_no_place_works_that_is_an_error_in_one_line(jobs_file, start):
+    places = PLACES.replace("WHERE", f"{NO_GPU}, {NO_GPU}")
+    process = start(jobs_file(), None, "--engine", "reference", first=places)
+    (*_, last) = events_of(process)
+    assert process.returncode == 2
+    assert re.match(r"No place to train at works: got GPU 7: .+; GPU 7: ", last["message"])
+    assert gone(process.pid)
 
 
 @pytest.fixture
@@ -346,9 +359,10 @@ def test_a_signal_ends_all_in_time_and_the_same_command_goes_on(
     number = signal.SIGINT if everybody else signal.SIGTERM
     (os.killpg if everybody else os.kill)(process.pid, number)
     for line in process.stdout:
-        if "interrupted" in line:
+        event = json.loads(line)
+        if event["event"] == "interrupted":
             assert time.monotonic() - began < PROMISED_SECONDS
-    assert json.loads(line) == {
+    assert event == {
         "event": "interrupted",
         "message": f"interrupted by {number.name}",
     }
