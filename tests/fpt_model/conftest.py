@@ -1,11 +1,21 @@
 """Small worlds for the models: histories as lists, files as the pipeline hands them over."""
 
+import fcntl
 import hashlib
+import io
 import itertools
 import json
 import math
+import os
 import random
+import select
+import signal
+import socket
+import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -374,6 +384,152 @@ def train_small(run_command, train_words):
         return run_command(*train_words(path, output, model, **sets), "--seed", seed)
 
     return run
+
+
+HELD = """
+import time
+from fpt_model.training import run
+from fpt_model.training.trainer import Trainer
+
+step, note, told = Trainer.step, run.Signals._note, []
+
+def noted(signals, number, frame):
+    told.append(number)
+    note(signals, number, frame)
+
+def held(trainer):
+    while trainer.progress.epoch == EPOCH and not told:
+        time.sleep(0.01)
+    step(trainer)
+
+run.Signals._note, Trainer.step = noted, held
+"""
+
+
+@pytest.fixture(scope="session")
+def held_after():
+    """What a command runs first so that its trainings wait after an epoch, until a signal comes."""
+
+    def code(epoch: int) -> str:
+        return HELD.replace("EPOCH", str(epoch))
+
+    return code
+
+
+@pytest.fixture(scope="session")
+def loaded_for_all() -> Iterator["Loaded"]:
+    running = Loaded()
+    yield running
+    running.end()
+
+
+@pytest.fixture
+def loaded(loaded_for_all) -> Iterator["Loaded"]:
+    """See `loaded.py`; what a test has started, and its session, is killed at its end."""
+    yield loaded_for_all
+    loaded_for_all.end_all()
+
+
+class Loaded:
+    """Starts commands of which it does not matter how long PyTorch takes to load."""
+
+    def __init__(self) -> None:
+        self.process: subprocess.Popen | None = None
+        self.started: list[Command] = []
+
+    def end_all(self) -> None:
+        """Kill what was started."""
+        for command in self.started:
+            with suppress(ProcessLookupError):
+                os.killpg(command.pid, signal.SIGKILL)
+            command.wait()
+            command.close()
+        self.started.clear()
+
+    def end(self) -> None:
+        if self.process is not None:
+            self.requests.close()  # which ends it
+            self.process.wait()
+
+    def start(
+        self,
+        *words: str,
+        script: Path | None = None,
+        first: str = "",
+        **environment: str,
+    ) -> "Command":
+        """Start `python -m fpt_model`, or a script, as the leader of a session.
+
+        Args:
+            words: after the name.
+            script: its path.
+            first: Python code that it runs before.
+            environment: besides ours.
+        """
+        if self.process is None:  # the first that needs it
+            self.requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            with theirs:
+                here = Path(__file__).with_name("loaded.py")
+                own = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
+                self.process = subprocess.Popen(
+                    [sys.executable, "-P", here, str(theirs.fileno())],
+                    pass_fds=[theirs.fileno()],
+                    env=own,
+                )
+        asked = {
+            "words": ["fpt_model", *words],
+            "script": str(script or ""),
+            "first": first,
+            "environment": os.environ | environment,
+            "folder": str(Path.cwd()),
+        }
+        self.started.append(Command(self.requests, json.dumps(asked).encode()))
+        return self.started[-1]
+
+
+class Command:
+    """A command that runs, as `subprocess.Popen` shows one.
+
+    Who writes more than a page that nobody reads has to wait.
+    """
+
+    returncode: int | None = None
+
+    def __init__(self, requests: socket.socket, asked: bytes) -> None:
+        (told, tells), (out, says) = os.pipe(), os.pipe()
+        fcntl.fcntl(says, fcntl.F_SETPIPE_SZ, 4096)
+        self.stderr = tempfile.TemporaryFile("w+")  # noqa: SIM115 - until it is closed
+        socket.send_fds(requests, [asked], [tells, says, self.stderr.fileno()])
+        for file in (tells, says):
+            os.close(file)
+        # without a buffer no more is taken from a pipe than is asked for
+        self.stdout, self._told = io.FileIO(out), io.FileIO(told)
+        self.pid = int(self._told.readline())
+
+    def wait(self, timeout: float | None = None) -> int:
+        if self.returncode is None:
+            if not select.select([self._told], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired("a command", timeout or 0)
+            self.returncode = int(self._told.readline())
+        return self.returncode
+
+    def communicate(self) -> tuple[str, str]:
+        """All that it still says, and its errors; a test's own time limits how long."""
+        out = self.stdout.read().decode()
+        self.wait()
+        self.stderr.seek(0)
+        return out, self.stderr.read()
+
+    def send_signal(self, number: int) -> None:
+        if self.returncode is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+    def close(self) -> None:
+        for file in (self.stdout, self.stderr, self._told):
+            file.close()
 
 
 def pytest_generate_tests(metafunc):

@@ -2,29 +2,27 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from fpt_model import __main__ as command
 from fpt_model import processes
-from fpt_model.errors import ModelError
 from fpt_model.training import dispatch, worker
 from fpt_model.training import jobs as jobs_module
-from fpt_model.training.dispatch import run_at
 from fpt_model.training.jobs import read_jobs
 from fpt_model.training.places import Place
 from fpt_model.training.sharing import Work
 from fpt_model.variants import resolve_any
 
-CPU = Place("CPU process 0", "cpu")
-NO_GPU = Place("GPU 7", "cuda", "7")
 NAMES = [f"runs/{seed}" for seed in range(3)]
 PROMISED_SECONDS = 5.0
 
@@ -48,16 +46,21 @@ def jobs_file(learnable, small_config):
 
 
 @pytest.fixture
-def start():
-    """Start `train-all` in processes; whatever is left of it is killed at the end."""
+def start(loaded):
+    """Start `train-all` in processes; whatever is left of it is killed at the end.
+
+    `anew`: Python loads everything, as when a user starts it.
+    """
     started = []
 
-    def go(jobs: Path, processes: int | None, **environment: str) -> subprocess.Popen:
-        words = ["--jobs", str(jobs), "--device", "cpu"]
+    def go(jobs: Path, processes: int | None, *more: str, anew=False, first="", **environment: str):
+        words = ["train-all", "--jobs", str(jobs), "--device", "cpu", *more]
         if processes:
             words += ["--threads", "1", "--cpu-processes", str(processes)]
+        if not anew:
+            return loaded.start(*words, first=first, **environment)
         process = subprocess.Popen(
-            [sys.executable, "-m", "fpt_model", "train-all", *words],
+            [sys.executable, "-m", "fpt_model", *words],
             stdout=subprocess.PIPE,
             text=True,
             env=os.environ | environment,
@@ -93,12 +96,12 @@ def gone(session: int, seconds: float = PROMISED_SECONDS) -> bool:
     return not family(session)
 
 
-def events_of(process: subprocess.Popen) -> list[dict]:
-    out, _ = process.communicate(timeout=120)
+def events_of(process) -> list[dict]:
+    out, _ = process.communicate()
     return [json.loads(line) for line in out.splitlines()]
 
 
-def until_epoch(process: subprocess.Popen, run: str, epoch: int) -> None:
+def until_epoch(process, run: str, epoch: int) -> None:
     for line in process.stdout:
         event = json.loads(line)
         if (event.get("run"), event.get("epoch")) == (run, epoch):
@@ -128,15 +131,23 @@ def alone(jobs_file, run_command):
     return train
 
 
-def test_two_processes_leave_what_one_leaves_and_tell_it_in_order(jobs_file, alone, start):
-    """Of three equal trainings one is put aside by one process and ended by the other."""
+@pytest.mark.parametrize(
+    ("processes", "threads", "places"), [(2, 1, 2), (None, 1, 1), (None, 2, 2)]
+)
+def test_several_processes_leave_what_one_leaves_and_tell_it_in_order(
+    processes, threads, places, jobs_file, alone, start
+):
+    """As many as are asked for, or as the CPU has threads.
+
+    Of three equal trainings two processes put one aside and end it later; one never does.
+    """
     jobs = jobs_file()
-    process = start(jobs, 2)
+    process = start(jobs, processes, anew=places > threads, OMP_NUM_THREADS=str(threads))
     events = events_of(process)
     assert process.returncode == 0, events
     told = {name: [e["event"] for e in events if e.get("run") == name] for name in NAMES}
     aside = [name for name in NAMES if "resumed" in told[name]]
-    assert len(aside) == 1
+    assert len(aside) == places - 1
     for name in NAMES:
         epochs = [e["epoch"] for e in events if e.get("run") == name and e["event"] == "epoch"]
         assert epochs == [1, 2, 3, 4, 5, 6]
@@ -144,22 +155,9 @@ def test_two_processes_leave_what_one_leaves_and_tell_it_in_order(jobs_file, alo
         assert told[name][-2:] == ["done", "ranked"]
     assert events[-1]["event"] == "finished"
     assert (events[-1]["trainings"], events[-1]["failed"]) == (3, 0)
+    assert events[-1]["device"] == ("2 x cpu" if processes else "cpu")
     assert outcome(jobs.parent) == alone()
     assert gone(process.pid)
-
-
-@pytest.mark.parametrize("threads", [1, 2])
-def test_a_cpu_s_threads_are_shared_by_several_trainings(jobs_file, alone, start, threads):
-    """Side by side as far as there are threads, and to the same bits."""
-    jobs = jobs_file()
-    process = start(jobs, None, OMP_NUM_THREADS=str(threads))
-    events = events_of(process)
-    assert process.returncode == 0, events
-    kinds = [event["event"] for event in events]
-    begun = kinds[: kinds.index("done")].count("start")
-    assert (begun > 1) == (threads > 1)
-    assert events[-1]["device"] == "cpu"
-    assert outcome(jobs.parent) == alone()
 
 
 @pytest.mark.parametrize(("engine", "together"), [("auto", True), ("reference", False)])
@@ -231,25 +229,44 @@ def test_beside_others_it_takes_as_many_threads_as_alone(
         torch.set_num_threads(before)
 
 
-def test_a_gpu_that_does_not_start_is_left_out_and_a_training_that_fails_is_named(jobs_file):
-    jobs, events = read_jobs(jobs_file(epochs=1)), []
+PLACES = """
+from fpt_model.training import places
+from fpt_model.training.places import Place
+places.places_of = lambda *_: [WHERE]
+"""
+NO_GPU = 'Place("GPU 7", "cuda", "7")'
+
+
+def test_a_gpu_that_does_not_start_is_left_out_and_a_training_that_fails_is_named(jobs_file, start):
+    path = jobs_file(epochs=1)
+    jobs = read_jobs(path)
     jobs[1].output.mkdir(parents=True)
     (jobs[1].output / "order.json").write_text("{}")  # somebody else's
-    failures, devices = run_at([CPU, NO_GPU], jobs, events.append, threads=1)
-    assert devices == "cpu"
+    places = f'Place("CPU process 0", "cpu"), {NO_GPU}'
+    process = start(path, None, first=PLACES.replace("WHERE", places))
+    events = events_of(process)
+    assert process.returncode == 2
+    assert [e["device"] for e in events if e["event"] == "finished"] == ["cpu"]
     (text,) = texts(events)
     assert text.startswith("GPU 7 is not used: ")
     assert "\n" not in text
-    assert list(failures) == [NAMES[1]]
-    assert "belongs to another training" in failures[NAMES[1]]
-    assert [e["run"] for e in events if e["event"] == "failed"] == [NAMES[1]]
+    (failed,) = [e for e in events if e["event"] == "failed"]
+    assert failed["run"] == NAMES[1]
+    assert "belongs to another training" in failed["message"]
+    assert events[-1]["message"].startswith(
+        f"1 of 3 trainings failed; the others are finished: got {NAMES[1]}: "
+    )
     assert jobs[0].ranks.exists()
     assert jobs[2].ranks.exists()
 
 
-def test_if_no_place_works_that_is_an_error_in_one_line(jobs_file):
-    with pytest.raises(ModelError, match=r"^No place to train at works: got GPU 7: .+; GPU 7: "):
-        run_at([NO_GPU, NO_GPU], read_jobs(jobs_file()), lambda _: None, "reference", 1)
+def test_if_no_place_works_that_is_an_error_in_one_line(jobs_file, start):
+    places = PLACES.replace("WHERE", f"{NO_GPU}, {NO_GPU}")
+    process = start(jobs_file(), None, "--engine", "reference", first=places)
+    (*_, last) = events_of(process)
+    assert process.returncode == 2
+    assert re.match(r"No place to train at works: got GPU 7: .+; GPU 7: ", last["message"])
+    assert gone(process.pid)
 
 
 @pytest.fixture
@@ -264,6 +281,23 @@ def crew(jobs_file):
         member = dispatch._Member(Place(f"GPU {number}", "cuda"), None, None, 2, "H", memory)
         made.members.append(member)
     return made, events
+
+
+def test_all_that_are_idle_are_given_work_at_once(crew):
+    made, _ = crew
+    (jobs,) = made.groups
+    made.waiting, made.ends = [Work((job,)) for job in jobs], {job.name: 0.5 for job in jobs}
+    given = []
+    for member in made.members:
+        member.pipe = SimpleNamespace(
+            send=lambda work, place=member.place.name: given.append((place, work[0][0].name))
+        )
+    for _ in range(2):
+        made._hand_out()
+        assert given == [("GPU 0", NAMES[0]), ("GPU 1", NAMES[1])]
+    made._ended(made.members[1], {})
+    made._hand_out()
+    assert given[2:] == [("GPU 1", NAMES[2])]
 
 
 def test_what_does_not_fit_a_gpu_goes_to_a_larger_one_and_fails_there(crew):
@@ -313,19 +347,22 @@ def test_trainings_that_kill_each_process_fail_and_nothing_hangs(jobs_file, star
 
 @pytest.mark.slow
 @pytest.mark.parametrize("everybody", [False, True])
-def test_a_signal_ends_all_in_time_and_the_same_command_goes_on(everybody, jobs_file, alone, start):
+def test_a_signal_ends_all_in_time_and_the_same_command_goes_on(
+    everybody, jobs_file, alone, start, held_after
+):
     """SIGTERM to the first process alone, and a Ctrl-C, which reaches every one."""
-    long = {"epochs": 100, "validate_every": 100}
+    long = {"epochs": 12, "validate_every": 12}  # its half is later than the signal
     jobs = jobs_file(**long)
-    process = start(jobs, 2)
+    process = start(jobs, 2, first=held_after(3))
     until_epoch(process, NAMES[0], 3)
     began = time.monotonic()
     number = signal.SIGINT if everybody else signal.SIGTERM
     (os.killpg if everybody else os.kill)(process.pid, number)
     for line in process.stdout:
-        if "interrupted" in line:
+        event = json.loads(line)
+        if event["event"] == "interrupted":
             assert time.monotonic() - began < PROMISED_SECONDS
-    assert json.loads(line) == {
+    assert event == {
         "event": "interrupted",
         "message": f"interrupted by {number.name}",
     }
@@ -340,8 +377,8 @@ def test_a_signal_ends_all_in_time_and_the_same_command_goes_on(everybody, jobs_
 
 
 @pytest.mark.slow
-def test_nothing_is_left_of_a_command_that_is_killed(jobs_file, start):
-    process = start(jobs_file(epochs=100, validate_every=100), 2)
+def test_nothing_is_left_of_a_command_that_is_killed(jobs_file, start, held_after):
+    process = start(jobs_file(epochs=12, validate_every=12), 2, first=held_after(2))
     until_epoch(process, NAMES[0], 2)
     process.kill()
     assert gone(process.pid, 30.0)
