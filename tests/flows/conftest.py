@@ -7,18 +7,20 @@ import os
 import pty
 import random
 import re
+import runpy
 import select
 import shutil
-import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import duckdb
 import pytest
@@ -26,6 +28,8 @@ from filelock import FileLock
 
 FPT = Path(sys.executable).parent / "fpt"
 N_USERS, N_ITEMS, LENGTH = 60, 140, 14
+CLIENT = Path(__file__).with_name("forked_client.py")
+forked_client = SimpleNamespace(**runpy.run_path(str(CLIENT)))
 NOTHING_TOLD: Mapping[str, str] = {}
 
 
@@ -133,61 +137,87 @@ def forks(tmp_path_factory) -> Iterator["Forks"]:
 
 
 class Forks:
-    """Commands of which it does not matter how long their libraries take to load."""
+    """Programs of which it does not matter how long their libraries take to load.
+
+    Attributes:
+        bin: a folder whose `python` and `fpt` are run so where they can be.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.answers = [folder / "out", folder / "err"]
+        # short: the path of a socket may not be long
+        self.bin = Path(tempfile.mkdtemp(), "bin")
+        self.bin.mkdir()
         self.process: subprocess.Popen | None = None
-        self.child: int | None = None
+        client = self.bin / "client"
+        text = CLIENT.read_text(encoding="utf-8")
+        client.write_text(f"#!{sys.executable} -IS\n{text}", encoding="utf-8")
+        client.chmod(0o755)
+        for name in ("python", "fpt"):
+            (self.bin / name).symlink_to("client")
+
+    def start(self) -> None:
+        """What forks, unless it runs."""
+        if self.process is not None:
+            return
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(self.bin / "socket"))
+            listener.listen()
+            self.process = subprocess.Popen(
+                [
+                    *(sys.executable, "-P", Path(__file__).with_name("forked.py")),
+                    str(listener.fileno()),
+                ],
+                stdin=subprocess.PIPE,  # it ends with us
+                pass_fds=[listener.fileno()],
+                start_new_session=True,  # a Ctrl-C is ours
+            )
 
     def run(self, words: Sequence[str], environment: Mapping[str, str], seconds: float) -> Answer:
-        """As `subprocess.run` does: it also waits for whatever has the command's output open."""
+        """As `subprocess.run` does: it also waits for whatever has the program's output open."""
+        self.start()
         for path in self.answers:  # new ones: somebody may still write into those before
             path.unlink(missing_ok=True)
             path.touch()
-        asked = {"words": list(words), "environment": dict(environment), "folder": str(Path.cwd())}
         deadline = time.monotonic() + seconds
-        try:
-            code = self._code(asked | {"to": list(map(str, self.answers))}, deadline)
-        except BaseException:  # such as a test's own time: the next must not hear of this one
-            self.end(at_once=True)
-            raise
-        in_time = code != -signal.SIGKILL or time.monotonic() < deadline
-        if not in_time or not all(self.closed(path, deadline) for path in self.answers):
+        # whoever waits no longer, such as when a test's own time is up, lets go of it
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(self.bin / "socket"))
+            self._ask(connection, words, environment)
+            connection.settimeout(max(0.01, deadline - time.monotonic()))
+            try:
+                code = self._told(connection)
+            except TimeoutError:
+                raise subprocess.TimeoutExpired(words, seconds) from None
+        if not all(self.closed(path, deadline) for path in self.answers):
             raise subprocess.TimeoutExpired(words, seconds)
         return Answer(code, *(path.read_text() for path in self.answers))
 
-    def _code(self, asked: Mapping[str, object], deadline: float) -> int:
-        if self.process is None:  # the first that needs it
-            self.process = subprocess.Popen(
-                [sys.executable, "-P", Path(__file__).with_name("forked.py")],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                bufsize=0,  # what is said and not read yet can be seen by `select`
-            )
-        self.process.stdin.write(json.dumps(asked).encode() + b"\n")
-        self.child = self._told()["pid"]
-        left = max(0, deadline - time.monotonic())
-        if not select.select([self.process.stdout], [], [], left)[0]:
-            os.kill(self.child, signal.SIGKILL)
-        code = self._told()["code"]
-        self.child = None
-        return code
+    def _ask(self, connection: socket.socket, words: Sequence[str], environment) -> None:
+        with ExitStack() as stack:
+            nothing, *files = [
+                stack.enter_context(path.open(mode))
+                for path, mode in zip(
+                    (Path(os.devnull), *self.answers), ("r", "w", "w"), strict=True
+                )
+            ]
+            for file in files:  # held by all that have it from us: so they can be waited for
+                fcntl.flock(file, fcntl.LOCK_SH)
+            numbers = [file.fileno() for file in (nothing, *files)]
+            words = ["fpt" if words[0] == str(FPT) else words[0], *words[1:]]
+            python = str(self.bin / "python")
+            forked_client.ask(connection, words, dict(environment), numbers, python)
 
-    def _told(self) -> dict:
-        return json.loads(self.process.stdout.readline())
+    def _told(self, connection: socket.socket) -> int:
+        assert connection.recv(1), "its environment is not that of what is loaded"
+        return forked_client.told(connection)
 
-    def end(self, *, at_once: bool = False) -> None:
-        """Let it end, with its command or after that."""
-        process, child = self.process, self.child
-        self.process = self.child = None
-        if process is None:
-            return
-        if at_once:
-            with suppress(ProcessLookupError):
-                os.kill(child or process.pid, signal.SIGKILL)
-        with process:  # closes its pipes, which ends it, and waits
-            pass
+    def end(self) -> None:
+        """Let it end; its programs have ended."""
+        if self.process is not None:
+            with self.process:  # closes its pipe, which ends it, and waits
+                pass
+        shutil.rmtree(self.bin.parent, ignore_errors=True)
 
     @staticmethod
     def closed(path: Path, deadline: float) -> bool:
