@@ -63,21 +63,21 @@ def home(same_place, warehouse) -> Home:
 
 
 @pytest.fixture(scope="session")
-def kept(tmp_path_factory, request) -> begun_homes.Kept:
+def kept_homes(tmp_path_factory, request) -> begun_homes.Kept:
     return begun_homes.Kept(
         tmp_path_factory.mktemp("kept"), lambda: request.getfixturevalue("lakes")
     )
 
 
 @pytest.fixture
-def begun(kept, same_place) -> Callable[[Home, str, Callable[[], Any]], Any]:
+def begun(kept_homes, same_place) -> Callable[[Home, str, Callable[[], Any]], Any]:
     """Do what many tests begin with; from the second time on the home is copied as it was then.
 
     What it gives must be the same whenever it is done.
     """
 
     def begin(home: Home, name: str, make: Callable[[], Any]) -> Any:
-        return kept.begin(same_place, home, name, make)
+        return kept_homes.begin(same_place, home, name, make)
 
     return begin
 

@@ -91,14 +91,19 @@ def program(tmp_path):
 
 
 @pytest.fixture
-def publish(begun):
-    """Publish a load with two items, by its name."""
+def publish_anew():
+    """Publish a load with two items, by its name; the first in a lake makes all of its tables."""
     names: dict = {}
     exec(WRITER, names)
+    return names["publish"]
+
+
+@pytest.fixture
+def publish(begun, publish_anew):
+    """The same; what comes first in a lake is a copy of what it was for another test."""
 
     def go(home: Home, name: str) -> None:
-        """The first in a lake brings all of its tables, once for all tests."""
-        begun(home, f"load {name}", lambda: names["publish"](home, name))
+        begun(home, f"load {name}", lambda: publish_anew(home, name))
 
     return go
 

@@ -167,7 +167,9 @@ def test_a_folder_that_is_not_mounted_is_not_made(url, same_place):
     assert not (same_place / "lake").exists()
 
 
-def test_a_lake_whose_data_is_elsewhere_is_refused(home, url, publish, monkeypatch, same_place, tmp_path):
+def test_a_lake_whose_data_is_elsewhere_is_refused(
+    home, url, publish, monkeypatch, same_place, tmp_path
+):
     publish(home, "first")
     (tmp_path / "another").mkdir()
     monkeypatch.setenv(
