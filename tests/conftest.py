@@ -53,10 +53,22 @@ def home_at(request):
 
 
 @pytest.fixture
-def warehouse(request, monkeypatch, tmp_path) -> None:
+def same_place(tmp_path, tmp_path_factory) -> Iterator[Path]:
+    """Where homes and lakes of a test lie: in the same place as those of the tests before it.
+
+    For a home names files by their whole paths, so that copies are good in one place (`begun`).
+    """
+    folder = tmp_path_factory.getbasetemp() / "place"
+    folder.mkdir()
+    yield folder
+    folder.rename(tmp_path / "place")
+
+
+@pytest.fixture
+def warehouse(request, monkeypatch, same_place) -> None:
     """What homes of a test publish into: `make test-lake` runs the same tests with a lake."""
     if os.environ.get("FPT_TEST_WAREHOUSE") == "lake":
-        url = request.getfixturevalue("lakes").new_url(tmp_path / "lake")
+        url = request.getfixturevalue("lakes").new_url(same_place / "lake")
         monkeypatch.setenv("FPT_WAREHOUSE", url)
 
 

@@ -12,6 +12,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 USER, PASSWORD, DATABASE = "fpt", "s3cret-word", "lakes"
+COPY = """
+SET client_min_messages = error;
+DROP SCHEMA IF EXISTS {to} CASCADE;
+CREATE SCHEMA {to};
+DO $$
+DECLARE name text;
+BEGIN
+    FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = '{schema}' LOOP
+        EXECUTE format('CREATE TABLE {to}.%I (LIKE {schema}.%I INCLUDING ALL)', name, name);
+        EXECUTE format('INSERT INTO {to}.%I SELECT * FROM {schema}.%I', name, name);
+    END LOOP;
+END $$;
+"""
 
 
 @dataclass
@@ -35,6 +48,13 @@ class LakeServer:
         """Of a lake that is not there yet."""
         data.mkdir(parents=True, exist_ok=True)
         return self.url(data, f"lake_{secrets.token_hex(4)}")
+
+    def copy(self, schema: str, to: str) -> None:
+        """Make the schema of a lake anew from another's: its lake is then at the same point."""
+        self.sql(COPY.format(schema=schema, to=to))
+
+    def has(self, schema: str) -> bool:
+        return self.sql(f"SELECT to_regnamespace('{schema}') IS NOT NULL") == "t"
 
     def start(self) -> None:
         # nothing of it must outlive a loss of power

@@ -1,15 +1,19 @@
 """A small published world, made without any of the pipeline's tasks; archives made by hand."""
 
+import importlib.util
 import os
+import sys
 import tempfile
 import tomllib
 import warnings
 import zipfile
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import polars as pl
@@ -33,6 +37,14 @@ from warehouse.stored_files import StoredFile
 from warehouse.transforms.core import CORRECT
 from warehouse.transforms.options import Options
 
+# by its path: the folder of tests on sys.path would hide packages of the same names
+_spec = importlib.util.spec_from_file_location(
+    "begun_homes", Path(__file__).with_name("begun_homes.py")
+)
+begun_homes = importlib.util.module_from_spec(_spec)
+sys.modules["begun_homes"] = begun_homes
+_spec.loader.exec_module(begun_homes)
+
 NOT_ON_A_LAKE = tomllib.loads(
     Path(__file__).with_name("not_on_a_lake.toml").read_text(encoding="utf-8")
 )
@@ -46,8 +58,28 @@ collect_ignore = (
 
 
 @pytest.fixture
-def home(tmp_path, warehouse) -> Home:
-    return Home.at(tmp_path / "home")
+def home(same_place, warehouse) -> Home:
+    return Home.at(same_place / "home")
+
+
+@pytest.fixture(scope="session")
+def kept_homes(tmp_path_factory, request) -> begun_homes.Kept:
+    return begun_homes.Kept(
+        tmp_path_factory.mktemp("kept"), lambda: request.getfixturevalue("lakes")
+    )
+
+
+@pytest.fixture
+def begun(kept_homes, same_place) -> Callable[[Home, str, Callable[[], Any]], Any]:
+    """Do what many tests begin with; from the second time on the home is copied as it was then.
+
+    What it gives must be the same whenever it is done.
+    """
+
+    def begin(home: Home, name: str, make: Callable[[], Any]) -> Any:
+        return kept_homes.begin(same_place, home, name, make)
+
+    return begin
 
 
 @pytest.fixture
@@ -139,11 +171,15 @@ def store_frames(home):
 
 
 @pytest.fixture
-def published_snapshot(publish_rows, prepare_load):
+def published_snapshot(home, begun, publish_rows, prepare_load) -> Snapshot:
     """Four users × six items in turn, cold start, published."""
     rows = [(user, (user + step) % 6 + 1, 10 * step) for user in range(1, 5) for step in range(5)]
-    publish_rows("load", rows)
-    return prepare_load("load", "cold-start")
+
+    def make() -> Snapshot:
+        publish_rows("load", rows)
+        return prepare_load("load", "cold-start")
+
+    return begun(home, "published snapshot", make)
 
 
 @pytest.fixture(scope="session")

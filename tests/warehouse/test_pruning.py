@@ -115,14 +115,18 @@ def test_nothing_that_stays_depends_on_what_goes_and_no_more_stays_than_must(thi
 
 
 @pytest.fixture
-def nights(home, publish_rows, prepare_load, make_run):
+def nights(home, begun, publish_rows, prepare_load, make_run):
     """Three nights: a load with a row more, a snapshot and a training each, in one home."""
-    for night in (1, 2, 3):
-        rows = [(u, i, 10 * i + night) for u in range(1, 5) for i in range(1, 6 + (u == night))]
-        publish_rows(f"load{night}", rows)
-        snapshot = prepare_load(f"load{night}", "cold-start").snapshot_id
-        publish_runs(home, [make_run(f"run{night}", snapshot, [1.0] * 4)])
-        (home.run(f"run{night}") / "best.safetensors").write_bytes(b"w" * 1000)
+
+    def make() -> None:
+        for night in (1, 2, 3):
+            rows = [(u, i, 10 * i + night) for u in range(1, 5) for i in range(1, 6 + (u == night))]
+            publish_rows(f"load{night}", rows)
+            snapshot = prepare_load(f"load{night}", "cold-start").snapshot_id
+            publish_runs(home, [make_run(f"run{night}", snapshot, [1.0] * 4)])
+            (home.run(f"run{night}") / "best.safetensors").write_bytes(b"w" * 1000)
+
+    begun(home, "three nights", make)
     return home
 
 

@@ -47,7 +47,12 @@ class Page(HTMLParser):
 
 
 @pytest.fixture
-def published(home, publish):
+def published(home, begun, publish):
+    begun(home, "two models", lambda: _fill(home, publish))
+    return home
+
+
+def _fill(home, publish) -> None:
     publish("b", [1.0, 2.0, 50.0, 50.0], model="tisasrec")
     publish("a", [1.0, 1.0, 1.0, 50.0], model="sas_fpt")
     store_outcomes(
@@ -66,7 +71,6 @@ def published(home, publish):
         ],
         load_id="load",
     )
-    return home
 
 
 def score(model: str, ndcg: float, **changes) -> dict:

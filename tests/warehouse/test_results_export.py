@@ -17,15 +17,18 @@ KEYS = [
 
 
 @pytest.fixture
-def publish_all(home, publish):
+def publish_all(home, begun, publish):
     """Two models with two seeds; three and two of four users are hit."""
 
-    def go(preset: str = "paper", **changes) -> None:
+    def go(preset: str = "paper") -> None:
+        begun(home, preset, lambda: fill(preset))
+
+    def fill(preset: str) -> None:
         for model, hits in (("sas_fpt", 3), ("tisasrec", 2)):
             ranks = [1.0] * hits + [50.0] * (4 - hits)
             for seed in (0, 1):
                 name = f"{preset}-{model}-{seed}"
-                publish(name, ranks, model=model, seed=seed, preset=preset, **changes)
+                publish(name, ranks, model=model, seed=seed, preset=preset)
 
     return go
 

@@ -57,8 +57,13 @@ REJECTS = pl.DataFrame(
 
 
 @pytest.fixture
-def world(home, publish, published_snapshot, store_frames):
+def world(home, begun, publish, published_snapshot, store_frames):
     """Two variants with two seeds and one, a failed audit, a recommendation; published."""
+    begun(home, "world", lambda: _fill(home, publish, published_snapshot, store_frames))
+    return home
+
+
+def _fill(home, publish, published_snapshot, store_frames) -> None:
     publish("b0", [1.0, 2.0, 50.0, 50.0], model="tisasrec", train_seconds=9.0)
     publish("a0", [1.0, 1.0, 1.0, 50.0], model="sas_fpt")
     publish("a1", [1.0, 1.0, 50.0, 50.0], model="sas_fpt", seed=1)
@@ -83,7 +88,6 @@ def world(home, publish, published_snapshot, store_frames):
             "INSERT INTO mart.run_lists VALUES"
             " ('a0', 10, 'everybody', 'everybody', 0.5, 0.7, 2.5, 0.2, 0.1, 1, NULL, 4)"
         )
-    return home
 
 
 def test_a_question_has_an_answer_and_the_same_one_again(world):

@@ -1,8 +1,8 @@
 """A lake attached to a DuckDB of this process, with the extensions that Python packages bring.
 
 Neither DuckDB 2.0 nor a machine without the internet can fetch them; those of the packages are
-signed, and of DuckDB 1.5.5. One instance stays for the process: to load them takes a third of a
-second.
+signed, and of DuckDB 1.5.5. One instance stays for the process, with one lake at a time: to load
+them takes a third of a second.
 """
 
 import os
@@ -42,8 +42,8 @@ def attached(address: Address) -> Iterator[duckdb.DuckDBPyConnection]:
         key = (os.getpid(), address)
         try:
             if key not in _instances:
-                let_go()  # a process uses one lake: each keeps connections to its server
-                _instances[key] = _opened(address)
+                # a process uses one lake at a time: each keeps connections to its server
+                _instances[key] = _with(_left() or _loaded(), address)
             cursor = _instances[key].cursor()
             cursor.execute(f"USE {LAKE}")
             try:
@@ -66,20 +66,46 @@ def let_go() -> None:
                 instance.close()
 
 
-def _opened(address: Address) -> duckdb.DuckDBPyConnection:
+def _left() -> duckdb.DuckDBPyConnection | None:
+    """This process's instance, which leaves its lake; one that may have read a store goes."""
+    ours = [key for key in _instances if key[0] == os.getpid() and not key[1].is_remote]
+    instance = _instances.pop(ours[0]) if ours else None
+    let_go()
+    if instance is not None:
+        try:
+            instance.execute(f"DETACH {LAKE}")
+        except duckdb.Error:
+            instance.close()
+            return None
+    return instance
+
+
+def _loaded() -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect(config={"memory_limit": MEMORY_LIMIT})
     for name in EXTENSIONS:
         connection.execute(f"LOAD {quoted(str(_extension(name)))}")
+    return connection
+
+
+def _with(instance: duckdb.DuckDBPyConnection, address: Address) -> duckdb.DuckDBPyConnection:
+    try:
+        _attach(instance, address)
+    except BaseException:
+        instance.close()
+        raise
+    return instance
+
+
+def _attach(connection: duckdb.DuckDBPyConnection, address: Address) -> None:
     if address.is_remote:
         connection.execute(f"LOAD {quoted(str(_extension('httpfs')))}")
-        connection.execute(f"CREATE SECRET data (TYPE s3{_store_secret(address)})")
+        connection.execute(f"CREATE OR REPLACE SECRET data (TYPE s3{_store_secret(address)})")
     # in a secret, DuckDB repeats the password nowhere; in what it attaches, in every error
-    connection.execute(f"CREATE SECRET catalogue (TYPE postgres{_secret(address)})")
+    connection.execute(f"CREATE OR REPLACE SECRET catalogue (TYPE postgres{_secret(address)})")
     connection.execute(
         f"ATTACH 'ducklake:postgres:' AS {LAKE} (META_SECRET 'catalogue', "
         f"METADATA_SCHEMA {quoted(address.schema)}, DATA_PATH {quoted(address.data + '/')})"
     )
-    return connection
 
 
 def _secret(address: Address) -> str:

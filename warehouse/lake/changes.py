@@ -1,6 +1,6 @@
 """What a publication changes, from one catalogue to the next, brought into the lake at once."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -82,8 +82,9 @@ def _changed(lake: duckdb.DuckDBPyConnection, is_before: bool) -> Iterator[str]:
     A value is a whole row. Of rows that stand there twice all go, and as many come as there are.
     """
     earlier = _columns(lake, "before") if is_before else {}
+    same = _same_rows(lake, earlier)
     for table, columns in wanted().items():
-        if table in KEYS or table == CATALOGUE:
+        if table in KEYS or table == CATALOGUE or table in same:
             continue
         there_now = f"SELECT {_names(list(columns))} FROM draft.{table}"
         shown = (
@@ -107,6 +108,29 @@ def _changed(lake: duckdb.DuckDBPyConnection, is_before: bool) -> Iterator[str]:
                 f"SEMI JOIN {values} AS c ON {_same(list(columns), 'o', 'c')}"
             )
             yield table
+
+
+def _same_rows(lake: duckdb.DuckDBPyConnection, earlier: Mapping[str, Collection[str]]) -> set[str]:
+    """Small tables that surely have the same rows before and now: most, of any publication.
+
+    By the number of rows and two sums of their hashes, 128 bits: to compare row by row takes ten
+    times as long.
+    """
+    asked = []
+    for table, columns in wanted().items():
+        if table in KEYS or not columns.keys() <= set(earlier.get(table, ())):
+            continue
+        row = f"({_names(list(columns))})"
+        asked += [
+            f"SELECT '{table}', count(*), sum(hash({row})), sum(hash({row}, 1)) FROM {name}.{table}"
+            for name in ("before", "draft")
+        ]
+    if not asked:
+        return set()
+    found: dict[str, set[tuple[object, ...]]] = {}
+    for table, *sums in lake.execute(" UNION ALL ".join(asked)).fetchall():
+        found.setdefault(table, set()).add(tuple(sums))
+    return {table for table, sums in found.items() if len(sums) == 1}
 
 
 def _bring_rows(lake: duckdb.DuckDBPyConnection, table: str) -> None:

@@ -1,7 +1,7 @@
 """A published world of 40 users and 150 items, and scores of its items in the archive's ids."""
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import polars as pl
@@ -152,9 +152,9 @@ def world(tmp_path_factory, home_at, make_world) -> World:
 
 
 @pytest.fixture
-def small(home, make_world) -> World:
+def small(home, begun, make_world) -> World:
     """One whose items are all drawn."""
-    return make_world(home, few_ratings())
+    return replace(begun(home, "small", lambda: make_world(home, few_ratings())), home=home)
 
 
 @pytest.fixture

@@ -39,9 +39,9 @@ RANKS = pa.schema(
 
 
 @pytest.fixture
-def own(home, make_world):
+def own(home, begun, make_world):
     """A world of this test alone."""
-    return make_world(home)
+    return replace(begun(home, "world", lambda: make_world(home)), home=home)
 
 
 @pytest.fixture

@@ -16,21 +16,21 @@ FORGET_ROW = "INSERT INTO raw.forgotten VALUES (?, ?, '2026-01-01', NULL)"
 
 
 @pytest.fixture
-def url(lakes, tmp_path, monkeypatch) -> str:
+def url(lakes, same_place, monkeypatch) -> str:
     """Of a new lake, which every home of the test belongs to."""
-    url = lakes.new_url(tmp_path / "lake")
+    url = lakes.new_url(same_place / "lake")
     monkeypatch.setenv("FPT_WAREHOUSE", url)
     return url
 
 
 @pytest.fixture
-def home(url, tmp_path) -> Home:
-    return Home.at(tmp_path / "one")
+def home(url, same_place) -> Home:
+    return Home.at(same_place / "one")
 
 
 @pytest.fixture
-def other(url, tmp_path) -> Home:
-    return Home.at(tmp_path / "two")
+def other(url, same_place) -> Home:
+    return Home.at(same_place / "two")
 
 
 @pytest.fixture
@@ -91,11 +91,21 @@ def program(tmp_path):
 
 
 @pytest.fixture
-def publish():
-    """A load with two items, by its name."""
+def publish_anew():
+    """Publish a load with two items, by its name; the first in a lake makes all of its tables."""
     names: dict = {}
     exec(WRITER, names)
     return names["publish"]
+
+
+@pytest.fixture
+def publish(begun, publish_anew):
+    """The same; what comes first in a lake is a copy of what it was for another test."""
+
+    def go(home: Home, name: str) -> None:
+        begun(home, f"load {name}", lambda: publish_anew(home, name))
+
+    return go
 
 
 def rows(home: Home, query: str) -> list[tuple]:

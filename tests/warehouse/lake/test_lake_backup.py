@@ -31,13 +31,13 @@ def kept(home, other, published_snapshot, make_run, publish, tmp_path):
 
 
 @pytest.fixture
-def elsewhere(kept, lakes, tmp_path, monkeypatch):
+def elsewhere(kept, lakes, same_place, monkeypatch):
     """Make a home of a lake that is not there yet; data in a folder of that name."""
 
     def make(name: str, folder: str) -> Home:
         monkeypatch.setenv("PGPASSWORD", "s3cret-word")  # for the lake of before
-        monkeypatch.setenv("FPT_WAREHOUSE", lakes.new_url(tmp_path / folder))
-        return Home.at(tmp_path / name)
+        monkeypatch.setenv("FPT_WAREHOUSE", lakes.new_url(same_place / folder))
+        return Home.at(same_place / name)
 
     return make
 

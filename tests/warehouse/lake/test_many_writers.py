@@ -230,9 +230,9 @@ def test_nothing_is_pruned_before_the_first_publication(home):
     assert list(keep_whole(home)) == prune(home) == []
 
 
-def test_what_one_user_makes_in_the_folder_others_write_into(home, publish):
+def test_what_one_user_makes_in_the_folder_others_write_into(home, publish_anew):
     home.files.chmod(0o2770)
-    publish(home, "first")
+    publish_anew(home, "first")
     folders = [path for path in home.files.rglob("*") if path.is_dir()]
     assert home.files / "mart" / "run_metrics" in folders
     assert {stat.S_IMODE(path.stat().st_mode) for path in folders} == {0o2770}

@@ -160,18 +160,20 @@ def test_a_home_with_a_catalogue_of_its_own_is_not_joined(url, tmp_path, monkeyp
         Home.at(tmp_path / "own")
 
 
-def test_a_folder_that_is_not_mounted_is_not_made(url, tmp_path):
-    (tmp_path / "lake").rmdir()
+def test_a_folder_that_is_not_mounted_is_not_made(url, same_place):
+    (same_place / "lake").rmdir()
     with pytest.raises(RefusedError, match="data is not there"):
-        Home.at(tmp_path / "one")
-    assert not (tmp_path / "lake").exists()
+        Home.at(same_place / "one")
+    assert not (same_place / "lake").exists()
 
 
-def test_a_lake_whose_data_is_elsewhere_is_refused(home, url, publish, monkeypatch, tmp_path):
+def test_a_lake_whose_data_is_elsewhere_is_refused(
+    home, url, publish, monkeypatch, same_place, tmp_path
+):
     publish(home, "first")
     (tmp_path / "another").mkdir()
     monkeypatch.setenv(
-        "FPT_WAREHOUSE", url.replace(str(tmp_path / "lake"), str(tmp_path / "another"))
+        "FPT_WAREHOUSE", url.replace(str(same_place / "lake"), str(tmp_path / "another"))
     )
     with pytest.raises(RefusedError, match="The lake's data is elsewhere"):
         publication(Home.at(tmp_path / "three"))
