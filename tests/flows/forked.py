@@ -1,10 +1,10 @@
 """Run programs in forks of a process that has loaded other people's libraries.
 
 Great Expectations, pandas and SQLAlchemy take each command more than two seconds of a core, PyTorch
-each program of the models as much. What is ours, and Prefect, which reads its settings on import,
-each imports itself. `forked_client.py` says over a socket what is to be run; it has three open files
-that go along. What the fork ends with comes back. Pages, and what is typed at a terminal, start
-from nothing as ever.
+each program of the models more than one. What is ours, and Prefect, which reads its settings on
+import, each imports itself. `forked_client.py` says over a socket what is to be run, and sends
+three open files along. What the fork ends with comes back. What is typed at a terminal starts from
+nothing as ever.
 """
 
 import atexit
@@ -19,14 +19,21 @@ import socket
 import struct
 import sys
 import threading
+import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import ModuleType
 
 LOADED = {
     "fpt": (
         *("expectations.library", "pandas", "polars", "duckdb", "duckdb_engine"),
         *("pyarrow.compute", "fastapi.encoders", "httpx", "rich.console", "typer"),
+        # of Prefect's
+        *("asgi_lifespan", "coolname", "fsspec", "griffe", "h2.connection", "httpcore", "humanize"),
+        *("pathspec", "pendulum", "prometheus_client", "pydantic_settings", "slugify", "toml"),
+        *("websockets.asyncio.client", "websockets.legacy.client", "yaml", "amplitude"),
     ),
     "fpt_model": ("torch", "pyarrow.compute", "pyarrow.parquet", "safetensors.torch"),
 }
@@ -38,7 +45,7 @@ READ_ON_LOAD = ("OMP_", "MKL_", "OPENBLAS_", "KMP_", "CUDA_", "TORCH", "PYTORCH_
 def told_paths() -> list[str]:
     """Where the environment says that modules are."""
     told = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    return [os.path.abspath(one) for one in told if one]
+    return [str(Path(one).absolute()) for one in told if one]
 
 
 OTHERS = [one for one in sys.path if one not in told_paths()]
@@ -66,7 +73,7 @@ class Asked:
         return same or self.library != "fpt_model"
 
 
-def read_on_load(environment) -> dict[str, str]:
+def read_on_load(environment: Mapping[str, str]) -> dict[str, str]:
     return {k: v for k, v in environment.items() if k.startswith(READ_ON_LOAD)}
 
 
@@ -150,6 +157,7 @@ def become(asked: Asked) -> None:
     os.chdir(asked.folder)
     os.environ.clear()
     os.environ.update(asked.environment)
+    time.tzset()
     sys.argv = asked.words
     sys.executable = asked.client
     own = [] if asked.words[0] == "fpt" else [asked.folder]
