@@ -50,6 +50,13 @@ def test_a_question_waits_for_no_library_that_it_does_not_need():
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "[]\n"
 
 
+def test_the_process_that_answers_imports_duckdb_alone():
+    """Polars and Arrow would be two thirds of what a question takes."""
+    code = "import sys, warehouse.asked, warehouse.published, warehouse.following; "
+    code += "print(sorted({'polars', 'pyarrow', 'numpy', 'pandas'} & set(sys.modules)))"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "[]\n"
+
+
 def test_the_program_of_the_models_waits_for_no_compiler():
     """`torch.use_deterministic_algorithms` would import it, half the time of a short command."""
     code = (
@@ -71,6 +78,7 @@ def test_of_several_data_sets_somebody_at_a_terminal_chooses(copy, fpt):
             ("mart.training_runs", "'other' || seed || model AS run_id, 'other' AS snapshot_id"),
         ):
             connection.execute(f"INSERT INTO {table} SELECT * REPLACE ({changes}) FROM {table}")
+    (copy / "chosen.json").unlink(missing_ok=True)  # another test may have named one
     refused = fpt("explain", "5", home=copy)
     assert refused.code != 0
     assert "Several data sets have trainings" in refused.err
