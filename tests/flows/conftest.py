@@ -79,9 +79,10 @@ class Terminal:
 
     def interrupt(self, until: str) -> None:
         """Press Ctrl-C; again if Python was between two looks at the keyboard and missed it."""
-        for _ in range(6):
+        time.sleep(0.1)  # a letter is on the screen before Python is back at the keyboard
+        for _ in range(15):
             os.write(self.screen, b"\x03")
-            if self.shows(until, 10):
+            if self.shows(until, 2):
                 break
         self.until(until)
 
@@ -173,7 +174,13 @@ class Forks:
                 start_new_session=True,  # a Ctrl-C is ours
             )
 
-    def run(self, words: Sequence[str], environment: Mapping[str, str], seconds: float) -> Answer:
+    def run(
+        self,
+        words: Sequence[str],
+        environment: Mapping[str, str],
+        seconds: float,
+        typed: str = "",
+    ) -> Answer:
         """As `subprocess.run` does: it also waits for whatever has the program's output open."""
         self.start()
         for path in self.answers:  # new ones: somebody may still write into those before
@@ -183,7 +190,7 @@ class Forks:
         # whoever waits no longer, such as when a test's own time is up, lets go of it
         with socket.socket(socket.AF_UNIX) as connection:
             connection.connect(str(self.bin / "socket"))
-            self._ask(connection, words, environment)
+            self._ask(connection, words, environment, typed)
             connection.settimeout(max(0.01, deadline - time.monotonic()))
             try:
                 code = self._told(connection)
@@ -193,17 +200,15 @@ class Forks:
             raise subprocess.TimeoutExpired(words, seconds)
         return Answer(code, *(path.read_text() for path in self.answers))
 
-    def _ask(self, connection: socket.socket, words: Sequence[str], environment) -> None:
+    def _ask(self, connection: socket.socket, words: Sequence[str], environment, typed) -> None:
         with ExitStack() as stack:
-            nothing, *files = [
-                stack.enter_context(path.open(mode))
-                for path, mode in zip(
-                    (Path(os.devnull), *self.answers), ("r", "w", "w"), strict=True
-                )
-            ]
+            source = stack.enter_context(tempfile.TemporaryFile())
+            source.write(typed.encode())
+            source.seek(0)
+            files = [stack.enter_context(path.open("w")) for path in self.answers]
             for file in files:  # held by all that have it from us: so they can be waited for
                 fcntl.flock(file, fcntl.LOCK_SH)
-            numbers = [file.fileno() for file in (nothing, *files)]
+            numbers = [file.fileno() for file in (source, *files)]
             words = ["fpt" if words[0] == str(FPT) else words[0], *words[1:]]
             python = str(self.bin / "python")
             forked_client.ask(connection, words, dict(environment), numbers, python)

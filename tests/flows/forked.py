@@ -1,10 +1,10 @@
 """Run programs in forks of a process that has loaded other people's libraries.
 
-Great Expectations, pandas and SQLAlchemy take each command more than two seconds of a core, PyTorch
-each program of the models as much. What is ours, and Prefect, which reads its settings on import,
-each imports itself. `forked_client.py` says over a socket what is to be run; it has three open files
-that go along. What the fork ends with comes back. Pages, and what is typed at a terminal, start
-from nothing as ever.
+Great Expectations, pandas, SQLAlchemy and Prefect take each command more than three seconds of a
+core, PyTorch each program of the models more than one. What is ours each imports itself; Prefect
+reads its settings anew when it is imported. `forked_client.py` says over a socket what is to be
+run, and sends three open files along. What the fork ends with comes back. What is typed at a
+terminal starts from nothing as ever.
 """
 
 import atexit
@@ -19,18 +19,25 @@ import socket
 import struct
 import sys
 import threading
+import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from pathlib import Path
 from types import ModuleType
 
 LOADED = {
     "fpt": (
         *("expectations.library", "pandas", "polars", "duckdb", "duckdb_engine"),
         *("pyarrow.compute", "fastapi.encoders", "httpx", "rich.console", "typer"),
+        *("prefect", "prefect.artifacts", "prefect.flow_engine", "prefect.task_engine"),
     ),
     "fpt_model": ("torch", "pyarrow.compute", "pyarrow.parquet", "safetensors.torch"),
 }
 OURS = ("expectations", "fpt_model")  # of what is loaded: each takes its own
+PREFECT = "prefect"
 # libraries read such settings when they are loaded
 READ_ON_LOAD = ("OMP_", "MKL_", "OPENBLAS_", "KMP_", "CUDA_", "TORCH", "PYTORCH_", "TRITON_")
 
@@ -38,7 +45,7 @@ READ_ON_LOAD = ("OMP_", "MKL_", "OPENBLAS_", "KMP_", "CUDA_", "TORCH", "PYTORCH_
 def told_paths() -> list[str]:
     """Where the environment says that modules are."""
     told = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    return [os.path.abspath(one) for one in told if one]
+    return [str(Path(one).absolute()) for one in told if one]
 
 
 OTHERS = [one for one in sys.path if one not in told_paths()]
@@ -66,7 +73,7 @@ class Asked:
         return same or self.library != "fpt_model"
 
 
-def read_on_load(environment) -> dict[str, str]:
+def read_on_load(environment: Mapping[str, str]) -> dict[str, str]:
     return {k: v for k, v in environment.items() if k.startswith(READ_ON_LOAD)}
 
 
@@ -79,12 +86,47 @@ def received(connection: socket.socket) -> Asked | None:
     return Asked(**json.loads(text), files=files)
 
 
+class Returning(MetaPathFinder, Loader):
+    """Brings Prefect back as soon as somebody imports it, with the settings of that moment."""
+
+    def __init__(self) -> None:
+        self.modules = taken_away(PREFECT)
+
+    def find_spec(self, name: str, *_: object) -> ModuleSpec | None:
+        """See `MetaPathFinder`."""
+        if name != PREFECT:
+            return None
+        sys.meta_path.remove(self)
+        sys.modules.update(self.modules)
+        sys.modules["prefect.context"].refresh_global_settings_context()
+        logging = sys.modules["prefect.logging.configuration"]
+        logging.PROCESS_LOGGING_CONFIG = {}
+        logging.setup_logging()
+        return ModuleSpec(name, self)
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        """See `Loader`."""
+        self.spec = self.modules[spec.name].__spec__
+        return self.modules[spec.name]
+
+    def exec_module(self, module: ModuleType) -> None:
+        """It ran when it was loaded."""
+        module.__spec__ = self.spec
+
+
+def taken_away(*packages: str) -> dict[str, ModuleType]:
+    """Modules that are to be imported anew."""
+    names = [name for name in sys.modules if name.partition(".")[0] in packages]
+    return {name: sys.modules.pop(name) for name in names}
+
+
 def load(library: str) -> None:
     """Load them, unless they are there."""
     for name in LOADED.pop(library, ()):
         importlib.import_module(name)
-    for name in [name for name in sys.modules if name.partition(".")[0] in OURS]:
-        del sys.modules[name]
+    taken_away(*OURS)
+    if PREFECT in sys.modules:
+        sys.meta_path.insert(0, Returning())
     gc.collect()
     gc.freeze()  # what is loaded need not be gone through by each program
 
@@ -150,6 +192,7 @@ def become(asked: Asked) -> None:
     os.chdir(asked.folder)
     os.environ.clear()
     os.environ.update(asked.environment)
+    time.tzset()
     sys.argv = asked.words
     sys.executable = asked.client
     own = [] if asked.words[0] == "fpt" else [asked.folder]

@@ -5,6 +5,8 @@ as `python -m fpt_model`, it waits for the fork, passes signals on to it, and en
 else it has Python do, in its own place.
 """
 
+# ruff: noqa: PTH109, PTH118, PTH119, PTH120
+# to import pathlib takes longer than all the rest
 import json
 import os
 import signal
@@ -20,7 +22,7 @@ def main() -> None:
     name, *words = [os.path.basename(sys.argv[0]), *sys.argv[1:]]
     if name == "fpt" or words[:2] == ["-m", "fpt_model"]:
         with socket.socket(socket.AF_UNIX) as connection:
-            connection.connect(os.path.join(HERE, "socket"))
+            connection.connect(f"{HERE}/socket")
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 signal.signal(number, lambda number, _: connection.send(bytes([number])))
             ask(
@@ -28,7 +30,7 @@ def main() -> None:
                 [name, *words],
                 dict(os.environ),
                 [0, 1, 2],
-                os.path.join(HERE, "python"),
+                f"{HERE}/python",
             )
             if connection.recv(1):
                 end(told(connection))

@@ -116,6 +116,18 @@ def test_a_program_whose_libraries_would_be_loaded_otherwise_is_a_process_of_its
     assert process.communicate(timeout=60)[0] == "False\n"
 
 
+def test_prefect_is_imported_with_the_settings_of_the_command(forks, tmp_path):
+    code = "import sys, logging; print('prefect' in sys.modules); import prefect.settings as it; "
+    code += "print(it.PREFECT_API_URL.value(), it.PREFECT_HOME.value(), prefect_level()); "
+    code = "prefect_level = lambda: logging.getLogger('prefect').level\n" + code
+    for name, level in (("one", 40), ("two", 10)):
+        told = {"PREFECT_API_URL": f"http://{name}.test/api", "PREFECT_HOME": str(tmp_path / name)}
+        told["PREFECT_LOGGING_LEVEL"] = "ERROR" if level == 40 else "DEBUG"
+        answer = forks.run(["python", "-c", code], os.environ | told, 60)
+        assert answer.err == ""
+        assert answer.out == f"False\nhttp://{name}.test/api {tmp_path / name} {level}\n"
+
+
 def test_all_else_python_does_itself(forks):
     code = "import sys; print(sys.argv[1:], 'torch' in sys.modules, sys.executable)"
     said = subprocess.check_output([forks.bin / "python", "-c", code, "x"], text=True)
