@@ -192,7 +192,8 @@ class BlockPass:
             PositionalLinear(w.value, w.value_positions),
         )
         self.pointwise_norm = LayerNorm(w.pointwise_norm, w.pointwise_shift)
-        self.first, self.second = Linear(w.first, w.first_bias), Linear(w.second, w.second_bias)
+        self.first = Linear(w.first, w.first_bias, relu=True)
+        self.second = Linear(w.second, w.second_bias)
         self.inner_dropout, self.outer_dropout = Dropout(rng), Dropout(rng)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -223,8 +224,8 @@ class BlockPass:
 
     def _pointwise(self, x: Tensor) -> Tensor:
         x = self.pointwise_norm.forward(x)
-        self.hidden = self.inner_dropout.forward(self.first.forward(x).relu_())
-        return self.outer_dropout.forward(self.second.forward(self.hidden)).add_(x)
+        self.hidden = self.inner_dropout.forward(self.first.forward(x))
+        return self.outer_dropout.onto(self.second.forward(self.hidden), x)
 
     def backward(self, grad: Tensor) -> Tensor:
         """Gradients (B·T, D) of all positions' outputs to those of the inputs."""

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from fpt_model.engines.cpu.products import linear, linear_onto, outer_sum
 from fpt_model.engines.cpu.rng import Rng
 
 EPSILON = 1e-8
@@ -28,25 +29,26 @@ class MatMul:
     def forward(self, x: Tensor) -> Tensor:
         """(N, in) to (N, out)."""
         self.x = x
-        return x @ self.weight.T
+        return linear(x, self.weight)
 
     def backward(self, grad: Tensor, into: Tensor | None = None) -> Tensor:
-        """Gradients of x, added to those in `into`, which reach x on another way."""
-        self.weight_grad = grad.T @ self.x
-        return grad @ self.weight if into is None else into.addmm_(grad, self.weight)
+        """Gradients of x, and with them those in `into`, which reach x on another way."""
+        self.weight_grad = outer_sum(grad, self.x)
+        weight = self.weight.T
+        return linear(grad, weight) if into is None else linear_onto(grad, weight, into)
 
 
 class Linear(MatMul):
-    """x Wᵀ + b."""
+    """x Wᵀ + b, and ReLU of it if so asked, whose way back is not here."""
 
-    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor, *, relu: bool = False) -> None:
         super().__init__(weight)
-        self.bias = bias
+        self.bias, self.relu = bias, relu
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in) to (N, out)."""
-        # `addmm` would copy the bias to every token first
-        return super().forward(x).add_(self.bias)
+        self.x = x
+        return linear(x, self.weight, self.bias, relu=self.relu)
 
     def backward(self, grad: Tensor, into: Tensor | None = None) -> Tensor:
         """See `MatMul`."""
@@ -117,6 +119,13 @@ class Dropout:
     def forward(self, x: Tensor) -> Tensor:
         """In place."""
         return x if self.rng is None else self.applied(x, out=x)
+
+    def onto(self, x: Tensor, others: Tensor) -> Tensor:
+        """What `forward` gives, and others with it; x is used up."""
+        if self.rng is None:
+            return x.add_(others)
+        self.keep_mask = self.rng.keep_mask(x)
+        return torch.addcmul(others, x, self.keep_mask, out=x)
 
     def applied(self, x: Tensor, out: Tensor | None = None) -> Tensor:
         """What `forward` gives, x being kept; x itself when nothing is dropped."""

@@ -7,6 +7,7 @@ PyTorch has the sums that are needed, for weighted bags of embeddings.
 Letters: Q queries, R rows of the table, P pairs, W width.
 """
 
+import warnings
 from typing import NamedTuple
 
 import torch
@@ -32,9 +33,33 @@ class Pairs(NamedTuple):
 
 def products(pairs: Pairs, queries: Tensor, table: Tensor) -> Tensor:
     """Of each pair: queries (Q, W) and table (R, W) to (P,). No gradient."""
-    return torch.ops.aten._embedding_bag_per_sample_weights_backward(
-        queries, table, pairs.rows, pairs.starts, pairs.queries, 0
+    if len(pairs.rows) > len(queries) * len(table):  # some come again: no sparse matrix has them
+        at = pairs.queries.long() * len(table) + pairs.rows
+        return (queries @ table.T).flatten().index_select(0, at)
+    asked = _sparse(pairs, queries.new_zeros(len(pairs.rows)))
+    return torch.sparse.sampled_addmm(asked, queries, table.T, beta=0.0).values()
+
+
+def _sparse(pairs: Pairs, values: Tensor) -> Tensor:
+    """A matrix (Q, R) with a value (P,) at each pair."""
+    return torch.sparse_csr_tensor(
+        pairs.starts,
+        pairs.rows,
+        values,
+        (len(pairs.starts) - 1, pairs.n_rows),
+        check_invariants=False,
     )
+
+
+def _say_nothing_of_beta() -> None:
+    """PyTorch warns at a process's first sparse matrix, of functions that are not used here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        none = torch.zeros(1, dtype=torch.int32)
+        _sparse(Pairs(none[:0], none.expand(2), none[:0], 1), torch.zeros(0))
+
+
+_say_nothing_of_beta()
 
 
 def sums_by_query(pairs: Pairs, weights: Tensor, table: Tensor) -> Tensor:
