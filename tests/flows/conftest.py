@@ -209,7 +209,7 @@ class Forks:
             for file in files:  # held by all that have it from us: so they can be waited for
                 fcntl.flock(file, fcntl.LOCK_SH)
             numbers = [file.fileno() for file in (source, *files)]
-            words = ["fpt" if words[0] == str(FPT) else words[0], *words[1:]]
+            words = [Path(words[0]).name, *words[1:]]  # fpt or python, wherever it lies
             python = str(self.bin / "python")
             forked_client.ask(connection, words, dict(environment), numbers, python)
 
