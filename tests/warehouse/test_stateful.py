@@ -448,9 +448,7 @@ def faults(home: Home, fault: Fault | None) -> Iterator[None]:
         yield
 
 
-def run_machine(
-    machine: type[Homes], examples: int, steps: int, *, always_the_same: bool
-) -> None:
+def run_machine(machine: type[Homes], examples: int, steps: int, *, always_the_same: bool) -> None:
     run_state_machine_as_test(
         machine,
         settings=settings(
