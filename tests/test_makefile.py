@@ -44,6 +44,22 @@ def test_a_test_installs_them_on_top(would_do):
     assert said.count("-m venv") == 1
 
 
+def test_uv_is_used_where_it_is_asked_for(would_do):
+    assert "uv pip" not in would_do("install")
+    lines = would_do("install", "UV=/opt/uv", "CPU=1").splitlines()
+    installs = [line for line in lines if " install " in line]
+    assert len(installs) == 3
+    assert all("/opt/uv pip install --quiet --python .venv/bin/python" in one for one in installs)
+    assert CPU_INDEX in installs[0]
+    assert "/opt/uv" not in would_do("install-lake", "UV=/opt/uv").split(".venv-lake/bin/", 1)[1]
+
+
+def test_linters_come_with_the_test_command_and_can_be_left_out(would_do):
+    assert would_do("test", "SLOW=1").index("mypy") < would_do("test", "SLOW=1").index("pytest ")
+    assert "mypy" not in would_do("tests")
+    assert '-m "not slow"' in would_do("tests")
+
+
 def test_a_lake_adds_its_own_packages_to_those_that_are_there(would_do):
     said = would_do("install-lake")
     assert said.index("--editable . ") < said.index("venv .venv-lake") < said.index("'.[lake]'")

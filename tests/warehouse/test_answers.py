@@ -48,17 +48,19 @@ def lives(pid: int) -> bool:
 
 
 def test_one_process_answers_until_a_question_has_to_be_killed(home):
-    with Answers(home, Limits(seconds=3)) as answers:
+    with Answers(home) as answers:
         first = pid_of(answers)
         assert lines(answers, "SELECT 6 * 7 AS x") == ["x", "42"]
         with pytest.raises(RefusedError, match="Parser Error"):
             lines(answers, "SELEKT")
         assert lines(answers, "SELECT 1 AS x UNION ALL SELECT 2") == ["x", "1", "2"]
         assert pid_of(answers) == first
+        answers._limits = Limits(seconds=1)
         begun = time.monotonic()
-        with pytest.raises(RefusedError, match="too long: got no answer within 3 s"):
+        with pytest.raises(RefusedError, match="too long: got no answer within 1 s"):
             lines(answers, ENDLESS)
-        assert time.monotonic() - begun < 5
+        assert 1 <= time.monotonic() - begun < 4
+        answers._limits = Limits()
         assert not lives(first)
         assert lines(answers, "SELECT 6 * 7 AS x") == ["x", "42"]
         second = pid_of(answers)
