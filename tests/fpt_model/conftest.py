@@ -398,7 +398,7 @@ def noted(signals, number, frame):
     note(signals, number, frame)
 
 def held(trainer):
-    while trainer.progress.epoch == EPOCH and not told:
+    while trainer.progress.epoch == EPOCH and trainer.seed in SEEDS and not told:
         time.sleep(0.01)
     step(trainer)
 
@@ -410,8 +410,8 @@ run.Signals._note, Trainer.step = noted, held
 def held_after():
     """What a command runs first so that its trainings wait after an epoch, until a signal comes."""
 
-    def code(epoch: int) -> str:
-        return HELD.replace("EPOCH", str(epoch))
+    def code(epoch: int, *seeds: int) -> str:
+        return HELD.replace("EPOCH", str(epoch)).replace("SEEDS", str(seeds or "range(9)"))
 
     return code
 
