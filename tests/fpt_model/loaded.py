@@ -23,7 +23,8 @@ from multiprocessing import util
 LOADED = (
     *("fpt_model.training.worker", "fpt_model.training.ranking", "fpt_model.engines.cpu.training"),
     *("fpt_model.engines.distributed.follow", "torch.distributed.launcher.api"),
-    *("fpt_model.engines.forked_compilers", "triton.language", "triton.backends.compiler"),
+    *("pandas", "pyarrow.compute"),  # which pyarrow takes, when it is asked for arrays
+    *("triton.language", "triton.backends.compiler"),
 )
 LARGEST = 1 << 20  # bytes of a message
 
@@ -125,6 +126,7 @@ if __name__ == "__main__":
     for name in LOADED:
         with suppress(ImportError):  # Triton is not everywhere
             import_module(name)
+    import_module("fpt_model.engines.compile_aside").hash_triton()
     spawn = util.spawnv_passfds
     gc.collect()
     gc.freeze()  # what is loaded need not be gone through by each command

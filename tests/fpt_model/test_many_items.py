@@ -2,16 +2,16 @@
 
 import json
 import random
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from fpt_model.evaluation.ranks import users_at_once
 from fpt_model.files.written import read_written
 
 pytestmark = pytest.mark.slow
 N_ITEMS = 1_000_000
+N_USERS = users_at_once(N_ITEMS) + 6
 # of one process: half a gigabyte of scores, and what a rank makes of them
 MOST_GB = 3.4
 RUN = """
@@ -23,19 +23,26 @@ sys.exit(code)
 """
 
 
-def used(*words: object) -> float:
+@pytest.fixture
+def used(loaded, tmp_path):
     """Gigabytes of a command at its peak."""
-    command = [sys.executable, "-c", RUN, *map(str, words), "--device", "cpu", "--threads", "1"]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stderr
-    return float(ended.stderr.split()[-1])
+    (script := tmp_path / "script.py").write_text(RUN)
+
+    def run(*words: object) -> float:
+        words = *map(str, words), "--device", "cpu", "--threads", "1"
+        process = loaded.start(*words, script=script)
+        _, said = process.communicate()
+        assert process.returncode == 0, said
+        return float(said.split()[-1])
+
+    return run
 
 
 @pytest.fixture
 def path(user, write_sequences) -> Path:
-    """300 users, more than are scored at a time, who walk forward through the items."""
+    """Users, more than are scored at a time, who walk forward through the items."""
     chance, rows = random.Random(3), []
-    for _ in range(300):
+    for _ in range(N_USERS):
         first = chance.randrange(1, N_ITEMS - 20)
         drawn = {
             f"{split}_candidates": chance.sample(range(1, N_ITEMS), 100)
@@ -45,7 +52,7 @@ def path(user, write_sequences) -> Path:
     return write_sequences(rows, N_ITEMS)
 
 
-def test_a_million_items_need_no_large_machine(path, tmp_path):
+def test_a_million_items_need_no_large_machine(path, tmp_path, used):
     settings = {"loss": "sampled_softmax", "negatives": 64, "item_width": 8, "max_length": 8}
     settings |= {"epochs": 2, "validate_every": 1, "batch_size": 64}
     sets = [f"--set={name}={value}" for name, value in settings.items()]
@@ -54,11 +61,11 @@ def test_a_million_items_need_no_large_machine(path, tmp_path):
 
     assert used("evaluate", "--sequences", path, "--run", tmp_path / "run") < MOST_GB
     ranks, _ = read_written(tmp_path / "run" / "ranks.parquet", made_by="it")
-    assert len(ranks) == 300 * 2 * 2
+    assert len(ranks) == N_USERS * 2 * 2
     assert max(ranks["n_candidates"].to_pylist()) == N_ITEMS - 7  # all but the history
 
     asked, top = tmp_path / "asked.json", tmp_path / "top.parquet"
-    asked.write_text(json.dumps([{"user_id": 1 + n} for n in range(150)]))
+    asked.write_text(json.dumps([{"user_id": 1 + n} for n in range(N_USERS)]))
     words = ["--sequences", path, "--run", tmp_path / "run", "--asked", asked, "--output", top]
     assert used("recommend", *words) < MOST_GB
-    assert len(read_written(top, made_by="it")[0]) == 150 * 10
+    assert len(read_written(top, made_by="it")[0]) == N_USERS * 10

@@ -1,9 +1,6 @@
 """Kernels that are compiled ahead: which, by whom, and what fails."""
 
-import os
 import signal
-import subprocess
-import sys
 import time
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
@@ -69,15 +66,16 @@ compile_all(missing)
 
 
 @pytest.mark.slow
-def test_what_a_training_launches_is_noted_not_run_and_then_compiled(tmp_path, monkeypatch):
+def test_what_a_training_launches_is_noted_not_run_and_then_compiled(tmp_path, monkeypatch, loaded):
     pytest.importorskip("triton", reason="Triton has no build for this platform")
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     script = tmp_path / "script.py"  # Triton reads the source of a kernel
     script.write_text(WITHOUT_GPU)
-    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["['double',", "'fill',", "'fill']", "0.0"]
+    process = loaded.start(script=script)
+    told, errors = process.communicate()
+    assert process.returncode == 0, errors
+    assert told.split() == ["['double',", "'fill',", "'fill']", "0.0"]
     assert sorted(path.name for path in (tmp_path / "cache").rglob("*.cubin")) == [
         "double.cubin",
         "fill.cubin",
@@ -237,7 +235,7 @@ def main():
     found = []
     knobs.compilation.listener = lambda *, src, cache_hit, **_: found.append((src.name, cache_hit))
     if "sleep" in os.environ["IN_COMPILERS"]:
-        compile_aside.LONGEST_SECONDS = 5.0
+        compile_aside.LONGEST_SECONDS = 0.5
     with compile_aside.compilers(("cuda", 90, 32)) as aside:
         missing = precompile.dry_run(Engine(), aside)
         print("begins", flush=True)
@@ -250,32 +248,18 @@ if __name__ == "__main__":
 
 
 @pytest.fixture
-def by_processes(tmp_path, monkeypatch):
+def by_processes(tmp_path, monkeypatch, loaded):
     """Start a process that compiles three kernels by others; in those `in_compilers` is run."""
     pytest.importorskip("triton", reason="Triton has no build for this platform")
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     (tmp_path / "kernels_here.py").write_text(KERNELS)
     (tmp_path / "script.py").write_text(BY_PROCESSES)
-    started = []
 
-    def start(in_compilers: str = "") -> subprocess.Popen:
-        process = subprocess.Popen(
-            [sys.executable, tmp_path / "script.py"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=os.environ | {"IN_COMPILERS": in_compilers},
-            start_new_session=True,
-        )
-        started.append(process)
-        return process
+    def start(in_compilers: str = ""):
+        return loaded.start(script=tmp_path / "script.py", IN_COMPILERS=in_compilers)
 
-    yield start
-    for process in started:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+    return start
 
 
 def session(leader: int) -> list[int]:
@@ -310,7 +294,7 @@ def test_processes_compile_what_launches_find_and_what_they_cannot_is_compiled_h
     by_processes, in_compilers, there
 ):
     process = by_processes(in_compilers)
-    told, errors = process.communicate(timeout=120)
+    told, errors = process.communicate()
     assert process.returncode == 0, errors
     found = [("double", there), ("fill", there), ("fill", there)]
     assert told == f"begins\n[] {found}\n"
@@ -320,14 +304,15 @@ def test_processes_compile_what_launches_find_and_what_they_cannot_is_compiled_h
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_compilers_end_with_the_process_that_asked(by_processes, number):
-    process = by_processes("time.sleep(300)")
-    assert process.stdout.readline() == "begins\n"
+def test_compilers_end_with_the_process_that_asked(by_processes, number, tmp_path):
+    begun = tmp_path / "begun"
+    process = by_processes(f"open({str(begun)!r}, 'w'); time.sleep(300)")
+    assert process.stdout.readline() == b"begins\n"
     deadline = time.monotonic() + 60
-    while len(session(process.pid)) < 4:  # itself, the server, its tracker, a compiler
+    while not begun.exists():
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    time.sleep(1)
+    assert len(session(process.pid)) >= 4  # itself, the server, its tracker, a compiler
     process.send_signal(number)
     process.wait(10)
     all_end(process.pid)

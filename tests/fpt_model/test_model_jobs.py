@@ -2,8 +2,6 @@
 
 import json
 import signal
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -160,17 +158,18 @@ def test_settings_that_are_still_to_be_trained_are_compiled_ahead(rows, train_al
     assert compiled == [["sasrec"], ["sas_fpt", "sasrec"], []]
 
 
-def test_a_process_that_is_terminated_goes_on_where_it_was(rows, write_jobs, train_all, tmp_path):
-    asked = rows(epochs=40, validate_every=40)
-    command = [sys.executable, "-m", "fpt_model", "train-all", "--jobs", str(write_jobs(asked))]
-    command += ["--device", "cpu", "--threads", "1"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        events = []
-        for line in process.stdout:
-            events.append(json.loads(line))
-            if (events[-1].get("run"), events[-1].get("epoch")) == (NAMES[1], 2):
-                process.send_signal(signal.SIGTERM)
-    assert process.returncode == 128 + signal.SIGTERM
+def test_a_process_that_is_terminated_goes_on_where_it_was(
+    rows, write_jobs, train_all, tmp_path, loaded, held_after
+):
+    asked = rows(epochs=4, validate_every=4)
+    words = ["train-all", "--jobs", str(write_jobs(asked)), "--device", "cpu", "--threads", "1"]
+    process = loaded.start(*words, first=held_after(2, SEEDS[1]))
+    events = []
+    for line in process.stdout:
+        events.append(json.loads(line))
+        if (events[-1].get("run"), events[-1].get("epoch")) == (NAMES[1], 2):
+            process.send_signal(signal.SIGTERM)
+    assert process.wait() == 128 + signal.SIGTERM
     assert events[-1] == {"event": "interrupted", "message": "interrupted by SIGTERM"}
     ended = train_all(asked)
     assert ended.code == 0
