@@ -90,7 +90,7 @@ class SequenceBatch:
 
     def select(self, rows: Tensor) -> "SequenceBatch":
         """The windows of some users, by row."""
-        return SequenceBatch(**{name: x[rows] for name, x in vars(self).items()})
+        return SequenceBatch(**{name: x.index_select(0, rows) for name, x in vars(self).items()})
 
     def latest(self, length: int) -> "SequenceBatch":
         """The latest `length` places of each window."""

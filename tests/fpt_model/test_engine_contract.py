@@ -290,7 +290,7 @@ class NotedOnCpu(Noted):
         divided, passage, drop = (
             cpu_training.micro_batches,
             cpu_training.ForwardBackward,
-            cpu_weights.dropout,
+            cpu_weights.dropout_factors,
         )
         self.parts: list[Tensor] = []
         self.own: list[Any] = []
@@ -306,13 +306,13 @@ class NotedOnCpu(Noted):
                 super().__init__(*words)
                 self.own.append(passed)
 
-        def note_tables(x, rate):
-            self.tables.append(drop(torch.ones_like(x), rate))
-            return x * self.tables[-1]
+        def note_tables(like, rate):
+            self.tables.append(drop(like, rate))
+            return self.tables[-1]
 
         patch.setattr(cpu_training, "micro_batches", note_parts)
         patch.setattr(cpu_training, "ForwardBackward", NotedPassage)
-        patch.setattr(cpu_weights, "dropout", note_tables)
+        patch.setattr(cpu_weights, "dropout_factors", note_tables)
 
     def begin(self) -> None:
         super().begin()
@@ -341,6 +341,8 @@ class NotedOnCpu(Noted):
         return by_site
 
     def _of_table(self, block: int, part: str, x: Tensor) -> Tensor:
+        if not self.tables:
+            return torch.ones_like(x)
         model = self.engine.model
         sizes = [len(table) for table in (*model.intervals, *model.positions)]
         return self.tables[0][block].split(sizes)[TABLES.index(part)][-len(x) :].to(x)

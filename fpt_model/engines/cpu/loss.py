@@ -4,7 +4,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fpt_model.engines.cpu.pairs import Pairs, products, sums_by_query
 from fpt_model.model.losses import cross_entropy
 
 
@@ -23,29 +22,21 @@ def bce(
     Returns:
         The loss, its gradients by features and by items.
     """
-    tokens, width = features.shape
-    used = features[:, : items.shape[1]].contiguous()
+    used = features[:, : items.shape[1]]
+    sign_of = {1: targets, -1: negatives}  # the loss of a score x is softplus(-x), softplus(x)
+    share = (targets > 0).to(features.dtype).div_(count)
 
-    # each token has two pairs, with its target and its negative
-    candidates = torch.stack([targets, negatives], 1).flatten()  # (2·N,)
-    query = torch.arange(tokens + 1, dtype=torch.int32)
-    pairs = Pairs(candidates.int(), 2 * query, query[:-1].repeat_interleave(2), len(items))
-
-    # the loss of a score x is softplus(x), of the target's softplus(-x)
-    sign = torch.tensor([-1.0, 1.0], dtype=features.dtype)
-    scores = products(pairs, used, items).view(tokens, 2).mul_(sign)
-    share = (targets > 0).to(features.dtype).div_(count)[:, None]
-    total = F.softplus(scores).mul_(share).sum()
-
-    # gradients of scores, of items, of features
-    d_scores = scores.sigmoid_().mul_(share).mul_(sign)  # (N, 2)
-    d_items = torch.zeros_like(items)
-    for ids, grad in ((targets, d_scores[:, :1]), (negatives, d_scores[:, 1:])):
-        d_items.index_add_(0, ids, used * grad)
-    d_features = sums_by_query(pairs, d_scores.flatten(), items)
-    if width > items.shape[1]:
-        d_features = F.pad(d_features, (0, width - items.shape[1]))
-    return total, d_features, d_items
+    total, d_items, d_used = features.new_zeros(()), torch.zeros_like(items), None
+    for sign, ids in sign_of.items():
+        vectors = torch.embedding(items, ids)  # (N, D)
+        scores = torch.linalg.vecdot(used, vectors).mul_(-sign)
+        total += F.softplus(scores).mul_(share).sum()
+        d_scores = scores.sigmoid_().mul_(share).mul_(-sign)[:, None]
+        d_items.index_add_(0, ids, used * d_scores)
+        vectors.mul_(d_scores)
+        d_used = vectors if d_used is None else d_used.add_(vectors)
+    missing = features.shape[1] - items.shape[1]
+    return total, F.pad(d_used, (0, missing)) if missing else d_used, d_items
 
 
 def softmax(

@@ -34,7 +34,7 @@ def rank(
     model: Encoder, sequences: Sequences, split: Split, protocols: tuple[Protocol, ...]
 ) -> Ranks:
     """See `evaluation.ranks.rank`; only the drawn candidates are scored if no others count."""
-    weights, length = weights_of(model, training=False).detached(), model.config.max_length
+    weights, length = weights_of(model, training=False), model.config.max_length
     known, size = by_item(model.config, weights), users_of_batch(model.config)
     if protocols != ("uniform_100",):
         size = users_at_once(sequences.n_items, size)

@@ -39,14 +39,11 @@ def dropout_scale(rate: float) -> float:
     return 2**16 / (2**16 - dropout_threshold(rate))
 
 
-def dropout(x: Tensor, rate: float) -> Tensor:
-    """PyTorch's dropout by its own generator, of which sixteen bits decide instead of a double."""
-    if not rate:
-        return x
-    words = torch.empty(-(-x.numel() // 4), dtype=torch.int64, device=x.device)
+def dropout_factors(like: Tensor, rate: float) -> Tensor:
+    """What PyTorch's dropout multiplies by, of its own generator, of which sixteen bits decide
+    instead of a double."""
+    words = torch.empty(-(-like.numel() // 4), dtype=torch.int64, device=like.device)
     words.random_(-(2**63), None)  # 64 random bits each
-    bits = words.view(torch.int16)[: x.numel()].view(x.shape)
-    keep_mask = torch.ge(
-        bits, dropout_threshold(rate) - 2**15, out=torch.empty_like(x, requires_grad=False)
-    )
-    return x * keep_mask.mul_(dropout_scale(rate))
+    bits = words.view(torch.int16)[: like.numel()].view(like.shape)
+    keep_mask = torch.ge(bits, dropout_threshold(rate) - 2**15, out=torch.empty_like(like))
+    return keep_mask.mul_(dropout_scale(rate))

@@ -4,7 +4,7 @@ Which user is in which part, what each part draws and the order in which gradien
 on settings, seed and step alone: any number of threads gives the same weights to the bit.
 """
 
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -17,7 +17,7 @@ from fpt_model.engines.cpu.loss import bce, softmax
 from fpt_model.engines.cpu.ranking import rank
 from fpt_model.engines.cpu.rng import Rng
 from fpt_model.engines.cpu.threads import parallel_map, single_threaded, threads_now
-from fpt_model.engines.cpu.weights import Weights, weights_of
+from fpt_model.engines.cpu.weights import Weights, assign_grads, table_factors, weights_of
 from fpt_model.engines.module import ModuleEngine
 from fpt_model.engines.shared import Training
 from fpt_model.evaluation.ranks import Protocol, Ranks
@@ -26,6 +26,7 @@ from fpt_model.evaluation.ranks import Protocol, Ranks
 # for each other, and the papers' batch still keeps two threads busy
 SCORES = 64 * 50 * 50
 FEWEST = 8  # users of a part, however long their windows are
+LENGTHS = 16  # that parts have: products of a new shape are compiled first
 
 
 class MicroBatch(NamedTuple):
@@ -51,23 +52,6 @@ class MicroBatchGrads(NamedTuple):
     grads: Weights
 
 
-class _Known(torch.autograd.Function):
-    """A number whose gradients by some tensors are given.
-
-    `torch.autograd.backward(tensors, gradients)` does the same, and imports SymPy to compare
-    shapes, a third of a second a process.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, gradients: list[Tensor], *tensors: Tensor) -> Tensor:
-        ctx.gradients = gradients
-        return tensors[0].new_zeros(())
-
-    @staticmethod
-    def backward(ctx: Any, _: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        return None, *ctx.gradients
-
-
 class CpuEngine(ModuleEngine):
     """The encoder on a CPU, with a forward and backward pass of its own."""
 
@@ -90,35 +74,22 @@ class CpuEngine(ModuleEngine):
         owners, windows = windows.users, apply_sse(windows, self.config, self.sequences)
 
         # what all parts share
-        weights = weights_of(self.model, training=True)
-        detached_weights, count = weights.detached(), int((targets > 0).sum())
+        factors = table_factors(self.model)
+        weights, count = weights_of(self.model, True, factors), int((targets > 0).sum())
 
         def grads_of(part: MicroBatch) -> MicroBatchGrads:
-            return self._micro_batch_grads(part, detached_weights, count)
+            return self._micro_batch_grads(part, weights, count)
 
         # each part on a thread; gradients are added in the order of the parts
         found = parallel_map(
             grads_of, micro_batches(windows, targets, owners, self.config), self.threads
         )
-        grads = list(found[0].grads.tensors())
+        grads = found[0].grads
         for one in found[1:]:
-            torch._foreach_add_(grads, list(one.grads.tensors()))
+            torch._foreach_add_(list(grads.tensors()), list(one.grads.tensors()))
 
-        self._assign_grads(weights, grads)
+        assign_grads(self.model, grads, factors)
         return self._add_penalties() + sum(one.loss for one in found)
-
-    def _assign_grads(self, weights: Weights, grads: list[Tensor]) -> None:
-        """Gradients of a pass's weights become those of the model's parameters."""
-        self.optimizer.zero_grad()
-        made, d_made = [], []
-        for weight, grad in zip(weights.tensors(), grads, strict=True):
-            if weight.grad_fn is not None:
-                made.append(weight)
-                d_made.append(grad)
-            elif weight.requires_grad:
-                weight.grad = grad
-        if made:
-            _Known.apply(d_made, *made).backward()
 
     def _add_penalties(self) -> Tensor:
         """Gradients of the penalties, beside those that are there; returns the penalties.
@@ -171,10 +142,10 @@ def micro_batches(
     size = max(FEWEST, SCORES // (config.heads * config.max_length**2))
     size = -(-len(lengths) // -(-len(lengths) // size))
 
-    # a part's windows are as long as its longest, which comes first
-    parts = []
+    # a part's windows are as long as its longest, which comes first, or a little longer
+    parts, step = [], max(1, windows.items.shape[1] // LENGTHS)
     for number, members in enumerate(lengths.argsort(descending=True, stable=True).split(size)):
-        length = int(lengths[members[0]])
+        length = -(-int(lengths[members[0]]) // step) * step
         some = windows.select(members).latest(length)
         parts.append(MicroBatch(number, some, targets[members][:, -length:], owners[members]))
     return parts
