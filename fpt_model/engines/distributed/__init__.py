@@ -1,1 +1,1 @@
-"""One training on several processes, each with a GPU of its own."""
+"""One training on several processes, each with a GPU of its own, by PyTorch's DDP."""

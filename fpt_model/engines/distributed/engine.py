@@ -8,12 +8,14 @@ Letters: B users of a step, b of them on this rank, T sequence.
 """
 
 from contextlib import nullcontext
+from inspect import signature
 from typing import Any, NamedTuple
-from weakref import WeakValueDictionary
+from weakref import WeakMethod, WeakValueDictionary
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from fpt_model.data.negatives import seed_step
 from fpt_model.data.sequences import SequenceBatch, Split
@@ -46,6 +48,11 @@ from fpt_model.files.checkpoints import load_weights
 from fpt_model.model.encoder import Encoder
 from fpt_model.model.losses import bce_loss, softmax_loss
 
+# no buffer changes while it trains; PyTorch 2.13 has another name for it
+_NAMES = signature(DistributedDataParallel).parameters
+_NO_BUFFERS: dict[str, Any] = {
+    "forward_sync_buffers" if "forward_sync_buffers" in _NAMES else "broadcast_buffers": False
+}
 _LEADING: "WeakValueDictionary[int, Distributed]" = WeakValueDictionary()
 
 
@@ -85,9 +92,12 @@ class Distributed(ModuleEngine):
         self.world, self.rank_number = world, rank
         self.shares = Shares(rank, world, training.rows.device)
         self._announce()
+        self.losses: nn.Module = _Losses(self)
         if self.group:
             with self.group.together():
-                self.group.share(list(super().weights().values()))
+                self.losses = DistributedDataParallel(
+                    self.losses, process_group=self.group.data, **_NO_BUFFERS
+                )
                 if self.table is not None:
                     self.table.give(training.first_items, self.table.weight)
                     training.first_items = None
@@ -153,28 +163,11 @@ class Distributed(ModuleEngine):
             # drawn with the same seed on each rank
             seed_step(self.training.seed, -1 - self.training.steps_before)
             penalties = self.penalties()
-            (loss * self.world + penalties).backward()
-        self._average_gradients()
+            (loss * self.world + penalties).backward()  # DDP takes the mean over ranks
         total = self._summed(loss.detach()) + penalties.detach()
         if self.sampled is not None and batch.sampled is not None:
             total = total + self.sampled.rows.step(batch.sampled.looked)
         return total
-
-    def _average_gradients(self) -> None:
-        """Over ranks, of all weights at once; a rank without users has none.
-
-        PyTorch's DDP does so as well, but its class imports PyTorch's compiler, over a second a
-        process.
-        """
-        if self.group is None:
-            return
-        weights = self.optimizer.parameters
-        grads = [torch.zeros_like(one) if one.grad is None else one.grad for one in weights]
-        flat = torch.cat([grad.flatten() for grad in grads])
-        dist.all_reduce(flat, group=self.group.data)
-        parts = flat.div_(self.world).split([len(grad.flatten()) for grad in grads])
-        for one, part in zip(weights, parts, strict=True):
-            one.grad = part.view_as(one)
 
     def _batch(self, windows: SequenceBatch, targets: Tensor) -> Batch:
         owners = windows.users
@@ -191,8 +184,10 @@ class Distributed(ModuleEngine):
         count = (batch.targets > 0).sum()
         everywhere = self._summed(count)
         if not len(batch.targets):
-            return torch.zeros((), device=count.device, requires_grad=True)
-        return self.loss(batch) * (count / everywhere)
+            loss: Tensor = self.losses(None)
+            return loss
+        mean: Tensor = self.losses(batch)
+        return mean * (count / everywhere)
 
     def _summed(self, value: Tensor) -> Tensor:
         """Over all ranks."""
@@ -363,6 +358,26 @@ class Distributed(ModuleEngine):
 
 class _NobodyError(Exception):
     """There are fewer users than ranks."""
+
+
+class _Losses(nn.Module):
+    """What DDP sees: a batch in, its loss out."""
+
+    def __init__(self, engine: Distributed) -> None:
+        super().__init__()
+        self.model = engine.model
+        # no circle: a training that is over leaves its table's memory at once
+        self.loss_of = WeakMethod(engine.loss)
+
+    def forward(self, batch: Batch | None) -> Tensor:
+        """Without a batch zero, by all parameters."""
+        if batch is None:
+            trained = (own for own in self.model.parameters() if own.requires_grad)
+            return 0.0 * torch.stack([own.sum() for own in trained]).sum()
+        loss = self.loss_of()
+        assert loss is not None
+        found: Tensor = loss(batch)
+        return found
 
 
 def _on(ranks: Ranks, device: torch.device) -> Ranks:
