@@ -36,21 +36,21 @@ class Kept:
 
     def __init__(self, folder: Path, lakes: Callable[[], Any]) -> None:
         self._folder, self._lakes = folder, lakes
-        self._kept: dict[tuple[str, str, str], _Kept] = {}
+        self._kept: dict[tuple[str, str, frozenset[tuple[str, int]]], _Kept] = {}
 
     def begin(self, place: Path, home: Home, name: str, make: Callable[[], Any]) -> Any:
         """Do it, or bring the home to where it was when it had been done.
 
         Args:
             place: has the home and the folder of its lake, and is the same for all tests.
-            home: of the test, with what was begun in it before and nothing else.
+            home: of the test.
             name: of what is made.
             make: does it.
         """
         if home.root.parent != place or (home.lake is not None and home.lake.is_remote):
             return make()
-        before = newest(home)
-        key = (home.root.name, name, before.name if before else "")
+        newest(home)  # what others have published into its lake it has, too
+        key = (home.root.name, name, _state(home))
         if key not in self._kept:
             made = _Kept(self._folder / str(len(self._kept)), make())
             self._keep(home, made)
@@ -71,6 +71,15 @@ class Kept:
             let_go()  # it may have read what was there
             _copy(kept.folder / "lake", home.lake.files)
             self._lakes().copy(f"kept_{kept.folder.name}", home.lake.schema)
+
+
+def _state(home: Home) -> frozenset[tuple[str, int]]:
+    """What lies in a home, by name and size; those of catalogues and tables are names of bytes."""
+    paths = [path for path in home.root.rglob("*") if path.is_file()]
+    names = {path: path.relative_to(home.root) for path in paths}
+    return frozenset(
+        (str(name), path.stat().st_size) for path, name in names.items() if name.parts[0] not in OWN
+    )
 
 
 def _copy(one: Path, other: Path) -> None:

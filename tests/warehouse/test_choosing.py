@@ -14,10 +14,14 @@ WEIGHTS_SHA256 = hashlib.sha256(b"weights").hexdigest()
 
 
 @pytest.fixture
-def train(home, publish_rows, prepare_load, make_run):
+def train(home, begun, publish_rows, prepare_load, make_run):
     """Prepare a load of that many rows a user with a retention, and publish a training on it."""
 
     def go(run_id: str, retention: str, length: int = 6, model: str = "sas_fpt", **load) -> str:
+        asked = (run_id, retention, length, model, load)
+        return begun(home, repr(asked), lambda: make(*asked))
+
+    def make(run_id: str, retention: str, length: int, model: str, load: dict) -> str:
         rows = [(user, item, 100 * item) for user in range(1, 7) for item in range(1, length + 1)]
         publish_rows(f"load-{length}", rows, **load)
         snapshot = prepare_load(f"load-{length}", retention)

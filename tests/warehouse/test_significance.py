@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 
 from warehouse.catalogue import writing
+from warehouse.publishing import publish_runs
 from warehouse.questions import ask
 from warehouse.run_figures import bring_up_to_date
 
@@ -15,13 +16,17 @@ HIT, MISS = 1.0, 50.0
 
 
 @pytest.fixture
-def publish_seeds(publish):
+def publish_seeds(home, make_run, published_snapshot):
     """Publish a training for each seed's list of hits, by user."""
+    snapshot_id = published_snapshot.snapshot_id
 
     def go(model: str, *seeds: list[int], **changes) -> None:
-        for seed, hits in enumerate(seeds):
-            ranks = [HIT if hit else MISS for hit in hits]
-            publish(f"{model}-{seed}", ranks, model=model, seed=seed, **changes)
+        ranks = [[HIT if hit else MISS for hit in hits] for hits in seeds]
+        runs = [
+            make_run(f"{model}-{seed}", snapshot_id, own, model=model, seed=seed, **changes)
+            for seed, own in enumerate(ranks)
+        ]
+        publish_runs(home, runs)
 
     return go
 
