@@ -44,7 +44,10 @@ def linear_onto(x: Tensor, weight: Tensor, others: Tensor) -> Tensor:
 
 
 def outer_sum(grad: Tensor, x: Tensor) -> Tensor:
-    """Over tokens, of grad (N, O) times x (N, I): the gradient of a weight, (O, I)."""
+    """Over tokens, of grad (N, O) times x (N, I): the gradient of a weight, (O, I).
+
+    oneDNN copies the former.
+    """
     return _onednn(grad.T, x.T, None, "none", [], "") if _takes(x) else grad.T @ x
 
 
