@@ -11,12 +11,13 @@ Letters: N tokens, I and O widths.
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 _CPUINFO = Path("/proc/cpuinfo")
-_onednn = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+_onednn: Any = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
 
 
 @cache
