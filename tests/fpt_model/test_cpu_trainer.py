@@ -1,5 +1,8 @@
 """The hand-written step against the reference, and its promises: seeds, threads, resuming."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -8,6 +11,7 @@ from fpt_model.config import VARIANTS, resolve
 from fpt_model.data.sequences import SequenceBatch
 from fpt_model.engines.choose import engine_of
 from fpt_model.engines.cpu import by_item as by_item_module
+from fpt_model.engines.cpu import products as products_of_weights
 from fpt_model.engines.cpu import training as threaded_module
 from fpt_model.engines.cpu.attention import attention_mask
 from fpt_model.engines.cpu.by_item import by_item
@@ -15,6 +19,7 @@ from fpt_model.engines.cpu.forward_backward import ForwardBackward
 from fpt_model.engines.cpu.limits import refuses
 from fpt_model.engines.cpu.loss import bce, softmax
 from fpt_model.engines.cpu.pairs import Pairs, products, products_of_each, sums_by_query
+from fpt_model.engines.cpu.products import linear, linear_onto, outer_sum
 from fpt_model.engines.cpu.rng import Rng, dropout_factors
 from fpt_model.engines.cpu.training import micro_batches
 from fpt_model.engines.cpu.unclipped import UnclippedPairs, UnclippedPairsByItem, unclipped_pairs
@@ -105,6 +110,63 @@ def test_products_and_sums_of_pairs_are_those_of_copied_rows():
     torch.testing.assert_close(sums_by_query(pairs, weights, table), by_query)
     own = torch.randint(0, 4, (5, 7), generator=g)
     torch.testing.assert_close(products_of_each(x, table, own), (x[:, None] * table[own]).sum(2))
+
+
+def test_pairs_that_come_again_have_the_products_that_others_have():
+    """More pairs than queries times rows: a sparse matrix has no place for them."""
+    x, table = torch.randn(2, 3), torch.randn(2, 3)
+    rows = torch.tensor([[0, 1, 1, 0, 1], [1, 1, 1, 0, 0]])
+    expected = (x[:, None] * table[rows]).sum(2)
+    torch.testing.assert_close(products_of_each(x, table, rows), expected)
+
+
+@pytest.mark.parametrize("by_onednn", [True, False])
+def test_either_library_gives_the_products_of_weights(by_onednn, monkeypatch):
+    monkeypatch.setattr(products_of_weights, "by_onednn", lambda: by_onednn)
+    g = torch.Generator().manual_seed(5)
+    x, others, weight, bias = (
+        torch.randn(*shape, generator=g) for shape in ((7, 5), (7, 3), (3, 5), (3,))
+    )
+    plain = x @ weight.T + bias
+    assert (plain < 0).any()
+    close = torch.testing.assert_close
+    close(linear(x, weight, bias), plain)
+    close(linear(x, weight, bias, relu=True), plain.clamp(min=0))
+    close(linear(others, weight.T), others @ weight)  # rows and columns changed
+    close(linear_onto(x, weight, others.clone()), plain - bias + others)
+    close(outer_sum(others, x), others.T @ x)
+    double = linear(x.double(), weight.double())
+    assert double.dtype == torch.float64
+    close(double.float(), plain - bias)
+
+
+@pytest.mark.parametrize(
+    ("known", "expected"),
+    [
+        ("vendor_id\t: AuthenticAMD\n", True),
+        ("vendor_id\t: GenuineIntel\n", False),
+        ("CPU implementer\t: 0x41\n", False),  # no x86: who multiplies there is not MKL
+        (None, False),
+    ],
+)
+def test_onednn_multiplies_where_mkl_keeps_to_avx2(known, expected, tmp_path, monkeypatch):
+    cpuinfo = tmp_path / "cpuinfo"
+    if known is not None:
+        cpuinfo.write_text(known)
+    monkeypatch.setattr(products_of_weights, "_CPUINFO", cpuinfo)
+    assert products_of_weights.by_onednn.__wrapped__() is expected
+    monkeypatch.setattr(products_of_weights, "_onednn", None)
+    assert not products_of_weights.by_onednn.__wrapped__()
+
+
+def test_a_sparse_product_gives_no_warning():
+    """PyTorch would warn people, at the first one, of what is not used here."""
+    code = (
+        "import fpt_model.engines.cpu.pairs as p, torch; one = torch.zeros(1, dtype=torch.int32)\n"
+    )
+    code += "p.products(p.Pairs(one, torch.tensor([0, 1]).int(), one, 1), *torch.ones(2, 1, 3))"
+    found = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True)
+    assert (found.returncode, found.stderr) == (0, b"")
 
 
 def test_every_site_has_dropout_of_its_own(encoder, small_config, random_windows):
@@ -259,7 +321,9 @@ def test_seeds_differ(slug, training_of):
     assert not same(one, other)
 
 
-def test_parts_are_of_like_length_and_have_everybody_once(random_windows, small_config):
+def test_parts_are_of_like_length_and_have_everybody_once(
+    random_windows, small_config, monkeypatch
+):
     windows = random_windows(0, batch=50)
     targets = windows.items + 1
     config = small_config("sasrec", max_length=100)  # so that parts are as small as can be
@@ -270,6 +334,11 @@ def test_parts_are_of_like_length_and_have_everybody_once(random_windows, small_
     lengths = [part.windows.items.shape[1] for part in parts]
     assert lengths == sorted(lengths, reverse=True)
     assert lengths[-1] < 6
+    monkeypatch.setattr(threaded_module, "LENGTHS", 3)  # so that products' shapes come again
+    rounded = [
+        part.windows.items.shape[1] for part in micro_batches(windows, targets, owners, config)
+    ]
+    assert rounded == [length + length % 2 for length in lengths]
     rows = [row for part in parts for row in part.windows.items.tolist()]
     shown = [[item for item in row if item] for row in rows]
     expected = [[item for item in row if item] for row in windows.items.tolist()]

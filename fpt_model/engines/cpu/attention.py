@@ -58,7 +58,7 @@ class Attention:
 
         # weighted sums of values, and of interval vectors over unclipped pairs
         if self.unclipped is None:
-            return self._join(self.dropped_weights @ self.v)
+            return self._join(torch.bmm(self.dropped_weights, self.v))
         self.dropped_unclipped = self.unclipped.by_group(self.dropped_weights)
         extra = self.unclipped.sums_by_query(self.dropped_unclipped, self.values).view_as(self.q)
         return self._join(extra.baddbmm_(self.dropped_weights, self.v))
@@ -108,8 +108,8 @@ class Attention:
 
         # gradients of values and of weights
         d_out = self._split(grad.view(-1, self.mask.shape[1], grad.shape[1]))
-        dv = self.dropped_weights.transpose(1, 2) @ d_out
-        d_scores = d_out @ self.v.transpose(1, 2)
+        dv = torch.bmm(self.dropped_weights.transpose(1, 2), d_out)
+        d_scores = torch.bmm(d_out, self.v.transpose(1, 2))
         if unclipped is not None:
             unclipped.add_products(d_scores, _rows(d_out), self.values)
 
@@ -118,9 +118,9 @@ class Attention:
         d_scores = torch.ops.aten._softmax_backward_data(d_scores, self.weights, 2, d_scores.dtype)
 
         # gradients of keys and queries, and of the interval tables over unclipped pairs
-        dk = d_scores.transpose(1, 2) @ self.q
+        dk = torch.bmm(d_scores.transpose(1, 2), self.q)
         if unclipped is None:
-            dq = d_scores @ self.k
+            dq = torch.bmm(d_scores, self.k)
             self.grads = torch.zeros_like(self.keys), torch.zeros_like(self.values)
         else:
             d_unclipped = unclipped.by_group(d_scores)

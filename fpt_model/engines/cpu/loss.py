@@ -1,10 +1,12 @@
 """Losses of a part and their gradients. Letters: N tokens, D width, I items."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fpt_model.model.losses import cross_entropy
+from fpt_model.engines.cpu.products import linear, outer_sum
 
 
 def bce(
@@ -23,20 +25,19 @@ def bce(
         The loss, its gradients by features and by items.
     """
     used = features[:, : items.shape[1]]
-    sign_of = {1: targets, -1: negatives}  # the loss of a score x is softplus(-x), softplus(x)
     share = (targets > 0).to(features.dtype).div_(count)
+    total, d_items = features.new_zeros(()), torch.zeros_like(items)
+    d_used = torch.zeros_like(used)
 
-    total, d_items, d_used = features.new_zeros(()), torch.zeros_like(items), None
-    for sign, ids in sign_of.items():
-        vectors = torch.embedding(items, ids)  # (N, D)
-        scores = torch.linalg.vecdot(used, vectors).mul_(-sign)
+    # the loss of a score x is softplus(x), of the target's softplus(-x)
+    for ids, sign in ((targets, -1), (negatives, 1)):
+        vectors = torch.embedding(items, ids)  # (N, up to D)
+        scores = torch.linalg.vecdot(used, vectors).mul_(sign)
         total += F.softplus(scores).mul_(share).sum()
-        d_scores = scores.sigmoid_().mul_(share).mul_(-sign)[:, None]
+        d_scores = scores.sigmoid_().mul_(share).mul_(sign)[:, None]
         d_items.index_add_(0, ids, used * d_scores)
-        vectors.mul_(d_scores)
-        d_used = vectors if d_used is None else d_used.add_(vectors)
-    missing = features.shape[1] - items.shape[1]
-    return total, F.pad(d_used, (0, missing)) if missing else d_used, d_items
+        d_used.addcmul_(vectors, d_scores)
+    return total, _as_wide(d_used, features), d_items
 
 
 def softmax(
@@ -46,9 +47,25 @@ def softmax(
 
     `seen` is (N, I + 1).
     """
-    features, items = features.detach().requires_grad_(), items.detach().requires_grad_()
-    with torch.enable_grad():
-        scores = features[:, : items.shape[1]] @ items[1:].T
-        total = cross_entropy(scores, targets, seen, reduction="sum") / count
-    d_features, d_items = torch.autograd.grad(total, (features, items))
-    return total.detach(), d_features, d_items
+    used, every = features[:, : items.shape[1]].contiguous(), items[1:]  # padding is no item
+    share = (targets > 0).to(features.dtype).div_(count)
+    at = (targets - 1).clamp_(min=0)[:, None]  # (N, 1)
+    scores = linear(used, every)  # (N, I)
+    if seen is not None:  # a token without target leaves nothing out, so that no score is missing
+        left_out = seen.scatter(1, targets[:, None], value=False)[:, 1:] & (targets > 0)[:, None]
+        scores.masked_fill_(left_out, -math.inf)
+
+    # the loss, and its gradients by scores, items and features
+    logs = scores.log_softmax(1)
+    total = logs.gather(1, at)[:, 0].mul_(share).sum().neg_()
+    d_scores = logs.exp_().scatter_add_(1, at, torch.full_like(at, -1, dtype=logs.dtype))
+    d_scores.mul_(share[:, None])
+    d_items = torch.zeros_like(items)
+    d_items[1:] = outer_sum(used, d_scores).T  # of both operands the smaller is copied
+    return total, _as_wide(linear(d_scores, every.T), features), d_items
+
+
+def _as_wide(grads: Tensor, features: Tensor) -> Tensor:
+    """Gradients by the first columns of features as those by all of them."""
+    missing = features.shape[1] - grads.shape[1]
+    return F.pad(grads, (0, missing)) if missing else grads

@@ -11,12 +11,13 @@ Letters: N tokens, I and O widths.
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 _CPUINFO = Path("/proc/cpuinfo")
-_onednn = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+_onednn: Any = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
 
 
 @cache
@@ -44,7 +45,10 @@ def linear_onto(x: Tensor, weight: Tensor, others: Tensor) -> Tensor:
 
 
 def outer_sum(grad: Tensor, x: Tensor) -> Tensor:
-    """Over tokens, of grad (N, O) times x (N, I): the gradient of a weight, (O, I)."""
+    """Over tokens, of grad (N, O) times x (N, I): the gradient of a weight, (O, I).
+
+    oneDNN copies the former.
+    """
     return _onednn(grad.T, x.T, None, "none", [], "") if _takes(x) else grad.T @ x
 
 

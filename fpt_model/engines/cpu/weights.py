@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from fpt_model.engines.cpu.rng import dropout_factors, dropout_scale
 from fpt_model.model.encoder import Block, Encoder
@@ -149,7 +149,7 @@ class _Time(NamedTuple):
     value_positions: Tensor
 
 
-def _tables_of_time(model: Encoder) -> list[nn.Parameter]:
+def _tables_of_time(model: Encoder) -> list[Tensor]:
     """Two of intervals and two of places, of keys and of values."""
     return [*model.intervals, *model.positions]
 
