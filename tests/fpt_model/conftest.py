@@ -121,7 +121,7 @@ def kept_by_name(numpy_type):
     return known
 
 
-def called_at_once(owner, name, member, builder, scope):
+def called_at_once(owner, name, member, builder, *scope):
     """Give `owner` a function of the language that the interpreter runs, without its wrapper."""
     function = getattr(member, "__wrapped__", member)
     semantic = sys.modules["triton.runtime.interpreter"].interpreter_semantic
@@ -130,7 +130,8 @@ def called_at_once(owner, name, member, builder, scope):
         named["_semantic"] = semantic
         return function(*words, **named)
 
-    scope.set_attr(owner, name, call)
+    put = scope[0].set_attr if scope else setattr  # later versions take it back after a launch
+    put(owner, name, call)
 
 
 def known_blocks(core, make):

@@ -51,15 +51,24 @@ class Launch:
         stream.clock[stream.number] += 1
         self.name, self.stream, self.clock = name, stream.number, list(stream.clock)
         self.touched: dict[str, list[Any]] = {kind: [] for kind in KINDS}
+        self.found: dict[tuple[str, ...], Any] = {}
 
     def touch(self, kind: str, addresses: Any, program: int = 0) -> None:
+        self.found.clear()
         of = np.full(addresses.size, program)
         self.touched[kind].append(np.stack([addresses.ravel().astype(np.int64), of]))
 
     def all(self, *kinds: str) -> Any:
-        """(2, M): addresses and programs."""
+        """(2, M): addresses and programs, ascending; it is asked for with each other launch."""
+        if kinds not in self.found:
+            self.found[kinds] = self._all(kinds)
+        return self.found[kinds]
+
+    def _all(self, kinds: tuple[str, ...]) -> Any:
         parts = [part for kind in kinds for part in self.touched[kind]]
-        return np.unique(np.concatenate([np.zeros((2, 0), np.int64), *parts], 1), axis=1)
+        both = np.concatenate([np.zeros((2, 0), np.int64), *parts], 1)
+        both = both[:, np.lexsort(both[::-1])]  # `np.unique` of pairs compares them one by one
+        return both[:, np.diff(both, prepend=-1).any(0)]
 
     def before(self, later: "Launch") -> bool:
         return self.clock[self.stream] <= later.clock[self.stream]
@@ -67,13 +76,21 @@ class Launch:
     def meets(self, other: "Launch") -> bool:
         """Whether one writes what the other touches, or reads what the other adds to."""
         pairs = ((WRITTEN,), KINDS), (KINDS, (WRITTEN,)), ((READ,), (ADDED,)), ((ADDED,), (READ,))
-        return any(len(np.intersect1d(self.all(*a)[0], other.all(*b)[0])) for a, b in pairs)
+        return any(has_common(self.all(*a)[0], other.all(*b)[0]) for a, b in pairs)
 
     def own_faults(self) -> int:
         """Addresses that a program writes and another one touches."""
         written, touched = self.all(WRITTEN), self.all(*KINDS)
         touched = touched[:, np.isin(touched[0], written[0])]
         return int((np.unique(touched[0], return_counts=True)[1] > 1).sum())
+
+
+def has_common(some: Any, others: Any) -> bool:
+    """Whether two rows of ascending addresses have one in common."""
+    if not some.size or not others.size or some[-1] < others[0] or others[-1] < some[0]:
+        return False
+    place = np.searchsorted(others, some).clip(max=others.size - 1)
+    return bool((others[place] == some).any())
 
 
 class Recorded:
