@@ -138,17 +138,17 @@ class Forks:
     def __init__(self, folder: Path) -> None:
         self.answers = [folder / "out", folder / "err"]
         self.process: subprocess.Popen | None = None
-        self.child: int | None = None
+        self.child: int | None = None  # which is waited for
 
     def run(self, words: Sequence[str], environment: Mapping[str, str], seconds: float) -> Answer:
         """As `subprocess.run` does: it also waits for whatever has the command's output open."""
         for path in self.answers:  # new ones: somebody may still write into those before
             path.unlink(missing_ok=True)
             path.touch()
-        asked = {"words": list(words), "environment": dict(environment), "folder": str(Path.cwd())}
         deadline = time.monotonic() + seconds
         try:
-            code = self._code(asked | {"to": list(map(str, self.answers))}, deadline)
+            self.child = self.begin(words, environment, to=list(map(str, self.answers))).pid
+            code = self._code(deadline)
         except BaseException:  # such as a test's own time: the next must not hear of this one
             self.end(at_once=True)
             raise
@@ -157,7 +157,10 @@ class Forks:
             raise subprocess.TimeoutExpired(words, seconds)
         return Answer(code, *(path.read_text() for path in self.answers))
 
-    def _code(self, asked: Mapping[str, object], deadline: float) -> int:
+    def begin(
+        self, words: Sequence[object], environment: Mapping[str, str], **to: object
+    ) -> "Forked":
+        """Start one, and do not wait: `to` is its output and its errors, or `terminal` its own."""
         if self.process is None:  # the first that needs it
             self.process = subprocess.Popen(
                 [sys.executable, "-P", Path(__file__).with_name("forked.py")],
@@ -165,14 +168,26 @@ class Forks:
                 stdout=subprocess.PIPE,
                 bufsize=0,  # what is said and not read yet can be seen by `select`
             )
-        self.process.stdin.write(json.dumps(asked).encode() + b"\n")
-        self.child = self._told()["pid"]
+        asked = {"words": [str(word) for word in words], "environment": dict(environment)}
+        self._ask(asked | {"folder": str(Path.cwd())} | to)
+        return Forked(self, self._told()["pid"])
+
+    def code(self, pid: int) -> int | None:
+        """The exit code of one that was begun, if it has ended."""
+        self._ask({"pid": pid, "wait": False})
+        return self._told()["code"]
+
+    def _code(self, deadline: float) -> int:
+        self._ask({"pid": self.child, "wait": True})
         left = max(0, deadline - time.monotonic())
         if not select.select([self.process.stdout], [], [], left)[0]:
             os.kill(self.child, signal.SIGKILL)
         code = self._told()["code"]
         self.child = None
         return code
+
+    def _ask(self, asked: Mapping[str, object]) -> None:
+        self.process.stdin.write(json.dumps(asked).encode() + b"\n")
 
     def _told(self) -> dict:
         return json.loads(self.process.stdout.readline())
@@ -200,6 +215,35 @@ class Forks:
                 if time.monotonic() > deadline:
                     return False
                 time.sleep(0.01)
+
+
+@dataclass
+class Forked:
+    """A command in a fork, with what `subprocess.Popen` has of its own."""
+
+    forks: Forks
+    pid: int
+    returncode: int | None = None
+
+    def poll(self) -> int | None:
+        if self.returncode is None:
+            self.returncode = self.forks.code(self.pid)
+        return self.returncode
+
+    def wait(self, timeout: float = 600.0) -> int:
+        deadline = time.monotonic() + timeout
+        while self.poll() is None:
+            if time.monotonic() > deadline:
+                raise subprocess.TimeoutExpired(str(self.pid), timeout)
+            time.sleep(0.01)
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
 
 
 @pytest.fixture(scope="session")
@@ -313,7 +357,7 @@ ON_A_TERMINAL += " os.execv(sys.argv[1], sys.argv[1:])"
 class Typed:
     """A command at a terminal of its own, and all that it started."""
 
-    process: subprocess.Popen
+    process: subprocess.Popen | Forked
     terminal: int
     mark: bytes
     seen: str = ""
@@ -367,24 +411,33 @@ class Typed:
 
 
 @pytest.fixture
-def typed(tmp_path) -> Iterator:
-    """Type `fpt …` at a terminal; a Ctrl-C there goes to the whole foreground group."""
-    running: list[Typed] = []
+def typed(tmp_path, request) -> Iterator:
+    """Type `fpt …` at a terminal; a Ctrl-C there goes to the whole foreground group.
 
-    def start(*words: object, **more: str) -> Typed:
+    `loaded`: in a fork (see `forked.py`), which is not of the family that the mark tells.
+    """
+    running: list[Typed] = []
+    held: list[int] = []
+
+    def start(*words: object, loaded: bool = False, **more: str) -> Typed:
         mark = f"FPT_TEST_MARK={tmp_path.name}-{len(running)}-{time.time_ns()}"
         environment = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}
         environment |= {"PREFECT_HOME": str(tmp_path / "prefect"), "COLUMNS": "150", **more}
         environment |= dict([mark.split("=")])
         ours, theirs = os.openpty()
-        process = subprocess.Popen(
-            [sys.executable, "-c", ON_A_TERMINAL, FPT, *map(str, words)],
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-            env=environment,
-        )
-        os.close(theirs)
+        if loaded:
+            forks = request.getfixturevalue("forks")
+            process = forks.begin([FPT, *words], environment, terminal=os.ttyname(theirs))
+            held.append(theirs)  # until it has opened it, and longer does no harm
+        else:
+            process = subprocess.Popen(
+                [sys.executable, "-c", ON_A_TERMINAL, FPT, *map(str, words)],
+                stdin=theirs,
+                stdout=theirs,
+                stderr=theirs,
+                env=environment,
+            )
+            os.close(theirs)
         running.append(Typed(process, ours, mark.encode()))
         return running[-1]
 
@@ -392,3 +445,5 @@ def typed(tmp_path) -> Iterator:
     for one in running:
         one.process.kill()
         os.close(one.terminal)
+    for terminal in held:
+        os.close(terminal)

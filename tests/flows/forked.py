@@ -2,8 +2,9 @@
 
 Great Expectations, pandas and SQLAlchemy take each command more than two seconds of a core. What is
 ours, and Prefect, which reads its settings on import, each command imports itself. A JSON line says
-what to run: its words, environment and folder, and where its output goes. Lines with its process
-and its exit code come back. Pages, and what is typed at a terminal, start from nothing as ever.
+what to run: its words, environment and folder, and where its output goes, or at which terminal it
+is. A line with its process comes back. A line that names a process asks for its exit code, now or
+at its end. Pages start from nothing as ever.
 """
 
 import atexit
@@ -11,6 +12,7 @@ import fcntl
 import gc
 import json
 import os
+import signal
 import sys
 import threading
 from contextlib import suppress
@@ -26,22 +28,21 @@ def serve() -> dict:
     """Fork for each line; returns in the fork alone, with what it has to run."""
     for line in sys.stdin:
         asked = json.loads(line)
+        if "pid" in asked:
+            pid, status = os.waitpid(asked["pid"], 0 if asked["wait"] else os.WNOHANG)
+            code = os.waitstatus_to_exitcode(status) if pid else None
+            print(json.dumps({"code": code}), flush=True)
+            continue
         pid = os.fork()
         if pid == 0:
             return asked
         print(json.dumps({"pid": pid}), flush=True)
-        print(json.dumps({"code": os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])}), flush=True)
     os._exit(0)  # libraries have threads that nobody ends
 
 
 def become(asked: dict) -> None:
     """What a process of its own would find."""
-    files = [
-        os.open(os.devnull, os.O_RDONLY),
-        *(os.open(path, os.O_WRONLY) for path in asked["to"]),
-    ]
-    for file in files[1:]:  # held by all that have it from us: so they can be waited for
-        fcntl.flock(file, fcntl.LOCK_SH)
+    files = at_terminal(asked["terminal"]) if "terminal" in asked else with_files(asked["to"])
     for number, file in enumerate(files):
         os.dup2(file, number)
         os.close(file)
@@ -49,6 +50,20 @@ def become(asked: dict) -> None:
     os.environ.clear()
     os.environ.update(asked["environment"])
     sys.argv = asked["words"]
+
+
+def with_files(paths: list[str]) -> list[int]:
+    files = [os.open(path, os.O_WRONLY) for path in paths]
+    for file in files:  # held by all that have it from us: so they can be waited for
+        fcntl.flock(file, fcntl.LOCK_SH)
+    return [os.open(os.devnull, os.O_RDONLY), *files]
+
+
+def at_terminal(path: str) -> list[int]:
+    """The one that its Ctrl-C comes from, whether or not ours is ignored."""
+    os.setsid()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    return [os.open(path, os.O_RDWR) for _ in range(3)]  # the first is its session's from now on
 
 
 def run() -> int:
