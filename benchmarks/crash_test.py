@@ -39,7 +39,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Any, Protocol
 
 import duckdb
 from crash_content import Content, content_of, difference
@@ -242,8 +242,47 @@ class Place:
             served.end()
 
 
+Words = Sequence[str]
+Environment = dict[str, str]
+
+
+class Process(Protocol):
+    """What is asked of one that was started."""
+
+    def wait(self, timeout: float) -> int:
+        """Its exit status; `subprocess.TimeoutExpired` when it takes longer."""
+
+    def kill(self) -> None:
+        """Without warning."""
+
+
+def started(words: Words, environment: Environment, log: Path) -> Process:
+    """A process of its own, which says all into a log."""
+    with log.open("a") as said:
+        return subprocess.Popen(list(words), stdout=said, stderr=said, env=environment)
+
+
 class Typed(Place):
-    """The same with the real command line, Prefect and all."""
+    """The same with the real command line, Prefect and all.
+
+    Args:
+        folder: of the place.
+        archive: that is run.
+        more: words of the command, beside those.
+        environment: what it is told.
+        start: makes a process of it.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        archive: Path,
+        more: Words = ("--model", "sasrec"),
+        environment: Environment | None = None,
+        start: Callable[[Words, Environment, Path], Process] = started,
+    ) -> None:
+        super().__init__(folder, archive)
+        self.more, self.environment, self.start = more, environment or {}, start
 
     def do(
         self,
@@ -252,21 +291,19 @@ class Typed(Place):
         kill_after: float | None = None,
     ) -> tuple[int, float]:
         """Run `fpt run`, whatever the scenario; exit status and seconds."""
-        words = ("--dataset", "ml-1m", "--source", self.archive, "--retention", "cold-start")
-        command = [FPT, "run", *words, "--model", "sasrec", "--home", self.home]
+        words = ["--dataset", "ml-1m", "--source", self.archive, "--retention", "cold-start"]
+        command = [FPT, "run", *words, *self.more, "--home", self.home]
         there = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "FPT_"))}
         there |= {"PREFECT_HOME": str(self.folder / "prefect"), "PYTHONPATH": str(HERE.parent)}
+        there |= self.environment | (environment or {})
         began = time.monotonic()
-        with self.log.open("a") as log:
-            process = subprocess.Popen(
-                list(map(str, command)), stdout=log, stderr=log, env=there | (environment or {})
-            )
-            try:
-                process.wait(HANG_SECONDS if kill_after is None else kill_after)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-        return process.returncode, time.monotonic() - began
+        process = self.start(list(map(str, command)), there, self.log)
+        try:
+            status = process.wait(HANG_SECONDS if kill_after is None else kill_after)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            status = process.wait(HANG_SECONDS)
+        return status, time.monotonic() - began
 
 
 def scenarios(archive: Path, models: Sequence[str]) -> list[Scenario]:
@@ -618,11 +655,22 @@ def _side_by_side(works: Sequence[Callable[[], None]]) -> None:
         raise errors[0]
 
 
-def typed(folder: Path, faults: Callable[[Seen], Iterable[Fault]], report: Report) -> None:
-    """Let faults happen to the real command line."""
-    place = Typed(folder / "typed", folder / "small.zip")
+def typed(
+    place: Typed,
+    faults: Callable[[Seen], Iterable[Fault]],
+    report: Report,
+    whole: Seen | None = None,
+) -> None:
+    """Let faults happen to the real command line.
+
+    Args:
+        place: for them.
+        faults: of an undisturbed run.
+        report: gets what came of it.
+        whole: that run, if there was one already.
+    """
     scenario = Scenario("typed run", "", "", lambda _: {}, _nothing)
-    whole = undisturbed(place, scenario)
+    whole = whole or undisturbed(place, scenario)
     for fault in faults(whole):
         disturb(place, scenario, whole, fault, report, threading.Lock())
     place.end()
@@ -676,7 +724,8 @@ def main() -> None:
         )
         places = {name for one in seen.values() for name in one.places}
         if asked.typed:
-            typed(folder, lambda whole: islice(_typed(whole, rng), asked.typed), report)
+            place = Typed(folder / "typed", folder / "small.zip")
+            typed(place, lambda whole: islice(_typed(whole, rng), asked.typed), report)
     finally:
         if asked.keep is None:
             shutil.rmtree(folder, ignore_errors=True)
