@@ -53,7 +53,7 @@ def become(asked: dict) -> None:
 
 
 def with_files(paths: list[str]) -> list[int]:
-    files = [os.open(path, os.O_WRONLY) for path in paths]
+    files = [os.open(path, os.O_WRONLY | os.O_APPEND) for path in paths]  # they may be one
     for file in files:  # held by all that have it from us: so they can be waited for
         fcntl.flock(file, fcntl.LOCK_SH)
     return [os.open(os.devnull, os.O_RDONLY), *files]
