@@ -39,7 +39,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any, Protocol
+from typing import Any
 
 import duckdb
 from crash_content import Content, content_of, difference
@@ -242,26 +242,6 @@ class Place:
             served.end()
 
 
-Words = Sequence[str]
-Environment = dict[str, str]
-
-
-class Process(Protocol):
-    """What is asked of one that was started."""
-
-    def wait(self, timeout: float) -> int:
-        """Its exit status; `subprocess.TimeoutExpired` when it takes longer."""
-
-    def kill(self) -> None:
-        """Without warning."""
-
-
-def started(words: Words, environment: Environment, log: Path) -> Process:
-    """A process of its own, which says all into a log."""
-    with log.open("a") as said:
-        return subprocess.Popen(list(words), stdout=said, stderr=said, env=environment)
-
-
 class Typed(Place):
     """The same with the real command line, Prefect and all.
 
@@ -270,19 +250,19 @@ class Typed(Place):
         archive: that is run.
         more: words of the command, beside those.
         environment: what it is told.
-        start: makes a process of it.
+        fpt: the program.
     """
 
     def __init__(
         self,
         folder: Path,
         archive: Path,
-        more: Words = ("--model", "sasrec"),
-        environment: Environment | None = None,
-        start: Callable[[Words, Environment, Path], Process] = started,
+        more: Sequence[str] = ("--model", "sasrec"),
+        environment: dict[str, str] | None = None,
+        fpt: Path = FPT,
     ) -> None:
         super().__init__(folder, archive)
-        self.more, self.environment, self.start = more, environment or {}, start
+        self.more, self.environment, self.fpt = more, environment or {}, fpt
 
     def do(
         self,
@@ -292,18 +272,19 @@ class Typed(Place):
     ) -> tuple[int, float]:
         """Run `fpt run`, whatever the scenario; exit status and seconds."""
         words = ["--dataset", "ml-1m", "--source", self.archive, "--retention", "cold-start"]
-        command = [FPT, "run", *words, *self.more, "--home", self.home]
+        command = [self.fpt, "run", *words, *self.more, "--home", self.home]
         there = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "FPT_"))}
         there |= {"PREFECT_HOME": str(self.folder / "prefect"), "PYTHONPATH": str(HERE.parent)}
         there |= self.environment | (environment or {})
         began = time.monotonic()
-        process = self.start(list(map(str, command)), there, self.log)
-        try:
-            status = process.wait(HANG_SECONDS if kill_after is None else kill_after)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            status = process.wait(HANG_SECONDS)
-        return status, time.monotonic() - began
+        with self.log.open("a") as log:
+            process = subprocess.Popen(list(map(str, command)), stdout=log, stderr=log, env=there)
+            try:
+                process.wait(HANG_SECONDS if kill_after is None else kill_after)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        return process.returncode, time.monotonic() - began
 
 
 def scenarios(archive: Path, models: Sequence[str]) -> list[Scenario]:

@@ -18,7 +18,7 @@ from warehouse.database import is_held, locked
 from warehouse.errors import RefusedError
 from warehouse.garbage import SIGNS_OF_LIFE
 from warehouse.home import Home
-from warehouse.staging import LOCK as STAGING
+from warehouse.locks import STAGING
 
 LOCK = "monitor"
 

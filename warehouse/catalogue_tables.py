@@ -11,9 +11,9 @@ from warehouse import stored
 from warehouse.database import SQL, connected, statements, table_files, view_files
 from warehouse.home import Home
 from warehouse.identity import code_version
+from warehouse.kept_figures import KEPT as KEPT_FIGURES
+from warehouse.kept_figures import figure_files
 from warehouse.renamed import rename
-from warehouse.run_figures import KEPT as KEPT_FIGURES
-from warehouse.run_figures import bring_up_to_date, figure_files
 from warehouse.store import show_listed
 from warehouse.stored import KEYS, columns_of, comment_columns, drop_definitions, kept_tables
 from warehouse.template import write_new
@@ -59,6 +59,8 @@ def make_current(connection: duckdb.DuckDBPyConnection, home: Home) -> None:
 
 def create_schema(connection: duckdb.DuckDBPyConnection, home: Home = NO_HOME) -> None:
     """Make tables, views and comments, or bring those of older code or another home up to date."""
+    from warehouse.run_figures import bring_up_to_date  # and Arrow, not for those who only read
+
     connection.begin()
     views = set(_views(connection))
     for name in KEYS:

@@ -21,7 +21,6 @@ from warehouse import locks
 from warehouse.database import is_held, locked
 from warehouse.errors import InUseError, RefusedError
 from warehouse.home import Home
-from warehouse.staging import LOCK
 
 SIGNS_OF_LIFE = ("flow-", "alone-")  # locks of flow runs: of a server's, of a command of its own
 SETTLED_SECONDS = 60.0  # a lock's file is there for a moment before it is held
@@ -102,7 +101,7 @@ def refuse_at_work(home: Home, to_do: str, seconds: float = 0.0) -> None:
 def _staged(home: Home) -> Iterator[Garbage]:
     """Folders whose owner is gone."""
     for folder in sorted(home.staging.iterdir()):
-        lock = home.locks / f"{LOCK}{folder.name}.lock"
+        lock = home.locks / f"{locks.STAGING}{folder.name}.lock"
         if lock.exists() and not is_held(home, lock.stem):
             yield Garbage(f"staging/{folder.name}", folder, _both(folder, lock))
 
@@ -117,8 +116,8 @@ def _both(folder: Path, lock: Path) -> Callable[[], None]:
 
 def _locks_of_staging(home: Home) -> Iterator[Garbage]:
     """Locks without a folder: it is removed first, or was not made yet."""
-    for lock in sorted(home.locks.glob(f"{LOCK}*.lock")):
-        folder = home.staging / lock.stem.removeprefix(LOCK)
+    for lock in sorted(home.locks.glob(f"{locks.STAGING}*.lock")):
+        folder = home.staging / lock.stem.removeprefix(locks.STAGING)
         if not folder.exists() and _age(lock) > SETTLED_SECONDS and not is_held(home, lock.stem):
             yield Garbage(str(lock.relative_to(home.root)), lock, partial(locks.remove, lock))
 
@@ -126,7 +125,7 @@ def _locks_of_staging(home: Home) -> Iterator[Garbage]:
 def _loose(home: Home) -> Iterator[Garbage]:
     """What is half made and has no lock of its own."""
     for path in sorted(home.staging.iterdir()):
-        if not (home.locks / f"{LOCK}{path.name}.lock").exists():
+        if not (home.locks / f"{locks.STAGING}{path.name}.lock").exists():
             yield _file(home, path)
     for folder in (home.root, home.sequences, home.runs):
         depths = ("*/", "*/search/") if folder == home.runs else ("",)

@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+STAGING = "staging-"  # and a folder's name: the lock that its owner holds
 IMPATIENT_SECONDS = 5.0  # longer than anybody publishes
 
 

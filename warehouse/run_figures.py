@@ -10,19 +10,18 @@ from dataclasses import dataclass
 from functools import reduce
 from itertools import chain, groupby
 from operator import itemgetter
-from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 
-from warehouse import figures, list_figures, popularity
-from warehouse.database import SQL, insert, statements
+from warehouse import figures, list_figures
+from warehouse.database import insert, statements
 from warehouse.identity import code_version
+from warehouse.kept_figures import KEPT, figure_files
 from warehouse.popularity import PARTS, keep_popularity, popularity_metrics
 
 FEW = 64  # trainings: the ranks of more are read a split and protocol at a time, to spare memory
 OF_RUNS = ("metrics", "slices", "pairs")
-KEPT = ("run_metrics", "run_slices", "run_pairs", "run_lists", "popularity_metrics")
 
 
 @dataclass(frozen=True)
@@ -130,11 +129,6 @@ def bring_up_to_date(connection: duckdb.DuckDBPyConnection) -> None:
     lacking = f"SELECT snapshot_id FROM core.snapshots WHERE snapshot_id NOT IN ({known})"
     for (snapshot_id,) in connection.execute(lacking).fetchall():
         keep_popularity(connection, snapshot_id, popularity_metrics(connection, snapshot_id))
-
-
-def figure_files() -> list[Path]:
-    """The files that define figures: when they change, all are computed again."""
-    return [Path(figures.__file__), Path(popularity.__file__), *(SQL / "figures").glob("*.sql")]
 
 
 def _complete(connection: duckdb.DuckDBPyConnection, snapshots: Sequence[tuple[str]]) -> None:

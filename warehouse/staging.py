@@ -19,7 +19,6 @@ from warehouse.home import Home
 from warehouse.store import staged_file, staged_files
 from warehouse.stored import KEYS, drop_definitions, show_files, stored_tables
 
-LOCK = "staging-"  # and the folder's name: the lock that its owner holds
 AUDITED = "audited.duckdb"
 ROWS_A_GROUP = 122_880  # DuckDB's own
 POLARS: Mapping[str, Any] = {
@@ -59,7 +58,7 @@ def staging_folder(home: Home, name: str) -> Iterator[Path]:
     """
     own = f"{name}-{secrets.token_hex(4)}"
     folder = home.staging / own
-    with locked(home, f"{LOCK}{own}", wait_seconds=0):
+    with locked(home, f"{locks.STAGING}{own}", wait_seconds=0):
         try:
             folder.mkdir(mode=0o750)
             point("a staging folder is made")
@@ -68,7 +67,7 @@ def staging_folder(home: Home, name: str) -> Iterator[Path]:
             point("before a staging folder goes")
             shutil.rmtree(folder, ignore_errors=True)
             point("after a staging folder went")
-            locks.remove(home.locks / f"{LOCK}{own}.lock")
+            locks.remove(home.locks / f"{locks.STAGING}{own}.lock")
 
 
 def audited(folder: Path) -> Path:

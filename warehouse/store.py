@@ -14,7 +14,6 @@ from contextlib import suppress
 from pathlib import Path
 
 import duckdb
-import pyarrow.parquet as pq
 
 from warehouse.faults import point
 from warehouse.home import Home
@@ -99,6 +98,8 @@ def _described(home: Home, table: str, identity: str, staged: Path, more: str) -
     sha256 = sha256_of(staged)
     name = f"{sha256[:NAME_DIGITS]}{more}.parquet"
     path = home.store / table / staged.parent.name / name
+    import pyarrow.parquet as pq  # not for those who only read
+
     rows = pq.read_metadata(staged).num_rows
     relative = str(path.relative_to(home.files))
     return StoredFile(table, identity, relative, sha256, staged.stat().st_size, rows)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import duckdb
-import pyarrow as pa
 
 from warehouse.database import registered, statements
 from warehouse.home import Home
@@ -42,6 +41,8 @@ def withdraw(
 
     Other homes of a lake are told, see `warehouse/lake/elsewhere.py`.
     """
+    import pyarrow as pa  # not for those who only read
+
     gone = pa.table({"id": pa.array(sorted(ids), pa.string())})
     with registered(connection, gone, "gone"):
         connection.execute(statements("publish/withdraw"))

@@ -47,10 +47,9 @@ def products(past: Past, half_life: float) -> tuple[np.ndarray, np.ndarray]:
     met = np.concatenate([[0.0], np.cumsum(q ** (2.0 * np.arange(WINDOW)))])  # sums over m
     for lag in range(1, WINDOW + 1):
         earlier, later, after = past.pairs(lag)
-        keys = earlier * width + later
-        targets += q ** (lag - 1) * np.bincount(keys, minlength=width * width)
-        weights = q**lag * met[np.minimum(after, WINDOW - lag)]
-        above += np.bincount(keys, weights, minlength=width * width)
+        keys = earlier * width + later  # in place: most pairs of items never meet at this lag
+        np.add.at(targets, keys, q ** (lag - 1))
+        np.add.at(above, keys, q**lag * met[np.minimum(after, WINDOW - lag)])
     gram = above.reshape(width, width)
     gram = gram + gram.T
     after = np.repeat(past.starts[1:], np.diff(past.starts)) - 1 - np.arange(len(past.items))

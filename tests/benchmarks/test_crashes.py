@@ -5,11 +5,12 @@ import importlib
 import os
 import random
 import shutil
+import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from filelock import FileLock
@@ -107,18 +108,14 @@ class Whole:
 
 
 @pytest.fixture
-def start(forks):
-    """The real command in a fork, which says all into a log."""
-
-    def go(words, environment, log):
-        log.touch()
-        return forks.begin(words, environment, to=[str(log), str(log)])
-
-    return go
+def typed_in(forks) -> Path:
+    """The real command in a fork."""
+    forks.start()
+    return forks.bin / "fpt"
 
 
 @pytest.fixture
-def whole(crash_test, shared, start, lasting):
+def whole(crash_test, shared, typed_in, lasting):
     """Made by the first test that needs it, as all make theirs."""
     from crash_content import content_of
 
@@ -127,7 +124,7 @@ def whole(crash_test, shared, start, lasting):
         if not took.exists():
             shutil.rmtree(folder, ignore_errors=True)
             archive = crash_test.write_archive(shared / "crashing.zip")
-            place = crash_test.Typed(folder, archive, words(*MODELS), lasting, start)
+            place = crash_test.Typed(folder, archive, words(*MODELS), lasting, typed_in)
             status, seconds = place.do(None)
             place.end()
             assert status == 0, place.log.read_text()
@@ -142,14 +139,16 @@ def words(*models: str) -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_the_real_command_killed_and_typed_again(crash_test, whole, start, prefect_home, tmp_path):
+def test_the_real_command_killed_and_typed_again(
+    crash_test, whole, typed_in, prefect_home, tmp_path
+):
     report = crash_test.Report()
     faults = [
         crash_test.Fault("run", "after the rename to *-*.duckdb", "kill", 2),
         crash_test.Fault("run", share=0.6),
     ]
     told = {"PREFECT_HOME": str(prefect_home(tmp_path / "prefect"))}
-    place = crash_test.Typed(tmp_path / "typed", whole.archive, words(*MODELS), told, start)
+    place = crash_test.Typed(tmp_path / "typed", whole.archive, words(*MODELS), told, typed_in)
     seen = crash_test.Seen(whole.content, whole.seconds, Counter(), set())
     crash_test.typed(place, lambda _: faults, report, seen)
     assert (report.faults, report.lines) == (2, [])
@@ -157,7 +156,7 @@ def test_the_real_command_killed_and_typed_again(crash_test, whole, start, prefe
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_eight_runs_at_once_on_one_home(crash_test, whole, start, lasting, tmp_path):
+def test_eight_runs_at_once_on_one_home(crash_test, whole, typed_in, lasting, tmp_path):
     """Four ask for the same and four for other models: all end well, or say who is at it.
 
     Two have temporary servers of their own, in one home of Prefect's, which is new.
@@ -169,12 +168,15 @@ def test_eight_runs_at_once_on_one_home(crash_test, whole, start, lasting, tmp_p
     own["PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"] = str(WAIT)
     home = tmp_path / "home"
 
-    def typed(number: int, models: tuple[str, ...], told: dict[str, str]) -> tuple[Any, Path]:
+    def typed(
+        number: int, models: tuple[str, ...], told: dict[str, str]
+    ) -> tuple[subprocess.Popen, Path]:
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "FPT_"))}
         options = ["--dataset", "ml-1m", "--source", whole.archive, "--retention", "cold-start"]
-        command = [crash_test.FPT, "run", *options, *words(*models), "--home", home]
+        command = [typed_in, "run", *options, *words(*models), "--home", home]
         log = tmp_path / f"{number}.log"
-        return start(command, clean | own | told, log), log
+        with log.open("w") as said:
+            return subprocess.Popen(command, stdout=said, stderr=said, env=clean | own | told), log
 
     servers = [{}, lasting, lasting, lasting] * 2
     running = [typed(number, *one) for number, one in enumerate(zip(asked, servers, strict=True))]

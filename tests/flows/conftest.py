@@ -7,18 +7,20 @@ import os
 import pty
 import random
 import re
+import runpy
 import select
 import shutil
-import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import duckdb
 import pytest
@@ -26,6 +28,8 @@ from filelock import FileLock
 
 FPT = Path(sys.executable).parent / "fpt"
 N_USERS, N_ITEMS, LENGTH = 60, 140, 14
+CLIENT = Path(__file__).with_name("forked_client.py")
+forked_client = SimpleNamespace(**runpy.run_path(str(CLIENT)))
 NOTHING_TOLD: Mapping[str, str] = {}
 
 
@@ -75,9 +79,10 @@ class Terminal:
 
     def interrupt(self, until: str) -> None:
         """Press Ctrl-C; again if Python was between two looks at the keyboard and missed it."""
-        for _ in range(6):
+        time.sleep(0.1)  # a letter is on the screen before Python is back at the keyboard
+        for _ in range(15):
             os.write(self.screen, b"\x03")
-            if self.shows(until, 10):
+            if self.shows(until, 2):
                 break
         self.until(until)
 
@@ -133,76 +138,91 @@ def forks(tmp_path_factory) -> Iterator["Forks"]:
 
 
 class Forks:
-    """Commands of which it does not matter how long their libraries take to load."""
+    """Programs of which it does not matter how long their libraries take to load.
+
+    Attributes:
+        bin: a folder whose `python` and `fpt` are run so where they can be.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.answers = [folder / "out", folder / "err"]
+        # short: the path of a socket may not be long
+        self.bin = Path(tempfile.mkdtemp(), "bin")
+        self.bin.mkdir()
         self.process: subprocess.Popen | None = None
-        self.child: int | None = None  # which is waited for
+        client = self.bin / "client"
+        text = CLIENT.read_text(encoding="utf-8")
+        client.write_text(f"#!{sys.executable} -IS\n{text}", encoding="utf-8")
+        client.chmod(0o755)
+        for name in ("python", "fpt"):
+            (self.bin / name).symlink_to("client")
 
-    def run(self, words: Sequence[str], environment: Mapping[str, str], seconds: float) -> Answer:
-        """As `subprocess.run` does: it also waits for whatever has the command's output open."""
+    def start(self) -> None:
+        """What forks, unless it runs."""
+        if self.process is not None:
+            return
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(self.bin / "socket"))
+            listener.listen()
+            self.process = subprocess.Popen(
+                [
+                    *(sys.executable, "-P", Path(__file__).with_name("forked.py")),
+                    str(listener.fileno()),
+                ],
+                stdin=subprocess.PIPE,  # it ends with us
+                pass_fds=[listener.fileno()],
+                start_new_session=True,  # a Ctrl-C is ours
+            )
+
+    def run(
+        self,
+        words: Sequence[str],
+        environment: Mapping[str, str],
+        seconds: float,
+        typed: str = "",
+    ) -> Answer:
+        """As `subprocess.run` does: it also waits for whatever has the program's output open."""
+        self.start()
         for path in self.answers:  # new ones: somebody may still write into those before
             path.unlink(missing_ok=True)
             path.touch()
         deadline = time.monotonic() + seconds
-        try:
-            self.child = self.begin(words, environment, to=list(map(str, self.answers))).pid
-            code = self._code(deadline)
-        except BaseException:  # such as a test's own time: the next must not hear of this one
-            self.end(at_once=True)
-            raise
-        in_time = code != -signal.SIGKILL or time.monotonic() < deadline
-        if not in_time or not all(self.closed(path, deadline) for path in self.answers):
+        # whoever waits no longer, such as when a test's own time is up, lets go of it
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(self.bin / "socket"))
+            self._ask(connection, words, environment, typed)
+            connection.settimeout(max(0.01, deadline - time.monotonic()))
+            try:
+                code = self._told(connection)
+            except TimeoutError:
+                raise subprocess.TimeoutExpired(words, seconds) from None
+        if not all(self.closed(path, deadline) for path in self.answers):
             raise subprocess.TimeoutExpired(words, seconds)
         return Answer(code, *(path.read_text() for path in self.answers))
 
-    def begin(
-        self, words: Sequence[object], environment: Mapping[str, str], **to: object
-    ) -> "Forked":
-        """Start one, and do not wait: `to` is its output and its errors, or `terminal` its own."""
-        if self.process is None:  # the first that needs it
-            self.process = subprocess.Popen(
-                [sys.executable, "-P", Path(__file__).with_name("forked.py")],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                bufsize=0,  # what is said and not read yet can be seen by `select`
-            )
-        asked = {"words": [str(word) for word in words], "environment": dict(environment)}
-        self._ask(asked | {"folder": str(Path.cwd())} | to)
-        return Forked(self, self._told()["pid"])
+    def _ask(self, connection: socket.socket, words: Sequence[str], environment, typed) -> None:
+        with ExitStack() as stack:
+            source = stack.enter_context(tempfile.TemporaryFile())
+            source.write(typed.encode())
+            source.seek(0)
+            files = [stack.enter_context(path.open("w")) for path in self.answers]
+            for file in files:  # held by all that have it from us: so they can be waited for
+                fcntl.flock(file, fcntl.LOCK_SH)
+            numbers = [file.fileno() for file in (source, *files)]
+            words = [Path(words[0]).name, *words[1:]]  # fpt or python, wherever it lies
+            python = str(self.bin / "python")
+            forked_client.ask(connection, words, dict(environment), numbers, python)
 
-    def code(self, pid: int) -> int | None:
-        """The exit code of one that was begun, if it has ended."""
-        self._ask({"pid": pid, "wait": False})
-        return self._told()["code"]
+    def _told(self, connection: socket.socket) -> int:
+        assert connection.recv(1), "its environment is not that of what is loaded"
+        return forked_client.told(connection)
 
-    def _code(self, deadline: float) -> int:
-        self._ask({"pid": self.child, "wait": True})
-        left = max(0, deadline - time.monotonic())
-        if not select.select([self.process.stdout], [], [], left)[0]:
-            os.kill(self.child, signal.SIGKILL)
-        code = self._told()["code"]
-        self.child = None
-        return code
-
-    def _ask(self, asked: Mapping[str, object]) -> None:
-        self.process.stdin.write(json.dumps(asked).encode() + b"\n")
-
-    def _told(self) -> dict:
-        return json.loads(self.process.stdout.readline())
-
-    def end(self, *, at_once: bool = False) -> None:
-        """Let it end, with its command or after that."""
-        process, child = self.process, self.child
-        self.process = self.child = None
-        if process is None:
-            return
-        if at_once:
-            with suppress(ProcessLookupError):
-                os.kill(child or process.pid, signal.SIGKILL)
-        with process:  # closes its pipes, which ends it, and waits
-            pass
+    def end(self) -> None:
+        """Let it end; its programs have ended."""
+        if self.process is not None:
+            with self.process:  # closes its pipe, which ends it, and waits
+                pass
+        shutil.rmtree(self.bin.parent, ignore_errors=True)
 
     @staticmethod
     def closed(path: Path, deadline: float) -> bool:
@@ -215,35 +235,6 @@ class Forks:
                 if time.monotonic() > deadline:
                     return False
                 time.sleep(0.01)
-
-
-@dataclass
-class Forked:
-    """A command in a fork, with what `subprocess.Popen` has of its own."""
-
-    forks: Forks
-    pid: int
-    returncode: int | None = None
-
-    def poll(self) -> int | None:
-        if self.returncode is None:
-            self.returncode = self.forks.code(self.pid)
-        return self.returncode
-
-    def wait(self, timeout: float = 600.0) -> int:
-        deadline = time.monotonic() + timeout
-        while self.poll() is None:
-            if time.monotonic() > deadline:
-                raise subprocess.TimeoutExpired(str(self.pid), timeout)
-            time.sleep(0.01)
-        return self.returncode
-
-    def send_signal(self, number: int) -> None:
-        if self.poll() is None:
-            os.kill(self.pid, number)
-
-    def kill(self) -> None:
-        self.send_signal(signal.SIGKILL)
 
 
 @pytest.fixture(scope="session")
@@ -357,7 +348,7 @@ ON_A_TERMINAL += " os.execv(sys.argv[1], sys.argv[1:])"
 class Typed:
     """A command at a terminal of its own, and all that it started."""
 
-    process: subprocess.Popen | Forked
+    process: subprocess.Popen
     terminal: int
     mark: bytes
     seen: str = ""
@@ -411,33 +402,32 @@ class Typed:
 
 
 @pytest.fixture
-def typed(tmp_path, request) -> Iterator:
+def typed(tmp_path, forks) -> Iterator:
     """Type `fpt …` at a terminal; a Ctrl-C there goes to the whole foreground group.
 
-    `loaded`: in a fork (see `forked.py`), which is not of the family that the mark tells.
+    `loaded`: in a fork (see `forked.py`), else from nothing.
     """
     running: list[Typed] = []
-    held: list[int] = []
 
     def start(*words: object, loaded: bool = False, **more: str) -> Typed:
+        if loaded:
+            forks.start()
         mark = f"FPT_TEST_MARK={tmp_path.name}-{len(running)}-{time.time_ns()}"
         environment = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}
         environment |= {"PREFECT_HOME": str(tmp_path / "prefect"), "COLUMNS": "150", **more}
         environment |= dict([mark.split("=")])
         ours, theirs = os.openpty()
-        if loaded:
-            forks = request.getfixturevalue("forks")
-            process = forks.begin([FPT, *words], environment, terminal=os.ttyname(theirs))
-            held.append(theirs)  # until it has opened it, and longer does no harm
-        else:
-            process = subprocess.Popen(
-                [sys.executable, "-c", ON_A_TERMINAL, FPT, *map(str, words)],
-                stdin=theirs,
-                stdout=theirs,
-                stderr=theirs,
-                env=environment,
-            )
-            os.close(theirs)
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-c", ON_A_TERMINAL),
+                *(forks.bin / "fpt" if loaded else FPT, *map(str, words)),
+            ],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            env=environment,
+        )
+        os.close(theirs)
         running.append(Typed(process, ours, mark.encode()))
         return running[-1]
 
@@ -445,5 +435,3 @@ def typed(tmp_path, request) -> Iterator:
     for one in running:
         one.process.kill()
         os.close(one.terminal)
-    for terminal in held:
-        os.close(terminal)

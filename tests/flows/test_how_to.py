@@ -24,16 +24,17 @@ QUICK = {"query", "command-line", "prune"}  # pages that don't start a pipeline
 
 
 @pytest.fixture
-def checkout(finished, copy_home, archive, tmp_path) -> Path:
-    """A copy of the files with `.venv`, a home and archives beside them."""
+def checkout(finished, copy_home, archive, forks, tmp_path) -> Path:
+    """A copy of the files with a home and archives beside them; `.venv` runs the copy in forks."""
     ours = ("flows", "tasks", "warehouse", "expectations", "fpt_model", "tests")
     for name in ours:  # as they are compiled, too: else each page would compile it all
         # but for what another worker is about to compile, which goes meanwhile
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("*.pyc.*"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    forks.start()
     copy_home(finished[0], tmp_path / ".fpt")
     shutil.copy(archive, tmp_path / "ml-1m.zip")
-    (tmp_path / ".venv").symlink_to(sys.prefix)
+    (tmp_path / ".venv").symlink_to(forks.bin.parent)
     with zipfile.ZipFile(tmp_path / "film-club.zip", "w") as club:
         ratings = [f"{user},{film},4.5,{10**9 + film}" for user in (1, 2) for film in (1, 2, 3)]
         films = [f'{film},"Film {film} (1999)",Drama' for film in (1, 2, 3)]

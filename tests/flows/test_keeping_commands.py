@@ -2,14 +2,10 @@
 
 import os
 import signal
-import subprocess
-import sys
-from pathlib import Path
 
 from warehouse.database import locked
 from warehouse.home import Home
 
-FPT = Path(sys.executable).parent / "fpt"
 QUESTION = "SELECT model, split, protocol, k, ndcg FROM mart.metrics ORDER BY ALL"
 USERS = "SELECT count(DISTINCT raw_user_id) AS n FROM raw.ratings"
 
@@ -38,15 +34,15 @@ def test_a_backup_is_brought_back_and_a_person_forgotten_in_it(copy, fpt, tmp_pa
     assert fpt("sql", USERS, "--format", "json", home=copy).rows == [{"n": 60}]
 
 
-def test_forgetting_does_not_begin_while_a_run_is_at_work(copy, fpt):
-    """It waits for ten seconds; here for one."""
-    impatient = "from warehouse import forgetting; forgetting.SHORT_SECONDS = 1.0; "
-    command = [sys.executable, "-c", f"{impatient}from flows.entry import main; main()"]
-    command += ["forget", "--dataset", "ml-1m", "--user", "7", "--home", copy]
+def test_forgetting_does_not_begin_while_a_run_is_at_work(copy, fpt, forks):
+    """It waits for ten seconds; here for a moment."""
+    impatient = "from warehouse import forgetting; forgetting.SHORT_SECONDS = 0.2; "
+    command = ["python", "-c", f"{impatient}from flows.entry import main; main()"]
+    command += ["forget", "--dataset", "ml-1m", "--user", "7", "--home", str(copy)]
     with locked(Home.at(copy), "alone-somebody"):
-        said = subprocess.run(command, capture_output=True, text=True)
-    assert said.returncode == 3
-    assert "A run is at work in this home" in " ".join(said.stderr.split())
+        said = forks.run(command, os.environ, 60)
+    assert said.code == 3
+    assert "A run is at work in this home" in " ".join(said.err.split())
     assert fpt("sql", USERS, "--format", "json", home=copy).rows == [{"n": 60}]
 
 
@@ -56,10 +52,8 @@ def test_who_is_killed_while_restoring_is_cleared_up_after_when_it_is_typed_agai
     kept, other = tmp_path / "kept.tar", Home.at(tmp_path / "other")
     assert fpt("backup", kept, home=copy).code == 0
     place = "before the rename to *.parquet:kill"
-    done = subprocess.run(
-        [FPT, "restore", kept, "--home", other.root], env=os.environ | {"FPT_FAULT": place}
-    )
-    assert done.returncode == -signal.SIGKILL
+    done = fpt("restore", kept, home=other.root, told={"FPT_FAULT": place})
+    assert done.code == -signal.SIGKILL
     assert len(list(other.staging.iterdir())) == 1
     assert fpt("restore", kept, home=other.root).code == 0
     assert not [*other.staging.iterdir(), *other.locks.glob("staging-*")]

@@ -4,8 +4,7 @@ import csv
 import io
 import json
 import math
-import subprocess
-import sys
+import os
 import time
 
 import duckdb
@@ -56,12 +55,12 @@ def naive_rank(scores: np.ndarray, target: int, candidates: list[int]) -> float:
     return 1 + higher + equal / 2
 
 
-def test_metrics_in_sql_equal_a_naive_computation_from_scores(finished, tmp_path):
+def test_metrics_in_sql_equal_a_naive_computation_from_scores(finished, forks, tmp_path):
     home, _ = finished
     expected = []
     runs = published(home, "SELECT model, run_id, snapshot_id FROM mart.training_runs ORDER BY 1")
     for model, run_id, snapshot_id in runs:
-        scores = saved_scores(home, run_id, snapshot_id, tmp_path / f"{model}.npy")
+        scores = saved_scores(forks, home, run_id, snapshot_id, tmp_path / f"{model}.npy")
         ranks = {"full": [], "uniform_100": []}
         for user, target, history, candidates in held_out(home):
             others = set(range(1, scores.shape[1])) - set(history)
@@ -83,12 +82,12 @@ def test_metrics_in_sql_equal_a_naive_computation_from_scores(finished, tmp_path
         assert ours[2:] == pytest.approx(naive[2:], abs=1e-12)
 
 
-def saved_scores(home, run_id, snapshot_id, path) -> np.ndarray:
+def saved_scores(forks, home, run_id, snapshot_id, path) -> np.ndarray:
     """Test scores of all users (rows, by id - 1) and items (columns, by id)."""
-    command = [sys.executable, "-m", "fpt_model", "evaluate", "--run", str(home / "runs" / run_id)]
+    command = ["python", "-m", "fpt_model", "evaluate", "--run", str(home / "runs" / run_id)]
     command += ["--sequences", str(home / "sequences" / f"sequences-{snapshot_id}.parquet")]
     command += ["--output", str(path.with_suffix(".parquet")), "--scores", str(path)]
-    subprocess.run(command, check=True, capture_output=True)
+    assert forks.run(command, os.environ, 120).code == 0
     return np.load(path)
 
 
@@ -138,12 +137,13 @@ def test_plan_says_what_is_done_and_changes_nothing(finished, archive, fpt, tmp_
     assert not nowhere.exists()
 
 
-def test_another_seed_trains_only_that_seed(copy, archive, fpt):
+def test_another_seed_trains_only_that_seed(copy, archive, fpt, lasting):
     before = set((copy / "runs").iterdir())
     answer = fpt(
         *("run", "--dataset", "ml-1m", "--source", archive, "--retention", "cold-start"),
         *("--model", "sasrec", "--seeds", 2, "--json"),
         home=copy,
+        told=lasting,
     )
     assert answer.code == 0, answer.err
     assert len(set((copy / "runs").iterdir()) - before) == 1
@@ -205,12 +205,14 @@ def test_doctor_finds_a_damaged_warehouse(copy, fpt):
     assert "`fpt doctor --mend`" in bad["warehouse"]
 
 
-def test_a_bad_archive_ends_in_one_clear_error(copy, content, fpt, write_archive, lines, tmp_path):
+def test_a_bad_archive_ends_in_one_clear_error(
+    copy, content, fpt, lasting, write_archive, lines, tmp_path
+):
     before = content(copy)
     broken = [*lines[:99], "5::abc::3::960000000", *lines[99:]]
     source = write_archive(tmp_path / "broken.zip", broken)
     started = time.monotonic()
-    answer = fpt("run", "--dataset", "ml-1m", "--source", source, home=copy)
+    answer = fpt("run", "--dataset", "ml-1m", "--source", source, home=copy, told=lasting)
     assert time.monotonic() - started < 60
     assert answer.code == 2
     assert answer.err.count("error:") == 1

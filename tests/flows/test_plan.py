@@ -264,7 +264,7 @@ def test_without_anything_the_first_command_is_named(empty):
 def test_a_run_waits_for_another_at_a_terminal_and_goes_on(typed, archive, lasting, tmp_path):
     """The first is stopped in the middle of a step, so that the second must wait."""
     words = ("ingest", "--dataset", "ml-1m", "--source", archive, "--home", tmp_path / "h")
-    first = typed(*words, loaded=True, **lasting)
+    first = typed(*words, **lasting)
     first.wait_for("land ml-1m")
     first.process.send_signal(signal.SIGSTOP)
     second = typed(*words, loaded=True, **lasting)

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import re
+import subprocess
 import threading
 import time
 from base64 import b64encode
@@ -257,8 +258,11 @@ def test_one_of_two_workers_dies_and_each_training_is_published_once(
     assert code == 2, said
     assert said.strip().splitlines()[-1].startswith("error: The store refuses this machine"), said
     log = tmp_path / "publisher.log"
-    log.touch()
-    publisher = forks.begin(*machines.publisher(copy), to=[str(log), str(log)])
+    words, environment = machines.publisher(copy)
+    with log.open("w") as said:
+        publisher = subprocess.Popen(
+            [forks.bin / "fpt", *words[1:]], env=environment, stdout=said, stderr=said
+        )
     wait_for(lambda: is_at_work(tmp_path / f"home-{A}"))
     machines.kill(A)
     machines.store.door.shut()  # and the store is away for a while

@@ -56,7 +56,8 @@ def test_ctrl_c_ends_a_question_and_not_the_prompt(empty):
     screen.until("fpt> ")
     for times in (1, 5):
         screen.type(SLOW)
-        time.sleep(1.5)
+        screen.until("= 1;\r\n")  # the prompt has it
+        time.sleep(0.5)
         begun = time.monotonic()
         for _ in range(times):
             screen.type("\x03")

@@ -21,34 +21,28 @@ FRACTIONS = {"0.1": "0.1000", "1e+300": "1e+300"}  # on a screen
 
 
 @pytest.fixture
-def ask(empty):
+def ask(empty, forks):
     """What `fpt sql` writes when a question is piped into it."""
 
-    def pipe(question: str, *options: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [FPT, "sql", *options, "--home", empty],
-            input=question,
-            capture_output=True,
-            encoding="utf-8",
-            env=os.environ | {"TZ": "UTC", "COLUMNS": "200"},
-            timeout=120,
-        )
+    def pipe(question: str, *options: str):
+        there = os.environ | {"TZ": "UTC", "COLUMNS": "200"}
+        return forks.run(["fpt", "sql", *options, "--home", str(empty)], there, 120, question)
 
     return pipe
 
 
 def test_every_type_in_json(ask):
     done = ask(ALL, "--format", "json")
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.code, done.err) == (0, "")
     exact = {"parse_float": str, "parse_constant": pytest.fail}
-    (row,) = json.loads(done.stdout, **exact)
+    (row,) = json.loads(done.out, **exact)
     assert list(row.values()) == [json.loads(as_json, **exact) for *_, as_json in TYPES]
 
 
 def test_every_type_in_csv(ask):
     done = ask(ALL, "--format", "csv")
-    assert (done.returncode, done.stderr) == (0, "")
-    _, row = csv.reader(io.StringIO(done.stdout))
+    assert (done.code, done.err) == (0, "")
+    _, row = csv.reader(io.StringIO(done.out))
     assert row == [f"'{text}" if (text or "").startswith("-inf") else text or ""
                    for _, text, _ in TYPES]  # fmt: skip
 
@@ -61,8 +55,8 @@ def on_screen(sql: str, text: str) -> str:
 
 def test_every_type_on_the_screen(ask):
     done = ask(ALL)
-    assert (done.returncode, done.stderr) == (0, "")
-    seen = dict(re.findall(r"^(t\d+) +(.+)$", done.stdout, re.MULTILINE))
+    assert (done.code, done.err) == (0, "")
+    seen = dict(re.findall(r"^(t\d+) +(.+)$", done.out, re.MULTILINE))
     expected = {f"t{at}": on_screen(sql, text) for at, (sql, text, _) in enumerate(TYPES) if text}
     assert {name: seen.get(name) for name in expected} == expected
 
@@ -80,12 +74,12 @@ def test_every_type_in_the_prompt_and_then_another_question(empty, prompt):
 
 def test_a_difference_of_times_is_a_duration(ask):
     question = "SELECT TIMESTAMP '2020-03-01' - TIMESTAMP '2020-02-01' AS age, count_if(TRUE) AS n"
-    assert json.loads(ask(question, "--json").stdout) == [{"age": "29 days", "n": 1}]
-    assert ask(question, "--format", "csv").stdout == "age,n\n29 days,1\n"
+    assert json.loads(ask(question, "--json").out) == [{"age": "29 days", "n": 1}]
+    assert ask(question, "--format", "csv").out == "age,n\n29 days,1\n"
 
 
 def test_no_interruption_and_no_limit_ends_the_prompt(empty, prompt):
-    terminal = prompt(empty, "--timeout", "5")
+    terminal = prompt(empty, "--timeout", "3")
     terminal.until("fpt> ")
     terminal.type("SELECT 40 + 2 AS x;\n", " 42 ")
     terminal.type(f"{ENDLESS};\n", ";")
@@ -96,7 +90,7 @@ def test_no_interruption_and_no_limit_ends_the_prompt(empty, prompt):
     terminal.type("SELECT 41 + 2 AS x;\n", " 43 ")
     terminal.type("SELECT repeat('x', 3000000000);\n", "more memory")
     terminal.type("SELECT * FROM '/etc/passwd';\n", "The question was refused")
-    terminal.type(f"{ENDLESS};\n", "no answer within 5 s")
+    terminal.type(f"{ENDLESS};\n", "no answer within 3 s")
     os.write(terminal.screen, b"\xff\xfe;\n")
     terminal.type("SELECT 42 + 2 AS x;\n", " 44 ")
     terminal.until("fpt> ")  # before it, the terminal would take the Ctrl-D for itself
@@ -108,15 +102,15 @@ def test_a_question_that_takes_too_long_ends_on_time(ask):
     begun = time.monotonic()
     done = ask(ENDLESS, "--timeout", "1")
     assert time.monotonic() - begun < 10
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "error: The question took too long: got no answer within 1 s.\n"
+    assert (done.code, done.out) == (2, "")
+    assert done.err == "error: The question took too long: got no answer within 1 s.\n"
 
 
 def test_more_rows_than_a_screen_takes_are_told(ask):
     done = ask("SELECT range AS x FROM range(2000)")
-    assert len(done.stdout.split()) == 1000 + 2  # a name, a line
-    assert done.stderr == "Only the first 1,000 rows are shown; `--format csv` has all\n"
-    assert len(ask("SELECT range AS x FROM range(2000)", "--format", "csv").stdout.split()) == 2001
+    assert len(done.out.split()) == 1000 + 2  # a name, a line
+    assert done.err == "Only the first 1,000 rows are shown; `--format csv` has all\n"
+    assert len(ask("SELECT range AS x FROM range(2000)", "--format", "csv").out.split()) == 2001
 
 
 def test_a_reader_may_leave_early(empty):

@@ -1,15 +1,11 @@
 """`fpt sql --output`: files that keep types, and spreadsheets that no text can steer."""
 
 import re
-import subprocess
-import sys
 import zipfile
-from pathlib import Path
 
 import duckdb
 import pytest
 
-FPT = Path(sys.executable).parent / "fpt"
 QUESTION = """SELECT 1::TINYINT AS a, 0.1::DECIMAL(4, 2) AS b, DATE '2026-02-03' AS c,
     TIMESTAMP '2026-02-03 04:05:06.789' AS d, [1, 2] AS e, NULL::BIGINT AS f, true AS g,
     '=1+1' AS h, 'plain' AS i, 12345678901234567890::HUGEINT AS j, 0.25::DOUBLE AS k,
@@ -17,22 +13,21 @@ QUESTION = """SELECT 1::TINYINT AS a, 0.1::DECIMAL(4, 2) AS b, DATE '2026-02-03'
 
 
 @pytest.fixture
-def write(empty, tmp_path):
+def write(empty, fpt, tmp_path):
     """Ask into a file of that ending."""
 
-    def go(question: str, ending: str) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    def go(question: str, ending: str):
         path = tmp_path / f"answer.{ending}"
-        command = [FPT, "sql", question, "--output", path, "--home", empty]
-        return path, subprocess.run(command, capture_output=True, text=True, timeout=120)
+        return path, fpt("sql", question, "--output", path, home=empty)
 
     return go
 
 
 def test_parquet_keeps_types(write):
     path, done = write(QUESTION, "parquet")
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == ""
-    assert done.stderr == f"Written: {path}, {path.stat().st_size:,} bytes\n"
+    assert done.code == 0, done.err
+    assert done.out == ""
+    assert done.err == f"Written: {path}, {path.stat().st_size:,} bytes\n"
     found = duckdb.sql(f"SELECT * EXCLUDE (l) FROM '{path}'")
     types = dict(zip(found.columns, map(str, found.types), strict=True))
     assert types == {
@@ -51,19 +46,19 @@ def test_sums_are_in_parquet_to_the_last_digit(write):
         "SELECT sum(n) AS total, [sum(n)] AS listed FROM (VALUES (9007199254740990), (3)) t(n)"
     )
     path, done = write(question, "parquet")
-    assert done.returncode == 0, done.stderr
+    assert done.code == 0, done.err
     assert duckdb.sql(f"FROM '{path}'").fetchall() == [(2**53 + 1, [2**53 + 1])]
 
 
 def test_csv_keeps_its_guard(write):
     path, done = write("SELECT '=1+1' AS h, 2 AS n", "csv")
-    assert done.returncode == 0, done.stderr
+    assert done.code == 0, done.err
     assert path.read_text() == "h,n\n'=1+1,2\n"
 
 
 def test_a_workbook_has_numbers_times_and_no_formula(write):
     path, done = write(QUESTION, "xlsx")
-    assert done.returncode == 0, done.stderr
+    assert done.code == 0, done.err
     with zipfile.ZipFile(path) as book:
         sheet = book.read("xl/worksheets/sheet1.xml").decode()
         styles = book.read("xl/styles.xml").decode()
@@ -90,33 +85,31 @@ def test_a_workbook_has_numbers_times_and_no_formula(write):
 
 def test_what_does_not_fit_a_workbook_is_refused_and_leaves_no_file(write):
     path, done = write("SELECT repeat('x', 40000) AS x", "xlsx")
-    assert done.returncode != 0
-    assert "does not fit into a spreadsheet: got a cell of 40,000 characters" in done.stderr
+    assert done.code != 0
+    assert "does not fit into a spreadsheet: got a cell of 40,000 characters" in done.err
     assert list(path.parent.iterdir()) == []
 
 
 def test_an_unknown_ending_is_refused_before_anything_is_asked(write):
     path, done = write("SELECT 1", "doc")
-    assert done.returncode != 0
-    assert "expected .parquet or .csv or .xlsx or .json" in done.stderr
+    assert done.code != 0
+    assert "expected .parquet or .csv or .xlsx or .json" in done.err
     assert not path.exists()
 
 
-def test_an_answer_without_rows_has_its_columns(empty, tmp_path):
-    def ask(*words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [FPT, "sql", *words, "--home", empty], capture_output=True, text=True, timeout=120
-        )
+def test_an_answer_without_rows_has_its_columns(empty, fpt):
+    def ask(*words: str):
+        return fpt("sql", *words, home=empty)
 
     table = ask("recommendations")
-    assert table.stdout.split()[:3] == ["user", "rank", "title"]
+    assert table.out.split()[:3] == ["user", "rank", "title"]
     columns = "user, rank, title, genres, score, model, created_at, run_id"
     said = f"No rows of {columns}; `fpt recommend --all` makes some\n"
-    assert table.stderr == said
-    assert ask("recommendations", "--format", "csv").stdout == columns.replace(" ", "") + "\n"
+    assert table.err == said
+    assert ask("recommendations", "--format", "csv").out == columns.replace(" ", "") + "\n"
     as_json = ask("recommendations", "--json")
-    assert (as_json.stdout, as_json.stderr) == ("[]\n", said)
-    assert ask("SELECT 1 AS x WHERE false").stderr == "No rows of x\n"
+    assert (as_json.out, as_json.err) == ("[]\n", said)
+    assert ask("SELECT 1 AS x WHERE false").err == "No rows of x\n"
     wrong = ask("SELECT 1", "k=2")
-    assert wrong.returncode != 0
-    assert "Only questions with a name have settings" in wrong.stderr
+    assert wrong.code != 0
+    assert "Only questions with a name have settings" in wrong.err

@@ -17,7 +17,6 @@ from flows.train import train
 from fpt_model.config import resolve
 from tasks import progress
 from tasks.trainings import Training
-from warehouse.catalogue import writing
 from warehouse.errors import RefusedError, StepError
 from warehouse.home import Home
 from warehouse.preparing import known_snapshot
@@ -31,6 +30,13 @@ def snapshot_id(copy) -> str:
     """The prepared data of `copy`, where SASRec with seed 0 is published."""
     (path,) = (copy / "sequences").glob("*.parquet")
     return path.stem.removeprefix("sequences-")
+
+
+@pytest.fixture
+def forked(forks, monkeypatch):
+    """The program that trains is forked from a process that has loaded PyTorch."""
+    forks.start()
+    monkeypatch.setattr(sys, "executable", str(forks.bin / "python"))
 
 
 @pytest.fixture
@@ -118,6 +124,7 @@ def progress_artifacts() -> dict[str, float]:
     return asyncio.run(ask())
 
 
+@pytest.mark.usefixtures("forked")
 def test_models_and_seeds_train_in_one_process_and_a_second_time_nothing_is_done(
     train_here, copy, reports
 ):
@@ -143,6 +150,7 @@ def test_models_and_seeds_train_in_one_process_and_a_second_time_nothing_is_done
     assert (copy / "published.duckdb").read_bytes() == before
 
 
+@pytest.mark.usefixtures("forked")
 def test_one_that_fails_is_named_and_the_others_are_not_trained_again(
     train_here, copy, snapshot_id, reports
 ):
@@ -218,22 +226,20 @@ runpy.run_module("fpt_model", run_name="__main__")
     assert task_states("train models") == {}
 
 
-def test_a_folder_under_a_wrong_name_is_refused(train_here, copy, snapshot_id):
-    train_here()
-    made = folders(copy)
-    with writing(Home(copy)) as connection:
-        connection.execute("DELETE FROM mart.training_runs WHERE model = 'tisasrec'")
-    shutil.rmtree(made["tisasrec", 1])
-    shutil.copytree(made["tisasrec", 0], made["tisasrec", 1])
-    with pytest.raises(RefusedError, match=r"another training than tisasrec .* seed 1"):
-        train_here()
+def test_a_folder_under_a_wrong_name_is_refused(prefect, copy, snapshot_id):
+    other = Training(known_snapshot(Home(copy), snapshot_id), resolve("sasrec", "quick"), 1)
+    shutil.copytree(folders(copy)["sasrec", 0], copy / "runs" / other.run_id)
+    with pytest.raises(RefusedError, match=r"another training than sasrec .* seed 1"):
+        train(snapshot_id, ("sasrec",), seeds=2, home=copy)
 
 
+@pytest.mark.usefixtures("forked")
 def test_more_gpus_than_there_are_are_refused_in_one_line(prefect, copy, snapshot_id):
     with pytest.raises(StepError, match=r"^Fewer GPUs .+: got 0 on device cpu, [^\n]+$"):
         train(snapshot_id, ("sasrec",), seeds=2, device="cpu", gpus=2, home=copy)
 
 
+@pytest.mark.usefixtures("forked")
 def test_all_gpus_on_each_training_are_refused_alike(prefect, copy, snapshot_id):
     with pytest.raises(StepError, match=r"^Fewer GPUs than asked for: got 0, expected 2[^\n]+$"):
         train(snapshot_id, ("sasrec",), seeds=2, device="cpu", gpus=2, together=True, home=copy)
