@@ -86,10 +86,9 @@ def _status(work: Callable[..., Any], arguments: dict[str, Any]) -> int:
 
 
 def _load_what_trains() -> None:
-    """PyTorch once for all trainings; the compiler is most of it, though nothing is compiled."""
-    import torch._inductor  # noqa: F401
-
-    from fpt_model.training import run as train  # noqa: F401
+    """PyTorch once for all trainings."""
+    from fpt_model.engines.cpu import training as engine  # noqa: F401
+    from fpt_model.training import jobs  # noqa: F401
 
 
 def training() -> dict[str, Callable[..., Any]]:

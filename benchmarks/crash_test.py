@@ -243,7 +243,26 @@ class Place:
 
 
 class Typed(Place):
-    """The same with the real command line, Prefect and all."""
+    """The same with the real command line, Prefect and all.
+
+    Args:
+        folder: of the place.
+        archive: that is run.
+        more: words of the command, beside those.
+        environment: what it is told.
+        fpt: the program.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        archive: Path,
+        more: Sequence[str] = ("--model", "sasrec"),
+        environment: dict[str, str] | None = None,
+        fpt: Path = FPT,
+    ) -> None:
+        super().__init__(folder, archive)
+        self.more, self.environment, self.fpt = more, environment or {}, fpt
 
     def do(
         self,
@@ -252,15 +271,14 @@ class Typed(Place):
         kill_after: float | None = None,
     ) -> tuple[int, float]:
         """Run `fpt run`, whatever the scenario; exit status and seconds."""
-        words = ("--dataset", "ml-1m", "--source", self.archive, "--retention", "cold-start")
-        command = [FPT, "run", *words, "--model", "sasrec", "--home", self.home]
+        words = ["--dataset", "ml-1m", "--source", self.archive, "--retention", "cold-start"]
+        command = [self.fpt, "run", *words, *self.more, "--home", self.home]
         there = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "FPT_"))}
         there |= {"PREFECT_HOME": str(self.folder / "prefect"), "PYTHONPATH": str(HERE.parent)}
+        there |= self.environment | (environment or {})
         began = time.monotonic()
         with self.log.open("a") as log:
-            process = subprocess.Popen(
-                list(map(str, command)), stdout=log, stderr=log, env=there | (environment or {})
-            )
+            process = subprocess.Popen(list(map(str, command)), stdout=log, stderr=log, env=there)
             try:
                 process.wait(HANG_SECONDS if kill_after is None else kill_after)
             except subprocess.TimeoutExpired:
@@ -618,11 +636,22 @@ def _side_by_side(works: Sequence[Callable[[], None]]) -> None:
         raise errors[0]
 
 
-def typed(folder: Path, faults: Callable[[Seen], Iterable[Fault]], report: Report) -> None:
-    """Let faults happen to the real command line."""
-    place = Typed(folder / "typed", folder / "small.zip")
+def typed(
+    place: Typed,
+    faults: Callable[[Seen], Iterable[Fault]],
+    report: Report,
+    whole: Seen | None = None,
+) -> None:
+    """Let faults happen to the real command line.
+
+    Args:
+        place: for them.
+        faults: of an undisturbed run.
+        report: gets what came of it.
+        whole: that run, if there was one already.
+    """
     scenario = Scenario("typed run", "", "", lambda _: {}, _nothing)
-    whole = undisturbed(place, scenario)
+    whole = whole or undisturbed(place, scenario)
     for fault in faults(whole):
         disturb(place, scenario, whole, fault, report, threading.Lock())
     place.end()
@@ -676,7 +705,8 @@ def main() -> None:
         )
         places = {name for one in seen.values() for name in one.places}
         if asked.typed:
-            typed(folder, lambda whole: islice(_typed(whole, rng), asked.typed), report)
+            place = Typed(folder / "typed", folder / "small.zip")
+            typed(place, lambda whole: islice(_typed(whole, rng), asked.typed), report)
     finally:
         if asked.keep is None:
             shutil.rmtree(folder, ignore_errors=True)

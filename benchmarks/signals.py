@@ -25,6 +25,7 @@ from harness import prepare, t_interval
 
 from fpt_model.config import VARIANTS, Setting, resolve
 from fpt_model.data.sequences import Sequences, Split, load
+from fpt_model.engines.choose import engine_of
 from fpt_model.evaluation.metrics import ndcg
 from fpt_model.evaluation.popularity import popularity
 from fpt_model.evaluation.ranks import rank
@@ -93,6 +94,7 @@ def measure(
     settings: Mapping[str, Setting],
     worlds: Path,
     processes: int = 1,
+    engine: str = "reference",
 ) -> list[dict]:
     """One row a truth: NDCG@10 of both, the paired difference and its interval.
 
@@ -103,6 +105,7 @@ def measure(
         settings: of all trainings.
         worlds: a folder; a world that is there is not made again.
         processes: that train side by side; with 1 it is this one.
+        engine: that trains; `auto` is the one of the command.
     """
     jobs = {
         (model, tuple(sorted(truth.signals.items())), tuple(sorted(truth.settings.items())), seed)
@@ -111,7 +114,7 @@ def measure(
         for seed in seeds
     }
     ordered = sorted(jobs)
-    more = (split, dict(settings), worlds)
+    more = (split, dict(settings), worlds, engine)
     with ExitStack() as held:
         if processes > 1:
             pool = held.enter_context(ProcessPoolExecutor(processes, get_context("spawn")))
@@ -151,6 +154,7 @@ def _score(
     split: Split,
     settings: dict[str, Setting],
     worlds: Path,
+    engine: str,
 ) -> float:
     """NDCG@10 of one training on one world."""
     torch.set_num_threads(1)
@@ -161,7 +165,7 @@ def _score(
     paper = resolve(model, "paper")
     widths = {name: width for name, width in WIDTHS.items() if getattr(paper, name)}
     config = resolve(model, "paper", settings | widths | dict(own))
-    trainer = trainer_of(config, seed, sequences)
+    trainer = trainer_of(config, seed, sequences, engine_of(engine, config, sequences.device))
     while not trainer.finished:
         while trainer.progress.step < trainer.steps:
             trainer.step()

@@ -4,17 +4,26 @@ import ast
 import importlib
 import os
 import random
+import shutil
 import subprocess
-import sys
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from filelock import FileLock
+
+if TYPE_CHECKING:
+    from crash_content import Content
 
 ROOT = Path(__file__).parents[2]
 ROOMS = ("flows", "tasks", "warehouse", "expectations", "fpt_model")
 PLACING = {"put_in_place", "put_link_in_place"}
 SHARE = 4
+MODELS = ("sasrec", "tisasrec", "sas_fpt", "sse_pt")
+SHORT = ("--set", "epochs=4", "--set", "validate_every=2")
 WAIT = 280
 
 
@@ -53,8 +62,6 @@ def crash_test():
 
 
 def test_a_difference_is_lost_double_other_or_garbage(crash_test):
-    from collections import Counter
-
     from crash_content import Content, difference
 
     wanted = Content(
@@ -91,64 +98,95 @@ def test_every_place_is_reached_and_a_share_of_the_campaign_ends_well(crash_test
     assert report.reads
 
 
+@dataclass(frozen=True)
+class Whole:
+    """A home that the real command made undisturbed, what is in it, and how long it took."""
+
+    archive: Path
+    content: "Content"
+    seconds: float
+
+
+@pytest.fixture
+def typed_in(forks) -> Path:
+    """The real command in a fork."""
+    forks.start()
+    return forks.bin / "fpt"
+
+
+@pytest.fixture
+def whole(crash_test, shared, typed_in, lasting):
+    """Made by the first test that needs it, as all make theirs."""
+    from crash_content import content_of
+
+    folder, took = shared / "undisturbed", shared / "undisturbed seconds"
+    with FileLock(shared / "undisturbed.lock"):
+        if not took.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            archive = crash_test.write_archive(shared / "crashing.zip")
+            place = crash_test.Typed(folder, archive, words(*MODELS), lasting, typed_in)
+            status, seconds = place.do(None)
+            place.end()
+            assert status == 0, place.log.read_text()
+            took.write_text(str(seconds))
+    content = content_of(folder / "home")
+    return Whole(shared / "crashing.zip", content, float(took.read_text()))
+
+
+def words(*models: str) -> list[str]:
+    return [*SHORT, *(word for model in models for word in ("--model", model))]
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_the_real_command_killed_and_typed_again(crash_test, tmp_path):
-    crash_test.write_archive(tmp_path / "small.zip")
+def test_the_real_command_killed_and_typed_again(
+    crash_test, whole, typed_in, prefect_home, tmp_path
+):
     report = crash_test.Report()
     faults = [
         crash_test.Fault("run", "after the rename to *-*.duckdb", "kill", 2),
-        crash_test.Fault("run", share=0.7),
+        crash_test.Fault("run", share=0.6),
     ]
-    crash_test.typed(tmp_path, lambda _: faults, report)
+    told = {"PREFECT_HOME": str(prefect_home(tmp_path / "prefect"))}
+    place = crash_test.Typed(tmp_path / "typed", whole.archive, words(*MODELS), told, typed_in)
+    seen = crash_test.Seen(whole.content, whole.seconds, Counter(), set())
+    crash_test.typed(place, lambda _: faults, report, seen)
     assert (report.faults, report.lines) == (2, [])
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_eight_runs_at_once_on_one_home(crash_test, lasting, tmp_path):
+def test_eight_runs_at_once_on_one_home(crash_test, whole, typed_in, lasting, tmp_path):
     """Four ask for the same and four for other models: all end well, or say who is at it.
 
-    Every second one has a temporary server of its own, in one home of Prefect's.
+    Two have temporary servers of their own, in one home of Prefect's, which is new.
     """
     from crash_content import content_of, difference
 
-    archive = crash_test.write_archive(tmp_path / "small.zip")
     asked = [("sasrec",)] * 4 + [("tisasrec",), ("sas_fpt",), ("sse_pt",), ("sas_fpt", "sasrec")]
-    home, alone = tmp_path / "home", tmp_path / "alone"
-    servers = [{}, lasting] * 4
-    running = [
-        typed(tmp_path, archive, home, *models, **told)
-        for models, told in zip(asked, servers, strict=True)
-    ]
-    ends = [(process.communicate(timeout=1500)[0], process.returncode) for process in running]
-    wrong = [said for said, code in ends if code and "is in use by" not in " ".join(said.split())]
-    assert not wrong, "\n\n".join(f"{code}: {said}" for said, code in ends)
-    assert not [said for said, _ in ends if "Traceback" in said]
-    assert any(code == 0 for _, code in ends)
-    everything = ("sasrec", "tisasrec", "sas_fpt", "sse_pt")
-    for place in (home, alone):  # these two report to a server that is there
-        process = typed(tmp_path, archive, place, *everything, **lasting)
-        said = process.communicate(timeout=600)[0]
-        assert process.returncode == 0, said
-    found = difference(content_of(alone), content_of(home))
+    own = {"PREFECT_HOME": str(tmp_path / "prefect"), "COLUMNS": "200"}
+    own["PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"] = str(WAIT)
+    home = tmp_path / "home"
+
+    def typed(
+        number: int, models: tuple[str, ...], told: dict[str, str]
+    ) -> tuple[subprocess.Popen, Path]:
+        clean = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "FPT_"))}
+        options = ["--dataset", "ml-1m", "--source", whole.archive, "--retention", "cold-start"]
+        command = [typed_in, "run", *options, *words(*models), "--home", home]
+        log = tmp_path / f"{number}.log"
+        with log.open("w") as said:
+            return subprocess.Popen(command, stdout=said, stderr=said, env=clean | own | told), log
+
+    servers = [{}, lasting, lasting, lasting] * 2
+    running = [typed(number, *one) for number, one in enumerate(zip(asked, servers, strict=True))]
+    ends = [(process.wait(1500), log.read_text()) for process, log in running]
+    wrong = [said for code, said in ends if code and "is in use by" not in " ".join(said.split())]
+    assert not wrong, "\n\n".join(f"{code}: {said}" for code, said in ends)
+    assert not [said for _, said in ends if "Traceback" in said]
+    assert any(code == 0 for code, _ in ends)
+    process, log = typed(len(asked), MODELS, lasting)
+    assert process.wait(600) == 0, log.read_text()
+    found = difference(whole.content, content_of(home))
     lost = [one for one in found.lost if not one.startswith("audit")]  # of the trainings together
     assert (lost, found.double, found.garbage) == ([], [], [])
-
-
-def typed(
-    folder: Path, archive: Path, home: Path, *models: str, **told: str
-) -> subprocess.Popen[str]:
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "FPT_"))}
-    environment |= {"PREFECT_HOME": str(folder / "prefect"), "COLUMNS": "200"}
-    environment["PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"] = str(WAIT)
-    options = ["--dataset", "ml-1m", "--source", str(archive), "--retention", "cold-start"]
-    options += [word for model in models for word in ("--model", model)]
-    return subprocess.Popen(
-        [Path(sys.executable).parent / "fpt", "run", *options, "--home", str(home)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        stdin=subprocess.DEVNULL,
-        text=True,
-        env=environment | told,
-    )

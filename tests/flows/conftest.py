@@ -402,18 +402,26 @@ class Typed:
 
 
 @pytest.fixture
-def typed(tmp_path) -> Iterator:
-    """Type `fpt …` at a terminal; a Ctrl-C there goes to the whole foreground group."""
+def typed(tmp_path, forks) -> Iterator:
+    """Type `fpt …` at a terminal; a Ctrl-C there goes to the whole foreground group.
+
+    `loaded`: in a fork (see `forked.py`), else from nothing.
+    """
     running: list[Typed] = []
 
-    def start(*words: object, **more: str) -> Typed:
+    def start(*words: object, loaded: bool = False, **more: str) -> Typed:
+        if loaded:
+            forks.start()
         mark = f"FPT_TEST_MARK={tmp_path.name}-{len(running)}-{time.time_ns()}"
         environment = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}
         environment |= {"PREFECT_HOME": str(tmp_path / "prefect"), "COLUMNS": "150", **more}
         environment |= dict([mark.split("=")])
         ours, theirs = os.openpty()
         process = subprocess.Popen(
-            [sys.executable, "-c", ON_A_TERMINAL, FPT, *map(str, words)],
+            [
+                *(sys.executable, "-c", ON_A_TERMINAL),
+                *(forks.bin / "fpt" if loaded else FPT, *map(str, words)),
+            ],
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,

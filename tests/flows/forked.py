@@ -4,7 +4,7 @@ Great Expectations, pandas, SQLAlchemy and Prefect take each command more than t
 core, PyTorch each program of the models more than one. What is ours each imports itself; Prefect
 reads its settings anew when it is imported. `forked_client.py` says over a socket what is to be
 run, and sends three open files along. What the fork ends with comes back. What is typed at a
-terminal starts from nothing as ever.
+terminal starts from nothing unless a test says otherwise.
 """
 
 import atexit

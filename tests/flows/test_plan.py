@@ -267,9 +267,9 @@ def test_a_run_waits_for_another_at_a_terminal_and_goes_on(typed, archive, lasti
     first = typed(*words, **lasting)
     first.wait_for("land ml-1m")
     first.process.send_signal(signal.SIGSTOP)
-    second = typed(*words, **lasting)
+    second = typed(*words, loaded=True, **lasting)
     second.wait_for(rf"waiting for load-\w+: in use by process {first.process.pid}, `fpt ingest")
-    third = typed(*words, "--no-wait", **lasting)
+    third = typed(*words, "--no-wait", loaded=True, **lasting)
     third.end()
     assert third.process.returncode == 3, third.seen
     assert "is in use by process" in third.seen
