@@ -172,7 +172,7 @@ class Distributed(ModuleEngine):
         grads = [torch.zeros_like(one) if one.grad is None else one.grad for one in weights]
         flat = torch.cat([grad.flatten() for grad in grads])
         dist.all_reduce(flat, group=self.group.data)
-        parts = flat.div_(self.world).split([len(grad.flatten()) for grad in grads])
+        parts = flat.div_(self.world).split([grad.numel() for grad in grads])
         for one, part in zip(weights, parts, strict=True):
             one.grad = part.view_as(one)
 
