@@ -545,11 +545,12 @@ class Loaded:
             first: Python code that it runs before.
             environment: besides ours.
         """
+        # kernels as a GPU has them
+        own = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
         if self.process is None:  # the first that needs it
             self.requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             with theirs:
                 here = Path(__file__).with_name("loaded.py")
-                own = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
                 self.process = subprocess.Popen(
                     [sys.executable, "-P", here, str(theirs.fileno())],
                     pass_fds=[theirs.fileno()],
@@ -559,7 +560,7 @@ class Loaded:
             "words": ["fpt_model", *words],
             "script": str(script or ""),
             "first": first,
-            "environment": os.environ | environment,
+            "environment": own | environment,
             "folder": str(Path.cwd()),
         }
         self.started.append(Command(self.requests, json.dumps(asked).encode()))
