@@ -2,6 +2,7 @@
 
 import gc
 import importlib.util
+import json
 import os
 import re
 import shutil
@@ -146,7 +147,8 @@ def lasting(prefect_home, tmp_path_factory) -> Iterator[dict[str, str]]:
         there = server._environment()
         server._environment = lambda: there  # if it is started again, too
         server.start(120)
-    yield {"PREFECT_API_URL": server.api, "PREFECT_API_AUTH_STRING": server.password}
+    told = {"PREFECT_API_URL": server.api, "PREFECT_API_AUTH_STRING": server.password}
+    yield told | {"PREFECT_FLOWS": json.dumps({"heartbeat_frequency": None})}  # a second a flow
     server.stop()
 
 

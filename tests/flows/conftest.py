@@ -317,6 +317,7 @@ def prefect(prefect_home):
     (made / "prefect.db").rename(made / "prefect-test.db")  # the name that it takes
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(utilities, "mkdtemp", lambda: str(made))
+        patch.setenv("PREFECT_FLOWS", json.dumps({"heartbeat_frequency": None}))  # a second a flow
         with utilities.prefect_test_harness(server_startup_timeout=90):
             yield
 
