@@ -95,15 +95,17 @@ class Ends:
         """
         self._deferred = True
         sys.stdout.flush()
+        if isinstance(code, str):
+            print(code, file=sys.stderr)
         status = code if isinstance(code, int) else int(code is not None)
         if self.server_lost:
             os._exit(status)
         if self.told:
             status = self.code
-            logging.shutdown()  # Prefect's last reports; else they would wait for a server that
+            logging.shutdown()  # Prefect's last reports come before `atexit` ends their server
         else:
             threading._shutdown()  # type: ignore[attr-defined]
-        atexit._run_exitfuncs()  # ends here, and end by force
+        atexit._run_exitfuncs()
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError):
                 stream.flush()

@@ -311,14 +311,17 @@ def copy(finished, tmp_path) -> Path:
 @pytest.fixture(scope="session")
 def prefect(prefect_home):
     """One temporary Prefect server for all flows that are called in this process."""
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
     from prefect.testing import utilities
 
     made = prefect_home(Path(tempfile.mkdtemp()))
     (made / "prefect.db").rename(made / "prefect-test.db")  # the name that it takes
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(utilities, "mkdtemp", lambda: str(made))
-        patch.setenv("PREFECT_FLOWS", json.dumps({"heartbeat_frequency": None}))  # a second a flow
-        with utilities.prefect_test_harness(server_startup_timeout=90):
+        with (
+            utilities.prefect_test_harness(server_startup_timeout=90),
+            temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),  # a second a flow
+        ):
             yield
 
 

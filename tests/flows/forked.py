@@ -18,6 +18,7 @@ import signal
 import socket
 import struct
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Mapping
@@ -82,7 +83,11 @@ def received(connection: socket.socket) -> Asked | None:
     head, files, _, _ = socket.recv_fds(connection, 4, 3)
     if not head:
         return None
-    text = connection.recv(struct.unpack("<i", head)[0], socket.MSG_WAITALL)
+    text = connection.recv(length := struct.unpack("<i", head)[0], socket.MSG_WAITALL)
+    if len(text) < length:  # it was killed meanwhile
+        for file in files:
+            os.close(file)
+        return None
     return Asked(**json.loads(text), files=files)
 
 
@@ -193,6 +198,7 @@ def become(asked: Asked) -> None:
     os.environ.clear()
     os.environ.update(asked.environment)
     time.tzset()
+    tempfile.tempdir = None
     sys.argv = asked.words
     sys.executable = asked.client
     own = [] if asked.words[0] == "fpt" else [asked.folder]
@@ -239,6 +245,8 @@ def run() -> int:
 
 
 if __name__ == "__main__":
+    # whoever runs the tests in the background may have it ignored
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     listener = socket.socket(fileno=int(sys.argv[1]))
     asked = serve(listener)
     become(asked)

@@ -71,6 +71,8 @@ def become(asked: dict) -> None:
     tempfile.tempdir = None
     if threads := os.environ.get("OMP_NUM_THREADS"):
         sys.modules["torch"].set_num_threads(int(threads))
+    # whoever runs the tests in the background may have it ignored
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.argv = asked["words"]
     util.spawnv_passfds = forked_server
 

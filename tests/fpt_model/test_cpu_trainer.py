@@ -143,8 +143,9 @@ def test_either_library_gives_the_products_of_weights(by_onednn, monkeypatch):
 @pytest.mark.parametrize(
     ("known", "expected"),
     [
-        ("vendor_id\t: AuthenticAMD\n", True),
-        ("vendor_id\t: GenuineIntel\n", False),
+        ("vendor_id\t: AuthenticAMD\nflags\t: avx2 avx512f\n", True),
+        ("vendor_id\t: AuthenticAMD\nflags\t: avx2\n", False),
+        ("vendor_id\t: GenuineIntel\nflags\t: avx2 avx512f\n", False),
         ("CPU implementer\t: 0x41\n", False),  # no x86: who multiplies there is not MKL
         (None, False),
     ],

@@ -313,9 +313,10 @@ def test_a_killed_launcher_leaves_nobody_behind(learnable, tmp_path, start, trai
     until_epochs(process, 2)
     workers = [own for own, rank in family(process.pid).items() if rank is not None]
     assert len(workers) >= 2
-    process.kill()
-    process.stdout.read()  # else the first one waits for it
     deadline = time.monotonic() + 15
+    process.kill()
+    process.stdout.read()  # else the first one waits for it; to the end of whoever writes
+    assert time.monotonic() < deadline
     while any(alive(own) for own in workers) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not any(alive(own) for own in workers)

@@ -55,11 +55,11 @@ ends.finish({code})
 """
 
 
-@pytest.mark.parametrize(("code", "status"), [("0", 0), ("None", 0), ("2", 2)])
+@pytest.mark.parametrize(("code", "status"), [("0", 0), ("None", 0), ("2", 2), ("'why'", 1)])
 def test_a_command_s_usual_end_leaves_out_only_that_memory_is_gone_through(code, status):
     """Threads, what was registered and what was printed come first, as Python has it."""
     words = [sys.executable, "-c", USUAL.format(code=code)]
     done = subprocess.run(words, capture_output=True, text=True, timeout=30)
     assert done.returncode == status
     assert done.stdout == "the work is over a thread is through\nfirst asked, last done\n"
-    assert done.stderr == "last asked, first done\n"
+    assert done.stderr == ("why\n" if status == 1 else "") + "last asked, first done\n"
