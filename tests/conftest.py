@@ -1,5 +1,6 @@
 """What tests of several rooms share."""
 
+import atexit
 import gc
 import importlib.util
 import json
@@ -229,3 +230,4 @@ def pytest_collection_finish():
     """What is imported by now stays to the end: no collection need look at it again and again."""
     gc.collect()
     gc.freeze()
+    atexit.register(gc.unfreeze)  # else DuckDB calls all of its own leaked

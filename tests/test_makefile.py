@@ -1,6 +1,7 @@
 """What `make` would do: `make run` installs what the pipeline needs, and CPU=1 no CUDA."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -11,8 +12,12 @@ ROOT = Path(__file__).parents[1]
 CPU_INDEX = "--no-deps --index-url https://download.pytorch.org/whl/cpu"
 
 
+SETTINGS = re.findall(r"^(\w+) \?=", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)
+
+
 def is_of_make(name: str) -> bool:
-    return name.startswith("MAKE") or name == "MFLAGS"
+    """`make test` tells makes below it of itself, which changes what they say."""
+    return name.startswith("MAKE") or name in ("MFLAGS", *SETTINGS)
 
 
 @pytest.fixture
@@ -22,7 +27,6 @@ def would_do(tmp_path):
 
     def say(*words: str) -> str:
         command = ["make", "--dry-run", *words]
-        # `make test` tells makes below it of itself, which changes what they say
         alone = {name: value for name, value in os.environ.items() if not is_of_make(name)}
         done = subprocess.run(command, cwd=tmp_path, env=alone, capture_output=True, text=True)
         return done.stdout
