@@ -75,6 +75,7 @@ def test_the_chart_places_its_points(script, tmp_path):
     assert marks[3] == (right, (bottom + top) / 2)  # 20 s in proportion
 
 
+@pytest.mark.slow
 def test_archive_to_published_tables_in_one_command(archive):
     words = [SCRIPTS / "etl.py", "--dataset", "ml-32m", "--source", archive, "--runs", "1"]
     done = subprocess.run(

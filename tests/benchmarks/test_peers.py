@@ -335,6 +335,7 @@ def test_steps_are_timed_one_after_the_other_then_all_are_trained(
     assert "library-broken steps: failed, No module named 'their_library'" in capfd.readouterr().out
 
 
+@pytest.mark.slow
 def test_what_is_finished_is_not_done_again(run, tmp_path, monkeypatch):
     measure(run, tmp_path / "out", monkeypatch)
     file = tmp_path / "out" / "library-two" / "result.json"

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 CODE = """
 import sys
@@ -17,6 +19,7 @@ print(kl.stats.entropy is scipy.stats.entropy, kl.alt.Chart is altair.Chart)
 """
 
 
+@pytest.mark.slow
 def test_what_is_left_out_of_its_import_is_there_for_whoever_asks():
     done = subprocess.run(
         [sys.executable, "-c", CODE], cwd=ROOT, capture_output=True, text=True, timeout=120

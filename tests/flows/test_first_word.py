@@ -49,6 +49,7 @@ def test_it_is_gone_before_the_first_words_of_a_console(monkeypatch):
     assert screen.getvalue().endswith(f" s{CLEAR}here\n")
 
 
+@pytest.mark.slow
 def test_a_slow_command_at_a_terminal_says_a_word_first(finished, typed, tmp_path):
     slow = typed("report", "--output", tmp_path / "report.html", "--home", finished[0])
     slow.wait_for("fpt report … ")

@@ -3,6 +3,8 @@
 import os
 import signal
 
+import pytest
+
 from warehouse.database import locked
 from warehouse.home import Home
 
@@ -10,6 +12,7 @@ QUESTION = "SELECT model, split, protocol, k, ndcg FROM mart.metrics ORDER BY AL
 USERS = "SELECT count(DISTINCT raw_user_id) AS n FROM raw.ratings"
 
 
+@pytest.mark.slow
 def test_a_backup_is_brought_back_and_a_person_forgotten_in_it(copy, fpt, tmp_path):
     kept, other = tmp_path / "kept.tar", tmp_path / "other"
     assert fpt("backup", kept, home=copy).code == 0

@@ -46,6 +46,7 @@ def server(tmp_path, monkeypatch):
     return said
 
 
+@pytest.mark.slow
 def test_a_lease_is_renewed_by_the_next_server(server):
     """Prefect ends a run of a deployment with a limit if its lease can't be renewed."""
     assert server(RENEW, server(KEEP), str(uuid4())).split() == ["True", "False"]

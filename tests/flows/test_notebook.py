@@ -47,6 +47,7 @@ def table_of(notebook: nbformat.NotebookNode) -> dict[str, str]:
     return next(one.data for one in outputs if "text/html" in one.data)
 
 
+@pytest.mark.slow
 def test_the_notebook_runs_and_its_kept_outputs_are_of_the_same_kind(runner, fresh, kept):
     assert runner.kinds(fresh) == runner.kinds(kept)
 
@@ -66,6 +67,7 @@ def test_kept_outputs_are_of_the_synthetic_world_and_of_nobody_s_machine(kept):
     assert len(TEXT) < 300_000
 
 
+@pytest.mark.slow
 def test_a_cell_that_fails_fails_the_run(runner, kept, finished):
     broken = "import duckdb; duckdb.sql('FROM no_such_table')"
     kept.cells = [nbformat.v4.new_code_cell(broken)]

@@ -78,6 +78,7 @@ def test_a_difference_of_times_is_a_duration(ask):
     assert ask(question, "--format", "csv").out == "age,n\n29 days,1\n"
 
 
+@pytest.mark.slow
 def test_no_interruption_and_no_limit_ends_the_prompt(empty, prompt):
     terminal = prompt(empty, "--timeout", "3")
     terminal.until("fpt> ")

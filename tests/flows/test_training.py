@@ -124,6 +124,7 @@ def progress_artifacts() -> dict[str, float]:
     return asyncio.run(ask())
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("forked")
 def test_models_and_seeds_train_in_one_process_and_a_second_time_nothing_is_done(
     train_here, copy, reports
@@ -150,6 +151,7 @@ def test_models_and_seeds_train_in_one_process_and_a_second_time_nothing_is_done
     assert (copy / "published.duckdb").read_bytes() == before
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("forked")
 def test_one_that_fails_is_named_and_the_others_are_not_trained_again(
     train_here, copy, snapshot_id, reports
@@ -179,6 +181,7 @@ def test_one_that_fails_is_named_and_the_others_are_not_trained_again(
     assert {one: again[one] for one in made} == made
 
 
+@pytest.mark.slow
 def test_a_kill_costs_little_and_changes_nothing(train_here, copy, copy_home, reports, tmp_path):
     undisturbed = copy_home(copy, tmp_path / "undisturbed")
     reports.kill_at = "train tisasrec cold-start"
@@ -200,6 +203,7 @@ def snapshot_of(home: Path) -> list[str]:
     return [path.stem.removeprefix("sequences-") for path in home.glob("sequences/*.parquet")]
 
 
+@pytest.mark.slow
 def test_trainings_of_a_machine_without_the_pipeline_are_published(
     train_here, copy, archive, reports, tmp_path
 ):

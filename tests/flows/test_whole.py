@@ -65,6 +65,7 @@ def flip(path: Path) -> None:
     path.write_bytes(data)
 
 
+@pytest.mark.slow
 def test_what_a_published_training_lost_is_made_again_and_published_again(prefect, copy, notes):
     """Weights by training, to the same metrics; the record of another from the warehouse."""
     trained, kept = run_of(copy, "sasrec"), run_of(copy, "sas_fpt")

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import pytest
 import torch
 from torch import nn
 
@@ -37,6 +38,7 @@ def test_steps_have_the_bits_of_pytorchs_class():
             assert own.state[mine][name].dtype == value.dtype
 
 
+@pytest.mark.slow
 def test_a_training_does_not_import_pytorchs_compiler(learnable, tmp_path):
     """It takes a second or more of every process that trains."""
     command = ["train", "--sequences", str(learnable), "--output", str(tmp_path / "run")]

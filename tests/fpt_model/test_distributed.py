@@ -177,6 +177,7 @@ def test_two_ranks_follow_the_loss_of_one(alone_and_by_two):
 SAMPLED = {"loss": "sampled_softmax", "negatives": 20, "exclude_seen": True, "genre_width": 2}
 
 
+@pytest.mark.slow
 def test_two_ranks_with_half_of_the_items_each_follow_the_loss_of_one(alone_and_by_two):
     """Averaged weights go to the ranks and back at each validation; the same ranks come of it."""
     settings = SETTINGS | SAMPLED | {"ema_decay": 0.5, "model": "tisasrec"}

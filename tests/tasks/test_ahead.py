@@ -76,6 +76,7 @@ def test_a_process_may_end_in_the_middle_of_it(after):
     assert (done.returncode, done.stderr) == (3, "")
 
 
+@pytest.mark.slow
 def test_audits_are_imported_whole_and_report_to_nobody():
     code = "import warehouse.database\n" + BEGUN
     code += "from expectations.runner import audit; import os; before = set(sys.modules); "

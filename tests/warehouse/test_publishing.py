@@ -193,6 +193,7 @@ def test_one_writer_at_a_time_with_a_bounded_wait(home):
     assert "in use by" in str(found[0])
 
 
+@pytest.mark.slow
 @pytest.mark.files_only  # lake/test_many_writers.py has several homes
 def test_eight_writers_lose_nothing(home):
     code = """
