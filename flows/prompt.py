@@ -33,12 +33,15 @@ def converse(answer: Callable[[str], None], show_names: Callable[[], None]) -> N
     }
     _complete([*commands, ".quit", *(one.name for one in saved_queries())])
     console.out.print("The published tables, read-only. help tells what can be asked, quit leaves.")
-    going_on = True
+    going_on, untold = True, False
     while going_on:
         try:
+            if untold:
+                console.fail("interrupted")
+                untold = False
             going_on = _survive(partial(_turn, commands, answer))
         except KeyboardInterrupt:  # another one, while the first was being told
-            console.out.print()
+            untold = True
 
 
 def _turn(commands: Mapping[str, Callable[[], None]], answer: Callable[[str], None]) -> bool:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from flows import prompt
+
 FPT = Path(sys.executable).parent / "fpt"
 SLOW = "SELECT count(*) FROM range(100000000000) AS a, range(3) AS b WHERE hash(a.range) = 1;\n"
 
@@ -56,8 +58,8 @@ def test_ctrl_c_ends_a_question_and_not_the_prompt(empty):
     screen.until("fpt> ")
     for times in (1, 5):
         screen.type(SLOW)
-        screen.until("= 1;\r\n")  # the prompt has it
-        time.sleep(0.5)
+        screen.until("= 1;\r\n")
+        time.sleep(1.5)  # until the prompt has it, and is waiting for the answer
         begun = time.monotonic()
         for _ in range(times):
             screen.type("\x03")
@@ -72,6 +74,28 @@ def test_ctrl_c_ends_a_question_and_not_the_prompt(empty):
     screen.type("quit\n")
     assert screen.end() == 0
     assert "Traceback" not in screen.seen
+
+
+def test_an_interruption_is_told_when_another_comes_meanwhile(monkeypatch):
+    told, typed = [], iter(["SELECT 1;"])
+
+    def fail(said: str) -> None:
+        told.append(said)
+        if len(told) == 1:
+            raise KeyboardInterrupt
+
+    def answer(question: str) -> None:
+        raise KeyboardInterrupt
+
+    def read(_: str) -> str:
+        for line in typed:
+            return line
+        raise EOFError
+
+    monkeypatch.setattr("builtins.input", read)
+    monkeypatch.setattr(prompt.console, "fail", fail)
+    prompt.converse(answer, lambda: None)
+    assert told == ["interrupted", "interrupted"]
 
 
 LONG = "SELECT range AS n FROM range(200)"
