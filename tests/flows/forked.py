@@ -7,9 +7,9 @@ run, and sends three open files along. What the fork ends with comes back. What 
 terminal starts from nothing unless a test says otherwise.
 """
 
-import atexit
 import gc
 import importlib
+import importlib.util
 import json
 import os
 import runpy
@@ -19,7 +19,6 @@ import socket
 import struct
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -28,6 +27,13 @@ from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
+
+# by its path: folders of tests are not on sys.path here
+_spec = importlib.util.spec_from_file_location(
+    "forked_end", Path(__file__).parents[1] / "forked_end.py"
+)
+forked_end = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(forked_end)
 
 LOADED = {
     "fpt": (
@@ -224,30 +230,10 @@ def program() -> None:
         exec(compile(words[1], "<string>", "exec"), vars(main_module))
 
 
-def run() -> int:
-    """The program, to the end that Python gives it; what is loaded is not taken down again."""
-    code = 0
-    try:
-        program()
-    except SystemExit as end:
-        if isinstance(end.code, str):
-            print(end.code, file=sys.stderr)
-        code = end.code if isinstance(end.code, int) else int(end.code is not None)
-    except BaseException:
-        sys.excepthook(*sys.exc_info())
-        code = 1
-    threading._shutdown()  # as Python does: first threads are waited for
-    atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError):
-            stream.flush()
-    return code & 0xFF
-
-
 if __name__ == "__main__":
     # whoever runs the tests in the background may have it ignored
     signal.signal(signal.SIGINT, signal.default_int_handler)
     listener = socket.socket(fileno=int(sys.argv[1]))
     asked = serve(listener)
     become(asked)
-    os._exit(run())
+    os._exit(forked_end.ended(program))

@@ -5,8 +5,8 @@ a fork of the command, too. A message says what to run: words, or a script; envi
 what to run first. With it come the files that get its process and exit code, output and errors.
 """
 
-import atexit
 import gc
+import importlib.util
 import json
 import os
 import runpy
@@ -14,11 +14,18 @@ import signal
 import socket
 import sys
 import tempfile
-import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
 from multiprocessing import util
+from pathlib import Path
+
+# by its path: folders of tests are not on sys.path here
+_spec = importlib.util.spec_from_file_location(
+    "forked_end", Path(__file__).parents[1] / "forked_end.py"
+)
+forked_end = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(forked_end)
 
 LOADED = (
     *("fpt_model.training.worker", "fpt_model.training.ranking", "fpt_model.engines.cpu.training"),
@@ -101,27 +108,14 @@ def forked_server(path: bytes, words: Sequence[str], files: Sequence[int]) -> in
         os._exit(code)
 
 
-def run(asked: dict) -> int:
-    """To the end that Python gives it; what is loaded is not taken down again."""
-    code = 0
-    try:
-        exec(asked["first"], {})
-        if asked["script"]:
-            sys.path.insert(0, os.path.dirname(asked["script"]))  # noqa: PTH120 - as Python does
-            runpy.run_path(asked["script"], run_name="__main__")
-        else:
-            sys.exit(import_module("fpt_model.__main__").main())
-    except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else int(end.code is not None)
-    except BaseException:
-        sys.excepthook(*sys.exc_info())
-        code = 1
-    threading._shutdown()  # as Python does: first threads are waited for
-    atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError):
-            stream.flush()
-    return code
+def program(asked: dict) -> None:
+    """What Python would do on these words."""
+    exec(asked["first"], {})
+    if asked["script"]:
+        sys.path.insert(0, os.path.dirname(asked["script"]))  # noqa: PTH120 - as Python does
+        runpy.run_path(asked["script"], run_name="__main__")
+    else:
+        sys.exit(import_module("fpt_model.__main__").main())
 
 
 if __name__ == "__main__":
@@ -134,4 +128,4 @@ if __name__ == "__main__":
     gc.freeze()  # what is loaded need not be gone through by each command
     command = serve(socket.socket(fileno=int(sys.argv[1])))
     become(command)
-    os._exit(run(command))
+    os._exit(forked_end.ended(lambda: program(command)))
