@@ -2,8 +2,8 @@
 
 PyTorch multiplies by MKL, which keeps to AVX2 on processors that are not Intel's. oneDNN, which
 PyTorch has as well, takes AVX-512 wherever it is, in half of the time, and adds biases and what
-else belongs to a token on the way. On Intel's own MKL is faster; on processors without AVX-512,
-where nothing was measured, MKL stays.
+else belongs to a token on the way. On Intel's own, and on processors without AVX-512, MKL is faster
+(`benchmarks/cpu_products.py`).
 
 A oneDNN product of a new shape is compiled first, about a millisecond.
 
