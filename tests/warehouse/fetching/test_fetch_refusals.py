@@ -65,9 +65,9 @@ def test_a_slow_publisher_is_given_up_after_the_total_time_and_gone_on_with(
     publisher, refused, dataset, home
 ):
     publisher.will("drip")  # a byte every 10 ms: it never stalls
-    started = time.monotonic()
-    error = str(refused(patience=replace(SHORT, total=0.2)))
-    assert 0.2 < time.monotonic() - started < SOON
+    started, total = time.monotonic(), 1.0  # something has come by then, on a busy machine too
+    error = str(refused(patience=replace(SHORT, stall=5.0, total=total)))
+    assert total < time.monotonic() - started < SOON
     assert "takes too long" in error
     assert fetch(dataset, home, patience=SHORT).read_bytes() == publisher.body
     start = int(publisher.ranges[1].removeprefix("bytes=").removesuffix("-"))
