@@ -5,8 +5,11 @@
 # is several times smaller, from PyTorch's own index; TORCH_INDEX=… names another.
 PYTHON ?= python3
 BIN := .venv/bin
-# Two workers with a thread each: more threads than cores make PyTorch wait for itself.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist worksteal
+# Two workers with a thread each: more threads than cores make PyTorch wait for itself. What Python
+# compiles is kept, whatever it is told elsewhere: tests start it hundreds of times.
+TESTING := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
+XDIST := --numprocesses 2 --dist worksteal
+PYTEST := $(TESTING) $(BIN)/pytest $(XDIST)
 
 CPU ?=
 TORCH_INDEX ?= $(if $(CPU),https://download.pytorch.org/whl/cpu)
@@ -17,7 +20,7 @@ PIP_INSTALL := $(if $(UV),$(UV) pip install --quiet --python $(BIN)/python,$(BIN
 # its other packages come from the usual index, as constraints.txt has them
 TORCH_FROM := $(if $(TORCH_INDEX),--no-deps --index-url $(TORCH_INDEX))
 
-.PHONY: install install-lake run test tests test-slow test-lake lint clean fuzz mutation-test crash-test pictures
+.PHONY: install install-lake run test tests test-slow test-lake lint style types clean fuzz mutation-test crash-test pictures
 
 install: .venv/installed
 
@@ -38,14 +41,20 @@ install: .venv/installed
 run: .venv/runs
 	$(BIN)/fpt run
 
-lint: install
+lint: style types
+
+style: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: install
 	$(BIN)/mypy
 
-# SLOW=1: with the slow ones. Both at once are looked for once, and share homes and servers
+# SLOW=1: with the slow ones. Both at once are looked for once, and share homes and servers. Types
+# are checked beside them: that takes a minute of one core, and their last tests leave one idle
 SLOW ?=
-test: lint tests
+test: style
+	@$(MAKE) --no-print-directory --jobs 2 --old-file .venv/installed types tests
 
 tests: install
 	$(PYTEST) $(if $(SLOW),,-m "not slow")
@@ -76,8 +85,8 @@ install-lake: .venv-lake/installed
 # What a catalogue of a home's own passes, a lake must pass, and more; needs PostgreSQL's programs.
 # tests/warehouse/not_on_a_lake.toml says what is left out, and why
 test-lake: .venv-lake/tested
-	FPT_TEST_WAREHOUSE=lake OMP_NUM_THREADS=1 $(LAKE_BIN)/python -m pytest --numprocesses 2 \
-		--dist worksteal -m "not slow and not files_only" tests/warehouse
+	FPT_TEST_WAREHOUSE=lake $(TESTING) $(LAKE_BIN)/python -m pytest $(XDIST) \
+		-m "not slow and not files_only" tests/warehouse
 
 clean:
 	rm -rf .venv .venv-lake .fpt build *.egg-info

@@ -64,6 +64,23 @@ def test_linters_come_with_the_test_command_and_can_be_left_out(would_do):
     assert '-m "not slow"' in would_do("tests")
 
 
+def test_types_are_checked_beside_the_tests_and_form_before_them(would_do):
+    lines = would_do("test").splitlines()
+    (both,) = [place for place, line in enumerate(lines) if "--jobs 2" in line]
+    assert [one for one in lines[:both] if "ruff" in one or "mypy" in one] == [
+        ".venv/bin/ruff check .",
+        ".venv/bin/ruff format --check .",
+    ]
+    assert lines[both].endswith(" types tests")
+    assert len([one for one in lines[both + 1 :] if "mypy" in one or "pytest" in one]) == 2
+
+
+def test_what_tests_compile_is_kept_whatever_python_is_told(would_do):
+    for target in ("tests", "test-slow", "test-lake"):
+        (line,) = re.findall(r"^.*pytest --numprocesses(?:.|\\\n)*$", would_do(target), re.M)
+        assert "PYTHONDONTWRITEBYTECODE= " in line
+
+
 def test_a_lake_adds_its_own_packages_to_those_that_are_there(would_do):
     said = would_do("install-lake")
     assert said.index("--editable . ") < said.index("venv .venv-lake") < said.index("'.[lake]'")
