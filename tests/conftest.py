@@ -14,17 +14,22 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from multiprocessing.util import Finalize
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from filelock import FileLock
 
-# by its path: the folder of tests on sys.path would hide packages of the same names
-_spec = importlib.util.spec_from_file_location(
-    "lake_server", Path(__file__).with_name("lake_server.py")
-)
-lake_server = importlib.util.module_from_spec(_spec)
-sys.modules["lake_server"] = lake_server  # where dataclasses look
-_spec.loader.exec_module(lake_server)
+
+def beside(name: str) -> ModuleType:
+    """A file of this folder, by its path: on sys.path it would hide packages of the same names."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # where dataclasses look
+    spec.loader.exec_module(module)
+    return module
+
+
+lake_server, order = beside("lake_server"), beside("order")
 
 os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
 os.environ["DO_NOT_TRACK"] = "1"
@@ -217,13 +222,10 @@ def remove_left(memory: Path) -> None:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-def pytest_collection_modifyitems(items):
-    """What takes longest begins first, so that no worker waits for another's last test."""
-
-    def later(item) -> tuple[bool, bool]:
-        return item.path.name != "test_signals.py", item.get_closest_marker("slow") is None
-
-    items.sort(key=later)
+def pytest_collection_modifyitems(config, items):
+    """See `order.py`."""
+    workers = getattr(config, "workerinput", {"workercount": 1})["workercount"]
+    items[:] = order.dealt(items, workers)
 
 
 def pytest_collection_finish():
