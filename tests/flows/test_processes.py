@@ -55,7 +55,7 @@ def test_a_deaf_child_of_a_child_is_killed_in_the_end(ours, monkeypatch):
     time.sleep(0.3)  # until it is deaf
     started = time.monotonic()
     ours.stop(last="server")
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 60  # by itself it ends after ten minutes
     assert not lives(grandchild)
     assert [one.returncode for one in ours.running.values()] == [-signal.SIGTERM] * 2
 

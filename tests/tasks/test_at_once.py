@@ -78,7 +78,7 @@ def test_a_fault_is_not_kept_waiting_by_others():
     began = time.monotonic()
     with pytest.raises(ValueError):  # noqa: PT011 - it says nothing
         at_once(work, range(2), 2)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15
 
 
 def test_threads_have_the_context_of_who_asks():

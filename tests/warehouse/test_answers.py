@@ -59,7 +59,7 @@ def test_one_process_answers_until_a_question_has_to_be_killed(home):
         begun = time.monotonic()
         with pytest.raises(RefusedError, match="too long: got no answer within 1 s"):
             lines(answers, ENDLESS)
-        assert 1 <= time.monotonic() - begun < 4
+        assert 1 <= time.monotonic() - begun < 30  # it has no end of its own
         answers._limits = Limits()
         assert not lives(first)
         assert lines(answers, "SELECT 6 * 7 AS x") == ["x", "42"]
@@ -119,7 +119,7 @@ answers.ask({ENDLESS!r}, "csv")
     assert lives(pid)
     asking.kill()
     asking.communicate()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while lives(pid) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not lives(pid)

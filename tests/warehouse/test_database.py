@@ -89,7 +89,7 @@ def test_readers_wait_for_no_writer_and_see_nothing_of_its_work(home, publish_ro
         assert count(home) == 2
         with duckdb.connect(str(home.published), read_only=True) as readers:
             assert readers.execute(loads).fetchone() == (1,)
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 30
     assert ask(home, loads)["n"].item() == 0
 
 

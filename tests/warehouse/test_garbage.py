@@ -143,9 +143,9 @@ def test_drafts_of_the_catalogue_stay_while_its_lock_is_held(home):
 def test_an_empty_home_is_looked_through_in_no_time(home):
     for number in range(300):
         home.run(str(number)).mkdir()
-    began = time.monotonic()
+    began = time.thread_time()  # others may keep the machine busy
     assert collect(home) == []
-    assert time.monotonic() - began < 1
+    assert time.thread_time() - began < 1
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ import pytest
 from warehouse.errors import RefusedError
 from warehouse.fetch import Patience, fetch
 
-SHORT = Patience(attempts=3, stall=0.15, total=5.0, pause=0.01)
+SHORT = Patience(attempts=3, stall=10.0, total=60.0, pause=0.01)
+STALLED = replace(SHORT, stall=0.15)
 SOON = 10.0  # long before the 30 s of no patience given, on a busy machine too
 ELSEWHERE = "publisher.invalid"  # a name that no one can have
 
@@ -36,28 +37,28 @@ def test_a_final_answer_is_not_asked_for_twice(publisher, refused, code):
 
 
 @pytest.mark.parametrize(
-    ("fault", "reason"),
+    ("fault", "reason", "patience"),
     [
-        (("status", 503), "status 503"),
-        ("stall", "ReadTimeout"),
-        ("cut", "RemoteProtocolError"),
-        (("redirect", "/ml-1m.zip"), "TooManyRedirects"),
+        (("status", 503), "status 503", SHORT),
+        ("stall", "ReadTimeout", STALLED),
+        ("cut", "RemoteProtocolError", SHORT),
+        (("redirect", "/ml-1m.zip"), "TooManyRedirects", SHORT),
     ],
 )
-def test_attempts_are_counted_and_the_last_trouble_is_told(publisher, refused, fault, reason):
+def test_attempts_are_counted_and_the_last_trouble_is_told(
+    publisher, refused, fault, reason, patience
+):
     publisher.will(*[fault] * 70)
-    started = time.monotonic()
-    error = str(refused())
+    error = str(refused(patience=patience))
     assert reason in error
     assert "after 3 attempts" in error
     assert publisher.url in error
-    assert time.monotonic() - started < SOON
 
 
 def test_a_stalled_publisher_is_given_up_within_the_patience(publisher, refused):
     publisher.will("stall")
     started = time.monotonic()
-    assert "ReadTimeout" in str(refused(patience=replace(SHORT, attempts=1)))
+    assert "ReadTimeout" in str(refused(patience=replace(STALLED, attempts=1)))
     assert 0.1 < time.monotonic() - started < SOON
 
 
