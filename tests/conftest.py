@@ -222,6 +222,7 @@ def remove_left(memory: Path) -> None:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.hookimpl(trylast=True)  # of what is left when slow ones are left out
 def pytest_collection_modifyitems(config, items):
     """See `order.py`."""
     workers = getattr(config, "workerinput", {"workercount": 1})["workercount"]
