@@ -71,7 +71,7 @@ def experiment(home: Home, flow: Flow[..., Any], parameters: dict[str, Any]) -> 
     >>> from pathlib import Path
     >>> one = experiment(Home(Path("/h")), pipeline, {"retention": "cold-start", "source": "a.zip"})
     >>> one.retentions, one.models, one.source == Path("a.zip"), one.home == Path("/h")
-    (['cold-start'], ('tisasrec', 'sas_fpt'), True, True)
+    (['cold-start'], ('ridge', 'tisasrec', 'sas_fpt'), True, True)
     >>> experiment(Home(Path("/h")), benchmark, {}).models is None
     True
     """

@@ -76,7 +76,7 @@ def seeds_of(config: AnyConfig, asked: int) -> range:
 def preset_name(config: AnyConfig) -> str:
     """The name of its preset, and all that differs from that.
 
-    >>> preset_name(resolve_any("sasrec", "quick", {"dropout": 0.5, "refit": "true", "epochs": 40}))
+    >>> preset_name(resolve_any("sasrec", "quick", {"dropout": 0.5, "refit": "true", "epochs": 28}))
     'quick dropout=0.5 refit=true'
     """
     return (
