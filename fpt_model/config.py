@@ -68,25 +68,38 @@ class Config:
             teach this one (distillation of an ensemble); see `fpt_model/training/teaching.py`.
         teacher_share: rate at which a place learns an item that they draw in place of the one that
             came next, anew each epoch.
-        loss: `bce` with one sampled negative a position, `softmax` over all items, or
+        loss: `bce` with one sampled negative a position; `gbce` with several, whose positive term
+            is calibrated (gSASRec, Petrov and Macdonald 2023); `softmax` over all items; or
             `sampled_softmax`, for millions of items: items that a step draws stand for all others
             (logQ correction). Then a step looks up some rows of the item table; only these are
             moved by Adam, and only their norm is penalised.
         negatives: how many items a step of `sampled_softmax` draws, for all its positions: half of
-            them uniformly, half as often as they are trained on.
+            them uniformly, half as often as they are trained on. How many each position of `gbce`
+            draws (256 in the paper).
+        calibration: t of `gbce`, from 0, plain binary cross-entropy, whose probabilities sampling
+            makes too high, to 1, which undoes that; the paper's .75 is easier to train.
+        smoothing: share of a softmax's target that is divided evenly among all items it is over
+            (label smoothing, Szegedy et al. 2016); with `exclude_seen` not among those seen before.
         exclude_seen: whether a softmax leaves out the items that the user has seen before. Ranking
             does, so nothing is gained by learning that they do not come again. The negative of
-            `bce` is new to the user in any case.
+            `bce`, and those of `gbce`, are new to the user in any case.
         batch_size: users a step.
-        learning_rate: of Adam.
+        learning_rate: of Adam, at its largest.
+        schedule: how it falls from there to the end of `epochs`: not (`constant`), along half a
+            `cosine` (Loshchilov and Hutter 2017, without restarts), or on a line (`linear`); see
+            `fpt_model/engines/schedule.py`.
+        warmup: epochs, also parts of one, over which it rises from nothing, before it falls.
         beta1: of Adam.
         beta2: of Adam.
         l2: weight of the norm (not squared) of item, position and interval tables.
+        weight_decay: share of each weight, times the learning rate, that a step takes away besides
+            Adam's change (AdamW, Loshchilov and Hutter 2019): of matrices and tables, not of biases
+            and LayerNorms.
         epochs: at most this many; an epoch shows one window of every user.
         validate_every: epochs between validations.
         patience: validations without a better NDCG@10 after which training ends.
-        refit: train anew, on all but the test item, for as many epochs as validation chose; those
-            weights answer from there on.
+        refit: train anew, on all but the test item, for as many epochs as validation chose, each
+            with the learning rates that it had then; those weights answer from there on.
     """
 
     model: str
@@ -120,14 +133,19 @@ class Config:
     windows: Literal["latest", "random"] = "latest"
     teachers: int = 0
     teacher_share: float = 0.0
-    loss: Literal["bce", "softmax", "sampled_softmax"] = "bce"
+    loss: Literal["bce", "gbce", "softmax", "sampled_softmax"] = "bce"
     negatives: int = 1024
+    calibration: float = 0.75
+    smoothing: float = 0.0
     exclude_seen: bool = False
     batch_size: int = 128
     learning_rate: float = 1e-3
+    schedule: Literal["constant", "cosine", "linear"] = "constant"
+    warmup: float = 0.0
     beta1: float = 0.9
     beta2: float = 0.98
     l2: float = 5e-5
+    weight_decay: float = 0.0
     epochs: int = 200
     validate_every: int = 5
     patience: int = 10
@@ -155,7 +173,19 @@ class Config:
             raise ModelError(
                 "Teachers draw from the scores of all items",
                 got="loss sampled_softmax",
-                expected="loss bce or softmax",
+                expected="loss bce, gbce or softmax",
+            )
+        if self.warmup >= self.epochs:
+            raise ModelError(
+                "The learning rate would rise to the end",
+                got=f"warmup {self.warmup:g}, epochs {self.epochs}",
+                expected="warmup below epochs",
+            )
+        if self.learning_rate * self.weight_decay >= 1:
+            raise ModelError(
+                "A step would take away all of a weight",
+                got=f"learning_rate {self.learning_rate:g}, weight_decay {self.weight_decay:g}",
+                expected="a product below 1",
             )
         if self.width % self.heads:
             raise ModelError("Width is not divisible", got=self.width, expected=f"{self.heads} n")
@@ -169,6 +199,11 @@ class Config:
     def on_pairs(self) -> bool:
         """Whether keys and values of a pair get vectors of its interval and position."""
         return self.intervals and self.block == "attention"
+
+    @property
+    def scheduled(self) -> bool:
+        """Whether the learning rate changes from step to step."""
+        return self.schedule != "constant" or self.warmup > 0
 
     @property
     def grouped(self) -> bool:
@@ -186,7 +221,8 @@ _WORDS = {
     "clock": ("seconds", "places", "steps"),
     "mask": ("keys", "queries"),
     "windows": ("latest", "random"),
-    "loss": ("bce", "softmax", "sampled_softmax"),
+    "loss": ("bce", "gbce", "softmax", "sampled_softmax"),
+    "schedule": ("constant", "cosine", "linear"),
 }
 # Names of earlier versions, the names of now, and values that have another name too. Whoever reads
 # settings takes either; what people write is answered by a note, what a file of before says is not.
@@ -214,6 +250,11 @@ _BEFORE: Mapping[str, Setting] = {
     "teachers": 0,
     "teacher_share": 0.0,
     "clock": "seconds",
+    "calibration": 0.75,
+    "smoothing": 0.0,
+    "schedule": "constant",
+    "warmup": 0.0,
+    "weight_decay": 0.0,
 }
 _RANGES: tuple[tuple[str, float, float], ...] = (
     *((name, 1, 4096) for name in ("item_width", "blocks", "heads", "groups", "validate_every")),
@@ -221,9 +262,11 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     *((name, 0, 4096) for name in ("gap_width", "depth_width")),
     ("overflow_rows", 0, 4096),
     *((name, 0, 0.99) for name in ("dropout", "sse_user", "sse_item", "ema_decay")),
-    ("teacher_share", 0, 1),
+    *((name, 0, 1) for name in ("teacher_share", "calibration")),
+    ("smoothing", 0, 0.99),
     ("teachers", 0, 100),
-    *((name, 0, 1e6) for name in ("group_weight", "group_pairs", "l2")),
+    *((name, 0, 1e6) for name in ("group_weight", "group_pairs", "l2", "warmup")),
+    ("weight_decay", 0, 100),
     *((name, 1, 1e6) for name in ("time_span", "batch_size", "epochs", "patience", "negatives")),
     *((name, 0, 0.9999) for name in ("beta1", "beta2")),
     ("group_refresh", 1, 1e6),
@@ -406,6 +449,12 @@ def resolve(
             "One setting without the other changes nothing",
             got=f"teachers {config.teachers}, teacher_share {config.teacher_share:g}",
             expected="both, such as teachers=4 and teacher_share=0.5, or neither",
+        )
+    if config.smoothing and config.loss != "softmax":
+        raise ModelError(
+            "Smoothing divides a target among all items",
+            got=f"smoothing {config.smoothing:g}, loss {config.loss}",
+            expected="loss softmax, or smoothing 0",
         )
     return config
 

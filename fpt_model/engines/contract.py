@@ -139,5 +139,5 @@ def next_items_alone(config: Config) -> tuple[bool, object, str]:
 
 
 def all_items_or_one(config: Config) -> tuple[bool, object, str]:
-    """What engines need that have no sampled softmax."""
-    return config.loss != "sampled_softmax", f"loss {config.loss}", "loss bce or softmax"
+    """What engines need that have neither a sampled softmax nor several negatives."""
+    return config.loss in ("bce", "softmax"), f"loss {config.loss}", "loss bce or softmax"

@@ -19,7 +19,7 @@ from fpt_model.engines.contract import Engine, Moments
 from fpt_model.engines.item_rows import OF_ROWS, ItemRows
 from fpt_model.engines.sampled import Sampled
 from fpt_model.engines.shared import Training
-from fpt_model.model.losses import group_loss
+from fpt_model.model.losses import bce_loss, gbce_loss, group_loss, softmax_loss
 
 ITEMS = "items.weight"
 
@@ -44,13 +44,16 @@ class ModuleEngine(Engine):
             config.learning_rate,
             (config.beta1, config.beta2),
             capturable=training.rows.device.type == "cuda",
+            weight_decay=config.weight_decay,
         )
+        if config.scheduled and self.optimizer.capturable:
+            self.optimizer.learning_rate = torch.zeros((), device=training.rows.device)
         self.order: tuple[int, Tensor] | None = None  # an epoch's, on the device
         self.taught: Tensor | None = None  # what an epoch learns after each interaction
 
     def item_rows(self) -> ItemRows:
         """The item table of a sampled softmax."""
-        return ItemRows(self.model.items.weight, self.config)
+        return ItemRows(self.model.items.weight, self.config, self.training.learning_rate_of)
 
     @abstractmethod
     def differentiate(self, windows: SequenceBatch, targets: Tensor) -> Tensor:
@@ -68,10 +71,21 @@ class ModuleEngine(Engine):
             self.start_epoch()
         users = self.users_of_step()
         self.model.train()
+        self.set_learning_rate()
         work = self.work(users)
         seed_step(training.seed, training.steps_before)
         work(users)
         self.end_step()
+
+    def set_learning_rate(self) -> None:
+        """Give Adam that of the next step, where a captured one reads it, too."""
+        if not self.config.scheduled:
+            return
+        known = self.optimizer.learning_rate
+        if isinstance(known, Tensor):
+            known.fill_(self.training.learning_rate)
+        else:
+            self.optimizer.learning_rate = self.training.learning_rate
 
     def end_step(self) -> None:
         """Count it; after an epoch's last all weights are those of now."""
@@ -150,6 +164,29 @@ class ModuleEngine(Engine):
         if not self.config.exclude_seen:
             return None
         return seen_before(self.sequences, owners, windows.next_positions, longest)
+
+    def next_item_loss(
+        self, features: Tensor, targets: Tensor, negatives: Tensor | None, seen: Tensor | None
+    ) -> Tensor:
+        """Mean over positions that have a target, by what was drawn, or is left out.
+
+        Args:
+            features: (B, T, D).
+            targets: (B, T).
+            negatives: see `shape_of_negatives`.
+            seen: (B, T, I + 1), see `seen`.
+        """
+        config, model = self.config, self.model
+        if negatives is None:
+            return softmax_loss(model, features, targets, seen, config.smoothing)
+        if config.loss == "gbce":
+            return gbce_loss(model, features, targets, negatives, config.calibration)
+        return bce_loss(model, features, targets, negatives)
+
+    def shape_of_negatives(self, targets: Tensor) -> tuple[int, ...]:
+        """Of those that positions (B, T) draw: (B, T), or with several (B, T, K)."""
+        shape = tuple(targets.shape)
+        return (*shape, self.config.negatives) if self.config.loss == "gbce" else shape
 
     def penalties(self) -> Tensor:
         """What the loss has besides that of the next items, and of rows that step by themselves."""

@@ -18,7 +18,6 @@ from fpt_model.engines.sampled import Sampled, loss_of
 from fpt_model.engines.shared import Training
 from fpt_model.evaluation.ranks import Protocol, Ranks, rank
 from fpt_model.evaluation.scorer import scorer
-from fpt_model.model.losses import bce_loss, softmax_loss
 
 
 class Reference(ModuleEngine):
@@ -69,13 +68,13 @@ class Reference(ModuleEngine):
 
     def loss(self, windows: SequenceBatch, targets: Tensor) -> Tensor:
         """Mean over the positions of some users that have a target."""
-        config, model = self.config, self.model
-        features = model(apply_sse(windows, config, self.sequences))
-        if config.loss == "softmax":
+        features = self.model(apply_sse(windows, self.config, self.sequences))
+        negatives = seen = None
+        if self.config.loss == "softmax":
             seen = self.seen(windows, windows.users, self.longest)
-            return softmax_loss(model, features, targets, seen)
-        negatives = self.negatives.draw(windows.users, tuple(targets.shape))
-        return bce_loss(model, features, targets, negatives)
+        else:
+            negatives = self.negatives.draw(windows.users, self.shape_of_negatives(targets))
+        return self.next_item_loss(features, targets, negatives, seen)
 
     def rank(self, split: Split, protocols: tuple[Protocol, ...]) -> Ranks:
         """See `Engine`."""

@@ -17,6 +17,7 @@ from fpt_model.data.negatives import generator, seed_step
 from fpt_model.data.sequences import SequenceBatch, Sequences
 from fpt_model.data.targets import drawn_targets
 from fpt_model.data.training_windows import training_windows
+from fpt_model.engines.schedule import learning_rate
 from fpt_model.errors import ModelError
 from fpt_model.features import widths
 from fpt_model.model.encoder import Encoder
@@ -123,6 +124,15 @@ class Training:
     def steps_before(self) -> int:
         """Finished steps of all epochs."""
         return self.progress.epoch * self.steps + self.progress.step
+
+    @property
+    def learning_rate(self) -> float:
+        """Of the next step."""
+        return self.learning_rate_of(self.steps_before)
+
+    def learning_rate_of(self, before: int) -> float:
+        """Of the step that has so many others before it."""
+        return learning_rate(self.config, self.steps, before)
 
     @cached_property
     def latest(self) -> tuple[SequenceBatch, Tensor]:

@@ -5,6 +5,7 @@ from their counters. With them the encoder makes the same step, and gradients, l
 are compared. Kernels run by Triton's interpreter where there is no GPU.
 """
 
+import math
 import os
 from collections.abc import Callable
 from dataclasses import fields, replace
@@ -40,7 +41,13 @@ from fpt_model.features import FEATURES
 from fpt_model.files.checkpoints import State
 from fpt_model.model.encoder import Encoder
 from fpt_model.model.intervals import overflow_edges
-from fpt_model.model.losses import bce_loss, group_loss, sampled_softmax_loss, softmax_loss
+from fpt_model.model.losses import (
+    bce_loss,
+    gbce_loss,
+    group_loss,
+    sampled_softmax_loss,
+    softmax_loss,
+)
 from fpt_model.training.trainer import Trainer, trainers_of
 
 if find_spec("triton"):
@@ -86,14 +93,20 @@ SWITCHES: dict[str, tuple[Any, ...]] = {
     "mask": ("keys", "queries"),
     "windows": ("latest", "random"),
     "teacher_share": (0.0, 0.5),
-    "loss": ("bce", "softmax", "sampled_softmax"),
+    "loss": ("bce", "gbce", "softmax", "sampled_softmax"),
     "negatives": (9, 1, 30),
+    "calibration": (0.75, 0.0, 1.0),
+    "smoothing": (0.0, 0.1),
     "exclude_seen": (False, True),
     "batch_size": (2, 4),
     "learning_rate": (1e-3, 1e-4),
+    "schedule": ("constant", "cosine", "linear"),
+    "warmup": (0.0, 2.5),
     "beta1": (0.9, 0.5),
     "beta2": (0.98, 0.9),
     "l2": (0.01, 0.0),
+    "weight_decay": (0.0, 0.5),
+    "epochs": (4, 3),
 }
 EVERYTHING = {  # at once; a head is no power of two wide
     "item_width": 10,
@@ -113,12 +126,15 @@ EVERYTHING = {  # at once; a head is no power of two wide
     "teacher_share": 0.5,
     "loss": "softmax",
     "exclude_seen": True,
+    "smoothing": 0.1,
+    "schedule": "cosine",
+    "warmup": 2.5,
+    "weight_decay": 0.5,
 }
 IRRELEVANT = {
     "model": "a name of settings, which are drawn one by one",
     "preset": "likewise",
-    "epochs": "the trainer's: engines are asked for one step after the other",
-    "validate_every": "the trainer's",
+    "validate_every": "the trainer's: engines are asked for one step after the other",
     "patience": "the trainer's",
     "teachers": "trainings of their own, before; what they draw is given here",
     "refit": "two trainings, one after the other, on other sequences",
@@ -138,7 +154,7 @@ NAMES = [
     )
     for name in ENGINES
 ]
-BOOK = "epochs", "validate_every", "patience"
+BOOK = "validate_every", "patience"
 
 
 def configs(name: str) -> st.SearchStrategy[Config]:
@@ -189,8 +205,8 @@ class Pass(NamedTuple):
 
 
 class Drawn(NamedTuple):
-    """What an engine drew for a step: passes, negatives (B, T), pairs of users (2, P), and items
-    (K,) that stand for all, each with the logarithm of how often it is expected."""
+    """What an engine drew for a step: passes, negatives (B, T) or (B, T, K), pairs of users (2, P),
+    and items (K,) that stand for all, each with the logarithm of how often it is expected."""
 
     passes: list[Pass]
     negatives: Tensor | None
@@ -274,7 +290,8 @@ class Noted:
         """A step's; each user is in one pass, and draws what is new to them, nobody else."""
         rows = torch.cat([one.rows for one in self.passes])
         assert sorted(rows.tolist()) == list(range(len(inputs.users)))
-        negatives = torch.zeros_like(targets)
+        several = self.negatives[0][1].shape[2:] if self.negatives else ()
+        negatives = targets.new_zeros(*targets.shape, *several)
         for one, (users, drawn) in zip(self.passes, self.negatives, strict=False):
             assert users.equal(inputs.users[one.rows]), "negatives are another user's"
             negatives[one.rows, -drawn.shape[1] :] = drawn
@@ -552,8 +569,13 @@ class Shadow:
         sizes = sequences.n_items, sequences.n_users
         model = Encoder(config, *sizes, edges, sequences.item_features)
         self.model = model.to(sequences.items.device).double().train()
-        betas = config.beta1, config.beta2
-        self.adam = torch.optim.Adam(model.parameters(), lr=config.learning_rate, betas=betas)
+        matrices = [own for own in model.parameters() if own.dim() > 1]
+        vectors = [own for own in model.parameters() if own.dim() == 1]
+        groups: list[dict[str, Any]] = [
+            {"params": matrices, "weight_decay": config.weight_decay},
+            {"params": vectors, "weight_decay": 0.0},
+        ]
+        self.adam = torch.optim.AdamW(groups, betas=(config.beta1, config.beta2))
         for parameter in model.parameters():
             state = self.adam.state[parameter]
             state["step"] = torch.tensor(float(trainer.training.steps_before))
@@ -591,6 +613,8 @@ class Shadow:
         self.adam.zero_grad()
         loss.backward()
         unmoved = [own.clone() for own in self._items()]
+        for group in self.adam.param_groups:
+            group["lr"] = rate_of(config, training.steps, before)
         self.adam.step()
         for own, kept in zip(self._items(), unmoved, strict=True):
             own[~looked_up] = kept[~looked_up]
@@ -602,13 +626,16 @@ class Shadow:
     def _coast(self, looked_up: Tensor, now: int) -> None:
         """What Adam moves rows by in the steps since they were looked up, of whom it is asked."""
         config, (items, exp_avg, exp_avg_sq) = self.trainer.config, self._items()
+        steps = self.trainer.training.steps
         for row in looked_up.nonzero()[:, 0].tolist():
-            for _ in range(int(self.last[row]), now):
+            for before in range(int(self.last[row]), now):
+                rate = rate_of(config, steps, before)
                 exp_avg[row] *= config.beta1
                 exp_avg_sq[row] *= config.beta2
                 left = 1 - config.beta2**now, 1 - config.beta1**now
                 root = (exp_avg_sq[row] / left[0]).sqrt().add(1e-8)
-                items[row] -= config.learning_rate * exp_avg[row] / left[1] / root
+                items[row] *= 1 - rate * config.weight_decay
+                items[row] -= rate * exp_avg[row] / left[1] / root
             self.last[row] = now
 
     def _looked_up(self, targets: Tensor, drawn: Drawn) -> Tensor:
@@ -643,7 +670,7 @@ class Shadow:
         seen = seen_before(self.sequences, inputs.users, inputs.next_positions)
         if config.loss == "softmax":
             excluded = seen if config.exclude_seen else None
-            return softmax_loss(self.model, features, targets, excluded)
+            return softmax_loss(self.model, features, targets, excluded, config.smoothing)
         if drawn.shared is not None:
             items, log_expected = drawn.shared
             assert len(items) == config.negatives
@@ -653,8 +680,11 @@ class Shadow:
         negatives, real = drawn.negatives, targets > 0
         last = self.sequences.n_train[inputs.users - 1]
         trained = seen_before(self.sequences, inputs.users, last[:, None].expand_as(targets))
-        new = ~trained.gather(2, negatives[..., None])[..., 0]
+        new = ~trained.gather(2, negatives.view(*targets.shape, -1)).view_as(negatives)
         assert (new & (negatives > 0))[real].all(), "a negative is not new to its user"
+        if config.loss == "gbce":
+            assert negatives.shape[2] == config.negatives
+            return gbce_loss(self.model, features, targets, negatives, config.calibration)
         return bce_loss(self.model, features, targets, negatives)
 
     def _penalties(self, pairs: Tensor | None, looked_up: Tensor) -> Tensor:
@@ -671,6 +701,15 @@ class Shadow:
     def take(self, weights: dict[str, Tensor]) -> None:
         """Go on from the engine's weights: Adam makes noise of what is nearly 0."""
         self.model.load_state_dict(weights)
+
+
+def rate_of(config: Config, steps: int, before: int) -> float:
+    """The learning rate of the step that has so many before it, of epochs with so many."""
+    rising, end = config.warmup * steps, config.epochs * steps
+    rise = min(1, (before + 1) / rising) if rising else 1
+    way = max(0, before - rising) / (end - rising)
+    left = {"constant": 1, "linear": 1 - way, "cosine": math.cos(math.pi * way / 2) ** 2}
+    return config.learning_rate * rise * left[config.schedule]
 
 
 SEED = 3
@@ -745,8 +784,10 @@ def compare(engine: Engine, shadow: Shadow) -> None:
         squares = {"rtol": 3e-3, "atol": 1e-8, **of}
         torch.testing.assert_close(found["exp_avg_sq"], own["exp_avg_sq"], **squares)
         sure = gradient.abs() > 1e-4  # Adam divides by the gradient's size, noise by noise
-        change = (weights[name].double() - parameter.detach())[sure].abs()
-        assert (change <= 0.03 * config.learning_rate + 1e-6).all(), f"{name} is another one"
+        change = (weights[name].double() - parameter.detach()).abs()
+        assert (change[sure] <= 0.03 * config.learning_rate + 1e-6).all(), f"{name} is another one"
+        still = (own["exp_avg"] == 0) & (found["exp_avg"] == 0)  # but for weight decay
+        assert (change[still] <= 3e-7).all(), f"{name} decayed otherwise"
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -41,12 +41,18 @@ def bce(
 
 
 def softmax(
-    features: Tensor, items: Tensor, targets: Tensor, count: int, seen: Tensor | None = None
+    features: Tensor,
+    items: Tensor,
+    targets: Tensor,
+    count: int,
+    seen: Tensor | None = None,
+    smoothing: float = 0.0,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Cross-entropy among all items, see `fpt_model.model.losses.softmax_loss`; as `bce`.
 
     `seen` is (N, I + 1).
     """
+    left_out: Tensor | None = None
     used, every = features[:, : items.shape[1]].contiguous(), items[1:]  # padding is no item
     share = (targets > 0).to(features.dtype).div_(count)
     at = (targets - 1).clamp_(min=0)[:, None]  # (N, 1)
@@ -57,12 +63,29 @@ def softmax(
 
     # the loss, and its gradients by scores, items and features
     logs = scores.log_softmax(1)
-    total = logs.gather(1, at)[:, 0].mul_(share).sum().neg_()
-    d_scores = logs.exp_().scatter_add_(1, at, torch.full_like(at, -1, dtype=logs.dtype))
+    own = logs.gather(1, at)[:, 0]
+    if smoothing:
+        even, shares = _even(logs, left_out)
+        own.mul_(1 - smoothing).add_(even, alpha=smoothing)
+    total = own.mul_(share).sum().neg_()
+    d_scores = logs.exp_()
+    if smoothing:
+        d_scores.sub_(shares, alpha=smoothing)
+    d_scores.scatter_add_(1, at, torch.full_like(at, smoothing - 1, dtype=logs.dtype))
     d_scores.mul_(share[:, None])
     d_items = torch.zeros_like(items)
     d_items[1:] = outer_sum(used, d_scores).T  # of both operands the smaller is copied
     return total, _as_wide(linear(d_scores, every.T), features), d_items
+
+
+def _even(logs: Tensor, left_out: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Of logarithms (N, I) the mean (N,) over what is not left out, and each item's share in it:
+    (N, I), or (1, 1) where nothing is."""
+    if left_out is None:
+        return logs.mean(1), logs.new_full((1, 1), 1 / logs.shape[1])
+    shares = (~left_out).to(logs.dtype)
+    shares.div_(shares.sum(1, keepdim=True))
+    return logs.masked_fill(left_out, 0.0).mul_(shares).sum(1), shares
 
 
 def _as_wide(grads: Tensor, features: Tensor) -> Tensor:

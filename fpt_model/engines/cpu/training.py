@@ -123,7 +123,10 @@ class CpuEngine(ModuleEngine):
         if self.config.loss == "softmax":
             seen = self.seen(part.windows, part.owners)
             excluded = None if seen is None else seen.flatten(0, 1)
-            loss, grads, items = softmax(features, weights.items, targets, count, excluded)
+            smoothing = self.config.smoothing
+            loss, grads, items = softmax(
+                features, weights.items, targets, count, excluded, smoothing
+            )
         else:
             shape = part.targets.shape
             drawn = self.negatives.draw(part.owners, shape, rng.uniform(shape))

@@ -46,7 +46,6 @@ from fpt_model.evaluation.ranks import Protocol, Ranks, evaluated, joined, rank
 from fpt_model.evaluation.scorer import scorer
 from fpt_model.files.checkpoints import load_weights
 from fpt_model.model.encoder import Encoder
-from fpt_model.model.losses import bce_loss, softmax_loss
 
 # no buffer changes while it trains; PyTorch 2.13 has another name for it
 _NAMES = signature(DistributedDataParallel).parameters
@@ -108,7 +107,7 @@ class Distributed(ModuleEngine):
         if group is None or not cuts(self.config):
             return super().item_rows()
         n_items, device = self.sequences.n_items, training.rows.device
-        self.table = CutRows(n_items, self.config, group.data, device)
+        self.table = CutRows(n_items, self.config, group.data, device, training.learning_rate_of)
         return self.table
 
     def _announce(self) -> None:
@@ -139,6 +138,7 @@ class Distributed(ModuleEngine):
                 group.share([training.groups])  # the same everywhere, to the bit
         users = self.users_of_step()
         self.model.train()
+        self.set_learning_rate()
         with self.group.together() if self.group else nullcontext():
             self.step_on(users)
             self.end_step()
@@ -207,12 +207,14 @@ class Distributed(ModuleEngine):
         if batch.sampled is not None:
             return loss_of(model, batch.sampled, dropout)
         features = model(batch.windows, dropout=dropout)
+        negatives = seen = None
         if config.loss == "softmax":
             seen = self.seen(batch.windows, batch.owners, self.longest)
-            return softmax_loss(model, features, targets, seen)
-        shape = tuple(targets.shape)
-        chance = self.shares.uniform(shape, targets.device)
-        return bce_loss(model, features, targets, self.negatives.draw(batch.owners, shape, chance))
+        else:
+            shape = self.shape_of_negatives(targets)
+            chance = self.shares.uniform(shape, targets.device)
+            negatives = self.negatives.draw(batch.owners, shape, chance)
+        return self.next_item_loss(features, targets, negatives, seen)
 
     @property
     def weights_device(self) -> torch.device:

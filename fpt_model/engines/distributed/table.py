@@ -12,7 +12,7 @@ looks up rows of a table that is cut, but the gradient of its lookup is whole, o
 Letters: I items, U rows asked for by this rank, D width.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -36,14 +36,23 @@ class CutRows(ItemRows):
         config: settings.
         group: of the ranks.
         device: where rows are kept.
+        learning_rate_of: see `ItemRows`.
     """
 
-    def __init__(self, n_items: int, config: Config, group: Any, device: torch.device) -> None:
+    def __init__(
+        self,
+        n_items: int,
+        config: Config,
+        group: Any,
+        device: torch.device,
+        learning_rate_of: Callable[[int], float] | None = None,
+    ) -> None:
         self.group, self.count = group, n_items + 1
         self.world, self.number = dist.get_world_size(group), dist.get_rank(group)
         own = len(range(self.number, self.count, self.world))
         self.most = -(-self.count // self.world)
-        super().__init__(torch.zeros(own, config.item_width, device=device), config)
+        own_rows = torch.zeros(own, config.item_width, device=device)
+        super().__init__(own_rows, config, learning_rate_of)
 
     def fetched(self, numbers: Tensor) -> Tensor:
         """See `ItemRows`; ranks may ask for unlike many. All ranks call it."""
