@@ -54,7 +54,7 @@ def refused(ended, *says: str) -> None:
         (["--set", "heads=7"], ["Width is not divisible: got 100, expected 7 n."]),
         (
             ["--set", "loss=hinge"],
-            ["Unknown loss: got 'hinge', expected bce or softmax or sampled"],
+            ["Unknown loss: got 'hinge', expected bce or gbce or softmax or"],
         ),
         (
             ["--set", "loss=sampled_softmax", "--set", "beta2=0.7"],

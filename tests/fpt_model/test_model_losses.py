@@ -9,7 +9,14 @@ import torch
 from fpt_model.config import resolve
 from fpt_model.model import losses
 from fpt_model.model.encoder import Encoder
-from fpt_model.model.losses import bce_loss, group_loss, sampled_softmax_loss, softmax_loss
+from fpt_model.model.losses import (
+    bce_loss,
+    gbce_loss,
+    gbce_power,
+    group_loss,
+    sampled_softmax_loss,
+    softmax_loss,
+)
 from fpt_model.training.trainer import Trainer, trainer_of
 
 ITEMS = [[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]
@@ -131,11 +138,116 @@ def test_a_softmax_leaves_out_what_was_seen_but_not_the_next_item(model, feature
     assert loss.item() == pytest.approx(expected, abs=1e-12)
 
 
+def test_smoothing_divides_a_share_among_all_items(model, features):
+    targets = torch.tensor([[0, 3], [2, 1]])
+    # scores of items 1, 2, 3; the target has .7 and .3 / 3 more, the others .3 / 3
+    rows = [([2, 1, 3], 2.2, 3), ([0, 3, 3], 0, 0), ([-1, 1, 0], 0, 0)]
+    drawn = [0.1 * 2 + 0.1 * 1 + 0.8 * 3, 0.1 * 0 + 0.8 * 3 + 0.1 * 3, 0.8 * -1 + 0.1 * 1 + 0]
+    sums = [math.log(sum(map(math.exp, row))) for row, *_ in rows]
+    expected = (sum(sums) - sum(drawn)) / 3
+    loss = softmax_loss(model, features, targets, smoothing=0.3)
+    assert loss.item() == pytest.approx(expected, abs=1e-12)
+    # which is PyTorch's own where nothing is left out
+    scores = features.flatten(0, 1)[1:] @ model.items.weight[1:].T
+    own = torch.nn.functional.cross_entropy(scores, torch.tensor([2, 1, 0]), label_smoothing=0.3)
+    assert loss.item() == pytest.approx(own.item(), abs=1e-12)
+
+
+def test_smoothing_gives_no_share_to_what_was_seen(model, features):
+    targets = torch.tensor([[0, 3], [2, 1]])
+    seen = torch.tensor(
+        [
+            [[0, 1, 1, 1], [0, 1, 0, 1]],  # a padded position; the next item was seen as well
+            [[0, 0, 0, 1], [0, 0, 1, 1]],
+        ]
+    ).bool()
+    # left are items 2, 3 with scores 1, 3; items 1, 2 with 0, 3; item 1, the target, alone
+    sums = [math.log(math.exp(1) + math.exp(3)), math.log(1 + math.exp(3)), -1]
+    drawn = [0.15 * 1 + 0.85 * 3, 0.15 * 0 + 0.85 * 3, -1]
+    leaf = features.clone().requires_grad_()
+    loss = softmax_loss(model, leaf, targets, seen, 0.3)
+    assert loss.item() == pytest.approx((sum(sums) - sum(drawn)) / 3, abs=1e-12)
+    loss.backward()
+    # by scores, probability less share: of the first real position -.. and +.. of items 2 and 3
+    high = math.exp(3) / (math.exp(1) + math.exp(3))
+    by_scores = torch.tensor([[0.0, 1.0], [1.0, 1.0]]).double().T @ torch.tensor(
+        [1 - high - 0.15, high - 0.85], dtype=torch.float64
+    )
+    torch.testing.assert_close(leaf.grad[0, 1], by_scores / 3)
+    assert not leaf.grad[0, 0].any()
+    assert not leaf.grad[1, 1].any()  # one item alone teaches nothing
+
+
+def test_the_power_of_gbce_by_hand():
+    # 5 items, of which 4 are no positive one; 2 negatives are a share of a half
+    assert gbce_power(2, 5, 0.0) == 1.0
+    assert gbce_power(2, 5, 1.0) == 0.5
+    assert gbce_power(2, 5, 0.75) == 1 - 0.75 * 0.5
+    assert gbce_power(2, 5, 0.75) == pytest.approx(0.5 * (0.75 * (1 - 1 / 0.5) + 1 / 0.5))
+    assert gbce_power(9, 5, 0.75) == gbce_power(4, 5, 0.75) == 1.0  # all of them
+    # MovieLens-1M in the paper: 256 of 3,415
+    assert gbce_power(256, 3416, 0.75) == pytest.approx(0.306223, abs=1e-6)
+
+
+def test_gbce_is_the_mean_over_the_positive_and_all_negatives(model, features):
+    targets = torch.tensor([[0, 3], [2, 1]])
+    negatives = torch.tensor([[[1, 2], [1, 2]], [[1, 3], [2, 2]]])
+    power = 1 - 0.5 * (1 - 2 / 2)  # 2 negatives of 2 others
+    assert power == 1
+    # scores of targets 3, 3, -1; of negatives 2 and 1, 0 and 3, 1 and 1
+    rows = [(3, 2, 1), (3, 0, 3), (-1, 1, 1)]
+
+    def soft(x: float) -> float:
+        return math.log(1 + math.exp(x))
+
+    for calibration in (0.0, 0.5):  # all negatives are seen: nothing to make up for
+        loss = gbce_loss(model, features, targets, negatives, calibration)
+        expected = sum(soft(-a) + soft(b) + soft(c) for a, b, c in rows) / 3 / 3
+        assert loss.item() == pytest.approx(expected, abs=1e-12)
+    # one of 2 others: a power of 1 - .5 · .5
+    loss = gbce_loss(model, features, targets, negatives[..., :1], 0.5)
+    expected = sum(0.75 * soft(-a) + soft(b) for a, b, _ in rows) / 2 / 3
+    assert loss.item() == pytest.approx(expected, abs=1e-12)
+    # with one negative and no calibration it is half of `bce`, which is a sum
+    loss = gbce_loss(model, features, targets, negatives[..., :1], 0.0)
+    both = bce_loss(model, features, targets, negatives[..., 0])
+    assert 2 * loss.item() == pytest.approx(both.item(), abs=1e-12)
+
+
+def test_gbce_is_bce_of_the_score_that_its_paper_transforms(model, features):
+    """log(1 / (σ(s)^-β - 1)) has σ(s)^β for its own probability."""
+    targets, negatives = torch.tensor([[1, 3], [2, 1]]), torch.tensor([[[2]] * 2, [[3]] * 2])
+    power = gbce_power(1, 3, 0.9)
+    positive = model.score(features, targets)
+    transformed = (1 / (positive.sigmoid().pow(-power) - 1)).log()
+    scores = torch.stack([transformed, model.score(features, negatives[..., 0])], 2)
+    labels = torch.tensor([1.0, 0.0]).double().expand_as(scores)
+    expected = torch.nn.functional.binary_cross_entropy_with_logits(scores, labels)
+    found = gbce_loss(model, features, targets, negatives, 0.9)
+    assert found.item() == pytest.approx(expected.item(), abs=1e-12)
+
+
+def test_gbce_in_parts_is_that_of_the_whole(model, monkeypatch):
+    draw = torch.Generator().manual_seed(3)
+    features = torch.randn(3, 4, 2, generator=draw).double().requires_grad_()
+    targets = torch.randint(0, 4, (3, 4), generator=draw)
+    negatives = torch.randint(1, 4, (3, 4, 5), generator=draw)
+    found = []
+    for at_once in (losses.AT_ONCE, 35):
+        monkeypatch.setattr(losses, "AT_ONCE", at_once)
+        loss = gbce_loss(model, features, targets, negatives, 0.5)
+        found.append((loss, *torch.autograd.grad(loss, (features, model.items.weight))))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)
+
+
 def test_padded_positions_give_no_gradient(model, features):
     targets, negatives = torch.tensor([[0, 3], [2, 0]]), torch.tensor([[1, 2], [1, 3]])
     for loss in (
         lambda x: bce_loss(model, x, targets, negatives),
+        lambda x: gbce_loss(model, x, targets, negatives[..., None], 0.5),
         lambda x: softmax_loss(model, x, targets),
+        lambda x: softmax_loss(model, x, targets, smoothing=0.1),
     ):
         leaf = features.clone().requires_grad_()
         loss(leaf).backward()

@@ -20,6 +20,7 @@ from fpt_model.evaluation import ranks
 # Each rank looks up, learns and ranks; what comes of it is that of a table that is whole.
 TWO = """
 import sys
+from dataclasses import replace
 import torch, torch.distributed as dist
 from fpt_model.config import resolve
 from fpt_model.engines.distributed.table import CutRows
@@ -31,7 +32,12 @@ settings = {"item_width": 4, "loss": "sampled_softmax", "l2": 0.1, "learning_rat
 config = resolve("sasrec", "paper", settings)
 first = torch.randn(11, 4, generator=torch.Generator().manual_seed(0))
 first[0] = 0
-cut, whole = CutRows(10, config, group, torch.device("cpu")), ItemRows(first.clone(), config)
+more = sys.argv[1] == "decays"
+if more:
+    config = replace(config, weight_decay=0.5, schedule="linear", epochs=1)
+rates = (lambda step: 0.1 / (1 + step)) if more else None
+cut = CutRows(10, config, group, torch.device("cpu"), rates)
+whole = ItemRows(first.clone(), config, rates)
 cut.give(first if rank == 0 else None, cut.weight)
 assert cut.weight.equal(first[rank::2])
 
@@ -68,13 +74,14 @@ print("ok")
 """
 
 
-def test_two_ranks_look_up_and_learn_as_one(loaded, tmp_path):
+@pytest.mark.parametrize("rows", ["stay", "decays"])
+def test_two_ranks_look_up_and_learn_as_one(rows, loaded, tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     places = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     (script := tmp_path / "two.py").write_text(TWO)
-    both = [loaded.start(script=script, RANK=str(rank), **places) for rank in range(2)]
+    both = [loaded.start(rows, script=script, RANK=str(rank), **places) for rank in range(2)]
     for one in both:
         assert one.communicate() == ("ok\n", "")
 
@@ -119,9 +126,18 @@ def test_a_rank_that_fails_in_the_middle_of_ranking_takes_no_leave(monkeypatch):
     assert engine.group.out_of_step
 
 
-def rows_of(table: torch.Tensor, **settings: object) -> ItemRows:
+def rows_of(
+    table: torch.Tensor, rates: Callable[[int], float] | None = None, **settings: object
+) -> ItemRows:
     own = {"item_width": 3, "loss": "sampled_softmax", "l2": 0.0, **settings}
-    return ItemRows(table.clone(), Config("sasrec", "paper", **own))
+    if rates:
+        own["schedule"] = "linear"
+    return ItemRows(table.clone(), Config("sasrec", "paper", **own), rates)
+
+
+def to_and_fro(before: int) -> float:
+    """Learning rates of which no two in a row are alike."""
+    return 1e-3 * (1 + 0.5 * (-1) ** before) / (1 + before / 1000)
 
 
 def taught(rows: ItemRows, ids: list[int], gradient: torch.Tensor) -> None:
@@ -131,13 +147,17 @@ def taught(rows: ItemRows, ids: list[int], gradient: torch.Tensor) -> None:
     rows.step(looked)
 
 
-def test_rows_that_coast_end_where_adam_on_all_rows_puts_them():
+@pytest.mark.parametrize(
+    ("rates", "weight_decay"), [(None, 0.0), (to_and_fro, 0.0), (None, 0.7), (to_and_fro, 0.7)]
+)
+def test_rows_that_coast_end_where_adam_on_all_rows_puts_them(rates, weight_decay):
     """Gradients are large beside epsilon, and the correction of bias is over."""
     draw = torch.Generator().manual_seed(4)
     table = torch.randn(9, 3, generator=draw, dtype=torch.float64)
     betas = {"beta1": 0.5, "beta2": 0.9}
-    rows, dense = rows_of(table, **betas), torch.nn.Parameter(table.clone())
-    adam = torch.optim.Adam([dense], lr=1e-3, betas=(0.5, 0.9))
+    dense = torch.nn.Parameter(table.clone())
+    rows = rows_of(table, rates, weight_decay=weight_decay, **betas)
+    adam = torch.optim.AdamW([dense], lr=1e-3, betas=(0.5, 0.9), weight_decay=weight_decay)
     everybody = list(range(9))
     for step in range(600):
         few = torch.randint(1, 9, (2,), generator=draw).tolist()
@@ -146,6 +166,7 @@ def test_rows_that_coast_end_where_adam_on_all_rows_puts_them():
         gradient[0] = 0
         dense.grad = torch.zeros_like(dense)
         dense.grad[ids] = gradient[ids]
+        adam.param_groups[0]["lr"] = rates(step) if rates else 1e-3
         adam.step()
         taught(rows, ids, gradient)
         if step == 299:
@@ -183,16 +204,37 @@ def test_a_row_makes_up_for_its_steps_once_and_padding_never_moves():
     torch.testing.assert_close(rows.kept[2], torch.full((4,), 4.0))
 
 
-def test_it_goes_on_from_moments_to_the_same_bits():
+def test_rows_that_were_never_looked_up_decay_with_the_others():
+    table = torch.tensor([[0.0] * 3, [2.0] * 3, [-4.0] * 3])
+    rows = rows_of(table, learning_rate=0.1, weight_decay=0.5, epochs=1)
+    gradient = torch.tensor([[0.0] * 3, [1.0] * 3, [0.0] * 3])
+    for _ in range(3):
+        taught(rows, [1], gradient)
+    assert rows.weight[2].tolist() == [-4.0] * 3  # which nobody has read meanwhile
+    rows.settle()
+    torch.testing.assert_close(rows.weight[2], torch.full((3,), -4.0 * 0.95**3))
+    torch.testing.assert_close(
+        rows.weight[1], torch.full((3,), ((2 * 0.95 - 0.1) * 0.95 - 0.1) * 0.95 - 0.1)
+    )
+    assert rows.weight[0].tolist() == [0.0] * 3
+    taught(rows, [1], gradient)
+    rows.settle()
+    torch.testing.assert_close(rows.weight[2], torch.full((3,), -4.0 * 0.95**4))
+
+
+@pytest.mark.parametrize(
+    ("rates", "weight_decay"), [(None, 0.0), (to_and_fro, 0.0), (to_and_fro, 0.7)]
+)
+def test_it_goes_on_from_moments_to_the_same_bits(rates, weight_decay):
     draw = torch.Generator().manual_seed(5)
     table = torch.randn(6, 3, generator=draw)
     gradients = torch.randn(6, 6, 3, generator=draw)
     gradients[:, 0] = 0
-    rows = rows_of(table)
+    rows = rows_of(table, rates, weight_decay=weight_decay)
     assert rows.moments() == {}
     for step, gradient in enumerate(gradients):
         if step == 3:
-            other = rows_of(rows.weight)
+            other = rows_of(rows.weight, rates, weight_decay=weight_decay)
             other.restore({name: value.clone() for name, value in rows.moments().items()})
         taught(rows, [1 + step % 5, 2], gradient)
         if step >= 3:
