@@ -16,8 +16,11 @@ EPSILON = 1e-8  # as `torch.optim.Adam` has it
 
 
 def decays(parameter: Tensor) -> bool:
-    """Whether weight decay is of a parameter: of matrices and tables. Vectors are biases, and scales
-    and shifts of LayerNorms. A table's row of padding is zero, and so stays."""
+    """Whether weight decay is of a parameter: of matrices and tables.
+
+    Vectors are biases, and scales and shifts of LayerNorms. A table's row of padding is zero, and
+    so stays.
+    """
     return parameter.dim() > 1
 
 

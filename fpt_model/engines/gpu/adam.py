@@ -1,7 +1,18 @@
-"""Adam in kernels (Kingma & Ba, 2015, algorithm 1)."""
+"""Adam in kernels (Kingma & Ba, 2015, algorithm 1), and AdamW (Loshchilov & Hutter, 2019)."""
 
 import triton
 import triton.language as tl
+
+
+@triton.jit
+def learning_rate(rate, place, SCHEDULED: tl.constexpr):
+    """Of a step.
+
+    Args:
+        rate: float32, the same at each step; if SCHEDULED float32 of many steps.
+        place: of the step among them.
+    """
+    return tl.load(rate + place) if SCHEDULED else rate
 
 
 @triton.jit

@@ -6,7 +6,7 @@ Letters: P elements, S splits of the items' gradient, D width, K columns, KH col
 import triton
 import triton.language as tl
 
-from fpt_model.engines.gpu.adam import adam_update
+from fpt_model.engines.gpu.adam import adam_update, learning_rate
 from fpt_model.engines.jagged.tokens import FIXED_ONE
 
 
@@ -75,7 +75,7 @@ def adam(
     l2, rate, beta1, beta2,
     B: tl.constexpr, ITEM_SPLITS: tl.constexpr, LAYER: tl.constexpr, D: tl.constexpr,
     K: tl.constexpr, KH: tl.constexpr, W: tl.constexpr, STRIDE: tl.constexpr, GAPS: tl.constexpr,
-    BLOCK: tl.constexpr,
+    BLOCK: tl.constexpr, SCHEDULED: tl.constexpr, DECAY: tl.constexpr, NORMS: tl.constexpr,
 ):  # fmt: skip
     """One block: its gradient, Adam, and the rounded copy. Grid (P / BLOCK,).
 
@@ -94,11 +94,14 @@ def adam(
         table_of: (P / BLOCK,) int32, the number of a block's penalised table, or -1.
         norms: (tables,) float32, as `sum_up` left them.
         l2: weight of the norms.
-        rate, beta1, beta2: learning rate and decays of Adam.
+        rate: learning rate; if SCHEDULED (steps,) float32, of each step of the training.
+        beta1, beta2: decays of Adam.
         LAYER: elements from a block's matrices to the next one's.
         W, STRIDE: width of a head, and columns to the next.
         GAPS: whether something lies between heads.
         BLOCK: elements of a program.
+        DECAY: weight decay, of all but biases and what begins between NORMS and `o_tables`.
+        NORMS: first element of the LayerNorms.
     """
     block = tl.program_id(0)
     at = block * BLOCK + tl.arange(0, BLOCK)
@@ -127,8 +130,12 @@ def adam(
         grad += tl.where(norm > 0, l2 / norm, 0.0) * old
 
     # Adam
-    count = tl.load(key + 2).to(tl.float32)
+    number = tl.load(key + 2)
+    count, rate = number.to(tl.float32), learning_rate(rate, number - 1, SCHEDULED)
     exp_avg, exp_avg_sq = tl.load(exp_avgs + at), tl.load(exp_avg_sqs + at)
+    if DECAY > 0:
+        decays = _decays(at, o_tables, o_products, LAYER, D, K, NORMS)
+        old *= tl.where(decays, 1 - rate * DECAY, 1.0)
     new, exp_avg, exp_avg_sq = adam_update(
         old, exp_avg, exp_avg_sq, grad, count, rate, beta1, beta2
     )
@@ -141,6 +148,22 @@ def adam(
     if GAPS:
         place, real = _apart(at, o_products, LAYER, D, K, KH, W, STRIDE)
     tl.store(fp16 + place, new.to(fp16.dtype.element_ty), mask=real)
+
+
+@triton.jit
+def _decays(
+    at, o_tables, o_products, LAYER: tl.constexpr, D: tl.constexpr, K: tl.constexpr,
+    NORMS: tl.constexpr,
+):  # fmt: skip
+    """Which weights are of matrices and tables.
+
+    Args:
+        at: int32, elements of the weights.
+        o_tables, o_products: where what follows the LayerNorms begins, and where matrices do.
+    """
+    norm = (at >= NORMS) & (at < o_tables)
+    column = tl.maximum(at - o_products, 0) % LAYER % K
+    return ~norm & ((at < o_products) | (column != D))
 
 
 @triton.jit

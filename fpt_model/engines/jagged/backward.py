@@ -55,7 +55,7 @@ def loss_backward(engine: EngineState, ws: Workspace, n: int) -> int:
     # all items; the items' gradient runs beside the way back: nobody waits for it but Adam
     shared = (engine.meta, engine.seen, ws.sequence, ws.features, weights.fp16, ws.targets)
     items = engine.sequences.n_items, engine.seen.shape[1]
-    sizes |= {"EXCLUDE_SEEN": engine.exclude_seen}
+    sizes |= {"EXCLUDE_SEEN": engine.exclude_seen, "SMOOTHING": config.smoothing}
     for_tokens, for_items = softmax_tiles(engine.exclude_seen, sizes["WP"])
     engine.streams.join_streams(LONG)
     softmax.feature_grad[(n // for_tokens["BM"],)](

@@ -3,7 +3,9 @@
 Both kernels go over tiles of scores like attention does. The first keeps a running maximum per
 token and leaves the gradient of the features; the second knows each token's sum and leaves the
 gradient of the items, in partial sums over tokens. Gradients are of the sum over tokens.
-`EXCLUDE_SEEN` leaves out what a user had seen.
+`EXCLUDE_SEEN` leaves out what a user had seen. `SMOOTHING` is the share of a token's target that is
+divided evenly among the items that are not left out (label smoothing): a token then also sums up
+their vectors, and notes what each item's share is.
 
 Letters: B sequences, N tokens, I items, W width of an item's vector, K columns of features, S of
 items; BM tokens and BN items of a tile, WP ≥ W columns.
@@ -16,7 +18,8 @@ Arguments of both:
     sequence (N,) int32: of tokens
     features (N, K) float16, items (I + 1, S) float16: whose products scores are
     targets (N,) int32: the items that came next
-    logs (N,) float32: log2 of each token's sum of powers
+    logs (N,) float32: log2 of each token's sum of powers; if SMOOTHING (N, 2), the second each
+        item's share of its target
 """
 
 import triton
@@ -25,19 +28,23 @@ import triton.language as tl
 from fpt_model.engines.jagged.attention import LOG2E
 from fpt_model.engines.jagged.first_seen import is_candidate, position_of
 
+# Shares of a smoothed target are too small for a half float where items are many: what is summed up
+# by products is so much larger then, and still below the largest half float.
+LARGER: tl.constexpr = tl.constexpr(2.0**15)
+
 
 @triton.jit
 def feature_grad(
     meta, seen, sequence, features, items, targets, dfeatures, logs, losses, n_items, stride,
-    EXCLUDE_SEEN: tl.constexpr, B: tl.constexpr, W: tl.constexpr, WP: tl.constexpr, K: tl.constexpr,
-    S: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
+    EXCLUDE_SEEN: tl.constexpr, SMOOTHING: tl.constexpr, B: tl.constexpr, W: tl.constexpr,
+    WP: tl.constexpr, K: tl.constexpr, S: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
 ):  # fmt: skip
     """Gradients of features, log2 of each sum, and the sum of losses. Grid (N / BM,).
 
     Args:
         meta, seen, sequence, features, items, targets: see the top of the file.
         dfeatures: (N, K) float16, gets the features' gradient, zero past the last token.
-        logs: (N,) float32, gets log2 of each token's sum.
+        logs: (N,) or (N, 2) float32, gets log2 of each token's sum, and each item's share.
         losses: (programs,) float32, gets the sum of a program's losses.
         n_items: I.
         stride: elements from one row of `seen` to the next.
@@ -57,6 +64,9 @@ def feature_grad(
     top = tl.full((BM,), -1e30, tl.float32)
     total = tl.zeros((BM,), tl.float32)
     mean = tl.zeros((BM, WP), tl.float32)
+    if SMOOTHING > 0:
+        count = tl.zeros((BM,), tl.float32)
+        every = tl.zeros((BM, WP), tl.float32)
     for start in tl.range(0, n_items + 1, BN):
         item = start + tl.arange(0, BN)
         real = (item > 0) & (item <= n_items)
@@ -83,9 +93,18 @@ def feature_grad(
         mean = tl.dot(share.to(f.dtype), vectors, mean * shrink[:, None], input_precision="ieee")
         top = higher
 
+        # and the sum of the candidates' vectors
+        if SMOOTHING > 0:
+            one = tl.where(tl.broadcast_to(counts, (BM, BN)), 1.0, 0.0)
+            count += tl.sum(one, 1)
+            every = tl.dot(one.to(f.dtype), vectors, every, input_precision="ieee")
+
     # the target's score and vector, and the loss
     own = tl.load(items + target[:, None] * S + w[None, :], mask=mask, other=0.0).to(tl.float32)
     log = top + tl.log2(total)
+    if SMOOTHING > 0:  # of the target, and of all evenly
+        even = SMOOTHING / tl.maximum(count, 1.0)
+        own = own * (1 - SMOOTHING) + every * even[:, None]
     reached = tl.sum(own * f.to(tl.float32), 1)
     loss = tl.sum(tl.where(here, log / LOG2E - reached, 0.0), 0)
 
@@ -93,21 +112,25 @@ def feature_grad(
     grad = tl.where(mask, mean / total[:, None] - own, 0.0)
     to = dfeatures + t[:, None] * K + w[None, :]
     tl.store(to, grad.to(dfeatures.dtype.element_ty), mask=(t >= 0)[:, None] & (w < W)[None, :])
-    tl.store(logs + t, tl.where(here, log, 1e30))
+    if SMOOTHING > 0:
+        tl.store(logs + 2 * t, tl.where(here, log, 1e30))
+        tl.store(logs + 2 * t + 1, tl.where(here, even, 0.0))
+    else:
+        tl.store(logs + t, tl.where(here, log, 1e30))
     tl.store(losses + tl.program_id(0), loss)
 
 
 @triton.jit
 def item_grad(
     meta, seen, sequence, features, items, targets, logs, parts, n_items, stride,
-    EXCLUDE_SEEN: tl.constexpr, B: tl.constexpr, W: tl.constexpr, WP: tl.constexpr, K: tl.constexpr,
-    S: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
+    EXCLUDE_SEEN: tl.constexpr, SMOOTHING: tl.constexpr, B: tl.constexpr, W: tl.constexpr,
+    WP: tl.constexpr, K: tl.constexpr, S: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
 ):  # fmt: skip
     """Gradients of a tile of items over the program's share of tokens. Grid (items / BN, splits).
 
     Args:
         meta, seen, sequence, features, items, targets: see the top of the file.
-        logs: (N,) float32, as `feature_grad` left them.
+        logs: (N,) or (N, 2) float32, as `feature_grad` left them.
         parts: (splits, I + 1, S) float32, gets partial sums.
         n_items: I.
         stride: elements from one row of `seen` to the next.
@@ -128,12 +151,15 @@ def item_grad(
     for start in tl.range(split * share, tl.minimum(split * share + share, n), BM):
         t = start + tl.arange(0, BM)
         f = tl.load(features + t[:, None] * K + w[None, :], mask=(w < W)[None, :], other=0.0)
-        log = tl.load(logs + t)  # of a token that is not there, so large that its part is zero
+        # of a token that is not there, so large that its part is zero
+        log = tl.load(logs + (2 * t if SMOOTHING > 0 else t))
         target = tl.load(targets + t, mask=t < n, other=-1)
 
         # probabilities: the sum is known, so one pass is enough
         scores = tl.dot(vectors, tl.trans(f), input_precision="ieee") * LOG2E
         part = tl.exp2(scores - log[None, :])
+        if SMOOTHING > 0:
+            part -= tl.load(logs + 2 * t + 1)[None, :]
         if EXCLUDE_SEEN:
             place, b = position_of(meta, sequence, t, t < n)
             rival = is_candidate(
@@ -141,11 +167,15 @@ def item_grad(
             )
             part = tl.where(rival, part, 0.0)
 
-        # the target's gradient is its probability less one; accumulate
-        part = tl.where(item[:, None] == target[None, :], part - 1, part)
+        # the target's gradient is its probability less its share; accumulate
+        part = tl.where(item[:, None] == target[None, :], part - (1 - SMOOTHING), part)
+        if SMOOTHING > 0:
+            part *= LARGER
         grad = tl.dot(part.to(f.dtype), f, grad, input_precision="ieee")
 
     # write
     to = parts + split * (n_items + 1) * S + at
     grad = tl.where(real[:, None], grad, 0.0)
+    if SMOOTHING > 0:
+        grad *= 1 / LARGER
     tl.store(to, grad, mask=(item <= n_items)[:, None] & (w < W)[None, :])

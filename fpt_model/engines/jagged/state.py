@@ -56,14 +56,23 @@ class EngineState:
         sequences: on the device.
         groups: (n_users + 1,) int64, -1 while there are none; read at every step.
         record: (1,) float64, to which every step adds its loss.
+        rates: (steps,) float32, the learning rate of each step of the training; None where it is
+            the same.
     """
 
     def __init__(
-        self, model: Encoder, key: Tensor, sequences: Sequences, groups: Tensor, record: Tensor
+        self,
+        model: Encoder,
+        key: Tensor,
+        sequences: Sequences,
+        groups: Tensor,
+        record: Tensor,
+        rates: Tensor | None = None,
     ) -> None:
         self.model, self.config, self.sequences = model, model.config, sequences
         self.groups, self.record = groups, record
         self.device = sequences.device
+        self.rates = None if rates is None else rates.to(self.device)
         self.weights = Weights(model, HALF)
         self.edges = model.edges.clamp(max=LARGEST).int()
         self.n_rows = self.config.time_span + 1 + len(self.edges) if self.config.intervals else 0

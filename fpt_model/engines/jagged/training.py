@@ -8,6 +8,7 @@ from fpt_model.engines import contract
 from fpt_model.engines.contract import Moments
 from fpt_model.engines.jagged.engine import Engine
 from fpt_model.engines.jagged.plan import Histories, Plan
+from fpt_model.engines.schedule import learning_rates
 from fpt_model.engines.shared import Training
 from fpt_model.evaluation.ranks import Protocol, Ranks, rank
 
@@ -18,7 +19,8 @@ class JaggedEngine(contract.Engine):
     def __init__(self, training: Training) -> None:
         super().__init__(training)
         key, groups, losses = training.key(), training.groups, training.loss_sum
-        self.kernels = Engine(self.model, key, self.sequences, groups, losses)
+        rates = learning_rates(self.config, training.steps)
+        self.kernels = Engine(self.model, key, self.sequences, groups, losses, rates)
         self.histories = Histories(self.sequences)
         self.users, self.ends = training.rows.cpu(), training.last.cpu()
         self.planned = -1  # the epoch whose steps the kernels know

@@ -129,10 +129,14 @@ def update(engine: EngineState, ws: Workspace, count: int) -> None:
         *(weights.embedding_size, weights.o_products),
         *(ws.item_parts[0].numel(), engine.product_size, splits_of(engine.jobs[0])),
         # rates
-        *(config.l2, config.learning_rate, config.beta1, config.beta2),
+        *(config.l2, config.learning_rate if engine.rates is None else engine.rates),
+        *(config.beta1, config.beta2),
         B=batch,
         ITEM_SPLITS=len(ws.item_parts) if config.loss == "softmax" else 0,
         LAYER=weights.block_size,
         **head_shape(config),
         BLOCK=BLOCK,
+        SCHEDULED=engine.rates is not None,
+        DECAY=config.weight_decay,
+        NORMS=weights.o_norms if config.weight_decay else 0,
     )

@@ -64,6 +64,7 @@ class Weights(Layout):
         fp16: (P,) `half`, what products read.
         embedding_grads: elements of looked-up tables and vectors, first; their gradients are
             scattered.
+        o_norms: first element of the LayerNorms, which end where those end.
         o_products: first element of the products' matrices, which are last.
         block_size: elements from a block's matrices to the next one's.
         columns: K, of every matrix that goes through the blocks.
@@ -98,6 +99,7 @@ class Weights(Layout):
         for name in EMBEDDINGS:
             if name in shapes:
                 self.add(name, shapes[name], aligned(shapes[name][1]))
+        self.o_norms = self.size
         for name, shape in shapes.items():
             if "norm" in name:
                 self.add(name, shape, 1)

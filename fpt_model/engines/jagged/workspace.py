@@ -106,7 +106,9 @@ class Workspace:
         self.pair_rows = self._ints(N if rows else 1, aligned(T), kind)
         self.sums = self._floats(H, N, aligned(T))
         self.means, self.scales = (self._floats(2 * config.blocks + 1, N) for _ in range(2))
-        self.logs, self.losses = self._floats(N), self._floats(N // 16)
+        smoothed = config.loss == "softmax" and config.smoothing > 0
+        self.logs = self._floats(N, 2) if smoothed else self._floats(N)
+        self.losses = self._floats(N // 16)
         self.item_parts = self._floats(*item_parts)
 
     def _forward_shapes(

@@ -239,7 +239,8 @@ def drop_tables(
 
     Args:
         model: (S, size) float32.
-        penalised: (blocks,) int32, the number of the penalised table that a block is of, or -1.
+        penalised: (blocks,) int32, the number of the penalised table that a block is of, or below
+            0.
         spans, keys, step_counter, step, tables, positions, TABLE, POSITIONS_SIZE, RATE: see
             `dropped`.
         size: weights of a seed.

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from fpt_model.data.sequences import SequenceBatch, Sequences
+from fpt_model.engines.adam import decays
 from fpt_model.engines.gpu.layout import BLOCK, power_of_two
 from fpt_model.engines.gpu.negatives import NegativeIndex
 from fpt_model.engines.gpu.streams import SideStreams
@@ -40,6 +41,7 @@ class EngineState:
         uses_pdl: whether launches of the chain begin while the one before ends.
         order: (S, n_rows) int32, the users of an epoch.
         step_counter: (S,) int64, steps before the epoch.
+        rates: (S, steps) float32, learning rates of the epoch; None where all are the same.
         group_losses: (S, pairs of users), of a step; no pairs where there is no such loss.
         record: (S, steps), losses of the epoch's steps.
         version: of the weights; another one after each change.
@@ -102,6 +104,7 @@ class EngineState:
         self.n_real = zeros(seeds, self.steps, kind=torch.int32)
         self.step_counter = zeros(seeds, kind=torch.int64)
         self.record = zeros(seeds, self.steps)
+        self.rates = zeros(seeds, self.steps) if config.scheduled else None
 
         # user groups and their loss
         self.groups = zeros(seeds, self.sequences.n_users + 1, kind=torch.int32) - 1
@@ -120,6 +123,10 @@ class EngineState:
     def _index_weights(self, model: Encoder) -> None:
         names = model.penalised()
         self.spans, self.penalised = self.layout.index_blocks(names, self.device)
+        if self.config.weight_decay:
+            matrices = [name for name, value in model.named_parameters() if decays(value)]
+            decayed = self.layout.index_blocks(matrices, self.device)[1] >= 0
+            self.penalised[decayed & (self.penalised < 0)] = -2
         self.norm_chunks = -(-int((self.spans[:, 1] - self.spans[:, 0]).max()) // 256)
         self.norms = torch.zeros(self.seeds, len(self.spans), device=self.device)
 
@@ -139,8 +146,10 @@ class EngineState:
             found = buckets(windows, self.edges, self.config.time_span, self.layout.length)
         return Batch(self.config, windows, targets, found, shared=shared)
 
-    def prepare(self, order: Tensor, step_counter: Tensor) -> None:
-        """Set an epoch's `order` and `step_counter`, behind what the GPU is at work on."""
+    def prepare(self, order: Tensor, step_counter: Tensor, rates: Tensor | None = None) -> None:
+        """Set an epoch's `order`, `step_counter` and `rates`, behind what the GPU is at work on."""
+        if self.rates is not None and rates is not None:
+            self.rates.copy_(self._on_its_way(rates), non_blocking=True)
         self.order.copy_(self._on_its_way(order.int()), non_blocking=True)
         self.step_counter.copy_(self._on_its_way(step_counter), non_blocking=True)
 

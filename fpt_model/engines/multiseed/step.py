@@ -193,13 +193,16 @@ def _adam(engine: EngineState, step: int) -> None:
         # sizes
         *(layout.size, layout.embedding_size, engine.dense.shape[2], layout.shared, n_blocks),
         # rates
-        *(config.l2, config.learning_rate, config.beta1, config.beta2),
+        *(config.l2, config.learning_rate if engine.rates is None else engine.rates),
+        *(config.beta1, config.beta2),
         SPLIT=engine.splits,
         TABLES=len(engine.spans),
         **_dropped(engine),
         INTERVALS=config.intervals,
         RATE=config.dropout,
         PDL=engine.uses_pdl,
+        SCHEDULED=engine.rates is not None,
+        DECAY=config.weight_decay,
     )
 
 

@@ -12,6 +12,7 @@ from fpt_model.engines.contract import Moments
 from fpt_model.engines.gpu.ranks import Candidates, compare
 from fpt_model.engines.multiseed.engine import Engine
 from fpt_model.engines.multiseed.workspace import Batch
+from fpt_model.engines.schedule import learning_rate
 from fpt_model.engines.shared import Training
 from fpt_model.evaluation.ranks import Protocol, Ranks, evaluated, joined
 
@@ -171,8 +172,20 @@ class Group:
             pairs = zip(self.members, epochs, strict=True)
             orders = [one.training.epoch_permutation(epoch) for one, epoch in pairs]
             step_counter = torch.tensor(epochs) * self.kernels.steps
-            self.kernels.prepare(torch.stack(orders), step_counter)
+            self.kernels.prepare(torch.stack(orders), step_counter, self._rates(epochs))
             self._prepared = epochs
+
+    def _rates(self, epochs: list[int]) -> Tensor | None:
+        """(S, steps) learning rates; what lies past the end of a training is not used."""
+        if not self.config.scheduled:
+            return None
+        steps = self.kernels.steps
+        return torch.tensor(
+            [
+                [learning_rate(self.config, steps, epoch * steps + step) for step in range(steps)]
+                for epoch in epochs
+            ]
+        )
 
     def _random_batch(self) -> Batch:
         """Windows that each member draws for this epoch, one member's after the other's."""

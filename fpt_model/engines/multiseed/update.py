@@ -17,7 +17,7 @@ Arguments that many kernels here have:
 import triton
 import triton.language as tl
 
-from fpt_model.engines.gpu.adam import adam_update
+from fpt_model.engines.gpu.adam import adam_update, learning_rate
 from fpt_model.engines.gpu.groups import group_pairs
 from fpt_model.engines.gpu.rng import step_key
 from fpt_model.engines.multiseed.inputs import dropped
@@ -152,7 +152,7 @@ def adam(
     size, embedding_size, dense_size, shared, n_blocks, l2, rate, beta1, beta2,
     SPLIT: tl.constexpr, TABLES: tl.constexpr, TABLE: tl.constexpr, POSITIONS_SIZE: tl.constexpr,
     BLOCK: tl.constexpr, LAYERS: tl.constexpr, INTERVALS: tl.constexpr, RATE: tl.constexpr,
-    PDL: tl.constexpr,
+    PDL: tl.constexpr, SCHEDULED: tl.constexpr, DECAY: tl.constexpr,
 ):  # fmt: skip
     """One step of Adam over all weights; empties `embedding_grads`. Grid (blocks, S).
 
@@ -165,7 +165,8 @@ def adam(
             squares.
         embedding_grads: (S, embedding_size) int64, gradients of looked-up tables; left zero.
         dense: (S, SPLIT, dense_size) float32, partial sums of all other gradients.
-        penalised: (blocks,) int32, the number of the penalised table that a block is of, or -1.
+        penalised: (blocks,) int32, the number of the penalised table that a block is of, or below
+            0; if DECAY -1 where it does not decay, -2 where it does.
         spans: (tables, 2) int32.
         norms: (S, tables) float32, as `sum_up` left them.
         block_squares: (S, blocks) int64, gets sums of the new weights' squares.
@@ -176,12 +177,14 @@ def adam(
         size, embedding_size, dense_size, n_blocks: elements of a seed, or of a part of it.
         shared: elements of tables that all blocks use: each block has sums of its own for them.
         l2: weight of the norms.
-        rate, beta1, beta2: learning rate and decays of Adam.
+        rate: learning rate; if SCHEDULED (S, steps) float32, of each step of the epoch.
+        beta1, beta2: decays of Adam.
         SPLIT: partial sums.
         TABLES: penalised tables.
         TABLE, POSITIONS_SIZE: elements of an interval and of a position table.
         BLOCK: elements of a program.
         RATE: of dropout.
+        DECAY: weight decay.
     """
     pdl_wait(PDL)
     block, seed = tl.program_id(0), tl.program_id(1)
@@ -206,6 +209,9 @@ def adam(
         grad += l2 * p / tl.maximum(tl.load(norms + seed * TABLES + table), 1e-30)
 
     # Adam
+    rate = learning_rate(rate, seed * steps + step, SCHEDULED)
+    if DECAY > 0:
+        p *= tl.where(table == -1, 1.0, 1 - rate * DECAY)
     p, exp_avg, exp_avg_sq = adam_update(p, exp_avg, exp_avg_sq, grad, count, rate, beta1, beta2)
 
     # write the weights, their copies for products and the moments
