@@ -1,6 +1,7 @@
 """The kernels of captured steps against the encoder in float64; on a CPU by interpreter."""
 
 import itertools
+import math
 import os
 import random
 from dataclasses import replace
@@ -19,7 +20,15 @@ from fpt_model.data.sequences import SequenceBatch, load
 from fpt_model.data.training_windows import training_windows
 from fpt_model.engines.gpu import rng
 from fpt_model.engines.gpu.layout import aligned
-from fpt_model.engines.jagged import attention, engine, first_seen, products, shapes, state
+from fpt_model.engines.jagged import (
+    attention,
+    engine,
+    first_seen,
+    products,
+    shapes,
+    softmax,
+    state,
+)
 from fpt_model.engines.jagged.plan import Histories
 from fpt_model.engines.jagged.products import Job, Jobs
 from fpt_model.engines.jagged.weight_grads import group_loss_grad, update
@@ -188,7 +197,8 @@ def plain_loss(step: Step, features: torch.Tensor) -> torch.Tensor:
         first_seen = None
         if step.config.exclude_seen:
             first_seen = seen_before(step.sequences, step.inputs.users, step.inputs.next_positions)
-        return softmax_loss(step.plain, features, step.targets, first_seen)
+        smoothing = step.config.smoothing
+        return softmax_loss(step.plain, features, step.targets, first_seen, smoothing)
     drawn = torch.zeros_like(step.targets)
     real = step.targets > 0
     drawn[real] = step.at.negatives.flatten()[: int(real.sum())].long()
@@ -205,8 +215,11 @@ SETTINGS = [
             "time_reference": "query",
             "rating_width": 2,
             "genre_width": 4,
+            "smoothing": 0.2,
         },
     ),
+    slow("tisasrec", {"loss": "softmax", "exclude_seen": True}),
+    slow("sasrec", {"loss": "softmax", "smoothing": 0.1}),
     slow("sse_pt", {"heads": 3, "user_width": 5, "genre_width": 3}),
     slow("sas_fpt", {}),
     slow("tisasrec", {"loss": "softmax", "blocks": 1}),
@@ -276,6 +289,65 @@ def test_nothing_is_between_heads_after_a_step(heads, long_histories):
     tokens = int(step.engine.meta[0, -1])
     whole = at.dout[:, :tokens].unflatten(-1, (2, 16))[..., :13].flatten(-2)
     assert torch.equal(whole, at.dsum[:, :tokens, :26])
+
+
+def test_a_step_with_decay_and_a_rate_of_its_own_is_that_of_adamw(long_histories):
+    settings = {"heads": 2, "rating_width": 2, "genre_width": 4, "loss": "softmax"}
+    step = Step(long_histories, "sas_fpt", weight_decay=0.3, l2=0.0, **settings)  # 26 wide
+    at = step.engine
+    at.rates = torch.full((BEFORE + 2,), 99.0, device=DEVICE)
+    at.rates[BEFORE] = 0.01  # of the step after so many
+    own = {name: place.view(at.weights.params).clone() for name, place in at.weights.slots.items()}
+    own = {name: torch.nn.Parameter(value) for name, value in own.items()}
+    grads = step.grads()
+    groups = [
+        {"params": [one for one in own.values() if one.dim() > 1], "weight_decay": 0.3},
+        {"params": [one for one in own.values() if one.dim() == 1], "weight_decay": 0.0},
+    ]
+    adam = torch.optim.AdamW(groups, lr=0.01, betas=(step.config.beta1, step.config.beta2))
+    for name, one in own.items():
+        one.grad = grads[name].float()
+        adam.state[one] = {"step": torch.tensor(float(BEFORE))}
+        adam.state[one] |= {
+            kind: torch.zeros_like(one, requires_grad=False) for kind in ("exp_avg", "exp_avg_sq")
+        }
+    adam.step()
+    at.step_counter.copy_(torch.tensor([BEFORE, 1]))
+    at.step(step.tokens)
+    for name, place in at.weights.slots.items():
+        found = place.view(at.weights.params)
+        torch.testing.assert_close(found, own[name].detach(), rtol=1e-5, atol=1e-6, msg=name)
+    names = {feature.table for feature in FEATURES} & set(own)
+    assert not any(at.weights.slots[name].view(at.weights.params)[0].any() for name in names)
+    copy = at.weights.fp16.clone()
+    at.weights.refresh_fp16()
+    assert torch.equal(copy, at.weights.fp16)
+
+
+def test_shares_of_a_smoothed_target_are_not_lost_in_half_floats():
+    """Of 20,000 items each has a share of 5e-7, eight times the smallest half float."""
+    n, n_items, width, smoothing = 64, 20_000, 16, 0.01
+    items = torch.zeros(n_items + 1, width, dtype=torch.float16, device=DEVICE)
+    items[7, 0] = 30
+    features = torch.zeros(n, 24, dtype=torch.float16, device=DEVICE)
+    features[:, 0] = 1  # whose target has all of the probability
+    ints = {"dtype": torch.int32, "device": DEVICE}
+    meta = torch.tensor([[0, n], [0, 0], [1, 0], [1, 0]], **ints)
+    sequence, targets = torch.zeros(n, **ints), torch.full((n,), 7, **ints)
+    logs, parts = torch.zeros(n, 2, device=DEVICE), torch.zeros(1, n_items + 1, 16, device=DEVICE)
+    shared = meta, torch.zeros(1, 1, **ints), sequence, features, items, targets
+    sizes = {"EXCLUDE_SEEN": False, "SMOOTHING": smoothing, "B": 1, "W": width, "WP": 16, "K": 24}
+    sizes |= {"S": 16, "BM": 64, "BN": 128}
+    losses, by_features = torch.zeros(1, device=DEVICE), torch.zeros_like(features)
+    softmax.feature_grad[(1,)](*shared, by_features, logs, losses, n_items, 1, **sizes)
+    softmax.item_grad[(-(-(n_items + 1) // 128), 1)](*shared, logs, parts, n_items, 1, **sizes)
+    # 30 is reached by one item, and by a share of the target
+    expected = math.log(1 + (n_items - 1) * math.exp(-30)) + 30 * smoothing * (1 - 1 / n_items)
+    assert losses.item() == pytest.approx(n * expected, rel=1e-4)
+    assert parts[0, 1, 0].item() == pytest.approx(-n * smoothing / n_items, rel=1e-3)
+    whole = n * (smoothing - smoothing / n_items)
+    assert parts[0, 7, 0].item() == pytest.approx(whole, rel=1e-3)
+    assert parts[0, 0].abs().sum() == 0
 
 
 def test_places_in_windows_take_few_bytes():

@@ -112,11 +112,9 @@ def feature_grad(
     grad = tl.where(mask, mean / total[:, None] - own, 0.0)
     to = dfeatures + t[:, None] * K + w[None, :]
     tl.store(to, grad.to(dfeatures.dtype.element_ty), mask=(t >= 0)[:, None] & (w < W)[None, :])
+    tl.store(logs + (2 * t if SMOOTHING > 0 else t), tl.where(here, log, 1e30))
     if SMOOTHING > 0:
-        tl.store(logs + 2 * t, tl.where(here, log, 1e30))
         tl.store(logs + 2 * t + 1, tl.where(here, even, 0.0))
-    else:
-        tl.store(logs + t, tl.where(here, log, 1e30))
     tl.store(losses + tl.program_id(0), loss)
 
 
