@@ -68,6 +68,23 @@ def test_a_step_with_decay_by_hand():
     torch.testing.assert_close(matrix.detach(), torch.tensor([[1.85 * 0.9875 - 0.05, 2.074375]]))
 
 
+def test_a_rate_in_a_tensor_is_read_at_each_step():
+    """As a captured step finds it."""
+    ours, theirs = parameters(), parameters()
+    rate = torch.zeros(())
+    own = Adam(ours, rate, (0.9, 0.98), weight_decay=0.3)
+    known = Adam(theirs, 0.0, (0.9, 0.98), weight_decay=0.3)
+    for step in range(1, 4):
+        rate.fill_(0.125 / step)
+        known.learning_rate = 0.125 / step
+        for one in (*ours, *theirs):
+            one.grad = torch.full_like(one, 1.0 / step)
+        own.step()
+        known.step()
+    for mine, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(mine, other)
+
+
 def test_what_decays_are_matrices_and_tables(small_config):
     known = torch.zeros(0, dtype=torch.int64)
     genres = {"genres": torch.zeros(6, 2, dtype=torch.int64)}

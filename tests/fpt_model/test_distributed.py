@@ -174,6 +174,7 @@ def test_two_ranks_follow_the_loss_of_one(alone_and_by_two):
             torch.testing.assert_close(other[name], value, rtol=0, atol=WEIGHT)
 
 
+MODERN = {"schedule": "cosine", "warmup": 0.5, "weight_decay": 0.1, "smoothing": 0.1}
 SAMPLED = {"loss": "sampled_softmax", "negatives": 20, "exclude_seen": True, "genre_width": 2}
 
 
@@ -192,10 +193,11 @@ def test_two_ranks_with_half_of_the_items_each_follow_the_loss_of_one(alone_and_
 
 @pytest.mark.slow
 @pytest.mark.parametrize("settings", [
-    {"model": "hstu", "loss": "softmax", "windows": "random", "exclude_seen": True},
+    {"model": "hstu", "loss": "softmax", "windows": "random", "exclude_seen": True, **MODERN},
+    {"model": "sasrec", "loss": "gbce", "negatives": 5},
     {"model": "sas_fpt", "refit": True, "ema_decay": 0.5, "windows": "random", "dropout": 0.0},
     # somebody is ranked without training, by the encoder on the CPU
-    {"model": "sas_fpt", "refit": True, **SAMPLED},
+    {"model": "sas_fpt", "refit": True, **SAMPLED, "schedule": "linear", "weight_decay": 0.1},
 ])  # fmt: skip
 def test_other_settings_follow_as_well(settings, alone_and_by_two):
     alone_and_by_two(settings)  # asserts it

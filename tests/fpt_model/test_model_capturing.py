@@ -27,6 +27,10 @@ EVERYTHING = {
     "sse_user": 0.4,
     "sse_item": 0.2,
     "group_refresh": 1,
+    "schedule": "cosine",
+    "warmup": 1.5,
+    "weight_decay": 0.1,
+    "smoothing": 0.1,
 }
 
 

@@ -96,7 +96,10 @@ def test_a_signal_during_any_step_costs_nothing(place, train_here, signal_at, tm
 
 SETTINGS = [
     {},
-    {"loss": "softmax", "windows": "random", "time_reference": "query", "ema_decay": 0.5},
+    {
+        **{"loss": "softmax", "windows": "random", "time_reference": "query", "ema_decay": 0.5},
+        **{"schedule": "cosine", "warmup": 1.5, "weight_decay": 0.1, "smoothing": 0.1},
+    },
 ]
 
 

@@ -4,6 +4,7 @@ Letters: B batch, N tokens, T sequence, D width, K columns, H heads, R interval 
 """
 
 import math
+from typing import Any
 
 from torch import Tensor
 
@@ -35,7 +36,8 @@ NORM = {"BM": 16, "TILES": 4, "num_warps": 4}  # rows of a tile, tiles of a prog
 def loss_backward(engine: EngineState, ws: Workspace, n: int) -> int:
     """Gradients of features and items; returns how many partial sums the loss has."""
     config, weights = engine.config, engine.weights
-    sizes = {"W": config.item_width, "K": weights.columns, "S": aligned(config.item_width)}
+    sizes: dict[str, Any] = {"W": config.item_width, "K": weights.columns}
+    sizes |= {"S": aligned(config.item_width)}
     sizes |= {"WP": power_of_two(config.item_width), "B": config.batch_size}
 
     # one sampled item against the target
