@@ -302,6 +302,58 @@ def test_processes_compile_what_launches_find_and_what_they_cannot_is_compiled_h
     all_end(process.pid)
 
 
+SMOOTHED = """
+from types import SimpleNamespace
+
+import torch, triton
+from triton.backends.compiler import GPUTarget
+
+from fpt_model.engines.jagged import softmax
+from fpt_model.engines.jagged.shapes import softmax_tiles
+
+triton.runtime.driver.set_active(
+    SimpleNamespace(
+        get_current_target=lambda: GPUTarget("cuda", 90, 32),
+        get_current_device=lambda: 0,
+        get_current_stream=lambda device: 0,
+    )
+)
+
+def ints(*shape):
+    return torch.zeros(shape, dtype=torch.int32)
+
+def halves(*shape):
+    return torch.zeros(shape, dtype=torch.float16)
+
+for width in (128, 256):
+    for seen in (True, False):
+        sizes = {"EXCLUDE_SEEN": seen, "SMOOTHING": 0.1, "B": 128, "W": width, "WP": width}
+        sizes |= {"K": width + 8, "S": width}
+        read = ints(4, 129), ints(128, 512), ints(64), halves(64, width + 8), halves(999, width)
+        read, logs = (*read, ints(64)), torch.zeros(64, 2)
+        for_tokens, for_items = softmax_tiles(seen, width, smoothed=True)
+        of_tokens = *read, halves(64, width + 8), logs, torch.zeros(64), 998, 512
+        of_items = *read, logs, torch.zeros(8, 999, width), 998, 512
+        one = softmax.feature_grad.warmup(*of_tokens, grid=(1,), **sizes, **for_tokens)
+        other = softmax.item_grad.warmup(*of_items, grid=(1,), **sizes, **for_items)
+        print(one.metadata.shared, other.metadata.shared)
+"""
+
+
+@pytest.mark.slow
+def test_kernels_of_a_smoothed_softmax_fit_into_shared_memory(tmp_path, monkeypatch, loaded):
+    """Of an H100 a program has 227 KiB."""
+    pytest.importorskip("triton", reason="Triton has no build for this platform")
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path / "cache"))
+    (script := tmp_path / "script.py").write_text(SMOOTHED)
+    process = loaded.start(script=script)
+    told, errors = process.communicate()
+    assert process.returncode == 0, errors
+    bytes_asked = [int(word) for word in told.split()]
+    assert len(bytes_asked) == 8
+    assert max(bytes_asked) <= 227 << 10
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_compilers_end_with_the_process_that_asked(by_processes, number, tmp_path):

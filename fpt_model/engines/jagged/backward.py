@@ -58,7 +58,9 @@ def loss_backward(engine: EngineState, ws: Workspace, n: int) -> int:
     shared = (engine.meta, engine.seen, ws.sequence, ws.features, weights.fp16, ws.targets)
     items = engine.sequences.n_items, engine.seen.shape[1]
     sizes |= {"EXCLUDE_SEEN": engine.exclude_seen, "SMOOTHING": config.smoothing}
-    for_tokens, for_items = softmax_tiles(engine.exclude_seen, sizes["WP"])
+    for_tokens, for_items = softmax_tiles(
+        engine.exclude_seen, sizes["WP"], smoothed=config.smoothing > 0
+    )
     engine.streams.join_streams(LONG)
     softmax.feature_grad[(n // for_tokens["BM"],)](
         *(*shared, ws.dfeatures, ws.logs, ws.losses, *items), **sizes | for_tokens

@@ -34,6 +34,9 @@ SOFTMAX = (
 # the same where shared memory holds when items were seen, too; and beside vectors wider than 128
 EXCLUDE_SEEN = SOFTMAX[0] | {"num_stages": 2}, SOFTMAX[1]
 EXCLUDE_SEEN_WIDE = SOFTMAX[0] | {"BN": 64, "num_stages": 2}, SOFTMAX[1] | {"BM": 64}
+# what is other in the tile of a token's gradient where it sums up vectors twice: registers
+SMOOTHED = {"num_warps": 8, "num_stages": 2}
+SMOOTHED_WIDE = SMOOTHED | {"BN": 64}
 # of the largest tile of items, of which a row of `EngineState.seen` holds whole ones
 ITEMS_AT_ONCE = max(tile["BN"] for tiles in (EXCLUDE_SEEN, EXCLUDE_SEEN_WIDE) for tile in tiles)
 _NORMS = ("norm_attention", "norm_pointwise")
@@ -128,8 +131,10 @@ def norm_shape(config: Config, *, by_head: bool) -> dict[str, Any]:
     return shape | {"GAPS": shape["GAPS"] and by_head}
 
 
-def softmax_tiles(exclude_seen: bool, width: int) -> tuple[dict[str, int], dict[str, int]]:
+def softmax_tiles(
+    exclude_seen: bool, width: int, smoothed: bool = False
+) -> tuple[dict[str, int], dict[str, int]]:
     """For gradients of tokens and of items, of so wide vectors."""
-    if not exclude_seen:
-        return SOFTMAX
-    return EXCLUDE_SEEN if width <= 128 else EXCLUDE_SEEN_WIDE
+    wide = width > 128
+    found = (EXCLUDE_SEEN_WIDE if wide else EXCLUDE_SEEN) if exclude_seen else SOFTMAX
+    return (found[0] | (SMOOTHED_WIDE if wide else SMOOTHED), found[1]) if smoothed else found
