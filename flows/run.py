@@ -55,7 +55,7 @@ def export(folder: Path, asked: Experiment) -> int:
     place = Home.at(asked.home)
     _, wanted = prepared(place, asked)
     missing = training.missing(place, wanted)
-    training.export(folder, missing)
+    training.export(place, folder, missing)
     publishing.replace_readers_copy(place)
     return len(missing)
 

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from fpt_model.config import ENGINES, PRESETS, Config, engine_name
+from fpt_model.engines.carry import carry, named_in
 from fpt_model.errors import InterruptedTrainingError, ModelError
 from fpt_model.processes import end_server
 from fpt_model.simple.settings import SIMPLE, SimpleConfig
@@ -113,6 +114,13 @@ def _parser() -> argparse.ArgumentParser:
             choices=ENGINES,
             default="auto",
             help="multiseed and jagged need a GPU; reference is the encoder itself",
+        )
+        command.add_argument(
+            "--kernels",
+            type=Path,
+            metavar="FOLDER",
+            help="compiled kernels to read and to add to; default: what the jobs file names, or "
+            "Triton's own cache",
         )
     for command in (train, evaluate, train_all, recommend, explain):
         command.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
@@ -258,6 +266,9 @@ def _start_server(asked: argparse.Namespace) -> bool:
     """
     from fpt_model.processes import cores, sees_gpus, start_server
 
+    kernels = asked.kernels or (named_in(asked.jobs) if asked.command == "train-all" else None)
+    if kernels:
+        carry(kernels)  # before anything is forked, that looks there too
     if asked.engine == "distributed":
         return True
     try:

@@ -14,6 +14,7 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.context import TaskRunContext
 
 from fpt_model.files.finished import EPOCHS, problem, read_record
+from fpt_model.files.kernels import copy_whole, sweep
 from fpt_model.version import SOURCE, code_version
 from tasks import folders
 from tasks.progress import note, report, warn
@@ -30,6 +31,7 @@ from warehouse.staging import staging_folder
 from warehouse.visible import counted
 
 JOBS = "jobs.json"
+KERNELS = "kernels"
 SHOW_EVERY_SECONDS = 5.0
 
 
@@ -87,8 +89,9 @@ def train(
     command += ["--engine", "distributed"] if together else []
     named = {str(folder): one for folder, one in by_folder.items()}
     progress = _Progress(named, show_every)
+    sweep_kernels(home)
     with staging_folder(home, "jobs") as staged:
-        write_jobs(staged / JOBS, jobs)
+        write_jobs(staged / JOBS, jobs, home.kernels)
         try:
             point("before a training's process starts")
             follow([*command, "--jobs", str(staged / JOBS)], progress, log=home.log("training"))
@@ -108,15 +111,18 @@ def job(training: Training, sequences: Path, output: Path) -> dict[str, Any]:
     }
 
 
-def write_jobs(path: Path, jobs: Sequence[dict[str, Any]]) -> None:
+def write_jobs(path: Path, jobs: Sequence[dict[str, Any]], kernels: Path) -> None:
     """Write a jobs file for the models' code as it is now."""
-    text = json.dumps({"code_version": code_version(), "jobs": jobs}, indent=1)
+    said = {"code_version": code_version(), "kernels": str(kernels), "jobs": jobs}
+    text = json.dumps(said, indent=1)
     path.write_text(text, encoding="utf-8")
 
 
 @task(task_run_name="export to {folder}")
-def export(folder: Path, asked: Sequence[Training]) -> None:
+def export(home: Home, folder: Path, asked: Sequence[Training]) -> None:
     """Write all that another machine needs to train: jobs.json, sequences, the models' code.
+
+    Kernels that the home has come along.
 
     Raises:
         RefusedError: the folder is somebody else's; a sequences file is not whole.
@@ -138,9 +144,24 @@ def export(folder: Path, asked: Sequence[Training]) -> None:
             job(one, Path("sequences", one.snapshot.sequences.name), Path("runs", one.run_id))
             for one in asked
         ],
+        Path(KERNELS),
     )
+    (folder / KERNELS).mkdir(exist_ok=True)
+    sweep_kernels(home)
+    copy_whole(home.kernels, folder / KERNELS)
     shutil.rmtree(code, ignore_errors=True)
     shutil.copytree(SOURCE, code, ignore=shutil.ignore_patterns("__pycache__"))
+
+
+def sweep_kernels(home: Home) -> None:
+    """Take of the compiled kernels that lie in a home those that are whole, and say so of others.
+
+    They may have been copied there from another machine.
+    """
+    gone = sweep(home.kernels)
+    if gone.damaged:
+        many = counted(gone.damaged, "compiled kernel")
+        note(f"{many} in {home.kernels} not whole: removed, and compiled again where needed")
 
 
 @task(task_run_name="collect {training.name}")
@@ -241,6 +262,8 @@ class _Progress:
             self.finished = True
             many = counted(event["trainings"], "training")
             note(f"{many} took {event['seconds']:.1f} s, {event['device']}")
+        elif kind == "kernels":
+            note(event["text"])
         elif kind == "place":
             warn(event["text"])
         elif kind == "note":

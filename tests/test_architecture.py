@@ -28,8 +28,9 @@ CALLS = {
 }
 # Of a room further down, the values and light functions only: what they import is checked below.
 LIGHT = {"fpt_model.config", "fpt_model.version", "expectations.facts", "expectations.outcome"}
-LIGHT |= {"expectations.suites", "fpt_model.files.finished", "fpt_model.errors"}
+LIGHT |= {"expectations.suites", "fpt_model.files.finished", "fpt_model.files.kernels"}
 LIGHT |= {"fpt_model.variants", "fpt_model.simple.settings", "fpt_model.grouping"}
+LIGHT |= {"fpt_model.errors"}
 LATE = {"expectations.runner"}  # imported inside the function that needs it
 FLOW = re.compile(r'"flows\.(\w+):(\w+)"')
 STANDARD = __import__("sys").stdlib_module_names

@@ -136,6 +136,11 @@ class Home:
         return self.root / "runs"
 
     @property
+    def kernels(self) -> Path:
+        """Compiled kernels, see `fpt_model/files/kernels.py`; made when needed."""
+        return self.root / "kernels"
+
+    @property
     def locks(self) -> Path:
         """One file a thing that one process at a time may work on."""
         return self.root / "locks"

@@ -38,7 +38,7 @@ class Compilers:
         count = min(os.cpu_count() or 1, AT_ONCE)
         self._pool = ProcessPoolExecutor(count, CONTEXT, initializer=_begin, initargs=(kind,))
         self._begun: set[str] = set()
-        self._promised: list[Future[None]] = []
+        self._promised: list[Future[int]] = []
         self._able = True
 
     def compile(self, kernel: str) -> None:
@@ -62,6 +62,12 @@ class Compilers:
             for process in multiprocessing.active_children():
                 process.kill()
         self._pool.shutdown(cancel_futures=True)
+
+    @property
+    def compiled(self) -> int:
+        """Kernels that were compiled, and not found, by now."""
+        done = (one for one in self._promised if one.done() and not one.cancelled())
+        return sum(one.result() for one in done if one.exception() is None)
 
 
 @contextmanager
@@ -110,13 +116,19 @@ def _begin(kind: Kind) -> None:
     driver.set_active(one)
 
 
-def _compile(kernel: str) -> None:
+def _compile(kernel: str) -> int:
+    """1 if it had to be compiled, 0 if it was found."""
+    from triton import knobs
+
     from fpt_model.engines.gpu.kernel_keys import settle
 
+    found: list[bool] = []
+    knobs.compilation.listener = lambda *, cache_hit, **_: found.append(cache_hit)
     module, _, name = json.loads(kernel)["name"].rpartition(".")
     function = getattr(import_module(module), name)
     settle(function)
     _make_launcher(function.preload(kernel))
+    return found.count(False)
 
 
 def _make_launcher(compiled: Any) -> None:

@@ -18,12 +18,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
 from fpt_model.config import Config
 from fpt_model.data.sequences import Sequences
+from fpt_model.engines.carry import carried
 from fpt_model.engines.choose import ENGINES, engine_of, engines_of
 from fpt_model.engines.compile_aside import Compilers, Kind, compilers, hash_triton
 from fpt_model.engines.contract import Engine
@@ -39,7 +40,17 @@ Missing = dict[tuple[str, str], Callable[[str], object]]
 """What compiles a kernel, by its name and by what it is to be specialised to."""
 
 
-def compile_ahead(configs: Iterable[Config], sequences: Sequences, engine: str) -> None:
+class Compiled(NamedTuple):
+    """Kernels that trainings will launch: how many there are, and how many were compiled just now.
+
+    The others were found.
+    """
+
+    kernels: int
+    compiled: int
+
+
+def compile_ahead(configs: Iterable[Config], sequences: Sequences, engine: str) -> Compiled:
     """Compile all that trainings of these settings will launch; no memory is held afterwards.
 
     Args:
@@ -50,17 +61,40 @@ def compile_ahead(configs: Iterable[Config], sequences: Sequences, engine: str) 
     named = [(engine_of(engine, config, sequences.device), config) for config in configs]
     named = [(name, config) for name, config in named if ENGINES[name].compiles]
     if not named:
-        return
+        return Compiled(0, 0)
     sign = _sign_of(named, sequences) if server() else None
     with compilers(_kind() if sign and not sign.exists() else None) as aside:
         missing, whole = _missing(named, sequences, aside)
-    failed = compile_all(missing)
+    with _counted() as here:
+        failed = compile_all(missing)
     if sign and whole and not failed:
         with suppress(OSError):
             sign.touch()
     gc.collect()  # an engine and its training know each other
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+    return Compiled(len(missing), len(here) + (aside.compiled if aside else 0))
+
+
+@contextmanager
+def _counted() -> Iterator[list[str]]:
+    """The names of kernels that this process compiles meanwhile, and did not find."""
+    from triton import knobs
+
+    compiled: list[str] = []
+    before = knobs.compilation.listener
+
+    def listen(*, src: Any, cache_hit: bool, **others: Any) -> None:
+        if not cache_hit:
+            compiled.append(src.name)
+        if before is not None:
+            before(src=src, cache_hit=cache_hit, **others)
+
+    knobs.compilation.listener = listen
+    try:
+        yield compiled
+    finally:
+        knobs.compilation.listener = before
 
 
 def _missing(named: Named, sequences: Sequences, aside: Compilers | None) -> tuple[Missing, bool]:
@@ -106,13 +140,15 @@ def compile_all(missing: Missing) -> list[str]:
 def _sign_of(named: Named, sequences: Sequences) -> Path:
     """A file in Triton's cache, there if all for these settings was compiled into it before.
 
-    It has the folder in its name: in one that was moved Triton finds nothing.
+    It has the folder in its name: in one that was moved Triton finds nothing. So it has the folder
+    of kernels that travels, if there is one: another may have fewer.
     """
     from triton import __version__, knobs
 
     settings = [f"{name} {json.dumps(config.to_dict(), sort_keys=True)}" for name, config in named]
     facts = [code_version(), __version__, *map(str, _kind()), sequences.values, *sorted(settings)]
     folder = Path(knobs.cache.dir).absolute()
+    facts.append(str(carried() or ""))
     digest = hashlib.sha256("\0".join([str(folder), *facts]).encode()).hexdigest()
     return folder / f"fpt-{digest[:32]}"
 

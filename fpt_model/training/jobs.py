@@ -15,11 +15,13 @@ import torch
 from fpt_model.config import Config
 from fpt_model.data.device_limit import placed
 from fpt_model.data.sequences import Sequences, Split, load
+from fpt_model.engines.carry import carried
 from fpt_model.engines.choose import ENGINES, engine_of
-from fpt_model.engines.precompile import compile_ahead
+from fpt_model.engines.precompile import Compiled, compile_ahead
 from fpt_model.errors import InterruptedTrainingError, LostRankError, ModelError
 from fpt_model.evaluation.lists import LISTS
 from fpt_model.files.finished import problem
+from fpt_model.files.kernels import builds
 from fpt_model.files.written import read_written
 from fpt_model.grouping import side_by_side
 from fpt_model.processes import end_server
@@ -83,7 +85,8 @@ def read_jobs(path: Path) -> list[Job]:
 
     Paths are relative to the file. `config` overrides the settings of its preset; `code_version`
     may be left out. `"rank": ["valid"]` beside it leaves the test split alone, which trials must
-    not read; `"rank": false` ranks nobody.
+    not read; `"rank": false` ranks nobody. `"kernels": "kernels"` names a folder of compiled
+    kernels to read and to fill, see `fpt_model/files/kernels.py`.
 
     Raises:
         ModelError: it is no such file, is for another version of this package, or asks for two
@@ -93,6 +96,7 @@ def read_jobs(path: Path) -> list[Job]:
         asked = json.loads(path.read_text(encoding="utf-8"))
         _refuse_other_code(path, asked.get("code_version", code_version()))
         splits = _splits(asked.get("rank", SPLITS))
+        Path(asked.get("kernels", ""))  # `fpt_model.engines.carry` has read it
         jobs = [_job(row, path.parent, splits) for row in asked["jobs"]]
     except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
         raise ModelError(f"{path} lists no jobs", got=f"{type(error).__name__}: {error}") from error
@@ -177,8 +181,15 @@ class Bench:
         """Compile what jobs on a file may need and earlier ones did not."""
         with suppress(ModelError):  # each training says that it can't be read
             new = {one for job in jobs for one in _to_compile(job)} - self._compiled
-            compile_ahead(new, self._sequences(path), self.engine)
+            self._tell(compile_ahead(new, self._sequences(path), self.engine))
             self._compiled |= new
+
+    def _tell(self, done: Compiled) -> None:
+        """Say what of a folder that travels was of use."""
+        there = carried()
+        if there is not None and done.kernels:
+            text = _of_use(done, there)
+            self.emit({"event": "kernels", **done._asdict(), "text": text})
 
     def train(self, group: Sequence[Job]) -> dict[str, str]:
         """Train jobs side by side and rank them; see `run_jobs`."""
@@ -195,6 +206,16 @@ class Bench:
                 del self._loaded[other]
             self._loaded[path] = placed(load(path), self.device)
         return self._loaded[path]
+
+
+def _of_use(done: Compiled, there: Path) -> str:
+    from fpt_model.engines.gpu.carried import build
+
+    text = f"{done.kernels - done.compiled} of {done.kernels} kernels found, the others compiled"
+    others = [name for name in builds(there) if name != build()]
+    if done.compiled == done.kernels and others:
+        text += f": for {build()}, while {there.name}/ came with those of {', '.join(others)}"
+    return text
 
 
 def _to_compile(job: Job) -> Iterator[Config]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from fpt_model.config import resolve
+from fpt_model.engines.precompile import Compiled
 from fpt_model.training import jobs as jobs_module
 from fpt_model.training.jobs import read_jobs
 from fpt_model.variants import resolve_any
@@ -150,6 +151,7 @@ def test_settings_that_are_still_to_be_trained_are_compiled_ahead(rows, train_al
 
     def compile_ahead(configs, sequences, engine):
         compiled.append(sorted(config.model for config in configs))
+        return Compiled(0, 0)
 
     monkeypatch.setattr(jobs_module, "compile_ahead", compile_ahead)
     train_all(asked[:1])
