@@ -205,19 +205,29 @@ def plan(given: Given, as_json: AsJson = False) -> None:
 def export(
     folder: Annotated[Path, typer.Argument(help="Folder to write and to copy to that machine.")],
     given: Given,
+    compile_for: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="GPU",
+            help="Compile its kernels here, by the Triton that is installed: sm_90 is H100 and "
+            "H200. Repeatable.",
+        ),
+    ] = None,
     wait: Wait = None,
     as_json: AsJson = False,
 ) -> None:
     """Write a folder with all that `fpt benchmark` would train, for a machine with a GPU.
 
     Copy the folder there and run `python -m fpt_model train-all --jobs jobs.json` in it. Then copy
-    what is in its folder `runs` into `runs` of the home, and run `fpt benchmark`.
+    what is in its folder `runs` into `runs` of the home, and run `fpt benchmark`. What is in its
+    `kernels` saves the next machine compilation; copy it only from a machine that you trust.
     """
 
     home = given["home"]
     exit_on_error(lambda: refuse_unmakeable(folder), home)
     exit_on_error(lambda: asked_presets(given), home)
-    many = run_flow("flows.run:export", {"folder": folder, **given}, wait=wait)
+    words = {"folder": folder, "compile_for": compile_for or [], **given}
+    many = run_flow("flows.run:export", words, wait=wait)
     row = {"folder": str(folder), "trainings": many}
     exit_on_error(lambda: console.show_rows([row], "Exported", as_json=as_json), home)
 

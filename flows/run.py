@@ -1,5 +1,6 @@
 """The whole pipeline: raw ratings to metrics in SQL."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from prefect import flow
@@ -49,13 +50,18 @@ def benchmark(asked: Experiment) -> Outcome:
     seeds=5,
     without=("device", "gpus", "together", "pool", "store", "accept"),
 )
-def export(folder: Path, asked: Experiment) -> int:
-    """Everything of `benchmark` up to training, for another machine. Returns how many trainings."""
+def export(folder: Path, asked: Experiment, compile_for: Sequence[str] = ()) -> int:
+    """Everything of `benchmark` up to training, for another machine. Returns how many trainings.
+
+    `compile_for` names kinds of GPU, such as `sm_90`, for which kernels are compiled here.
+    """
     refuse_unmakeable(folder)
     place = Home.at(asked.home)
     _, wanted = prepared(place, asked)
     missing = training.missing(place, wanted)
     training.export(place, folder, missing)
+    if compile_for:
+        training.compile_for(place, folder, compile_for)
     publishing.replace_readers_copy(place)
     return len(missing)
 

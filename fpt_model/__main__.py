@@ -1,4 +1,4 @@
-"""`python -m fpt_model train|evaluate|train-all|recommend|explain|import`: JSON lines out."""
+"""`python -m fpt_model train|train-all|compile|evaluate|recommend|explain|import`: JSON out."""
 
 import argparse
 import gc
@@ -24,6 +24,7 @@ EXAMPLES = """examples:
   python -m fpt_model train --sequences S --output 'runs/{seed}' --seed 0 1 2 3 4 --device cuda
   python -m fpt_model evaluate --sequences S --run runs/0 runs/1 runs/2 runs/3 runs/4
   python -m fpt_model train-all --jobs jobs.json
+  python -m fpt_model compile --jobs jobs.json --for sm_90
   python -m fpt_model recommend --sequences S --run run --asked asked.json --output top.parquet
   python -m fpt_model import --checkpoint TiSASRec.pth --sequences S --output run
 """
@@ -94,6 +95,18 @@ def _parser() -> argparse.ArgumentParser:
     train_all.add_argument(  # default: several, if several models are to be trained
         "--cpu-processes", type=_count, help=argparse.SUPPRESS
     )
+    compile_all = commands.add_parser(
+        "compile", help="compile for GPUs that are elsewhere what a jobs file will launch there"
+    )
+    compile_all.add_argument("--jobs", type=Path, required=True, help="as of train-all")
+    compile_all.add_argument(
+        "--for",
+        dest="gpus",
+        nargs="+",
+        required=True,
+        metavar="GPU",
+        help="sm_90 is H100 and H200, sm_80 is A100",
+    )
     recommend = commands.add_parser("recommend", help="what comes after whole histories")
     recommend.add_argument("--top", type=int, default=10, help="items for each")
     explain = commands.add_parser("explain", help="which past items the model looks at")
@@ -107,7 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     foreign.add_argument("--heads", type=int, default=1, help="the file does not say them")
     for command in (train, evaluate, recommend, explain, foreign):
         command.add_argument("--sequences", type=Path, required=True, help="sequences file")
-    for command in (train, train_all):
+    for command in (train, train_all, compile_all):
         command.add_argument(
             "--engine",
             type=engine_name,
@@ -258,6 +271,32 @@ def _train_all_here(asked: argparse.Namespace) -> int:
     return 0
 
 
+def _compile(asked: argparse.Namespace) -> int:
+    from importlib.util import find_spec
+
+    from fpt_model.processes import start_server
+
+    if find_spec("triton") is None:
+        raise ModelError(
+            "Triton, which compiles, is not installed here",
+            to_do="Install the version that the GPU machine will have: PyTorch 2.11 has 3.6.0",
+        )
+    kernels = asked.kernels or named_in(asked.jobs)
+    if kernels:
+        carry(kernels)
+    from fpt_model.engines.compile_for import kind_of, launchers_without_a_gpu
+    from fpt_model.training.jobs import compile_jobs_for, read_jobs
+
+    for name in asked.gpus:
+        kind_of(name)
+    with launchers_without_a_gpu():
+        with suppress(ModelError):  # where nothing can be forked, all is compiled here
+            start_server("cuda")
+        jobs = read_jobs(asked.jobs)
+        compile_jobs_for(jobs, asked.gpus, _emit, asked.engine)
+    return 0
+
+
 def _start_server(asked: argparse.Namespace) -> bool:
     """What forks a process for each GPU, or compilers; while this process imports PyTorch too.
 
@@ -346,6 +385,7 @@ COMMANDS = {
     "train": _train,
     "evaluate": _evaluate,
     "train-all": _train_all,
+    "compile": _compile,
     "recommend": _recommend,
     "explain": _explain,
     "import": _import,

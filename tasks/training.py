@@ -153,6 +153,24 @@ def export(home: Home, folder: Path, asked: Sequence[Training]) -> None:
     shutil.copytree(SOURCE, code, ignore=shutil.ignore_patterns("__pycache__"))
 
 
+@task(task_run_name="compile for {gpus}")
+def compile_for(home: Home, folder: Path, gpus: Sequence[str]) -> None:
+    """Compile into an exported folder what its trainings will launch on such GPUs; see the command
+    `compile` of `python -m fpt_model`.
+
+    Raises:
+        StepError: Triton is not here; there is no such GPU; something can't be compiled.
+    """
+    command = [sys.executable, "-m", "fpt_model", "compile", "--jobs", str(folder / JOBS)]
+
+    def tell(event: Event) -> None:
+        if event["event"] == "kernels":
+            note(event["text"])
+
+    follow([*command, "--for", *gpus], tell, log=home.log("training"))
+    copy_whole(folder / KERNELS, home.kernels)  # for the next folder
+
+
 def sweep_kernels(home: Home) -> None:
     """Take of the compiled kernels that lie in a home those that are whole, and say so of others.
 

@@ -6,21 +6,23 @@ where the process that launches finds it: the key is made of the kernel's source
 specialised to and of that kind, alike in both.
 """
 
+import ctypes
 import json
 import multiprocessing
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from importlib import import_module
-from types import SimpleNamespace
 from typing import Any
 
 from fpt_model.processes import CONTEXT, end_with_parent
 
 AT_ONCE = 32  # each takes a quarter of a gigabyte
+STUB = "FPT_LIBCUDA"  # an empty library in the place of CUDA's driver, see `compile_for.py`
 LONGEST_SECONDS = 120.0  # then what is left is compiled by threads of ours
 
 Kind = tuple[str, int | str, int]
@@ -102,18 +104,20 @@ def hash_triton() -> None:
 
 def _begin(kind: Kind) -> None:
     """In the new process: it ends with the one that asked, and knows of one GPU of the kind."""
-    from triton.backends.compiler import GPUTarget
-    from triton.runtime import driver
+    from fpt_model.engines.gpu.aim import aim
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the process that asked
     end_with_parent(signal.SIGKILL)
-    target = GPUTarget(*kind)
-    one: Any = SimpleNamespace(
-        get_current_target=lambda: target,
-        get_current_device=lambda: 0,
-        get_current_stream=lambda _: 0,
-    )
-    driver.set_active(one)
+    aim(*kind)
+    _know_stub()
+
+
+def _know_stub() -> None:
+    """Load launchers though CUDA's driver is not here: what they call is looked for at a call."""
+    stub = os.environ.get(STUB)
+    if stub:
+        ctypes.CDLL(stub)
+        sys.setdlopenflags(os.RTLD_LAZY)
 
 
 def _compile(kernel: str) -> int:

@@ -58,22 +58,54 @@ def compile_ahead(configs: Iterable[Config], sequences: Sequences, engine: str) 
         sequences: on the device to train on.
         engine: as in `train`; where it has no kernels, there is nothing to be done.
     """
-    named = [(engine_of(engine, config, sequences.device), config) for config in configs]
-    named = [(name, config) for name, config in named if ENGINES[name].compiles]
+    named = with_kernels(configs, engine, sequences.device)
     if not named:
         return Compiled(0, 0)
     sign = _sign_of(named, sequences) if server() else None
-    with compilers(_kind() if sign and not sign.exists() else None) as aside:
-        missing, whole = _missing(named, sequences, aside)
-    with _counted() as here:
-        failed = compile_all(missing)
-    if sign and whole and not failed:
+    tried = compile_noted(named, sequences, _kind() if sign and not sign.exists() else None)
+    if sign and tried.whole and not tried.failed:
         with suppress(OSError):
             sign.touch()
     gc.collect()  # an engine and its training know each other
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    return Compiled(len(missing), len(here) + (aside.compiled if aside else 0))
+    return tried.done
+
+
+class Tried(NamedTuple):
+    """What came of trying settings.
+
+    Attributes:
+        done: how many kernels they have.
+        failed: the names of those that can't be compiled.
+        whole: whether all settings could be tried.
+    """
+
+    done: Compiled
+    failed: list[str]
+    whole: bool
+
+
+def with_kernels(configs: Iterable[Config], engine: str, device: torch.device) -> Named:
+    """The settings for which there is something to compile."""
+    named = [(engine_of(engine, config, device), config) for config in configs]
+    return [(name, config) for name, config in named if ENGINES[name].compiles]
+
+
+def compile_noted(named: Named, sequences: Sequences, kind: Kind | None) -> Tried:
+    """Try settings, and compile what they would launch.
+
+    Args:
+        named: see `with_kernels`.
+        sequences: to train on.
+        kind: of GPU to compile for by processes; None: all is compiled here.
+    """
+    with compilers(kind) as aside:
+        missing, whole = _missing(named, sequences, aside)
+    with _counted() as here:
+        failed = compile_all(missing)
+    compiled = len(here) + (aside.compiled if aside else 0)
+    return Tried(Compiled(len(missing), compiled), failed, whole)
 
 
 @contextmanager

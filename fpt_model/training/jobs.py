@@ -163,6 +163,33 @@ def run_jobs(
     return failures
 
 
+def compile_jobs_for(
+    jobs: Sequence[Job], gpus: Sequence[str], emit: Emit, engine: str = "auto"
+) -> None:
+    """Compile what trainings will launch on GPUs that are elsewhere.
+
+    Args:
+        jobs: the trainings.
+        gpus: NVIDIA's names of them, such as `sm_90`.
+        emit: gets an event `kernels` for each file of sequences and each kind of GPU.
+        engine: as in `train`.
+
+    Raises:
+        ModelError: see `compile_for` and `load`.
+    """
+    from fpt_model.engines.compile_for import compile_for, kind_of
+
+    kinds = [kind_of(name) for name in gpus]
+    for path in dict.fromkeys(job.sequences for job in jobs):
+        sequences = load(path)
+        ours = [job for job in jobs if job.sequences == path]
+        configs = list(dict.fromkeys(one for job in ours for one in _to_compile(job)))
+        for name, kind in zip(gpus, kinds, strict=True):
+            done = compile_for(kind, configs, sequences, engine)
+            text = f"{name}: {done.kernels - done.compiled} of {done.kernels} kernels found"
+            emit({"event": "kernels", **done._asdict(), "text": f"{text}, the others compiled"})
+
+
 class Bench:
     """Trains groups of jobs on one device, one after the other.
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from fpt_model.data.sequences import SequenceBatch, Sequences
 from fpt_model.engines.adam import decays
+from fpt_model.engines.gpu.aim import capability
 from fpt_model.engines.gpu.layout import BLOCK, power_of_two
 from fpt_model.engines.gpu.negatives import NegativeIndex
 from fpt_model.engines.gpu.streams import SideStreams
@@ -64,7 +65,7 @@ class EngineState:
         self.splits = min(SPLITS, self.config.batch_size)
         self.edges = models[0].edges.to(self.device)
         self.keys = keys.to(self.device)
-        self.uses_pdl = self._is_hopper()
+        self.uses_pdl = capability(self.device) >= PDL_CAPABILITY
 
         # memory on the device, and what kernels look up in it
         self._allocate()
@@ -79,11 +80,6 @@ class EngineState:
         self.version = 0
         self.streams = SideStreams(SIDES, self.device)
         self.refresh_derived()
-
-    def _is_hopper(self) -> bool:
-        if self.device.type != "cuda":
-            return False
-        return torch.cuda.get_device_capability(self.device) >= PDL_CAPABILITY
 
     def _allocate(self) -> None:
         layout, config, seeds = self.layout, self.config, self.seeds
