@@ -6,6 +6,10 @@ Each training starts in a process of its own, `python -m fpt_model train-all` on
 Triton's cache empty, as after an installation, then with what the first left there. What an
 installation costs is the difference of both times from the start of the process to the end of its
 first epoch; the longest of all trainings is recorded. Both checkouts use this Python's packages.
+
+With `--kernels` this checkout's trainings start in turn once more: Triton's cache empty, as on a
+machine that is rented, and a folder of kernels beside the jobs, as an export brings it along.
+Another process has filled it, and it was moved since.
 """
 
 import argparse
@@ -18,9 +22,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from statistics import median
@@ -38,11 +42,17 @@ class Wait:
 
     empty: float
     filled: float
+    carried: float | None = None
 
     @property
     def compiling(self) -> float:
         """What is waited for after an installation alone."""
         return self.empty - self.filled
+
+    @property
+    def finding(self) -> float:
+        """What is waited for on a new machine that kernels came along to."""
+        return (self.filled if self.carried is None else self.carried) - self.filled
 
 
 Waits = dict[Path, dict[str, list[Wait]]]
@@ -56,6 +66,7 @@ def main() -> None:
     parser.add_argument(
         "--trainings", nargs="+", default=TRAININGS, metavar="MODEL,PRESET", help="what to train"
     )
+    parser.add_argument("--kernels", action="store_true", help="time those that travelled, too")
     parser.add_argument("--runs", type=int, default=1, help="of each, in turn")
     parser.add_argument("--device", default="cuda", help="cpu: to try this script")
     add_arguments(parser)
@@ -69,26 +80,45 @@ def main() -> None:
             for checkout in checkouts:
                 place = Path(folder, f"{number}-{checkouts.index(checkout)}")
                 wait = _wait(checkout, training, sequences, place, asked.device)
+                if asked.kernels and checkout == HERE:
+                    seconds = _carried(checkout, training, sequences, place, asked.device)
+                    wait = replace(wait, carried=seconds)
                 found[checkout].setdefault(training, []).append(wait)
                 shown = f"{checkout.name:20} {training:20} empty {wait.empty:6.2f} s"
-                print(f"{shown}, filled {wait.filled:6.2f} s", flush=True)
-            keep(asked, _result(found, asked.device))  # of what is measured by now
+                shown += f", filled {wait.filled:6.2f} s"
+                shown += f", carried {wait.carried:6.2f} s" if wait.carried is not None else ""
+                print(shown, flush=True)
+            for result in _results(found, asked.device):  # of what is measured by now
+                keep(asked, result)
 
 
-def _result(found: Waits, device: str) -> Result:
+def _results(found: Waits, device: str) -> Iterator[Result]:
     *others, ours = (worst(_medians(waits)) for waits in found.values())
     reference = others[0] if others else None
     ratio = reference / ours if reference and ours else None
     about = (_device(device), versions("torch", "triton"), command())
-    return Result("first_step", ours, "s", *about, reference, ratio)
+    yield Result("first_step", ours, "s", *about, reference, ratio)
+    here = _medians(found[HERE])
+    if any(wait.carried is not None for wait in here.values()):
+        seconds = max(0.0, *(wait.finding for wait in here.values()))
+        ratio = ours / seconds if seconds else None
+        yield Result("first_step_carried", seconds, "s", *about, ours, ratio)
 
 
 def _medians(waits: Mapping[str, Sequence[Wait]]) -> dict[str, Wait]:
     """By training."""
     return {
-        training: Wait(median(one.empty for one in found), median(one.filled for one in found))
+        training: Wait(
+            median(one.empty for one in found),
+            median(one.filled for one in found),
+            median(carried) if (carried := _known(one.carried for one in found)) else None,
+        )
         for training, found in waits.items()
     }
+
+
+def _known(seconds: Iterable[float | None]) -> list[float]:
+    return [one for one in seconds if one is not None]
 
 
 def worst(waits: Mapping[str, Wait]) -> float:
@@ -111,24 +141,36 @@ def _with_checksum(file: Path, folder: Path) -> Path:
 
 
 def _wait(checkout: Path, training: str, sequences: Path, place: Path, device: str) -> Wait:
-    environment = {**os.environ, "PYTHONPATH": str(checkout), "TRITON_CACHE_DIR": str(place / "c")}
-    times = []
-    for number in range(2):
-        jobs = _jobs(training, sequences, place / str(number))
-        words = ["train-all", "--jobs", str(jobs), "--device", device]
-        started = [sys.executable, "-m", "fpt_model", *words]
-        times.append(first_epoch(started, environment, checkout))
-    return Wait(*times)
+    folders = [place / str(number) for number in range(2)]
+    all_jobs = [_jobs(training, sequences, folder) for folder in folders]
+    return Wait(*(_started(checkout, jobs, place / "cache", device) for jobs in all_jobs))
 
 
-def _jobs(training: str, sequences: Path, folder: Path) -> Path:
+def _carried(checkout: Path, training: str, sequences: Path, place: Path, device: str) -> float:
+    """Seconds on a new machine, to which another one's kernels came."""
+    one, other = place / "one", place / "other"
+    (one / "kernels").mkdir(parents=True)  # on a CPU it stays empty
+    jobs = _jobs(training, sequences, one, kernels="kernels")
+    _started(checkout, jobs, one / "cache", device)
+    jobs = _jobs(training, sequences, other, kernels="kernels")
+    (one / "kernels").rename(other / "kernels")
+    return _started(checkout, jobs, other / "cache", device)
+
+
+def _started(checkout: Path, jobs: Path, cache: Path, device: str) -> float:
+    environment = {**os.environ, "PYTHONPATH": str(checkout), "TRITON_CACHE_DIR": str(cache)}
+    words = ["train-all", "--jobs", str(jobs), "--device", device]
+    return first_epoch([sys.executable, "-m", "fpt_model", *words], environment, checkout)
+
+
+def _jobs(training: str, sequences: Path, folder: Path, **others: str) -> Path:
     """A file that asks for one training; its first epoch is not validated."""
     model, preset = training.split(",")
     config = {"model": model, "preset": preset, "epochs": 2, "validate_every": 2}
     job = {"sequences": str(sequences), "output": "run", "config": config, "seed": 0}
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     path = folder / "jobs.json"
-    path.write_text(json.dumps({"jobs": [job], "rank": ["valid"]}), encoding="utf-8")
+    path.write_text(json.dumps({"jobs": [job], "rank": ["valid"], **others}), encoding="utf-8")
     return path
 
 
