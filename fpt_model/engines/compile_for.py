@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from fpt_model.config import Config
 from fpt_model.data.sequences import Sequences
@@ -27,6 +28,9 @@ from fpt_model.engines.precompile import Compiled, compile_noted, with_kernels
 from fpt_model.errors import ModelError
 from fpt_model.processes import server
 
+# those that engines with kernels ask for
+PRODUCTS = {torch.matmul, Tensor.matmul, Tensor.__matmul__}
+IN_PLACE = {Tensor.addmm_, Tensor.baddbmm_}
 LIBCUDA = "TRITON_LIBCUDA_PATH"
 _NAMED = re.compile(r"sm_(\d{2,3})")
 _LEAST = 80  # kernels multiply as Ampere and later GPUs can
@@ -80,21 +84,20 @@ def compile_for(
     return tried.done
 
 
-class _WithoutProducts(TorchDispatchMode):
+class _WithoutProducts(TorchFunctionMode):
     """Matrix products give zeros, or leave what they would write to as it is."""
 
-    def __torch_dispatch__(
-        self, function: Any, types: Any, words: Any = (), named: Any = None
+    def __torch_function__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
-        named = named or {}
-        name = function._schema.name.removeprefix("aten::").rstrip("_")
-        if name not in ("mm", "bmm", "addmm", "baddbmm"):
-            return function(*words, **named)
-        if function._schema.name.endswith("_"):
-            return words[0]
-        if named.get("out") is not None:
-            return named["out"]
-        left, right = words[:2] if name in ("mm", "bmm") else words[1:3]
+        kwargs = kwargs or {}
+        if function in IN_PLACE:
+            return args[0]
+        if function not in PRODUCTS:
+            return function(*args, **kwargs)
+        if kwargs.get("out") is not None:
+            return kwargs["out"]
+        left, right = args
         return left.new_zeros(*left.shape[:-1], right.shape[-1])
 
 

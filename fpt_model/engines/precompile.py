@@ -44,10 +44,17 @@ class Compiled(NamedTuple):
     """Kernels that trainings will launch: how many there are, and how many were compiled just now.
 
     The others were found.
+
+    >>> print(Compiled(45, 2))
+    45 kernels: 43 found, 2 compiled
     """
 
     kernels: int
     compiled: int
+
+    def __str__(self) -> str:
+        found = self.kernels - self.compiled
+        return f"{self.kernels} kernels: {found} found, {self.compiled} compiled"
 
 
 def compile_ahead(configs: Iterable[Config], sequences: Sequences, engine: str) -> Compiled:

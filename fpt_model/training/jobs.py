@@ -186,8 +186,7 @@ def compile_jobs_for(
         configs = list(dict.fromkeys(one for job in ours for one in _to_compile(job)))
         for name, kind in zip(gpus, kinds, strict=True):
             done = compile_for(kind, configs, sequences, engine)
-            text = f"{name}: {done.kernels - done.compiled} of {done.kernels} kernels found"
-            emit({"event": "kernels", **done._asdict(), "text": f"{text}, the others compiled"})
+            emit({"event": "kernels", **done._asdict(), "text": f"{name}: {done}"})
 
 
 class Bench:
@@ -238,7 +237,7 @@ class Bench:
 def _of_use(done: Compiled, there: Path) -> str:
     from fpt_model.engines.gpu.carried import build
 
-    text = f"{done.kernels - done.compiled} of {done.kernels} kernels found, the others compiled"
+    text = str(done)
     others = [name for name in builds(there) if name != build()]
     if done.compiled == done.kernels and others:
         text += f": for {build()}, while {there.name}/ came with those of {', '.join(others)}"

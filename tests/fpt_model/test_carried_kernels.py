@@ -1,13 +1,18 @@
 """Kernels that were compiled in one folder are found in another, by real compilations for sm_90."""
 
 import json
+import os
 import shutil
+import sysconfig
 from pathlib import Path
 
 import pytest
 
 from fpt_model.engines import carry as carry_module
 from fpt_model.engines.carry import carried, carry, named_in
+from fpt_model.engines.compile_aside import STUB
+from fpt_model.engines.compile_for import kind_of, launchers_without_a_gpu
+from fpt_model.errors import ModelError
 
 KERNELS = """
 import triton, triton.language as tl
@@ -196,3 +201,51 @@ def test_a_jobs_file_names_the_folder(text, found, tmp_path):
     jobs.write_text(text)
     assert named_in(jobs) == (found and tmp_path / found)
     assert named_in(tmp_path / "none.json") is None
+
+
+ELSEWHERE = """
+import torch
+from fpt_model.engines.compile_for import _WithoutProducts, kind_of
+from fpt_model.engines.gpu.aim import aim, capability
+
+cpu, seen = torch.device("cpu"), []
+for name in ("", "sm_80", "sm_90", "sm_120"):
+    if name:
+        aim(*kind_of(name))
+    seen.append(list(capability(cpu)))
+a, b = torch.ones(2, 3, 4), torch.ones(2, 4, 5)
+with _WithoutProducts():
+    kept = torch.full((2, 3, 5), 7.0)
+    torch.matmul(a, b, out=kept)
+    kept.baddbmm_(a, b)
+    sums = (a @ b).sum().item(), kept.sum().item(), (a + 1).sum().item()
+    print(seen, *sums, list((a[0] @ b[0]).shape))
+"""
+
+
+def test_a_dry_run_elsewhere_knows_the_gpu_and_leaves_products_out(loaded, tmp_path):
+    pytest.importorskip("triton", reason="Triton has no build for this platform")
+    (tmp_path / "script.py").write_text(ELSEWHERE)
+    out, errors = loaded.start(script=tmp_path / "script.py").communicate()
+    assert errors == ""
+    assert out == "[[0, 0], [8, 0], [9, 0], [12, 0]] 0.0 210.0 48.0 [3, 5]\n"
+
+
+@pytest.mark.parametrize("name", ["sm_75", "h100", "sm_", "SM_90", "sm_90a", "cuda"])
+def test_a_gpu_that_kernels_are_not_for_is_refused(name):
+    with pytest.raises(ModelError, match="No such GPU to compile for"):
+        kind_of(name)
+
+
+def test_launchers_are_linked_to_an_empty_library_only_meanwhile(monkeypatch):
+    monkeypatch.delenv("TRITON_LIBCUDA_PATH", raising=False)
+    if not shutil.which("gcc") or not Path(sysconfig.get_paths()["include"], "Python.h").is_file():
+        pytest.skip("no C compiler, or no headers of Python")
+    with launchers_without_a_gpu():
+        assert Path(os.environ["TRITON_LIBCUDA_PATH"], "libcuda.so.1").is_file()
+        assert Path(os.environ[STUB]).is_file()
+    assert not {"TRITON_LIBCUDA_PATH", STUB} & os.environ.keys()
+    monkeypatch.setenv("TRITON_LIBCUDA_PATH", "/theirs")
+    with launchers_without_a_gpu():
+        assert os.environ["TRITON_LIBCUDA_PATH"] == "/theirs"
+        assert STUB not in os.environ

@@ -1,6 +1,7 @@
 """`train-all`: a file of trainings in one process, each as it would be on its own."""
 
 import json
+import re
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from fpt_model.config import resolve
+from fpt_model.engines.carry import FOLDER, LINES, MANAGER
 from fpt_model.engines.precompile import Compiled
+from fpt_model.files.kernels import Kept, write
 from fpt_model.training import jobs as jobs_module
 from fpt_model.training.jobs import read_jobs
 from fpt_model.variants import resolve_any
@@ -158,6 +161,30 @@ def test_settings_that_are_still_to_be_trained_are_compiled_ahead(rows, train_al
     train_all(asked)
     train_all(asked)
     assert compiled == [["sasrec"], ["sas_fpt", "sasrec"], []]
+
+
+@pytest.mark.parametrize(
+    ("compiled", "says"),
+    [
+        (0, "45 kernels: 45 found, 0 compiled"),
+        (45, "45 kernels: 0 found, 45 compiled: for triton-.*, while kernels/ came with"),
+    ],
+)
+def test_it_is_said_what_of_the_folder_of_kernels_was_of_use(
+    compiled, says, rows, train_all, monkeypatch, tmp_path
+):
+    pytest.importorskip("triton", reason="Triton has no build for this platform")
+    kept = Kept("KEY", "k.json", {"k.json": b"{}", "k.cubin": b"1"})
+    write(tmp_path / "kernels" / "triton-3.6.0-other", kept)
+    monkeypatch.setattr(jobs_module, "compile_ahead", lambda *_: Compiled(45, compiled))
+    for name in (FOLDER, MANAGER, LINES):  # the command sets them for its process
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    ended = train_all(rows()[:1], kernels="kernels")
+    (event,) = ended.of("kernels")
+    assert (event["kernels"], event["compiled"]) == (45, compiled)
+    assert re.match(says, event["text"])
+    assert train_all(rows()[:1], kernels=3).code == 2
 
 
 def test_a_process_that_is_terminated_goes_on_where_it_was(

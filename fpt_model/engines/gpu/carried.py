@@ -33,7 +33,7 @@ def build() -> str:
     return f"triton-{triton.__version__}-{python}-{sysconfig.get_platform()}"
 
 
-class Carried(FileCacheManager):
+class Carried(FileCacheManager):  # type: ignore[misc] # Triton has no types
     """What Triton keeps under one key: a group of files for a kernel, one for a launcher."""
 
     def __init__(self, key: str, override: bool = False, dump: bool = False) -> None:
