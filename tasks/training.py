@@ -155,8 +155,10 @@ def export(home: Home, folder: Path, asked: Sequence[Training]) -> None:
 
 @task(task_run_name="compile for {gpus}")
 def compile_for(home: Home, folder: Path, gpus: Sequence[str]) -> None:
-    """Compile into an exported folder what its trainings will launch on such GPUs; see the command
+    """Compile what an exported folder's trainings will launch on such GPUs; see the command
     `compile` of `python -m fpt_model`.
+
+    It is compiled into the home, and goes from there: the folder may have been elsewhere before.
 
     Raises:
         StepError: Triton is not here; there is no such GPU; something can't be compiled.
@@ -167,8 +169,9 @@ def compile_for(home: Home, folder: Path, gpus: Sequence[str]) -> None:
         if event["event"] == "kernels":
             note(event["text"])
 
-    follow([*command, "--for", *gpus], tell, log=home.log("training"))
-    copy_whole(folder / KERNELS, home.kernels)  # for the next folder
+    command += ["--kernels", str(home.kernels), "--for", *gpus]
+    follow(command, tell, log=home.log("training"))
+    copy_whole(home.kernels, folder / KERNELS)
 
 
 def sweep_kernels(home: Home) -> None:
