@@ -92,6 +92,8 @@ def _train_and_rank(
     failures = {}
     if unranked:
         failures = _train(place, missing, unranked, asked)
+    else:
+        training.sweep_kernels(place)  # they may have come from the same machine
     states = [
         training.collect_run(place, one, failures.get(one.run_id), return_state=True)
         for one in missing
