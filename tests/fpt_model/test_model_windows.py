@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from fpt_model.engines import reference
+from fpt_model.engines import module
 from fpt_model.errors import ModelError
 from fpt_model.training.trainer import trainer_of
 
@@ -29,7 +29,7 @@ def shown(monkeypatch, make_sequences, small_config):
         monkeypatch.setattr(
             trainer.model, "forward", lambda given: windows.append(given) or forward(given)
         )
-        monkeypatch.setattr(reference, "bce_loss", loss)
+        monkeypatch.setattr(module, "bce_loss", loss)
         found = []
         for _ in range(epochs):
             seen.clear()
