@@ -7,12 +7,13 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from fpt_model.config import ENGINES, PRESETS, Config, engine_name
 from fpt_model.engines.carry import carry, named_in
 from fpt_model.errors import InterruptedTrainingError, ModelError
+from fpt_model.interrupts import ended_at_once
 from fpt_model.processes import end_server
 from fpt_model.simple.settings import SIMPLE, SimpleConfig
 from fpt_model.training.launch import as_rank, gpus_for, is_launched, launch, refuse_missing
@@ -36,8 +37,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked.words = sys.argv[1:] if arguments is None else list(arguments)
     # deterministic matrix products on a GPU; read when CUDA starts
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    # several processes of one training end together, when the first has told the others
+    ended = nullcontext() if is_launched() else ended_at_once()
     try:
-        return COMMANDS[asked.command](asked)
+        with ended:
+            return COMMANDS[asked.command](asked)
     except InterruptedTrainingError as error:
         _emit({"event": "interrupted", "message": str(error)})
         return 128 + error.number

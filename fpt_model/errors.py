@@ -25,8 +25,12 @@ class ModelError(Exception):
         super().__init__(f"{sentence}. {to_do}".rstrip().removesuffix(".") + ".")
 
 
-class InterruptedTrainingError(Exception):
-    """A signal ended the training; its checkpoint is kept."""
+class InterruptedTrainingError(BaseException):
+    """A signal ended the training; its checkpoint is kept.
+
+    No `Exception`, like `KeyboardInterrupt`: it comes in the middle of anything, and who goes on
+    after whatever failed must not go on after this.
+    """
 
     def __init__(self, number: int) -> None:
         self.number = number

@@ -4,10 +4,8 @@ There are no checkpoints: what was stopped begins anew, and takes seconds.
 """
 
 import json
-import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,9 +13,9 @@ from typing import Any
 import torch
 
 from fpt_model.data.sequences import Sequences
-from fpt_model.errors import InterruptedTrainingError
 from fpt_model.files.checkpoints import State, write
 from fpt_model.files.finished import BEST, problem
+from fpt_model.interrupts import ended_at_once
 from fpt_model.simple.models import Fitted, Tried, tries
 from fpt_model.simple.settings import SimpleConfig, choices
 from fpt_model.training.run import Emit, TrainingSpec, claim, forget_results, started, write_record
@@ -54,7 +52,7 @@ def fit(
         start = {"engine": ENGINE, "model": config.model, "device": DEVICE, "seed": seed}
         emit({"event": "start", **start})
         began = started(folder)
-        with _ended_by_signals():
+        with ended_at_once():  # there is nothing to be saved
             tried = _search(sequences.to(torch.device(DEVICE)), config, seed, emit)
         _finish(folder, sequences, spec, began, tried)
         best = tried[0].record
@@ -103,19 +101,3 @@ def _finish(
 def read_fitted(state: State) -> Fitted:
     """The fitted model that a checkpoint holds."""
     return Fitted(SimpleConfig(**state.facts["fitted"]), state.tensors)
-
-
-@contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """SIGTERM and SIGINT end the block at once: there is nothing to be saved."""
-
-    def end(number: int, _: object) -> None:
-        raise InterruptedTrainingError(number)
-
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    before = {number: signal.signal(number, end) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

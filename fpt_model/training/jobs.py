@@ -18,7 +18,7 @@ from fpt_model.data.sequences import Sequences, Split, load
 from fpt_model.engines.carry import carried
 from fpt_model.engines.choose import ENGINES, engine_of
 from fpt_model.engines.precompile import Compiled, compile_ahead
-from fpt_model.errors import InterruptedTrainingError, LostRankError, ModelError
+from fpt_model.errors import LostRankError, ModelError
 from fpt_model.evaluation.lists import LISTS
 from fpt_model.files.finished import problem
 from fpt_model.files.kernels import builds
@@ -273,7 +273,7 @@ def _train_and_rank(
     try:
         _attempt(sequences, jobs, emit, engine)
         return {}
-    except (InterruptedTrainingError, LostRankError):
+    except LostRankError:
         raise
     except Exception as error:
         cause = _in_words(error)

@@ -33,6 +33,7 @@ from fpt_model.files.checkpoints import (
 )
 from fpt_model.files.faults import point
 from fpt_model.files.finished import BEST, EPOCHS, RECORD, problem, read_record, written_record
+from fpt_model.interrupts import TOLD
 from fpt_model.model.encoder import Encoder
 from fpt_model.processes import end_server
 from fpt_model.training.teaching import draws
@@ -46,7 +47,6 @@ SPEC = "order.json"
 SEARCH = "search"  # where a training with `refit` keeps the one that chose its epoch
 TEACHER = "teacher"  # and where a training with `teachers` keeps them
 SAVE_EVERY_SECONDS = 10.0  # on a GPU, validations come faster than files can be written
-TOLD = (signal.SIGTERM, signal.SIGINT)  # by others, to end
 PUT_ASIDE = signal.SIGUSR2  # by itself, to go on later: what has come to its end is done
 SAVES = 0.1  # of the time at most: a table of millions of items takes long to be written
 

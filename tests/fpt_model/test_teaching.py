@@ -200,6 +200,23 @@ def test_a_signal_at_the_end_of_a_teacher_is_heeded(learnable, small_config, tmp
     train(learnable, {0: tmp_path}, config, CPU, lambda _: None, "reference")
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("where", ["run.load_weights", "run.draws", "run.Run.resume"])
+def test_a_signal_while_no_step_is_made_ends_the_command_as_in_a_step(
+    where, number, learnable, train_words, run_command, tmp_path, loaded
+):
+    """Between two teachers, after both, and before a training's first step."""
+    words = train_words(learnable, tmp_path, "sasrec", teachers=2, teacher_share=0.5, epochs=1)
+    told = f"lambda *_: signal.raise_signal({number:d})"
+    first = f"import signal\nfrom fpt_model.training import run\n{where} = {told}"
+    process = loaded.start(*words, first=first)
+    events = [json.loads(line) for line in process.stdout]
+    assert process.wait() == 128 + number
+    said = {"event": "interrupted", "message": f"interrupted by {number.name}"}
+    assert [event for event in events if event["event"] not in ("start", "epoch")] == [said]
+    assert run_command(*words).code == 0
+
+
 def test_what_is_put_aside_at_its_very_end_has_ended(
     learnable, small_config, tmp_path, monkeypatch
 ):
