@@ -78,7 +78,8 @@ class LineReporter:
 
     def __init__(self, to: Console, name: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._to, self._clock = to, clock
-        self._name = self._last = name
+        self._name = name
+        self._at_work: dict[str, str] = {}  # steps, and the latest of each; the last one spoke last
         self._begun: dict[str, float] = {name: clock()}
         self._ended: set[str] = set()
         self._spoke: float | None = None
@@ -89,12 +90,15 @@ class LineReporter:
         new = step not in self._begun
         since = self._begun.setdefault(step, self._clock())
         share = f"{done / total:.0%}" if total else f"{done:,.0f}" if done else ""
-        self._last = ", ".join(part for part in (f"{step}: {share}".rstrip(": "), note) if part)
+        latest = ", ".join(part for part in (f"{step}: {share}".rstrip(": "), note) if part)
+        self._at_work.pop(step, None)
         if total and done >= total:
             if step not in self._ended:
                 self._ended.add(step)
-                self._say(f"{self._last}, after {_time(self._clock() - since)}")
-        elif new:
+                self._say(f"{latest}, after {_time(self._clock() - since)}")
+            return
+        self._at_work[step] = latest
+        if new:
             self._say(f"{step}: begins")
 
     def note(self, text: str) -> None:
@@ -108,7 +112,8 @@ class LineReporter:
         if self._spoke is None and silent >= first_word.AFTER_SECONDS:
             self._say(f"{self._name}: starts")
         elif silent >= PULSE_SECONDS:
-            self._say(f"{self._last} … {_time(now - began)}")
+            latest = list(self._at_work.values())[-1:] or [self._name]
+            self._say(f"{latest[0]} … {_time(now - began)}")
 
     def _say(self, text: str) -> None:
         with self._lock:

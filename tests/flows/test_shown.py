@@ -71,6 +71,18 @@ def test_every_ten_silent_seconds_there_is_a_line_with_the_latest(lines, clock):
     assert said(lines)[5:] == ["a note"]
 
 
+def test_a_step_that_has_ended_is_not_what_is_waited_for(lines, clock):
+    """An audit of a minute stood as `land ml-1m: 100% … 1 min 36 s`."""
+    lines.report("land ml-1m", 10, 10, "")
+    pass_time(lines, clock, 10.4)
+    assert said(lines)[1:] == ["fpt run … 10 s"]
+    lines.report("train sasrec", 1, 4, "")
+    lines.report("train ridge", 4, 4, "")
+    lines.report("land ml-1m", 10, 10, "")  # told once more
+    pass_time(lines, clock, 10.4)
+    assert said(lines)[4:] == ["train sasrec: 25% … 20 s"]
+
+
 def test_of_an_unknown_whole_the_bar_shows_the_count_and_no_share():
     board = Console(file=io.StringIO(), force_terminal=False, width=60)
     with Progress("{task.description}", shown.Share(), console=board) as bars:
