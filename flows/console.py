@@ -59,20 +59,32 @@ def show_event(event: Mapping[str, Any] | str) -> None:
     out.file.flush()
 
 
-def show_answer(rows: Sequence[Mapping[str, Any]]) -> None:
-    """`show_rows`, but one value a line where a table would break words (ids, checksums)."""
+def show_answer(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """`show_rows`, but one value a line where a table would break words (ids, checksums).
+
+    Returns:
+        The columns that are not shown, as they have no value.
+    """
     rows = written(rows)
     table = _table(rows, "")
     unbound = out.options.update(max_width=_ENDLESS)  # Rich would cut the measure to the screen
     if Measurement.get(out, unbound, table).minimum <= out.width:
         out.print(table)
-        return
+        shown_names = _with_values(rows)
+        return [name for name in rows[0] if name not in shown_names]
     width = max(len(printable(name)) for name in rows[0])
     for number, row in enumerate(rows, start=1):
         out.print(f"─── {number}", style="dim")
         for name, value in row.items():
             line = f"{printable(name.replace('_', ' ')):{width}}  {shown(value)}"
             out.print(escape(line), soft_wrap=True)
+    return []
+
+
+def _with_values(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The columns to show: those with a value, or all where none has one."""
+    named = list(rows[0]) if rows else []
+    return [name for name in named if any(row[name] is not None for row in rows)] or named
 
 
 def show_nothing(names: Sequence[str]) -> None:
@@ -85,8 +97,7 @@ def show_nothing(names: Sequence[str]) -> None:
 
 def _table(rows: Sequence[Mapping[str, Any]], title: str) -> Table:
     rows = written(rows)
-    named = rows[0] if rows else ()
-    names = [name for name in named if any(row[name] is not None for row in rows)]
+    names = _with_values(rows)
     table = Table(title=escape(printable(title)), box=box.SIMPLE_HEAD)
     for name in names or ("nothing",):
         said = [printable(name.replace("_", " ")), *(shown(row.get(name)) for row in rows)]

@@ -16,6 +16,7 @@ from warehouse.errors import RefusedError
 
 if TYPE_CHECKING:
     from warehouse.answers import Answers
+    from warehouse.saved_queries import SavedQuery
 
 Format = Literal["table", "json", "csv"]
 File = Literal["parquet", "csv", "xlsx", "json"]
@@ -154,18 +155,31 @@ def _show(table: dict[str, Any], question: str, shown: Shown) -> None:
         console.show_nothing(table["names"])
         _say_nothing(question, table["names"])
         return
-    paging.show(console.out, lambda: console.show_answer(rows), paged=shown.pager)
+    left_out: list[str] = []
+    paging.show(
+        console.out, lambda: left_out.extend(console.show_answer(rows)), paged=shown.pager
+    )
+    if left_out and _about(question) is None:  # columns that somebody asked for by SQL
+        _say(f"No value in any row of {', '.join(left_out)}")
     if table["more"]:
-        console.err.print(f"Only the first {len(rows):,} rows are shown; `--format csv` has all")
+        _say(f"Only the first {len(rows):,} rows are shown; `--format csv` has all")
 
 
 def _say_nothing(question: str, names: Sequence[str]) -> None:
     """That there is no row, of which columns, and what makes some."""
+    about = _about(question)
+    first = f"; {about.first} makes some" if about is not None and about.first else ""
+    _say(f"No rows of {', '.join(names)}{first}")
+
+
+def _say(text: str) -> None:
+    console.err.print(text, markup=False, soft_wrap=True)
+
+
+def _about(question: str) -> "SavedQuery | None":
     from warehouse.saved_queries import saved_query
 
-    about = saved_query(question)
-    first = f"; {about.first} makes some" if about is not None and about.first else ""
-    console.err.print(f"No rows of {', '.join(names)}{first}", markup=False, soft_wrap=True)
+    return saved_query(question)
 
 
 def show_names(format: Format = "table") -> None:

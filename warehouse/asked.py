@@ -148,10 +148,8 @@ def _answer(place: Place, file: TextIO, question: str, form: "Format") -> list[s
     parquet = spill.with_suffix(".parquet")
     with guarded(Home.existing(place.home), spill, parquet) as connection:
         refuse_writing(connection, question)
+        _refuse_all_but_one(len(connection.extract_statements(question)))
         relation = connection.sql(question)
-        if relation is None:
-            write([], [], form, file)
-            return []
         of = columns(relation.columns, relation.types)
         if form == "parquet":
             _write_parquet(relation, of, parquet, file)
@@ -166,6 +164,17 @@ def _answer(place: Place, file: TextIO, question: str, form: "Format") -> list[s
         else:
             write(whole, of, form, file)
     return [column.name for column in of] if first is None else None
+
+
+def _refuse_all_but_one(questions: int) -> None:
+    """DuckDB would tell the answer to the last of several alone."""
+    if questions != 1:
+        raise RefusedError(
+            "One question has one answer",
+            got=f"{questions} questions" if questions else "none",
+            expected="SQL, or a name that `fpt sql --list` shows",
+            to_do="Ask them one after the other" if questions else "",
+        )
 
 
 def _write_parquet(relation: Any, of: Sequence["Column"], path: Path, file: TextIO) -> None:

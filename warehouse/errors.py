@@ -21,7 +21,7 @@ class RefusedError(Exception):
         seen = ", ".join(f"{word} {value}" for word, value in facts if value)
         sentence = f"{_inner(what)}: {seen}" if seen else _inner(what)
         whole = f"{sentence}. {to_do}".rstrip().removesuffix(".")
-        super().__init__(whole if whole.endswith("?") else f"{whole}.")
+        super().__init__(whole if whole.endswith(("?", "^")) else f"{whole}.")
 
 
 class StepError(RefusedError):

@@ -22,6 +22,8 @@ SPILL_LIMIT = "8GB"
 WRITES = ("COPY_TO_FILE", "EXECUTE_SERIALIZED_SQL")  # ends of operators' names
 _EXPLAIN = re.compile(r"\s*EXPLAIN\b\s*(ANALYZE\b)?\s*(\([^)]*\))?", re.IGNORECASE)
 
+_LINE = re.compile(r"^(LINE )(\d+):", re.MULTILINE)
+
 
 @contextmanager
 def guarded(
@@ -133,7 +135,12 @@ def _kind(statement: duckdb.Statement) -> str:
 
 def _refuse_plan(connection: duckdb.DuckDBPyConnection, text: str) -> None:
     """A SELECT may write too: DuckDB 2.0 takes COPY within WITH; a function of JSON runs SQL."""
-    for _, plan in connection.execute(f"EXPLAIN (FORMAT json) {text}").fetchall():
+    try:
+        plans = connection.execute(f"EXPLAIN (FORMAT json)\n{text}").fetchall()
+    except duckdb.Error as error:  # it shows the line that is wrong, and ours stood before the first
+        said = _LINE.sub(lambda found: f"{found[1]}{int(found[2]) - 1}:", str(error))
+        raise type(error)(said) from None
+    for _, plan in plans:
         for name in _operators(json.loads(plan)):
             if name.endswith(WRITES):
                 raise _does_something(name)

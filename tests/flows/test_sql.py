@@ -112,6 +112,30 @@ def test_more_rows_than_a_screen_takes_are_told(ask):
     assert len(ask("SELECT range AS x FROM range(2000)", "--format", "csv").out.split()) == 2001
 
 
+@pytest.mark.parametrize(
+    ("question", "found"),
+    [("", "none"), (";", "none"), ("-- nothing", "none"), ("SELECT 1; SELECT 2", "2 questions")],
+)
+def test_what_is_not_one_question_is_refused(ask, question, found):
+    done = ask(question)
+    assert (done.code, done.out) == (2, "")
+    assert f"One question has one answer: got {found}" in done.err
+
+
+def test_the_line_that_is_shown_as_wrong_is_the_one_that_was_written(ask):
+    done = ask("SELECT 1,\n  nix\nFROM range(3)")
+    assert done.err.endswith("LINE 2:   nix\n          ^^^\n")
+    assert "EXPLAIN" not in done.err
+
+
+def test_columns_without_a_value_are_named(ask):
+    done = ask("SELECT range AS x, NULL AS y, NULL AS z FROM range(2)")
+    assert done.out.split() == ["x", "─" * 3, "0", "1"]
+    assert done.err == "No value in any row of y, z\n"
+    alone = ask("SELECT NULL AS y")
+    assert (alone.out.split(), alone.err) == (["y", "─" * 3], "")
+
+
 def test_a_reader_may_leave_early(empty):
     command = f"{FPT} sql 'SELECT range FROM range(1000000)' --format csv --home {empty} | head -1"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=120)
