@@ -156,9 +156,7 @@ def _show(table: dict[str, Any], question: str, shown: Shown) -> None:
         _say_nothing(question, table["names"])
         return
     left_out: list[str] = []
-    paging.show(
-        console.out, lambda: left_out.extend(console.show_answer(rows)), paged=shown.pager
-    )
+    paging.show(console.out, lambda: left_out.extend(console.show_answer(rows)), paged=shown.pager)
     if left_out and _about(question) is None:  # columns that somebody asked for by SQL
         _say(f"No value in any row of {', '.join(left_out)}")
     if table["more"]:
