@@ -4,7 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from rich import box
 from rich.console import Console
@@ -16,6 +16,7 @@ from flows import first_word
 from flows.written_numbers import written
 from warehouse.visible import json_value, printable
 
+READER_GONE = 141  # as of a program that SIGPIPE ended
 _ENDLESS = 100_000
 _WORD = 20  # letters of a word that is broken last
 _WIDE = 160  # for a file or a pipe, which don't tell their width
@@ -23,6 +24,17 @@ _WIDE = 160  # for a file or a pipe, which don't tell their width
 
 def _width() -> int | None:
     return None if sys.stdout.isatty() or "COLUMNS" in os.environ else _WIDE
+
+
+def reader_gone(of: Console) -> NoReturn:
+    """The end of a command whose reader has left, as `head` does."""
+    of.quiet = True
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, sys.stdout.fileno())  # Python flushes once more at its end
+    raise SystemExit(READER_GONE)
+
+
+Console.on_broken_pipe = reader_gone  # type: ignore[method-assign] - Typer's help, too: 1 by itself
 
 
 class Speaking(Console):

@@ -5,7 +5,6 @@ Exit codes: docs/how-to/command-line.md.
 
 import errno
 import json
-import os
 import sys
 import traceback
 from collections.abc import Callable, Mapping
@@ -28,7 +27,6 @@ from warehouse.locks import waiting
 
 T = TypeVar("T")
 FAULT, MISTYPED = 1, 2
-READER_GONE = 141  # as of a program that SIGPIPE ended
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _CLOSED = (errno.EROFS, errno.EACCES, errno.EPERM)
 _FULL_WORDS = ("No space left on device", "disk is full", "Disk quota exceeded", "File too large")
@@ -139,8 +137,8 @@ def exit_on_error(action: Callable[[], T], home: Path | None) -> T:
         return action()
     except typer.Exit:
         raise
-    except BrokenPipeError as error:
-        raise _quietly() from error
+    except BrokenPipeError:
+        console.reader_gone(console.out)
     except Exception as error:
         if _is_usage(error):
             raise
@@ -193,13 +191,6 @@ def _flushed(action: Callable[[], T]) -> T:
     result = action()
     sys.stdout.flush()
     return result
-
-
-def _quietly() -> typer.Exit:
-    """The end of a command whose reader has left, as `head` does."""
-    nothing = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nothing, sys.stdout.fileno())  # Python flushes once more at its end
-    return typer.Exit(READER_GONE)
 
 
 def _is_usage(error: Exception) -> bool:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from warehouse import datasets
+from warehouse.archive import open_source
 from warehouse.datasets.dataset import Dataset
 from warehouse.errors import RefusedError
 from warehouse.home import Home
@@ -30,15 +31,28 @@ def find(home: Home, name: str, source: Path | None) -> Dataset | Description:
 
 
 def refuse_unknown(home: Home, name: str, source: Path | None) -> None:
-    """Refuse a name of which nothing could be landed, nor was before.
+    """Refuse a name of which nothing could be landed, nor was before; a source that is not there.
 
     Raises:
         RefusedError: so.
     """
     if name in datasets.NAMES or source is not None:
         find(home, name, source)
+        if source is not None:
+            _refuse_missing(name, source)
     else:
         newest_load(home, name)
+
+
+def _refuse_missing(name: str, source: Path) -> None:
+    if not is_own(name):
+        with open_source(source):
+            return
+    try:
+        source.stat()
+    except (OSError, ValueError) as error:  # the latter when a NUL is in it
+        got = getattr(error, "strerror", None) or str(error)
+        raise RefusedError(f"{source} can't be read", got=got, to_do="Check --source") from error
 
 
 def newest_load(home: Home, name: str) -> str:

@@ -294,6 +294,13 @@ def test_a_name_is_of_what_is_known_described_or_landed(home, publish_own, event
     (home.root / "datasets" / "mine.toml").unlink()
     refuse_unknown(home, "mine", None)  # what is landed needs neither
     refuse_unknown(home, "ml-1m", events)
+    with pytest.raises(RefusedError, match=r"gone can't be read: got No such file"):
+        refuse_unknown(home, "ml-1m", events.parent / "gone")
+    with pytest.raises(RefusedError, match="is not a file: got a folder"):
+        refuse_unknown(home, "ml-1m", events.parent)
+    (home.root / "datasets" / "mine.toml").write_text('user = "u"\nitem = "i"\ntime = "t"\n')
+    with pytest.raises(RefusedError, match=r"gone can't be read: got No such file"):
+        refuse_unknown(home, "mine", events.parent / "gone")
     (events.parent / "ml-1m.toml").write_text("")
     with pytest.raises(RefusedError, match="ml-1m is the name of a data set that is known"):
         refuse_unknown(home, "ml-1m", events)
