@@ -34,7 +34,8 @@ def reader_gone(of: Console) -> NoReturn:
     raise SystemExit(READER_GONE)
 
 
-Console.on_broken_pipe = reader_gone  # type: ignore[method-assign] - Typer's help, too: 1 by itself
+# of Typer's help, too; Rich itself ends with 1
+Console.on_broken_pipe = reader_gone  # type: ignore[method-assign, assignment]
 
 
 class Speaking(Console):
@@ -57,7 +58,10 @@ def show_rows(rows: Sequence[Mapping[str, Any]], title: str, *, as_json: bool = 
         first_word.over()
         out.file.write(json.dumps(proper, default=str) + "\n")
         return
-    out.print(_table(rows, title))
+    if rows:
+        out.print(_table(rows, title))
+    else:
+        out.print(escape(printable(f"{title}: nothing")), soft_wrap=True, highlight=False)
 
 
 def show_event(event: Mapping[str, Any] | str) -> None:
@@ -111,7 +115,7 @@ def _table(rows: Sequence[Mapping[str, Any]], title: str) -> Table:
     rows = written(rows)
     names = _with_values(rows)
     table = Table(title=escape(printable(title)), box=box.SIMPLE_HEAD)
-    for name in names or ("nothing",):
+    for name in names:
         said = [printable(name.replace("_", " ")), *(shown(row.get(name)) for row in rows)]
         longest = max(len(word) for text in said for word in (*text.split(), ""))
         # Rich takes the same share from each column, and would break words to spare blanks

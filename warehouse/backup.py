@@ -216,7 +216,8 @@ def _opened(path: Path) -> Iterator[tarfile.TarFile]:
         with tarfile.open(path) as archive:
             yield archive
     except (OSError, tarfile.TarError) as error:
-        raise RefusedError(f"{path} is no whole backup", got=str(error)) from error
+        got = getattr(error, "strerror", None) or str(error)
+        raise RefusedError(f"{path} is no whole backup", got=got) from error
 
 
 def _checked(backup_file: Path, folder: Path) -> Sequence[str]:

@@ -53,6 +53,11 @@ def reporter(monkeypatch):
     monkeypatch.setattr(progress, "_reporter", progress.LogReporter())
 
 
+def test_where_there_is_no_row_the_title_says_so(pipe):
+    console.show_rows([], "Brought up to date")
+    assert pipe.getvalue() == "Brought up to date: nothing\n"
+
+
 def test_a_table_has_a_title_words_for_names_and_no_empty_column(pipe):
     console.show_rows([ROW, ROW | {"model": "sasrec", "n_seeds": 1}], "Test metrics")
     title, head, rule, *rows = [line for line in pipe.getvalue().splitlines() if line.strip()]

@@ -100,7 +100,8 @@ def _columns(path: Path) -> dict[str, pa.DataType]:
         RefusedError: it is no Parquet file, or has other columns.
     """
     if not path.is_file():
-        raise RefusedError("There is no such file", got=str(path), to_do="Give a Parquet file")
+        there = "something else" if path.exists() else "nothing"
+        raise RefusedError(f"{path} is no file", got=there, to_do="Give a Parquet file")
     try:
         schema = pq.read_schema(path)
     except (OSError, ValueError, pa.ArrowException) as error:
