@@ -386,4 +386,7 @@ def _show_answer(
     from warehouse.questions import ask
 
     rows = ask(Home.at(home), question, parameters).to_dicts()
-    console.show_rows(rows, title, as_json=as_json)
+    if as_json:
+        console.show_rows(rows, title, as_json=True)
+    else:
+        console.show_answer(rows, title)

@@ -75,19 +75,21 @@ def show_event(event: Mapping[str, Any] | str) -> None:
     out.file.flush()
 
 
-def show_answer(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def show_answer(rows: Sequence[Mapping[str, Any]], title: str = "") -> list[str]:
     """`show_rows`, but one value a line where a table would break words (ids, checksums).
 
     Returns:
         The columns that are not shown, as they have no value.
     """
     rows = written(rows)
-    table = _table(rows, "")
+    table = _table(rows, title)
     unbound = out.options.update(max_width=_ENDLESS)  # Rich would cut the measure to the screen
     if Measurement.get(out, unbound, table).minimum <= out.width:
         out.print(table)
         shown_names = _with_values(rows)
         return [name for name in rows[0] if name not in shown_names]
+    if title:
+        out.print(escape(printable(title)), style="italic")
     width = max(len(printable(name)) for name in rows[0])
     for number, row in enumerate(rows, start=1):
         out.print(f"─── {number}", style="dim")

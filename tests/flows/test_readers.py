@@ -80,6 +80,10 @@ def test_what_does_not_fit_is_shown_a_value_a_line(monkeypatch):
     assert lines[2] == "title  \\x1b[31m[bold]"
     console.show_answer([{"id": "short"}])
     assert "─── 1" not in console.out.file.getvalue()[len("\n".join(lines)) :]
+    console.out.file.truncate(0)
+    console.show_answer([{"sha256": "x" * 64}], "Landed")  # a checksum can be copied
+    assert console.out.file.getvalue().strip("\0").splitlines()[0] == "Landed"
+    assert "x" * 64 in console.out.file.getvalue()
 
 
 @pytest.mark.slow
