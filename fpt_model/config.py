@@ -265,11 +265,14 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     *((name, 0, 1) for name in ("teacher_share", "calibration")),
     ("smoothing", 0, 0.99),
     ("teachers", 0, 100),
-    *((name, 0, 1e6) for name in ("group_weight", "group_pairs", "l2", "warmup")),
+    *((name, 0, 1_000_000) for name in ("group_weight", "group_pairs", "l2", "warmup")),
     ("weight_decay", 0, 100),
-    *((name, 1, 1e6) for name in ("time_span", "batch_size", "epochs", "patience", "negatives")),
+    *(
+        (name, 1, 1_000_000)
+        for name in ("time_span", "batch_size", "epochs", "patience", "negatives")
+    ),
     *((name, 0, 0.9999) for name in ("beta1", "beta2")),
-    ("group_refresh", 1, 1e6),
+    ("group_refresh", 1, 1_000_000),
     ("group_margin", -1, 1),
     ("max_length", 1, 4096),
     ("learning_rate", 1e-9, 10),

@@ -51,6 +51,7 @@ def refused(ended, *says: str) -> None:
         (["--set", "intervals=yes"], ["Setting intervals is no bool: got 'yes'."]),
         (["--set", "dropout=1"], ["dropout is out of range: got 1.0, expected 0 to 0.99."]),
         (["--set", "dropout=nan"], ["dropout is out of range: got nan"]),
+        (["--set", "epochs=0"], ["epochs is out of range: got 0, expected 1 to 1000000."]),
         (["--set", "heads=7"], ["Width is not divisible: got 100, expected 7 n."]),
         (
             ["--set", "loss=hinge"],
