@@ -235,11 +235,17 @@ def _known(error: BaseException) -> RefusedError | None:
             where = getattr(one, "filename", None)
             return StepError(
                 f"The disk is full{f' at {where}' if where else ''}",
-                got=" ".join(str(one).split())[:200],
+                got=_as_said(one),
                 to_do="Free some of it; the same command goes on where it was",
             )
     ours = next((one for one in chain if isinstance(one, RefusedError)), None)
     return ours or _of_parameters(chain) or _of_prefect(chain)
+
+
+def _as_said(error: BaseException) -> str:
+    """What an error says, without numbers of errors and without advice for other cases."""
+    said = error.what if isinstance(error, RefusedError) else getattr(error, "strerror", None)
+    return " ".join((said or str(error)).split())[:200]
 
 
 def _of_parameters(chain: list[BaseException]) -> RefusedError | None:

@@ -52,7 +52,7 @@ def full(name: str = "x.partial") -> OSError:
 def test_a_full_disk_is_one_line_with_the_file_and_what_to_do(said, tmp_path):
     assert fails(full("/h/x.partial"), tmp_path / "home") == 1
     assert said == [
-        "The disk is full at /h/x.partial: got [Errno 28] No space left on device: '/h/x.partial'. "
+        "The disk is full at /h/x.partial: got No space left on device. "
         "Free some of it; the same command goes on where it was."
     ]
 
@@ -64,6 +64,15 @@ def test_a_full_disk_under_a_library_s_error_is_seen(said, tmp_path):
     error = SomeLibraryError('IO Error: Could not write file "x": No space left on device')
     assert fails(error, tmp_path) == 1
     assert said[0].startswith("The disk is full: got IO Error")
+
+
+def test_a_full_disk_under_a_refusal_of_ours_is_told_without_its_advice(said, tmp_path):
+    cause = RefusedError("r.html can't be written", got=os.strerror(28), to_do="Make the folder")
+    assert fails(cause, tmp_path) == 1
+    assert said == [
+        "The disk is full: got r.html can't be written. "
+        "Free some of it; the same command goes on where it was."
+    ]
 
 
 def test_a_log_that_can_not_be_written_hides_no_error(said, tmp_path, monkeypatch):
@@ -91,7 +100,7 @@ def test_a_home_that_is_read_only_is_one_line(fpt, tmp_path):
     """/proc is read-only for root as well, whom modes do not stop."""
     if not Path("/proc/self").exists():
         pytest.skip("no /proc here: modes do not stop root")
-    for command in (("ingest", "--dataset", "ml-1m", "--source", "x.zip"), ("doctor",)):
+    for command in (("ingest", "--dataset", "ml-1m", "--source", __file__), ("doctor",)):
         answer = fpt(*command, home=Path("/proc/fpt-home"))
         assert answer.code == 2
         assert len(answer.err.strip().splitlines()) == 1, answer.err
