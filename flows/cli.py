@@ -1,5 +1,6 @@
 """The command line `fpt`: each command is one flow or one query."""
 
+import io
 import os
 import sys
 from importlib.metadata import version as version_of
@@ -348,6 +349,8 @@ app.add_typer(own_data_command.app)
 def main() -> None:
     """Entry point of `fpt`."""
     ends.wanted = True
+    if isinstance(sys.stdout, io.TextIOWrapper):  # as stderr is: Latin-1 has no lines of tables
+        sys.stdout.reconfigure(errors="backslashreplace")
     for name in (
         "PREFECT_SERVER_ANALYTICS_ENABLED",
         "PREFECT_CLOUD_ENABLE_ORCHESTRATION_TELEMETRY",

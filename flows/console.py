@@ -52,16 +52,28 @@ err = Speaking(stderr=True)
 
 
 def show_rows(rows: Sequence[Mapping[str, Any]], title: str, *, as_json: bool = False) -> None:
-    """Print rows as a table without its empty columns, or as JSON for scripts."""
+    """Print rows as a table without its empty columns, or as JSON for scripts.
+
+    Where not all columns have room, there is one value a line.
+    """
     if as_json:
         proper = [{name: json_value(value) for name, value in row.items()} for row in rows]
         first_word.over()
         out.file.write(json.dumps(proper, default=str) + "\n")
         return
-    if rows:
-        out.print(_table(rows, title))
-    else:
+    if not rows:
         out.print(escape(printable(f"{title}: nothing")), soft_wrap=True, highlight=False)
+        return
+    table = _table(rows, title)
+    if _least_width(table) <= out.width:
+        out.print(table)
+    else:  # Rich would leave columns out
+        _print_values(written(rows), _with_values(rows), title)
+
+
+def _least_width(table: Table) -> int:
+    """Of columns, with a blank on each side, and of what stands between and around them."""
+    return sum((column.min_width or 0) + 3 for column in table.columns) + 1
 
 
 def show_event(event: Mapping[str, Any] | str) -> None:
@@ -88,15 +100,19 @@ def show_answer(rows: Sequence[Mapping[str, Any]], title: str = "") -> list[str]
         out.print(table)
         shown_names = _with_values(rows)
         return [name for name in rows[0] if name not in shown_names]
+    _print_values(rows, list(rows[0]), title)
+    return []
+
+
+def _print_values(rows: Sequence[Mapping[str, Any]], names: Sequence[str], title: str) -> None:
     if title:
-        out.print(escape(printable(title)), style="italic")
-    width = max(len(printable(name)) for name in rows[0])
+        out.print(escape(printable(title)), style="italic", soft_wrap=True)
+    width = max(len(printable(name)) for name in names)
     for number, row in enumerate(rows, start=1):
         out.print(f"─── {number}", style="dim")
-        for name, value in row.items():
-            line = f"{printable(name.replace('_', ' ')):{width}}  {shown(value)}"
+        for name in names:
+            line = f"{printable(name.replace('_', ' ')):{width}}  {shown(row[name])}"
             out.print(escape(line), soft_wrap=True)
-    return []
 
 
 def _with_values(rows: Sequence[Mapping[str, Any]]) -> list[str]:

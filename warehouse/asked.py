@@ -118,7 +118,14 @@ def _reply(
     except duckdb.Error as error:
         refusal = no_answer(home, asked, error)
     except OSError as error:
-        refusal = RefusedError("The answer can't be kept", got=error.strerror)
+        what = f"Can't write {error.filename}" if error.filename else "The answer can't be kept"
+        refusal = RefusedError(what, got=error.strerror)
+    except UnicodeError:
+        refusal = RefusedError(
+            "The question is no text",
+            got="bytes that are no letters here",
+            to_do="Set LC_ALL=C.UTF-8, or another locale with UTF-8",
+        )
     except Exception as error:
         refusal = RefusedError("No answer", got=f"{type(error).__name__}: {error}")
     else:
@@ -147,6 +154,7 @@ def _answer(place: Place, file: TextIO, question: str, form: "Format") -> list[s
     spill = Path(place.spill)
     parquet = spill.with_suffix(".parquet")
     with guarded(Home.existing(place.home), spill, parquet) as connection:
+        question.encode()  # the command line may hold other bytes
         refuse_writing(connection, question)
         _refuse_all_but_one(len(connection.extract_statements(question)))
         relation = connection.sql(question)

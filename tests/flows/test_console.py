@@ -53,6 +53,28 @@ def reporter(monkeypatch):
     monkeypatch.setattr(progress, "_reporter", progress.LogReporter())
 
 
+def test_on_a_narrow_screen_no_column_is_lost(monkeypatch):
+    rows = [{"user": 1, "title": "The Hidden Road", "genres": "Drama|War", "score": 1.7444}]
+    for width, expected in (
+        (47, ["Best", "user title genres score", "1 The Hidden Road Drama|War 1.7444"]),
+        (
+            37,
+            [
+                "Best",
+                "─── 1",
+                "user 1",
+                "title The Hidden Road",
+                "genres Drama|War",
+                "score 1.7444",
+            ],
+        ),
+    ):
+        monkeypatch.setattr(console, "out", screen(terminal=False, width=width))
+        console.show_rows([row | {"gap": None} for row in rows], "Best")
+        lines = [" ".join(line.split()) for line in console.out.file.getvalue().splitlines()]
+        assert [line for line in lines if line.strip("─ ") and line] == expected
+
+
 def test_where_there_is_no_row_the_title_says_so(pipe):
     console.show_rows([], "Brought up to date")
     assert pipe.getvalue() == "Brought up to date: nothing\n"

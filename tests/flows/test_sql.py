@@ -154,3 +154,24 @@ def test_ctrl_c_at_a_question_leaves_no_process(empty):
     assert asking.returncode == 130
     assert said.startswith(b"error: interrupted")
     assert not any(Path("/proc", pid).exists() for pid in found)
+
+
+@pytest.mark.parametrize("coding", ["ascii", "latin-1"])
+def test_a_terminal_without_utf_8_shows_what_it_can(empty, coding):
+    there = os.environ | {"PYTHONIOENCODING": coding}
+    done = subprocess.run(
+        [FPT, "sql", "SELECT chr(8364) AS euro", "--home", empty],
+        capture_output=True, env=there, timeout=120, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"\\u20ac" in done.stdout
+
+
+def test_a_question_in_other_bytes_is_refused(empty):
+    there = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run(
+        [FPT, "sql", "SELECT 'é'".encode(), "--home", empty],
+        capture_output=True, env=there, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.startswith(b"error: The question is no text: got bytes")
