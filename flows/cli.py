@@ -349,8 +349,9 @@ app.add_typer(own_data_command.app)
 def main() -> None:
     """Entry point of `fpt`."""
     ends.wanted = True
-    if isinstance(sys.stdout, io.TextIOWrapper):  # as stderr is: Latin-1 has no lines of tables
-        sys.stdout.reconfigure(errors="backslashreplace")
+    out = sys.stdout
+    if isinstance(out, io.TextIOWrapper) and out.encoding.lower() != "utf-8":
+        out.reconfigure(errors="backslashreplace")  # as stderr is: Latin-1 has no lines of tables
     for name in (
         "PREFECT_SERVER_ANALYTICS_ENABLED",
         "PREFECT_CLOUD_ENABLE_ORCHESTRATION_TELEMETRY",
