@@ -309,31 +309,20 @@ def copy(finished, tmp_path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def prefect(lasting):
-    """Flows that are called in this process report to the server that commands are told of.
+def prefect(prefect_home):
+    """One temporary Prefect server for all flows that are called in this process."""
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+    from prefect.testing import utilities
 
-    Prefect's own harness would start another one.
-    """
-    from prefect.context import _temporary_global_settings_context, get_settings_context
-    from prefect.events.worker import EventsWorker
-    from prefect.logging.handlers import APILogWorker
-    from prefect.settings import (
-        PREFECT_API_AUTH_STRING,
-        PREFECT_API_URL,
-        PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
-        temporary_settings,
-    )
-
-    told = {
-        setting: lasting[setting.name] for setting in (PREFECT_API_URL, PREFECT_API_AUTH_STRING)
-    }
-    with (
-        temporary_settings(told | {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),  # a second a flow
-        _temporary_global_settings_context(get_settings_context()),
-    ):
-        yield
-        for worker in (APILogWorker, EventsWorker):  # while somebody listens
-            worker.drain_all()
+    made = prefect_home(Path(tempfile.mkdtemp()))
+    (made / "prefect.db").rename(made / "prefect-test.db")  # the name that it takes
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(utilities, "mkdtemp", lambda: str(made))
+        with (
+            utilities.prefect_test_harness(server_startup_timeout=90),
+            temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),  # a second a flow
+        ):
+            yield
 
 
 @pytest.fixture(scope="session")

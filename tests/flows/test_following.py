@@ -7,6 +7,7 @@ import pytest
 from prefect import flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
+from prefect.settings import PREFECT_API_URL
 from prefect.states import Cancelled, Completed, Crashed, Failed, Pending, Running, Scheduled
 
 from flows.following import Following, News
@@ -21,14 +22,13 @@ def followed(inner: bool = False) -> None:
 class Follower:
     """A server followed, and what was told since the last look."""
 
-    def __init__(self, client: SyncPrefectClient, server: dict[str, str]) -> None:
-        self.client, self.server = client, server
+    def __init__(self, client: SyncPrefectClient) -> None:
+        self.client = client
         self.deployment = client.create_deployment(
             client.create_flow(followed), name=f"nightly-{uuid4()}"
         )
         self.told: list[News] = []
-        where = server["PREFECT_API_URL"], server["PREFECT_API_AUTH_STRING"]
-        self.following = Following(*where, self.told.append)
+        self.following = Following(PREFECT_API_URL.value(), None, self.told.append)
 
     def run(self, name: str) -> FlowRun:
         run = self.client.create_flow_run_from_deployment(self.deployment, name=name)
@@ -48,9 +48,9 @@ class Follower:
 
 
 @pytest.fixture
-def follower(prefect, lasting):
+def follower(prefect):
     with get_client(sync_client=True) as client:
-        yield Follower(client, lasting)
+        yield Follower(client)
 
 
 def test_a_run_is_told_when_it_starts_and_when_it_ends(follower):
@@ -118,7 +118,7 @@ def test_what_ended_before_is_no_news(follower):
     run = follower.run("old")
     follower.set(run, Running())
     follower.set(run, Completed())
-    later = Follower(follower.client, follower.server)
+    later = Follower(follower.client)
     assert later.look() == []
 
 
