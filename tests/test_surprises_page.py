@@ -51,6 +51,7 @@ def test_findings_are_named_in_the_page_or_say_why_not():
     assert others == {
         "implicit-recommends-what-was-to-be-left-out",
         "openvino-computes-int64-as-int32-and-double-as-float",
+        "polars-a-seed-draws-the-same-place-of-every-group",
     }
 
 

@@ -107,7 +107,7 @@ def test_what_is_refused_at_once(empty, fpt, tmp_path):
         answer = fpt("import-scores", tmp_path / "no.parquet", "--name", name, home=empty)
         assert (answer.code, said in answer.err) == (2, True)
     answer = fpt("import-scores", tmp_path / "no.parquet", "--name", "x", home=empty)
-    assert (answer.code, " is no file: got nothing" in answer.err) == (2, True)
+    assert (answer.code, "There is no such file" in answer.err) == (2, True)
     for words in (("--kind", "some"), ("--trained-on", "test"), ("--split", "train")):
         assert fpt("import-scores", "x", "--name", "x", *words, home=empty).code == 2
     answer = fpt("export-ranks", "--output", tmp_path / "out", home=empty)
