@@ -137,9 +137,8 @@ def _refuse_plan(connection: duckdb.DuckDBPyConnection, text: str) -> None:
     """A SELECT may write too: DuckDB 2.0 takes COPY within WITH; a function of JSON runs SQL."""
     try:
         plans = connection.execute(f"EXPLAIN (FORMAT json)\n{text}").fetchall()
-    except (
-        duckdb.Error
-    ) as error:  # it shows the line that is wrong, and ours stood before the first
+    except duckdb.Error as error:
+        # it shows the line that is wrong, and ours stood before the first
         said = _LINE.sub(lambda found: f"{found[1]}{int(found[2]) - 1}:", str(error))
         raise type(error)(said) from None
     for _, plan in plans:

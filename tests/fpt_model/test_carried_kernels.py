@@ -29,14 +29,13 @@ def double(out, BLOCK: tl.constexpr):
 SCRIPT = """
 import json, sys
 from pathlib import Path
-from types import SimpleNamespace
 
 from fpt_model.engines.carry import carry
 
 carry(Path(sys.argv[1]))
 
 import torch, triton
-from triton.backends.compiler import GPUTarget
+from fpt_model.engines.gpu.aim import aim
 from triton.runtime.cache import get_cache_manager
 
 import kernels_here
@@ -44,13 +43,7 @@ from fpt_model.engines import precompile
 from fpt_model.errors import ModelError
 from fpt_model.files.kernels import builds
 
-triton.runtime.driver.set_active(
-    SimpleNamespace(
-        get_current_target=lambda: GPUTarget("cuda", 90, 32),
-        get_current_device=lambda: 0,
-        get_current_stream=lambda device: 0,
-    )
-)
+aim("cuda", 90, 32)
 
 class Engine:
     out = torch.zeros(16)

@@ -27,21 +27,14 @@ def double(out, BLOCK: tl.constexpr):
 # A driver that knows what to compile for is all that Triton needs to compile.
 WITHOUT_GPU = (
     """
-from types import SimpleNamespace
 
 import torch, triton, triton.language as tl
-from triton.backends.compiler import GPUTarget
+from fpt_model.engines.gpu.aim import aim
 
 from fpt_model.engines.precompile import compile_all, dry_run
 from fpt_model.errors import ModelError
 
-triton.runtime.driver.set_active(
-    SimpleNamespace(
-        get_current_target=lambda: GPUTarget("cuda", 90, 32),
-        get_current_device=lambda: 0,
-        get_current_stream=lambda device: 0,
-    )
-)
+aim("cuda", 90, 32)
 
 """
     + TWO_KERNELS
@@ -202,7 +195,6 @@ if multiprocessing.parent_process():
 )
 BY_PROCESSES = """
 import os
-from types import SimpleNamespace
 from fpt_model import processes
 
 def main():
@@ -210,18 +202,12 @@ def main():
 
     import torch, triton
     from triton import knobs
-    from triton.backends.compiler import GPUTarget
+    from fpt_model.engines.gpu.aim import aim
 
     import kernels_here
     from fpt_model.engines import compile_aside, precompile
 
-    triton.runtime.driver.set_active(
-        SimpleNamespace(
-            get_current_target=lambda: GPUTarget("cuda", 90, 32),
-            get_current_device=lambda: 0,
-            get_current_stream=lambda device: 0,
-        )
-    )
+    aim("cuda", 90, 32)
 
     class Engine:
         out = torch.zeros(16)
@@ -304,21 +290,14 @@ def test_processes_compile_what_launches_find_and_what_they_cannot_is_compiled_h
 
 
 SMOOTHED = """
-from types import SimpleNamespace
 
 import torch, triton
-from triton.backends.compiler import GPUTarget
+from fpt_model.engines.gpu.aim import aim
 
 from fpt_model.engines.jagged import softmax
 from fpt_model.engines.jagged.shapes import softmax_tiles
 
-triton.runtime.driver.set_active(
-    SimpleNamespace(
-        get_current_target=lambda: GPUTarget("cuda", 90, 32),
-        get_current_device=lambda: 0,
-        get_current_stream=lambda device: 0,
-    )
-)
+aim("cuda", 90, 32)
 
 def ints(*shape):
     return torch.zeros(shape, dtype=torch.int32)
