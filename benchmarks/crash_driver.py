@@ -175,6 +175,7 @@ def pipeline() -> dict[str, Callable[..., Any]]:
         "run": run_it,
         "import": import_scores,
         "bring": bring,
+        "carry": carry,
         "export ranks": export_ranks,
         "download": download,
         "age": age,
@@ -235,6 +236,14 @@ def bring(home: str, store: str) -> None:
 
     (run,) = (Path(store) / "trainings").iterdir()
     bring_result(open_store(store, print), Home.at(home), run.name)
+
+
+def carry(home: str, folder: str) -> None:
+    """Bring a home's compiled kernels into a folder that travels, as an export does."""
+    from fpt_model.files.kernels import copy_whole
+    from warehouse.home import Home
+
+    copy_whole(Home.at(home).kernels, Path(folder))
 
 
 def prune(home: str) -> None:

@@ -315,6 +315,9 @@ def scenarios(archive: Path, models: Sequence[str]) -> list[Scenario]:
     def result(folder: Path) -> dict[str, Any]:
         return at_home(folder) | {"store": str(folder / "out" / "store")}
 
+    def kernels(folder: Path) -> dict[str, Any]:
+        return at_home(folder) | {"folder": str(folder / "out" / "to-gpu" / "kernels")}
+
     def jobs(folder: Path) -> dict[str, Any]:
         return {"jobs": str(folder / "out" / "jobs.json")}
 
@@ -340,6 +343,7 @@ def scenarios(archive: Path, models: Sequence[str]) -> list[Scenario]:
         Scenario("prune", "pipeline", "prune", at_home, _whole),
         Scenario("import scores", "pipeline", "import", scores, _with_scores),
         Scenario("bring a result", "pipeline", "bring", result, _without_a_run),
+        Scenario("carry kernels", "pipeline", "carry", kernels, _with_kernels, _kernels_of),
         Scenario("export ranks", "pipeline", "export ranks", to("trec"), _whole, _outputs_of),
         Scenario("ask", "pipeline", "ask", to("a.csv"), _whole, _outputs_of),
         Scenario("fetch", "pipeline", "fetch", at_home, _nothing),
@@ -367,6 +371,16 @@ def _without_a_run(place: Place) -> None:
     store = open_store(str(place.folder / "out" / "store"), print)
     put_result(store, Home(place.home), run.name)
     shutil.rmtree(run)
+
+
+def _with_kernels(place: Place) -> None:
+    """The home has two compiled kernels; what is in them does not matter here."""
+    from fpt_model.files.kernels import Kept, write
+
+    place.fresh("whole")
+    for name in ("forward.cubin", "backward.cubin"):
+        data = {name: name.encode() * 1000, "about.txt": b"two warps"}
+        write(place.home / "kernels" / "triton-0-cpython-0-none", Kept(name, name, data))
 
 
 def _with_scores(place: Place) -> None:
@@ -432,6 +446,16 @@ def _outputs_of(home: Path) -> Content:
     """What a command wrote beside the home; the bytes hold the time."""
     found = content_of(home)
     written = {f"../out/{path.name}": "" for path in (home.parent / "out").iterdir()}
+    return Content(found.rows, found.audits, found.files | written)
+
+
+def _kernels_of(home: Path) -> Content:
+    """Whole kernels in the folder that travels; what a killed writer left, nobody reads there."""
+    from warehouse.identity import sha256_of
+
+    found, out = content_of(home), home.parent / "out"
+    carried = {f"../out/{path.relative_to(out)}": path for path in out.rglob("*.zip")}
+    written = {name: sha256_of(path) for name, path in carried.items()}
     return Content(found.rows, found.audits, found.files | written)
 
 

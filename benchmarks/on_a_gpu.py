@@ -76,7 +76,7 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", required=True)
     for name in ("list", "prepare", "run"):
         command = commands.add_parser(name)
-        command.add_argument("--only", nargs="+", default=[], metavar="NAME")
+        command.add_argument("--only", nargs="+", action="extend", default=[], metavar="NAME")
         if name != "list":
             command.add_argument("--folder", type=Path, required=True, help="one for all of them")
         if name == "prepare":

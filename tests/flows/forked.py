@@ -47,6 +47,8 @@ OURS = ("expectations", "fpt_model")  # of what is loaded: each takes its own
 PREFECT = "prefect"
 # libraries read such settings when they are loaded
 READ_ON_LOAD = ("OMP_", "MKL_", "OPENBLAS_", "KMP_", "CUDA_", "TORCH", "PYTORCH_", "TRITON_")
+# PyTorch's compiler says this itself, in whoever imports it, and reads it when it compiles
+SAID_BY_A_LIBRARY = {"TORCHINDUCTOR_CACHE_DIR"}
 
 
 def told_paths() -> list[str]:
@@ -81,7 +83,8 @@ class Asked:
 
 
 def read_on_load(environment: Mapping[str, str]) -> dict[str, str]:
-    return {k: v for k, v in environment.items() if k.startswith(READ_ON_LOAD)}
+    told = {k: v for k, v in environment.items() if k.startswith(READ_ON_LOAD)}
+    return {k: v for k, v in told.items() if k not in SAID_BY_A_LIBRARY}
 
 
 def received(connection: socket.socket) -> Asked | None:

@@ -116,6 +116,11 @@ def test_a_program_whose_libraries_would_be_loaded_otherwise_is_a_process_of_its
     assert process.communicate(timeout=60)[0] == "False\n"
 
 
+def test_what_pytorchs_compiler_has_said_itself_is_no_reason_for_that(model):
+    process = model("print('torch' in sys.modules)", TORCHINDUCTOR_CACHE_DIR="/somewhere/else")
+    assert process.communicate(timeout=60)[0] == "True\n"
+
+
 def test_prefect_is_imported_with_the_settings_of_the_command(forks, tmp_path):
     code = "import sys, logging; print('prefect' in sys.modules); import prefect.settings as it; "
     code += "print(it.PREFECT_API_URL.value(), it.PREFECT_HOME.value(), prefect_level()); "

@@ -260,6 +260,9 @@ class Homes(RuleBasedStateMachine):
         if self.world.has(CORE, identity):
             damage(self.home.sequences_file(identity), how)
             assert find_snapshot(self.home, identity) is None
+            if not self.world.has(RAW, load):
+                self.prepare(load, None)  # is refused: the ratings are needed again
+                self.ingest(load, None)
             self.prepare(load, None)
 
     @precondition(lambda self: len(catalogues(self.home)) > 1)
