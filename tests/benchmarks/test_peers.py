@@ -447,9 +447,9 @@ def test_the_page_says_what_its_record_has():
     sasrec, hstu = ndcg["RecTools: SASRec"], ndcg["RecTools: HSTU (knows the request)"]
     for ours in ("ours: SAS-FPT, `best`", run.BEST, run.COMPACT):
         assert ndcg[ours] > sasrec + apart
-    assert abs(sasrec - ndcg["RecTools: eSASRec"]) <= apart
+    assert apart < abs(sasrec - ndcg["RecTools: eSASRec"]) <= apart + 0.001
     assert ndcg[run.REQUEST] > hstu + apart
-    assert apart < hstu - sasrec <= apart + 0.001
+    assert apart < hstu - sasrec <= apart + 0.002
     assert f"{hstu - sasrec:.4f}"[1:] + " of NDCG@10 above RecTools' own SASRec" in said
     public, paper = ndcg["TiSASRec.pytorch"], ndcg[run.PAPER]
     assert abs(public - paper) <= of_paper
