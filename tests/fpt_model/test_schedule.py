@@ -70,7 +70,7 @@ def test_what_can_not_be_is_refused(settings, says):
 
 
 def test_settings_of_before_there_were_schedules_are_read():
-    config = resolve("sas_fpt", "best")
+    config = resolve("sas_fpt", "compact")
     new = "schedule", "warmup", "weight_decay", "smoothing", "calibration"
     values = {name: value for name, value in config.to_dict().items() if name not in new}
     assert from_dict(values) == config
