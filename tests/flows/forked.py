@@ -83,8 +83,8 @@ class Asked:
 
 
 def read_on_load(environment: Mapping[str, str]) -> dict[str, str]:
-    told = {k: v for k, v in environment.items() if k.startswith(READ_ON_LOAD)}
-    return {k: v for k, v in told.items() if k not in SAID_BY_A_LIBRARY}
+    names = {name for name in environment if name.startswith(READ_ON_LOAD)} - SAID_BY_A_LIBRARY
+    return {name: environment[name] for name in names}
 
 
 def received(connection: socket.socket) -> Asked | None:
