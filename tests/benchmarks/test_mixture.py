@@ -2,9 +2,11 @@
 
 import json
 import math
+import re
 import shutil
 import sys
 
+import harness
 import mixture
 import pytest
 import torch
@@ -116,3 +118,18 @@ def test_of_networks_alone_it_says_what_the_first_reach_from_one_to_all(trained,
         {"members": k, "weight": 0.0, **mixture.figures(one.ranks("valid", 0.0))}
         for k, one in enumerate(expected, 1)
     ]
+
+
+def test_the_page_says_what_the_mean_of_five_seeds_reached():
+    """By the record that the script wrote on a GPU."""
+    found = harness.read_json(harness.RESULTS / "mixture.json")
+    page = (harness.ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    said = re.search(r"\*\*The mean of five seeds' scores\*\*.*", page)
+    assert said is not None
+    figures = re.findall(r"(?<!\d)\.\d{4}", said[0])
+    test = found["test"]
+    expected = [test[name] for name in mixture.FIGURES]
+    expected += [row["full_ndcg_10"] for row in found["valid"]]
+    assert figures == [f"{value:.4f}".lstrip("0") for value in expected]
+    assert [row["members"] for row in found["valid"]] == [1, 2, 3, 4, 5]
+    assert test["members"] == len(found["members"]) == 5

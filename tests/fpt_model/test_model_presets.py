@@ -51,7 +51,8 @@ def test_best_taught_is_best_but_for_how_it_is_trained():
         changed = {k for k, v in taught.to_dict().items() if v != best.to_dict()[k]}
         assert changed == {
             *("preset", "teachers", "teacher_share", "refit"),
-            *("learning_rate", "weight_decay", "epochs", "validate_every", "patience"),
+            *("learning_rate", "weight_decay", "max_length"),
+            *("epochs", "validate_every", "patience"),
         }
 
 
