@@ -25,7 +25,7 @@ class Kind(NamedTuple):
     Attributes:
         refuses: why it can't train settings on a device; None if it can.
         build: an engine for each training; all have the same settings.
-        together: how many trainings share launches.
+        together: how many trainings share launches, or a GPU that one alone does not fill.
         compiles: whether it has kernels that are worth compiling ahead.
     """
 
@@ -63,10 +63,10 @@ def _distributed(trainings: Sequence[Training]) -> Sequence[Engine]:
     return [Distributed(training) for training in trainings]
 
 
-# The fastest first. More seeds than eight side by side only take more of a GPU's memory.
+# The fastest first. More seeds side by side than these only take more of a GPU's memory.
 ENGINES = {
     "multiseed": Kind(multiseed.refuses, _multiseed, together=8, compiles=True),
-    "jagged": Kind(jagged.refuses, _jagged, compiles=True),
+    "jagged": Kind(jagged.refuses, _jagged, together=3, compiles=True),
     "cpu": Kind(cpu.refuses, _cpu),
     "reference": Kind(reference.refuses, _reference),
     "distributed": Kind(distributed.refuses, _distributed),

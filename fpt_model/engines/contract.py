@@ -7,6 +7,7 @@ same draws, the same weights after a resumption, the same ranks.
 """
 
 from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager, nullcontext
 from importlib.util import find_spec
 from typing import NamedTuple
 
@@ -75,6 +76,17 @@ class Engine(ABC):
     def weights_device(self) -> torch.device:
         """Where `weights` are."""
         return self.training.rows.device
+
+    def on_own_stream(self) -> AbstractContextManager[object]:
+        """Within it launches wait for its own alone, not for those of trainings beside it.
+
+        All that launches what reads or writes its memory does so within, or after `wait`.
+        """
+        return nullcontext()
+
+    def wait(self) -> None:
+        """Until all that it has launched is done."""
+        return
 
     def encoder(self) -> Encoder:
         """The encoder with the weights as they are now."""

@@ -385,6 +385,8 @@ def _loop(runs: Sequence[Run], signals: Signals) -> None:
                 if signals.received is not None:
                     _save_all(active, (time.monotonic() - began) / len(active))
                     raise InterruptedTrainingError(signals.received)
+        for run in active:
+            run.trainer.wait()
         seconds = (time.monotonic() - began) / len(active)
         for run in active:
             run.end_epoch(seconds)

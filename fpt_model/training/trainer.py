@@ -2,10 +2,10 @@
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
-from typing import Any
+from functools import cached_property, wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from torch import Tensor
 
@@ -37,6 +37,25 @@ class SelectedEpoch:
     ndcg: float
     seconds: float
     epochs: str
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _on_own_stream(
+    work: Callable[Concatenate["Trainer", P], T],
+) -> Callable[Concatenate["Trainer", P], T]:
+    """What reads and writes the engine's memory, done when it returns."""
+
+    @wraps(work)
+    def done(self: "Trainer", /, *args: P.args, **kwargs: P.kwargs) -> T:
+        with self.engine.on_own_stream():
+            found = work(self, *args, **kwargs)
+        self.engine.wait()
+        return found
+
+    return done
 
 
 class Trainer:
@@ -81,8 +100,14 @@ class Trainer:
 
     def step(self) -> None:
         """One step of the current epoch, or all that are left of it; see `Engine.train`."""
-        self.engine.train()
+        with self.engine.on_own_stream():
+            self.engine.train()
 
+    def wait(self) -> None:
+        """Until the steps that were begun are done."""
+        self.engine.wait()
+
+    @_on_own_stream
     def end_epoch(self) -> dict[str, Any]:
         """Close the epoch, validating when it is time. Returns its record.
 
@@ -110,6 +135,7 @@ class Trainer:
         self.training.over = self.finished
         return record
 
+    @_on_own_stream
     def state(self) -> State:
         """All that another process needs to go on from here to the same weights, to the bit."""
         training = self.training
@@ -123,6 +149,7 @@ class Trainer:
         tensors |= {"groups": training.groups, "loss_sum": training.loss_sum}
         return State(tensors, {"progress": asdict(self.progress)})
 
+    @_on_own_stream
     def restore(self, state: State) -> None:
         """Go on from a state, of whatever engine.
 
@@ -168,10 +195,12 @@ class Trainer:
             if mean.is_floating_point():
                 mean.lerp_(weights[name], 1 - share)
 
+    @_on_own_stream
     def weights(self) -> dict[str, Tensor]:
         """The model's state dict as it is now."""
         return self.engine.weights()
 
+    @_on_own_stream
     def ranked(self, split: Split, protocols: tuple[Protocol, ...] = PROTOCOLS) -> Ranks:
         """Ranks by the averaged weights where there are such, else those of now; see `rank`."""
         ranks = self._ranked_by_encoder if self.ranks_cold_start_users else self.engine.rank
@@ -196,6 +225,7 @@ class Trainer:
         score = scorer(model, sequences)
         return rank(score, sequences, split, self.config.max_length, protocols)
 
+    @_on_own_stream
     def use_best(self) -> None:
         """Take the chosen weights. It is trained no further."""
         self.engine.load(self.best)

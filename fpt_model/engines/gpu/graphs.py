@@ -17,9 +17,13 @@ def capture_cuda_graph(work: Callable[[], object], pool: Any = None) -> tuple[An
     recorded spoils it.
     """
     graph, collecting = torch.cuda.CUDAGraph(), gc.isenabled()
+    # Libraries have scratch for each stream. Graphs that PyTorch records on a stream of its choice
+    # share it, and two that are replayed side by side would write over each other's.
+    current = torch.cuda.current_stream()
+    own = None if current == torch.cuda.default_stream() else current
     gc.disable()
     try:
-        with torch.cuda.graph(graph, pool=pool):
+        with torch.cuda.graph(graph, pool=pool, stream=own):
             found = work()
     finally:
         if collecting:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from weakref import WeakSet
 
 import torch
 from torch import Tensor
@@ -80,6 +81,7 @@ class Ahead:
         self._parts: list[Part] = []
         self._coming: dict[int, Future[None]] = {}
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="ahead")
+        _alive.add(self)
         there = self.device.type == "cuda"
         self._stream = torch.cuda.Stream(self.device) if there else None
         self._copied = [torch.cuda.Event() for _ in range(HALVES if there else 0)]
@@ -152,6 +154,15 @@ class Ahead:
             for _, staged, buffer in self._columns.values():
                 buffer[span].copy_(staged[span], non_blocking=True)
             self._copied[half].record()
+
+
+_alive: WeakSet[Ahead] = WeakSet()
+
+
+def settle_all() -> None:
+    """Wait until no training gathers anything."""
+    for one in _alive:
+        one.settle()
 
 
 def _ends(counts: list[int], room: int) -> Iterator[int]:

@@ -13,13 +13,14 @@ import torch
 from torch import Tensor
 
 from fpt_model.data.sequences import SequenceBatch
-from fpt_model.engines.gpu.graphs import captured
+from fpt_model.engines.gpu.graphs import capture_cuda_graph, captured
 from fpt_model.engines.gpu.layout import power_of_two
 from fpt_model.engines.jagged import tokens
-from fpt_model.engines.jagged.ahead import Ahead
+from fpt_model.engines.jagged.ahead import Ahead, settle_all
 from fpt_model.engines.jagged.backward import backward, loss_backward
 from fpt_model.engines.jagged.forward import forward, inputs
 from fpt_model.engines.jagged.plan import LARGEST, Source
+from fpt_model.engines.jagged.ranking import Windows
 from fpt_model.engines.jagged.state import EngineState, round_up_tokens
 from fpt_model.engines.jagged.weight_grads import update, weight_sums
 
@@ -42,8 +43,7 @@ class Engine(EngineState):
             self.step(n)
             return
         if n not in self.graphs:
-            if isinstance(self.source, Ahead):
-                self.source.settle()  # nobody else may use the GPU while a graph is recorded
+            settle_all()  # nobody else may use the GPU while a graph is recorded
             self.graphs[n] = captured(lambda: self.step(n), self._state())
         self.graphs[n].replay()
 
@@ -87,8 +87,7 @@ class Engine(EngineState):
         real = windows.items > 0
         batch, length = real.shape
         n = round_up_tokens(batch * length)
-        if self.ranking is None or self.ranking.n_tokens < n:
-            self.ranking = self._new_workspace(n, train=False)
+        workspace = self.room_to_rank(n)
 
         # windows as a step's sequences, without their padding
         lengths = real.sum(1)
@@ -99,6 +98,31 @@ class Engine(EngineState):
 
         # forward; a window's last token is where the next one begins, less one
         source = Source(self.model, windows, real)
-        inputs(self, self.ranking, meta, source, train=False)
-        forward(self, self.ranking, meta, n, train=False)
-        return self.ranking.features[first[1:] - 1, : self.config.width].float()
+        inputs(self, workspace, meta, source, train=False)
+        forward(self, workspace, meta, n, train=False)
+        return workspace.features[first[1:] - 1, : self.config.width].float()
+
+    @torch.no_grad()
+    def fill_features(self, windows: Windows) -> None:
+        """Those of every window of a split, by the weights as they are now.
+
+        From the second time on it is a graph, whose launches a slow processor does not hold up.
+        """
+        if self.device.type != "cuda":
+            self._fill_features(windows)
+        elif not windows.launched:  # what has not run yet would compile
+            self._fill_features(windows)
+            windows.launched = True
+        else:
+            if windows.graph is None:
+                graph, _ = capture_cuda_graph(lambda: self._fill_features(windows))
+                windows.graph = graph, self.source.targets  # it reads them, teachers' are others
+            windows.graph[0].replay()
+
+    def _fill_features(self, windows: Windows) -> None:
+        ws = windows.workspace
+        parts = windows.features.split(windows.last.shape[1])
+        for meta, last, part in zip(windows.steps, windows.last, parts, strict=True):
+            inputs(self, ws, meta, self.source, train=False)
+            forward(self, ws, meta, windows.tokens, train=False)
+            part.copy_(ws.features[last, : self.config.width])

@@ -202,6 +202,12 @@ class EngineState:
             for head, (left, right) in enumerate(zip(lefts, by_head(config, rights), strict=True))
         ]
 
+    def room_to_rank(self, n: int) -> Workspace:
+        """What ranking of up to n tokens at a time writes to."""
+        if self.ranking is None or self.ranking.n_tokens < n:
+            self.ranking = self._new_workspace(n, train=False)
+        return self.ranking
+
     def workspace_in_use(self) -> Workspace:
         """What the epoch's steps write to."""
         assert self.workspace is not None
