@@ -39,7 +39,7 @@ def engine(learnable, monkeypatch):
     with torch.no_grad():
         for value in trainer.engine.weights().values():
             if value.is_floating_point():
-                value += 0.3 * torch.randn_like(value)
+                value.add_(torch.randn_like(value), alpha=0.3)
     trainer.engine.kernels.weights.refresh_fp16()
     return trainer.engine
 
